@@ -1,0 +1,1 @@
+//! A primary-backup key-value store that is also a deterministic simulation testbed.
