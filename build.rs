@@ -1,0 +1,21 @@
+//! Compiles `proto/` without an installed `protoc`: protox parses, madsim-tonic-build generates the
+//! code of the real world and, under `cfg(madsim)`, that of the simulated one.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const PROTOS: [&str; 3] = ["viewservice.proto", "kvserver.proto", "replication.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let path = PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin");
+    fs::write(&path, descriptors.encode_to_vec())?;
+    tonic_build::configure()
+        .bytes(["."])
+        .file_descriptor_set_path(&path)
+        .skip_protoc_run()
+        .compile_protos(&PROTOS, &["proto"])?;
+    Ok(())
+}

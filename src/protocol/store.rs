@@ -1,0 +1,229 @@
+//! The replicated state: keys, sessions, the log's clock. A pure function of the log.
+//!
+//! Everything that decides an outcome is in here or in the entry itself, never in a replica's options
+//! or clock: replicas that applied the same entries are equal. The maps share structure, so a
+//! consistent cut for a state transfer or a checkpoint costs nothing and blocks nobody.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use imbl::{OrdMap, OrdSet};
+
+use super::{
+    command::{Command, Entry, Outcome, Update},
+    identity::{Position, RequestNumber, SessionId},
+    message::{Item, Session},
+};
+
+/// The state after some prefix of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    keys: OrdMap<Bytes, Bytes>,
+    sessions: OrdMap<SessionId, Session>,
+    /// Sessions by the log time at which they are forgotten.
+    expiries: OrdSet<(Duration, SessionId)>,
+    clock: Duration,
+}
+
+/// A state together with the operation it includes last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last operation included.
+    pub at: Position,
+    /// The state after it.
+    pub state: State,
+}
+
+/// What applying an entry did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// A session was opened.
+    Opened,
+    /// A session was closed, or was not there.
+    Closed,
+    /// An update was executed, now or before.
+    Executed(Outcome),
+    /// The session is unknown: nothing was executed.
+    SessionExpired,
+    /// The session executed a later request before: nothing was executed.
+    Superseded,
+}
+
+/// Where a state transfer stands in the sender's snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cursor {
+    /// Nothing was sent.
+    #[default]
+    Start,
+    /// Keys up to and including this one were sent.
+    Keys(Bytes),
+    /// All keys, and sessions up to and including this one (if any) were sent.
+    Sessions(Option<SessionId>),
+    /// Everything was sent.
+    End,
+}
+
+impl State {
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
+        self.keys.get(key)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is neither key nor session.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.sessions.is_empty()
+    }
+
+    /// How many sessions are remembered.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// What is remembered of a session.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// The log's clock.
+    pub fn clock(&self) -> Duration {
+        self.clock
+    }
+
+    /// Applies the next entry of the log.
+    pub fn apply(&mut self, entry: &Entry) -> Applied {
+        self.clock = self.clock.max(entry.timestamp);
+        self.expire();
+        match &entry.command {
+            Command::OpenSession { ttl } => {
+                let session = Session { last: None, active_at: self.clock, ttl: *ttl };
+                self.insert_session(SessionId(entry.position.op.0), session);
+                Applied::Opened
+            }
+            Command::CloseSession { session } => {
+                if let Some(closed) = self.sessions.remove(session) {
+                    self.expiries.remove(&(closed.active_at + closed.ttl, *session));
+                }
+                Applied::Closed
+            }
+            Command::Update { session, request, update } => self.apply_once(*session, *request, update),
+        }
+    }
+
+    /// At-most-once execution is decided here, from replicated state, so that an update that stands in
+    /// the log twice (a retry across a fail-over) takes effect once.
+    fn apply_once(&mut self, id: SessionId, request: RequestNumber, update: &Update) -> Applied {
+        let Some(session) = self.sessions.get(&id) else { return Applied::SessionExpired };
+        match &session.last {
+            Some((last, outcome)) if *last == request => return Applied::Executed(outcome.clone()),
+            Some((last, _)) if *last > request => return Applied::Superseded,
+            _ => {}
+        }
+        let ttl = session.ttl;
+        self.expiries.remove(&(session.active_at + ttl, id));
+        let outcome = self.execute(update);
+        self.insert_session(
+            id,
+            Session { last: Some((request, outcome.clone())), active_at: self.clock, ttl },
+        );
+        Applied::Executed(outcome)
+    }
+
+    fn execute(&mut self, update: &Update) -> Outcome {
+        match update {
+            Update::Put { key, value } => {
+                self.keys.insert(key.clone(), value.clone());
+                Outcome::Done
+            }
+            Update::Append { key, value, value_bytes_max } => {
+                let current = self.keys.get(key).cloned().unwrap_or_default();
+                if (current.len() + value.len()) as u64 > *value_bytes_max {
+                    return Outcome::ValueTooLarge { value_bytes_max: *value_bytes_max };
+                }
+                let mut appended = BytesMut::with_capacity(current.len() + value.len());
+                appended.extend_from_slice(&current);
+                appended.extend_from_slice(value);
+                self.keys.insert(key.clone(), appended.freeze());
+                Outcome::Done
+            }
+            Update::Delete { key } => Outcome::Deleted { existed: self.keys.remove(key).is_some() },
+            Update::CompareAndSwap { key, expected, new } => {
+                let previous = self.keys.get(key).cloned();
+                let swapped = previous == *expected;
+                if swapped {
+                    self.keys.insert(key.clone(), new.clone());
+                }
+                Outcome::Swapped { swapped, previous }
+            }
+        }
+    }
+
+    /// Forgets the sessions whose time is over: a function of the log alone.
+    fn expire(&mut self) {
+        while let Some((at, id)) = self.expiries.get_min().copied() {
+            if at >= self.clock {
+                break;
+            }
+            self.expiries.remove(&(at, id));
+            self.sessions.remove(&id);
+        }
+    }
+
+    fn insert_session(&mut self, id: SessionId, session: Session) {
+        self.expiries.insert((session.active_at + session.ttl, id));
+        self.sessions.insert(id, session);
+    }
+
+    /// The next items after `cursor`, about `bytes_max` of them but at least one, and where they end.
+    /// An unchanged state gives the same parts again.
+    pub fn part(&self, cursor: &Cursor, bytes_max: usize) -> (Vec<Item>, Cursor) {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let sessions_after = match cursor {
+            Cursor::End => return (items, Cursor::End),
+            Cursor::Sessions(after) => *after,
+            Cursor::Start | Cursor::Keys(_) => {
+                let from = match cursor {
+                    Cursor::Keys(key) => Excluded(key.clone()),
+                    _ => Unbounded,
+                };
+                for (key, value) in self.keys.range((from, Unbounded)) {
+                    let item = Item::Pair { key: key.clone(), value: value.clone() };
+                    bytes += item.bytes();
+                    items.push(item);
+                    if bytes >= bytes_max {
+                        return (items, Cursor::Keys(key.clone()));
+                    }
+                }
+                None
+            }
+        };
+        let from = sessions_after.map_or(Unbounded, Excluded);
+        for (id, session) in self.sessions.range((from, Unbounded)) {
+            let item = Item::Session { id: *id, session: session.clone() };
+            bytes += item.bytes();
+            items.push(item);
+            if bytes >= bytes_max {
+                return (items, Cursor::Sessions(Some(*id)));
+            }
+        }
+        items.push(Item::Clock(self.clock));
+        (items, Cursor::End)
+    }
+
+    /// Adds a transferred item to a state under construction.
+    pub fn restore(&mut self, item: Item) {
+        match item {
+            Item::Pair { key, value } => {
+                self.keys.insert(key, value);
+            }
+            Item::Session { id, session } => self.insert_session(id, session),
+            Item::Clock(clock) => self.clock = clock,
+        }
+    }
+}

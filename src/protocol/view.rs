@@ -1,0 +1,56 @@
+//! Views: who is primary, who must acknowledge, who is being brought up to date.
+
+use std::collections::BTreeMap;
+
+use super::identity::{Boot, DataId, Generation, ServerId, ViewNumber};
+
+/// Servers together with the contents they must hold to count as members.
+pub type Members = BTreeMap<ServerId, DataId>;
+
+/// A numbered configuration, as the view service tells it to servers and clients.
+///
+/// Within one number only the join of a backup changes it: a server moves from `joining` to
+/// `insync` and `activated` becomes and stays true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The generation of the database this view belongs to.
+    pub generation: Generation,
+    /// Its number; a larger number replaces a smaller one.
+    pub number: ViewNumber,
+    /// The one server that orders operations and answers clients,
+    pub primary: ServerId,
+    /// in this life only: a primary that restarted needs a new view.
+    pub primary_boot: Boot,
+    /// The replicas an operation must reach before it is answered, the primary among them.
+    pub insync: Members,
+    /// Servers to which state is being transferred.
+    pub joining: Members,
+    /// The primary acknowledged this view and the view service recorded it (rule V-b).
+    pub activated: bool,
+}
+
+impl View {
+    /// The in-sync replicas other than the primary.
+    pub fn backups(&self) -> impl Iterator<Item = &ServerId> {
+        self.insync.keys().filter(|server| **server != self.primary)
+    }
+
+    /// The contents `server` must hold to be a member of this view, in sync or joining.
+    pub fn member(&self, server: &ServerId) -> Option<DataId> {
+        self.insync.get(server).or_else(|| self.joining.get(server)).copied()
+    }
+}
+
+/// The view service's one durable record (PROTOCOL section 3.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The current generation; 0 before the first server was accepted.
+    pub generation: Generation,
+    /// The last number given to a view; never goes back, not even across generations.
+    pub number: ViewNumber,
+    /// The current view, absent until the first server of this generation is accepted.
+    pub view: Option<View>,
+    /// The replicas from which the next primary may be taken. Unchanged by a proposal; replaced by
+    /// the in-sync set when the primary acknowledges the view (rule V-b).
+    pub stable: Members,
+}
