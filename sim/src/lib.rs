@@ -1,1 +1,3 @@
 //! The deterministic simulator of pbkv.
+
+pub mod scenario;

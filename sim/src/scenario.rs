@@ -1,0 +1,247 @@
+//! A run, described as data: cluster, workload, fault plan. Generated from a seed, printed, saved as
+//! TOML, edited by hand, executed. Execution adds no choices of its own.
+
+use serde::{Deserialize, Serialize};
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is meant to show.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// Seeds what madsim itself draws (latencies, task order) and the per-message decisions of faults.
+    pub seed: u64,
+    /// Virtual time under faults, in milliseconds. Then everything is healed.
+    pub faults_ms: u64,
+    /// Virtual time after the heal within which every client operation must end well, in milliseconds.
+    pub settle_ms: u64,
+    /// The servers.
+    pub cluster: Cluster,
+    /// The network between all nodes.
+    pub network: Network,
+    /// The clients and what they do.
+    #[serde(default, rename = "client")]
+    pub clients: Vec<Client>,
+    /// What goes wrong.
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<Fault>,
+}
+
+/// The servers and their options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// How many KV servers, named `s1`, `s2`, ...
+    pub servers: u32,
+    /// Copies the view service strives for.
+    pub replicas: u32,
+    /// How Gets are answered.
+    pub reads: Reads,
+    /// Operations between checkpoints; small values exercise state transfer.
+    pub checkpoint_interval: u64,
+    /// Lag at which a joiner is waited for.
+    pub join_lag_max: u64,
+    /// Bytes in one part of a state transfer.
+    pub chunk_bytes_max: usize,
+    /// Unacknowledged operations on their way to a replica.
+    pub append_window: u64,
+    /// Log time without an update after which a session is forgotten, in milliseconds.
+    pub session_ttl_ms: u64,
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
+    pub disk_ms_max: u64,
+    /// When each server is first started, in milliseconds; absent: at the beginning, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts_ms: Vec<u64>,
+    /// Clocks that are not perfect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
+    pub clocks: Vec<Clock>,
+}
+
+/// How Gets are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// In-sync backups confirm.
+    Confirm,
+    /// The view service grants a lease.
+    Lease,
+}
+
+/// A node's clock: `node time = true time * (1 + drift) + skew`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// `vs`, `s1`, `c1`, ...
+    pub node: String,
+    /// How far ahead, in milliseconds. Steps of the wall clock, too: it differs from life to life.
+    pub skew_ms: i64,
+    /// How much faster it runs, in parts per million.
+    pub drift_ppm: i64,
+}
+
+/// The network without faults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Shortest one-way latency, in microseconds.
+    pub latency_us_min: u64,
+    /// Longest one-way latency, in microseconds.
+    pub latency_us_max: u64,
+}
+
+/// A client and its script.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// How long an operation may take before its outcome is given up as unknown, in milliseconds.
+    pub deadline_ms: u64,
+    /// One operation after the other: `<seconds> <operation> <key>`, for example `1.250 append k3`.
+    /// Each starts at its time, or when the one before it ended, whichever is later. Written values are
+    /// made unique by client and place in the script. A `cas` expects what the client saw last.
+    pub script: Vec<String>,
+}
+
+/// Something that goes wrong, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins, in milliseconds: since the start, or since what `on` names happened.
+    pub at_ms: u64,
+    /// Wait for this to happen first (for the first time after the previous use of the same trigger).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Trigger>,
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+}
+
+/// What a fault may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A state transfer began.
+    TransferBegan,
+    /// A state transfer was completed.
+    TransferCompleted,
+    /// The view service proposed a view.
+    ViewProposed,
+    /// The view service recorded an activation.
+    ViewActivated,
+    /// A server became primary.
+    Promoted,
+}
+
+/// A node, by name (`vs`, `s1`, `c1`) or by the part it plays when the fault begins (`primary`, `backup`,
+/// `joiner`, `idle`). A part nobody plays makes the fault do nothing.
+pub type Node = String;
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A process ends; its peers see their connections reset.
+    Crash {
+        /// Which.
+        node: Node,
+        /// After how long it is started again; never, if absent (then at the heal, if the plan says so).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        down_ms: Option<u64>,
+        /// Whether it remembers what it had made durable.
+        memory: Memory,
+    },
+    /// A machine ends; its peers hear nothing.
+    PowerLoss {
+        /// Which.
+        node: Node,
+        /// After how long it is started again; never, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        down_ms: Option<u64>,
+        /// Whether it remembers what it had made durable.
+        memory: Memory,
+    },
+    /// A process stands still and goes on, not knowing.
+    Pause {
+        /// Which.
+        node: Node,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// Nothing passes from one set of nodes to another.
+    Partition {
+        /// These nodes
+        from: Vec<Node>,
+        /// do not reach these (empty: all others).
+        to: Vec<Node>,
+        /// Whether the other direction is cut, too.
+        both_ways: bool,
+        /// Whether senders notice.
+        how: Cut,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// Messages take longer.
+    Slow {
+        /// From these nodes
+        from: Vec<Node>,
+        /// to these (empty: all others), and back.
+        to: Vec<Node>,
+        /// Added to every message, in milliseconds.
+        latency_ms: u64,
+        /// Added at most on top, differently for each message (so they overtake each other), in milliseconds.
+        jitter_ms: u64,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// Single messages are mistreated.
+    Rpc {
+        /// From these nodes
+        from: Vec<Node>,
+        /// to these (empty: all others).
+        to: Vec<Node>,
+        /// How.
+        how: Mistreatment,
+        /// Which share of the messages, in percent.
+        percent: u32,
+        /// For how long.
+        lasts_ms: u64,
+    },
+}
+
+/// What a restarted node remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// What was durable.
+    Kept,
+    /// Nothing. (The view service never loses its record.)
+    Lost,
+}
+
+/// What a sender sees of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// An error at once.
+    Refuse,
+    /// Nothing; what it sent may arrive after the heal.
+    BlackHole,
+}
+
+/// What can happen to a single message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mistreatment {
+    /// The request is lost: the receiver never sees it, the sender gets an error.
+    DropRequest,
+    /// The request is executed, the reply is lost: the sender gets an error.
+    DropReply,
+    /// The request arrives twice.
+    Duplicate,
+    /// The message is held back for up to two seconds; later ones overtake it.
+    Delay,
+    /// The sender never gets an answer.
+    Hang,
+    /// The handler is dropped while it waits.
+    Cancel,
+}
