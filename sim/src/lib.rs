@@ -1,3 +1,10 @@
 //! The deterministic simulator of pbkv.
 
+pub mod outcome;
+#[cfg(madsim)]
+pub mod run;
 pub mod scenario;
+pub mod trace;
+
+#[cfg(madsim)]
+pub use run::run;
