@@ -1,5 +1,7 @@
 //! The deterministic simulator of pbkv.
 
+pub mod network;
+pub mod nodes;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
