@@ -1,5 +1,6 @@
 //! The deterministic simulator of pbkv.
 
+pub mod invariants;
 pub mod network;
 pub mod nodes;
 pub mod outcome;
