@@ -118,13 +118,12 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else { return };
         let round = std::mem::take(&mut primary.heartbeat_wanted);
         primary.heartbeat += 1;
-        let waits_for = primary.waits_for.clone();
         for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
             let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
             let Role::Primary(primary) = &mut self.role else { return };
             let peer = primary.peers.get_mut(&server).expect("it was just there");
             let due = peer.last_sent.is_none_or(|at| now >= at + self.options.heartbeat_interval);
-            if due || (round && !sent && waits_for.contains(&server)) {
+            if due || (round && !sent && primary.waits_for.contains(&server)) {
                 let next = peer.next;
                 self.send_append(now, &server, next, effects);
             }

@@ -456,8 +456,9 @@ impl Replica {
     /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
     /// anything acknowledged before the Get arrived.
     pub(super) fn serve_reads(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let held = self.outbox.is_held(); // R1: the view is not adopted durably yet
         let Role::Primary(primary) = &mut self.role else { return };
-        if !primary.active || self.commit < primary.takeover_end || primary.fenced {
+        if held || !primary.active || self.commit < primary.takeover_end || primary.fenced {
             return;
         }
         let leased = primary.lease_until.is_some_and(|until| now < until);
