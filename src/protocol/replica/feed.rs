@@ -138,8 +138,8 @@ impl Replica {
             let Role::Primary(primary) = &mut self.role else { return sent };
             let peer = &primary.peers[server];
             let Some(matched) = peer.matched else { return sent };
-            let window = peer.next.0 - matched.0 <= self.options.append_window;
-            if peer.transfer.is_some() || peer.next > end || !window {
+            let full = peer.next.0 - matched.0 > self.options.append_window;
+            if peer.transfer.is_some() || peer.next > end || full {
                 return sent;
             }
             let next = peer.next;
@@ -152,7 +152,8 @@ impl Replica {
         }
     }
 
-    /// One message with the operations from `next` on; none if the logs are not known to agree there yet.
+    /// One message with the operations from `next` on, as far as the window allows; none if the logs are not
+    /// known to agree there yet.
     fn send_append(&mut self, now: Duration, server: &ServerId, next: OpNumber, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
         let peer = primary.peers.get_mut(server).expect("only members are fed");
@@ -161,8 +162,10 @@ impl Replica {
         let previous = self.log.position(previous).expect("within the log");
         let mut entries = Vec::new();
         let mut bytes = 0;
-        if peer.matched.is_some() && peer.transfer.is_none() && previous.op.next() == next {
-            for entry in self.log.entries_from(next) {
+        let streaming = peer.transfer.is_none() && previous.op.next() == next;
+        if let Some(matched) = peer.matched.filter(|_| streaming) {
+            let room = (matched.next().0 + self.options.append_window).saturating_sub(next.0);
+            for entry in self.log.entries_from(next).take(usize::try_from(room).unwrap_or(usize::MAX)) {
                 bytes += entry.bytes();
                 if bytes > self.options.append_bytes_max && !entries.is_empty() {
                     break;
