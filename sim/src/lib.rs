@@ -1,3 +1,4 @@
 //! The deterministic simulator of pbkv.
 
+pub mod generate;
 pub mod scenario;

@@ -104,7 +104,6 @@ pub struct Client {
 
 /// Something that goes wrong, once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When it begins, in milliseconds: since the start, or since what `on` names happened.
     pub at_ms: u64,
@@ -138,7 +137,7 @@ pub type Node = String;
 
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "snake_case")]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
     /// A process ends; its peers see their connections reset.
     Crash {
