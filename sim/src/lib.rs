@@ -1,4 +1,14 @@
 //! The deterministic simulator of pbkv.
 
+pub mod exit;
 pub mod generate;
+pub mod outcome;
+#[cfg(madsim)]
+pub mod run;
 pub mod scenario;
+pub mod scenarios;
+pub mod screen;
+pub mod trace;
+
+#[cfg(madsim)]
+pub use run::run;

@@ -20,6 +20,10 @@ pub struct Scenario {
     pub cluster: Cluster,
     /// The network between all nodes.
     pub network: Network,
+    /// Whether a loss of memory strikes even the last intact copy of the data. Otherwise that copy is
+    /// spared: its server keeps its memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_loss: bool,
     /// The clients and what they do.
     #[serde(default, rename = "client")]
     pub clients: Vec<Client>,
@@ -110,9 +114,16 @@ pub struct Fault {
     /// Wait for this to happen first (for the first time after the previous use of the same trigger).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Trigger>,
+    /// What `on` names counts only from this time on, in milliseconds since the start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_ms: u64,
     /// What goes wrong.
     #[serde(flatten)]
     pub kind: FaultKind,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a fault may wait for.

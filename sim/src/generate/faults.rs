@@ -71,7 +71,8 @@ pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -
             at_ms += dice.wait(mean_ms).max(50);
         }
     }
-    faults.sort_by_key(|fault| fault.at_ms);
+    // A triggered fault stands where its trigger begins to count.
+    faults.sort_by_key(|fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms });
     faults.truncate(FAULTS_MAX);
     faults
 }
@@ -120,7 +121,8 @@ impl Cast {
     }
 }
 
-fn moment(dice: &mut Dice, at_ms: u64) -> (u64, Option<Trigger>) {
+/// A moment, at a time or when something interesting happens after that time: `at_ms`, `on`, `after_ms`.
+fn moment(dice: &mut Dice, at_ms: u64) -> (u64, Option<Trigger>, u64) {
     const TRIGGERS: [Trigger; 5] = [
         Trigger::TransferBegan,
         Trigger::TransferCompleted,
@@ -130,9 +132,9 @@ fn moment(dice: &mut Dice, at_ms: u64) -> (u64, Option<Trigger>) {
     ];
     if dice.percent(40) {
         let trigger = *dice.pick(&TRIGGERS);
-        (dice.weighted(&[(3, 0), (3, 1), (2, 10), (2, 100), (1, 600)]), Some(trigger))
+        (dice.weighted(&[(3, 0), (3, 1), (2, 10), (2, 100), (1, 600)]), Some(trigger), at_ms)
     } else {
-        (at_ms, None)
+        (at_ms, None, 0)
     }
 }
 
@@ -152,7 +154,7 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
     if kind == Kind::Pattern {
         return pattern(dice, cast, at_ms);
     }
-    let (at_ms, on) = moment(dice, at_ms);
+    let (at_ms, on, after_ms) = moment(dice, at_ms);
     let partition = |dice: &mut Dice, from: Vec<Node>, to: Vec<Node>, both_ways| FaultKind::Partition {
         from,
         to,
@@ -207,7 +209,7 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
         }
         Kind::Amnesia | Kind::Pattern => unreachable!("these are planned elsewhere"),
     };
-    vec![Fault { at_ms, on, kind }]
+    vec![Fault { at_ms, on, after_ms, kind }]
 }
 
 /// Losses of memory, within the budget: one moment chosen by a trigger, or several far enough apart.
@@ -215,14 +217,14 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
     if replicas < 2 {
         return Vec::new();
     }
-    let loss = |dice: &mut Dice, at_ms, on, down_ms| {
+    let loss = |dice: &mut Dice, at_ms, on: Option<Trigger>, down_ms| {
         let (node, down_ms, memory) = (cast.server(dice), Some(down_ms), Memory::Lost);
         let kind = if dice.percent(70) {
             FaultKind::Crash { node, down_ms, memory }
         } else {
             FaultKind::PowerLoss { node, down_ms, memory }
         };
-        Fault { at_ms, on, kind }
+        Fault { at_ms, on, after_ms: if on.is_some() { REJOIN_MS } else { 0 }, kind }
     };
     if dice.percent(30) {
         let trigger =
@@ -255,8 +257,8 @@ fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
         how,
         lasts_ms,
     };
-    let at = |at_ms, kind| Fault { at_ms, on: None, kind };
-    let on = |trigger, at_ms, kind| Fault { at_ms, on: Some(trigger), kind };
+    let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
+    let on = |trigger, later_ms, kind| Fault { at_ms: later_ms, on: Some(trigger), after_ms: at_ms, kind };
     let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
     let (soon, how) = (dice.magnitude(1, 400), cut(dice));
     match dice.below(12) {

@@ -45,6 +45,7 @@ pub fn generate(seed: u64) -> Scenario {
         settle_ms: SETTLE_MS,
         cluster,
         network,
+        data_loss: false,
         clients,
         faults,
     }
