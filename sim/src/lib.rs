@@ -2,6 +2,7 @@
 
 pub mod exit;
 pub mod generate;
+pub mod invariants;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
