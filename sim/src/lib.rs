@@ -1,12 +1,14 @@
 //! The deterministic simulator of pbkv.
 
+pub mod exit;
+pub mod generate;
 pub mod invariants;
-pub mod network;
-pub mod nodes;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
+pub mod scenarios;
+pub mod screen;
 pub mod trace;
 
 #[cfg(madsim)]
