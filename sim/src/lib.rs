@@ -3,6 +3,7 @@
 pub mod exit;
 pub mod generate;
 pub mod invariants;
+pub mod minimise;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;

@@ -83,6 +83,20 @@ impl Outcome {
             Class::Ok
         }
     }
+
+    /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if
+    /// nothing failed at a moment of its own (an undecided check, or no failure at all).
+    pub fn failed_at(&self) -> Option<Duration> {
+        if let Some(violation) = self.violations.first() {
+            return Some(violation.at);
+        }
+        if let Verdict::Violation(contradiction) = &self.verdict {
+            let ends = contradiction.operations.iter().filter_map(|index| self.operations[*index].end.at());
+            return ends.max();
+        }
+        let panic = self.panic.as_ref().map(|panic| panic.at);
+        panic.or_else(|| self.stall.as_ref().map(|stall| stall.at))
+    }
 }
 
 impl fmt::Display for Class {

@@ -1,0 +1,261 @@
+//! Making plain what cannot be left out: shorter and rounder times, plainer operations, milder faults.
+//!
+//! Every change goes down in an order without infinite descent (fewer digits, then smaller; or earlier in
+//! a list of forms from plain to odd), so that rounds of changes come to an end.
+
+use super::{
+    search::Knob,
+    structure::{at_ms, begins_ms, nodes},
+};
+use crate::scenario::{Cut, FaultKind, Memory, Scenario};
+
+/// Times that are simpler than `value`, the simplest first: fewer significant digits, then smaller.
+/// None below `least`.
+pub(super) fn rounder(value: u64, least: u64) -> Vec<u64> {
+    let mut candidates = vec![least, 1];
+    for share in [value / 8, value / 4, value / 2, value] {
+        for digits in 1..=3 {
+            let unit = 10u64.pow((share.max(1).ilog10() + 1).saturating_sub(digits));
+            candidates.extend([share / unit * unit, share.div_ceil(unit) * unit]);
+        }
+    }
+    candidates.retain(|candidate| *candidate >= least && simplicity(*candidate) < simplicity(value));
+    candidates.sort_by_key(|candidate| simplicity(*candidate));
+    candidates.dedup();
+    candidates
+}
+
+/// Significant digits, then size.
+fn simplicity(value: u64) -> (usize, u64) {
+    (value.to_string().trim_end_matches('0').len(), value)
+}
+
+/// One knob for each pause in the plan: everything after it moves up.
+pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
+    let mut times: Vec<u64> =
+        scenario.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
+    times.extend(scenario.faults.iter().map(begins_ms));
+    times.push(0);
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0]));
+    gaps.map(|(from, gap)| {
+        let shorter = (0..5).map(|quarter| gap / 4 * quarter / 100 * 100).filter(|shorter| *shorter < gap);
+        let mut shorter: Vec<u64> = shorter.collect();
+        shorter.dedup();
+        shorter.into_iter().map(|shorter| earlier(scenario, from, gap - shorter)).collect()
+    })
+    .collect()
+}
+
+/// Everything planned after `from` happens `by` earlier.
+fn earlier(scenario: &Scenario, from: u64, by: u64) -> Scenario {
+    let mut moved = scenario.clone();
+    let shift = |at: u64| if at > from { at.saturating_sub(by).max(from) } else { at };
+    for line in moved.clients.iter_mut().flat_map(|client| &mut client.script) {
+        *line = at(line, shift(at_ms(line)));
+    }
+    for fault in &mut moved.faults {
+        let begins = if fault.on.is_some() { &mut fault.after_ms } else { &mut fault.at_ms };
+        *begins = shift(*begins);
+    }
+    moved.faults_ms = shift(moved.faults_ms).max(1);
+    moved
+}
+
+/// A line of a script at another time.
+fn at(line: &str, at_ms: u64) -> String {
+    let rest = line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
+    format!("{}.{:03} {rest}", at_ms / 1000, at_ms % 1000)
+}
+
+/// A change of one fault.
+type Change = Box<dyn Fn(&mut FaultKind)>;
+
+/// Knobs for each fault: its form, its nodes, its times.
+pub(super) fn faults(scenario: &Scenario) -> Vec<Knob> {
+    let mut knobs = Vec::new();
+    for (place, fault) in scenario.faults.iter().enumerate() {
+        let with = |change: &dyn Fn(&mut FaultKind)| {
+            let mut changed = scenario.clone();
+            change(&mut changed.faults[place].kind);
+            changed
+        };
+        knobs.push(milder(&fault.kind).iter().map(|change| with(change)).collect());
+        let lists = nodes(&mut fault.kind.clone()).len();
+        // Always two, so that the knobs behind them keep their places.
+        for list in 0..2 {
+            let count = if list < lists { nodes(&mut fault.kind.clone())[list].len() } else { 0 };
+            let places = 0..if count > 1 { count } else { 0 };
+            let only = places.clone().map(|place| {
+                with(&move |kind| {
+                    let mut lists = nodes(kind);
+                    *lists[list] = vec![lists[list][place].clone()];
+                })
+            });
+            let without = places.clone().map(|place| {
+                with(&move |kind| {
+                    nodes(kind)[list].remove(place);
+                })
+            });
+            knobs.push(only.chain(without).collect());
+        }
+        for number in 0..numbers(&mut fault.kind.clone()).len() {
+            let (value, least) = {
+                let mut kind = fault.kind.clone();
+                let numbers = numbers(&mut kind);
+                (*numbers[number].0, numbers[number].1)
+            };
+            let rounder = rounder(value, least).into_iter();
+            knobs.push(rounder.map(|simple| with(&move |kind| *numbers(kind)[number].0 = simple)).collect());
+        }
+        knobs.push(more_often(&fault.kind).iter().map(|change| with(change)).collect());
+        let moved = |set: &dyn Fn(&mut crate::scenario::Fault)| {
+            let mut moved = scenario.clone();
+            set(&mut moved.faults[place]);
+            moved
+        };
+        let at = rounder(fault.at_ms, 0).into_iter();
+        knobs.push(at.map(|at_ms| moved(&|fault| fault.at_ms = at_ms)).collect());
+        let after = rounder(fault.after_ms, 0).into_iter();
+        knobs.push(after.map(|after_ms| moved(&|fault| fault.after_ms = after_ms)).collect());
+    }
+    knobs
+}
+
+/// Milder or plainer forms of a fault.
+fn milder(kind: &FaultKind) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    match kind {
+        FaultKind::PowerLoss { memory, .. } => {
+            changes.push(Box::new(|kind| {
+                if let FaultKind::PowerLoss { node, down_ms, memory } = kind.clone() {
+                    *kind = FaultKind::Crash { node, down_ms, memory };
+                }
+            }));
+            keep_memory(*memory, &mut changes);
+        }
+        FaultKind::Crash { memory, .. } => keep_memory(*memory, &mut changes),
+        FaultKind::Partition { both_ways, how, .. } => {
+            if *how == Cut::Refuse {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Partition { how, .. } = kind {
+                        *how = Cut::BlackHole;
+                    }
+                }));
+            }
+            if !both_ways {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Partition { both_ways, .. } = kind {
+                        *both_ways = true;
+                    }
+                }));
+            }
+        }
+        FaultKind::Pause { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => {}
+    }
+    changes
+}
+
+fn keep_memory(memory: Memory, changes: &mut Vec<Change>) {
+    if memory == Memory::Lost {
+        changes.push(Box::new(|kind| {
+            if let FaultKind::Crash { memory, .. } | FaultKind::PowerLoss { memory, .. } = kind {
+                *memory = Memory::Kept;
+            }
+        }));
+    }
+}
+
+/// A share of messages is plainest if it is all of them, then half.
+fn more_often(kind: &FaultKind) -> Vec<Change> {
+    let FaultKind::Rpc { percent, .. } = kind else { return Vec::new() };
+    let plain: &[u32] = match percent {
+        100 => &[],
+        50 => &[100],
+        _ => &[100, 50],
+    };
+    let set = |share: u32| -> Change {
+        Box::new(move |kind| {
+            if let FaultKind::Rpc { percent, .. } = kind {
+                *percent = share;
+            }
+        })
+    };
+    plain.iter().map(|share| set(*share)).collect()
+}
+
+/// The times of a fault, each with its least value.
+fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
+    match kind {
+        FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
+            down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
+        }
+        FaultKind::Pause { lasts_ms, .. }
+        | FaultKind::Partition { lasts_ms, .. }
+        | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Slow { latency_ms, jitter_ms, lasts_ms, .. } => {
+            vec![(latency_ms, 0), (jitter_ms, 0), (lasts_ms, 1)]
+        }
+    }
+}
+
+/// Operations from plain to odd.
+const PLAIN: [&str; 5] = ["put", "get", "append", "cas", "delete"];
+
+/// Knobs for the keys (one for all) and for each operation: what it does, and when.
+pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
+    let mut knobs = keys(scenario);
+    for (client, script) in scenario.clients.iter().map(|client| &client.script).enumerate() {
+        for (place, line) in script.iter().enumerate() {
+            let with = |line: String| {
+                let mut changed = scenario.clone();
+                changed.clients[client].script[place] = line;
+                changed
+            };
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [time, operation, key] = words[..] else {
+                knobs.extend([Knob::new(), Knob::new()]);
+                continue;
+            };
+            // A read has no simpler form: made a write, it would no longer look.
+            let rank = PLAIN.iter().position(|plain| *plain == operation).unwrap_or(0);
+            let simpler = PLAIN[..rank].iter().filter(|simpler| operation != "get" && **simpler != "get");
+            knobs.push(simpler.map(|simpler| with(format!("{time} {simpler} {key}"))).collect());
+            knobs.push(rounder(at_ms(line), 0).into_iter().map(|at_ms| with(at(line, at_ms))).collect());
+        }
+    }
+    knobs
+}
+
+/// One key for all, then plain names for all keys.
+fn keys(scenario: &Scenario) -> Vec<Knob> {
+    let lines = || scenario.clients.iter().flat_map(|client| &client.script);
+    let key = |line: &str| line.split_whitespace().nth(2).unwrap_or_default().to_string();
+    let mut names: Vec<String> = Vec::new();
+    for name in lines().map(|line| key(line)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let renamed = |new: &dyn Fn(usize) -> String| {
+        let mut changed = scenario.clone();
+        for line in changed.clients.iter_mut().flat_map(|client| &mut client.script) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let [time, operation, old] = words[..] {
+                let place = names.iter().position(|name| name == old).unwrap_or(0);
+                *line = format!("{time} {operation} {}", new(place));
+            }
+        }
+        changed
+    };
+    let one = (names.len() > 1).then(|| renamed(&|_| "k1".into()));
+    let plain = renamed(&|place| format!("k{}", place + 1));
+    vec![one.into_iter().collect(), vec![plain]]
+}
+
+/// Knobs for the length of the run and for the clients' patience.
+pub(super) fn durations(scenario: &Scenario) -> Vec<Knob> {
+    // The time to settle stays: with less of it, slow progress would pass for a stall.
+    let faults_ms = rounder(scenario.faults_ms, 1).into_iter();
+    vec![faults_ms.map(|faults_ms| Scenario { faults_ms, ..scenario.clone() }).collect()]
+}
