@@ -1,5 +1,7 @@
 //! The deterministic simulator of pbkv.
 
+pub mod clock;
+pub mod disk;
 pub mod network;
 pub mod nodes;
 pub mod outcome;
