@@ -2,12 +2,18 @@
 
 pub mod clock;
 pub mod disk;
+#[cfg(madsim)]
+pub mod links;
 pub mod network;
 pub mod nodes;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
+#[cfg(madsim)]
+pub mod serve;
+#[cfg(madsim)]
+mod stream;
 pub mod trace;
 
 #[cfg(madsim)]
