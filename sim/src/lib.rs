@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod invariants;
 #[cfg(madsim)]
 pub mod links;
 pub mod network;
