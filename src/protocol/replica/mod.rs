@@ -34,7 +34,7 @@ use super::{
 const PINGS_REMEMBERED: usize = 16;
 
 /// What can happen to a replica.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Event {
     /// A client asks; exactly one [`Effect::Reply`] with this ticket will follow.
     Request {
@@ -56,7 +56,7 @@ pub enum Event {
 }
 
 /// What a replica wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Effect {
     /// Ping the view service.
     Ping(Ping),
@@ -86,7 +86,7 @@ pub enum Effect {
 }
 
 /// What an operator wants to know of a replica.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Notice {
     /// The first answer of the view service in this life.
     Accepted,
@@ -163,7 +163,7 @@ pub enum Notice {
 }
 
 /// A role without its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
     /// No member of a view.
     Idle,
