@@ -36,7 +36,12 @@ where
     for (part, decision) in parts.into_iter().zip(decisions) {
         match decision {
             // A missing decision lies behind an object with a contradiction.
-            Some(Decision::Violation(violation)) => return Verdict::Violation(violation),
+            Some(Decision::Violation(violation)) => {
+                return Verdict::Violation(minimise::refine(model, operations, *violation));
+            }
+            Some(Decision::Contradiction { around }) => {
+                return Verdict::Violation(minimise::isolate(model, operations, &part, &around));
+            }
             Some(Decision::Linearizable(order)) => orders.push(order),
             Some(Decision::Open) | None => open.push(part),
         }
@@ -82,8 +87,7 @@ where
     decisions.resize_with(parts.len(), || None);
     if !parallel || parts.len() < 2 {
         for (part, slot) in parts.iter().zip(decisions.iter_mut()) {
-            let decision = slot.insert(decide(part));
-            if matches!(decision, Decision::Violation(_)) {
+            if slot.insert(decide(part)).is_contradiction() {
                 break;
             }
         }
@@ -95,7 +99,7 @@ where
             return None;
         }
         let decision = decide(&parts[number]);
-        if matches!(decision, Decision::Violation(_)) {
+        if decision.is_contradiction() {
             stop.fetch_min(number, Ordering::Relaxed);
         }
         Some(decision)

@@ -20,6 +20,9 @@ const EFFORT: usize = 4_000_000;
 const TRIAL_CONFIGURATIONS: u64 = 20_000;
 const TRIAL_BYTES: u64 = 64 << 20;
 
+/// Sets up to this size are made minimal even where a direct method already named the operations.
+const SMALL: usize = 64;
+
 /// The report of a search that found no order for `prefix`, a subset of `part`.
 pub(crate) fn explain<M: Model>(
     model: &M,
@@ -31,19 +34,94 @@ pub(crate) fn explain<M: Model>(
 ) -> Violation {
     let mut closure = Closure::new(model, operations, part);
     let start = closure.with_support(prefix);
-    let set = shrink(model, operations, &mut closure, start, stuck);
-    let reason = Reason::NoOrder { placed, stuck: stuck as usize };
+    let set = shrink(model, operations, &mut closure, start);
+    describe(model, operations, &set, stuck, placed)
+}
+
+/// The report of a contradiction of which a direct method knows only some operations.
+pub(crate) fn isolate<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    around: &[u32],
+) -> Violation {
+    let mut closure = Closure::new(model, operations, part);
+    let mut start = closure.with_support(around);
+    if !is_contradiction(model, operations, &start) {
+        let times = around.iter().map(|&index| {
+            let operation = &operations[index as usize];
+            operation.returned_at().unwrap_or(operation.call).max(operation.call)
+        });
+        let until = times.max().unwrap_or(u64::MAX);
+        let prefix: Vec<u32> =
+            part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
+        start = closure.with_support(&prefix);
+        if !is_contradiction(model, operations, &start) {
+            start = part.to_vec();
+        }
+    }
+    let set = shrink(model, operations, &mut closure, start);
+    let stuck = around.last().or(set.last()).copied().unwrap_or_default();
+    describe(model, operations, &set, stuck, 0)
+}
+
+/// Makes a complete contradiction minimal if it is small enough.
+pub(crate) fn refine<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    violation: Violation,
+) -> Violation {
+    let mut set: Vec<u32> =
+        violation.operations.iter().chain(&violation.support).map(|&index| index as u32).collect();
+    if set.len() > SMALL {
+        return violation;
+    }
+    set.sort_unstable();
+    let all = set.clone();
+    let mut closure = Closure::new(model, operations, &all);
+    let small = shrink(model, operations, &mut closure, set);
+    if small.len() == all.len() { violation } else { describe(model, operations, &small, small[0], 0) }
+}
+
+/// Puts a contradictory set into words: as the direct method does, if it can decide the set alone.
+fn describe<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+    stuck: u32,
+    placed: usize,
+) -> Violation {
+    let wide = |set: &[u32]| set.iter().map(|&index| index as usize).collect::<Vec<usize>>();
+    if let Decision::Violation(violation) = model.decide(operations, set, &Options::default()) {
+        let mut violation = *violation;
+        violation.support = wide(set);
+        violation.support.retain(|operation| violation.operations.binary_search(operation).is_err());
+        return violation;
+    }
+    let (stuck, placed) = alone(model, operations, set).unwrap_or((stuck, placed));
     let sentence = format!(
-        "no order of operations {} gives each of them its output; the longest order found stops at operation {stuck}",
-        list(&set)
+        "no order of operations {} gives each of them its output: at most {placed} of the {} can be placed, \
+         and operation {stuck} returned before it fits",
+        list(set),
+        set.len()
     );
     Violation {
-        key: model.partition(&operations[part[0] as usize].input).to_vec(),
-        operations: set.iter().map(|&index| index as usize).collect(),
+        key: model.partition(&operations[set[0] as usize].input).to_vec(),
+        operations: wide(set),
         support: Vec::new(),
-        reason,
+        reason: Reason::NoOrder { placed, stuck: stuck as usize },
         sentence,
     }
+}
+
+/// Where a search of a small set gets stuck.
+fn alone<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+) -> Option<(u32, usize)> {
+    let mut search = prepare(model, operations, set);
+    (search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES) == Progress::Illegal).then(|| search.stuck())
 }
 
 /// Names a few operations in a sentence.
@@ -112,7 +190,6 @@ fn shrink<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     closure: &mut Closure<'_, M>,
     start: Vec<u32>,
-    stuck: u32,
 ) -> Vec<u32> {
     let mut set = start;
     let mut effort = EFFORT;
@@ -137,7 +214,6 @@ fn shrink<M: Model>(
             break;
         }
     }
-    debug_assert!(effort == 0 || !set.is_empty(), "operation {stuck} was stuck for no reason");
     set
 }
 
@@ -145,9 +221,8 @@ fn is_contradiction<M: Model>(model: &M, operations: &[Operation<M::Input, M::Ou
     if set.is_empty() {
         return false;
     }
-    let options = Options { witness: false, ..Options::default() };
-    match model.decide(operations, set, &options) {
-        Decision::Violation(_) => true,
+    match model.decide(operations, set, &Options { witness: false, ..Options::default() }) {
+        Decision::Violation(_) | Decision::Contradiction { .. } => true,
         Decision::Linearizable(_) => false,
         Decision::Open => {
             let mut search = prepare(model, operations, set);

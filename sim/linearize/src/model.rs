@@ -87,8 +87,20 @@ pub trait Model {
 pub enum Decision {
     /// The part is linearizable in this order (empty if [`Options::witness`] is off).
     Linearizable(Vec<u32>),
-    /// The part is not linearizable.
-    Violation(Violation),
+    /// The part is not linearizable. The operations and their support must be a contradiction on their own.
+    Violation(Box<Violation>),
+    /// The part is not linearizable, and it shows at these operations. The check finds out which others it takes.
+    Contradiction {
+        /// Where it shows.
+        around: Vec<u32>,
+    },
     /// Only a search can tell.
     Open,
+}
+
+impl Decision {
+    /// Whether the part is not linearizable.
+    pub fn is_contradiction(&self) -> bool {
+        matches!(self, Decision::Violation(_) | Decision::Contradiction { .. })
+    }
 }

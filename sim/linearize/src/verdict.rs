@@ -138,6 +138,11 @@ pub enum Reason {
         /// The write.
         write: usize,
     },
+    /// Swaps in a circle: each found what the one before it wrote.
+    Circle {
+        /// The swaps.
+        operations: Vec<usize>,
+    },
     /// Every order was tried.
     NoOrder {
         /// How many operations the longest order found could place.

@@ -13,6 +13,7 @@
 //! Answers may leave out what a foreign log does not record: [`Output::Deleted`] and [`Output::Swapped`] have optional
 //! parts, and less said is less checked.
 
+pub mod describe;
 mod fact;
 mod fast;
 mod support;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::KvOperation;
 use super::fact::{Fact, fact};
+use super::{Kv, KvOperation};
+use crate::minimise;
 
 /// See [`crate::Model::support`].
 ///
@@ -47,7 +48,12 @@ fn may_contribute(change: Fact<'_>, value: Option<&Bytes>, appends: bool) -> boo
 }
 
 fn contains(text: &[u8], piece: &[u8]) -> bool {
-    piece.is_empty() || text.windows(piece.len()).any(|window| window == piece)
+    memchr::memmem::find(text, piece).is_some()
+}
+
+/// Everything that a set of operations rests on, with the set itself.
+pub(super) fn closure(operations: &[KvOperation], part: &[u32], set: &[u32]) -> Vec<u32> {
+    minimise::Closure::new(&Kv, operations, part).with_support(set)
 }
 
 /// See [`crate::Model::unobserved`].

@@ -118,14 +118,14 @@ fn lie(output: Output, choice: u8, drafts: &[Draft], token: impl Fn(u8, usize) -
     let other = usize::from(choice) % (drafts.len() + 1);
     let value = (other < drafts.len()).then(|| token(drafts[other].value, other));
     match output {
-        Output::Value(Some(seen)) if choice % 3 == 0 && seen.len() > 2 => {
+        Output::Value(Some(seen)) if choice.is_multiple_of(3) && seen.len() > 2 => {
             Output::Value(Some(seen.slice(..seen.len() - 2)))
         }
         Output::Value(_) => Output::Value(value),
         Output::Done => Output::Done,
         Output::Deleted { existed } => Output::Deleted { existed: existed.map(|existed| !existed) },
         Output::Swapped { swapped, previous } => match previous {
-            Some(_) if choice % 2 == 0 => Output::Swapped { swapped, previous: Some(value) },
+            Some(_) if choice.is_multiple_of(2) => Output::Swapped { swapped, previous: Some(value) },
             previous => Output::Swapped { swapped: !swapped, previous },
         },
     }
