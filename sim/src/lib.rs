@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod disk;
 pub mod invariants;
+pub mod judge;
 #[cfg(madsim)]
 pub mod links;
 pub mod network;
@@ -11,6 +12,7 @@ pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
+pub mod script;
 #[cfg(madsim)]
 pub mod serve;
 #[cfg(madsim)]
