@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::identity::{Generation, Position, RequestNumber, ServerId, SessionId, ViewNumber};
 
 /// A change of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Update {
     /// Sets `key` to `value`.
     Put {
@@ -55,7 +55,7 @@ impl Update {
 }
 
 /// What an update did. Part of the replicated session table, so that a retry gets the same answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A put or append took effect.
     Done,
@@ -79,7 +79,7 @@ pub enum Outcome {
 }
 
 /// What an entry of the log does when it is applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Opens a session named after this entry's own operation number.
     OpenSession {
@@ -103,7 +103,7 @@ pub enum Command {
 }
 
 /// One entry of the replicated log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Where it stands, and the view that put it there.
     pub position: Position,
@@ -130,7 +130,7 @@ impl Entry {
 }
 
 /// What a client asks of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     /// The generation the client knows; 0 if it knows none yet.
     pub generation: Generation,
@@ -139,7 +139,7 @@ pub struct Request {
 }
 
 /// The kinds of requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RequestBody {
     /// Reads one key.
     Get {
@@ -165,7 +165,7 @@ pub enum RequestBody {
 }
 
 /// What a server answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The value of the key that was read.
     Value(Option<Bytes>),
@@ -185,7 +185,7 @@ pub enum Reply {
 }
 
 /// Why a server did not serve a request, and so what the caller should do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// Ask the view service who is primary and try there. Never means "was not applied".
     NotPrimary {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use super::{
     command::{Entry, Outcome},
-    identity::{Boot, DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber},
+    identity::{
+        Boot, DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber,
+    },
     view::{Members, View},
 };
 

@@ -42,9 +42,9 @@ impl View {
 }
 
 /// The view service's one durable record (PROTOCOL section 3.1).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The current generation; 0 before the first server was accepted.
+    /// The current generation.
     pub generation: Generation,
     /// The last number given to a view; never goes back, not even across generations.
     pub number: ViewNumber,
@@ -53,4 +53,20 @@ pub struct Record {
     /// The replicas from which the next primary may be taken. Unchanged by a proposal; replaced by
     /// the in-sync set when the primary acknowledges the view (rule V-b).
     pub stable: Members,
+}
+
+impl Default for Record {
+    /// The record of a view service that never had a view.
+    fn default() -> Self {
+        Self { generation: Generation(1), number: ViewNumber(0), view: None, stable: Members::new() }
+    }
+}
+
+impl Record {
+    /// What an operator asks for after all copies were lost: a new generation, which starts empty. View
+    /// numbers go on, so that nothing of the old generation is ever obeyed again.
+    #[must_use]
+    pub fn accept_data_loss(self) -> Self {
+        Self { generation: self.generation.next(), number: self.number, view: None, stable: Members::new() }
+    }
 }

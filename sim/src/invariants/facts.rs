@@ -1,0 +1,125 @@
+//! What an all-knowing observer has seen.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pbkv::protocol::{
+    identity::{DataId, OpNumber, Position, ServerId},
+    log::{Durable, Write},
+    view::Record,
+};
+
+/// What is on one server's disk, as far as the invariants care: identities and positions.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// The identity of the contents.
+    pub data: Option<DataId>,
+    base: Position,
+    positions: VecDeque<Position>,
+}
+
+impl Disk {
+    /// Whether the log on disk includes `position`; what is in the snapshot is known by its number only.
+    pub fn holds(&self, position: Position) -> bool {
+        match position.op.0.checked_sub(self.base.op.0 + 1) {
+            None => position.op < self.base.op || position == self.base,
+            Some(index) => {
+                usize::try_from(index).ok().and_then(|index| self.positions.get(index)) == Some(&position)
+            }
+        }
+    }
+
+    /// The position of the last operation.
+    pub fn end(&self) -> Position {
+        self.positions.back().copied().unwrap_or(self.base)
+    }
+
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Boot(_) | Write::ViewSeen(_) => {}
+            Write::Data { data, .. } => *self = Self { data: Some(*data), ..Self::default() },
+            Write::Entry(entry) => self.positions.push_back(entry.position),
+            Write::Truncate(from) => {
+                let keep = from.0.saturating_sub(self.base.op.0 + 1);
+                self.positions.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+            }
+            Write::Checkpoint(snapshot) => {
+                while self.positions.front().is_some_and(|position| position.op <= snapshot.at.op) {
+                    self.positions.pop_front();
+                }
+                self.base = snapshot.at;
+            }
+            Write::Install(snapshot) => {
+                self.positions.clear();
+                self.base = snapshot.at;
+            }
+        }
+    }
+}
+
+/// Every commitment so far: position and fingerprint of each operation, without gaps from the first.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    positions: Vec<Position>,
+}
+
+impl Committed {
+    /// How many operations are committed.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// The last committed operation.
+    pub fn last(&self) -> Option<Position> {
+        self.positions.last().copied()
+    }
+
+    /// The committed operation at `op`.
+    pub fn get(&self, op: OpNumber) -> Option<Position> {
+        self.positions.get(usize::try_from(op.0.checked_sub(1)?).ok()?).copied()
+    }
+
+    pub(super) fn push(&mut self, position: Position) {
+        assert_eq!(position.op.0, self.positions.len() as u64 + 1, "operations are committed in order");
+        self.positions.push(position);
+    }
+}
+
+/// What an all-knowing observer has seen.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The view service's durable record.
+    pub record: Record,
+    /// Every server's disk.
+    pub disks: BTreeMap<ServerId, Disk>,
+    /// Every commitment.
+    pub committed: Committed,
+}
+
+impl Facts {
+    pub(super) fn disk_read(&mut self, server: &ServerId, durable: &Durable) {
+        let disk = Disk {
+            data: durable.data,
+            base: durable.log.base(),
+            positions: durable.log.entries_from(OpNumber(0)).map(|entry| entry.position).collect(),
+        };
+        self.disks.insert(server.clone(), disk);
+    }
+
+    pub(super) fn disk_written(&mut self, server: &ServerId, write: &Write) {
+        self.disks.entry(server.clone()).or_default().apply(write);
+    }
+
+    pub(super) fn disk_lost(&mut self, server: &ServerId) {
+        self.disks.insert(server.clone(), Disk::default());
+    }
+
+    /// Whether `server` still has the contents `data` on its disk.
+    pub fn is_intact(&self, server: &ServerId, data: DataId) -> bool {
+        self.disks.get(server).is_some_and(|disk| disk.data == Some(data))
+    }
+}

@@ -1,0 +1,69 @@
+//! I2: two logs that have an entry of the same view at the same place have the same entry there, and the
+//! same entries before it.
+//!
+//! Source: section 8; Raft calls it log matching. It cannot see entries that were in nobody's log when a
+//! step ended.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use pbkv::protocol::{
+    command::Entry,
+    identity::{Position, ServerId},
+    replica::Replica,
+};
+
+use super::{Broken, Check};
+
+#[derive(Default)]
+pub(super) struct LogMatching {
+    /// For every entry ever seen: a fingerprint of it, and the position before it.
+    entries: BTreeMap<Position, (u64, Position)>,
+    ends: BTreeMap<ServerId, Position>,
+}
+
+/// A fingerprint that is the same in every process.
+fn fingerprint(entry: &Entry) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (entry.timestamp, &entry.command).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl LogMatching {
+    pub(super) fn forget(&mut self, server: &ServerId) {
+        self.ends.remove(server);
+    }
+
+    pub(super) fn check(&mut self, server: &ServerId, replica: &Replica) -> Check {
+        let log = replica.log();
+        if self.ends.get(server) == Some(&log.end()) {
+            return Ok(());
+        }
+        self.ends.insert(server.clone(), log.end());
+        let mut op = log.end().op;
+        while let Some(entry) = log.entry(op) {
+            let before = log.position(pbkv::protocol::identity::OpNumber(op.0 - 1)).expect("no gaps");
+            let seen = (fingerprint(entry), before);
+            match self.entries.get(&entry.position) {
+                None => {
+                    self.entries.insert(entry.position, seen);
+                }
+                Some(first) if *first == seen => return Ok(()), // and so is everything before it
+                Some((_, first_before)) => {
+                    return Err(Broken {
+                        invariant: "I2",
+                        promised: "entries of one view at one place are equal, and so is all before them",
+                        seen: format!(
+                            "{server} has {:?} after {before:?}, and elsewhere another stands there, after {first_before:?}",
+                            entry.position
+                        ),
+                    });
+                }
+            }
+            op = before.op;
+        }
+        Ok(())
+    }
+}

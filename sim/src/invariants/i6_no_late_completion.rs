@@ -1,0 +1,64 @@
+//! I6: once a server acts as primary of a view, no primary of an earlier view completes an operation that
+//! it received later.
+//!
+//! Source: section 8 and the proof of section 5.2; this is what makes reads linearizable. A retry that is
+//! answered from the session table is exempt: it reports what was committed before.
+
+use std::collections::BTreeMap;
+
+use pbkv::protocol::{
+    command::Reply,
+    identity::{ServerId, Ticket, ViewNumber},
+    replica::{Effect, Replica},
+};
+
+use super::{Broken, Check};
+
+#[derive(Default)]
+pub(super) struct NoLateCompletion {
+    /// The latest view in which anybody acted as primary.
+    latest: ViewNumber,
+    /// For each waiting request: the latest such view when it was received.
+    received: BTreeMap<(ServerId, Ticket), ViewNumber>,
+    /// The request that is being taken right now.
+    current: Option<(ServerId, Ticket)>,
+}
+
+impl NoLateCompletion {
+    pub(super) fn forget(&mut self, server: &ServerId) {
+        self.received.retain(|(of, _), _| of != server);
+    }
+
+    pub(super) fn received(&mut self, server: &ServerId, ticket: Ticket) {
+        let request = (server.clone(), ticket);
+        self.received.insert(request.clone(), self.latest);
+        self.current = Some(request);
+    }
+
+    pub(super) fn check(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
+        let current = self.current.take();
+        for effect in effects {
+            let Effect::Reply { ticket, reply } = effect else { continue };
+            let request = (server.clone(), *ticket);
+            let Some(latest) = self.received.remove(&request) else { continue };
+            let from_table = matches!(reply, Reply::Executed(_)) && current.as_ref() == Some(&request);
+            if matches!(reply, Reply::Refused(_)) || from_table {
+                continue;
+            }
+            if latest > replica.view_seen() {
+                return Err(Broken {
+                    invariant: "I6",
+                    promised: "a replaced primary completes nothing that it received later",
+                    seen: format!(
+                        "{server} answered {reply:?} in {}, though {latest} had a primary when the request arrived",
+                        replica.view_seen()
+                    ),
+                });
+            }
+        }
+        if replica.as_primary().is_some() {
+            self.latest = self.latest.max(replica.view_seen());
+        }
+        Ok(())
+    }
+}

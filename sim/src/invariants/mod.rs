@@ -1,0 +1,130 @@
+//! The protocol's invariants, checked after every step of every machine.
+//!
+//! One invariant a file: the property in a sentence, where it comes from, what it cannot see. They share
+//! [`Facts`], what an all-knowing observer has seen so far: the view service's durable record, every
+//! server's disk, every commitment. Each check costs a little for each step and nothing for the length of
+//! the run, so it can be done always.
+//!
+//! The judge of the clients' history sees only what clients see; these see a broken promise even if nobody
+//! has asked yet.
+
+mod facts;
+mod i1_one_primary_per_view;
+mod i2_log_matching;
+mod i3_commit_reaches_all;
+mod i4_stable_holds_committed;
+mod i5_same_history;
+mod i6_no_late_completion;
+mod i7_activated_with_memory;
+
+use std::fmt;
+
+use pbkv::protocol::{
+    identity::{ServerId, Ticket},
+    log::{Durable, Write},
+    replica::{Effect, Replica},
+    view::{Record, View},
+};
+
+pub use facts::Facts;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which invariant, by its number in the protocol.
+    pub invariant: &'static str,
+    /// What was promised.
+    pub promised: &'static str,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; but {}", self.invariant, self.promised, self.seen)
+    }
+}
+
+/// What a check yields.
+pub type Check = Result<(), Broken>;
+
+/// All invariants and what they have seen.
+#[derive(Default)]
+pub struct Invariants {
+    facts: Facts,
+    one_primary: i1_one_primary_per_view::OnePrimaryPerView,
+    log_matching: i2_log_matching::LogMatching,
+    same_history: i5_same_history::SameHistory,
+    no_late_completion: i6_no_late_completion::NoLateCompletion,
+    activated_with_memory: i7_activated_with_memory::ActivatedWithMemory,
+}
+
+impl Invariants {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was seen so far.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The view service's record became durable.
+    pub fn record_persisted(&mut self, record: &Record) -> Check {
+        self.one_primary.check_record(&self.facts, record)?;
+        self.activated_with_memory.check(&self.facts, record)?;
+        self.facts.record = record.clone();
+        i4_stable_holds_committed::check(&self.facts)
+    }
+
+    /// The view service told somebody of this view.
+    pub fn view_told(&mut self, view: &View) -> Check {
+        self.one_primary.check_told(&self.facts, view)
+    }
+
+    /// A server begins a life with this on its disk.
+    pub fn server_started(&mut self, server: &ServerId, durable: &Durable) {
+        self.facts.disk_read(server, durable);
+        self.log_matching.forget(server);
+        self.same_history.forget(server);
+        self.no_late_completion.forget(server);
+    }
+
+    /// A change became durable at a server.
+    pub fn disk_written(&mut self, server: &ServerId, write: &Write) -> Check {
+        self.facts.disk_written(server, write);
+        match write {
+            Write::Truncate(_) | Write::Install(_) | Write::Data { .. } => {
+                i4_stable_holds_committed::check(&self.facts)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server's disk was wiped.
+    pub fn disk_lost(&mut self, server: &ServerId) {
+        self.facts.disk_lost(server);
+    }
+
+    /// A server is about to take a request from a client.
+    pub fn request_received(&mut self, server: &ServerId, ticket: Ticket) {
+        self.no_late_completion.received(server, ticket);
+    }
+
+    /// A server took a step.
+    pub fn replica_stepped(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
+        self.one_primary.check_replica(replica)?;
+        self.log_matching.check(server, replica)?;
+        let committed = self.facts.committed.len();
+        self.same_history.check(server, replica, &mut self.facts.committed)?;
+        i3_commit_reaches_all::check(&self.facts, replica)?;
+        if self.facts.committed.len() > committed {
+            i4_stable_holds_committed::check(&self.facts)?;
+        }
+        self.no_late_completion.check(server, replica, effects)
+    }
+}
+
+#[cfg(test)]
+mod tests;

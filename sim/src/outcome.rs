@@ -1,0 +1,411 @@
+//! What a run yields: plain data, made by the execution, read by reports, tests and the command line.
+//!
+//! A *moment* is something a person would want on a timeline; the trace holds every step. An *operation*
+//! is one call of a client, from its invocation to its end. Times are virtual, since the start of the run.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use pbkv::protocol::{replica, view_service};
+
+use crate::{
+    scenario::{FaultKind, Memory, Mistreatment},
+    trace::{TraceHash, TraceLine},
+};
+
+/// `vs`, `s1`, `c1`, ...; `sim` is the simulator itself.
+pub type NodeName = Arc<str>;
+
+/// Receives trace lines as they are made.
+pub type TraceSink = Arc<dyn Fn(&TraceLine) + Send + Sync>;
+
+/// What a run should produce beside its verdict.
+#[derive(Clone, Default)]
+pub struct RunOptions {
+    /// Keep every line of the trace in [`Outcome::trace`].
+    pub keep_trace: bool,
+    /// Hand every line of the trace to this as it is made.
+    pub trace_sink: Option<TraceSink>,
+    /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
+    pub skip_judgement: bool,
+}
+
+/// Everything a run yields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Fingerprint of the trace.
+    pub trace_hash: TraceHash,
+    /// The trace, if it was asked for.
+    pub trace: Vec<TraceLine>,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
+    /// Every operation of every client, in the order of their calls.
+    pub operations: Vec<Operation>,
+    /// Whether the operations are linearizable.
+    pub verdict: Verdict,
+    /// Broken invariants; the first one ends the run.
+    pub violations: Vec<Violation>,
+    /// A panic, which ends the run.
+    pub panic: Option<Panic>,
+    /// After the heal, something did not end in time.
+    pub stall: Option<Stall>,
+    /// Numbers.
+    pub stats: Stats,
+}
+
+/// How a run is to be judged as a whole, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A broken invariant or a history that is not linearizable.
+    Safety,
+    /// Somebody panicked.
+    Panic,
+    /// Something did not end in time.
+    Liveness,
+    /// The judge gave up.
+    Undecided,
+    /// All is well.
+    Ok,
+}
+
+impl Outcome {
+    /// How the run is to be judged as a whole.
+    pub fn class(&self) -> Class {
+        if !self.violations.is_empty() || matches!(self.verdict, Verdict::Violation(_)) {
+            Class::Safety
+        } else if self.panic.is_some() {
+            Class::Panic
+        } else if self.stall.is_some() {
+            Class::Liveness
+        } else if matches!(self.verdict, Verdict::Undecided(_)) {
+            Class::Undecided
+        } else {
+            Class::Ok
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Safety => "safety",
+            Self::Panic => "panic",
+            Self::Liveness => "liveness",
+            Self::Undecided => "undecided",
+            Self::Ok => "ok",
+        })
+    }
+}
+
+/// Something on the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// When.
+    pub at: Duration,
+    /// Where; for a fault, the simulator itself.
+    pub node: NodeName,
+    /// What.
+    pub event: Happening,
+}
+
+/// What can stand on the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// A process began to run.
+    Up {
+        /// Counts the lives of this node, from 1.
+        life: u64,
+        /// What it remembered.
+        memory: Memory,
+    },
+    /// A process ended.
+    Down(Down),
+    /// A fault began.
+    FaultBegan {
+        /// Its place in the scenario.
+        fault: usize,
+        /// What was done to whom, with the nodes that played the symbolic parts.
+        what: String,
+    },
+    /// A fault is over.
+    FaultEnded {
+        /// Its place in the scenario.
+        fault: usize,
+    },
+    /// A fault had nothing to act upon.
+    FaultSkipped {
+        /// Its place in the scenario.
+        fault: usize,
+        /// Why.
+        why: String,
+    },
+    /// All faults are over and every node that the rest needs is running again.
+    Healed,
+    /// A server reports.
+    Replica(replica::Notice),
+    /// The view service reports.
+    ViewService(view_service::Notice),
+    /// A client called.
+    Called {
+        /// Index into [`Outcome::operations`].
+        operation: usize,
+    },
+    /// A client's call ended.
+    Returned {
+        /// Index into [`Outcome::operations`].
+        operation: usize,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// Its peers saw their connections reset.
+    Crash,
+    /// Its peers saw nothing.
+    PowerLoss,
+}
+
+/// One call of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Who called.
+    pub client: NodeName,
+    /// When.
+    pub called: Duration,
+    /// What was asked.
+    pub input: Input,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// The run ended first. It may have taken effect or not.
+    Open,
+    /// It was answered.
+    Returned {
+        /// When.
+        at: Duration,
+        /// What.
+        output: Output,
+    },
+    /// The client gave up; it may have taken effect, may still do so, or never.
+    Unknown {
+        /// When.
+        at: Duration,
+        /// What the client said.
+        why: String,
+    },
+    /// It is proved that it was not and will not be executed.
+    NotExecuted {
+        /// When.
+        at: Duration,
+        /// What the client said.
+        why: String,
+    },
+}
+
+impl End {
+    /// When it ended, if it did.
+    pub fn at(&self) -> Option<Duration> {
+        match self {
+            Self::Open => None,
+            Self::Returned { at, .. } | Self::Unknown { at, .. } | Self::NotExecuted { at, .. } => Some(*at),
+        }
+    }
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// Reads a key.
+    Get {
+        /// The key.
+        key: Bytes,
+    },
+    /// Replaces the value of a key.
+    Put {
+        /// The key.
+        key: Bytes,
+        /// The new value.
+        value: Bytes,
+    },
+    /// Adds to the end of a key's value.
+    Append {
+        /// The key.
+        key: Bytes,
+        /// What to add.
+        value: Bytes,
+    },
+    /// Makes a key absent.
+    Delete {
+        /// The key.
+        key: Bytes,
+    },
+    /// Replaces the value of a key if it is the expected one.
+    CompareAndSwap {
+        /// The key.
+        key: Bytes,
+        /// The value the key must have; `None` for absent.
+        expected: Option<Bytes>,
+        /// The value it gets.
+        new: Bytes,
+    },
+}
+
+/// What the store answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// To a `Get`: the value, `None` if absent.
+    Value(Option<Bytes>),
+    /// To a `Put` or an `Append`.
+    Done,
+    /// To a `Delete`.
+    Deleted {
+        /// Whether the key held a value; `None` if not reported.
+        existed: Option<bool>,
+    },
+    /// To a `CompareAndSwap`.
+    Swapped {
+        /// Whether the value was replaced.
+        swapped: bool,
+        /// The value found: `None` if not reported, `Some(None)` for absent.
+        previous: Option<Option<Bytes>>,
+    },
+}
+
+/// Whether the operations are linearizable.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Verdict {
+    /// Nobody looked: the run ended early, or judgement was not asked for.
+    #[default]
+    NotJudged,
+    /// They are.
+    Linearizable,
+    /// They are not.
+    Violation(Contradiction),
+    /// The search ended first; the sentence says how far it came.
+    Undecided(String),
+}
+
+/// Operations that no order can explain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contradiction {
+    /// The key it is about.
+    pub key: Bytes,
+    /// The operations that contradict each other, as indexes into [`Outcome::operations`].
+    pub operations: Vec<usize>,
+    /// Further operations that may have written what those saw.
+    pub support: Vec<usize>,
+    /// Why, as a sentence.
+    pub sentence: String,
+}
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// When it was seen.
+    pub at: Duration,
+    /// At which node.
+    pub node: NodeName,
+    /// Which invariant.
+    pub invariant: String,
+    /// What was promised and what was seen.
+    pub message: String,
+}
+
+/// Somebody panicked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panic {
+    /// When, if virtual time was running.
+    pub at: Duration,
+    /// On which node, as far as is known.
+    pub node: NodeName,
+    /// The message and the place in the source.
+    pub message: String,
+}
+
+/// Something did not end in time after the heal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stall {
+    /// When patience ended.
+    pub at: Duration,
+    /// What was waited for, one thing a line.
+    pub waiting: Vec<String>,
+    /// Who was up, who was primary of which view, as seen by the view service and by each server.
+    pub cluster: Vec<String>,
+}
+
+/// Numbers of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Virtual time from start to end.
+    pub virtual_time: Duration,
+    /// Operations that were answered,
+    pub returned: u64,
+    /// whose fate is unknown,
+    pub unknown: u64,
+    /// and that were certainly not executed.
+    pub not_executed: u64,
+    /// Faults that were executed, by kind. A mistreatment counts once for each message it struck.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Views proposed after the first.
+    pub view_changes: u64,
+    /// Servers that became primary.
+    pub promotions: u64,
+    /// State transfers completed.
+    pub transfers: u64,
+    /// Messages that reached their receiver.
+    pub messages: u64,
+    /// Pings that reached the view service, by server.
+    pub pings: BTreeMap<NodeName, u64>,
+    /// Steps of machines.
+    pub steps: u64,
+}
+
+impl Stats {
+    /// Operations that ended, however they ended.
+    pub fn operations(&self) -> u64 {
+        self.returned + self.unknown + self.not_executed
+    }
+
+    /// Adds the numbers of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.virtual_time += other.virtual_time;
+        self.returned += other.returned;
+        self.unknown += other.unknown;
+        self.not_executed += other.not_executed;
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        self.view_changes += other.view_changes;
+        self.promotions += other.promotions;
+        self.transfers += other.transfers;
+        self.messages += other.messages;
+        for (server, count) in &other.pings {
+            *self.pings.entry(server.clone()).or_default() += count;
+        }
+        self.steps += other.steps;
+    }
+}
+
+/// The name under which a kind of fault is counted.
+pub fn fault_name(kind: &FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Crash { .. } => "crash",
+        FaultKind::PowerLoss { .. } => "power loss",
+        FaultKind::Pause { .. } => "pause",
+        FaultKind::Partition { .. } => "partition",
+        FaultKind::Slow { .. } => "slow",
+        FaultKind::Rpc { how, .. } => match how {
+            Mistreatment::DropRequest => "drop request",
+            Mistreatment::DropReply => "drop reply",
+            Mistreatment::Duplicate => "duplicate",
+            Mistreatment::Delay => "delay",
+            Mistreatment::Hang => "hang",
+            Mistreatment::Cancel => "cancel",
+        },
+    }
+}

@@ -1,0 +1,425 @@
+//! Ordering operations, waiting for the replicas, answering clients.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read};
+use crate::protocol::{
+    command::{Command, Entry, Refusal, Reply, Request, RequestBody},
+    identity::{
+        DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, Ticket, ViewNumber,
+    },
+    log::Write,
+    message::{AppendAck, AppendResult, ChunkAck, ChunkResult},
+    store::Applied,
+    view::{Members, View},
+};
+
+/// A joiner must have been heard within so many heartbeat intervals before the primary waits for it.
+const RECENT_HEARTBEATS: u32 = 3;
+
+/// What a primary knows, for one view.
+pub struct Primary {
+    pub(super) view: View,
+    /// The end of the log at the takeover. What is up to here may have been acknowledged to clients by an
+    /// earlier primary: nothing is answered before it is committed in this view.
+    pub(super) takeover_end: OpNumber,
+    /// The replicas, besides the primary, that must hold an operation before it is committed (`S`). Grows
+    /// before the view service is told, so that no operation slips through in between.
+    pub(super) waits_for: BTreeSet<ServerId>,
+    /// Those of which the view service was told, or is being told (`Sack`). They may be promoted.
+    announced: BTreeSet<ServerId>,
+    /// The view service recorded the activation: the replicas of older views can no longer be promoted.
+    pub(super) active: bool,
+    /// All announced replicas answered in this view and hold what was there at the takeover (R8).
+    confirmed: bool,
+    /// A later view exists.
+    pub(super) fenced: bool,
+    suspects: BTreeSet<ServerId>,
+    pub(super) peers: BTreeMap<ServerId, Peer>,
+    /// Updates that are in the log but not committed: a retry joins them.
+    in_flight: BTreeMap<(SessionId, RequestNumber), OpNumber>,
+    waiting: BTreeMap<OpNumber, Vec<Ticket>>,
+    waiting_updates: usize,
+    opening: usize,
+    pub(super) reads: VecDeque<Read>,
+    /// Number of the heartbeat sent last; each round of messages to the replicas is one.
+    pub(super) heartbeat: u64,
+    /// A Get waits for the next heartbeat.
+    pub(super) heartbeat_wanted: bool,
+    pub(super) transfers: u64,
+    pub(super) lease_until: Option<Duration>,
+    /// The log's clock goes on from where it stood at the takeover: no wall clock, no jump.
+    clock_at_takeover: Duration,
+    took_over_at: Duration,
+}
+
+impl Primary {
+    /// The view, as last told.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The replicas, besides the primary, that must hold an operation before it is committed.
+    pub fn waits_for(&self) -> &BTreeSet<ServerId> {
+        &self.waits_for
+    }
+
+    /// Those of which the view service was told, or is being told: they may be promoted.
+    pub fn announced(&self) -> &BTreeSet<ServerId> {
+        &self.announced
+    }
+
+    /// Whether the view service recorded the activation of the view, as far as the primary knows.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// How far `server` is known to hold the log in this view.
+    pub fn matched(&self, server: &ServerId) -> Option<OpNumber> {
+        self.peers.get(server)?.matched
+    }
+
+    /// The end of the log at the takeover.
+    pub fn takeover_end(&self) -> OpNumber {
+        self.takeover_end
+    }
+
+    pub(super) fn suspects(&self) -> &BTreeSet<ServerId> {
+        &self.suspects
+    }
+
+    /// What a ping says of this view: the replicas confirmed in it, or nothing yet.
+    pub(super) fn confirmed_members(&self, me: &ServerId, data: DataId) -> Members {
+        if !self.confirmed {
+            return Members::new();
+        }
+        let others = self.announced.iter().map(|server| (server.clone(), self.peers[server].data));
+        others.chain([(me.clone(), data)]).collect()
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting_updates + self.reads.len()
+    }
+
+    /// Answers those who wait for an entry that was just applied.
+    pub(super) fn answer(
+        &mut self,
+        entry: &Entry,
+        applied: &Applied,
+        generation: Generation,
+        effects: &mut Vec<Effect>,
+    ) {
+        match &entry.command {
+            Command::Update { session, request, .. } => {
+                self.in_flight.remove(&(*session, *request));
+            }
+            Command::OpenSession { .. } => self.opening = self.opening.saturating_sub(1),
+            Command::CloseSession { .. } => {}
+        }
+        let op = entry.position.op;
+        for ticket in self.waiting.remove(&op).unwrap_or_default() {
+            self.waiting_updates -= 1;
+            let reply = match applied {
+                Applied::Opened => Reply::Opened { session: SessionId(op.0), generation },
+                Applied::Closed => Reply::Closed,
+                Applied::Executed(outcome) => Reply::Executed(outcome.clone()),
+                Applied::SessionExpired => Reply::Refused(Refusal::SessionExpired),
+                Applied::Superseded => Reply::Refused(Refusal::Superseded),
+            };
+            effects.push(Effect::Reply { ticket, reply });
+        }
+    }
+
+    /// The operation up to which all replicas that are waited for hold the log, durably and in this view.
+    fn agreed(&self, own: OpNumber) -> Option<OpNumber> {
+        self.waits_for.iter().try_fold(own, |agreed, server| Some(agreed.min(self.peers[server].matched?)))
+    }
+
+    fn all_hold(&self, servers: &BTreeSet<ServerId>, op: OpNumber) -> bool {
+        servers.iter().all(|server| self.peers[server].matched.is_some_and(|matched| matched >= op))
+    }
+
+    fn log_time(&self, now: Duration) -> Duration {
+        self.clock_at_takeover + now.saturating_sub(self.took_over_at)
+    }
+}
+
+impl Replica {
+    /// R2. Nothing known about the replicas is carried over from an older view.
+    pub(super) fn take_over(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
+        let end = self.log.end();
+        let others: BTreeSet<ServerId> = view.backups().cloned().collect();
+        let peers = view
+            .insync
+            .iter()
+            .chain(&view.joining)
+            .filter(|(server, _)| **server != self.server)
+            .map(|(server, data)| (server.clone(), Peer::new(*data, end.op.next(), now)))
+            .collect();
+        let uncommitted: Vec<&Entry> = self.log.entries_from(self.commit.next()).collect();
+        let in_flight = uncommitted
+            .iter()
+            .filter_map(|entry| match entry.command {
+                Command::Update { session, request, .. } => Some(((session, request), entry.position.op)),
+                _ => None,
+            })
+            .collect();
+        let opening =
+            uncommitted.iter().filter(|entry| matches!(entry.command, Command::OpenSession { .. })).count();
+        let last_timestamp = uncommitted.last().map_or(Duration::ZERO, |entry| entry.timestamp);
+        let primary = Primary {
+            takeover_end: end.op,
+            waits_for: others.clone(),
+            announced: others,
+            active: view.activated,
+            confirmed: false,
+            fenced: false,
+            suspects: BTreeSet::new(),
+            peers,
+            in_flight,
+            waiting: BTreeMap::new(),
+            waiting_updates: 0,
+            opening,
+            reads: VecDeque::new(),
+            heartbeat: 0,
+            heartbeat_wanted: false,
+            transfers: 0,
+            lease_until: None,
+            clock_at_takeover: self.state.clock().max(last_timestamp),
+            took_over_at: now,
+            view,
+        };
+        self.set_role(Role::Primary(primary), effects);
+        self.advance(now, effects);
+    }
+
+    /// R12: whoever waits is sent elsewhere; what is in the log may still be committed by another. The
+    /// caller sets the new role.
+    pub(super) fn step_down(&mut self, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let updates = std::mem::take(&mut primary.waiting).into_values().flatten();
+        let reads = std::mem::take(&mut primary.reads).into_iter().map(|read| read.ticket);
+        for ticket in updates.chain(reads).collect::<Vec<_>>() {
+            self.refuse(ticket, effects);
+        }
+    }
+
+    /// R1b: the same view again, perhaps with its activation or the join of a backup recorded.
+    pub(super) fn on_same_view(&mut self, now: Duration, view: &View, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        if view.activated && !primary.active {
+            primary.active = true;
+            effects.push(Effect::Notice(Notice::Activated { view: view.number }));
+        }
+        if view.insync.len() >= primary.view.insync.len() {
+            primary.view = view.clone(); // unless it is an older copy
+        }
+        self.advance(now, effects);
+    }
+
+    /// R3, R10, R14.
+    pub(super) fn on_request(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Role::Primary(primary) = &mut self.role else { return self.refuse(ticket, effects) };
+        if primary.fenced || request.generation > self.generation {
+            return self.refuse(ticket, effects);
+        }
+        let mut refuse = |refusal| effects.push(Effect::Reply { ticket, reply: Reply::Refused(refusal) });
+        if request.generation != Generation(0) && request.generation < self.generation {
+            return refuse(Refusal::DataLost { generation: self.generation });
+        }
+        if primary.waiting() >= self.options.waiting_max {
+            return refuse(Refusal::Busy);
+        }
+        match request.body {
+            RequestBody::Get { key } => {
+                primary.heartbeat_wanted = true;
+                let heartbeat = primary.heartbeat + 1;
+                primary.reads.push_back(Read { ticket, key, heartbeat });
+                self.serve_reads(now, effects);
+            }
+            RequestBody::OpenSession => {
+                if self.state.sessions() + primary.opening >= self.options.sessions_max {
+                    return refuse(Refusal::Busy);
+                }
+                primary.opening += 1;
+                self.propose(now, ticket, Command::OpenSession { ttl: self.options.session_ttl });
+            }
+            RequestBody::CloseSession { session } => {
+                self.propose(now, ticket, Command::CloseSession { session });
+            }
+            RequestBody::Update { session, request, update } => {
+                // An unknown session is no reason to refuse here: this server may have been replaced
+                // without knowing it, and the session opened since. Only the log can say.
+                match self.state.session(session).and_then(|session| session.last.as_ref()) {
+                    Some((last, outcome)) if *last == request => {
+                        let reply = Reply::Executed(outcome.clone());
+                        return effects.push(Effect::Reply { ticket, reply });
+                    }
+                    Some((last, _)) if *last > request => return refuse(Refusal::Superseded),
+                    _ => {}
+                }
+                if let Some(op) = primary.in_flight.get(&(session, request)) {
+                    primary.waiting.entry(*op).or_default().push(ticket);
+                    primary.waiting_updates += 1;
+                    return;
+                }
+                self.propose(now, ticket, Command::Update { session, request, update });
+            }
+        }
+    }
+
+    /// Appends to the log. The operation leaves for the replicas with the next flush.
+    fn propose(&mut self, now: Duration, ticket: Ticket, command: Command) {
+        let Role::Primary(primary) = &mut self.role else { unreachable!("only a primary proposes") };
+        let op = self.log.end().op.next();
+        let position = Position { view: self.view_seen, op };
+        if let Command::Update { session, request, .. } = &command {
+            primary.in_flight.insert((*session, *request), op);
+        }
+        primary.waiting.insert(op, vec![ticket]);
+        primary.waiting_updates += 1;
+        let entry = Entry { position, timestamp: primary.log_time(now), command };
+        self.log.push(entry.clone());
+        self.write(Write::Entry(entry));
+    }
+
+    /// R6.
+    pub(super) fn on_append_ack(&mut self, now: Duration, ack: AppendAck, effects: &mut Vec<Effect>) {
+        let end = self.log.end().op;
+        let base = self.log.base().op;
+        let Some(peer) = self.heard(now, ack.view, &ack.from, ack.data) else { return };
+        match ack.result {
+            AppendResult::Match(op) if op <= end => {
+                peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
+                peer.has(op);
+            }
+            AppendResult::Match(_) => return, // no replica of this view can hold more than its primary
+            AppendResult::Mismatch { hint } => {
+                peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
+                let heartbeat = self.as_primary().map_or(0, |primary| primary.heartbeat);
+                self.rewind(&ack.from, hint, ack.heartbeat, heartbeat, base, effects);
+            }
+            AppendResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
+        }
+        self.advance(now, effects);
+    }
+
+    /// The receiver's side of a state transfer.
+    pub(super) fn on_chunk_ack(&mut self, now: Duration, ack: ChunkAck, effects: &mut Vec<Effect>) {
+        let end = self.log.end().op;
+        let Some(peer) = self.heard(now, ack.view, &ack.from, ack.data) else { return };
+        match ack.result {
+            ChunkResult::Next(part) => {
+                if !peer.wants_part(ack.transfer, part) {
+                    self.begin_transfer(&ack.from, effects);
+                }
+            }
+            ChunkResult::Installed(op) if op <= end => {
+                peer.has(op);
+                if peer.completes(ack.transfer) {
+                    effects.push(Effect::Notice(Notice::TransferCompleted { to: ack.from, at: op }));
+                }
+            }
+            ChunkResult::Installed(_) => return,
+            ChunkResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
+        }
+        self.advance(now, effects);
+    }
+
+    /// The replica that answers, if it is a member of this very view with these very contents.
+    fn heard(&mut self, now: Duration, view: ViewNumber, from: &ServerId, data: DataId) -> Option<&mut Peer> {
+        let current = self.view_seen;
+        let Role::Primary(primary) = &mut self.role else { return None };
+        let peer = primary.peers.get_mut(from).filter(|peer| view == current && peer.data == data)?;
+        peer.last_heard = now;
+        Some(peer)
+    }
+
+    /// Somebody knows a later view. What this server is in it, only the view service can say.
+    fn on_stale(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        if view > self.view_seen && !primary.fenced {
+            primary.fenced = true;
+            self.pinger.wanted = true;
+            effects.push(Effect::Notice(Notice::Fenced { view }));
+            self.step_down(effects);
+        }
+    }
+
+    /// Whatever follows from what is known now: commits, confirmation, joins, reads (R7 to R10).
+    pub(super) fn advance(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let durable = self.outbox.durable();
+        let Role::Primary(primary) = &mut self.role else { return };
+        if !primary.confirmed && primary.all_hold(&primary.announced, primary.takeover_end) {
+            primary.confirmed = true;
+            self.pinger.wanted = true;
+            effects.push(Effect::Notice(Notice::Confirmed { view: self.view_seen }));
+        }
+        if primary.active
+            && let Some(agreed) = primary.agreed(durable)
+            && agreed > self.commit
+        {
+            self.commit_to(agreed, effects);
+        }
+        self.admit_joiners(now);
+        self.serve_reads(now, effects);
+    }
+
+    /// R9: first wait for the joiner, then tell the view service. Announced, it may be promoted, so it
+    /// must hold all that is committed; and it is waited for until a later view releases it.
+    fn admit_joiners(&mut self, now: Duration) {
+        let end = self.log.end().op;
+        let Role::Primary(primary) = &mut self.role else { return };
+        let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
+        let mut joining = Vec::new();
+        for (server, peer) in primary.peers.iter().filter(|(server, _)| !primary.waits_for.contains(*server))
+        {
+            let close = peer.matched.is_some_and(|matched| end.0 - matched.0 <= self.options.join_lag_max);
+            if close && now < peer.last_heard + recent {
+                joining.push(server.clone());
+            }
+        }
+        primary.waits_for.extend(joining);
+        if !primary.confirmed {
+            return;
+        }
+        let enough = self.commit.max(primary.takeover_end);
+        for server in primary.waits_for.difference(&primary.announced).cloned().collect::<Vec<_>>() {
+            if primary.peers[&server].matched.is_some_and(|matched| matched >= enough) {
+                primary.announced.insert(server);
+                self.pinger.wanted = true;
+            }
+        }
+    }
+
+    /// R11: a silent replica is reported; one that was not announced yet is no longer waited for.
+    pub(super) fn watch_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let silent = |server: &ServerId| now >= primary.peers[server].last_heard + self.options.suspect_after;
+        let (announced, joining): (Vec<_>, Vec<_>) = primary
+            .waits_for
+            .iter()
+            .filter(|server| silent(server))
+            .cloned()
+            .partition(|server| primary.announced.contains(server));
+        for server in announced {
+            if primary.suspects.insert(server.clone()) {
+                self.pinger.wanted = true;
+                effects.push(Effect::Notice(Notice::Suspected { server }));
+            }
+        }
+        if !joining.is_empty() {
+            primary.waits_for.retain(|server| !joining.contains(server));
+            self.advance(now, effects);
+        }
+    }
+}
