@@ -58,11 +58,7 @@ fn update(id: Option<wire::RequestId>, update: Update) -> Result<Request, Malfor
     }
     Ok(Request {
         generation: Generation(number("generation", id.generation)?),
-        body: RequestBody::Update {
-            session: SessionId(number("session", id.session)?),
-            request,
-            update,
-        },
+        body: RequestBody::Update { session: SessionId(number("session", id.session)?), request, update },
     })
 }
 
@@ -160,9 +156,7 @@ fn to_refusal(refusal: Refusal) -> Result<wire::Refusal, Status> {
         }),
         Refusal::SessionExpired => to::Reason::SessionExpired(to::SessionExpired {}),
         Refusal::Superseded => to::Reason::Superseded(to::Superseded {}),
-        Refusal::DataLost { generation } => {
-            to::Reason::DataLost(to::DataLost { generation: generation.0 })
-        }
+        Refusal::DataLost { generation } => to::Reason::DataLost(to::DataLost { generation: generation.0 }),
         Refusal::Busy => {
             return Err(Status::resource_exhausted(
                 "too many requests are waiting at this server; try again after a pause",

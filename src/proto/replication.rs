@@ -268,9 +268,7 @@ impl TryFrom<wire::ForwardAck> for AppendAck {
         let result = match present("an acknowledgement's result", ack.result)? {
             From::Match(op) => AppendResult::Match(OpNumber(number("operation", op)?)),
             From::MismatchHint(op) => AppendResult::Mismatch { hint: OpNumber(number("operation", op)?) },
-            From::StaleViewSeen(view) => {
-                AppendResult::Stale { view_seen: ViewNumber(number("view", view)?) }
-            }
+            From::StaleViewSeen(view) => AppendResult::Stale { view_seen: ViewNumber(number("view", view)?) },
         };
         Ok(Self {
             view: ViewNumber(number("view", ack.view)?),
@@ -308,9 +306,7 @@ impl TryFrom<wire::SyncAck> for ChunkAck {
         let result = match present("an acknowledgement's result", ack.result)? {
             From::NextPart(part) => ChunkResult::Next(number("part", part)?),
             From::Installed(op) => ChunkResult::Installed(OpNumber(number("operation", op)?)),
-            From::StaleViewSeen(view) => {
-                ChunkResult::Stale { view_seen: ViewNumber(number("view", view)?) }
-            }
+            From::StaleViewSeen(view) => ChunkResult::Stale { view_seen: ViewNumber(number("view", view)?) },
         };
         Ok(Self {
             view: ViewNumber(number("view", ack.view)?),

@@ -193,10 +193,6 @@ impl TryFrom<wire::PingResponse> for PingReply {
                 generation: Generation(number("generation", wrong.generation)?),
             },
         };
-        Ok(Self {
-            boot: Boot(number("boot", reply.boot)?),
-            number: number("ping", reply.number)?,
-            body,
-        })
+        Ok(Self { boot: Boot(number("boot", reply.boot)?), number: number("ping", reply.number)?, body })
     }
 }

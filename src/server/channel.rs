@@ -87,7 +87,8 @@ mod tests {
         for good in ["localhost:8000", "127.0.0.1:0", "db-1.example.com:65535", "[::1]:8000"] {
             assert_eq!(check_address(good), Ok(()), "{good}");
         }
-        for bad in ["", "localhost", ":8000", "localhost:", "a:b", "a:65536", "http://a:1", "::1:80", "a b:1"] {
+        for bad in ["", "localhost", ":8000", "localhost:", "a:b", "a:65536", "http://a:1", "::1:80", "a b:1"]
+        {
             let error = check_address(bad).expect_err(bad);
             assert!(error.contains("host:port"), "{error}");
         }

@@ -38,11 +38,7 @@ pub trait Port: Send + 'static {
     type Write: Send + 'static;
 
     /// Turns an input into an event, noting who waits for the answer; nothing if it was for the port alone.
-    fn admit(
-        &mut self,
-        now: Duration,
-        input: Self::Input,
-    ) -> Option<<Self::Machine as Machine>::Event>;
+    fn admit(&mut self, now: Duration, input: Self::Input) -> Option<<Self::Machine as Machine>::Event>;
 
     /// Performs an effect at once; returns it if it is a write.
     fn perform(

@@ -131,7 +131,8 @@ impl<C: Clock, I: From<Arrived> + Send + 'static> Links<C, I> {
         queue.try_send(first).expect("an empty queue has room");
         let link = Link { queue, opened_at: now, pause };
         self.outgoing.insert(to.clone(), link);
-        let stream = carry(self.clock.clone(), to.clone(), self.message_bytes_max, messages, self.inbox.clone());
+        let stream =
+            carry(self.clock.clone(), to.clone(), self.message_bytes_max, messages, self.inbox.clone());
         tokio::spawn(async move {
             if let Err(error) = stream.await {
                 tracing::debug!(replica = %to, %error, "the stream to a replica broke");
