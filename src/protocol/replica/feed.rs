@@ -118,13 +118,12 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else { return };
         let round = std::mem::take(&mut primary.heartbeat_wanted);
         primary.heartbeat += 1;
-        let waits_for = primary.waits_for.clone();
         for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
             let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
             let Role::Primary(primary) = &mut self.role else { return };
             let peer = primary.peers.get_mut(&server).expect("it was just there");
             let due = peer.last_sent.is_none_or(|at| now >= at + self.options.heartbeat_interval);
-            if due || (round && !sent && waits_for.contains(&server)) {
+            if due || (round && !sent && primary.waits_for.contains(&server)) {
                 let next = peer.next;
                 self.send_append(now, &server, next, effects);
             }
@@ -139,8 +138,8 @@ impl Replica {
             let Role::Primary(primary) = &mut self.role else { return sent };
             let peer = &primary.peers[server];
             let Some(matched) = peer.matched else { return sent };
-            let window = peer.next.0 - matched.0 <= self.options.append_window;
-            if peer.transfer.is_some() || peer.next > end || !window {
+            let full = peer.next.0 - matched.0 > self.options.append_window;
+            if peer.transfer.is_some() || peer.next > end || full {
                 return sent;
             }
             let next = peer.next;
@@ -153,7 +152,8 @@ impl Replica {
         }
     }
 
-    /// One message with the operations from `next` on; none if the logs are not known to agree there yet.
+    /// One message with the operations from `next` on, as far as the window allows; none if the logs are not
+    /// known to agree there yet.
     fn send_append(&mut self, now: Duration, server: &ServerId, next: OpNumber, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
         let peer = primary.peers.get_mut(server).expect("only members are fed");
@@ -162,8 +162,10 @@ impl Replica {
         let previous = self.log.position(previous).expect("within the log");
         let mut entries = Vec::new();
         let mut bytes = 0;
-        if peer.matched.is_some() && peer.transfer.is_none() && previous.op.next() == next {
-            for entry in self.log.entries_from(next) {
+        let streaming = peer.transfer.is_none() && previous.op.next() == next;
+        if let Some(matched) = peer.matched.filter(|_| streaming) {
+            let room = (matched.next().0 + self.options.append_window).saturating_sub(next.0);
+            for entry in self.log.entries_from(next).take(usize::try_from(room).unwrap_or(usize::MAX)) {
                 bytes += entry.bytes();
                 if bytes > self.options.append_bytes_max && !entries.is_empty() {
                     break;

@@ -63,6 +63,11 @@ impl Outbox {
         self.hold = self.pending();
     }
 
+    /// Whether nothing may leave yet.
+    pub fn is_held(&self) -> bool {
+        self.hold > self.persisted
+    }
+
     /// How far the log is durable.
     pub fn durable(&self) -> OpNumber {
         self.durable

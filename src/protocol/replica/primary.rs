@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
-use super::{Effect, Notice, Replica, Role, feed::Peer};
+use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Request, RequestBody},
     identity::{
@@ -15,7 +13,6 @@ use crate::protocol::{
     },
     log::Write,
     message::{AppendAck, AppendResult, ChunkAck, ChunkResult},
-    options::{ReadMode, usable_lease},
     store::Applied,
     view::{Members, View},
 };
@@ -23,32 +20,23 @@ use crate::protocol::{
 /// A joiner must have been heard within so many heartbeat intervals before the primary waits for it.
 const RECENT_HEARTBEATS: u32 = 3;
 
-/// A Get that waits.
-struct Read {
-    ticket: Ticket,
-    key: Bytes,
-    /// Every replica that the primary waits for must have answered this heartbeat, sent after the Get
-    /// arrived, or a later one.
-    heartbeat: u64,
-}
-
 /// What a primary knows, for one view.
 pub struct Primary {
     pub(super) view: View,
     /// The end of the log at the takeover. What is up to here may have been acknowledged to clients by an
     /// earlier primary: nothing is answered before it is committed in this view.
-    takeover_end: OpNumber,
+    pub(super) takeover_end: OpNumber,
     /// The replicas, besides the primary, that must hold an operation before it is committed (`S`). Grows
     /// before the view service is told, so that no operation slips through in between.
     pub(super) waits_for: BTreeSet<ServerId>,
     /// Those of which the view service was told, or is being told (`Sack`). They may be promoted.
     announced: BTreeSet<ServerId>,
     /// The view service recorded the activation: the replicas of older views can no longer be promoted.
-    active: bool,
+    pub(super) active: bool,
     /// All announced replicas answered in this view and hold what was there at the takeover (R8).
     confirmed: bool,
     /// A later view exists.
-    fenced: bool,
+    pub(super) fenced: bool,
     suspects: BTreeSet<ServerId>,
     pub(super) peers: BTreeMap<ServerId, Peer>,
     /// Updates that are in the log but not committed: a retry joins them.
@@ -56,13 +44,13 @@ pub struct Primary {
     waiting: BTreeMap<OpNumber, Vec<Ticket>>,
     waiting_updates: usize,
     opening: usize,
-    reads: VecDeque<Read>,
+    pub(super) reads: VecDeque<Read>,
     /// Number of the heartbeat sent last; each round of messages to the replicas is one.
     pub(super) heartbeat: u64,
     /// A Get waits for the next heartbeat.
     pub(super) heartbeat_wanted: bool,
     pub(super) transfers: u64,
-    lease_until: Option<Duration>,
+    pub(super) lease_until: Option<Duration>,
     /// The log's clock goes on from where it stood at the takeover: no wall clock, no jump.
     clock_at_takeover: Duration,
     took_over_at: Duration,
@@ -230,24 +218,6 @@ impl Replica {
             primary.view = view.clone(); // unless it is an older copy
         }
         self.advance(now, effects);
-    }
-
-    /// The view service promises to promote nobody for a while, counted from when the ping was *sent*.
-    pub(super) fn on_lease(
-        &mut self,
-        now: Duration,
-        ping: u64,
-        granted: Duration,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(sent_at) = self.pinger.sent_at.get(&ping) else { return };
-        let until = *sent_at + usable_lease(granted);
-        if self.options.reads == ReadMode::Lease
-            && let Role::Primary(primary) = &mut self.role
-        {
-            primary.lease_until = primary.lease_until.max(Some(until));
-            self.serve_reads(now, effects);
-        }
     }
 
     /// R3, R10, R14.
@@ -450,29 +420,6 @@ impl Replica {
         if !joining.is_empty() {
             primary.waits_for.retain(|server| !joining.contains(server));
             self.advance(now, effects);
-        }
-    }
-
-    /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
-    /// anything acknowledged before the Get arrived.
-    pub(super) fn serve_reads(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        if !primary.active || self.commit < primary.takeover_end || primary.fenced {
-            return;
-        }
-        let leased = primary.lease_until.is_some_and(|until| now < until);
-        let confirmed = if primary.waits_for.is_empty() || leased {
-            u64::MAX // sole: nobody else can be promoted
-        } else {
-            let acked = primary.waits_for.iter().map(|server| primary.peers[server].heartbeat_acked);
-            acked.min().expect("not empty")
-        };
-        while let Some(read) = primary.reads.pop_front_if(|read| read.heartbeat <= confirmed) {
-            let value = self.state.get(&read.key).cloned();
-            effects.push(Effect::Reply { ticket: read.ticket, reply: Reply::Value(value) });
-        }
-        if primary.reads.is_empty() {
-            primary.heartbeat_wanted = false;
         }
     }
 }

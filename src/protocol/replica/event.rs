@@ -1,0 +1,162 @@
+//! What a replica is told and what it wants done.
+
+use crate::protocol::{
+    command::{Reply, Request},
+    identity::{Boot, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber, WriteNumber},
+    log::{Durable, Write},
+    message::{PeerMessage, Ping, PingReply},
+};
+
+/// What can happen to a replica.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Event {
+    /// A client asks; exactly one [`Effect::Reply`] with this ticket will follow.
+    Request {
+        /// Names the waiting caller.
+        ticket: Ticket,
+        /// What it wants.
+        request: Request,
+    },
+    /// The view service answered a ping. A ping that is not answered is no event.
+    PingReply(PingReply),
+    /// Another replica spoke.
+    Peer(PeerMessage),
+    /// This write and all before it are durable.
+    Persisted(WriteNumber),
+    /// Time has passed.
+    Tick,
+    /// No further event is waiting.
+    Flush,
+}
+
+/// What a replica wants done.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Effect {
+    /// Ping the view service.
+    Ping(Ping),
+    /// Say this to a replica. It may be lost.
+    Send {
+        /// To whom.
+        to: ServerId,
+        /// What.
+        message: PeerMessage,
+    },
+    /// Make these changes durable, in order, then report [`Event::Persisted`].
+    Persist {
+        /// Names the batch.
+        number: WriteNumber,
+        /// What changes.
+        writes: Vec<Write>,
+    },
+    /// Answer a client.
+    Reply {
+        /// Who is waiting.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Something happened that an operator wants to know.
+    Notice(Notice),
+}
+
+/// What an operator wants to know of a replica.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Notice {
+    /// The first answer of the view service in this life.
+    Accepted,
+    /// The role changed.
+    RoleChanged {
+        /// The new role.
+        role: RoleName,
+        /// In which view.
+        view: ViewNumber,
+    },
+    /// As primary, it confirmed all replicas of its view.
+    Confirmed {
+        /// The view.
+        view: ViewNumber,
+    },
+    /// As primary, it learned that the view service recorded its confirmation.
+    Activated {
+        /// The view.
+        view: ViewNumber,
+    },
+    /// As primary, it learned that a later view exists, and answers no client any more.
+    Fenced {
+        /// The later view.
+        view: ViewNumber,
+    },
+    /// A replica that the primary waits for is silent.
+    Suspected {
+        /// Which.
+        server: ServerId,
+    },
+    /// A state transfer to a replica began.
+    TransferBegan {
+        /// To whom.
+        to: ServerId,
+        /// The state is that after this operation.
+        at: Position,
+    },
+    /// The replica has installed the state.
+    TransferCompleted {
+        /// Which.
+        to: ServerId,
+        /// Up to which operation.
+        at: OpNumber,
+    },
+    /// A state transfer was given up because the log grew beyond its limit.
+    TransferAbandoned {
+        /// To whom.
+        to: ServerId,
+    },
+    /// As the receiver, a state transfer began.
+    ReceivingState {
+        /// From whom.
+        from: ServerId,
+        /// The state is that after this operation.
+        at: Position,
+    },
+    /// As the receiver, the state is installed.
+    StateInstalled {
+        /// The state is that after this operation.
+        at: Position,
+    },
+    /// The view service knows a later life of this server; this one takes a larger number.
+    BootRaised {
+        /// The new number.
+        boot: Boot,
+    },
+    /// This server's contents belong to another generation: it has to be restarted empty.
+    WrongGeneration {
+        /// The generation of its contents.
+        own: Generation,
+        /// The current generation.
+        current: Generation,
+    },
+}
+
+/// A role without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoleName {
+    /// No member of a view.
+    Idle,
+    /// Follows a primary, in sync or joining.
+    Backup,
+    /// Orders operations and answers clients.
+    Primary,
+}
+
+/// What a replica is started with.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Who it is.
+    pub server: ServerId,
+    /// Number of this life: larger than any before. A durable server counts; one that remembers nothing
+    /// uses the wall clock in nanoseconds.
+    pub boot: Boot,
+    /// Random; becomes part of the identity of a store created in this life.
+    pub nonce: u64,
+    /// What the disk holds ([`Durable::default`] for a server that remembers nothing).
+    pub durable: Durable,
+}

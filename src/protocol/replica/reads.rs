@@ -1,0 +1,74 @@
+//! Answering Gets (R10): sole, confirmed, or under a lease.
+//!
+//! * *Sole*: the primary waits for nobody, so nobody else can be promoted; it just answers.
+//! * *Confirmed*: every replica the primary waits for answers a message that was sent after the Get arrived.
+//!   Every one of them, not only one: each may be the next primary. It answered in this view, so it had
+//!   not adopted a later one. No clock is trusted.
+//! * *Lease*: the view service promised to promote nobody for a while. Clocks must run at nearly the same
+//!   rate, also through suspends.
+//!
+//! In each way nothing is read before all that an earlier primary may have acknowledged is committed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Effect, Replica, Role};
+use crate::protocol::{
+    command::Reply,
+    identity::Ticket,
+    options::{ReadMode, usable_lease},
+};
+
+/// A Get that waits.
+pub(super) struct Read {
+    pub(super) ticket: Ticket,
+    pub(super) key: Bytes,
+    /// Every replica that the primary waits for must have answered this heartbeat, sent after the Get
+    /// arrived, or a later one.
+    pub(super) heartbeat: u64,
+}
+
+impl Replica {
+    /// The view service promises to promote nobody for a while, counted from when the ping was *sent*.
+    pub(super) fn on_lease(
+        &mut self,
+        now: Duration,
+        ping: u64,
+        granted: Duration,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(sent_at) = self.pinger.sent_at.get(&ping) else { return };
+        let until = *sent_at + usable_lease(granted);
+        if self.options.reads == ReadMode::Lease
+            && let Role::Primary(primary) = &mut self.role
+        {
+            primary.lease_until = primary.lease_until.max(Some(until));
+            self.serve_reads(now, effects);
+        }
+    }
+
+    /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
+    /// anything acknowledged before the Get arrived.
+    pub(super) fn serve_reads(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let held = self.outbox.is_held(); // R1: the view is not adopted durably yet
+        let Role::Primary(primary) = &mut self.role else { return };
+        if held || !primary.active || self.commit < primary.takeover_end || primary.fenced {
+            return;
+        }
+        let leased = primary.lease_until.is_some_and(|until| now < until);
+        let confirmed = if primary.waits_for.is_empty() || leased {
+            u64::MAX // sole: nobody else can be promoted
+        } else {
+            let acked = primary.waits_for.iter().map(|server| primary.peers[server].heartbeat_acked);
+            acked.min().expect("not empty")
+        };
+        while let Some(read) = primary.reads.pop_front_if(|read| read.heartbeat <= confirmed) {
+            let value = self.state.get(&read.key).cloned();
+            effects.push(Effect::Reply { ticket: read.ticket, reply: Reply::Value(value) });
+        }
+        if primary.reads.is_empty() {
+            primary.heartbeat_wanted = false;
+        }
+    }
+}
