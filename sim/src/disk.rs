@@ -70,23 +70,26 @@ impl<C: Content> Disk<C> {
         (Duration::from_millis(below(hash, self.slowest_ms + 1)), self.ordinal)
     }
 
-    /// Completes the write of this number, unless a crash came first.
-    pub fn complete(&mut self, number: u64) {
+    /// Completes the write of this number, unless a crash came first; `durable` sees each change.
+    pub fn complete(&mut self, number: u64, durable: impl FnMut(&C::Write)) {
         if number == self.ordinal {
-            for write in self.under_way.take().into_iter().flatten() {
-                self.content.change(write);
-            }
+            let writes = self.under_way.take().unwrap_or_default();
+            self.keep(writes, usize::MAX, durable);
         }
     }
 
-    /// The node dies. Of a write under way a prefix is kept.
-    pub fn crash(&mut self) {
+    /// The node dies. Of a write under way a prefix is kept; `durable` sees each change of it.
+    pub fn crash(&mut self, durable: impl FnMut(&C::Write)) {
         let hash = self.draw();
-        if let Some(writes) = self.under_way.take() {
-            let kept = below(hash, writes.len() as u64 + 1);
-            for write in writes.into_iter().take(usize::try_from(kept).expect("no more than there were")) {
-                self.content.change(write);
-            }
+        let writes = self.under_way.take().unwrap_or_default();
+        let kept = below(hash, writes.len() as u64 + 1);
+        self.keep(writes, usize::try_from(kept).expect("no more than there were"), durable);
+    }
+
+    fn keep(&mut self, writes: Vec<C::Write>, first: usize, mut durable: impl FnMut(&C::Write)) {
+        for write in writes.into_iter().take(first) {
+            durable(&write);
+            self.content.change(write);
         }
     }
 
@@ -115,20 +118,22 @@ mod simulated {
     use super::{Content, Disk};
 
     /// The disk as a running node sees it.
-    pub struct SimulatedDisk<C: Content>(pub Arc<Mutex<Disk<C>>>);
+    pub struct SimulatedDisk<C: Content> {
+        /// The disk, which outlives the node.
+        pub disk: Arc<Mutex<Disk<C>>>,
+        /// Sees each change when it has become durable.
+        pub durable: Box<dyn Fn(&C::Write) + Send>,
+    }
 
-    impl<C: Content> Storage for SimulatedDisk<C>
-    where
-        C::Write: Sync,
-    {
+    impl<C: Content> Storage for SimulatedDisk<C> {
         type Write = C::Write;
 
         async fn persist(&mut self, writes: Vec<C::Write>) -> io::Result<()> {
-            let (latency, number) = self.0.lock().expect("no panic while locked").begin(writes);
+            let (latency, number) = self.disk.lock().expect("no panic while locked").begin(writes);
             if !latency.is_zero() {
                 madsim::time::sleep(latency).await;
             }
-            self.0.lock().expect("no panic while locked").complete(number);
+            self.disk.lock().expect("no panic while locked").complete(number, &self.durable);
             Ok(())
         }
     }
@@ -155,8 +160,8 @@ mod tests {
         for batch in 0..10 {
             let (latency, number) = disk.begin(vec![2 * batch, 2 * batch + 1]);
             assert!(latency <= Duration::from_millis(20));
-            disk.complete(number);
-            disk.crash();
+            disk.complete(number, |_| ());
+            disk.crash(|_| ());
         }
         assert_eq!(disk.content().0, (0..20).collect::<Vec<_>>());
     }
@@ -167,10 +172,12 @@ mod tests {
         for salt in 0..100 {
             let mut disk = Disk::<Numbers>::new(salt, 20);
             let (_, first) = disk.begin(vec![9]);
-            disk.complete(first);
+            disk.complete(first, |_| ());
             let (_, torn) = disk.begin(vec![0, 1, 2, 3]);
-            disk.crash();
-            disk.complete(torn);
+            let mut seen = vec![9];
+            disk.crash(|write| seen.push(*write));
+            disk.complete(torn, |_| panic!("the write was cut short"));
+            assert_eq!(seen, disk.content().0, "every change that became durable is seen");
             let content = &disk.content().0;
             assert_eq!(content[0], 9, "what was durable before stays");
             assert_eq!(content[1..], [0, 1, 2, 3][..content.len() - 1]);
@@ -184,13 +191,13 @@ mod tests {
         let mut disk = Disk::<Numbers>::new(1, 0);
         let (latency, number) = disk.begin(vec![1]);
         assert_eq!(latency, Duration::ZERO);
-        disk.complete(number);
+        disk.complete(number, |_| ());
         let (_, lost) = disk.begin(vec![2]);
         disk.wipe();
-        disk.complete(lost);
+        disk.complete(lost, |_| ());
         assert_eq!(disk.content(), &Numbers::default());
         let (_, number) = disk.begin(vec![3]);
-        disk.complete(number);
+        disk.complete(number, |_| ());
         assert_eq!(disk.content().0, [3]);
     }
 }

@@ -1,13 +1,18 @@
 //! The deterministic simulator of pbkv.
 
 pub mod clock;
+#[cfg(madsim)]
+pub mod cluster;
 pub mod disk;
 pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+#[cfg(madsim)]
+pub mod nemesis;
 pub mod network;
 pub mod nodes;
+pub mod observe;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
@@ -18,6 +23,10 @@ pub mod serve;
 #[cfg(madsim)]
 mod stream;
 pub mod trace;
+#[cfg(madsim)]
+pub mod workload;
+#[cfg(madsim)]
+pub mod world;
 
 #[cfg(madsim)]
 pub use run::run;
