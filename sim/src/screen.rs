@@ -55,11 +55,8 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     if skipped > 0 {
         row("", &format!("... and {skipped} more"));
     }
-    let before: Vec<&Moment> = outcome
-        .timeline
-        .iter()
-        .filter(|moment| moment.at <= end && is_turn(&moment.event))
-        .collect();
+    let before: Vec<&Moment> =
+        outcome.timeline.iter().filter(|moment| moment.at <= end && is_turn(&moment.event)).collect();
     for (place, moment) in before[before.len().saturating_sub(MOMENTS_MAX)..].iter().enumerate() {
         row(if place == 0 { "before" } else { "" }, &line(moment, outcome));
     }
@@ -67,17 +64,24 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     row("replay", &format!("cargo sim {again}"));
     row("steps", &format!("cargo sim {again} --trace"));
     if let Some(seed) = again.strip_prefix("replay ").filter(|seed| seed.parse::<u64>().is_ok()) {
-        row("plan", &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"));
+        row(
+            "plan",
+            &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"),
+        );
     }
     text
 }
 
 fn promise(class: Class, outcome: &Outcome) -> &'static str {
     match class {
-        Class::Safety if !outcome.violations.is_empty() => "an invariant of the protocol holds after every step",
+        Class::Safety if !outcome.violations.is_empty() => {
+            "an invariant of the protocol holds after every step"
+        }
         Class::Safety => "each operation takes effect once, at one moment between its call and its return",
         Class::Panic => "no process ever panics",
-        Class::Liveness => "after all faults are healed, every operation ends well and the cluster comes to rest",
+        Class::Liveness => {
+            "after all faults are healed, every operation ends well and the cluster comes to rest"
+        }
         Class::Undecided => "every history is judged: nothing passes unseen",
         Class::Ok => "everything",
     }
@@ -87,14 +91,19 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
 fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
     if let Some(violation) = outcome.violations.first() {
         let mut lines = violation.message.lines().map(short);
-        let seen = format!("{} at {}: {}", time(violation.at), violation.node, lines.next().unwrap_or_default());
+        let seen =
+            format!("{} at {}: {}", time(violation.at), violation.node, lines.next().unwrap_or_default());
         return (seen, lines.collect(), violation.at);
     }
     if let Verdict::Violation(contradiction) = &outcome.verdict {
         let essential: BTreeSet<usize> = contradiction.operations.iter().copied().collect();
         let support = contradiction.support.iter().copied().collect::<BTreeSet<usize>>();
         let mut lines: Vec<String> = essential.iter().map(|at| operation(&outcome.operations[*at])).collect();
-        lines.extend(support.difference(&essential).map(|at| format!("{} (wrote)", operation(&outcome.operations[*at]))));
+        lines.extend(
+            support
+                .difference(&essential)
+                .map(|at| format!("{} (wrote)", operation(&outcome.operations[*at]))),
+        );
         let ends = essential.iter().filter_map(|at| outcome.operations[*at].end.at());
         let end = ends.max().unwrap_or(outcome.stats.virtual_time);
         return (short(&contradiction.sentence), lines, end);
@@ -190,7 +199,12 @@ pub fn operation(operation: &Operation) -> String {
         End::Unknown { at, why } => (time(*at), format!("unknown ({})", short(why))),
         End::NotExecuted { at, why } => (time(*at), format!("not executed ({})", short(why))),
     };
-    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, input(&operation.input))
+    format!(
+        "{} .. {until} {:<4} {} -> {end}",
+        time(operation.called),
+        operation.client,
+        input(&operation.input)
+    )
 }
 
 fn input(input: &Input) -> String {

@@ -69,7 +69,9 @@ impl<'a> Evidence<'a> {
     /// Operations of the scripts that were called in this span.
     pub fn called(&self, from: Duration, to: Duration) -> impl Iterator<Item = &'a Operation> {
         let operations = self.outcome.operations.iter();
-        operations.filter(move |operation| from <= operation.called && operation.called <= to && operation.client.starts_with('c'))
+        operations.filter(move |operation| {
+            from <= operation.called && operation.called <= to && operation.client.starts_with('c')
+        })
     }
 
     /// Every call was answered; at least `count` of them.
@@ -87,7 +89,8 @@ impl<'a> Evidence<'a> {
     /// No client waited longer than this for an answer, and there was something to wait for.
     pub fn longest_wait(&self, most: Duration) -> Result<(), String> {
         self.all_returned(1)?;
-        let wait = |operation: &Operation| operation.end.at().map_or(Duration::MAX, |at| at - operation.called);
+        let wait =
+            |operation: &Operation| operation.end.at().map_or(Duration::MAX, |at| at - operation.called);
         let longest = self.called(Duration::ZERO, Duration::MAX).max_by_key(|operation| wait(operation));
         match longest {
             Some(operation) if wait(operation) > most => {
@@ -99,9 +102,9 @@ impl<'a> Evidence<'a> {
 
     /// Some operation that was called in this span was answered in it.
     pub fn served(&self, from: Duration, to: Duration) -> Result<(), String> {
-        let served = self.called(from, to).any(|operation| {
-            matches!(operation.end, End::Returned { at, .. } if at <= to)
-        });
+        let served = self
+            .called(from, to)
+            .any(|operation| matches!(operation.end, End::Returned { at, .. } if at <= to));
         if served { Ok(()) } else { Err(format!("no operation served between {from:?} and {to:?}")) }
     }
 
@@ -110,7 +113,9 @@ impl<'a> Evidence<'a> {
         let found = self.proposals().find(|(at, view)| *at >= from && name(&view.primary) == server);
         match found {
             Some((at, _)) if at - from <= within => Ok(at),
-            Some((at, _)) => Err(format!("{server} took over {:?} after the fault, more than {within:?}", at - from)),
+            Some((at, _)) => {
+                Err(format!("{server} took over {:?} after the fault, more than {within:?}", at - from))
+            }
             None => Err(format!("{server} never became primary after {from:?}")),
         }
     }
@@ -119,7 +124,11 @@ impl<'a> Evidence<'a> {
     pub fn last_read(&self, key: &str) -> Result<&'a Bytes, String> {
         let reads = self.outcome.operations.iter().rev();
         let mut values = reads.filter_map(|operation| match (&operation.input, &operation.end) {
-            (Input::Get { key: own }, End::Returned { output: Output::Value(Some(value)), .. }) if own == key => Some(value),
+            (Input::Get { key: own }, End::Returned { output: Output::Value(Some(value)), .. })
+                if own == key =>
+            {
+                Some(value)
+            }
             _ => None,
         });
         values.next().ok_or_else(|| format!("nobody read a value of {key}"))
@@ -141,7 +150,10 @@ impl<'a> Evidence<'a> {
             match (places.as_slice(), returned) {
                 ([place], _) => {
                     if behind.get(&*operation.client).is_some_and(|last| place < last) {
-                        return Err(format!("{value:?} of {} stands before an earlier one in {end:?}", operation.client));
+                        return Err(format!(
+                            "{value:?} of {} stands before an earlier one in {end:?}",
+                            operation.client
+                        ));
                     }
                     behind.insert(&operation.client, *place);
                     appended += 1;

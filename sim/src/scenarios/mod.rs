@@ -66,7 +66,11 @@ struct Draft {
 /// All claims, each followed by its variant with a view service that restarts.
 pub fn all() -> Vec<Claim> {
     let drafts = [takeover::drafts(), cut_off::drafts(), transfer::drafts(), exactly_once::drafts()];
-    drafts.into_iter().flatten().flat_map(|draft| [plain(&draft), with_view_service_restart(&draft)]).collect()
+    drafts
+        .into_iter()
+        .flatten()
+        .flat_map(|draft| [plain(&draft), with_view_service_restart(&draft)])
+        .collect()
 }
 
 fn plain(draft: &Draft) -> Claim {
@@ -118,7 +122,10 @@ mod tests {
         let claims = all();
         let names: BTreeSet<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
         assert_eq!(names.len(), claims.len());
-        assert!(names.iter().filter(|name| name.ends_with("_while_the_view_service_restarts")).count() * 2 == names.len());
+        assert!(
+            names.iter().filter(|name| name.ends_with("_while_the_view_service_restarts")).count() * 2
+                == names.len()
+        );
     }
 
     #[test]
