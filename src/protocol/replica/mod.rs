@@ -1,7 +1,7 @@
 //! A KV server's protocol machine.
 //!
 //! One [`Replica`] is one life of one server. What it knows for sure (identities, the view adopted last,
-//! the log) survives in [`Durable`]; its [`Role`] and how far it has applied the log do not.
+//! the log) survives in [`Durable`](crate::protocol::log::Durable); its [`Role`] and how far it has applied the log do not.
 //!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, section 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).

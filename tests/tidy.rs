@@ -1,0 +1,195 @@
+//! The house rules that a machine can check: who may import whom, what is banned where, how long a file
+//! may be. Each failure says what to do.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const LINES_MAX: usize = 500;
+
+/// A source file of the repository.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Its lines of code, numbered from 1, without comments and without the unit tests at its end.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .enumerate()
+            .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(&folder)
+            .expect("a folder of sources")
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        entries.sort();
+        for path in entries {
+            if path.is_dir() {
+                if path.file_name().is_none_or(|name| name != "target") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+                found.push(Source { path: name, text: fs::read_to_string(&path).expect("UTF-8") });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds sources");
+    found
+}
+
+/// Fails with every line of code in `folders` that holds one of `words`, except in files whose path holds
+/// one of `except`.
+fn ban(folders: &[&str], except: &[&str], words: &[&str], why: &str) {
+    let mut seen = Vec::new();
+    for source in folders.iter().flat_map(|folder| sources(folder)) {
+        if except.iter().any(|path| source.path.contains(path)) {
+            continue;
+        }
+        for (number, line) in source.code() {
+            if words.iter().any(|word| line.contains(word)) {
+                seen.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert!(seen.is_empty(), "{why}\n{}", seen.join("\n"));
+}
+
+#[test]
+fn the_protocol_is_pure() {
+    let outside = [
+        "tokio",
+        "tonic",
+        "prost",
+        "rand::",
+        "tracing",
+        "wire::",
+        "crate::server",
+        "crate::storage",
+        "crate::client",
+    ];
+    ban(&["src/protocol"], &[], &outside, "src/protocol may import std, bytes and imbl only");
+    let effects = [
+        "std::net",
+        "std::fs",
+        "std::thread",
+        "std::sync::Mutex",
+        "async fn",
+        ".await",
+        "Instant",
+        "SystemTime",
+    ];
+    ban(
+        &["src/protocol"],
+        &[],
+        &effects,
+        "src/protocol neither waits nor acts: make it an effect, or pass it in",
+    );
+}
+
+#[test]
+fn the_product_does_not_know_the_simulator() {
+    ban(
+        &["src"],
+        &[],
+        &["madsim", "sim::", "cfg(madsim)"],
+        "only the dependencies in Cargo.toml switch worlds",
+    );
+}
+
+#[test]
+fn generated_types_stop_at_the_shell() {
+    let shell = ["src/proto", "src/server", "src/client", "src/lib.rs", "src/bin"];
+    ban(&["src"], &shell, &["wire::"], "convert in src/proto; elsewhere use the protocol's own types");
+}
+
+#[test]
+fn the_pure_half_of_the_simulator_needs_no_madsim() {
+    let judges = ["sim/src/invariants", "sim/linearize/src"];
+    ban(&judges, &[], &["madsim", "tokio", "tonic"], "judges are pure: they build and run anywhere");
+}
+
+#[test]
+fn the_checker_stands_alone() {
+    ban(&["sim/linearize/src"], &[], &["pbkv", "sim::"], "linearize could be published alone");
+}
+
+#[test]
+fn nothing_iterates_in_random_order() {
+    let words = ["HashMap", "HashSet", "RandomState", "thread_rng"];
+    ban(&["src", "sim/src"], &[], &words, "use BTreeMap or BTreeSet, and seeded randomness");
+}
+
+#[test]
+fn every_select_is_biased() {
+    for source in ["src", "sim/src"].iter().flat_map(|folder| sources(folder)) {
+        let code: Vec<(usize, &str)> = source.code().filter(|(_, line)| !line.trim().is_empty()).collect();
+        for (index, (number, line)) in code.iter().enumerate() {
+            if line.contains("select!") {
+                let next = code.get(index + 1).map_or("", |(_, next)| next.trim());
+                let biased = line.contains("biased;") || next == "biased;";
+                assert!(
+                    biased,
+                    "{}:{number}: an unbiased select! differs for one seed: begin it with `biased;`",
+                    source.path
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_are_told_apart_from_bugs() {
+    ban(
+        &["src", "sim/src"],
+        &[],
+        &[".unwrap()"],
+        "say why it cannot fail: expect(\"...\"), or return an error",
+    );
+}
+
+#[test]
+fn files_are_short() {
+    for source in ["src", "sim", "tests"].iter().flat_map(|folder| sources(folder)) {
+        let lines = source.text.lines().count();
+        assert!(
+            lines <= LINES_MAX,
+            "{} has {lines} lines: one subject a file, at most {LINES_MAX}",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn every_dependency_says_what_it_is_for() {
+    for manifest in ["Cargo.toml", "sim/Cargo.toml", "sim/linearize/Cargo.toml"] {
+        let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let mut in_dependencies = false;
+        for (index, line) in text.lines().enumerate() {
+            if line.starts_with('[') {
+                in_dependencies = line.contains("dependencies");
+            } else if in_dependencies && line.contains('=') {
+                assert!(
+                    line.contains("# "),
+                    "{manifest}:{}: say in a comment what it is for: {line}",
+                    index + 1
+                );
+            }
+        }
+    }
+}
