@@ -1,14 +1,26 @@
 //! The deterministic simulator of pbkv.
 
+pub mod clock;
+pub mod disk;
 pub mod exit;
 pub mod generate;
 pub mod invariants;
+pub mod judge;
+#[cfg(madsim)]
+pub mod links;
+pub mod network;
+pub mod nodes;
 pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod screen;
+pub mod script;
+#[cfg(madsim)]
+pub mod serve;
+#[cfg(madsim)]
+mod stream;
 pub mod trace;
 
 #[cfg(madsim)]
