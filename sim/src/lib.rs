@@ -21,6 +21,7 @@ pub mod script;
 pub mod serve;
 #[cfg(madsim)]
 mod stream;
+pub mod timeline;
 pub mod trace;
 
 #[cfg(madsim)]

@@ -4,24 +4,19 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    identity::ServerId,
     replica::{self, RoleName},
     view::View,
     view_service,
 };
 
 use crate::outcome::{End, Happening, Input, Operation, Outcome, Output};
+pub use crate::timeline::name;
 
 /// What a run left behind, and how patient the claim may be.
 pub struct Evidence<'a> {
     pub outcome: &'a Outcome,
     /// The longest wait that a claim about waiting allows.
     pub patience: Duration,
-}
-
-/// A server's name without its port.
-pub fn name(server: &ServerId) -> &str {
-    server.as_str().split(':').next().unwrap_or_default()
 }
 
 impl<'a> Evidence<'a> {
@@ -175,4 +170,48 @@ fn places(text: &[u8], part: &[u8]) -> Vec<usize> {
         return Vec::new();
     }
     text.windows(part.len()).enumerate().filter(|(_, window)| *window == part).map(|(at, _)| at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn append(client: &str, value: &'static str, returned: bool) -> Operation {
+        let at = Duration::from_millis(5);
+        let end = if returned {
+            End::Returned { at, output: Output::Done }
+        } else {
+            End::Unknown { at, why: String::new() }
+        };
+        let input = Input::Append { key: "k".into(), value: value.into() };
+        Operation { client: Arc::from(client), called: Duration::ZERO, input, end }
+    }
+
+    fn judged(mut operations: Vec<Operation>, value: &'static str, count: usize) -> Result<(), String> {
+        let end = End::Returned { at: Duration::from_secs(1), output: Output::Value(Some(value.into())) };
+        let input = Input::Get { key: "k".into() };
+        operations.push(Operation {
+            client: Arc::from("reader"),
+            called: Duration::from_secs(1),
+            input,
+            end,
+        });
+        let outcome = Outcome { operations, ..Outcome::default() };
+        Evidence { outcome: &outcome, patience: Duration::ZERO }.each_append_once_in_order("k", count)
+    }
+
+    #[test]
+    fn appends_stand_once_and_in_order() {
+        let both = || vec![append("c1", "a;", true), append("c1", "b;", true), append("c2", "x;", false)];
+        assert_eq!(judged(both(), "a;b;", 2), Ok(()));
+        assert_eq!(judged(both(), "a;x;b;", 3), Ok(()));
+        for (bad, why) in
+            [("b;a;", "order"), ("a;", "lost"), ("a;b;a;", "twice"), ("x;a;x;b;", "unknown, twice")]
+        {
+            assert!(judged(both(), bad, 0).is_err(), "{why}: accepted {bad}");
+        }
+        assert!(judged(both(), "a;b;", 3).is_err(), "too few to show anything");
+    }
 }

@@ -139,6 +139,7 @@ mod tests {
     fn scenarios_are_plans_like_any_other() {
         for claim in all() {
             let scenario = (claim.scenario)(3);
+            assert_eq!(crate::script::validate(&scenario), Ok(()), "{}", claim.name);
             let text = toml::to_string(&scenario).expect("a scenario is made of what TOML can say");
             assert_eq!(toml::from_str::<Scenario>(&text).expect("what was printed can be read"), scenario);
         }
