@@ -4,6 +4,8 @@ pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;
 pub mod disk;
+pub mod exit;
+pub mod generate;
 pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
@@ -17,11 +19,14 @@ pub mod outcome;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
+pub mod scenarios;
+pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
 #[cfg(madsim)]
 mod stream;
+pub mod timeline;
 pub mod trace;
 #[cfg(madsim)]
 pub mod workload;
