@@ -1,6 +1,11 @@
 //! A primary-backup key-value store that is also a deterministic simulation testbed.
 
+pub mod client;
+pub mod options;
+pub mod proto;
 pub mod protocol;
+pub mod server;
+pub mod storage;
 
 #[allow(missing_docs)]
 pub mod wire {

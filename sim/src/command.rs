@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{exit, generate::generate, scenario::Scenario};
+use sim::{exit, generate::generate, scenario::Scenario, script};
 
 use crate::{bench, doctor, explore, replay};
 
@@ -97,7 +97,10 @@ pub fn load(run: &str) -> Result<Scenario, String> {
     let path = PathBuf::from(run);
     let text = fs::read_to_string(&path)
         .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
-    toml::from_str(&text).map_err(|error| format!("the plan {run} is not usable: {error}"))
+    let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
+    let scenario: Scenario = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
+    script::validate(&scenario).map_err(not_usable)?;
+    Ok(scenario)
 }
 
 /// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.

@@ -18,7 +18,9 @@ pub fn doctor(seeds: &[u64]) -> Result<u8, String> {
     let mut code = exit::OK;
     for seed in seeds {
         match compare(*seed)? {
-            Comparison::Same { lines, last } => say(&format!("seed {seed}: {lines} lines, twice the same; {last}")),
+            Comparison::Same { lines, last } => {
+                say(&format!("seed {seed}: {lines} lines, twice the same; {last}"))
+            }
             Comparison::Differs { line, before, first, second } => {
                 code = exit::NOT_DETERMINISTIC;
                 say(&format!("seed {seed}: NOT DETERMINISTIC, line {line} of the trace differs"));

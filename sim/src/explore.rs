@@ -92,7 +92,7 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let end = options.start.saturating_add(seeds);
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     // Opened first: a path that cannot be written must not cost a whole exploration.
-    let json = options.json.as_deref().map(|path| Ok((path, create(path)?))).transpose()?;
+    let json = options.json.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
     let stop = interruption()?;
     let began = Instant::now();
     let last = options.minutes.map(|minutes| began + Duration::from_secs_f64(60.0 * minutes));

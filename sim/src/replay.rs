@@ -9,7 +9,7 @@ use sim::{
     run,
     scenario::Scenario,
     scenarios::{self, Claim},
-    screen,
+    screen, timeline,
     trace::TraceLine,
 };
 
@@ -56,8 +56,8 @@ fn told(scenario: &Scenario, trace: bool) -> Outcome {
         return run(scenario, &options);
     }
     let outcome = run(scenario, &options);
-    for moment in outcome.timeline.iter().filter(|moment| screen::is_turn(&moment.event)) {
-        say(&screen::line(moment, &outcome));
+    for moment in outcome.timeline.iter().filter(|moment| timeline::is_turn(&moment.event)) {
+        say(&timeline::line(moment, &outcome));
     }
     outcome
 }

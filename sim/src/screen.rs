@@ -1,13 +1,14 @@
-//! A run, told to a person: the timeline, and of a failure one screen with what was promised, the smallest
-//! evidence and the commands that show it again.
+//! A failure on one screen: what was promised, what was seen, the smallest evidence, and the commands that show
+//! it again.
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    outcome::{Class, End, Happening, Input, Moment, Operation, Outcome, Output, Stats, Verdict},
+    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Stats, Verdict},
     scenario::{Reads, Scenario},
+    timeline::{is_turn, line, time},
 };
 
 /// Lines of evidence on a screen, at most.
@@ -55,11 +56,8 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     if skipped > 0 {
         row("", &format!("... and {skipped} more"));
     }
-    let before: Vec<&Moment> = outcome
-        .timeline
-        .iter()
-        .filter(|moment| moment.at <= end && is_turn(&moment.event))
-        .collect();
+    let before: Vec<&Moment> =
+        outcome.timeline.iter().filter(|moment| moment.at <= end && is_turn(&moment.event)).collect();
     for (place, moment) in before[before.len().saturating_sub(MOMENTS_MAX)..].iter().enumerate() {
         row(if place == 0 { "before" } else { "" }, &line(moment, outcome));
     }
@@ -67,17 +65,24 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     row("replay", &format!("cargo sim {again}"));
     row("steps", &format!("cargo sim {again} --trace"));
     if let Some(seed) = again.strip_prefix("replay ").filter(|seed| seed.parse::<u64>().is_ok()) {
-        row("plan", &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"));
+        row(
+            "plan",
+            &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"),
+        );
     }
     text
 }
 
 fn promise(class: Class, outcome: &Outcome) -> &'static str {
     match class {
-        Class::Safety if !outcome.violations.is_empty() => "an invariant of the protocol holds after every step",
+        Class::Safety if !outcome.violations.is_empty() => {
+            "an invariant of the protocol holds after every step"
+        }
         Class::Safety => "each operation takes effect once, at one moment between its call and its return",
         Class::Panic => "no process ever panics",
-        Class::Liveness => "after all faults are healed, every operation ends well and the cluster comes to rest",
+        Class::Liveness => {
+            "after all faults are healed, every operation ends well and the cluster comes to rest"
+        }
         Class::Undecided => "every history is judged: nothing passes unseen",
         Class::Ok => "everything",
     }
@@ -87,14 +92,19 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
 fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
     if let Some(violation) = outcome.violations.first() {
         let mut lines = violation.message.lines().map(short);
-        let seen = format!("{} at {}: {}", time(violation.at), violation.node, lines.next().unwrap_or_default());
+        let seen =
+            format!("{} at {}: {}", time(violation.at), violation.node, lines.next().unwrap_or_default());
         return (seen, lines.collect(), violation.at);
     }
     if let Verdict::Violation(contradiction) = &outcome.verdict {
         let essential: BTreeSet<usize> = contradiction.operations.iter().copied().collect();
         let support = contradiction.support.iter().copied().collect::<BTreeSet<usize>>();
         let mut lines: Vec<String> = essential.iter().map(|at| operation(&outcome.operations[*at])).collect();
-        lines.extend(support.difference(&essential).map(|at| format!("{} (wrote)", operation(&outcome.operations[*at]))));
+        lines.extend(
+            support
+                .difference(&essential)
+                .map(|at| format!("{} (wrote)", operation(&outcome.operations[*at]))),
+        );
         let ends = essential.iter().filter_map(|at| outcome.operations[*at].end.at());
         let end = ends.max().unwrap_or(outcome.stats.virtual_time);
         return (short(&contradiction.sentence), lines, end);
@@ -112,28 +122,6 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
         return (short(why), Vec::new(), outcome.stats.virtual_time);
     }
     ("nothing wrong".into(), Vec::new(), outcome.stats.virtual_time)
-}
-
-/// Whether this changes who is who: what a timeline shows by default.
-pub fn is_turn(event: &Happening) -> bool {
-    !matches!(event, Happening::Called { .. } | Happening::Returned { .. })
-}
-
-/// A moment as a line: time, node, what.
-pub fn line(moment: &Moment, outcome: &Outcome) -> String {
-    let what = match &moment.event {
-        Happening::Up { life, memory } => format!("up, life {life}, memory {}", lower(memory)),
-        Happening::Down(how) => format!("down, {}", lower(how)),
-        Happening::FaultBegan { fault, what } => format!("fault {fault}: {what}"),
-        Happening::FaultEnded { fault } => format!("fault {fault} is over"),
-        Happening::FaultSkipped { fault, why } => format!("fault {fault} not possible: {why}"),
-        Happening::Healed => "all healed".into(),
-        Happening::Replica(notice) => format!("{notice:?}"),
-        Happening::ViewService(notice) => format!("{notice:?}"),
-        Happening::Called { operation: at } => format!("calls {}", input(&outcome.operations[*at].input)),
-        Happening::Returned { operation: at } => operation(&outcome.operations[*at]),
-    };
-    format!("{} {:<4} {}", time(moment.at), moment.node, what)
 }
 
 /// One summary line of a finished run.
@@ -161,11 +149,6 @@ pub fn faults(stats: &Stats) -> String {
     kinds.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A virtual time, in seconds.
-pub fn time(at: Duration) -> String {
-    format!("{:>4}.{:06}", at.as_secs(), at.subsec_micros())
-}
-
 fn cluster(scenario: &Scenario) -> String {
     let cluster = &scenario.cluster;
     let reads = match cluster.reads {
@@ -190,10 +173,16 @@ pub fn operation(operation: &Operation) -> String {
         End::Unknown { at, why } => (time(*at), format!("unknown ({})", short(why))),
         End::NotExecuted { at, why } => (time(*at), format!("not executed ({})", short(why))),
     };
-    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, input(&operation.input))
+    format!(
+        "{} .. {until} {:<4} {} -> {end}",
+        time(operation.called),
+        operation.client,
+        input(&operation.input)
+    )
 }
 
-fn input(input: &Input) -> String {
+/// What is asked, as a line.
+pub fn input(input: &Input) -> String {
     match input {
         Input::Get { key } => format!("get {}", bytes(key)),
         Input::Put { key, value } => format!("put {} {}", bytes(key), bytes(value)),
@@ -240,10 +229,6 @@ fn short(text: &str) -> String {
     text.chars().take(2 * TEXT_MAX).chain("...".chars()).collect()
 }
 
-fn lower(value: &impl std::fmt::Debug) -> String {
-    format!("{value:?}").to_lowercase()
-}
-
 /// Failures that differ only in numbers are one finding.
 fn without_digits(text: &str) -> String {
     let mut plain = String::new();
@@ -255,4 +240,101 @@ fn without_digits(text: &str) -> String {
         }
     }
     plain
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        generate::generate,
+        outcome::{Contradiction, Happening, Panic, Stall, Violation},
+    };
+
+    const LINES_MAX: usize = 40;
+
+    fn operation(client: &str, called: u64, input: Input, output: Output) -> Operation {
+        let end = End::Returned { at: Duration::from_millis(called + 5), output };
+        Operation { client: Arc::from(client), called: Duration::from_millis(called), input, end }
+    }
+
+    fn failures() -> Vec<(Outcome, &'static str, &'static str)> {
+        let key = Bytes::from_static(b"hot0");
+        let at = Duration::from_millis(1_500);
+        let stale = Outcome {
+            operations: vec![
+                operation("c1", 10, Input::Put { key: key.clone(), value: "new".into() }, Output::Done),
+                operation("c2", 20, Input::Get { key: key.clone() }, Output::Value(None)),
+            ],
+            verdict: Verdict::Violation(Contradiction {
+                key,
+                operations: vec![0, 1],
+                support: vec![],
+                sentence: "a Get missed a Put that had returned".into(),
+            }),
+            timeline: (0..100)
+                .map(|n| Moment {
+                    at: Duration::from_millis(n),
+                    node: Arc::from("sim"),
+                    event: Happening::Healed,
+                })
+                .collect(),
+            ..Outcome::default()
+        };
+        let broken = Violation {
+            at,
+            node: Arc::from("s1"),
+            invariant: "I4".into(),
+            message: "op7 is gone\nlog: 1..6".into(),
+        };
+        let panic = Panic { at, node: Arc::from("s2"), message: "index 17 of 3\nat src/x.rs:1".into() };
+        let stall = Stall { at, waiting: (0..50).map(|n| format!("c{n} waits")).collect(), cluster: vec![] };
+        vec![
+            (stale, "get \"hot0\" -> (absent)", "SAFETY"),
+            (Outcome { violations: vec![broken], ..Outcome::default() }, "op7 is gone", "SAFETY"),
+            (Outcome { panic: Some(panic), ..Outcome::default() }, "index 17 of 3", "PANIC"),
+            (Outcome { stall: Some(stall), ..Outcome::default() }, "c0 waits", "LIVENESS"),
+            (
+                Outcome { verdict: Verdict::Undecided("too much".into()), ..Outcome::default() },
+                "too much",
+                "UNDECIDED",
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_failure_is_one_screen_with_promise_evidence_and_command() {
+        for (outcome, evidence, class) in failures() {
+            let text = failure(&generate(7), &outcome, "replay 7");
+            for part in
+                [evidence, class, "promised", "seen", "cargo sim replay 7\n", "cargo sim plan 7 > 7.toml"]
+            {
+                assert!(text.contains(part), "no {part:?} in:\n{text}");
+            }
+            assert!(text.lines().count() <= LINES_MAX, "{} lines:\n{text}", text.lines().count());
+        }
+    }
+
+    #[test]
+    fn failures_of_the_same_kind_share_their_headline_and_others_do_not() {
+        let headlines: BTreeSet<String> = failures().iter().map(|(outcome, ..)| headline(outcome)).collect();
+        assert_eq!(headlines.len(), 5);
+        let panic = |message: &str| Outcome {
+            panic: Some(Panic { at: Duration::ZERO, node: Arc::from("s1"), message: message.into() }),
+            ..Outcome::default()
+        };
+        assert_eq!(headline(&panic("index 17 of 3")), headline(&panic("index 4 of 12")));
+        assert_ne!(headline(&panic("index 17 of 3")), headline(&panic("no entry 17")));
+    }
+
+    #[test]
+    fn long_values_show_their_end() {
+        let value = Bytes::from("x".repeat(500) + "the end");
+        let text = bytes(&value);
+        assert!(
+            text.contains("the end") && text.contains("507 bytes") && text.len() < 2 * TEXT_MAX,
+            "{text}"
+        );
+    }
 }

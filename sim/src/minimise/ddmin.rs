@@ -35,10 +35,8 @@ pub(super) fn ddmin(count: usize, mut ask: impl FnMut(&[Vec<usize>]) -> Option<u
             }
         }
         let order: Vec<usize> = (0..parts).map(|offset| (first + offset) % parts).collect();
-        let rest: Vec<Vec<usize>> = order
-            .iter()
-            .map(|part| [&kept[..bounds[*part].0], &kept[bounds[*part].1..]].concat())
-            .collect();
+        let rest: Vec<Vec<usize>> =
+            order.iter().map(|part| [&kept[..bounds[*part].0], &kept[bounds[*part].1..]].concat()).collect();
         if let Some(place) = ask(&rest) {
             kept.clone_from(&rest[place]);
             parts = (parts - 1).max(2).min(kept.len());

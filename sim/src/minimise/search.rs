@@ -33,8 +33,11 @@ pub(super) struct Search<R, P> {
     progress: P,
 }
 
+/// A change of a scenario.
+pub(super) type Edit = Box<dyn Fn(&mut Scenario)>;
+
 /// Ways to change one value of a scenario, the simplest result first.
-pub(super) type Knob = Vec<Scenario>;
+pub(super) type Knob = Vec<Edit>;
 
 impl<R, P> Search<R, P>
 where
@@ -87,10 +90,18 @@ where
 
     /// Turns each knob of a scenario once. Turning one must not change how many there are.
     pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Scenario) -> Vec<Knob>) {
-        let mut place = 0;
-        while let Some(alternatives) = knobs(&self.best).into_iter().nth(place) {
-            self.first(pass, alternatives);
-            place += 1;
+        let mut current = knobs(&self.best);
+        for place in 0..current.len() {
+            let Some(knob) = current.get(place).filter(|_| self.ended.is_none()) else { return };
+            let edited = knob.iter().map(|edit| {
+                let mut edited = self.best.clone();
+                edit(&mut edited);
+                edited
+            });
+            let edited = edited.collect();
+            if self.first(pass, edited).is_some() {
+                current = knobs(&self.best);
+            }
         }
     }
 
@@ -144,7 +155,8 @@ where
             let mut found = None;
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= candidates.len().min(first.load(Ordering::Relaxed)) || Instant::now() >= deadline {
+                if index >= candidates.len().min(first.load(Ordering::Relaxed)) || Instant::now() >= deadline
+                {
                     return found;
                 }
                 let outcome = run(&candidates[index].2);
@@ -156,8 +168,7 @@ where
             }
         };
         let found = thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..self.jobs.min(candidates.len())).map(|_| scope.spawn(worker)).collect();
+            let workers: Vec<_> = (0..self.jobs.min(candidates.len())).map(|_| scope.spawn(worker)).collect();
             let finds = workers.into_iter().filter_map(|worker| worker.join().expect("a run does not panic"));
             finds.min_by_key(|(index, _)| *index)
         });

@@ -78,7 +78,8 @@ impl Sort {
         if seen.iter().any(|value| written.iter().any(|part| occurrences(value, part) > 1)) {
             return Self::Twice;
         }
-        let known = |value: &&[u8]| value.is_empty() || written.iter().any(|part| occurrences(value, part) > 0);
+        let known =
+            |value: &&[u8]| value.is_empty() || written.iter().any(|part| occurrences(value, part) > 0);
         if seen.iter().all(known) { Self::Stale } else { Self::Invented }
     }
 }
@@ -92,7 +93,9 @@ impl fmt::Display for Signature {
         match self {
             Self::Invariant(name) => write!(f, "broken invariant {name}"),
             Self::NotLinearizable(Sort::Twice) => f.write_str("not linearizable: a write took effect twice"),
-            Self::NotLinearizable(Sort::Invented) => f.write_str("not linearizable: a value that nobody wrote"),
+            Self::NotLinearizable(Sort::Invented) => {
+                f.write_str("not linearizable: a value that nobody wrote")
+            }
             Self::NotLinearizable(Sort::Stale) => f.write_str("not linearizable: a stale or lost value"),
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Stall => f.write_str("stall: not everything ended after the heal"),

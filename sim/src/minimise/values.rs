@@ -4,7 +4,7 @@
 //! a list of forms from plain to odd), so that rounds of changes come to an end.
 
 use super::{
-    search::Knob,
+    search::{Edit, Knob},
     structure::{at_ms, begins_ms, nodes},
 };
 use crate::scenario::{Cut, FaultKind, Memory, Scenario};
@@ -39,27 +39,25 @@ pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
     times.sort_unstable();
     let gaps = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0]));
     gaps.map(|(from, gap)| {
-        let shorter = (0..5).map(|quarter| gap / 4 * quarter / 100 * 100).filter(|shorter| *shorter < gap);
-        let mut shorter: Vec<u64> = shorter.collect();
+        let mut shorter: Vec<u64> = (0..4).map(|quarter| gap * quarter / 4 / 100 * 100).collect();
         shorter.dedup();
-        shorter.into_iter().map(|shorter| earlier(scenario, from, gap - shorter)).collect()
+        shorter.retain(|shorter| *shorter < gap);
+        shorter.into_iter().map(|shorter| edit(move |plan| move_up(plan, from, gap - shorter))).collect()
     })
     .collect()
 }
 
 /// Everything planned after `from` happens `by` earlier.
-fn earlier(scenario: &Scenario, from: u64, by: u64) -> Scenario {
-    let mut moved = scenario.clone();
+fn move_up(plan: &mut Scenario, from: u64, by: u64) {
     let shift = |at: u64| if at > from { at.saturating_sub(by).max(from) } else { at };
-    for line in moved.clients.iter_mut().flat_map(|client| &mut client.script) {
+    for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
         *line = at(line, shift(at_ms(line)));
     }
-    for fault in &mut moved.faults {
+    for fault in &mut plan.faults {
         let begins = if fault.on.is_some() { &mut fault.after_ms } else { &mut fault.at_ms };
         *begins = shift(*begins);
     }
-    moved.faults_ms = shift(moved.faults_ms).max(1);
-    moved
+    plan.faults_ms = shift(plan.faults_ms).max(1);
 }
 
 /// A line of a script at another time.
@@ -75,51 +73,45 @@ type Change = Box<dyn Fn(&mut FaultKind)>;
 pub(super) fn faults(scenario: &Scenario) -> Vec<Knob> {
     let mut knobs = Vec::new();
     for (place, fault) in scenario.faults.iter().enumerate() {
-        let with = |change: &dyn Fn(&mut FaultKind)| {
-            let mut changed = scenario.clone();
-            change(&mut changed.faults[place].kind);
-            changed
+        let changes = |changes: Vec<Change>| -> Knob {
+            changes.into_iter().map(|change| edit(move |plan| change(&mut plan.faults[place].kind))).collect()
         };
-        knobs.push(milder(&fault.kind).iter().map(|change| with(change)).collect());
-        let lists = nodes(&mut fault.kind.clone()).len();
+        let mut kind = fault.kind.clone();
+        knobs.push(changes(milder(&kind)));
         // Always two, so that the knobs behind them keep their places.
         for list in 0..2 {
-            let count = if list < lists { nodes(&mut fault.kind.clone())[list].len() } else { 0 };
-            let places = 0..if count > 1 { count } else { 0 };
-            let only = places.clone().map(|place| {
-                with(&move |kind| {
-                    let mut lists = nodes(kind);
-                    *lists[list] = vec![lists[list][place].clone()];
-                })
-            });
-            let without = places.clone().map(|place| {
-                with(&move |kind| {
-                    nodes(kind)[list].remove(place);
-                })
-            });
-            knobs.push(only.chain(without).collect());
+            let count = nodes(&mut kind).get(list).map_or(0, |nodes| nodes.len());
+            knobs.push(changes(if count > 1 { fewer_nodes(list, count) } else { Vec::new() }));
         }
-        for number in 0..numbers(&mut fault.kind.clone()).len() {
-            let (value, least) = {
-                let mut kind = fault.kind.clone();
-                let numbers = numbers(&mut kind);
-                (*numbers[number].0, numbers[number].1)
-            };
-            let rounder = rounder(value, least).into_iter();
-            knobs.push(rounder.map(|simple| with(&move |kind| *numbers(kind)[number].0 = simple)).collect());
+        for number in 0..numbers(&mut kind).len() {
+            let (value, least) = &numbers(&mut kind)[number];
+            let rounder = rounder(**value, *least).into_iter();
+            let set = |simple| -> Change { Box::new(move |kind| *numbers(kind)[number].0 = simple) };
+            knobs.push(changes(rounder.map(set).collect()));
         }
-        knobs.push(more_often(&fault.kind).iter().map(|change| with(change)).collect());
-        let moved = |set: &dyn Fn(&mut crate::scenario::Fault)| {
-            let mut moved = scenario.clone();
-            set(&mut moved.faults[place]);
-            moved
-        };
+        knobs.push(changes(more_often(&kind)));
         let at = rounder(fault.at_ms, 0).into_iter();
-        knobs.push(at.map(|at_ms| moved(&|fault| fault.at_ms = at_ms)).collect());
+        knobs.push(at.map(|at_ms| edit(move |plan| plan.faults[place].at_ms = at_ms)).collect());
         let after = rounder(fault.after_ms, 0).into_iter();
-        knobs.push(after.map(|after_ms| moved(&|fault| fault.after_ms = after_ms)).collect());
+        knobs.push(after.map(|after_ms| edit(move |plan| plan.faults[place].after_ms = after_ms)).collect());
     }
     knobs
+}
+
+/// About only one of its nodes, or about all but one.
+fn fewer_nodes(list: usize, count: usize) -> Vec<Change> {
+    let only = (0..count).map(|place| -> Change {
+        Box::new(move |kind| {
+            let mut lists = nodes(kind);
+            *lists[list] = vec![lists[list][place].clone()];
+        })
+    });
+    let without = (0..count).map(|place| -> Change {
+        Box::new(move |kind| {
+            nodes(kind)[list].remove(place);
+        })
+    });
+    only.chain(without).collect()
 }
 
 /// Milder or plainer forms of a fault.
@@ -207,21 +199,19 @@ pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
     let mut knobs = keys(scenario);
     for (client, script) in scenario.clients.iter().map(|client| &client.script).enumerate() {
         for (place, line) in script.iter().enumerate() {
-            let with = |line: String| {
-                let mut changed = scenario.clone();
-                changed.clients[client].script[place] = line;
-                changed
-            };
             let words: Vec<&str> = line.split_whitespace().collect();
             let [time, operation, key] = words[..] else {
                 knobs.extend([Knob::new(), Knob::new()]);
                 continue;
             };
+            let becomes =
+                |line: String| edit(move |plan| plan.clients[client].script[place].clone_from(&line));
             // A read has no simpler form: made a write, it would no longer look.
             let rank = PLAIN.iter().position(|plain| *plain == operation).unwrap_or(0);
             let simpler = PLAIN[..rank].iter().filter(|simpler| operation != "get" && **simpler != "get");
-            knobs.push(simpler.map(|simpler| with(format!("{time} {simpler} {key}"))).collect());
-            knobs.push(rounder(at_ms(line), 0).into_iter().map(|at_ms| with(at(line, at_ms))).collect());
+            knobs.push(simpler.map(|simpler| becomes(format!("{time} {simpler} {key}"))).collect());
+            let times = rounder(at_ms(line), 0).into_iter();
+            knobs.push(times.map(|at_ms| becomes(at(line, at_ms))).collect());
         }
     }
     knobs
@@ -229,33 +219,36 @@ pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
 
 /// One key for all, then plain names for all keys.
 fn keys(scenario: &Scenario) -> Vec<Knob> {
-    let lines = || scenario.clients.iter().flat_map(|client| &client.script);
-    let key = |line: &str| line.split_whitespace().nth(2).unwrap_or_default().to_string();
     let mut names: Vec<String> = Vec::new();
-    for name in lines().map(|line| key(line)) {
-        if !names.contains(&name) {
-            names.push(name);
+    for line in scenario.clients.iter().flat_map(|client| &client.script) {
+        let name = line.split_whitespace().nth(2).unwrap_or_default();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
         }
     }
-    let renamed = |new: &dyn Fn(usize) -> String| {
-        let mut changed = scenario.clone();
-        for line in changed.clients.iter_mut().flat_map(|client| &mut client.script) {
+    let several = names.len() > 1;
+    let renamed = |plan: &mut Scenario, names: &[String], new: fn(usize) -> String| {
+        for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let [time, operation, old] = words[..] {
                 let place = names.iter().position(|name| name == old).unwrap_or(0);
                 *line = format!("{time} {operation} {}", new(place));
             }
         }
-        changed
     };
-    let one = (names.len() > 1).then(|| renamed(&|_| "k1".into()));
-    let plain = renamed(&|place| format!("k{}", place + 1));
+    let old = names.clone();
+    let one = several.then(|| edit(move |plan| renamed(plan, &old, |_| "k1".into())));
+    let plain = edit(move |plan| renamed(plan, &names, |place| format!("k{}", place + 1)));
     vec![one.into_iter().collect(), vec![plain]]
 }
 
-/// Knobs for the length of the run and for the clients' patience.
+/// Knobs for the length of the run.
 pub(super) fn durations(scenario: &Scenario) -> Vec<Knob> {
     // The time to settle stays: with less of it, slow progress would pass for a stall.
     let faults_ms = rounder(scenario.faults_ms, 1).into_iter();
-    vec![faults_ms.map(|faults_ms| Scenario { faults_ms, ..scenario.clone() }).collect()]
+    vec![faults_ms.map(|faults_ms| edit(move |plan| plan.faults_ms = faults_ms)).collect()]
+}
+
+fn edit(change: impl Fn(&mut Scenario) + 'static) -> Edit {
+    Box::new(change)
 }

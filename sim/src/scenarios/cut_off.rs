@@ -64,8 +64,11 @@ pub fn drafts() -> Vec<Draft> {
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
                 let cut_ms = around(6_000, seed);
-                scenario.faults =
-                    vec![at(cut_ms, cut("s1", "vs", CUT_MS)), at(cut_ms, cut("s1", "s2", CUT_MS)), delayed_gets(cut_ms)];
+                scenario.faults = vec![
+                    at(cut_ms, cut("s1", "vs", CUT_MS)),
+                    at(cut_ms, cut("s1", "s2", CUT_MS)),
+                    delayed_gets(cut_ms),
+                ];
                 scenario
             },
             expected: Class::Ok,
@@ -129,7 +132,8 @@ pub fn drafts() -> Vec<Draft> {
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = quiet(seed, 20_000);
-                let busy = |n: u64| client(30_000, 1_000 + n, 20_000, 10, &["put hot0", "get hot0", "append cold1"]);
+                let busy =
+                    |n: u64| client(30_000, 1_000 + n, 20_000, 10, &["put hot0", "get hot0", "append cold1"]);
                 scenario.clients = (0..4).map(busy).collect();
                 scenario
             },
@@ -146,7 +150,9 @@ pub fn drafts() -> Vec<Draft> {
                 }
                 match stats.pings.iter().find(|(_, pings)| **pings > most) {
                     None => Ok(()),
-                    Some((server, pings)) => Err(format!("{pings} pings of {server}, at most {most} are regular")),
+                    Some((server, pings)) => {
+                        Err(format!("{pings} pings of {server}, at most {most} are regular"))
+                    }
                 }
             },
         },
@@ -158,7 +164,8 @@ fn readers_and_writers(seed: u64) -> Scenario {
     let mut scenario = quiet(seed, 25_000);
     scenario.cluster.servers = 2;
     scenario.cluster.starts_ms = vec![0, 1_000];
-    let often = |from_ms, every_ms, operations: &[&str]| client(30_000, from_ms, 22_000, every_ms, operations);
+    let often =
+        |from_ms, every_ms, operations: &[&str]| client(30_000, from_ms, 22_000, every_ms, operations);
     scenario.clients = vec![
         often(1_000, 97, &["append hot0"]),
         often(1_020, 113, &["put hot1", "append hot0"]),

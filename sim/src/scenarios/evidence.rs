@@ -4,24 +4,19 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    identity::ServerId,
     replica::{self, RoleName},
     view::View,
     view_service,
 };
 
 use crate::outcome::{End, Happening, Input, Operation, Outcome, Output};
+pub use crate::timeline::name;
 
 /// What a run left behind, and how patient the claim may be.
 pub struct Evidence<'a> {
     pub outcome: &'a Outcome,
     /// The longest wait that a claim about waiting allows.
     pub patience: Duration,
-}
-
-/// A server's name without its port.
-pub fn name(server: &ServerId) -> &str {
-    server.as_str().split(':').next().unwrap_or_default()
 }
 
 impl<'a> Evidence<'a> {
@@ -69,7 +64,9 @@ impl<'a> Evidence<'a> {
     /// Operations of the scripts that were called in this span.
     pub fn called(&self, from: Duration, to: Duration) -> impl Iterator<Item = &'a Operation> {
         let operations = self.outcome.operations.iter();
-        operations.filter(move |operation| from <= operation.called && operation.called <= to && operation.client.starts_with('c'))
+        operations.filter(move |operation| {
+            from <= operation.called && operation.called <= to && operation.client.starts_with('c')
+        })
     }
 
     /// Every call was answered; at least `count` of them.
@@ -87,7 +84,8 @@ impl<'a> Evidence<'a> {
     /// No client waited longer than this for an answer, and there was something to wait for.
     pub fn longest_wait(&self, most: Duration) -> Result<(), String> {
         self.all_returned(1)?;
-        let wait = |operation: &Operation| operation.end.at().map_or(Duration::MAX, |at| at - operation.called);
+        let wait =
+            |operation: &Operation| operation.end.at().map_or(Duration::MAX, |at| at - operation.called);
         let longest = self.called(Duration::ZERO, Duration::MAX).max_by_key(|operation| wait(operation));
         match longest {
             Some(operation) if wait(operation) > most => {
@@ -99,9 +97,9 @@ impl<'a> Evidence<'a> {
 
     /// Some operation that was called in this span was answered in it.
     pub fn served(&self, from: Duration, to: Duration) -> Result<(), String> {
-        let served = self.called(from, to).any(|operation| {
-            matches!(operation.end, End::Returned { at, .. } if at <= to)
-        });
+        let served = self
+            .called(from, to)
+            .any(|operation| matches!(operation.end, End::Returned { at, .. } if at <= to));
         if served { Ok(()) } else { Err(format!("no operation served between {from:?} and {to:?}")) }
     }
 
@@ -110,7 +108,9 @@ impl<'a> Evidence<'a> {
         let found = self.proposals().find(|(at, view)| *at >= from && name(&view.primary) == server);
         match found {
             Some((at, _)) if at - from <= within => Ok(at),
-            Some((at, _)) => Err(format!("{server} took over {:?} after the fault, more than {within:?}", at - from)),
+            Some((at, _)) => {
+                Err(format!("{server} took over {:?} after the fault, more than {within:?}", at - from))
+            }
             None => Err(format!("{server} never became primary after {from:?}")),
         }
     }
@@ -119,7 +119,11 @@ impl<'a> Evidence<'a> {
     pub fn last_read(&self, key: &str) -> Result<&'a Bytes, String> {
         let reads = self.outcome.operations.iter().rev();
         let mut values = reads.filter_map(|operation| match (&operation.input, &operation.end) {
-            (Input::Get { key: own }, End::Returned { output: Output::Value(Some(value)), .. }) if own == key => Some(value),
+            (Input::Get { key: own }, End::Returned { output: Output::Value(Some(value)), .. })
+                if own == key =>
+            {
+                Some(value)
+            }
             _ => None,
         });
         values.next().ok_or_else(|| format!("nobody read a value of {key}"))
@@ -141,7 +145,10 @@ impl<'a> Evidence<'a> {
             match (places.as_slice(), returned) {
                 ([place], _) => {
                     if behind.get(&*operation.client).is_some_and(|last| place < last) {
-                        return Err(format!("{value:?} of {} stands before an earlier one in {end:?}", operation.client));
+                        return Err(format!(
+                            "{value:?} of {} stands before an earlier one in {end:?}",
+                            operation.client
+                        ));
                     }
                     behind.insert(&operation.client, *place);
                     appended += 1;
@@ -163,4 +170,48 @@ fn places(text: &[u8], part: &[u8]) -> Vec<usize> {
         return Vec::new();
     }
     text.windows(part.len()).enumerate().filter(|(_, window)| *window == part).map(|(at, _)| at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn append(client: &str, value: &'static str, returned: bool) -> Operation {
+        let at = Duration::from_millis(5);
+        let end = if returned {
+            End::Returned { at, output: Output::Done }
+        } else {
+            End::Unknown { at, why: String::new() }
+        };
+        let input = Input::Append { key: "k".into(), value: value.into() };
+        Operation { client: Arc::from(client), called: Duration::ZERO, input, end }
+    }
+
+    fn judged(mut operations: Vec<Operation>, value: &'static str, count: usize) -> Result<(), String> {
+        let end = End::Returned { at: Duration::from_secs(1), output: Output::Value(Some(value.into())) };
+        let input = Input::Get { key: "k".into() };
+        operations.push(Operation {
+            client: Arc::from("reader"),
+            called: Duration::from_secs(1),
+            input,
+            end,
+        });
+        let outcome = Outcome { operations, ..Outcome::default() };
+        Evidence { outcome: &outcome, patience: Duration::ZERO }.each_append_once_in_order("k", count)
+    }
+
+    #[test]
+    fn appends_stand_once_and_in_order() {
+        let both = || vec![append("c1", "a;", true), append("c1", "b;", true), append("c2", "x;", false)];
+        assert_eq!(judged(both(), "a;b;", 2), Ok(()));
+        assert_eq!(judged(both(), "a;x;b;", 3), Ok(()));
+        for (bad, why) in
+            [("b;a;", "order"), ("a;", "lost"), ("a;b;a;", "twice"), ("x;a;x;b;", "unknown, twice")]
+        {
+            assert!(judged(both(), bad, 0).is_err(), "{why}: accepted {bad}");
+        }
+        assert!(judged(both(), "a;b;", 3).is_err(), "too few to show anything");
+    }
 }

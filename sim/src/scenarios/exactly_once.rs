@@ -84,7 +84,8 @@ pub fn drafts() -> Vec<Draft> {
 fn appenders(seed: u64) -> Scenario {
     let mut scenario = quiet(seed, 18_000);
     scenario.cluster.starts_ms = vec![0, 1_000, 2_000];
-    scenario.clients = (0..APPENDERS).map(|n| client(30_000, 3_000 + n * 7, 14_000, 230, &["append hot0"])).collect();
+    scenario.clients =
+        (0..APPENDERS).map(|n| client(30_000, 3_000 + n * 7, 14_000, 230, &["append hot0"])).collect();
     scenario.clients.push(client(30_000, 3_000, 14_000, 110, &["get hot0"]));
     scenario
 }

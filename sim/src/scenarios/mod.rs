@@ -66,7 +66,11 @@ struct Draft {
 /// All claims, each followed by its variant with a view service that restarts.
 pub fn all() -> Vec<Claim> {
     let drafts = [takeover::drafts(), cut_off::drafts(), transfer::drafts(), exactly_once::drafts()];
-    drafts.into_iter().flatten().flat_map(|draft| [plain(&draft), with_view_service_restart(&draft)]).collect()
+    drafts
+        .into_iter()
+        .flatten()
+        .flat_map(|draft| [plain(&draft), with_view_service_restart(&draft)])
+        .collect()
 }
 
 fn plain(draft: &Draft) -> Claim {
@@ -118,7 +122,10 @@ mod tests {
         let claims = all();
         let names: BTreeSet<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
         assert_eq!(names.len(), claims.len());
-        assert!(names.iter().filter(|name| name.ends_with("_while_the_view_service_restarts")).count() * 2 == names.len());
+        assert!(
+            names.iter().filter(|name| name.ends_with("_while_the_view_service_restarts")).count() * 2
+                == names.len()
+        );
     }
 
     #[test]
@@ -132,6 +139,7 @@ mod tests {
     fn scenarios_are_plans_like_any_other() {
         for claim in all() {
             let scenario = (claim.scenario)(3);
+            assert_eq!(crate::script::validate(&scenario), Ok(()), "{}", claim.name);
             let text = toml::to_string(&scenario).expect("a scenario is made of what TOML can say");
             assert_eq!(toml::from_str::<Scenario>(&text).expect("what was printed can be read"), scenario);
         }

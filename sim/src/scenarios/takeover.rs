@@ -74,7 +74,10 @@ pub fn drafts() -> Vec<Draft> {
                 let died = seen.fault(0)?;
                 let after: Vec<_> = seen.proposals().filter(|(at, _)| *at > died).collect();
                 let [(_, view)] = after.as_slice() else {
-                    return Err(format!("{} views after the death of the primary, expected one", after.len()));
+                    return Err(format!(
+                        "{} views after the death of the primary, expected one",
+                        after.len()
+                    ));
                 };
                 if name(&view.primary) != "s2" || !view.joining.keys().any(|joiner| name(joiner) == "s3") {
                     return Err(format!("the view after the death of the primary is {view:?}"));

@@ -35,7 +35,8 @@ pub fn drafts() -> Vec<Draft> {
                     return Err(format!("the transfer took {:?}: too short to show anything", ended - began));
                 }
                 let during: Vec<_> = seen.called(began, ended).collect();
-                let slowest = during.iter().filter_map(|operation| Some(operation.end.at()? - operation.called)).max();
+                let slowest =
+                    during.iter().filter_map(|operation| Some(operation.end.at()? - operation.called)).max();
                 match slowest {
                     None => Err("nobody called during the transfer".into()),
                     // Then operations wait for the joiner, over the slow link, once there and back.
@@ -78,7 +79,12 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.cluster.starts_ms = vec![0, 0, JOINS_MS];
                 scenario.faults = vec![
                     at(0, slow(&["s1", "s2"], &["s3"], 120, 10, 60_000)),
-                    on(Trigger::TransferBegan, JOINS_MS, 100 + seed * 37 % 200, crash("primary", Some(4_000))),
+                    on(
+                        Trigger::TransferBegan,
+                        JOINS_MS,
+                        100 + seed * 37 % 200,
+                        crash("primary", Some(4_000)),
+                    ),
                 ];
                 scenario
             },
