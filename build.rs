@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 3] = ["viewservice.proto", "kvserver.proto", "replication.proto"];
+const PROTOS: [&str; 4] = ["viewservice.proto", "kvserver.proto", "replication.proto", "storage.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -11,7 +11,7 @@ pub type Members = BTreeMap<ServerId, DataId>;
 ///
 /// Within one number only the join of a backup changes it: a server moves from `joining` to
 /// `insync` and `activated` becomes and stays true.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// The generation of the database this view belongs to.
     pub generation: Generation,
@@ -42,7 +42,7 @@ impl View {
 }
 
 /// The view service's one durable record (PROTOCOL section 3.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The current generation.
     pub generation: Generation,

@@ -1,0 +1,97 @@
+//! Between the wire and the protocol.
+//!
+//! Generated types ([`crate::wire`]) end here: everything further in has types that cannot be malformed. What goes out
+//! is a `From`; what comes in is a `TryFrom` that checks all that the machines take for granted (numbers far from
+//! overflow, logs without gaps, views whose primary is a member), so that no message can make a machine panic.
+
+pub mod kv;
+mod replication;
+mod view;
+
+use std::time::Duration;
+
+pub use replication::Outgoing;
+pub use view::{decode_record, encode_record};
+
+use crate::{
+    protocol::identity::{Boot, DataId, OpNumber, Position, ServerId, ViewNumber},
+    wire,
+};
+
+/// What is wrong with a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed message: {0}")]
+pub struct Malformed(pub String);
+
+impl From<Malformed> for tonic::Status {
+    fn from(malformed: Malformed) -> Self {
+        Self::invalid_argument(malformed.to_string())
+    }
+}
+
+fn malformed<T>(why: impl Into<String>) -> Result<T, Malformed> {
+    Err(Malformed(why.into()))
+}
+
+/// No number that is counted up gets near this in any real life; whatever is larger is refused, so that
+/// "the next" always exists.
+const NUMBER_MAX: u64 = u64::MAX / 4;
+
+/// The longest server name, in bytes: a DNS name, a colon and a port.
+const SERVER_BYTES_MAX: usize = 260;
+
+fn number(what: &str, value: u64) -> Result<u64, Malformed> {
+    if value > NUMBER_MAX { malformed(format!("{what} {value} is out of range")) } else { Ok(value) }
+}
+
+fn present<T>(what: &str, value: Option<T>) -> Result<T, Malformed> {
+    value.ok_or_else(|| Malformed(format!("{what} is missing")))
+}
+
+fn server(what: &str, address: String) -> Result<ServerId, Malformed> {
+    if address.is_empty() || address.len() > SERVER_BYTES_MAX {
+        return malformed(format!("{what} must be an address of 1 to {SERVER_BYTES_MAX} bytes"));
+    }
+    Ok(ServerId::new(address))
+}
+
+/// More than 500 years do not fit; they mean "for ever" as well.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl From<DataId> for wire::DataId {
+    fn from(data: DataId) -> Self {
+        Self { boot: data.boot.0, nonce: data.nonce }
+    }
+}
+
+impl TryFrom<wire::DataId> for DataId {
+    type Error = Malformed;
+
+    fn try_from(data: wire::DataId) -> Result<Self, Malformed> {
+        Ok(Self { boot: Boot(number("boot", data.boot)?), nonce: data.nonce })
+    }
+}
+
+impl From<Position> for wire::Position {
+    fn from(position: Position) -> Self {
+        Self { view: position.view.0, op: position.op.0 }
+    }
+}
+
+impl TryFrom<wire::Position> for Position {
+    type Error = Malformed;
+
+    fn try_from(position: wire::Position) -> Result<Self, Malformed> {
+        Ok(Self {
+            view: ViewNumber(number("view", position.view)?),
+            op: OpNumber(number("operation", position.op)?),
+        })
+    }
+}
+
+/// A position that protobuf leaves out when it is all zeros.
+fn position(position: Option<wire::Position>) -> Result<Position, Malformed> {
+    position.map_or(Ok(Position::default()), Position::try_from)
+}

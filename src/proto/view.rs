@@ -1,0 +1,214 @@
+//! `viewservice.proto` and `storage.proto`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use prost::Message;
+
+use super::{Malformed, malformed, nanoseconds, number, position, present, server};
+use crate::{
+    protocol::{
+        identity::{Boot, DataId, Generation, ServerId, ViewNumber},
+        message::{Echo, Ping, PingReply, PingReplyBody},
+        view::{Members, Record, View},
+    },
+    wire,
+};
+
+/// The most members or suspects that a message may name.
+const MEMBERS_MAX: usize = 1024;
+
+fn to_members(members: Members) -> Vec<wire::Member> {
+    members
+        .into_iter()
+        .map(|(server, data)| wire::Member { server: server.as_str().to_owned(), data: Some(data.into()) })
+        .collect()
+}
+
+fn from_members(what: &str, members: Vec<wire::Member>) -> Result<Members, Malformed> {
+    if members.len() > MEMBERS_MAX {
+        return malformed(format!("{what} names {} servers, the limit is {MEMBERS_MAX}", members.len()));
+    }
+    let mut named = Members::new();
+    for member in members {
+        let server = server(what, member.server)?;
+        let data = DataId::try_from(present("a member's data", member.data)?)?;
+        if named.insert(server.clone(), data).is_some() {
+            return malformed(format!("{what} names {server} twice"));
+        }
+    }
+    Ok(named)
+}
+
+impl From<View> for wire::View {
+    fn from(view: View) -> Self {
+        Self {
+            generation: view.generation.0,
+            number: view.number.0,
+            primary: view.primary.as_str().to_owned(),
+            primary_boot: view.primary_boot.0,
+            insync: to_members(view.insync),
+            joining: to_members(view.joining),
+            activated: view.activated,
+        }
+    }
+}
+
+impl TryFrom<wire::View> for View {
+    type Error = Malformed;
+
+    fn try_from(view: wire::View) -> Result<Self, Malformed> {
+        let primary = server("a view's primary", view.primary)?;
+        let insync = from_members("a view's in-sync set", view.insync)?;
+        let joining = from_members("a view's joining set", view.joining)?;
+        if !insync.contains_key(&primary) {
+            return malformed(format!("primary {primary} is not in sync in its own view"));
+        }
+        if let Some(both) = joining.keys().find(|server| insync.contains_key(server)) {
+            return malformed(format!("{both} is both in sync and joining"));
+        }
+        Ok(Self {
+            generation: Generation(number("generation", view.generation)?),
+            number: ViewNumber(number("view", view.number)?),
+            primary,
+            primary_boot: Boot(number("boot", view.primary_boot)?),
+            insync,
+            joining,
+            activated: view.activated,
+        })
+    }
+}
+
+impl From<Record> for wire::Record {
+    fn from(record: Record) -> Self {
+        Self {
+            generation: record.generation.0,
+            number: record.number.0,
+            view: record.view.map(Into::into),
+            stable: to_members(record.stable),
+        }
+    }
+}
+
+impl TryFrom<wire::Record> for Record {
+    type Error = Malformed;
+
+    fn try_from(record: wire::Record) -> Result<Self, Malformed> {
+        Ok(Self {
+            generation: Generation(number("generation", record.generation)?),
+            number: ViewNumber(number("view", record.number)?),
+            view: record.view.map(View::try_from).transpose()?,
+            stable: from_members("the stable set", record.stable)?,
+        })
+    }
+}
+
+/// A record as it is stored.
+pub fn encode_record(record: &Record) -> Vec<u8> {
+    wire::Record::from(record.clone()).encode_to_vec()
+}
+
+/// A record as it was stored.
+///
+/// # Errors
+///
+/// If the bytes are no record.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, Malformed> {
+    wire::Record::decode(bytes).map_err(|error| Malformed(error.to_string()))?.try_into()
+}
+
+impl From<Echo> for wire::Echo {
+    fn from(echo: Echo) -> Self {
+        Self { epoch: echo.epoch, at_ns: nanoseconds(echo.at) }
+    }
+}
+
+impl From<wire::Echo> for Echo {
+    fn from(echo: wire::Echo) -> Self {
+        Self { epoch: echo.epoch, at: Duration::from_nanos(echo.at_ns) }
+    }
+}
+
+impl From<Ping> for wire::PingRequest {
+    fn from(ping: Ping) -> Self {
+        Self {
+            server: ping.server.as_str().to_owned(),
+            boot: ping.boot.0,
+            data: ping.data.map(Into::into),
+            generation: ping.generation.0,
+            view_known: ping.view_known.0,
+            confirmed: to_members(ping.confirmed),
+            suspects: ping.suspects.iter().map(|server| server.as_str().to_owned()).collect(),
+            log_end: Some(ping.log_end.into()),
+            parts_received: ping.parts_received,
+            echo: ping.echo.map(Into::into),
+            number: ping.number,
+            wants_lease: ping.wants_lease,
+        }
+    }
+}
+
+impl TryFrom<wire::PingRequest> for Ping {
+    type Error = Malformed;
+
+    fn try_from(ping: wire::PingRequest) -> Result<Self, Malformed> {
+        if ping.suspects.len() > MEMBERS_MAX {
+            return malformed(format!("{} suspects, the limit is {MEMBERS_MAX}", ping.suspects.len()));
+        }
+        let suspects: Result<BTreeSet<ServerId>, Malformed> =
+            ping.suspects.into_iter().map(|suspect| server("a suspect", suspect)).collect();
+        Ok(Self {
+            server: server("the pinging server", ping.server)?,
+            boot: Boot(number("boot", ping.boot)?),
+            data: ping.data.map(DataId::try_from).transpose()?,
+            generation: Generation(number("generation", ping.generation)?),
+            view_known: ViewNumber(number("view", ping.view_known)?),
+            confirmed: from_members("the confirmed set", ping.confirmed)?,
+            suspects: suspects?,
+            log_end: position(ping.log_end)?,
+            parts_received: number("parts received", ping.parts_received)?,
+            echo: ping.echo.map(Into::into),
+            number: number("ping", ping.number)?,
+            wants_lease: ping.wants_lease,
+        })
+    }
+}
+
+impl From<PingReply> for wire::PingResponse {
+    fn from(reply: PingReply) -> Self {
+        use wire::ping_response::{Accepted, Body, StaleBoot, WrongGeneration};
+        let body = match reply.body {
+            PingReplyBody::Accepted { view, echo, lease, generation } => Body::Accepted(Accepted {
+                view: view.map(Into::into),
+                echo: Some(echo.into()),
+                lease_ns: lease.map(nanoseconds),
+                generation: generation.0,
+            }),
+            PingReplyBody::StaleBoot { max } => Body::StaleBoot(StaleBoot { max: max.0 }),
+            PingReplyBody::WrongGeneration { generation } => {
+                Body::WrongGeneration(WrongGeneration { generation: generation.0 })
+            }
+        };
+        Self { boot: reply.boot.0, number: reply.number, body: Some(body) }
+    }
+}
+
+impl TryFrom<wire::PingResponse> for PingReply {
+    type Error = Malformed;
+
+    fn try_from(reply: wire::PingResponse) -> Result<Self, Malformed> {
+        use wire::ping_response::Body;
+        let body = match present("the answer to a ping", reply.body)? {
+            Body::Accepted(accepted) => PingReplyBody::Accepted {
+                view: accepted.view.map(View::try_from).transpose()?,
+                echo: present("the view service's time", accepted.echo)?.into(),
+                lease: accepted.lease_ns.map(Duration::from_nanos),
+                generation: Generation(number("generation", accepted.generation)?),
+            },
+            Body::StaleBoot(stale) => PingReplyBody::StaleBoot { max: Boot(number("boot", stale.max)?) },
+            Body::WrongGeneration(wrong) => PingReplyBody::WrongGeneration {
+                generation: Generation(number("generation", wrong.generation)?),
+            },
+        };
+        Ok(Self { boot: Boot(number("boot", reply.boot)?), number: number("ping", reply.number)?, body })
+    }
+}

@@ -1,0 +1,96 @@
+//! gRPC connections: addresses, time-outs and what keeps a dead connection from looking alive.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+/// How long opening a connection may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection that is silent this long is asked for a sign of life,
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// and given up if none comes within this time: its other end lost power.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes in flight on one stream and on one connection: more than one largest message by default.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Checks an address of the form `host:port`.
+///
+/// # Errors
+///
+/// In words, with an example of a good one.
+pub fn check_address(address: &str) -> Result<(), String> {
+    let why = match address.rsplit_once(':') {
+        None => "it has no port",
+        Some(("", _)) => "it has no host",
+        Some((_, port)) if port.parse::<u16>().is_err() => "its port is not a number from 0 to 65535",
+        Some((host, _)) if host.contains("//") => "it must not start with a scheme",
+        Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
+            "an IPv6 host must stand in brackets"
+        }
+        Some(_) if format!("http://{address}").parse::<tonic::codegen::http::Uri>().is_err() => {
+            "its host is not a name or number"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(format!("'{address}' is not an address: {why} (write host:port, for example localhost:8000)"))
+}
+
+/// How to connect to `address`.
+///
+/// # Errors
+///
+/// If it is no address.
+pub fn endpoint(address: &str) -> Result<Endpoint, String> {
+    check_address(address)?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES))
+}
+
+/// A connection that is opened when it is first used, and again whenever it broke.
+///
+/// # Errors
+///
+/// If it is no address.
+pub fn lazy(address: &str) -> Result<Channel, String> {
+    Ok(endpoint(address)?.connect_lazy())
+}
+
+/// An error with all its causes in one line; gRPC hides the interesting one innermost.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        source = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for good in ["localhost:8000", "127.0.0.1:0", "db-1.example.com:65535", "[::1]:8000"] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in ["", "localhost", ":8000", "localhost:", "a:b", "a:65536", "http://a:1", "::1:80", "a b:1"]
+        {
+            let error = check_address(bad).expect_err(bad);
+            assert!(error.contains("host:port"), "{error}");
+        }
+    }
+}

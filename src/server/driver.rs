@@ -1,0 +1,171 @@
+//! The one task that owns a protocol machine.
+//!
+//! It waits for input, a finished write or the machine's deadline, takes everything that is queued, steps the
+//! machine through it, flushes, and performs the effects: messages and answers at once, all changes of durable
+//! memory gathered into one write. While the disk works the machine goes on, so that a slow disk does not make
+//! the server look dead; the changes of that time form the next write. That is group commit.
+//!
+//! Guarantees: one write is under way at a time and writes are in order; the clock is read after the inputs of a
+//! batch were taken, so an input is never handled at a time before it arrived (leases rely on that); a tick comes
+//! within one batch of its deadline however full the inbox is; every step passes the observer.
+
+use std::{future, io, pin::Pin, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use crate::{
+    protocol::{
+        identity::WriteNumber,
+        machine::{Machine, Observer},
+    },
+    storage::Storage,
+};
+
+/// Inputs handled before the effects are performed.
+const BATCH_MAX: usize = 512;
+
+/// Changes waiting for the disk beyond which no more input is taken.
+const WRITES_WAITING_MAX: usize = 16_384;
+
+/// The machine's hands: turns inputs into events, and effects into deeds.
+pub trait Port: Send + 'static {
+    /// Whose hands.
+    type Machine: Machine;
+    /// What is queued for the machine.
+    type Input: Send + 'static;
+    /// A change of durable memory.
+    type Write: Send + 'static;
+
+    /// Turns an input into an event, noting who waits for the answer; nothing if it was for the port alone.
+    fn admit(&mut self, now: Duration, input: Self::Input) -> Option<<Self::Machine as Machine>::Event>;
+
+    /// Performs an effect at once; returns it if it is a write.
+    fn perform(
+        &mut self,
+        now: Duration,
+        effect: <Self::Machine as Machine>::Effect,
+    ) -> Option<(WriteNumber, Vec<Self::Write>)>;
+
+    /// The event that reports a write and all before it as durable.
+    fn persisted(number: WriteNumber) -> <Self::Machine as Machine>::Event;
+}
+
+/// Runs a machine until nobody can give it input any more.
+///
+/// # Errors
+///
+/// If the storage fails: nothing may be promised after that.
+pub async fn run<P, S, C, O>(
+    mut machine: P::Machine,
+    mut port: P,
+    mut inbox: mpsc::Receiver<P::Input>,
+    storage: S,
+    clock: C,
+    mut observer: O,
+) -> io::Result<()>
+where
+    P: Port,
+    S: Storage<Write = P::Write>,
+    C: Clock,
+    O: Observer<P::Machine>,
+{
+    let mut disk = Disk::new(storage);
+    let mut inputs = Vec::with_capacity(BATCH_MAX);
+    let mut effects = Vec::new();
+    loop {
+        let mut persisted = None;
+        tokio::select! {
+            biased;
+            number = disk.written() => {
+                persisted = Some(number?);
+                while inputs.len() < BATCH_MAX && disk.has_room() {
+                    let Ok(input) = inbox.try_recv() else { break };
+                    inputs.push(input);
+                }
+            }
+            count = inbox.recv_many(&mut inputs, BATCH_MAX), if disk.has_room() => {
+                if count == 0 {
+                    return Ok(());
+                }
+            }
+            () = clock.sleep_until(machine.deadline()) => {}
+        }
+
+        let now = clock.now();
+        let mut step = |machine: &mut P::Machine, event| {
+            let before = effects.len();
+            observer.before(now, machine, &event);
+            machine.step(now, event, &mut effects);
+            observer.after(now, machine, &effects[before..]);
+        };
+        if let Some(number) = persisted {
+            step(&mut machine, P::persisted(number));
+        }
+        for input in inputs.drain(..) {
+            if let Some(event) = port.admit(now, input) {
+                step(&mut machine, event);
+            }
+        }
+        if machine.deadline() <= now {
+            step(&mut machine, P::Machine::tick());
+        }
+        step(&mut machine, P::Machine::flush());
+
+        for effect in effects.drain(..) {
+            if let Some((number, writes)) = port.perform(now, effect) {
+                disk.queue(number, writes);
+            }
+        }
+        disk.start();
+    }
+}
+
+/// Storage that works while others do: one write under way, the changes after it gathered for the next.
+struct Disk<S: Storage> {
+    /// Absent while a write is under way.
+    storage: Option<S>,
+    writing: Option<(WriteNumber, Writing<S>)>,
+    waiting: Vec<S::Write>,
+    waiting_number: Option<WriteNumber>,
+}
+
+type Writing<S> = Pin<Box<dyn Future<Output = (S, io::Result<()>)> + Send>>;
+
+impl<S: Storage> Disk<S> {
+    fn new(storage: S) -> Self {
+        Self { storage: Some(storage), writing: None, waiting: Vec::new(), waiting_number: None }
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.len() < WRITES_WAITING_MAX
+    }
+
+    fn queue(&mut self, number: WriteNumber, mut writes: Vec<S::Write>) {
+        self.waiting.append(&mut writes);
+        self.waiting_number = Some(number);
+    }
+
+    /// Starts writing what waits, unless a write is under way or nothing waits.
+    fn start(&mut self) {
+        let Some(number) = self.waiting_number else { return };
+        let Some(mut storage) = self.storage.take() else { return };
+        let writes = std::mem::take(&mut self.waiting);
+        self.waiting_number = None;
+        let writing = async move {
+            let result = storage.persist(writes).await;
+            (storage, result)
+        };
+        self.writing = Some((number, Box::pin(writing)));
+    }
+
+    /// Waits for the write that is under way, for ever if there is none. May be dropped and called again.
+    async fn written(&mut self) -> io::Result<WriteNumber> {
+        let Some((number, writing)) = &mut self.writing else { return future::pending().await };
+        let number = *number;
+        let (storage, result) = writing.await;
+        self.writing = None;
+        self.storage = Some(storage);
+        result.map(|()| number)
+    }
+}
