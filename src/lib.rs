@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod options;
+pub mod process;
 pub mod proto;
 pub mod protocol;
 pub mod server;

@@ -6,10 +6,12 @@
 
 pub mod kv;
 mod replication;
-pub use replication::Outgoing;
 mod view;
 
 use std::time::Duration;
+
+pub use replication::Outgoing;
+pub use view::{decode_record, encode_record};
 
 use crate::{
     protocol::identity::{Boot, DataId, OpNumber, Position, ServerId, ViewNumber},

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use prost::Message;
+
 use super::{Malformed, malformed, nanoseconds, number, position, present, server};
 use crate::{
     protocol::{
@@ -98,6 +100,20 @@ impl TryFrom<wire::Record> for Record {
             stable: from_members("the stable set", record.stable)?,
         })
     }
+}
+
+/// A record as it is stored.
+pub fn encode_record(record: &Record) -> Vec<u8> {
+    wire::Record::from(record.clone()).encode_to_vec()
+}
+
+/// A record as it was stored.
+///
+/// # Errors
+///
+/// If the bytes are no record.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, Malformed> {
+    wire::Record::decode(bytes).map_err(|error| Malformed(error.to_string()))?.try_into()
 }
 
 impl From<Echo> for wire::Echo {

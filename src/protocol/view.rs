@@ -51,7 +51,8 @@ pub struct Record {
     /// The current view, absent until the first server of this generation is accepted.
     pub view: Option<View>,
     /// The replicas from which the next primary may be taken. Unchanged by a proposal; replaced by
-    /// the in-sync set when the primary acknowledges the view (rule V-b).
+    /// the in-sync set when the primary acknowledges the view (rule V-b). Empty until a first view was
+    /// acknowledged: then there is nothing to lose, and any server may become primary.
     pub stable: Members,
 }
 

@@ -15,11 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost::Message;
 use rustix::fs::FlockOperation;
 
 use super::Storage;
-use crate::{protocol::view::Record, wire};
+use crate::{proto, protocol::view::Record};
 
 const MAGIC: &[u8] = b"pbkv view 1\n";
 const FILE: &str = "view";
@@ -98,7 +97,7 @@ impl Storage for RecordFile {
 }
 
 fn encode(record: &Record) -> Vec<u8> {
-    let body = wire::Record::from(record.clone()).encode_to_vec();
+    let body = proto::encode_record(record);
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&crc32fast::hash(&body).to_be_bytes());
     bytes.extend_from_slice(&body);
@@ -111,8 +110,7 @@ fn decode(bytes: &[u8]) -> Result<Record, String> {
     if crc32fast::hash(body) != u32::from_be_bytes(*sum) {
         return Err("its checksum does not match".into());
     }
-    let record = wire::Record::decode(body).map_err(|error| error.to_string())?;
-    Record::try_from(record).map_err(|error| error.to_string())
+    proto::decode_record(body).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

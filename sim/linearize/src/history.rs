@@ -14,6 +14,8 @@
 //! A process may go on after an operation of unknown outcome. A client that gave up waiting does just that, and since
 //! an unknown operation stays open for ever, the order of the two is not assumed.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
 /// The latest time an event may carry. The two values above it stand for "before" and "after everything".
@@ -212,19 +214,29 @@ fn check_succession<I, O>(
     Ok(())
 }
 
+fn without<T>(list: Vec<T>, dropped: &BTreeSet<usize>) -> Vec<T> {
+    if dropped.is_empty() {
+        return list;
+    }
+    let kept = list.into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
+    kept.map(|(_, item)| item).collect()
+}
+
 /// Builds a [`History`] from events in the order of one clock.
 ///
 /// Operations are numbered in the order of their calls. Those still open at the end have an unknown outcome.
 #[derive(Clone, Debug)]
 pub struct Recorder<I, O> {
     operations: Vec<Operation<I, O>>,
+    /// Operations that are known not to have taken effect, ascending.
+    withdrawn: BTreeSet<usize>,
     open: FxHashMap<u64, usize>,
     now: u64,
 }
 
 impl<I, O> Default for Recorder<I, O> {
     fn default() -> Self {
-        Recorder { operations: Vec::new(), open: FxHashMap::default(), now: 0 }
+        Recorder { operations: Vec::new(), withdrawn: BTreeSet::new(), open: FxHashMap::default(), now: 0 }
     }
 }
 
@@ -261,19 +273,32 @@ impl<I, O> Recorder<I, O> {
         self.end(process, at)
     }
 
+    /// The open operation of a process is known not to have taken effect: it is left out of the history.
+    pub fn withdrawn(&mut self, process: u64, at: u64) -> Result<usize, HistoryError> {
+        let operation = self.end(process, at)?;
+        self.withdrawn.insert(operation);
+        Ok(operation)
+    }
+
     /// What the open operation of a process asked.
     pub fn open_input(&self, process: u64) -> Option<&I> {
         self.open.get(&process).map(|&operation| &self.operations[operation].input)
     }
 
-    /// The operations so far.
+    /// The operations so far, including the withdrawn.
     pub fn operations(&self) -> &[Operation<I, O>] {
         &self.operations
     }
 
-    /// Ends the recording.
+    /// Ends the recording. Without withdrawals every operation keeps the index it was given.
     pub fn finish(self) -> History<I, O> {
-        History { operations: self.operations }
+        self.finish_with(Vec::<()>::new()).0
+    }
+
+    /// Ends the recording, and keeps those of `notes`, one for each call, whose operations stay.
+    pub fn finish_with<T>(self, notes: Vec<T>) -> (History<I, O>, Vec<T>) {
+        let Recorder { operations, withdrawn, .. } = self;
+        (History { operations: without(operations, &withdrawn) }, without(notes, &withdrawn))
     }
 
     fn end(&mut self, process: u64, at: u64) -> Result<usize, HistoryError> {

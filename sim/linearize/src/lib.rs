@@ -1,6 +1,7 @@
 //! A linearizability checker that is nearly linear in the length of the history.
 
 mod check;
+pub mod formats;
 pub mod history;
 pub mod kv;
 mod minimise;

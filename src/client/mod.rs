@@ -11,26 +11,23 @@
 //!
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
 
+mod call;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use tonic::{Code, Status, transport::Channel};
+use tonic::transport::Channel;
 
 use crate::{
     protocol::{
         command::{Outcome, Refusal, Reply, Update},
-        identity::{Generation, RequestNumber, ServerId, SessionId, ViewNumber},
+        identity::{Generation, RequestNumber, ServerId, SessionId},
         view::View,
     },
-    server::{
-        channel,
-        clock::{Clock, before},
-    },
-    wire::{self, kv_client::KvClient, view_service_client::ViewServiceClient},
+    server::{channel, clock::Clock},
+    wire::{kv_client::KvClient, view_service_client::ViewServiceClient},
 };
-
-/// Connections kept open. Beyond this, all are closed and those still needed opened again.
-const CONNECTIONS_MAX: usize = 16;
+use call::{Ask, Call};
 
 /// What a client may be told.
 #[derive(Clone, Debug)]
@@ -159,48 +156,6 @@ struct OpenSession {
     last: RequestNumber,
 }
 
-/// What is asked of a server.
-#[derive(Clone, Debug)]
-enum Ask {
-    Get(Bytes),
-    Open,
-    Close(SessionId),
-    Update(SessionId, RequestNumber, Update),
-}
-
-/// One call of the user, with all its attempts.
-struct Call {
-    deadline: Duration,
-    pause: Duration,
-    /// An attempt of an update was sent, and it is not proved that it has no effect.
-    doubt: bool,
-    /// The view failed us: ask for a later one.
-    stale: bool,
-    last_seen: String,
-}
-
-impl Call {
-    fn gave_up(&self) -> ClientError {
-        let why = self.last_seen.clone();
-        if self.doubt { ClientError::Unknown { why } } else { ClientError::NotExecuted { why } }
-    }
-
-    /// An error that would be final, were it not for earlier attempts.
-    fn unless_in_doubt(&self, error: ClientError) -> ClientError {
-        if self.doubt { ClientError::Unknown { why: error.to_string() } } else { error }
-    }
-}
-
-/// How an attempt failed.
-enum Failure {
-    /// Try again; `sent` if the request may have reached the server, and may be executed.
-    Retry { sent: bool, why: String },
-    /// The server is there but has too much to do.
-    Busy(String),
-    /// Trying again is no use.
-    Invalid(String),
-}
-
 impl<C: Clock> Client<C> {
     /// A client; connects when it is first used. Wrong options are reported by the first call.
     pub fn new(options: ClientOptions, clock: C) -> Self {
@@ -320,13 +275,7 @@ impl<C: Clock> Client<C> {
 
     fn begin(&self) -> Result<Call, ClientError> {
         self.options.validate().map_err(ClientError::Invalid)?;
-        Ok(Call {
-            deadline: self.clock.now() + self.options.deadline,
-            pause: self.options.pause_min,
-            doubt: false,
-            stale: false,
-            last_seen: "nothing was tried before the deadline".into(),
-        })
+        Ok(Call::new(self.clock.now() + self.options.deadline, self.options.pause_min))
     }
 
     async fn update(&mut self, update: Update) -> Result<Outcome, ClientError> {
@@ -367,181 +316,6 @@ impl<C: Clock> Client<C> {
         session.last = session.last.next();
         Ok(*session)
     }
-
-    /// Asks the primary, whoever that is, until there is an answer to return or the deadline has passed.
-    async fn ask(&mut self, call: &mut Call, ask: &Ask) -> Result<Reply, ClientError> {
-        loop {
-            if self.clock.now() >= call.deadline {
-                return Err(call.gave_up());
-            }
-            let Some(primary) = self.primary(call).await? else { continue };
-            match self.attempt(call, &primary, ask).await {
-                Ok(Reply::Refused(Refusal::NotPrimary { .. })) => {
-                    // An earlier copy of this attempt may be in that server's log: doubt, if it changes anything.
-                    call.doubt |= matches!(ask, Ask::Update(..));
-                    call.last_seen = format!("{primary} is not the primary (or no longer)");
-                    call.stale = true;
-                }
-                Ok(Reply::Refused(Refusal::DataLost { generation })) => {
-                    return Err(self.data_lost(generation));
-                }
-                Ok(reply) => return Ok(reply),
-                Err(Failure::Retry { sent, why }) => {
-                    call.doubt |= sent && matches!(ask, Ask::Update(..));
-                    call.last_seen = format!("{primary}: {why}");
-                    call.stale = true;
-                    self.servers.remove(&primary);
-                }
-                Err(Failure::Busy(why)) => {
-                    call.last_seen = format!("{primary}: {why}");
-                    self.pause(call).await;
-                }
-                Err(Failure::Invalid(why)) => return Err(call.unless_in_doubt(ClientError::Invalid(why))),
-            }
-        }
-    }
-
-    /// The primary of the latest view; asks for a later view if that one failed us.
-    async fn primary(&mut self, call: &mut Call) -> Result<Option<ServerId>, ClientError> {
-        if call.stale || self.view.is_none() {
-            let known = self.view.as_ref().map(|view| view.number);
-            match self.get_view(call).await {
-                Ok(ViewReport { view, data_lost }) => {
-                    if data_lost {
-                        call.last_seen =
-                            "no server that holds all the data is left; an operator has to decide".into();
-                    } else if view.is_none() {
-                        call.last_seen = "the view service knows no server yet".into();
-                    }
-                    if let Some(view) = view {
-                        self.learn(view)?;
-                    }
-                }
-                Err(why) if self.view.is_none() => call.last_seen = why,
-                Err(why) => call.last_seen = format!("{}; {why}", call.last_seen),
-            }
-            let found = self.view.as_ref().map(|view| view.number);
-            call.stale = false;
-            if found == known {
-                self.pause(call).await;
-            }
-        }
-        Ok(self.view.as_ref().map(|view| view.primary.clone()))
-    }
-
-    /// Takes note of a view, unless a later one is known.
-    fn learn(&mut self, view: View) -> Result<(), ClientError> {
-        let known = self.view.as_ref().map_or(ViewNumber(0), |view| view.number);
-        if view.number < known {
-            return Ok(());
-        }
-        let generation = view.generation;
-        self.view = Some(view);
-        if self.generation != Generation(0) && generation > self.generation {
-            return Err(self.data_lost(generation));
-        }
-        self.generation = generation;
-        Ok(())
-    }
-
-    fn data_lost(&mut self, generation: Generation) -> ClientError {
-        self.generation = generation;
-        self.session = None;
-        ClientError::DataLost { generation }
-    }
-
-    async fn pause(&mut self, call: &mut Call) {
-        let until = (self.clock.now() + call.pause).min(call.deadline);
-        self.clock.sleep_until(until).await;
-        call.pause = (2 * call.pause).min(self.options.pause_max);
-    }
-
-    fn attempt_until(&self, call: &Call) -> Duration {
-        (self.clock.now() + self.options.attempt_timeout).min(call.deadline)
-    }
-
-    async fn get_view(&mut self, call: &Call) -> Result<ViewReport, String> {
-        let address = &self.options.view_service;
-        let mut client = match &self.view_service {
-            Some(client) => client.clone(),
-            None => ViewServiceClient::new(channel::lazy(address)?),
-        };
-        let until = self.attempt_until(call);
-        let answer = before(&self.clock, until, client.get_view(wire::GetViewRequest {})).await;
-        let context = |why: String| format!("the view service at {address} cannot be reached: {why}");
-        self.view_service = None; // until it is known to work
-        let answer = answer
-            .ok_or_else(|| context("no answer in time".into()))?
-            .map_err(|status| context(channel::causes(&status)))?
-            .into_inner();
-        let view = answer.view.map(View::try_from).transpose().map_err(|error| context(error.to_string()))?;
-        self.view_service = Some(client);
-        Ok(ViewReport { view, data_lost: answer.data_lost })
-    }
-
-    /// One attempt: connects if need be, sends, and waits for the answer.
-    async fn attempt(&mut self, call: &Call, primary: &ServerId, ask: &Ask) -> Result<Reply, Failure> {
-        let unsent = |why: String| Failure::Retry { sent: false, why };
-        let until = self.attempt_until(call);
-        let mut client = match self.servers.get(primary) {
-            Some(client) => client.clone(),
-            None => {
-                let endpoint = channel::endpoint(primary.as_str()).map_err(unsent)?;
-                let connected = before(&self.clock, until, endpoint.connect()).await;
-                let channel = connected
-                    .ok_or_else(|| unsent("it could not be reached in time".into()))?
-                    .map_err(|error| unsent(channel::causes(&error)))?;
-                let client = KvClient::new(channel).max_decoding_message_size(self.options.message_bytes_max);
-                if self.servers.len() >= CONNECTIONS_MAX {
-                    self.servers.clear();
-                }
-                self.servers.insert(primary.clone(), client.clone());
-                client
-            }
-        };
-        match before(&self.clock, until, send(&mut client, self.generation, ask)).await {
-            None => Err(Failure::Retry { sent: true, why: "no answer in time".into() }),
-            Some(Ok(reply)) => {
-                reply.map_err(|malformed| Failure::Retry { sent: true, why: malformed.to_string() })
-            }
-            Some(Err(status)) => Err(match status.code() {
-                Code::InvalidArgument | Code::OutOfRange => Failure::Invalid(status.message().to_owned()),
-                Code::ResourceExhausted => Failure::Busy(status.message().to_owned()),
-                _ => Failure::Retry { sent: true, why: channel::causes(&status) },
-            }),
-        }
-    }
-}
-
-type Answer = Result<Reply, crate::proto::Malformed>;
-
-async fn send(client: &mut KvClient<Channel>, generation: Generation, ask: &Ask) -> Result<Answer, Status> {
-    let generation = generation.0;
-    let (session, number, update) = match ask {
-        Ask::Get(key) => {
-            let response = client.get(wire::GetRequest { key: key.clone(), generation }).await?;
-            return Ok(response.into_inner().try_into());
-        }
-        Ask::Open => {
-            let response = client.open_session(wire::OpenSessionRequest { generation }).await?;
-            return Ok(response.into_inner().try_into());
-        }
-        Ask::Close(session) => {
-            let request = wire::CloseSessionRequest { session: session.0, generation };
-            return Ok(client.close_session(request).await?.into_inner().try_into());
-        }
-        Ask::Update(session, number, update) => (session.0, number.0, update.clone()),
-    };
-    let id = Some(wire::RequestId { session, number, generation });
-    let response = match update {
-        Update::Put { key, value } => client.put(wire::PutRequest { id, key, value }).await?,
-        Update::Append { key, value, .. } => client.append(wire::AppendRequest { id, key, value }).await?,
-        Update::Delete { key } => client.delete(wire::DeleteRequest { id, key }).await?,
-        Update::CompareAndSwap { key, expected, new } => {
-            client.compare_and_swap(wire::CompareAndSwapRequest { id, key, expected, new }).await?
-        }
-    };
-    Ok(response.into_inner().try_into())
 }
 
 fn checked_key(key: impl Into<Bytes>) -> Result<Bytes, ClientError> {

@@ -1,0 +1,194 @@
+//! A KV server: idle, backup or primary, as the view service decides.
+
+use std::{
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Parser, ValueEnum};
+use pbkv::{
+    options::Limits,
+    process::{self, Listener, Span, logs::LogArgs},
+    protocol::{
+        identity::{Boot, ServerId},
+        log::Durable,
+        options::{ReadMode, ReplicaOptions},
+        replica::Start,
+    },
+    server::{
+        channel::check_address,
+        clock::SystemClock,
+        kv::{KvConfig, KvServer},
+    },
+    storage::Volatile,
+    wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
+};
+
+/// A server of a pbkv cluster. It keeps its data in memory: restarted, it is a stranger and receives the state again
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    /// Address to listen on, host:port; port 0 picks a free one
+    #[arg(long, default_value = "localhost:8001")]
+    addr: String,
+    /// Address of the view service, host:port
+    #[arg(long, default_value = "localhost:8000")]
+    vs: String,
+    /// Address under which clients and other servers reach this one [default: --addr with the port that was bound]
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<String>,
+    /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease of the view
+    /// service says so (faster, but trusts that clocks run at nearly the same rate)
+    #[arg(long, value_enum, default_value_t = Reads::Confirm)]
+    reads: Reads,
+    /// The longest key, in bytes; the same on all servers
+    #[arg(long, default_value_t = Limits::default().key_bytes_max, value_name = "BYTES")]
+    key_bytes_max: usize,
+    /// The longest value, in bytes; the same on all servers
+    #[arg(long, default_value_t = Limits::default().value_bytes_max, value_name = "BYTES")]
+    value_bytes_max: usize,
+    /// How often the view service is pinged
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
+    ping_interval: Span,
+    /// How often a primary shows itself to a replica to which it has nothing else to say
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().heartbeat_interval), value_name = "TIME")]
+    heartbeat_interval: Span,
+    /// A replica silent for this long is reported to the view service
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().suspect_after), value_name = "TIME")]
+    suspect_after: Span,
+    /// A new backup at most this many operations behind is waited for
+    #[arg(long, default_value_t = ReplicaOptions::default().join_lag_max, value_name = "N")]
+    join_lag_max: u64,
+    /// A session without an update for this long is forgotten; the same on all servers
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().session_ttl), value_name = "TIME")]
+    session_ttl: Span,
+    /// Sessions that may be open at once
+    #[arg(long, default_value_t = ReplicaOptions::default().sessions_max, value_name = "N")]
+    sessions_max: usize,
+    /// Requests that may wait for an answer at once
+    #[arg(long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N")]
+    waiting_max: usize,
+    /// Bytes of operations in one message to a replica; the same on all servers
+    #[arg(long, default_value_t = ReplicaOptions::default().append_bytes_max, value_name = "BYTES")]
+    append_bytes_max: usize,
+    /// Operations on their way to a replica and not yet acknowledged
+    #[arg(long, default_value_t = ReplicaOptions::default().append_window, value_name = "N")]
+    append_window: u64,
+    /// Bytes of state in one part of a state transfer; the same on all servers
+    #[arg(long, default_value_t = ReplicaOptions::default().chunk_bytes_max, value_name = "BYTES")]
+    chunk_bytes_max: usize,
+    /// Operations between two checkpoints of the state; the log keeps one to two times as many
+    #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_interval, value_name = "N")]
+    checkpoint_interval: u64,
+    /// A state transfer that makes the log longer than this is given up
+    #[arg(long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N")]
+    log_entries_max: u64,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reads {
+    Confirm,
+    Lease,
+}
+
+impl Args {
+    fn limits(&self) -> Limits {
+        Limits { key_bytes_max: self.key_bytes_max, value_bytes_max: self.value_bytes_max }
+    }
+
+    fn options(&self) -> ReplicaOptions {
+        ReplicaOptions {
+            ping_interval: self.ping_interval.0,
+            heartbeat_interval: self.heartbeat_interval.0,
+            suspect_after: self.suspect_after.0,
+            reads: match self.reads {
+                Reads::Confirm => ReadMode::Confirm,
+                Reads::Lease => ReadMode::Lease,
+            },
+            join_lag_max: self.join_lag_max,
+            session_ttl: self.session_ttl.0,
+            sessions_max: self.sessions_max,
+            waiting_max: self.waiting_max,
+            append_bytes_max: self.append_bytes_max,
+            append_window: self.append_window,
+            chunk_bytes_max: self.chunk_bytes_max,
+            checkpoint_interval: self.checkpoint_interval,
+            log_entries_max: self.log_entries_max,
+            value_bytes_max: self.value_bytes_max as u64,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let _logs = match args.logs.start("kvserver", "info") {
+        Ok(logs) => logs,
+        Err(why) => return process::fail(why),
+    };
+    match process::block_on(serve(&args)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(why)) => process::fail(why),
+        Err(error) => process::fail(error),
+    }
+}
+
+async fn serve(args: &Args) -> Result<(), String> {
+    let (limits, options) = (args.limits(), args.options());
+    limits.validate()?;
+    options.validate()?;
+    check_address(&args.vs)?;
+    let listener = Listener::bind(&args.addr).await?;
+    let address = match &args.advertise {
+        Some(address) => check_address(address).map(|()| address.clone())?,
+        None if args.addr.starts_with("0.0.0.0:") || args.addr.starts_with("[::]:") => {
+            return Err(format!(
+                "{} means all addresses of this machine; say with --advertise host:port under which one others \
+                 reach this server, or listen on that one",
+                args.addr
+            ));
+        }
+        None => process::bound(&args.addr, &listener)?,
+    };
+    let start = Start {
+        server: ServerId::new(address.as_str()),
+        boot: boot()?,
+        nonce: rand::random(),
+        durable: Durable::default(),
+    };
+    let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
+    let mut server = KvServer::start(config, Volatile::new(), SystemClock, ());
+    let bytes_max = server.message_bytes_max();
+    let router = tonic::transport::Server::builder()
+        .add_service(
+            Kv::new(server.kv()).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max),
+        )
+        .add_service(
+            Replication::new(server.replication())
+                .max_decoding_message_size(bytes_max)
+                .max_encoding_message_size(bytes_max),
+        );
+    process::ready(&address)?;
+    tracing::info!(%address, view_service = %args.vs, "the server is listening");
+    tokio::select! {
+        biased;
+        signal = process::shutdown() => {
+            tracing::info!(signal, "stopped");
+            Ok(())
+        }
+        error = server.failed() => Err(error.to_string()),
+        served = listener.serve(router) => served,
+    }
+}
+
+/// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have gone back, the
+/// view service knows, and the server takes a larger number.
+fn boot() -> Result<Boot, String> {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| "the clock of this machine stands before 1970; set it")?;
+    u64::try_from(since.as_nanos())
+        .map(Boot)
+        .map_err(|_| "the clock of this machine stands after 2500; set it".into())
+}
