@@ -10,6 +10,7 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod messages;
 pub mod minimise;
 #[cfg(madsim)]
 pub mod nemesis;
@@ -17,6 +18,7 @@ pub mod network;
 pub mod nodes;
 pub mod observe;
 pub mod outcome;
+pub mod report;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
