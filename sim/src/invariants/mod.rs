@@ -117,7 +117,8 @@ impl Invariants {
         self.one_primary.check_replica(replica)?;
         self.log_matching.check(server, replica)?;
         let committed = self.facts.committed.len();
-        self.same_history.check(server, replica, &mut self.facts.committed)?;
+        let before = |position| self.log_matching.before(position);
+        self.same_history.check(server, replica, before, &mut self.facts.committed)?;
         i3_commit_reaches_all::check(&self.facts, replica)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
