@@ -128,9 +128,12 @@ impl Words<'_> {
     }
 
     fn pick(&mut self) -> Parsed<Pick> {
-        let first = self.word("a sender, a message number, or all")?;
+        let first = self.word("a sender, a message number, all or every")?;
         if let Ok(number) = first.parse() {
             return Ok(Pick::Number(number));
+        }
+        if first == "every" {
+            return Ok(Pick::Kind(self.word("a kind of message")?));
         }
         let to = self.server()?;
         if first == "all" {

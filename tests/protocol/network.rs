@@ -54,6 +54,8 @@ pub enum Pick {
     Link { from: ServerId, to: ServerId, kind: Option<String> },
     /// All to one.
     To(ServerId),
+    /// All of one kind.
+    Kind(String),
 }
 
 impl Pick {
@@ -61,6 +63,7 @@ impl Pick {
         match self {
             Pick::Number(wanted) => *wanted == number,
             Pick::To(to) => packet.to == *to,
+            Pick::Kind(kind) => packet.body.kind() == kind,
             Pick::Link { from, to, kind } => {
                 let right_kind = kind.as_ref().is_none_or(|kind| kind == packet.body.kind());
                 packet.from == *from && packet.to == *to && right_kind
@@ -76,6 +79,7 @@ impl fmt::Display for Pick {
             Pick::Link { from, to, kind: Some(kind) } => write!(f, "{from} {to} {kind}"),
             Pick::Link { from, to, kind: None } => write!(f, "{from} {to}"),
             Pick::To(to) => write!(f, "all {to}"),
+            Pick::Kind(kind) => write!(f, "every {kind}"),
         }
     }
 }
