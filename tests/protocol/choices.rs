@@ -72,22 +72,26 @@ pub struct Make {
     pub gains_permille: Vec<i32>,
 }
 
+/// Limits with which checkpoints, state transfers, full windows and expiry are everyday events.
+pub fn small_limits() -> ReplicaOptions {
+    ReplicaOptions {
+        join_lag_max: 2,
+        session_ttl: Duration::from_secs(4),
+        append_window: 3,
+        chunk_bytes_max: 48,
+        checkpoint_interval: 3,
+        log_entries_max: 12,
+        ..ReplicaOptions::default()
+    }
+}
+
 impl Make {
-    /// Small limits, so that checkpoints, state transfers, full windows and expiry are everyday events.
+    /// The cluster.
     pub fn setup(&self) -> Setup {
         Setup {
             servers: SERVERS[..self.servers].iter().map(|name| ServerId::new(*name)).collect(),
             view: ViewServiceOptions { replicas: self.replicas, ..ViewServiceOptions::default() },
-            replica: ReplicaOptions {
-                reads: self.reads,
-                join_lag_max: 2,
-                session_ttl: Duration::from_secs(4),
-                append_window: 3,
-                chunk_bytes_max: 48,
-                checkpoint_interval: 3,
-                log_entries_max: 12,
-                ..ReplicaOptions::default()
-            },
+            replica: ReplicaOptions { reads: self.reads, ..small_limits() },
             gains_permille: self.gains_permille.clone(),
         }
     }
@@ -141,9 +145,11 @@ impl Plan {
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Make { servers, replicas, reads, gains_permille, .. } = &self.make;
+        let clocks: Vec<_> = gains_permille.iter().map(i32::to_string).collect();
         let mut script = format!(
-            "\n# clocks gain {gains_permille:?} permille\ncluster {} replicas={replicas} reads={reads:?} small=true\n",
-            SERVERS[..*servers].join(" ")
+            "\ncluster {} replicas={replicas} reads={reads:?} small=true clocks={}\n",
+            SERVERS[..*servers].join(" "),
+            clocks.join("/")
         );
         let written = std::panic::AssertUnwindSafe(&mut script);
         let played = std::panic::catch_unwind(move || {

@@ -52,6 +52,8 @@ pub enum Pick {
     Number(u64),
     /// All from one to another, of one kind if it is named.
     Link { from: ServerId, to: ServerId, kind: Option<String> },
+    /// The oldest of those.
+    First { from: ServerId, to: ServerId, kind: Option<String> },
     /// All to one.
     To(ServerId),
     /// All of one kind.
@@ -64,7 +66,7 @@ impl Pick {
             Pick::Number(wanted) => *wanted == number,
             Pick::To(to) => packet.to == *to,
             Pick::Kind(kind) => packet.body.kind() == kind,
-            Pick::Link { from, to, kind } => {
+            Pick::Link { from, to, kind } | Pick::First { from, to, kind } => {
                 let right_kind = kind.as_ref().is_none_or(|kind| kind == packet.body.kind());
                 packet.from == *from && packet.to == *to && right_kind
             }
@@ -78,6 +80,10 @@ impl fmt::Display for Pick {
             Pick::Number(number) => write!(f, "{number}"),
             Pick::Link { from, to, kind: Some(kind) } => write!(f, "{from} {to} {kind}"),
             Pick::Link { from, to, kind: None } => write!(f, "{from} {to}"),
+            Pick::First { from, to, kind } => {
+                let kind = kind.as_deref().unwrap_or_default();
+                write!(f, "first {from} {to} {kind}")
+            }
             Pick::To(to) => write!(f, "all {to}"),
             Pick::Kind(kind) => write!(f, "every {kind}"),
         }

@@ -85,7 +85,8 @@ fn serves_again(cluster: &mut Cluster) -> Checked {
     Ok(())
 }
 
-fn is_linearizable(cluster: &Cluster) -> Checked {
+/// Judges what the clients saw.
+pub fn is_linearizable(cluster: &Cluster) -> Checked {
     let history = cluster.recorder.clone().finish();
     match linearize::check(&Kv, &history, &Options::default()) {
         Verdict::Linearizable { .. } => Ok(()),
