@@ -88,7 +88,7 @@ impl Cluster {
             gains_permille: gain(index),
         };
         let servers = setup.servers.iter().enumerate().map(|(index, name)| {
-            (name.clone(), Server { clock: clock(index), ..Server::default() })
+            (name.clone(), Server { clock: clock(index), last_boot: Boot(BOOT_STEP), ..Server::default() })
         });
         let mut cluster = Self {
             now: Duration::ZERO,
@@ -213,17 +213,21 @@ impl Cluster {
         record.view.is_none() || record.stable.iter().any(|(server, data)| intact((server, *data)))
     }
 
+    /// An operator allows the view service, which is down, to begin a new generation.
+    pub fn accept_data_loss(&mut self) -> Checked {
+        if self.viewer.machine.is_some() {
+            return Err("the view service has to be down".to_owned());
+        }
+        let record = self.viewer.disk.clone().accept_data_loss();
+        self.record_durable(vec![record])
+    }
+
     /// Whether `node` runs.
     pub fn is_up(&self, node: &ServerId) -> bool {
         match self.servers.get(node) {
             Some(server) => server.replica.is_some(),
             None => node.as_str() == VIEW_SERVICE && self.viewer.machine.is_some(),
         }
-    }
-
-    /// The replica of `server`, if it runs.
-    pub fn replica(&self, server: &ServerId) -> Option<&Replica> {
-        self.servers.get(server)?.replica.as_ref()
     }
 
     fn settle(&mut self) -> Checked {
@@ -300,11 +304,13 @@ impl Cluster {
 
     /// Messages arrive as one batch: the machine is flushed when all are taken.
     fn deliver(&mut self, pick: &Pick, keep: bool) -> Checked {
+        let most = if matches!(pick, Pick::First { .. }) { 1 } else { usize::MAX };
         let picked: Vec<u64> = self
             .packets
             .iter()
             .filter(|(number, packet)| pick.matches(**number, packet))
             .map(|(number, _)| *number)
+            .take(most)
             .collect();
         let mut reached = BTreeSet::new();
         for number in picked {
@@ -378,7 +384,9 @@ impl Cluster {
                 view_service::Effect::Answer { ticket, answer } => {
                     let (to, _) = self.answered(&name, ticket)?;
                     let Answer::Ping(reply) = answer else { continue };
-                    if let pbkv::protocol::message::PingReplyBody::Accepted { view: Some(view), .. } = &reply.body {
+                    if let pbkv::protocol::message::PingReplyBody::Accepted { view: Some(view), .. } =
+                        &reply.body
+                    {
                         self.invariants.view_told(view).map_err(|broken| broken.to_string())?;
                     }
                     self.send(&name, &to, Body::PingReply(reply));
@@ -494,12 +502,8 @@ impl Cluster {
         server.set_back += u64::from(back);
         let boot = Boot(if back { aligned - 2 * BOOT_STEP + server.set_back } else { aligned });
         self.last_nonce += 1;
-        let start = Start {
-            server: name.clone(),
-            boot,
-            nonce: self.last_nonce,
-            durable: server.disk.clone(),
-        };
+        let start =
+            Start { server: name.clone(), boot, nonce: self.last_nonce, durable: server.disk.clone() };
         server.last_boot = server.last_boot.max(boot);
         self.invariants.server_started(name, &server.disk);
         let now = server.clock.read(self.now);
@@ -526,7 +530,12 @@ impl Cluster {
         let Body::Reply(call, reply) = &packet.body else { return };
         let client = self.clients.get_mut(&packet.to).expect("it is a client");
         if *call == client.call && client.waiting.is_some() {
-            self.happened.push(format!("{} hears from {}: {}", packet.to, packet.from, describe::reply(reply)));
+            self.happened.push(format!(
+                "{} hears from {}: {}",
+                packet.to,
+                packet.from,
+                describe::reply(reply)
+            ));
         }
         self.coverage.reply(reply);
         let waited_for_session = matches!(client.waiting, Some(Waiting::Session(_)));
