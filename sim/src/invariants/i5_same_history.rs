@@ -9,7 +9,10 @@ use pbkv::protocol::{
     replica::Replica,
 };
 
-use super::{Broken, Check, facts::Committed};
+use super::{
+    Broken, Check,
+    facts::{Committed, Disk},
+};
 
 #[derive(Default)]
 pub(super) struct SameHistory {
@@ -22,7 +25,13 @@ impl SameHistory {
     }
 
     /// Compares what `replica` committed since the last time, and adds what nobody had committed.
-    pub(super) fn check(&mut self, server: &ServerId, replica: &Replica, committed: &mut Committed) -> Check {
+    pub(super) fn check(
+        &mut self,
+        server: &ServerId,
+        replica: &Replica,
+        disk: Option<&Disk>,
+        committed: &mut Committed,
+    ) -> Check {
         let commit = replica.commit();
         let seen = self.commits.get(server).copied().unwrap_or_default();
         if seen == commit {
@@ -35,9 +44,13 @@ impl SameHistory {
         if commit < seen {
             return broken(format!("{server} went back from {seen} to {commit}"));
         }
-        let mut op = seen.max(OpNumber(replica.log().base().op.0.saturating_sub(1))).next();
+        // What was committed and then compacted away in one step is still on disk.
+        let position = |op| replica.log().position(op).or_else(|| disk?.position(op));
+        let base = OpNumber(replica.log().base().op.0.saturating_sub(1));
+        let first_new = OpNumber(committed.len() as u64);
+        let mut op = seen.max(base.min(first_new)).next();
         while op <= commit {
-            let Some(position) = replica.log().position(op) else {
+            let Some(position) = position(op) else {
                 return broken(format!("{server} committed {op}, which is not in its log"));
             };
             match committed.get(op) {

@@ -20,6 +20,7 @@ mod i7_activated_with_memory;
 use std::fmt;
 
 use pbkv::protocol::{
+    command::Request,
     identity::{ServerId, Ticket},
     log::{Durable, Write},
     replica::{Effect, Replica},
@@ -108,8 +109,8 @@ impl Invariants {
     }
 
     /// A server is about to take a request from a client.
-    pub fn request_received(&mut self, server: &ServerId, ticket: Ticket) {
-        self.no_late_completion.received(server, ticket);
+    pub fn request_received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
+        self.no_late_completion.received(replica, ticket, request);
     }
 
     /// A server took a step.
@@ -117,7 +118,8 @@ impl Invariants {
         self.one_primary.check_replica(replica)?;
         self.log_matching.check(server, replica)?;
         let committed = self.facts.committed.len();
-        self.same_history.check(server, replica, &mut self.facts.committed)?;
+        let disk = self.facts.disks.get(server);
+        self.same_history.check(server, replica, disk, &mut self.facts.committed)?;
         i3_commit_reaches_all::check(&self.facts, replica)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
