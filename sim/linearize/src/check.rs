@@ -1,0 +1,252 @@
+//! The check of a whole history: split, decide, search, report.
+
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
+
+use crate::history::{History, Operation};
+use crate::minimise;
+use crate::model::{Decision, Model};
+use crate::search::{Progress, Search};
+use crate::verdict::{Options, Undecided, Verdict, Violation};
+use crate::witness;
+
+/// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
+const SLICE: u64 = 10_000;
+const SLICE_GROWTH: u64 = 8;
+
+/// Judges a history.
+///
+/// Independent objects are checked one after another, or in parallel on request; the verdict is the same. The first
+/// object with a contradiction, in the order of first appearance, is the one reported.
+pub fn check<M>(model: &M, history: &History<M::Input, M::Output>, options: &Options) -> Verdict
+where
+    M: Model + Sync,
+    M::Input: Sync,
+    M::Output: Sync,
+    M::State: Send,
+{
+    let operations = history.operations();
+    let parts = partition(model, operations);
+    let decisions = on_each(&parts, options.parallel, |part| model.decide(operations, part, options));
+    let mut orders = Vec::with_capacity(parts.len());
+    let mut open = Vec::new();
+    for (part, decision) in parts.into_iter().zip(decisions) {
+        match decision {
+            // A missing decision lies behind an object with a contradiction.
+            Some(Decision::Violation(violation)) => {
+                return Verdict::Violation(minimise::refine(model, operations, *violation));
+            }
+            Some(Decision::Contradiction { around }) => {
+                return Verdict::Violation(minimise::isolate(model, operations, &part, &around));
+            }
+            Some(Decision::Linearizable(order)) => orders.push(order),
+            Some(Decision::Open) | None => open.push(part),
+        }
+    }
+    if let Err(verdict) = search_all(model, operations, &open, options, &mut orders) {
+        return *verdict;
+    }
+    let witness = if options.witness { witness::merge(operations, &orders) } else { Vec::new() };
+    Verdict::Linearizable { witness }
+}
+
+/// Groups operations by object, in the order of first appearance.
+pub(crate) fn partition<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>]) -> Vec<Vec<u32>> {
+    let hash = |name: &[u8]| {
+        let mut hasher = FxHasher::default();
+        hasher.write(name);
+        hasher.finish()
+    };
+    let name =
+        |parts: &[Vec<u32>], part: u32| model.partition(&operations[parts[part as usize][0] as usize].input);
+    let mut parts: Vec<Vec<u32>> = Vec::new();
+    let mut table: HashTable<u32> = HashTable::new();
+    for (index, operation) in operations.iter().enumerate() {
+        let own = model.partition(&operation.input);
+        let found = table.entry(hash(own), |&p| name(&parts, p) == own, |&p| hash(name(&parts, p)));
+        match found {
+            hashbrown::hash_table::Entry::Occupied(part) => parts[*part.get() as usize].push(index as u32),
+            hashbrown::hash_table::Entry::Vacant(slot) => {
+                slot.insert(parts.len() as u32);
+                parts.push(vec![index as u32]);
+            }
+        }
+    }
+    parts
+}
+
+/// Runs `decide` on each part, in order, until one has a contradiction; parts behind it may stay `None`.
+fn on_each<F>(parts: &[Vec<u32>], parallel: bool, decide: F) -> Vec<Option<Decision>>
+where
+    F: Fn(&[u32]) -> Decision + Sync,
+{
+    let mut decisions: Vec<Option<Decision>> = Vec::new();
+    decisions.resize_with(parts.len(), || None);
+    if !parallel || parts.len() < 2 {
+        for (part, slot) in parts.iter().zip(decisions.iter_mut()) {
+            if slot.insert(decide(part)).is_contradiction() {
+                break;
+            }
+        }
+        return decisions;
+    }
+    let stop = AtomicUsize::new(parts.len());
+    let done = in_parallel(parts.len(), |number| {
+        if number > stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let decision = decide(&parts[number]);
+        if decision.is_contradiction() {
+            stop.fetch_min(number, Ordering::Relaxed);
+        }
+        Some(decision)
+    });
+    for (number, decision) in done {
+        decisions[number] = decision;
+    }
+    decisions
+}
+
+/// Calls `work` with each number below `count` on as many threads as there are cores, and returns the results by number.
+fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<(usize, T)> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut results = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return results;
+            }
+            results.push((number, work(number)));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<(usize, T)>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    })
+}
+
+/// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard object.
+fn search_all<M>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    parts: &[Vec<u32>],
+    options: &Options,
+    orders: &mut Vec<Vec<u32>>,
+) -> Result<(), Box<Verdict>>
+where
+    M: Model + Sync,
+    M::Input: Sync,
+    M::Output: Sync,
+    M::State: Send,
+{
+    let mut searches: Vec<(usize, Search<'_, M>)> =
+        parts.iter().enumerate().map(|(part, indexes)| (part, prepare(model, operations, indexes))).collect();
+    let mut slice = SLICE;
+    let mut spent = 0;
+    while !searches.is_empty() {
+        let left = options.budget.configurations.saturating_sub(spent);
+        if left == 0 || held(&searches) > options.budget.bytes {
+            return Err(Box::new(Verdict::Undecided(undecided(model, operations, parts, &searches, spent))));
+        }
+        let turn = slice.min(left.div_ceil(searches.len() as u64));
+        let bytes = options.budget.bytes / searches.len() as u64;
+        let before: u64 = searches.iter().map(|(_, search)| search.configurations()).sum();
+        let outcomes = take_turns(&mut searches, turn, bytes, options.parallel);
+        spent += searches.iter().map(|(_, search)| search.configurations()).sum::<u64>() - before;
+        if let Some(at) = outcomes.iter().position(|&progress| progress == Progress::Illegal) {
+            let (part, search) = &searches[at];
+            let violation = explain(model, operations, &parts[*part], search);
+            return Err(Box::new(Verdict::Violation(violation)));
+        }
+        let mut outcomes = outcomes.into_iter();
+        searches.retain(|(_, search)| {
+            let done = outcomes.next() == Some(Progress::Linearizable);
+            if done {
+                orders.push(search.order());
+            }
+            !done
+        });
+        let stalled = held(&searches) > options.budget.bytes.saturating_sub(1);
+        slice = if stalled { slice } else { slice.saturating_mul(SLICE_GROWTH) };
+    }
+    Ok(())
+}
+
+fn held<M: Model>(searches: &[(usize, Search<'_, M>)]) -> u64 {
+    searches.iter().map(|(_, search)| search.bytes()).sum()
+}
+
+fn take_turns<M>(
+    searches: &mut [(usize, Search<'_, M>)],
+    slice: u64,
+    bytes: u64,
+    parallel: bool,
+) -> Vec<Progress>
+where
+    M: Model + Sync,
+    M::Input: Sync,
+    M::Output: Sync,
+    M::State: Send,
+{
+    if !parallel || searches.len() < 2 {
+        return searches.iter_mut().map(|(_, search)| search.run(slice, bytes)).collect();
+    }
+    let cells: Vec<std::sync::Mutex<&mut (usize, Search<'_, M>)>> =
+        searches.iter_mut().map(std::sync::Mutex::new).collect();
+    let mut outcomes = in_parallel(cells.len(), |number| {
+        let mut search = cells[number].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        search.1.run(slice, bytes)
+    });
+    outcomes.sort_unstable_by_key(|&(number, _)| number);
+    outcomes.into_iter().map(|(_, progress)| progress).collect()
+}
+
+/// A search of one part, without the operations that nobody can tell from never having happened.
+pub(crate) fn prepare<'a, M: Model>(
+    model: &'a M,
+    operations: &'a [Operation<M::Input, M::Output>],
+    part: &[u32],
+) -> Search<'a, M> {
+    let dropped = model.unobserved(operations, part);
+    if dropped.is_empty() {
+        return Search::new(model, operations, part);
+    }
+    let kept: Vec<u32> = part.iter().copied().filter(|index| dropped.binary_search(index).is_err()).collect();
+    Search::new(model, operations, &kept)
+}
+
+fn explain<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    search: &Search<'_, M>,
+) -> Violation {
+    let (stuck, placed) = search.stuck();
+    minimise::explain(model, operations, part, &search.illegal_prefix(), stuck, placed)
+}
+
+fn undecided<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    parts: &[Vec<u32>],
+    searches: &[(usize, Search<'_, M>)],
+    configurations: u64,
+) -> Undecided {
+    let hardest = searches.iter().max_by_key(|(part, search)| (search.configurations(), usize::MAX - part));
+    let (key, open) = match hardest {
+        Some((part, search)) => {
+            let name = model.partition(&operations[parts[*part][0] as usize].input).to_vec();
+            (name, search.open().into_iter().map(|index| index as usize).collect())
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    Undecided { key, open, configurations, bytes: held(searches), keys: searches.len() }
+}

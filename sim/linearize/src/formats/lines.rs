@@ -1,0 +1,269 @@
+//! The compact format of this crate: one operation a line, as JSON.
+//!
+//! ```text
+//! {"p":1,"call":10,"ret":14,"put":"k","value":"1"}
+//! {"p":2,"call":11,"ret":15,"get":"k","value":null}
+//! {"p":1,"call":16,"append":"k","value":"2,"}
+//! {"p":2,"call":17,"ret":19,"delete":"k","existed":true}
+//! {"p":3,"call":17,"ret":20,"cas":"k","expected":null,"new":"3","swapped":true,"previous":null}
+//! ```
+//!
+//! `p` is the process, `call` and `ret` are times in any unit; without `ret` the outcome is unknown. `null` is an absent
+//! value. `existed` and `previous` may be left out if they are not known. Keys and values are strings, or
+//! `{"hex":"00ff"}` where the bytes are not UTF-8.
+
+use std::io;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::ParseError;
+use crate::history::{History, Operation, Outcome};
+use crate::kv::{Input, KvHistory, KvOperation, Output};
+
+/// Bytes as JSON.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    Hex(Hex),
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+struct Hex {
+    hex: String,
+}
+
+/// A field that may be missing, `null` or a value: missing is `None`, `null` is `Some(None)`.
+type Nullable = Option<Option<Text>>;
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
+    Option::<Text>::deserialize(deserializer).map(Some)
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    p: u64,
+    call: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ret: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    get: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    put: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    append: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delete: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cas: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    value: Nullable,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    existed: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    expected: Nullable,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    new: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    swapped: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    previous: Nullable,
+}
+
+/// Writes a history, one line for each operation.
+pub fn write(history: &KvHistory, to: &mut impl io::Write) -> io::Result<()> {
+    for operation in history.operations() {
+        serde_json::to_writer(&mut *to, &line(operation))?;
+        to.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
+    let mut operations = Vec::new();
+    let mut lines = Vec::new();
+    for (index, content) in text.lines().enumerate() {
+        if content.trim().is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let line: Line = serde_json::from_str(content).map_err(|error| {
+            let column = error.column();
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            ParseError::new(number, format!("column {column}: {message}"))
+        })?;
+        operations.push(operation(number, line)?);
+        lines.push(number);
+    }
+    let history = History::new(operations).map_err(|error| {
+        use crate::history::HistoryError as E;
+        let place = match &error {
+            E::ReturnBeforeCall { operation, .. }
+            | E::Overlap { operation, .. }
+            | E::ClockWentBack { operation, .. }
+            | E::TimeTooLarge { operation, .. } => lines[*operation],
+            E::ReturnWithoutCall { .. } | E::TooLong { .. } => lines.len(),
+        };
+        ParseError::new(place, format!("{error} (operations are counted from 0)"))
+    })?;
+    Ok((history, lines))
+}
+
+fn line(operation: &KvOperation) -> Line {
+    let mut line =
+        Line { p: operation.process, call: operation.call, ret: operation.returned_at(), ..Line::default() };
+    match &operation.input {
+        Input::Get { key } => line.get = Some(text(key)),
+        Input::Put { key, value } => (line.put, line.value) = (Some(text(key)), Some(Some(text(value)))),
+        Input::Append { key, value } => {
+            (line.append, line.value) = (Some(text(key)), Some(Some(text(value))));
+        }
+        Input::Delete { key } => line.delete = Some(text(key)),
+        Input::CompareAndSwap { key, expected, new } => {
+            line.cas = Some(text(key));
+            line.expected = Some(expected.as_ref().map(text));
+            line.new = Some(text(new));
+        }
+    }
+    match operation.output() {
+        None | Some(Output::Done) => {}
+        Some(Output::Value(value)) => line.value = Some(value.as_ref().map(text)),
+        Some(Output::Deleted { existed }) => line.existed = *existed,
+        Some(Output::Swapped { swapped, previous }) => {
+            line.swapped = Some(*swapped);
+            line.previous = previous.as_ref().map(|previous| previous.as_ref().map(text));
+        }
+    }
+    line
+}
+
+fn text(bytes: &Bytes) -> Text {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Text::Plain(text.to_owned()),
+        Err(_) => Text::Hex(Hex { hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }),
+    }
+}
+
+fn operation(number: usize, line: Line) -> Result<KvOperation, ParseError> {
+    let Line { p, call, ret, get, put, append, delete, cas, .. } = line.clone();
+    let mut fields = Fields { number, line };
+    let key = |text: Text| bytes(number, text);
+    let (input, output) = match (get, put, append, delete, cas) {
+        (Some(name), None, None, None, None) => {
+            let value = fields.line.value.take();
+            (
+                Input::Get { key: key(name)? },
+                match ret {
+                    Some(_) => Some(Output::Value(fields.nullable("value", value)?)),
+                    None => None,
+                },
+            )
+        }
+        (None, Some(name), None, None, None) => {
+            (Input::Put { key: key(name)?, value: fields.value()? }, ret.map(|_| Output::Done))
+        }
+        (None, None, Some(name), None, None) => {
+            (Input::Append { key: key(name)?, value: fields.value()? }, ret.map(|_| Output::Done))
+        }
+        (None, None, None, Some(name), None) => {
+            let existed = fields.line.existed.take();
+            (Input::Delete { key: key(name)? }, ret.map(|_| Output::Deleted { existed }))
+        }
+        (None, None, None, None, Some(name)) => fields.swap(key(name)?, ret.is_some())?,
+        _ => {
+            let expected =
+                "exactly one of \"get\", \"put\", \"append\", \"delete\" and \"cas\", with the key";
+            return Err(ParseError::expected(number, expected, "none or several"));
+        }
+    };
+    fields.nothing_left()?;
+    let outcome = match (ret, output) {
+        (Some(at), Some(output)) => Outcome::Returned { at, output },
+        _ => Outcome::Unknown,
+    };
+    Ok(Operation { process: p, call, input, outcome })
+}
+
+/// Takes the fields that an operation has.
+struct Fields {
+    number: usize,
+    line: Line,
+}
+
+impl Fields {
+    fn value(&mut self) -> Result<Bytes, ParseError> {
+        match self.line.value.take() {
+            Some(Some(value)) => bytes(self.number, value),
+            _ => Err(ParseError::expected(self.number, "\"value\" and a string", "none")),
+        }
+    }
+
+    fn nullable(&self, name: &str, field: Nullable) -> Result<Option<Bytes>, ParseError> {
+        let value = field.ok_or_else(|| {
+            ParseError::expected(self.number, &format!("{name:?} and a string or null"), "none")
+        })?;
+        value.map(|value| bytes(self.number, value)).transpose()
+    }
+
+    fn swap(&mut self, key: Bytes, returned: bool) -> Result<(Input, Option<Output>), ParseError> {
+        let expected = self.line.expected.take();
+        let expected = self.nullable("expected", expected)?;
+        let new = self.line.new.take();
+        let new = new.ok_or_else(|| ParseError::expected(self.number, "\"new\" and a string", "none"))?;
+        let input = Input::CompareAndSwap { key, expected, new: bytes(self.number, new)? };
+        if !returned {
+            return Ok((input, None));
+        }
+        let swapped = self.line.swapped.take();
+        let swapped = swapped
+            .ok_or_else(|| ParseError::expected(self.number, "\"swapped\" and true or false", "none"))?;
+        let previous = match self.line.previous.take() {
+            None => None,
+            Some(previous) => Some(self.nullable("previous", Some(previous))?),
+        };
+        Ok((input, Some(Output::Swapped { swapped, previous })))
+    }
+
+    /// A field that the operation does not have is a mistake, not a comment.
+    fn nothing_left(&self) -> Result<(), ParseError> {
+        let Line { value, existed, expected, new, swapped, previous, .. } = &self.line;
+        let left = [
+            (value.is_some(), "value"),
+            (existed.is_some(), "existed"),
+            (expected.is_some(), "expected"),
+            (new.is_some(), "new"),
+            (swapped.is_some(), "swapped"),
+            (previous.is_some(), "previous"),
+        ];
+        match left.iter().find(|(present, _)| *present) {
+            None => Ok(()),
+            Some((_, name)) => Err(ParseError::expected(
+                self.number,
+                "only the fields of this operation",
+                format!("{name:?}"),
+            )),
+        }
+    }
+}
+
+fn bytes(number: usize, text: Text) -> Result<Bytes, ParseError> {
+    let hex = match text {
+        Text::Plain(text) => return Ok(text.into()),
+        Text::Hex(Hex { hex }) => hex,
+    };
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let pairs = hex.as_bytes().chunks(2);
+    let decoded: Option<Vec<u8>> = pairs
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect();
+    decoded.map(Bytes::from).ok_or_else(|| {
+        ParseError::expected(number, "an even number of hexadecimal digits", format!("{hex:?}"))
+    })
+}

@@ -1,0 +1,232 @@
+//! Making a contradiction small.
+//!
+//! A search ends with a long list of operations that no order explains. Leaving some out keeps the proof only under one
+//! condition: whatever saw a value stays together with everything that may have written it ([`Model::support`]).
+//! A linearization of the whole history, restricted to such a **closed** set, is a linearization of the set; so a
+//! closed set that has none is a contradiction in the whole. The loop below removes halves, quarters and so on down to
+//! single operations, together with what loses its support, as long as the rest is still contradictory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::prepare;
+use crate::history::Operation;
+use crate::model::{Decision, Model};
+use crate::search::Progress;
+use crate::verdict::{Options, Reason, Violation};
+
+/// Operations times trials that one contradiction may cost.
+const EFFORT: usize = 4_000_000;
+/// Configurations one trial may cost.
+const TRIAL_CONFIGURATIONS: u64 = 20_000;
+const TRIAL_BYTES: u64 = 64 << 20;
+
+/// Sets up to this size are made minimal even where a direct method already named the operations.
+const SMALL: usize = 64;
+
+/// The report of a search that found no order for `prefix`, a subset of `part`.
+pub(crate) fn explain<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    prefix: &[u32],
+    stuck: u32,
+    placed: usize,
+) -> Violation {
+    let mut closure = Closure::new(model, operations, part);
+    let start = closure.with_support(prefix);
+    let set = shrink(model, operations, &mut closure, start);
+    describe(model, operations, &set, stuck, placed)
+}
+
+/// The report of a contradiction of which a direct method knows only some operations.
+pub(crate) fn isolate<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    around: &[u32],
+) -> Violation {
+    let mut closure = Closure::new(model, operations, part);
+    let mut start = closure.with_support(around);
+    if !is_contradiction(model, operations, &start) {
+        let times = around.iter().map(|&index| {
+            let operation = &operations[index as usize];
+            operation.returned_at().unwrap_or(operation.call).max(operation.call)
+        });
+        let until = times.max().unwrap_or(u64::MAX);
+        let prefix: Vec<u32> =
+            part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
+        start = closure.with_support(&prefix);
+        if !is_contradiction(model, operations, &start) {
+            start = part.to_vec();
+        }
+    }
+    let set = shrink(model, operations, &mut closure, start);
+    let stuck = around.last().or(set.last()).copied().unwrap_or_default();
+    describe(model, operations, &set, stuck, 0)
+}
+
+/// Makes a complete contradiction minimal if it is small enough.
+pub(crate) fn refine<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    violation: Violation,
+) -> Violation {
+    let mut set: Vec<u32> =
+        violation.operations.iter().chain(&violation.support).map(|&index| index as u32).collect();
+    if set.len() > SMALL {
+        return violation;
+    }
+    set.sort_unstable();
+    let all = set.clone();
+    let mut closure = Closure::new(model, operations, &all);
+    let small = shrink(model, operations, &mut closure, set);
+    if small.len() == all.len() { violation } else { describe(model, operations, &small, small[0], 0) }
+}
+
+/// Puts a contradictory set into words: as the direct method does, if it can decide the set alone.
+fn describe<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+    stuck: u32,
+    placed: usize,
+) -> Violation {
+    let wide = |set: &[u32]| set.iter().map(|&index| index as usize).collect::<Vec<usize>>();
+    if let Decision::Violation(violation) = model.decide(operations, set, &Options::default()) {
+        let mut violation = *violation;
+        violation.support = wide(set);
+        violation.support.retain(|operation| violation.operations.binary_search(operation).is_err());
+        return violation;
+    }
+    let (stuck, placed) = alone(model, operations, set).unwrap_or((stuck, placed));
+    let sentence = format!(
+        "no order of operations {} gives each of them its output: at most {placed} of the {} can be placed, \
+         and operation {stuck} returned before it fits",
+        list(set),
+        set.len()
+    );
+    Violation {
+        key: model.partition(&operations[set[0] as usize].input).to_vec(),
+        operations: wide(set),
+        support: Vec::new(),
+        reason: Reason::NoOrder { placed, stuck: stuck as usize },
+        sentence,
+    }
+}
+
+/// Where a search of a small set gets stuck.
+fn alone<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+) -> Option<(u32, usize)> {
+    let mut search = prepare(model, operations, set);
+    (search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES) == Progress::Illegal).then(|| search.stuck())
+}
+
+/// Names a few operations in a sentence.
+pub(crate) fn list(set: &[u32]) -> String {
+    let shown: Vec<String> = set.iter().take(8).map(u32::to_string).collect();
+    match set.len() {
+        0..=8 => shown.join(", "),
+        more => format!("{} and {} more", shown.join(", "), more - 8),
+    }
+}
+
+/// Support of each operation, computed once.
+pub(crate) struct Closure<'a, M: Model> {
+    model: &'a M,
+    operations: &'a [Operation<M::Input, M::Output>],
+    part: &'a [u32],
+    known: BTreeMap<u32, Vec<u32>>,
+}
+
+impl<'a, M: Model> Closure<'a, M> {
+    pub(crate) fn new(
+        model: &'a M,
+        operations: &'a [Operation<M::Input, M::Output>],
+        part: &'a [u32],
+    ) -> Self {
+        Closure { model, operations, part, known: BTreeMap::new() }
+    }
+
+    fn of(&mut self, operation: u32) -> &[u32] {
+        let (model, operations, part) = (self.model, self.operations, self.part);
+        self.known.entry(operation).or_insert_with(|| model.support(operations, part, operation))
+    }
+
+    /// The smallest closed set around `set`, ascending.
+    pub(crate) fn with_support(&mut self, set: &[u32]) -> Vec<u32> {
+        let mut closed: BTreeSet<u32> = set.iter().copied().collect();
+        let mut queue: Vec<u32> = set.to_vec();
+        while let Some(operation) = queue.pop() {
+            for &needed in self.of(operation) {
+                if closed.insert(needed) {
+                    queue.push(needed);
+                }
+            }
+        }
+        closed.into_iter().collect()
+    }
+
+    /// The largest closed set inside `set`.
+    fn supported(&mut self, set: Vec<u32>) -> Vec<u32> {
+        let mut set = set;
+        loop {
+            let before = set.len();
+            let snapshot = set.clone();
+            set.retain(|&operation| {
+                self.of(operation).iter().all(|needed| snapshot.binary_search(needed).is_ok())
+            });
+            if set.len() == before {
+                return set;
+            }
+        }
+    }
+}
+
+fn shrink<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    closure: &mut Closure<'_, M>,
+    start: Vec<u32>,
+) -> Vec<u32> {
+    let mut set = start;
+    let mut effort = EFFORT;
+    let mut chunk = set.len().div_ceil(2);
+    while chunk > 0 && effort > 0 {
+        let mut end = set.len();
+        let mut removed = false;
+        while end > 0 && effort > 0 {
+            let begin = end.saturating_sub(chunk);
+            let rest: Vec<u32> = set[..begin].iter().chain(&set[end..]).copied().collect();
+            let rest = closure.supported(rest);
+            effort = effort.saturating_sub(set.len() + rest.len());
+            if is_contradiction(model, operations, &rest) {
+                set = rest;
+                removed = true;
+            }
+            end = begin.min(set.len());
+        }
+        if chunk > 1 {
+            chunk /= 2;
+        } else if !removed {
+            break;
+        }
+    }
+    set
+}
+
+fn is_contradiction<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>], set: &[u32]) -> bool {
+    if set.is_empty() {
+        return false;
+    }
+    match model.decide(operations, set, &Options { witness: false, ..Options::default() }) {
+        Decision::Violation(_) | Decision::Contradiction { .. } => true,
+        Decision::Linearizable(_) => false,
+        Decision::Open => {
+            let mut search = prepare(model, operations, set);
+            search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES) == Progress::Illegal
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Sequential objects: what a history is compared with.
+//!
+//! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Three provided methods
+//! make it faster where they apply: [`Model::partition`] splits a history into independent objects,
+//! [`Model::observes`] names operations that never change anything, and [`Model::decide`] may answer by a direct
+//! method without any search.
+
+use std::hash::Hash;
+
+use crate::history::Operation;
+use crate::verdict::{Options, Violation};
+
+/// A deterministic sequential object.
+pub trait Model {
+    /// What an operation asks.
+    type Input;
+    /// What an operation answers.
+    type Output;
+    /// The object's state between two operations.
+    type State: Clone + Eq + Hash;
+
+    /// The state before the first operation.
+    fn init(&self) -> Self::State;
+
+    /// Applies one operation. `None` if the object cannot give this output in this state.
+    ///
+    /// `output` is `None` for an operation of unknown outcome: every output is then possible, and the next state is
+    /// the one of a client whose answer was lost.
+    fn step(
+        &self,
+        state: &Self::State,
+        input: &Self::Input,
+        output: Option<&Self::Output>,
+    ) -> Option<Self::State>;
+
+    /// The name of the independent object that an operation belongs to, such as its key.
+    ///
+    /// A history is linearizable if and only if each of its independent objects' histories is (locality, Herlihy and
+    /// Wing 1990), so each is checked alone. Each starts in the state of [`Model::init`].
+    fn partition<'a>(&self, _input: &'a Self::Input) -> &'a [u8] {
+        &[]
+    }
+
+    /// Whether an operation with this output leaves every state unchanged in which it is legal.
+    ///
+    /// The search linearizes such an operation as soon as it is legal, without a branch. `true` for an operation that
+    /// does change some state makes verdicts wrong; `false` is always safe.
+    fn observes(&self, _input: &Self::Input, _output: &Self::Output) -> bool {
+        false
+    }
+
+    /// Tries to decide one independent object's history without a search.
+    ///
+    /// `part` lists the indexes of its operations in `operations`.
+    fn decide(
+        &self,
+        _operations: &[Operation<Self::Input, Self::Output>],
+        _part: &[u32],
+        _options: &Options,
+    ) -> Decision {
+        Decision::Open
+    }
+
+    /// Operations of unknown outcome that may be left out, because no other operation can tell whether they happened.
+    ///
+    /// Called before a search; must be a subset of `part`'s operations of unknown outcome.
+    fn unobserved(&self, _operations: &[Operation<Self::Input, Self::Output>], _part: &[u32]) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// The operations without which `operation` could not have seen what it saw: those that may have written it.
+    ///
+    /// A contradiction is only a proof if it holds these, because without them it would contradict anything. The
+    /// default takes every operation of the part, which is right for every object and minimal for none.
+    fn support(
+        &self,
+        _operations: &[Operation<Self::Input, Self::Output>],
+        part: &[u32],
+        _operation: u32,
+    ) -> Vec<u32> {
+        part.to_vec()
+    }
+}
+
+/// What [`Model::decide`] found.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// The part is linearizable in this order (empty if [`Options::witness`] is off).
+    Linearizable(Vec<u32>),
+    /// The part is not linearizable. The operations and their support must be a contradiction on their own.
+    Violation(Box<Violation>),
+    /// The part is not linearizable, and it shows at these operations. The check finds out which others it takes.
+    Contradiction {
+        /// Where it shows.
+        around: Vec<u32>,
+    },
+    /// Only a search can tell.
+    Open,
+}
+
+impl Decision {
+    /// Whether the part is not linearizable.
+    pub fn is_contradiction(&self) -> bool {
+        matches!(self, Decision::Violation(_) | Decision::Contradiction { .. })
+    }
+}

@@ -1,0 +1,92 @@
+//! Linearizations: from orders of single objects to one of the whole history, and back to a proof.
+//!
+//! Each operation of an order gets the earliest **point** its place allows: its own call, or the point of the operation
+//! before it if that is later. If every point lies before the operation's return, the order respects the clock, and
+//! orders of independent objects merge by their points (the proof of locality, run as a program).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::history::{History, Operation};
+use crate::model::Model;
+
+/// Merges orders of independent objects by their earliest points.
+pub(crate) fn merge<I, O>(operations: &[Operation<I, O>], orders: &[Vec<u32>]) -> Vec<usize> {
+    if let [order] = orders {
+        return order.iter().map(|&index| index as usize).collect();
+    }
+    let mut points: Vec<(u64, u32, u32)> = Vec::with_capacity(orders.iter().map(Vec::len).sum());
+    for order in orders {
+        let mut point = 0;
+        for &index in order {
+            point = point.max(operations[index as usize].call);
+            points.push((point, points.len() as u32, index));
+        }
+    }
+    // The second field keeps the order of one object among equal points.
+    points.sort_unstable();
+    points.into_iter().map(|(_, _, index)| index as usize).collect()
+}
+
+/// Why an order is not a linearization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refutation {
+    /// The order names an operation that does not exist, or one twice.
+    NotAnOrder(usize),
+    /// An operation that returned is missing.
+    Missing(usize),
+    /// The first returned before the second was called, but stands after it.
+    AgainstTheClock {
+        /// Stands later in the order.
+        first: usize,
+        /// Stands earlier in the order.
+        second: usize,
+    },
+    /// The operation's output is not the one the object gives at this place.
+    Illegal(usize),
+}
+
+impl fmt::Display for Refutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refutation::NotAnOrder(index) => write!(f, "operation {index} is unknown or listed twice"),
+            Refutation::Missing(index) => write!(f, "operation {index} returned but is not in the order"),
+            Refutation::AgainstTheClock { first, second } => {
+                write!(f, "operation {first} returned before {second} was called, but stands after it")
+            }
+            Refutation::Illegal(index) => write!(f, "operation {index} cannot give its output at its place"),
+        }
+    }
+}
+
+impl std::error::Error for Refutation {}
+
+/// Replays an order on the model: proof that a history is linearizable, in linear time.
+pub fn replay<M: Model>(
+    model: &M,
+    history: &History<M::Input, M::Output>,
+    order: &[usize],
+) -> Result<(), Refutation> {
+    let operations = history.operations();
+    let mut listed = vec![false; operations.len()];
+    let mut states: BTreeMap<&[u8], M::State> = BTreeMap::new();
+    let mut latest: Option<usize> = None;
+    for &index in order {
+        if index >= operations.len() || std::mem::replace(&mut listed[index], true) {
+            return Err(Refutation::NotAnOrder(index));
+        }
+        let operation = &operations[index];
+        if latest.is_none_or(|latest| operations[latest].call < operation.call) {
+            latest = Some(index);
+        }
+        if let Some(second) = latest
+            && operation.precedes(&operations[second])
+        {
+            return Err(Refutation::AgainstTheClock { first: index, second });
+        }
+        let state = states.entry(model.partition(&operation.input)).or_insert_with(|| model.init());
+        *state = model.step(state, &operation.input, operation.output()).ok_or(Refutation::Illegal(index))?;
+    }
+    let missing = (0..operations.len()).find(|&index| !listed[index] && operations[index].output().is_some());
+    missing.map_or(Ok(()), |index| Err(Refutation::Missing(index)))
+}

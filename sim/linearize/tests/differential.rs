@@ -1,0 +1,150 @@
+//! The checker against the textbook oracle, on random small histories.
+//!
+//! `LINEARIZE_CASES` sets the number of histories for each family.
+
+mod random;
+
+use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearize::{Model, Options, Verdict, check, oracle, witness};
+use proptest::prelude::*;
+use random::{Family, histories, select};
+
+/// The store without anything that makes checking fast: only the search itself is left.
+struct Plain;
+
+impl Model for Plain {
+    type Input = Input;
+    type Output = Output;
+    type State = Option<bytes::Bytes>;
+
+    fn init(&self) -> Self::State {
+        Kv.init()
+    }
+
+    fn step(&self, state: &Self::State, input: &Input, output: Option<&Output>) -> Option<Self::State> {
+        Kv.step(state, input, output)
+    }
+}
+
+/// The store with every help for the search, but without the direct decision.
+struct Searched;
+
+impl Model for Searched {
+    type Input = Input;
+    type Output = Output;
+    type State = Option<bytes::Bytes>;
+
+    fn init(&self) -> Self::State {
+        Kv.init()
+    }
+
+    fn step(&self, state: &Self::State, input: &Input, output: Option<&Output>) -> Option<Self::State> {
+        Kv.step(state, input, output)
+    }
+
+    fn observes(&self, input: &Input, output: &Output) -> bool {
+        Kv.observes(input, output)
+    }
+
+    fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
+        Kv.unobserved(operations, part)
+    }
+
+    fn support(&self, operations: &[KvOperation], part: &[u32], operation: u32) -> Vec<u32> {
+        Kv.support(operations, part, operation)
+    }
+}
+
+fn judge<M>(model: &M, history: &KvHistory, expected: bool) -> Result<(), TestCaseError>
+where
+    M: Model<Input = Input, Output = Output> + Sync,
+    M::State: Send,
+{
+    match check(model, history, &Options::default()) {
+        Verdict::Linearizable { witness } => {
+            prop_assert!(expected, "accepted, but the oracle finds no order");
+            prop_assert_eq!(witness::replay(model, history, &witness), Ok(()));
+        }
+        Verdict::Violation(violation) => {
+            prop_assert!(!expected, "rejected, but the oracle finds an order: {}", violation);
+            let mut set: Vec<usize> = [&violation.operations[..], &violation.support[..]].concat();
+            set.sort_unstable();
+            let count = set.len();
+            set.dedup();
+            prop_assert_eq!(set.len(), count, "listed twice: {:?}", violation);
+            let alone = oracle::is_linearizable(&Kv, &select(history, &set));
+            prop_assert!(!alone, "not a contradiction on its own: {:?}", violation);
+            for &one in &set {
+                let rest = closed(history, set.iter().copied().filter(|&other| other != one).collect());
+                let smaller = !oracle::is_linearizable(&Kv, &select(history, &rest));
+                prop_assert!(!smaller, "still a contradiction without {}: {:?}", one, violation);
+            }
+        }
+        Verdict::Undecided(undecided) => prop_assert!(false, "{undecided}"),
+    }
+    Ok(())
+}
+
+/// Leaves out what has lost a write that it may have seen.
+fn closed(history: &KvHistory, mut set: Vec<usize>) -> Vec<usize> {
+    let all: Vec<u32> = (0..history.len() as u32).collect();
+    loop {
+        let kept: Vec<usize> = set
+            .iter()
+            .copied()
+            .filter(|&one| {
+                let support = Kv.support(history.operations(), &all, one as u32);
+                support.iter().all(|needed| set.contains(&(*needed as usize)))
+            })
+            .collect();
+        if kept.len() == set.len() {
+            return kept;
+        }
+        set = kept;
+    }
+}
+
+fn run(family: Family) {
+    let cases = std::env::var("LINEARIZE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3_000);
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let seed = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, seed);
+    let result = runner.run(&histories(family), |history| {
+        let expected = oracle::is_linearizable(&Kv, history.operations());
+        judge(&Kv, &history, expected)?;
+        judge(&Searched, &history, expected)?;
+        let plain = check(&Plain, &history, &Options { witness: false, ..Options::default() });
+        prop_assert_eq!(plain.is_linearizable(), expected, "the bare search disagrees with the oracle");
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+macro_rules! families {
+    ($($name:ident: $mix:expr, values $values:expr, terse $terse:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            run(Family { mix: $mix, values: $values, terse: $terse, operations_max: 8 });
+        })*
+    };
+}
+
+families! {
+    unique_puts: [5, 5, 0, 0, 0], values 0, terse false;
+    unique_puts_and_appends: [5, 2, 4, 0, 0], values 0, terse false;
+    unique_appends_only: [5, 0, 5, 0, 0], values 0, terse false;
+    unique_swaps: [4, 3, 0, 0, 4], values 0, terse false;
+    unique_swaps_without_answers: [4, 3, 0, 0, 4], values 0, terse true;
+    unique_swaps_and_appends: [4, 2, 3, 0, 3], values 0, terse false;
+    deletes: [4, 4, 0, 3, 0], values 0, terse false;
+    deletes_without_answers: [4, 4, 0, 3, 0], values 0, terse true;
+    repeated_puts: [5, 5, 0, 0, 0], values 3, terse false;
+    repeated_swaps: [4, 3, 0, 0, 4], values 3, terse false;
+    repeated_swaps_without_answers: [4, 3, 0, 0, 4], values 3, terse true;
+    ambiguous_appends: [5, 3, 5, 0, 0], values 12, terse false;
+    everything_unique: [4, 3, 3, 2, 3], values 0, terse false;
+    everything_repeated: [4, 3, 3, 2, 3], values 2, terse false;
+    everything_ambiguous_and_terse: [4, 3, 3, 2, 3], values 12, terse true;
+}
