@@ -1,5 +1,5 @@
-//! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., and at the end a
-//! `reader` that looks at every key. And who they are when a fault names them by the part they play.
+//! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., at the end a `reader`
+//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by the part they play.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -28,7 +28,7 @@ impl Nodes {
         let mut names: Vec<NodeName> = vec![Arc::from("vs")];
         names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
         names.extend((1..=scenario.clients.len()).map(|i| Arc::from(format!("c{i}"))));
-        names.push(Arc::from("reader"));
+        names.extend(["reader", "sim"].map(Arc::from));
         let ids = (1..=servers).map(|i| ServerId::new(format!("s{i}:{SERVER_PORT}"))).collect();
         Self { names, ids, clients: scenario.clients.len() }
     }
@@ -59,6 +59,11 @@ impl Nodes {
 
     /// The node that reads everything at the end.
     pub fn reader(&self) -> NodeIndex {
+        self.names.len() - 2
+    }
+
+    /// The simulator itself, which has no address.
+    pub fn simulator(&self) -> NodeIndex {
         self.names.len() - 1
     }
 
@@ -180,6 +185,7 @@ mod tests {
                 clocks: Vec::new(),
             },
             network: Network { latency_us_min: 100, latency_us_max: 200 },
+            data_loss: false,
             clients: vec![client.clone(), client],
             faults: Vec::new(),
         })
@@ -202,12 +208,12 @@ mod tests {
     #[test]
     fn every_node_has_a_name_and_an_address_of_its_own() {
         let nodes = nodes();
-        assert_eq!(nodes.len(), 8);
+        assert_eq!(nodes.len(), 9);
         for node in 0..nodes.len() {
             assert_eq!(nodes.at(Nodes::ip(node)), Some(node));
             assert_eq!(nodes.find(nodes.name(node)), Some(node));
         }
-        assert_eq!(nodes.at(Nodes::ip(8)), None);
+        assert_eq!(nodes.at(Nodes::ip(9)), None);
         assert_eq!(
             nodes.servers().map(|s| nodes.server(nodes.id(s)).unwrap()).collect::<Vec<_>>(),
             [1, 2, 3, 4]
@@ -220,7 +226,7 @@ mod tests {
     fn parts_are_played_by_those_in_the_view_service_record() {
         let nodes = nodes();
         let record = record(&nodes);
-        let up = [true; 8];
+        let up = [true; 9];
         let resolve = |part| nodes.resolve(part, &record, &up);
         assert_eq!(resolve("primary"), Ok(2));
         assert_eq!(resolve("backup"), Ok(1));
@@ -234,7 +240,7 @@ mod tests {
     fn a_part_that_nobody_plays_is_refused() {
         let nodes = nodes();
         let record = record(&nodes);
-        let mut up = [true; 8];
+        let mut up = [true; 9];
         up[2] = false;
         assert_eq!(nodes.resolve("primary", &record, &up), Err("no primary is running".into()));
         assert_eq!(nodes.resolve("s2", &record, &up), Ok(2), "a name always names");

@@ -1,12 +1,238 @@
-//! Executes a scenario.
+//! Executes a scenario and judges it.
+//!
+//! A run has two phases. In the first the fault plan is executed, and only safety is demanded. Then everything
+//! is healed, and progress is demanded: every client comes to the end of its script, what it begins after the
+//! first half of the settling time succeeds, and a fresh client reads every key. The reads join the history.
+//!
+//! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
+//! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
+//! its outcome.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Once},
+    thread,
+    time::Duration,
+};
+
+use madsim::runtime::Runtime;
 
 use crate::{
-    outcome::{Outcome, RunOptions},
-    scenario::Scenario,
+    cluster::{Cluster, Status},
+    judge::judge,
+    nemesis::Nemesis,
+    nodes::Nodes,
+    observe::Observer,
+    outcome::{End, Outcome, Panic, RunOptions, Stall, fault_name},
+    scenario::{FaultKind, Scenario},
+    script, workload,
+    world::{World, now},
 };
 
 /// Executes a scenario on a fresh thread and judges what happened.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
-    let _ = (scenario, options);
-    Outcome::default()
+    if let Err(why) = script::validate(scenario) {
+        let message = format!("the scenario cannot be executed: {why}");
+        let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
+        return Outcome { panic: Some(panic), ..Outcome::default() };
+    }
+    thread::scope(|scope| {
+        let run = thread::Builder::new()
+            .name("run".into())
+            .spawn_scoped(scope, || execute(scenario, options))
+            .expect("a thread can be started");
+        run.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+    })
+}
+
+fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
+    let world = Arc::new(World::new(scenario, options));
+    let result = catch(|| {
+        let runtime = Runtime::with_seed_and_config(scenario.seed, config(scenario));
+        let ending = runtime.block_on(live(world.clone()));
+        // Whatever is still running is dropped where panics are caught.
+        drop(runtime);
+        ending
+    });
+    let at = world.observer().now();
+    let stepping = world.observer().stepping().cloned();
+    let struck = world.links.network().struck().clone();
+    let messages = world.links.network().messages();
+    let observer = world.take_observer();
+    let mut outcome = Observer::into_outcome(observer);
+    outcome.stats.messages = messages;
+    for (how, count) in struck {
+        let kind = FaultKind::Rpc { from: Vec::new(), to: Vec::new(), how, percent: 0, lasts_ms: 0 };
+        *outcome.stats.faults.entry(fault_name(&kind)).or_default() += count;
+    }
+    match result {
+        Ok(ending) => {
+            outcome.stats.virtual_time = ending.at;
+            outcome.stall = ending.stall;
+            outcome.data_lost = ending.data_lost;
+        }
+        Err(message) => {
+            outcome.stats.virtual_time = at;
+            outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
+        }
+    }
+    if !options.skip_judgement {
+        outcome.verdict = judge(&outcome.operations);
+    }
+    outcome
+}
+
+fn config(scenario: &Scenario) -> madsim::Config {
+    let mut config = madsim::Config::default();
+    let network = &scenario.network;
+    config.net.send_latency =
+        Duration::from_micros(network.latency_us_min)..Duration::from_micros(network.latency_us_max);
+    config
+}
+
+/// How a run ended that did not panic.
+struct Ending {
+    at: Duration,
+    stall: Option<Stall>,
+    data_lost: Option<String>,
+}
+
+async fn live(world: Arc<World>) -> Ending {
+    let mut cluster = Cluster::new(world.clone());
+    for client in world.nodes.clients() {
+        cluster.begin(client).spawn(workload::run(world.clone(), client));
+    }
+    let mut nemesis = Nemesis::new(world.clone(), cluster);
+    nemesis.run(Duration::from_millis(world.scenario.faults_ms)).await;
+    let mut ending = Ending { at: now(), stall: None, data_lost: None };
+    if world.observer().is_stopped() {
+        return ending;
+    }
+    let recoverable = nemesis.heal();
+    world.heal();
+    let healed = now();
+    let end = healed + Duration::from_millis(world.scenario.settle_ms);
+    let mut reading = false;
+    while now() < end && !world.observer().is_stopped() && !world.is_finished(world.nodes.reader()) {
+        if !reading && world.nodes.clients().all(|client| world.is_finished(client)) {
+            reading = true;
+            let keys = script::keys(&world.scenario);
+            let node = nemesis.cluster_mut().begin(world.nodes.reader());
+            node.spawn(workload::read_everything(world.clone(), keys));
+        }
+        tokio::select! {
+            biased;
+            () = world.news.notified() => {}
+            () = madsim::time::sleep(end.saturating_sub(now())) => {}
+        }
+    }
+    ending.at = now();
+    if world.observer().is_stopped() {
+        return ending;
+    }
+    let stall = stall(&world, nemesis.cluster(), healed);
+    match recoverable {
+        Err(why) if world.scenario.data_loss => ending.data_lost = Some(why),
+        Err(why) => {
+            let mut stall =
+                stall.unwrap_or_else(|| Stall { at: now(), waiting: Vec::new(), cluster: Vec::new() });
+            stall.waiting.insert(0, why);
+            ending.stall = Some(stall);
+        }
+        Ok(()) => ending.stall = stall,
+    }
+    ending
+}
+
+/// What did not end well, if anything.
+fn stall(world: &World, cluster: &Cluster, healed: Duration) -> Option<Stall> {
+    let mut waiting = Vec::new();
+    let recovered = healed + Duration::from_millis(world.scenario.settle_ms / 2);
+    let observer = world.observer();
+    let reader = world.nodes.name(world.nodes.reader());
+    for operation in observer.operations() {
+        let how = match &operation.end {
+            End::Returned { .. } => continue,
+            _ if operation.client == *reader || operation.called < recovered => continue,
+            End::Open => "was not answered".into(),
+            End::Unknown { why, .. } => format!("ended with its fate unknown: {why}"),
+            End::NotExecuted { why, .. } => format!("was not executed: {why}"),
+        };
+        waiting.push(format!(
+            "{:?} of {}, called {:?} after the heal, {how}",
+            operation.input,
+            operation.client,
+            operation.called - healed
+        ));
+    }
+    for client in world.nodes.clients().filter(|client| !world.is_finished(*client)) {
+        waiting.push(format!("{} did not come to the end of its script", world.nodes.name(client)));
+    }
+    if waiting.is_empty() && !world.is_finished(world.nodes.reader()) {
+        waiting.push(format!("{reader} was not told the value of every key"));
+    }
+    if waiting.is_empty() {
+        return None;
+    }
+    let mut lines = vec![match world.durable_record() {
+        record if record.view.is_none() => "vs: no view".into(),
+        record => {
+            format!("vs: {:?}, stable {:?}", record.view.as_ref().expect("checked above"), record.stable)
+        }
+    }];
+    for server in std::iter::once(Nodes::VIEW_SERVICE).chain(world.nodes.servers()) {
+        let name = world.nodes.name(server);
+        let status = match cluster.status(server) {
+            Status::Waiting => "never started",
+            Status::Up => "up",
+            Status::Paused(_) => "stands still",
+            Status::Down(_) => "down",
+        };
+        lines.push(match observer.last_seen(server) {
+            Some(seen) => {
+                format!(
+                    "{name}: {status}, {:?} in {:?}, committed up to {:?}",
+                    seen.role, seen.view, seen.commit
+                )
+            }
+            None => format!("{name}: {status}"),
+        });
+    }
+    Some(Stall { at: now(), waiting, cluster: lines })
+}
+
+thread_local! {
+    /// On threads where panics are caught: the latest one.
+    static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
+    static CATCHING: RefCell<bool> = const { RefCell::new(false) };
+}
+
+/// Runs something; the error is the message of a panic and its place in the source.
+fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if CATCHING.with(|catching| *catching.borrow()) {
+                let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+                let message = format!("{}{}", payload_text(info.payload()), place.unwrap_or_default());
+                PANICKED.with(|panicked| panicked.borrow_mut().get_or_insert(message).clone());
+            } else {
+                before(info);
+            }
+        }));
+    });
+    CATCHING.with(|catching| *catching.borrow_mut() = true);
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    CATCHING.with(|catching| *catching.borrow_mut() = false);
+    let panicked = PANICKED.with(|panicked| panicked.borrow_mut().take());
+    result.map_err(|payload| panicked.unwrap_or_else(|| payload_text(&*payload)))
+}
+
+fn payload_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".into())
 }

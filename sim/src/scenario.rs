@@ -20,6 +20,10 @@ pub struct Scenario {
     pub cluster: Cluster,
     /// The network between all nodes.
     pub network: Network,
+    /// Whether a loss of memory strikes even the last intact copy of the data. Otherwise that copy is
+    /// spared: its server keeps its memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_loss: bool,
     /// The clients and what they do.
     #[serde(default, rename = "client")]
     pub clients: Vec<Client>,
@@ -104,16 +108,22 @@ pub struct Client {
 
 /// Something that goes wrong, once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When it begins, in milliseconds: since the start, or since what `on` names happened.
     pub at_ms: u64,
     /// Wait for this to happen first (for the first time after the previous use of the same trigger).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Trigger>,
+    /// What `on` names counts only from this time on, in milliseconds since the start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_ms: u64,
     /// What goes wrong.
     #[serde(flatten)]
     pub kind: FaultKind,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a fault may wait for.
@@ -138,7 +148,7 @@ pub type Node = String;
 
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "snake_case")]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
     /// A process ends; its peers see their connections reset.
     Crash {

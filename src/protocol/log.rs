@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A change of a replica's durable memory. Changes become durable in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// This life's number.
     Boot(Boot),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A server's signal to the view service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ping {
     /// Who.
     pub server: ServerId,
@@ -46,7 +46,7 @@ pub struct Ping {
 }
 
 /// A time of the view service, told to a server and sent back by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Echo {
     /// Which life of the view service.
     pub epoch: u64,
@@ -55,7 +55,7 @@ pub struct Echo {
 }
 
 /// The view service's answer to a ping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PingReply {
     /// The life of the server that is answered. Any other life ignores the answer (R15).
     pub boot: Boot,
@@ -66,7 +66,7 @@ pub struct PingReply {
 }
 
 /// The kinds of answers to a ping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PingReplyBody {
     /// The ping was accepted.
     Accepted {
@@ -92,7 +92,7 @@ pub enum PingReplyBody {
 }
 
 /// What replicas say to each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerMessage {
     /// The primary forwards operations, or shows that it is there.
     Append(Append),
@@ -105,7 +105,7 @@ pub enum PeerMessage {
 }
 
 /// Operations from the primary, or a heartbeat if there are none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Append {
     /// The generation of the data.
     pub generation: Generation,
@@ -126,7 +126,7 @@ pub struct Append {
 }
 
 /// The answer to an [`Append`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppendAck {
     /// The view that is answered.
     pub view: ViewNumber,
@@ -141,7 +141,7 @@ pub struct AppendAck {
 }
 
 /// What a replica found when it received an [`Append`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendResult {
     /// The log agrees with the primary's, durably, up to here.
     Match(OpNumber),
@@ -158,7 +158,7 @@ pub enum AppendResult {
 }
 
 /// Names one state transfer of one view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransferId {
     /// The view.
     pub view: ViewNumber,
@@ -167,7 +167,7 @@ pub struct TransferId {
 }
 
 /// A part of a consistent cut of the primary's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chunk {
     /// The generation of the data.
     pub generation: Generation,
@@ -190,7 +190,7 @@ pub struct Chunk {
 }
 
 /// A piece of the replicated state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Item {
     /// A key and its value.
     Pair {
@@ -227,7 +227,7 @@ impl Item {
 }
 
 /// At-most-once memory: what the replicas remember of one client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     /// The latest request executed and what it did.
     pub last: Option<(RequestNumber, Outcome)>,
@@ -238,7 +238,7 @@ pub struct Session {
 }
 
 /// The answer to a [`Chunk`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChunkAck {
     /// The view that is answered.
     pub view: ViewNumber,
@@ -253,7 +253,7 @@ pub struct ChunkAck {
 }
 
 /// How far a state transfer is at the receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChunkResult {
     /// This part is expected next.
     Next(u64),

@@ -4,7 +4,10 @@
 //! or clock: replicas that applied the same entries are equal. The maps share structure, so a
 //! consistent cut for a state transfer or a checkpoint costs nothing and blocks nobody.
 
-use std::time::Duration;
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use imbl::{OrdMap, OrdSet};
@@ -32,6 +35,13 @@ pub struct Snapshot {
     pub at: Position,
     /// The state after it.
     pub state: State,
+}
+
+/// By position only: it stands for the state, and hashing a snapshot must not cost what the state weighs.
+impl Hash for Snapshot {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.at.hash(hasher);
+    }
 }
 
 /// What applying an entry did.

@@ -11,7 +11,7 @@ pub type Members = BTreeMap<ServerId, DataId>;
 ///
 /// Within one number only the join of a backup changes it: a server moves from `joining` to
 /// `insync` and `activated` becomes and stays true.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// The generation of the database this view belongs to.
     pub generation: Generation,
@@ -42,7 +42,7 @@ impl View {
 }
 
 /// The view service's one durable record (PROTOCOL section 3.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The current generation.
     pub generation: Generation,
@@ -51,7 +51,8 @@ pub struct Record {
     /// The current view, absent until the first server of this generation is accepted.
     pub view: Option<View>,
     /// The replicas from which the next primary may be taken. Unchanged by a proposal; replaced by
-    /// the in-sync set when the primary acknowledges the view (rule V-b).
+    /// the in-sync set when the primary acknowledges the view (rule V-b). Empty until a first view was
+    /// acknowledged: then there is nothing to lose, and any server may become primary.
     pub stable: Members,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pbkv::protocol::{
-    identity::{DataId, OpNumber, Position, ServerId},
+    identity::{DataId, OpNumber, Position, ServerId, ViewNumber},
     log::{Durable, Write},
     view::Record,
 };
@@ -13,6 +13,8 @@ use pbkv::protocol::{
 pub struct Disk {
     /// The identity of the contents.
     pub data: Option<DataId>,
+    /// The latest view adopted.
+    pub view_seen: ViewNumber,
     base: Position,
     positions: VecDeque<Position>,
 }
@@ -35,8 +37,11 @@ impl Disk {
 
     fn apply(&mut self, write: &Write) {
         match write {
-            Write::Boot(_) | Write::ViewSeen(_) => {}
-            Write::Data { data, .. } => *self = Self { data: Some(*data), ..Self::default() },
+            Write::Boot(_) => {}
+            Write::ViewSeen(view) => self.view_seen = *view,
+            Write::Data { data, .. } => {
+                *self = Self { data: Some(*data), view_seen: self.view_seen, ..Self::default() };
+            }
             Write::Entry(entry) => self.positions.push_back(entry.position),
             Write::Truncate(from) => {
                 let keep = from.0.saturating_sub(self.base.op.0 + 1);
@@ -104,6 +109,7 @@ impl Facts {
     pub(super) fn disk_read(&mut self, server: &ServerId, durable: &Durable) {
         let disk = Disk {
             data: durable.data,
+            view_seen: durable.view_seen,
             base: durable.log.base(),
             positions: durable.log.entries_from(OpNumber(0)).map(|entry| entry.position).collect(),
         };

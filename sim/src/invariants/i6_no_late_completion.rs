@@ -1,8 +1,9 @@
-//! I6: once a server acts as primary of a view, no primary of an earlier view completes an operation that
-//! it received later.
+//! I6: once a server has durably adopted a view as its primary, no primary of an earlier view completes an
+//! operation that it received later.
 //!
-//! Source: section 8 and the proof of section 5.2; this is what makes reads linearizable. A retry that is
-//! answered from the session table is exempt: it reports what was committed before.
+//! Source: rules R1 and R10; this is what makes reads linearizable. A retry that is answered from the
+//! session table is exempt: it reports what was committed before. A primary whose adoption is not durable
+//! yet has said nothing and may forget it; it does not count.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use pbkv::protocol::{
     replica::{Effect, Replica},
 };
 
-use super::{Broken, Check};
+use super::{Broken, Check, Facts};
 
 #[derive(Default)]
 pub(super) struct NoLateCompletion {
@@ -35,7 +36,13 @@ impl NoLateCompletion {
         self.current = Some(request);
     }
 
-    pub(super) fn check(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
+    pub(super) fn check(
+        &mut self,
+        facts: &Facts,
+        server: &ServerId,
+        replica: &Replica,
+        effects: &[Effect],
+    ) -> Check {
         let current = self.current.take();
         for effect in effects {
             let Effect::Reply { ticket, reply } = effect else { continue };
@@ -56,7 +63,8 @@ impl NoLateCompletion {
                 });
             }
         }
-        if replica.as_primary().is_some() {
+        let is_durable = facts.disks.get(server).is_some_and(|disk| disk.view_seen == replica.view_seen());
+        if replica.as_primary().is_some() && is_durable {
             self.latest = self.latest.max(replica.view_seen());
         }
         Ok(())

@@ -1,7 +1,9 @@
-//! I7: no view is activated with a member that had already lost its memory when the view was proposed.
+//! I7: no view is acknowledged with a member that had already lost its memory when the view was proposed.
 //!
-//! Source: section 8. It cannot see a loss that happens between proposal and activation: nobody could
-//! have known.
+//! Source: rule V-b; the replicas of the view before are given up on the strength of the acknowledgement.
+//! A view with the same in-sync replicas as the one before counts as activated from the start: it gives up
+//! nobody, so nobody needs to vouch for it. It cannot see a loss that happens between proposal and
+//! activation: nobody could have known.
 
 use pbkv::protocol::{identity::ServerId, view::Record};
 
@@ -24,12 +26,13 @@ impl ActivatedWithMemory {
                 .map(|(server, _)| server.clone())
                 .collect();
         }
-        match self.lost.iter().find(|server| view.activated && view.insync.contains_key(*server)) {
+        let is_acknowledged = view.activated && facts.record.number == record.number;
+        match self.lost.iter().find(|server| is_acknowledged && view.insync.contains_key(*server)) {
             None => Ok(()),
             Some(server) => Err(Broken {
                 invariant: "I7",
-                promised: "a view is activated only with members that had their memory when it was proposed",
-                seen: format!("{} is activated with {server}, which had lost its memory", view.number),
+                promised: "a view is acknowledged only with members that had their memory when it was proposed",
+                seen: format!("{} is acknowledged with {server}, which had lost its memory", view.number),
             }),
         }
     }

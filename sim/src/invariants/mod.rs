@@ -122,7 +122,7 @@ impl Invariants {
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
         }
-        self.no_late_completion.check(server, replica, effects)
+        self.no_late_completion.check(&self.facts, server, replica, effects)
     }
 }
 

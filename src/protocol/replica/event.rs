@@ -8,7 +8,7 @@ use crate::protocol::{
 };
 
 /// What can happen to a replica.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Event {
     /// A client asks; exactly one [`Effect::Reply`] with this ticket will follow.
     Request {
@@ -30,7 +30,7 @@ pub enum Event {
 }
 
 /// What a replica wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Effect {
     /// Ping the view service.
     Ping(Ping),
@@ -60,7 +60,7 @@ pub enum Effect {
 }
 
 /// What an operator wants to know of a replica.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Notice {
     /// The first answer of the view service in this life.
     Accepted,
@@ -137,7 +137,7 @@ pub enum Notice {
 }
 
 /// A role without its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
     /// No member of a view.
     Idle,

@@ -228,6 +228,8 @@ impl Replica {
         }
         let holds_nothing = self.log.end() == Position::default();
         if self.data.is_none() || (holds_nothing && generation > self.generation) {
+            self.step_down(effects); // a role of an earlier generation is void
+            self.set_role(Role::Idle, effects);
             let data = self.data.unwrap_or(DataId { boot: self.boot, nonce: self.nonce });
             self.data = Some(data);
             self.generation = generation;

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// What can happen to the view service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Event {
     /// A server pings. It is answered at most once: a ping that is refused by silence drops its ticket.
     Ping {
@@ -53,7 +53,7 @@ pub enum Event {
 }
 
 /// What the view service wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Effect {
     /// Replace the durable record, atomically, then report [`Event::Persisted`].
     Persist {
@@ -74,7 +74,7 @@ pub enum Effect {
 }
 
 /// What the view service answers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Answer {
     /// To a ping.
     Ping(PingReply),
@@ -88,7 +88,7 @@ pub enum Answer {
 }
 
 /// What an operator wants to know of the view service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Notice {
     /// A server was heard for the first time, in a new life or with other contents.
     ServerSeen(Ping),

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use super::{DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewService};
+use super::{
+    DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewService, servers::Server,
+};
 
 /// Servers outside the view that were silent for so many dead intervals are forgotten.
 const FORGET_AFTER_DEAD_INTERVALS: u32 = 100;
@@ -26,7 +28,9 @@ impl ViewService {
         self.policy_due = now + self.options.policy_interval;
         let silent_for = self.options.dead_after * FORGET_AFTER_DEAD_INTERVALS;
         self.servers.forget(now, &self.record, silent_for, self.options.suspicion_max);
-        let Some(view) = self.record.view.clone() else { return self.bootstrap(now, effects) };
+        let Some(view) = self.record.view.clone().filter(|_| !self.record.stable.is_empty()) else {
+            return self.bootstrap(now, effects);
+        };
 
         let dead_after = self.options.dead_after;
         let candidates: Members = self
@@ -46,43 +50,42 @@ impl ViewService {
         self.propose(now, &view, &candidates, primary, why, effects);
     }
 
-    /// The first view: any server whose log is empty will do. A view service without a record waits for
-    /// a dead interval first, so that servers that do hold data have been heard: then the record was lost,
-    /// not the data, and starting empty would throw the data away.
+    /// The first view, or another one as long as none was ever activated: nothing can have been
+    /// acknowledged yet, so any server will do, and one that dies before it acknowledged the first view
+    /// takes nothing with it. A view service without a record waits for a dead interval first, so that
+    /// servers that do hold data have been heard: then the record was lost, not the data, and starting empty
+    /// would throw the data away.
     fn bootstrap(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if now < self.started_at + self.options.dead_after {
-            return;
+        let is_ok = |server: &ServerId, data| self.servers.is_ok(server, data, now, self.options.dead_after);
+        if let Some(view) = &self.record.view {
+            let works = is_ok(&view.primary, view.insync[&view.primary])
+                && self.servers.boot(&view.primary) == Some(view.primary_boot);
+            if works {
+                return;
+            }
         }
-        if self.servers.iter().any(|(_, known)| known.log_end.op.0 > 0) {
+        let unknown_history = |known: &Server| known.log_end.view > self.record.number;
+        if now < self.started_at + self.options.dead_after
+            || self.servers.iter().any(|(_, known)| unknown_history(known))
+        {
             return;
         }
         let first = self.servers.iter().find_map(|(server, known)| {
-            let data = known.data?;
-            self.servers
-                .is_alive(server, now, self.options.dead_after)
-                .then(|| (server.clone(), data, known.boot))
+            let data = known.data.filter(|data| known.heard && is_ok(server, *data))?;
+            Some((server.clone(), data, known.boot))
         });
         let Some((primary, data, primary_boot)) = first else { return };
-        let insync = Members::from([(primary.clone(), data)]);
         let view = View {
             generation: self.record.generation,
             number: self.record.number.next(),
+            insync: Members::from([(primary.clone(), data)]),
             primary,
             primary_boot,
-            insync: insync.clone(),
             joining: Members::new(),
-            activated: true,
+            activated: false,
         };
         effects.push(Effect::Notice(Notice::Proposed { view: view.clone(), why: "the first server" }));
-        self.write(
-            Record {
-                generation: self.record.generation,
-                number: view.number,
-                view: Some(view),
-                stable: insync,
-            },
-            effects,
-        );
+        self.write(Record { number: view.number, view: Some(view), ..self.record.clone() }, effects);
     }
 
     /// Every stable replica said that it holds something else now: nobody has all the data. A soft
@@ -165,7 +168,9 @@ impl ViewService {
         if candidates.contains_key(&view.primary) {
             return Some(view.primary.clone());
         }
-        let lease_void = self.servers.boot(&view.primary) > Some(view.primary_boot);
+        let lease_void = self.servers.get(&view.primary).is_some_and(|known| {
+            known.boot > view.primary_boot && known.has_echoed // it lives now: not a late ping of the dead
+        });
         let too_early = now < self.started_at + self.options.dead_after;
         if too_early || (now < self.granted_until && !lease_void) {
             return None;

@@ -27,6 +27,8 @@ pub struct Server {
     pub log_end: Position,
     /// Whether it has been heard in this life of the view service.
     pub heard: bool,
+    /// Whether it has heard this life of the view service.
+    pub has_echoed: bool,
     parts_received: u64,
     ping_number: u64,
     last_ping: Duration,
@@ -74,6 +76,7 @@ impl Servers {
                     data: Some(*data),
                     log_end: Position::default(),
                     heard: false,
+                    has_echoed: false,
                     parts_received: 0,
                     ping_number: 0,
                     last_ping: now,
@@ -128,8 +131,8 @@ impl Servers {
         let moved = previous.is_none_or(|known| {
             known.log_end != ping.log_end || known.parts_received != ping.parts_received || is_new
         });
-        let echoed = ping.echo.filter(|echo| echo.epoch == epoch).map_or(Duration::ZERO, |echo| echo.at);
-        let last_echo = previous.map_or(now, |known| known.last_echo.max(echoed));
+        let echoed = ping.echo.filter(|echo| echo.epoch == epoch).map(|echo| echo.at);
+        let last_echo = previous.map_or(now, |known| known.last_echo.max(echoed.unwrap_or_default()));
         let progressed_at = match previous {
             Some(known) if !moved => known.progressed_at,
             _ => now,
@@ -139,6 +142,7 @@ impl Servers {
             data: ping.data,
             log_end: ping.log_end,
             heard: true,
+            has_echoed: echoed.is_some() || previous.is_some_and(|known| known.has_echoed),
             parts_received: ping.parts_received,
             ping_number: ping.number,
             last_ping: now,

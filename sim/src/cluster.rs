@@ -1,0 +1,358 @@
+//! The processes of a run: started, crashed, paused and started again, as production runs them except for
+//! their network, disk and clock.
+//!
+//! A *life* is one run of a process. A crash ends it so that peers see their connections reset. A loss of
+//! power ends it in silence: the process stands still for ever, nothing it has not written to disk survives,
+//! and only when the machine is started again do its peers hear that their connections are gone.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use madsim::{
+    runtime::{Handle, NodeHandle},
+    task::NodeId,
+};
+use pbkv::{
+    options::Limits,
+    protocol::{
+        identity::{Boot, DataId, ServerId},
+        log::Durable,
+        options::{ReadMode, ReplicaOptions, ViewServiceOptions},
+        replica::Start,
+        view::{Members, Record},
+    },
+    server::{
+        kv::{KvConfig, KvServer},
+        view::{ViewConfig, ViewServer},
+    },
+    wire::{
+        kv_server::KvServer as KvGrpc, replication_server::ReplicationServer as ReplicationGrpc,
+        view_service_server::ViewServiceServer as ViewServiceGrpc,
+    },
+};
+
+use crate::{
+    clock::SimulatedClock,
+    disk::SimulatedDisk,
+    network::NodeIndex,
+    nodes::Nodes,
+    observe::NodeObserver,
+    outcome::{Down, Happening},
+    scenario::{Memory, Reads, Scenario},
+    serve::{self, Services},
+    trace::stable_hash,
+    world::{World, now},
+};
+
+/// What a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was never started.
+    Waiting,
+    /// It runs.
+    Up,
+    /// It stands still; so many pauses have to end before it goes on.
+    Paused(u32),
+    /// It is gone.
+    Down(Down),
+}
+
+/// One node's process.
+struct Process {
+    id: NodeId,
+    status: Status,
+    life: u64,
+}
+
+/// All processes of a run. Clients are nodes, too, but their one life never ends.
+pub struct Cluster {
+    world: Arc<World>,
+    handle: Handle,
+    processes: Vec<Process>,
+}
+
+impl Cluster {
+    /// Makes all nodes; none runs yet.
+    pub fn new(world: Arc<World>) -> Self {
+        let handle = Handle::current();
+        let network = madsim::net::NetSim::current();
+        let make = |node: NodeIndex| {
+            let (name, ip) = (world.nodes.name(node), Nodes::ip(node).into());
+            network.add_dns_record(name, ip);
+            let id = handle.create_node().name(&**name).ip(ip).build().id();
+            Process { id, status: Status::Waiting, life: 0 }
+        };
+        let processes = (0..world.nodes.simulator()).map(make).collect();
+        Self { world, handle, processes }
+    }
+
+    /// What a node's process is doing.
+    pub fn status(&self, node: NodeIndex) -> Status {
+        self.processes[node].status
+    }
+
+    /// Which processes run (a paused one does).
+    pub fn up(&self) -> Vec<bool> {
+        let mut up: Vec<_> =
+            self.processes.iter().map(|p| matches!(p.status, Status::Up | Status::Paused(_))).collect();
+        up.push(true);
+        up
+    }
+
+    /// How many lives a node has had.
+    pub fn life(&self, node: NodeIndex) -> u64 {
+        self.processes[node].life
+    }
+
+    /// The node, to run something on it. Begins its life.
+    pub fn begin(&mut self, node: NodeIndex) -> NodeHandle {
+        let process = &mut self.processes[node];
+        let fresh = process.status == Status::Waiting;
+        if let Status::Down(Down::PowerLoss) = process.status {
+            // What was paused must be dropped by the executor, not under its lock.
+            self.handle.resume(process.id);
+            self.handle.kill(process.id);
+        }
+        if !fresh {
+            self.handle.restart(process.id);
+        }
+        process.status = Status::Up;
+        process.life += 1;
+        self.handle.get_node(process.id).expect("it was made at the beginning")
+    }
+
+    /// Starts the process of a server or of the view service, unless it runs.
+    pub fn start(&mut self, node: NodeIndex) {
+        if matches!(self.status(node), Status::Up | Status::Paused(_)) {
+            return;
+        }
+        let handle = self.begin(node);
+        let life = self.processes[node].life;
+        let world = self.world.clone();
+        if node == Nodes::VIEW_SERVICE {
+            world.happened(node, Happening::Up { life, memory: Memory::Kept });
+            handle.spawn(run_view_service(world, life));
+        } else {
+            let durable = {
+                let disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
+                disk.content().clone()
+            };
+            let memory = if durable.boot == Boot(0) { Memory::Lost } else { Memory::Kept };
+            world.happened(node, Happening::Up { life, memory });
+            world.observer().server_started(world.nodes.id(node), &durable);
+            handle.spawn(run_server(world, node, life, durable));
+        }
+    }
+
+    /// Ends a process. The error says why that is impossible.
+    pub fn stop(&mut self, node: NodeIndex, how: Down, memory: Memory) -> Result<Memory, String> {
+        let id = self.processes[node].id;
+        match self.status(node) {
+            Status::Waiting => return Err(format!("{} was not started yet", self.world.nodes.name(node))),
+            Status::Down(_) => return Err(format!("{} is down already", self.world.nodes.name(node))),
+            Status::Up | Status::Paused(_) => {}
+        }
+        match how {
+            Down::Crash => {
+                self.handle.resume(id);
+                self.handle.kill(id);
+            }
+            Down::PowerLoss => self.handle.pause(id),
+        }
+        self.processes[node].status = Status::Down(how);
+        self.tear(node);
+        let memory =
+            if memory == Memory::Lost && self.may_forget(node) { Memory::Lost } else { Memory::Kept };
+        if memory == Memory::Lost {
+            self.world.disk(node).lock().unwrap_or_else(PoisonError::into_inner).wipe();
+            self.world.observer().disk_lost(node);
+        }
+        self.world.happened(node, Happening::Down(how));
+        Ok(memory)
+    }
+
+    /// Of what was being written, some is kept.
+    fn tear(&self, node: NodeIndex) {
+        let world = &self.world;
+        if node == Nodes::VIEW_SERVICE {
+            let mut disk = world.record.lock().unwrap_or_else(PoisonError::into_inner);
+            disk.crash(|record| world.observer().record_written(now(), record));
+        } else {
+            let mut disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
+            disk.crash(|write| world.observer().disk_written(now(), node, write));
+        }
+    }
+
+    /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
+    /// remain among those from which the next primary is taken, and among those that the current primary
+    /// may be announcing right now.
+    fn may_forget(&self, node: NodeIndex) -> bool {
+        if node == Nodes::VIEW_SERVICE {
+            return false;
+        }
+        let record = self.world.durable_record();
+        let Some(view) = &record.view else { return true };
+        self.world.scenario.data_loss
+            || (self.intact(&record.stable, Some(node)) && self.intact(&view.insync, Some(node)))
+    }
+
+    /// Whether one of these, other than `except`, still has its data.
+    fn intact(&self, members: &Members, except: Option<NodeIndex>) -> bool {
+        members
+            .iter()
+            .any(|(server, data)| self.holder(server, *data).is_some_and(|node| Some(node) != except))
+    }
+
+    /// The node of a member that still has its data.
+    fn holder(&self, server: &ServerId, data: DataId) -> Option<NodeIndex> {
+        let node = self.world.nodes.server(server)?;
+        let disk = self.world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
+        (disk.content().data == Some(data)).then_some(node)
+    }
+
+    /// Makes a process stand still.
+    pub fn pause(&mut self, node: NodeIndex) -> Result<(), String> {
+        let process = &mut self.processes[node];
+        process.status = match process.status {
+            Status::Up => Status::Paused(1),
+            Status::Paused(times) => Status::Paused(times + 1),
+            Status::Waiting | Status::Down(_) => {
+                return Err(format!("{} does not run", self.world.nodes.name(node)));
+            }
+        };
+        self.handle.pause(process.id);
+        Ok(())
+    }
+
+    /// Ends one pause.
+    pub fn resume(&mut self, node: NodeIndex) {
+        let process = &mut self.processes[node];
+        match process.status {
+            Status::Paused(1) => {
+                process.status = Status::Up;
+                self.handle.resume(process.id);
+            }
+            Status::Paused(times) => process.status = Status::Paused(times - 1),
+            Status::Waiting | Status::Up | Status::Down(_) => {}
+        }
+    }
+
+    /// Ends all pauses.
+    pub fn resume_all(&mut self) {
+        for node in 0..self.processes.len() {
+            while matches!(self.status(node), Status::Paused(_)) {
+                self.resume(node);
+            }
+        }
+    }
+
+    /// Whether the data can be served once these nodes run: if not, the protocol must stall. The error says
+    /// why.
+    pub fn recoverable(&self, runs: impl Fn(NodeIndex) -> bool) -> Result<(), String> {
+        let record: Record = self.world.durable_record();
+        if record.view.is_none() {
+            return Ok(());
+        }
+        let holders: Vec<_> =
+            record.stable.iter().filter_map(|(server, data)| self.holder(server, *data)).collect();
+        if holders.is_empty() {
+            Err(format!(
+                "no server has its copy any more of those that held all the data: {:?}",
+                record.stable
+            ))
+        } else if !holders.iter().any(|node| runs(*node)) {
+            Err(format!("no server runs of those that hold all the data: {:?}", record.stable))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+async fn run_view_service(world: Arc<World>, life: u64) {
+    let node = Nodes::VIEW_SERVICE;
+    let seed = world.scenario.seed;
+    let options = ViewServiceOptions {
+        replicas: world.scenario.cluster.replicas as usize,
+        ..ViewServiceOptions::default()
+    };
+    let epoch = stable_hash(&(seed, "epoch", life));
+    let config = ViewConfig { record: world.durable_record(), epoch, options };
+    let durable = {
+        let world = world.clone();
+        Box::new(move |record: &Record| world.observer().record_written(now(), record))
+    };
+    let disk = SimulatedDisk { disk: world.record.clone(), durable };
+    let clock = SimulatedClock::new(world.deviation(node));
+    let mut server = ViewServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
+    let services = Services::default().with(ViewServiceGrpc::new(server.service()));
+    serve(&world, node, services, server.failed()).await;
+}
+
+async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Durable) {
+    let seed = world.scenario.seed;
+    let deviation = world.deviation(node);
+    let boot = if durable.boot == Boot(0) {
+        deviation.boot(now(), life, stable_hash(&(seed, "boot", node)))
+    } else {
+        durable.boot.next()
+    };
+    let config = KvConfig {
+        start: Start {
+            server: world.nodes.id(node).clone(),
+            boot,
+            nonce: stable_hash(&(seed, "nonce", node, life)),
+            durable,
+        },
+        options: replica_options(&world.scenario),
+        limits: Limits::default(),
+        view_service: world.nodes.view_service(),
+    };
+    let written = {
+        let world = world.clone();
+        Box::new(move |write: &_| {
+            world.observer().disk_written(now(), node, write);
+        })
+    };
+    let disk = SimulatedDisk { disk: world.disk(node).clone(), durable: written };
+    let clock = SimulatedClock::new(deviation);
+    let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
+    let services =
+        Services::default().with(KvGrpc::new(server.kv())).with(ReplicationGrpc::new(server.replication()));
+    serve(&world, node, services, server.failed()).await;
+}
+
+async fn serve(
+    world: &Arc<World>,
+    node: NodeIndex,
+    services: Services,
+    failed: impl Future<Output = pbkv::server::ServerError>,
+) {
+    tokio::select! {
+        biased;
+        error = failed => panic!("{} stopped: {error}", world.nodes.name(node)),
+        result = serve::serve(node, world.nodes.clone(), world.links.clone(), services) => {
+            panic!("{} cannot serve: {result:?}", world.nodes.name(node))
+        }
+    }
+}
+
+/// The options that a scenario gives to its servers.
+pub fn replica_options(scenario: &Scenario) -> ReplicaOptions {
+    let cluster = &scenario.cluster;
+    let defaults = ReplicaOptions::default();
+    ReplicaOptions {
+        reads: match cluster.reads {
+            Reads::Confirm => ReadMode::Confirm,
+            Reads::Lease => ReadMode::Lease,
+        },
+        join_lag_max: cluster.join_lag_max,
+        session_ttl: Duration::from_millis(cluster.session_ttl_ms),
+        append_window: cluster.append_window,
+        chunk_bytes_max: cluster.chunk_bytes_max,
+        checkpoint_interval: cluster.checkpoint_interval,
+        log_entries_max: defaults.log_entries_max.max(4 * cluster.checkpoint_interval),
+        ..defaults
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use clap::{Parser, Subcommand};
+use sim::{exit, generate::generate, scenario::Scenario, script};
+
+use crate::{bench, doctor, explore, replay};
+
+const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
+                          5 not deterministic, 6 undecided.";
+
+/// Simulates whole clusters of pbkv under faults and judges what their clients saw.
+///
+/// One seed is one run: cluster, workload, faults and every message are decided by it. Without a
+/// subcommand, explores seeds.
+#[derive(Parser)]
+#[command(name = "cargo sim", bin_name = "cargo sim", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    explore: explore::Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs many seeds on all cores and reports what failed (the default).
+    #[command(after_help = EXIT_CODES)]
+    Explore(explore::Options),
+    /// Runs one seed or one saved plan again, byte for byte, and tells what happened.
+    #[command(after_help = EXIT_CODES)]
+    Replay {
+        /// A seed, or the path of a plan.
+        #[arg(value_name = "SEED|PLAN.toml")]
+        run: String,
+        /// Every step of every machine instead of one line per change of role, view or fault.
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Prints the plan that a seed stands for, to be saved, edited and replayed.
+    Plan {
+        /// The seed.
+        seed: u64,
+    },
+    /// Runs seeds twice, in two processes, and names the first step that differs.
+    #[command(after_help = EXIT_CODES)]
+    Doctor {
+        /// The seeds.
+        #[arg(required = true)]
+        seeds: Vec<u64>,
+    },
+    /// Measures how fast the simulation is.
+    Bench(bench::Options),
+    /// Lists the named scenarios, or runs those whose names contain NAME.
+    #[command(after_help = EXIT_CODES)]
+    Scenario(replay::ScenarioOptions),
+}
+
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let command = arguments.command.unwrap_or(Command::Explore(arguments.explore));
+    let result = match command {
+        Command::Explore(options) => explore::explore(&options),
+        Command::Replay { run, trace } => replay::replay(&run, trace),
+        Command::Plan { seed } => plan(&generate(seed)),
+        Command::Doctor { seeds } => doctor::doctor(&seeds),
+        Command::Bench(options) => bench::bench(&options),
+        Command::Scenario(options) => replay::scenario(&options),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+fn plan(scenario: &Scenario) -> Result<u8, String> {
+    let text = toml::to_string_pretty(scenario).map_err(|error| format!("cannot print the plan: {error}"))?;
+    say(text.trim_end());
+    Ok(exit::OK)
+}
+
+/// The scenario that a seed or the path of a plan stands for.
+pub fn load(run: &str) -> Result<Scenario, String> {
+    if let Ok(seed) = run.parse() {
+        return Ok(generate(seed));
+    }
+    let path = PathBuf::from(run);
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
+    let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
+    let scenario: Scenario = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
+    script::validate(&scenario).map_err(not_usable)?;
+    Ok(scenario)
+}
+
+/// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.
+pub fn say(line: &str) {
+    static UNREAD: AtomicBool = AtomicBool::new(false);
+    if !UNREAD.load(Ordering::Relaxed) && writeln!(io::stdout().lock(), "{line}").is_err() {
+        UNREAD.store(true, Ordering::Relaxed);
+    }
+}

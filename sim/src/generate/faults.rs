@@ -1,0 +1,315 @@
+//! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
+
+use super::Dice;
+use crate::scenario::{Cluster, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger};
+
+/// Faults of one plan, at most; a pattern counts as its parts.
+pub(super) const FAULTS_MAX: usize = 250;
+/// Between two losses of memory, from the return of the first to the second, in milliseconds: the time
+/// for being declared a stranger, state transfer and activation, several times over.
+pub(super) const REJOIN_MS: u64 = 6_000;
+/// The longest a server that lost its memory stays down, in milliseconds.
+pub(super) const AMNESIA_DOWN_MS_MAX: u64 = 3_000;
+
+/// What a seed may enable. The name is that of the stream it draws from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Crash,
+    PowerLoss,
+    Amnesia,
+    ViewServiceCrash,
+    Pause,
+    Isolate,
+    CutPair,
+    CutFromViewService,
+    CutOneWay,
+    Slow,
+    Rpc(Mistreatment),
+    Pattern,
+}
+
+const KINDS: [(Kind, &str); 17] = [
+    (Kind::Crash, "crash"),
+    (Kind::PowerLoss, "power loss"),
+    (Kind::Amnesia, "amnesia"),
+    (Kind::ViewServiceCrash, "view service crash"),
+    (Kind::Pause, "pause"),
+    (Kind::Isolate, "isolate"),
+    (Kind::CutPair, "cut pair"),
+    (Kind::CutFromViewService, "cut from view service"),
+    (Kind::CutOneWay, "cut one way"),
+    (Kind::Slow, "slow"),
+    (Kind::Rpc(Mistreatment::DropRequest), "drop request"),
+    (Kind::Rpc(Mistreatment::DropReply), "drop reply"),
+    (Kind::Rpc(Mistreatment::Duplicate), "duplicate"),
+    (Kind::Rpc(Mistreatment::Delay), "delay"),
+    (Kind::Rpc(Mistreatment::Hang), "hang"),
+    (Kind::Rpc(Mistreatment::Cancel), "cancel"),
+    (Kind::Pattern, "pattern"),
+];
+
+/// The fault plan of a seed, in order of time.
+pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -> Vec<Fault> {
+    let mut swarm = Dice::new(seed, "swarm");
+    // The share of kinds that this seed enables; nothing at all in one of sixteen.
+    let enabled_percent = swarm.weighted(&[(1, 0), (4, 10), (6, 25), (3, 50), (2, 80)]);
+    let cast = Cast { servers: u64::from(cluster.servers), clients };
+    let mut faults = Vec::new();
+    for (kind, name) in KINDS {
+        let (enabled, mean_ms) = (swarm.percent(enabled_percent), swarm.magnitude(1_000, 32_000));
+        if !enabled {
+            continue;
+        }
+        let dice = &mut Dice::new(seed, &format!("faults/{name}"));
+        if kind == Kind::Amnesia {
+            faults.extend(amnesia(dice, cast, faults_ms, mean_ms, cluster.replicas));
+            continue;
+        }
+        let mut at_ms = dice.wait(mean_ms);
+        while at_ms < faults_ms {
+            faults.extend(one(dice, kind, cast, at_ms));
+            at_ms += dice.wait(mean_ms).max(50);
+        }
+    }
+    // A triggered fault stands where its trigger begins to count.
+    faults.sort_by_key(|fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms });
+    faults.truncate(FAULTS_MAX);
+    faults
+}
+
+/// Who takes part.
+#[derive(Clone, Copy)]
+struct Cast {
+    servers: u64,
+    clients: u64,
+}
+
+impl Cast {
+    /// A server, by part or by name.
+    fn server(self, dice: &mut Dice) -> Node {
+        match dice.weighted(&[(4, "primary"), (3, "backup"), (1, "joiner"), (1, "idle"), (3, "")]) {
+            "" => format!("s{}", dice.between(1, self.servers)),
+            part => part.to_string(),
+        }
+    }
+
+    fn any(self, dice: &mut Dice) -> Node {
+        if dice.percent(15) { "vs".to_string() } else { self.server(dice) }
+    }
+
+    fn servers(self) -> Vec<Node> {
+        (1..=self.servers).map(|n| format!("s{n}")).collect()
+    }
+
+    fn clients(self) -> Vec<Node> {
+        (1..=self.clients).map(|n| format!("c{n}")).collect()
+    }
+
+    /// Whose messages to whom: one conversation of the protocol, or everything.
+    fn link(self, dice: &mut Dice) -> (Vec<Node>, Vec<Node>) {
+        let node = |name: &str| vec![name.to_string()];
+        match dice.below(8) {
+            0 => (node("primary"), node("backup")),
+            1 => (node("backup"), node("primary")),
+            2 => (node("primary"), node("joiner")),
+            3 => (vec![self.server(dice)], node("vs")),
+            4 => (self.servers(), node("vs")),
+            5 => (self.clients(), vec![]),
+            6 => (self.clients(), node("primary")),
+            _ => (self.servers(), vec![]),
+        }
+    }
+}
+
+/// A moment, at a time or when something interesting happens after that time: `at_ms`, `on`, `after_ms`.
+fn moment(dice: &mut Dice, at_ms: u64) -> (u64, Option<Trigger>, u64) {
+    const TRIGGERS: [Trigger; 5] = [
+        Trigger::TransferBegan,
+        Trigger::TransferCompleted,
+        Trigger::ViewProposed,
+        Trigger::ViewActivated,
+        Trigger::Promoted,
+    ];
+    if dice.percent(40) {
+        let trigger = *dice.pick(&TRIGGERS);
+        (dice.weighted(&[(3, 0), (3, 1), (2, 10), (2, 100), (1, 600)]), Some(trigger), at_ms)
+    } else {
+        (at_ms, None, 0)
+    }
+}
+
+fn down_ms(dice: &mut Dice) -> Option<u64> {
+    Some(dice.magnitude(10, 8_000))
+}
+
+fn lasts_ms(dice: &mut Dice) -> u64 {
+    dice.magnitude(20, 8_000)
+}
+
+fn cut(dice: &mut Dice) -> Cut {
+    if dice.percent(40) { Cut::Refuse } else { Cut::BlackHole }
+}
+
+fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
+    if kind == Kind::Pattern {
+        return pattern(dice, cast, at_ms);
+    }
+    let (at_ms, on, after_ms) = moment(dice, at_ms);
+    let partition = |dice: &mut Dice, from: Vec<Node>, to: Vec<Node>, both_ways| FaultKind::Partition {
+        from,
+        to,
+        both_ways,
+        how: cut(dice),
+        lasts_ms: lasts_ms(dice),
+    };
+    let kind = match kind {
+        Kind::Crash => {
+            FaultKind::Crash { node: cast.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
+        }
+        Kind::PowerLoss => {
+            FaultKind::PowerLoss { node: cast.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
+        }
+        Kind::ViewServiceCrash => {
+            FaultKind::Crash { node: "vs".into(), down_ms: down_ms(dice), memory: Memory::Kept }
+        }
+        Kind::Pause => FaultKind::Pause { node: cast.any(dice), lasts_ms: lasts_ms(dice) },
+        Kind::Isolate => {
+            let node = cast.any(dice);
+            partition(dice, vec![node], vec![], true)
+        }
+        Kind::CutPair => {
+            let (from, to) = (cast.server(dice), cast.server(dice));
+            partition(dice, vec![from], vec![to], true)
+        }
+        Kind::CutFromViewService => {
+            let node = cast.server(dice);
+            partition(dice, vec![node], vec!["vs".into()], true)
+        }
+        Kind::CutOneWay => {
+            let (from, to) = match dice.below(3) {
+                0 => (vec![cast.any(dice)], vec![]),
+                1 => (vec!["vs".into()], vec![cast.server(dice)]),
+                _ => (vec![cast.any(dice)], vec![cast.any(dice)]),
+            };
+            partition(dice, from, to, false)
+        }
+        Kind::Slow => {
+            let (from, to) = cast.link(dice);
+            FaultKind::Slow {
+                from,
+                to,
+                latency_ms: dice.magnitude(1, 600),
+                jitter_ms: dice.magnitude(1, 1_500),
+                lasts_ms: lasts_ms(dice),
+            }
+        }
+        Kind::Rpc(how) => {
+            let (from, to) = cast.link(dice);
+            FaultKind::Rpc { from, to, how, percent: dice.magnitude(1, 100) as u32, lasts_ms: lasts_ms(dice) }
+        }
+        Kind::Amnesia | Kind::Pattern => unreachable!("these are planned elsewhere"),
+    };
+    vec![Fault { at_ms, on, after_ms, kind }]
+}
+
+/// Losses of memory, within the budget: one moment chosen by a trigger, or several far enough apart.
+fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: u32) -> Vec<Fault> {
+    if replicas < 2 {
+        return Vec::new();
+    }
+    let loss = |dice: &mut Dice, at_ms, on: Option<Trigger>, down_ms| {
+        let (node, down_ms, memory) = (cast.server(dice), Some(down_ms), Memory::Lost);
+        let kind = if dice.percent(70) {
+            FaultKind::Crash { node, down_ms, memory }
+        } else {
+            FaultKind::PowerLoss { node, down_ms, memory }
+        };
+        Fault { at_ms, on, after_ms: if on.is_some() { REJOIN_MS } else { 0 }, kind }
+    };
+    if dice.percent(30) {
+        let trigger =
+            [Trigger::TransferBegan, Trigger::ViewProposed, Trigger::ViewActivated, Trigger::Promoted];
+        let (at_ms, on) = (dice.below(300), Some(*dice.pick(&trigger)));
+        let down_ms = dice.magnitude(10, AMNESIA_DOWN_MS_MAX);
+        return vec![loss(dice, at_ms, on, down_ms)];
+    }
+    let mut faults = Vec::new();
+    let mut at_ms = REJOIN_MS + dice.wait(mean_ms);
+    while at_ms < faults_ms {
+        let down_ms = dice.magnitude(10, AMNESIA_DOWN_MS_MAX);
+        faults.push(loss(dice, at_ms, None, down_ms));
+        at_ms += down_ms + REJOIN_MS + dice.wait(mean_ms);
+    }
+    faults
+}
+
+/// Several faults that together make a known kind of trouble.
+fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
+    let crash = |node: &str, down_ms: u64| FaultKind::Crash {
+        node: node.into(),
+        down_ms: Some(down_ms),
+        memory: Memory::Kept,
+    };
+    let partition = |from: &str, to: &str, both_ways, how, lasts_ms| FaultKind::Partition {
+        from: vec![from.into()],
+        to: if to.is_empty() { vec![] } else { vec![to.into()] },
+        both_ways,
+        how,
+        lasts_ms,
+    };
+    let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
+    let on = |trigger, later_ms, kind| Fault { at_ms: later_ms, on: Some(trigger), after_ms: at_ms, kind };
+    let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
+    let (soon, how) = (dice.magnitude(1, 400), cut(dice));
+    match dice.below(12) {
+        // The primary fails over, and its successor is cut off at once.
+        0 => vec![
+            at(at_ms, crash("primary", long)),
+            on(Trigger::Promoted, soon, partition("primary", "", true, how, short + 1_000)),
+        ],
+        // A primary that does not hear that it was replaced, and still has clients.
+        1 => vec![at(at_ms, partition("primary", "vs", true, how, long))],
+        // As before, and it cannot be asked by its backup either.
+        2 => vec![
+            at(at_ms, partition("primary", "vs", true, how, long)),
+            at(at_ms + soon, partition("backup", "primary", false, Cut::BlackHole, long)),
+        ],
+        // Both in-sync replicas live, but cannot reach each other.
+        3 => vec![at(at_ms, partition("primary", "backup", true, how, long))],
+        // Each side of a state transfer.
+        4 => vec![on(Trigger::TransferBegan, soon, crash("joiner", short))],
+        5 => vec![on(Trigger::TransferBegan, soon, crash("primary", short))],
+        // The backup dies before the view with it is acknowledged.
+        6 => vec![on(Trigger::ViewProposed, dice.below(20), crash("backup", long))],
+        // The one who knows the new view and the one who decided it, both gone.
+        7 => vec![
+            on(Trigger::ViewProposed, dice.below(50), crash("vs", short)),
+            at(at_ms, crash("primary", long)),
+        ],
+        // A primary that sleeps through its replacement and wakes up with answers on its lips.
+        8 => vec![
+            at(at_ms, FaultKind::Pause { node: "primary".into(), lasts_ms: long }),
+            on(Trigger::Promoted, soon, partition("vs", "", true, how, short + 500)),
+        ],
+        // One restart after the other.
+        9 => (1..=cast.servers)
+            .map(|n| at(at_ms + (n - 1) * (short + soon), crash(&format!("s{n}"), short)))
+            .collect(),
+        // The backup blinks, then the primary dies.
+        10 => vec![at(at_ms, crash("backup", short)), at(at_ms + short + soon, crash("primary", long))],
+        // Late messages of an old view, while views change.
+        _ => vec![
+            at(
+                at_ms,
+                FaultKind::Slow {
+                    from: vec!["primary".into()],
+                    to: vec![],
+                    latency_ms: short,
+                    jitter_ms: 2_000,
+                    lasts_ms: long,
+                },
+            ),
+            at(at_ms + soon, crash("primary", short)),
+        ],
+    }
+}

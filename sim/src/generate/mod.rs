@@ -1,0 +1,99 @@
+//! Scenarios from seeds: the only place of the simulator where chance decides anything about a plan.
+//!
+//! * **Swarm**: each seed enables a random subset of the fault kinds, the empty one included, at rates
+//!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
+//!   in which few things happen often.
+//! * **Budget**: a plan leaves the cluster recoverable. Memory is lost on one server at a time with
+//!   time for recovery in between, or once at a moment that a trigger chooses; execution spares the
+//!   last copy. Clocks stay within what leases assume (PROTOCOL 5.3).
+//! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
+//!   the seed, so that a change to one leaves the others as they were.
+//!
+//! What a seed means is promised for one commit. A saved scenario lasts.
+
+mod dice;
+mod faults;
+mod workload;
+
+use dice::Dice;
+
+use crate::scenario::{Clock, Cluster, Network, Reads, Scenario};
+
+/// Servers in a generated cluster, at most.
+pub const SERVERS_MAX: u64 = 5;
+/// Clients of a generated scenario, at most.
+pub const CLIENTS_MAX: u64 = 8;
+/// The shortest and longest time under faults, in milliseconds.
+pub const FAULTS_MS: (u64, u64) = (10_000, 40_000);
+/// The time after the heal within which everything must end well, in milliseconds: a suspicion of 30 s,
+/// twice, and as long again for streams that resume late, state transfer and the clients' own deadlines.
+pub const SETTLE_MS: u64 = 120_000;
+/// Drift of a generated clock at most, in parts per million: leases are safe below 111,111.
+pub const DRIFT_PPM_MAX: u64 = 100_000;
+
+/// The scenario of a seed. Pure.
+pub fn generate(seed: u64) -> Scenario {
+    let cluster = cluster(seed);
+    let network = network(seed);
+    let faults_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
+    let clients = workload::clients(seed, faults_ms, cluster.session_ttl_ms);
+    let faults = faults::plan(seed, faults_ms, &cluster, clients.len() as u64);
+    Scenario {
+        about: String::new(),
+        seed,
+        faults_ms,
+        settle_ms: SETTLE_MS,
+        cluster,
+        network,
+        data_loss: false,
+        clients,
+        faults,
+    }
+}
+
+fn cluster(seed: u64) -> Cluster {
+    let mut dice = Dice::new(seed, "cluster");
+    let servers = dice.weighted(&[(4, 2), (12, 3), (3, 4), (1, SERVERS_MAX)]);
+    let replicas = dice.weighted(&[(1, 1), (12, 2), (5, 3)]).min(servers);
+    let reads = if dice.percent(60) { Reads::Confirm } else { Reads::Lease };
+    let starts_ms = if dice.percent(30) {
+        (0..servers).map(|_| if dice.percent(50) { 0 } else { dice.between(0, 8_000) }).collect()
+    } else {
+        Vec::new()
+    };
+    Cluster {
+        servers: servers as u32,
+        replicas: replicas as u32,
+        reads,
+        checkpoint_interval: dice.magnitude(2, 2_000),
+        join_lag_max: dice.weighted(&[(1, 0), (1, 1), (2, 8), (3, 64)]),
+        chunk_bytes_max: dice.magnitude(32, 65_536) as usize,
+        append_window: dice.magnitude(1, 1_024),
+        session_ttl_ms: dice.weighted(&[(1, 4_000), (1, 10_000), (6, 60_000)]),
+        disk_ms_max: dice.weighted(&[(4, 0), (4, 2), (2, 20), (1, 100)]),
+        starts_ms,
+        clocks: clocks(seed, servers),
+    }
+}
+
+fn clocks(seed: u64, servers: u64) -> Vec<Clock> {
+    let mut dice = Dice::new(seed, "clocks");
+    let drift_ppm_max = dice.weighted(&[(3, 0), (3, 200), (4, DRIFT_PPM_MAX)]);
+    let skew_ms_max = dice.weighted(&[(3, 0), (3, 100), (2, 60_000)]);
+    if drift_ppm_max == 0 && skew_ms_max == 0 {
+        return Vec::new();
+    }
+    let nodes = (1..=servers).map(|n| format!("s{n}")).chain(["vs".to_string()]);
+    let mut signed = |max: u64| dice.between(0, 2 * max) as i64 - max as i64;
+    nodes.map(|node| Clock { node, skew_ms: signed(skew_ms_max), drift_ppm: signed(drift_ppm_max) }).collect()
+}
+
+fn network(seed: u64) -> Network {
+    let mut dice = Dice::new(seed, "network");
+    let latency_us_min = dice.magnitude(100, 10_000);
+    let times = dice.magnitude(1, 16).min(40_000 / latency_us_min);
+    Network { latency_us_min, latency_us_max: latency_us_min * times + latency_us_min / 2 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{DRIFT_PPM_MAX, FAULTS_MS, faults, generate};
+use crate::scenario::{FaultKind, Memory, Scenario};
+
+fn text(scenario: &Scenario) -> String {
+    toml::to_string(scenario).expect("a scenario is made of what TOML can say")
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn memory_losses(scenario: &Scenario) -> Vec<(u64, bool, u64)> {
+    let faults = scenario.faults.iter();
+    faults
+        .filter_map(|fault| match &fault.kind {
+            FaultKind::Crash { memory: Memory::Lost, down_ms, .. }
+            | FaultKind::PowerLoss { memory: Memory::Lost, down_ms, .. } => {
+                Some((fault.at_ms, fault.on.is_some(), down_ms.expect("who forgets comes back")))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn seeds_mean_what_they_meant() {
+    let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
+    assert_eq!(
+        hashes,
+        [10510575202015093485, 17362368640384405512, 4268170560954917550, 3607402799769867798],
+        "generation changed: every seed means something else now. If that is intended, put the new values here"
+    );
+}
+
+#[test]
+fn seeds_differ_in_shape_faults_and_load() {
+    let scenarios: Vec<Scenario> = (0..400).map(generate).collect();
+    let quiet = scenarios.iter().filter(|s| s.faults.is_empty()).count();
+    assert!((10..80).contains(&quiet), "{quiet} of 400 seeds without any fault");
+    let shapes: BTreeSet<_> = scenarios.iter().map(|s| (s.cluster.servers, s.cluster.replicas)).collect();
+    assert!(shapes.len() >= 8, "{shapes:?}");
+    let kinds: BTreeSet<String> = scenarios
+        .iter()
+        .flat_map(|s| &s.faults)
+        .map(|fault| match &fault.kind {
+            FaultKind::Rpc { how, .. } => format!("{how:?}"),
+            FaultKind::Crash { memory, .. } => format!("crash {memory:?}"),
+            FaultKind::PowerLoss { memory, .. } => format!("power loss {memory:?}"),
+            FaultKind::Partition { both_ways, how, .. } => format!("partition {both_ways} {how:?}"),
+            FaultKind::Pause { .. } => "pause".into(),
+            FaultKind::Slow { .. } => "slow".into(),
+        })
+        .collect();
+    assert_eq!(kinds.len(), 16, "every kind of fault occurs: {kinds:?}");
+    assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
+}
+
+#[test]
+fn a_draw_of_one_fault_kind_moves_no_other_part() {
+    // Two clusters of different size: the workload and the network are drawn from streams of their own.
+    let (a, b) = (super::workload::clients(3, 10_000, 60_000), super::workload::clients(3, 20_000, 60_000));
+    for (shorter, longer) in a.iter().zip(&b) {
+        assert!(longer.script.starts_with(&shorter.script));
+    }
+}
+
+#[test]
+fn a_misspelt_field_is_refused() {
+    for (right, wrong) in
+        [("seed =", "sed ="), ("servers =", "server ="), ("down_ms =", "down ="), ("at_ms =", "at =")]
+    {
+        let scenario = (0..).map(generate).map(|s| text(&s)).find(|text| text.contains(right));
+        let wrong = scenario.expect("some seed uses it").replacen(right, wrong, 1);
+        assert!(toml::from_str::<Scenario>(&wrong).is_err(), "accepted without {right}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_scenario_survives_its_own_text(seed in any::<u64>()) {
+        let scenario = generate(seed);
+        let parsed: Scenario = toml::from_str(&text(&scenario)).expect("what was printed can be read");
+        prop_assert_eq!(scenario, parsed);
+    }
+
+    #[test]
+    fn no_plan_takes_the_memory_of_all_copies_at_once(seed in any::<u64>()) {
+        let scenario = generate(seed);
+        let losses = memory_losses(&scenario);
+        prop_assert!(losses.is_empty() || scenario.cluster.replicas >= 2, "the only copy is lost");
+        if losses.iter().any(|(_, triggered, _)| *triggered) {
+            prop_assert_eq!(losses.len(), 1, "the time of a triggered loss is unknown: there may be no other");
+        }
+        for pair in losses.windows(2) {
+            let ((first_ms, _, down_ms), (second_ms, _, _)) = (pair[0], pair[1]);
+            prop_assert!(down_ms <= faults::AMNESIA_DOWN_MS_MAX);
+            prop_assert!(second_ms >= first_ms + down_ms + faults::REJOIN_MS, "{:?}", losses);
+        }
+    }
+
+    #[test]
+    fn a_plan_can_be_carried_out(seed in any::<u64>()) {
+        let s = generate(seed);
+        prop_assert!((FAULTS_MS.0..=FAULTS_MS.1).contains(&s.faults_ms));
+        prop_assert_eq!(crate::script::validate(&s), Ok(()));
+        prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
+        prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
+        prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));
+        prop_assert!(s.faults.len() <= faults::FAULTS_MAX);
+        prop_assert!(s.faults.iter().all(|fault| fault.at_ms <= s.faults_ms + 20_000));
+        for client in &s.clients {
+            prop_assert!(client.deadline_ms <= s.cluster.session_ttl_ms / 2);
+            prop_assert!(!client.script.is_empty());
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What clients do: a few operations a second each, on a few hot keys and many cold ones.
+
+use super::{CLIENTS_MAX, Dice};
+use crate::scenario::Client;
+
+/// How long clients go on after the heal, in milliseconds: what they do then must end well.
+const AFTER_HEAL_MS: u64 = 5_000;
+/// Cold keys at most.
+const COLD_KEYS_MAX: u64 = 200;
+
+/// The clients of a seed.
+pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Client> {
+    let mut dice = Dice::new(seed, "workload");
+    let count = dice.between(2, CLIENTS_MAX);
+    let mix = Mix {
+        hot_keys: dice.between(1, 4),
+        hot_percent: dice.weighted(&[(1, 20), (3, 60), (2, 90)]),
+        cold_keys: dice.magnitude(4, COLD_KEYS_MAX),
+        weights: [
+            (dice.between(1, 8), "get"),
+            (dice.between(1, 4), "put"),
+            (dice.between(1, 6), "append"),
+            (dice.between(0, 2), "delete"),
+            (dice.between(0, 4), "cas"),
+        ],
+    };
+    // A client may retry for half the life of a session.
+    let deadline_ms_max = session_ttl_ms / 2;
+    (1..=count)
+        .map(|number| {
+            let dice = &mut Dice::new(seed, &format!("workload/c{number}"));
+            let deadline_ms = dice.weighted(&[(2, 400), (2, 1_500), (3, 5_000), (3, 30_000)]);
+            Client {
+                deadline_ms: deadline_ms.min(deadline_ms_max),
+                script: script(dice, &mix, faults_ms + AFTER_HEAL_MS),
+            }
+        })
+        .collect()
+}
+
+struct Mix {
+    hot_keys: u64,
+    hot_percent: u64,
+    cold_keys: u64,
+    weights: [(u64, &'static str); 5],
+}
+
+fn script(dice: &mut Dice, mix: &Mix, end_ms: u64) -> Vec<String> {
+    let pause_ms = dice.weighted(&[(1, 100), (3, 250), (3, 500), (1, 1_500)]);
+    let mut at_ms = dice.between(0, 2_000);
+    let mut script = Vec::new();
+    while at_ms < end_ms {
+        let operation = dice.weighted(&mix.weights);
+        let key = if dice.percent(mix.hot_percent) {
+            format!("hot{}", dice.below(mix.hot_keys))
+        } else {
+            format!("cold{}", dice.below(mix.cold_keys))
+        };
+        script.push(format!("{}.{:03} {operation} {key}", at_ms / 1000, at_ms % 1000));
+        at_ms += dice.wait(pause_ms);
+    }
+    script
+}

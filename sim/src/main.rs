@@ -1,0 +1,32 @@
+//! `cargo sim`: explores seeds, replays and explains single runs, checks that runs repeat exactly.
+//!
+//! Every run is a function of its scenario; a seed stands for the scenario that is generated from it.
+//! The exit code says how it went: see [`sim::exit`].
+
+#[cfg(madsim)]
+mod bench;
+#[cfg(madsim)]
+mod command;
+#[cfg(madsim)]
+mod doctor;
+#[cfg(madsim)]
+mod explore;
+#[cfg(madsim)]
+mod peer;
+#[cfg(madsim)]
+mod replay;
+
+#[cfg(madsim)]
+fn main() -> std::process::ExitCode {
+    command::main()
+}
+
+#[cfg(not(madsim))]
+fn main() -> std::process::ExitCode {
+    eprintln!(
+        "error: this simulator was built without `--cfg madsim`, so there is no simulated world in it.\n\
+         Start it as `cargo sim`. If you did: an exported RUSTFLAGS or CARGO_ENCODED_RUSTFLAGS replaces the flags\n\
+         that `cargo sim` sets. Run `unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS`, or add `--cfg madsim` to the variable."
+    );
+    std::process::ExitCode::from(sim::exit::USAGE)
+}

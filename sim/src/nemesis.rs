@@ -1,0 +1,324 @@
+//! Executes the fault plan. It draws nothing: what happens when is in the scenario, or follows from what the
+//! machines do.
+//!
+//! A fault begins at its time, or that long after what it waits for. Whoever a fault names by a part is
+//! looked up when it begins. A fault that has nothing to act upon (a crash of what is down already) does
+//! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
+//! are started again, except those that the plan leaves down for good while the others can do without.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    cluster::{Cluster, Status},
+    network::{Effect, Link, NodeIndex},
+    nodes::Nodes,
+    outcome::{Down, Happening, fault_name},
+    scenario::{Fault, FaultKind, Memory, Trigger},
+    trace::stable_hash,
+    world::{World, now},
+};
+
+/// Servers without a start time are started one after the other, so far apart.
+const START_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Something the nemesis has to do at some time.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Begin(usize),
+    /// Ends a fault of the network.
+    End(usize),
+    /// Ends a pause, unless that life is over.
+    Resume {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Starts a process again, unless that happened.
+    Restart {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Starts a process for the first time.
+    Start(NodeIndex),
+}
+
+/// The executor of the fault plan.
+pub struct Nemesis {
+    world: Arc<World>,
+    cluster: Cluster,
+    /// By time, and in the order in which it was entered.
+    agenda: BTreeMap<(Duration, u64), Deed>,
+    entries: u64,
+    /// Faults that wait for something to happen, each kind in the order of the plan.
+    waiting: BTreeMap<Trigger, VecDeque<usize>>,
+    /// How many occurrences were looked at.
+    looked_at: usize,
+    active: Vec<usize>,
+}
+
+impl Nemesis {
+    /// A nemesis with the whole plan before it. The first processes start when it runs.
+    pub fn new(world: Arc<World>, cluster: Cluster) -> Self {
+        let mut nemesis = Self {
+            world: world.clone(),
+            cluster,
+            agenda: BTreeMap::new(),
+            entries: 0,
+            waiting: BTreeMap::new(),
+            looked_at: 0,
+            active: Vec::new(),
+        };
+        nemesis.enter(Duration::ZERO, Deed::Start(Nodes::VIEW_SERVICE));
+        for (place, server) in world.nodes.servers().enumerate() {
+            let in_order = START_INTERVAL * u32::try_from(place).expect("fewer than 2^32 servers");
+            let at =
+                world.scenario.cluster.starts_ms.get(place).map_or(in_order, |ms| Duration::from_millis(*ms));
+            nemesis.enter(at, Deed::Start(server));
+        }
+        for (place, fault) in world.scenario.faults.iter().enumerate() {
+            match fault.on {
+                None => nemesis.enter(Duration::from_millis(fault.at_ms), Deed::Begin(place)),
+                Some(trigger) => nemesis.waiting.entry(trigger).or_default().push_back(place),
+            }
+        }
+        nemesis
+    }
+
+    /// The processes.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The processes.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    fn enter(&mut self, at: Duration, deed: Deed) {
+        self.entries += 1;
+        self.agenda.insert((at, self.entries), deed);
+    }
+
+    /// Executes the plan until `end`, or until the run is stopped.
+    pub async fn run(&mut self, end: Duration) {
+        while !self.world.observer().is_stopped() {
+            self.look();
+            while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now().min(end))
+            {
+                let deed = entry.remove();
+                self.perform(deed);
+                self.look();
+            }
+            if now() >= end {
+                return;
+            }
+            let next = self.agenda.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
+            tokio::select! {
+                biased;
+                () = self.world.news.notified() => {}
+                () = madsim::time::sleep(next.saturating_sub(now())) => {}
+            }
+        }
+    }
+
+    /// Looks whether something happened that a fault waits for.
+    fn look(&mut self) {
+        let news = self.world.observer().occurrences()[self.looked_at..].to_vec();
+        self.looked_at += news.len();
+        for (trigger, at) in news {
+            let faults = &self.world.scenario.faults;
+            let Some(queue) = self.waiting.get_mut(&trigger) else { continue };
+            let Some(&fault) = queue.front() else { continue };
+            if at < Duration::from_millis(faults[fault].after_ms) {
+                continue;
+            }
+            queue.pop_front();
+            let after = Duration::from_millis(faults[fault].at_ms);
+            self.enter(at + after, Deed::Begin(fault));
+        }
+    }
+
+    fn perform(&mut self, deed: Deed) {
+        match deed {
+            Deed::Start(node) => self.cluster.start(node),
+            Deed::Begin(fault) => match self.begin(fault) {
+                Ok(what) => {
+                    let kind = &self.world.scenario.faults[fault].kind;
+                    if !matches!(kind, FaultKind::Rpc { .. }) {
+                        *self.world.observer().stats_mut().faults.entry(fault_name(kind)).or_default() += 1;
+                    }
+                    self.say(Happening::FaultBegan { fault, what });
+                }
+                Err(why) => self.say(Happening::FaultSkipped { fault, why }),
+            },
+            Deed::End(fault) => {
+                self.active.retain(|active| *active != fault);
+                self.world.links.change(|network| network.end(fault));
+                self.say(Happening::FaultEnded { fault });
+            }
+            Deed::Resume { fault, node, life } => {
+                if self.cluster.life(node) == life && matches!(self.cluster.status(node), Status::Paused(_)) {
+                    self.cluster.resume(node);
+                    self.say(Happening::FaultEnded { fault });
+                }
+            }
+            Deed::Restart { fault, node, life } => {
+                if self.cluster.life(node) == life {
+                    self.cluster.start(node);
+                    self.say(Happening::FaultEnded { fault });
+                }
+            }
+        }
+    }
+
+    /// Begins a fault; says what was done, or why nothing was.
+    fn begin(&mut self, place: usize) -> Result<String, String> {
+        let world = self.world.clone();
+        let Fault { kind, .. } = &world.scenario.faults[place];
+        match kind {
+            FaultKind::Crash { node, down_ms, memory } => {
+                self.stop(place, node, Down::Crash, *down_ms, *memory)
+            }
+            FaultKind::PowerLoss { node, down_ms, memory } => {
+                self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
+            }
+            FaultKind::Pause { node, lasts_ms } => {
+                let node = self.resolve(node)?;
+                self.cluster.pause(node)?;
+                let life = self.cluster.life(node);
+                self.enter(
+                    now() + Duration::from_millis(*lasts_ms),
+                    Deed::Resume { fault: place, node, life },
+                );
+                Ok(format!("{} stands still for {lasts_ms} ms", world.nodes.name(node)))
+            }
+            FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
+                let effect = Effect::Cut { both_ways: *both_ways, how: *how };
+                let arrow = if *both_ways { "<-/->" } else { "-/->" };
+                self.disturb(place, from, to, effect, *lasts_ms, &format!("{how:?} {arrow}"))
+            }
+            FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms } => {
+                let effect = Effect::Slow {
+                    latency: Duration::from_millis(*latency_ms),
+                    jitter: Duration::from_millis(*jitter_ms),
+                };
+                let what = format!("{latency_ms} to {} ms slower <->", latency_ms + jitter_ms);
+                self.disturb(place, from, to, effect, *lasts_ms, &what)
+            }
+            FaultKind::Rpc { from, to, how, percent, lasts_ms } => {
+                let effect = Effect::Mistreat { how: *how, percent: *percent };
+                self.disturb(
+                    place,
+                    from,
+                    to,
+                    effect,
+                    *lasts_ms,
+                    &format!("{} {percent} % ->", fault_name(kind)),
+                )
+            }
+        }
+    }
+
+    fn stop(
+        &mut self,
+        fault: usize,
+        node: &str,
+        how: Down,
+        down_ms: Option<u64>,
+        memory: Memory,
+    ) -> Result<String, String> {
+        let node = self.resolve(node)?;
+        let kept = self.cluster.stop(node, how, memory)?;
+        let name = self.world.nodes.name(node).clone();
+        if let Some(down_ms) = down_ms {
+            let life = self.cluster.life(node);
+            self.enter(now() + Duration::from_millis(down_ms), Deed::Restart { fault, node, life });
+        }
+        let verb = if how == Down::Crash { "crashes" } else { "loses power" };
+        let until = down_ms.map_or("for good".into(), |ms| format!("for {ms} ms"));
+        let memory = match (memory, kept) {
+            (_, Memory::Lost) => "and its memory",
+            (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
+            (Memory::Kept, Memory::Kept) => "but keeps its memory",
+        };
+        Ok(format!("{name} {verb} {until} {memory}"))
+    }
+
+    fn disturb(
+        &mut self,
+        fault: usize,
+        from: &[String],
+        to: &[String],
+        effect: Effect,
+        lasts_ms: u64,
+        what: &str,
+    ) -> Result<String, String> {
+        let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
+        let to_nodes = if to.is_empty() {
+            (0..self.world.nodes.len()).filter(|node| !from_nodes.contains(node)).collect()
+        } else {
+            to.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?
+        };
+        let names = |nodes: &[NodeIndex]| {
+            nodes.iter().map(|node| &**self.world.nodes.name(*node)).collect::<Vec<_>>().join(",")
+        };
+        let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
+        let said = format!("{} {what} {others} for {lasts_ms} ms", names(&from_nodes));
+        let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
+        // Not its place: without its neighbours a fault must decide as it did with them.
+        let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
+        let link = Link { from: from_nodes, to: to_nodes };
+        self.world.links.change(|network| network.begin(fault, salt, link, effect));
+        self.active.push(fault);
+        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        Ok(said)
+    }
+
+    fn resolve(&self, name: &str) -> Result<NodeIndex, String> {
+        self.world.nodes.resolve(name, &self.world.durable_record(), &self.cluster.up())
+    }
+
+    fn say(&self, event: Happening) {
+        self.world.happened(self.world.nodes.simulator(), event);
+    }
+
+    /// Ends all faults, and starts what the rest cannot do without. The error says why the protocol must
+    /// stall now: all data is gone, or out of reach.
+    pub fn heal(&mut self) -> Result<(), String> {
+        self.world.links.change(crate::network::Network::heal);
+        self.cluster.resume_all();
+        for fault in std::mem::take(&mut self.active) {
+            self.say(Happening::FaultEnded { fault });
+        }
+        for (trigger, faults) in std::mem::take(&mut self.waiting) {
+            for fault in faults {
+                self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
+            }
+        }
+        self.cluster.start(Nodes::VIEW_SERVICE);
+        for deed in std::mem::take(&mut self.agenda).into_values() {
+            match deed {
+                Deed::Start(node) => self.cluster.start(node),
+                Deed::Restart { .. } => self.perform(deed),
+                Deed::Begin(fault) => {
+                    self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
+                }
+                Deed::End(_) | Deed::Resume { .. } => {}
+            }
+        }
+        let up = self.cluster.up();
+        if self.cluster.recoverable(|node| up[node]).is_err() {
+            for server in self.world.nodes.servers() {
+                self.cluster.start(server);
+            }
+        }
+        let up = self.cluster.up();
+        self.say(Happening::Healed);
+        self.cluster.recoverable(|node| up[node])
+    }
+}

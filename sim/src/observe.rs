@@ -1,0 +1,438 @@
+//! The one observer of a run: it sees every step of every machine and everything done to them, and keeps
+//! the trace, the timeline, the clients' operations, the numbers, and the invariants.
+//!
+//! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
+//! The first broken invariant stops the observer; what the machines do afterwards is not part of the run.
+
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use pbkv::protocol::{
+    identity::{OpNumber, ServerId, ViewNumber},
+    log::Write,
+    message::PingReplyBody,
+    replica::{self, Replica, RoleName},
+    view::Record,
+    view_service::{self, Answer},
+};
+
+use crate::{
+    invariants::{Check, Invariants},
+    network::NodeIndex,
+    nodes::Nodes,
+    outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
+    scenario::Trigger,
+    trace::{StableHasher, TraceHash, TraceLine},
+};
+
+/// Steps at one instant of virtual time after which the machines are taken to be running in circles.
+const STEPS_AT_ONCE_MAX: u64 = 1_000_000;
+
+/// What was last seen of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct LastSeen {
+    /// Its role,
+    pub role: RoleName,
+    /// the latest view it adopted,
+    pub view: ViewNumber,
+    /// and how far it has committed.
+    pub commit: OpNumber,
+}
+
+/// Everything that is kept of a run.
+pub struct Observer {
+    nodes: Arc<Nodes>,
+    options: RunOptions,
+    hasher: StableHasher,
+    trace: Vec<TraceLine>,
+    timeline: Vec<Moment>,
+    operations: Vec<Operation>,
+    violations: Vec<Violation>,
+    stats: Stats,
+    pings: Vec<u64>,
+    invariants: Invariants,
+    occurrences: Vec<(Trigger, Duration)>,
+    last_seen: BTreeMap<NodeIndex, LastSeen>,
+    /// Whose machine is being stepped.
+    stepping: Option<NodeIndex>,
+    now: Duration,
+    steps_at_once: u64,
+    stopped: bool,
+}
+
+impl Observer {
+    /// Nothing seen yet.
+    pub fn new(nodes: Arc<Nodes>, options: RunOptions) -> Self {
+        Self {
+            pings: vec![0; nodes.len()],
+            nodes,
+            options,
+            hasher: StableHasher::new(),
+            trace: Vec::new(),
+            timeline: Vec::new(),
+            operations: Vec::new(),
+            violations: Vec::new(),
+            stats: Stats::default(),
+            invariants: Invariants::new(),
+            occurrences: Vec::new(),
+            last_seen: BTreeMap::new(),
+            stepping: None,
+            now: Duration::ZERO,
+            steps_at_once: 0,
+            stopped: false,
+        }
+    }
+
+    /// Whether an invariant was broken.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The latest time at which anything was seen.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The node whose machine is being stepped, if any is.
+    pub fn stepping(&self) -> Option<&NodeName> {
+        self.stepping.map(|node| self.nodes.name(node))
+    }
+
+    /// What an all-knowing observer knows.
+    pub fn invariants(&self) -> &Invariants {
+        &self.invariants
+    }
+
+    /// What triggers wait for, in the order in which it happened.
+    pub fn occurrences(&self) -> &[(Trigger, Duration)] {
+        &self.occurrences
+    }
+
+    /// What was last seen of a server.
+    pub fn last_seen(&self, node: NodeIndex) -> Option<LastSeen> {
+        self.last_seen.get(&node).copied()
+    }
+
+    /// All operations so far.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The numbers.
+    pub fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    /// Something for the timeline that no machine reports.
+    pub fn happened(&mut self, at: Duration, node: NodeIndex, event: Happening) {
+        if self.stopped {
+            return;
+        }
+        self.stamp(at, node);
+        let text = format!("{event:?}");
+        text.hash(&mut self.hasher);
+        self.line(|| text);
+        let name = self.nodes.name(node).clone();
+        self.timeline.push(Moment { at, node: name, event });
+    }
+
+    /// A client calls; returns the place of its operation.
+    pub fn called(&mut self, at: Duration, client: NodeIndex, input: Input) -> usize {
+        let operation = self.operations.len();
+        let name = self.nodes.name(client).clone();
+        self.stamp(at, client);
+        input.hash(&mut self.hasher);
+        self.line(|| format!("calls {input:?}"));
+        self.operations.push(Operation { client: name.clone(), called: at, input, end: End::Open });
+        self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
+        operation
+    }
+
+    /// A client's call ended.
+    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) {
+        self.stamp(at, client);
+        match &end {
+            End::Open => {}
+            End::Returned { output, .. } => {
+                self.stats.returned += 1;
+                output.hash(&mut self.hasher);
+            }
+            End::Unknown { why, .. } => {
+                self.stats.unknown += 1;
+                (1u8, why).hash(&mut self.hasher);
+            }
+            End::NotExecuted { why, .. } => {
+                self.stats.not_executed += 1;
+                (2u8, why).hash(&mut self.hasher);
+            }
+        }
+        self.line(|| format!("ends {end:?}"));
+        self.operations[operation].end = end;
+        let name = self.nodes.name(client).clone();
+        self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
+    }
+
+    /// A server begins a life with this on its disk.
+    pub fn server_started(&mut self, server: &ServerId, durable: &pbkv::protocol::log::Durable) {
+        self.invariants.server_started(server, durable);
+    }
+
+    /// A change became durable at a server.
+    pub fn disk_written(&mut self, at: Duration, node: NodeIndex, write: &Write) {
+        if !self.stopped {
+            let server = self.nodes.id(node).clone();
+            let check = self.invariants.disk_written(&server, write);
+            self.check(at, node, check);
+        }
+    }
+
+    /// A server's disk was wiped.
+    pub fn disk_lost(&mut self, node: NodeIndex) {
+        let server = self.nodes.id(node).clone();
+        self.invariants.disk_lost(&server);
+    }
+
+    /// The view service's record became durable.
+    pub fn record_written(&mut self, at: Duration, record: &Record) {
+        if !self.stopped {
+            let check = self.invariants.record_persisted(record);
+            self.check(at, Nodes::VIEW_SERVICE, check);
+        }
+    }
+
+    fn before_replica(&mut self, at: Duration, node: NodeIndex, event: &replica::Event) {
+        if self.begin_step(at, node, event) {
+            if let replica::Event::Request { ticket, .. } = event {
+                self.invariants.request_received(self.nodes.id(node), *ticket);
+            }
+        }
+    }
+
+    /// Returns whether something happened that the nemesis may wait for.
+    fn after_replica(
+        &mut self,
+        at: Duration,
+        node: NodeIndex,
+        machine: &Replica,
+        effects: &[replica::Effect],
+    ) -> bool {
+        if !self.end_step(effects) {
+            return false;
+        }
+        let occurrences = self.occurrences.len();
+        let seen = LastSeen { role: machine.role(), view: machine.view_seen(), commit: machine.commit() };
+        self.last_seen.insert(node, seen);
+        for effect in effects {
+            if let replica::Effect::Notice(notice) = effect {
+                self.replica_notice(at, node, notice);
+            }
+        }
+        let server = self.nodes.id(node);
+        let check = self.invariants.replica_stepped(server, machine, effects);
+        self.check(at, node, check);
+        self.stopped || self.occurrences.len() > occurrences
+    }
+
+    fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
+        use replica::Notice;
+        match notice {
+            Notice::TransferBegan { .. } => self.occurrences.push((Trigger::TransferBegan, at)),
+            Notice::TransferCompleted { .. } => {
+                self.stats.transfers += 1;
+                self.occurrences.push((Trigger::TransferCompleted, at));
+            }
+            Notice::RoleChanged { role: RoleName::Primary, .. } => {
+                self.stats.promotions += 1;
+                self.occurrences.push((Trigger::Promoted, at));
+            }
+            _ => {}
+        }
+        let name = self.nodes.name(node).clone();
+        self.timeline.push(Moment { at, node: name, event: Happening::Replica(notice.clone()) });
+    }
+
+    fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
+        if self.begin_step(at, Nodes::VIEW_SERVICE, event)
+            && let view_service::Event::Ping { ping, .. } = event
+            && let Some(server) = self.nodes.server(&ping.server)
+        {
+            self.pings[server] += 1;
+        }
+    }
+
+    fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+        use view_service::{Effect, Notice};
+        if !self.end_step(effects) {
+            return false;
+        }
+        let occurrences = self.occurrences.len();
+        for effect in effects {
+            let told = match effect {
+                Effect::Notice(notice) => {
+                    match notice {
+                        Notice::Proposed { view, .. } => {
+                            self.stats.view_changes += u64::from(view.number > ViewNumber(1));
+                            self.occurrences.push((Trigger::ViewProposed, at));
+                        }
+                        Notice::Activated(_) => self.occurrences.push((Trigger::ViewActivated, at)),
+                        _ => {}
+                    }
+                    let name = self.nodes.name(Nodes::VIEW_SERVICE).clone();
+                    let event = Happening::ViewService(notice.clone());
+                    self.timeline.push(Moment { at, node: name, event });
+                    continue;
+                }
+                Effect::Answer { answer: Answer::View { view, .. }, .. } => view,
+                Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
+                    PingReplyBody::Accepted { view, .. } => view,
+                    _ => continue,
+                },
+                Effect::Persist { .. } => continue,
+            };
+            if let Some(view) = told {
+                let check = self.invariants.view_told(view);
+                self.check(at, Nodes::VIEW_SERVICE, check);
+            }
+        }
+        self.stopped || self.occurrences.len() > occurrences
+    }
+
+    fn begin_step<E: Hash + std::fmt::Debug>(&mut self, at: Duration, node: NodeIndex, event: &E) -> bool {
+        self.stepping = Some(node);
+        if self.stopped {
+            return false;
+        }
+        self.stats.steps += 1;
+        self.steps_at_once = if at == self.now { self.steps_at_once + 1 } else { 0 };
+        assert!(
+            self.steps_at_once < STEPS_AT_ONCE_MAX,
+            "{} takes step after step while no time passes: {event:?}",
+            self.nodes.name(node)
+        );
+        self.stamp(at, node);
+        event.hash(&mut self.hasher);
+        self.line(|| format!("< {event:?}"));
+        true
+    }
+
+    fn end_step<E: Hash + std::fmt::Debug>(&mut self, effects: &[E]) -> bool {
+        if !self.stopped {
+            effects.hash(&mut self.hasher);
+            for effect in effects {
+                self.line(|| format!("> {effect:?}"));
+            }
+        }
+        !self.stopped
+    }
+
+    fn stamp(&mut self, at: Duration, node: NodeIndex) {
+        self.now = at;
+        self.stepping = Some(node);
+        self.hasher.write_u64(u64::try_from(at.as_nanos()).expect("less than 500 years"));
+        self.hasher.write_usize(node);
+    }
+
+    fn line(&mut self, text: impl FnOnce() -> String) {
+        if !self.options.keep_trace && self.options.trace_sink.is_none() {
+            return;
+        }
+        let node = self.nodes.name(self.stepping.unwrap_or(Nodes::VIEW_SERVICE)).clone();
+        let line = TraceLine { at: self.now, node, text: text() };
+        if let Some(sink) = &self.options.trace_sink {
+            sink(&line);
+        }
+        if self.options.keep_trace {
+            self.trace.push(line);
+        }
+    }
+
+    fn check(&mut self, at: Duration, node: NodeIndex, check: Check) {
+        let Err(broken) = check else { return };
+        if !self.stopped {
+            self.line(|| format!("broken: {broken}"));
+            self.stopped = true;
+            self.violations.push(Violation {
+                at,
+                node: self.nodes.name(node).clone(),
+                invariant: broken.invariant.to_owned(),
+                message: format!("{}; but {}", broken.promised, broken.seen),
+            });
+        }
+    }
+
+    /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
+    pub fn into_outcome(self) -> Outcome {
+        let mut stats = self.stats;
+        for server in self.nodes.servers() {
+            stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
+        }
+        Outcome {
+            trace_hash: TraceHash(self.hasher.finish()),
+            trace: self.trace,
+            timeline: self.timeline,
+            operations: self.operations,
+            violations: self.violations,
+            stats,
+            ..Outcome::default()
+        }
+    }
+}
+
+#[cfg(madsim)]
+pub use self::simulated::NodeObserver;
+
+#[cfg(madsim)]
+mod simulated {
+    use std::{sync::Arc, time::Duration};
+
+    use madsim::time::TimeHandle;
+    use pbkv::protocol::{
+        machine,
+        replica::{self, Replica},
+        view_service::{self, ViewService},
+    };
+
+    use crate::{network::NodeIndex, world::World};
+
+    /// The observer as one node's task sees it. The time that counts is the true one, not the node's.
+    pub struct NodeObserver {
+        world: Arc<World>,
+        node: NodeIndex,
+        time: TimeHandle,
+    }
+
+    impl NodeObserver {
+        /// Observes the machine of this node.
+        pub fn new(world: Arc<World>, node: NodeIndex) -> Self {
+            Self { world, node, time: TimeHandle::current() }
+        }
+    }
+
+    impl machine::Observer<Replica> for NodeObserver {
+        fn before(&mut self, _now: Duration, _machine: &Replica, event: &replica::Event) {
+            self.world.observer().before_replica(self.time.elapsed(), self.node, event);
+        }
+
+        fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
+            if self.world.observer().after_replica(self.time.elapsed(), self.node, machine, effects) {
+                self.world.look();
+            }
+        }
+    }
+
+    impl machine::Observer<ViewService> for NodeObserver {
+        fn before(&mut self, _now: Duration, _machine: &ViewService, event: &view_service::Event) {
+            self.world.observer().before_view_service(self.time.elapsed(), event);
+        }
+
+        fn after(&mut self, _now: Duration, _machine: &ViewService, effects: &[view_service::Effect]) {
+            if self.world.observer().after_view_service(self.time.elapsed(), effects) {
+                self.world.look();
+            }
+        }
+    }
+}

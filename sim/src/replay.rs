@@ -1,0 +1,132 @@
+//! One run at a time, told in full: a seed, a saved plan, or a named scenario.
+
+use std::sync::Arc;
+
+use clap::Args;
+use sim::{
+    exit,
+    outcome::{Class, Outcome, RunOptions},
+    run,
+    scenario::Scenario,
+    scenarios::{self, Claim},
+    screen, timeline,
+    trace::TraceLine,
+};
+
+use crate::command::{load, say};
+
+#[derive(Args)]
+pub struct ScenarioOptions {
+    /// Part of the names of the scenarios to run; without it, all are listed.
+    name: Option<String>,
+    /// NAME is the whole name of one scenario.
+    #[arg(long, requires = "name")]
+    exact: bool,
+    /// Only this seed, and its timeline.
+    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// How many seeds each.
+    #[arg(long, value_name = "N", default_value_t = scenarios::SEEDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Every step of every machine (with --seed).
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Print the plan instead of running it (with --seed).
+    #[arg(long, requires = "seed", conflicts_with = "trace")]
+    plan: bool,
+}
+
+/// `cargo sim replay`.
+pub fn replay(seed_or_plan: &str, trace: bool) -> Result<u8, String> {
+    let scenario = load(seed_or_plan)?;
+    let outcome = told(&scenario, trace);
+    say(&screen::verdict(&outcome));
+    if outcome.class() != Class::Ok {
+        say("");
+        say(&screen::failure(&scenario, &outcome, &format!("replay {seed_or_plan}")));
+    }
+    Ok(exit::code(outcome.class()))
+}
+
+/// Runs a scenario and tells it on the way (the trace) or at its end (the timeline).
+fn told(scenario: &Scenario, trace: bool) -> Outcome {
+    let mut options = RunOptions::default();
+    if trace {
+        options.trace_sink = Some(Arc::new(|line: &TraceLine| say(&line.to_string())));
+        return run(scenario, &options);
+    }
+    let outcome = run(scenario, &options);
+    for moment in outcome.timeline.iter().filter(|moment| timeline::is_turn(&moment.event)) {
+        say(&timeline::line(moment, &outcome));
+    }
+    outcome
+}
+
+/// `cargo sim scenario`.
+pub fn scenario(options: &ScenarioOptions) -> Result<u8, String> {
+    let Some(name) = &options.name else {
+        for claim in scenarios::all() {
+            say(&format!("{:<80} {}", claim.name, claim.about));
+        }
+        return Ok(exit::OK);
+    };
+    let mut claims = scenarios::all();
+    claims.retain(|claim| if options.exact { claim.name == *name } else { claim.name.contains(name) });
+    if claims.is_empty() {
+        return Err(format!("no scenario is called {name}; `cargo sim scenario` lists them"));
+    }
+    if let Some(seed) = options.seed {
+        let [claim] = claims.as_slice() else {
+            return Err(format!("{} scenarios match {name}; --seed wants one (see --exact)", claims.len()));
+        };
+        return one(claim, seed, options);
+    }
+    let codes = claims.iter().map(|claim| batch(claim, options.seeds));
+    Ok(codes.reduce(worse).unwrap_or(exit::OK))
+}
+
+fn one(claim: &Claim, seed: u64, options: &ScenarioOptions) -> Result<u8, String> {
+    let scenario = (claim.scenario)(seed);
+    if options.plan {
+        say(toml::to_string_pretty(&scenario).map_err(|error| error.to_string())?.trim_end());
+        return Ok(exit::OK);
+    }
+    let outcome = told(&scenario, options.trace);
+    say(&screen::verdict(&outcome));
+    Ok(judge(claim, seed, &scenario, &outcome))
+}
+
+fn batch(claim: &Claim, seeds: u64) -> u8 {
+    for seed in 0..seeds {
+        let scenario = (claim.scenario)(seed);
+        let outcome = run(&scenario, &RunOptions::default());
+        let code = judge(claim, seed, &scenario, &outcome);
+        if code != exit::OK {
+            return code;
+        }
+    }
+    say(&format!("ok {} ({seeds} seeds)", claim.name));
+    exit::OK
+}
+
+/// The general judges first, then what the scenario claims beyond them: a false claim is a safety violation.
+fn judge(claim: &Claim, seed: u64, scenario: &Scenario, outcome: &Outcome) -> u8 {
+    let again = format!("scenario --exact {} --seed {seed}", claim.name);
+    if outcome.class() != Class::Ok && outcome.class() != claim.expected {
+        say(&screen::failure(scenario, outcome, &again));
+        return exit::code(outcome.class());
+    }
+    if let Err(seen) = claim.judge(outcome) {
+        say(&format!("{:>10}  {} (seed {seed})", "FALSE", claim.name));
+        say(&format!("{:>10}  {}", "promised", claim.about));
+        say(&format!("{:>10}  {seen}", "seen"));
+        say(&format!("{:>10}  cargo sim {again}", "replay"));
+        return exit::SAFETY;
+    }
+    exit::OK
+}
+
+/// Of two exit codes the one to report: any failure over none, a safety violation over all.
+fn worse(a: u8, b: u8) -> u8 {
+    if a == exit::OK || b == exit::SAFETY { b } else { a }
+}

@@ -1,0 +1,97 @@
+//! Every operation takes effect exactly once, whatever becomes of its messages.
+
+use super::{
+    Draft,
+    plan::{around, at, client, crash, quiet},
+};
+use crate::{
+    outcome::Class,
+    scenario::{FaultKind, Mistreatment, Scenario},
+};
+
+/// Clients that append to one key.
+const APPENDERS: u64 = 8;
+
+pub fn drafts() -> Vec<Draft> {
+    vec![
+        Draft {
+            name: "concurrent_appends_survive_a_crash_of_the_primary_once_and_in_order",
+            about: "many clients append to one key while the primary dies: each value once, in its client's order",
+            middle_ms: 6_000,
+            scenario: |seed| {
+                let mut scenario = appenders(seed);
+                scenario.faults = vec![at(around(6_000, seed), crash("primary", Some(5_000)))];
+                scenario
+            },
+            expected: Class::Ok,
+            holds: |seen| {
+                seen.fault(0)?;
+                seen.longest_wait(seen.patience)?;
+                seen.each_append_once_in_order("hot0", 200)
+            },
+        },
+        Draft {
+            name: "lost_replies_and_retries_across_a_takeover_apply_once",
+            about: "most replies to clients are lost while the primary dies; retries at the new one apply nothing twice",
+            middle_ms: 6_500,
+            scenario: |seed| {
+                let mut scenario = appenders(seed);
+                let dropped = mistreat(Mistreatment::DropReply, 60, 6_000);
+                scenario.faults =
+                    vec![at(4_000, dropped), at(around(6_000, seed), crash("primary", Some(5_000)))];
+                scenario
+            },
+            expected: Class::Ok,
+            holds: |seen| {
+                let died = seen.fault(1)?;
+                let dropped = seen.outcome.stats.faults.get("drop reply").copied().unwrap_or_default();
+                if dropped < 20 {
+                    return Err(format!("only {dropped} replies were lost: nothing was tested"));
+                }
+                seen.takes_over("s2", died, seen.patience)?;
+                seen.each_append_once_in_order("hot0", 100)
+            },
+        },
+        Draft {
+            name: "duplicated_and_delayed_requests_apply_once",
+            about: "requests arrive twice and late, also at a primary that was just promoted; nothing applies twice",
+            middle_ms: 6_500,
+            scenario: |seed| {
+                let mut scenario = appenders(seed);
+                scenario.faults = vec![
+                    at(3_000, mistreat(Mistreatment::Duplicate, 70, 8_000)),
+                    at(3_000, mistreat(Mistreatment::Delay, 20, 8_000)),
+                    at(around(6_000, seed), crash("primary", Some(5_000))),
+                ];
+                scenario
+            },
+            expected: Class::Ok,
+            holds: |seen| {
+                seen.fault(2)?;
+                let faults = &seen.outcome.stats.faults;
+                for kind in ["duplicate", "delay"] {
+                    let struck = faults.get(kind).copied().unwrap_or_default();
+                    if struck < 20 {
+                        return Err(format!("{kind} struck only {struck} messages: nothing was tested"));
+                    }
+                }
+                seen.each_append_once_in_order("hot0", 100)
+            },
+        },
+    ]
+}
+
+fn appenders(seed: u64) -> Scenario {
+    let mut scenario = quiet(seed, 18_000);
+    scenario.cluster.starts_ms = vec![0, 1_000, 2_000];
+    scenario.clients =
+        (0..APPENDERS).map(|n| client(30_000, 3_000 + n * 7, 14_000, 230, &["append hot0"])).collect();
+    scenario.clients.push(client(30_000, 3_000, 14_000, 110, &["get hot0"]));
+    scenario
+}
+
+/// A share of the messages of all clients to all servers.
+fn mistreat(how: Mistreatment, percent: u32, lasts_ms: u64) -> FaultKind {
+    let from = (1..=APPENDERS).map(|n| format!("c{n}")).collect();
+    FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms }
+}

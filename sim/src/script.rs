@@ -1,0 +1,220 @@
+//! What a client is to do, line by line, and whether a scenario can be executed at all.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    nodes::{Nodes, is_symbolic},
+    outcome::{Input, Output},
+    scenario::{FaultKind, Scenario},
+};
+
+/// The largest number of nodes of one kind.
+const NODES_MAX: usize = 1000;
+
+/// One line of a client's script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Not before this time.
+    pub at: Duration,
+    /// What to do
+    pub action: Action,
+    /// with this key.
+    pub key: Bytes,
+}
+
+/// The five operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Reads.
+    Get,
+    /// Replaces.
+    Put,
+    /// Adds to the end.
+    Append,
+    /// Removes.
+    Delete,
+    /// Replaces what was seen last, if it is still there.
+    CompareAndSwap,
+}
+
+impl Step {
+    /// Reads a line `<seconds> <operation> <key>`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what would be right.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let wrong = |what: &str| {
+            format!(
+                "'{line}' is not a step ({what}): write '<seconds> <operation> <key>', such as '1.250 append k3'"
+            )
+        };
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [seconds, action, key] = words[..] else { return Err(wrong("it has not three words")) };
+        let seconds: f64 = seconds.parse().map_err(|_| wrong("the first word is not a number"))?;
+        let at = Duration::try_from_secs_f64(seconds).map_err(|_| wrong("the time cannot be"))?;
+        let action = match action {
+            "get" => Action::Get,
+            "put" => Action::Put,
+            "append" => Action::Append,
+            "delete" => Action::Delete,
+            "cas" => Action::CompareAndSwap,
+            _ => return Err(wrong("the operation is not get, put, append, delete or cas")),
+        };
+        Ok(Self { at, action, key: Bytes::copy_from_slice(key.as_bytes()) })
+    }
+}
+
+/// What a client saw last of each key; the source of what its compare-and-swaps expect.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(BTreeMap<Bytes, Option<Bytes>>);
+
+impl Seen {
+    /// The operation of a step. `value` is what it writes, if it writes.
+    pub fn input(&self, step: &Step, value: Bytes) -> Input {
+        let key = step.key.clone();
+        match step.action {
+            Action::Get => Input::Get { key },
+            Action::Put => Input::Put { key, value },
+            Action::Append => Input::Append { key, value },
+            Action::Delete => Input::Delete { key },
+            Action::CompareAndSwap => {
+                let expected = self.0.get(&key).cloned().flatten();
+                Input::CompareAndSwap { key, expected, new: value }
+            }
+        }
+    }
+
+    /// Learns from an operation that was answered.
+    pub fn learn(&mut self, input: &Input, output: &Output) {
+        let (key, value) = match (input, output) {
+            (Input::Get { key }, Output::Value(value)) => (key, value.clone()),
+            (Input::Put { key, value }, _) => (key, Some(value.clone())),
+            (Input::Append { key, value }, _) => {
+                let before = self.0.get(key).cloned().flatten().unwrap_or_default();
+                (key, Some([before, value.clone()].concat().into()))
+            }
+            (Input::Delete { key }, _) => (key, None),
+            (Input::CompareAndSwap { key, new, .. }, Output::Swapped { swapped: true, .. }) => {
+                (key, Some(new.clone()))
+            }
+            (Input::CompareAndSwap { key, .. }, Output::Swapped { previous: Some(previous), .. }) => {
+                (key, previous.clone())
+            }
+            _ => return,
+        };
+        self.0.insert(key.clone(), value);
+    }
+}
+
+/// Every key that a scenario's clients use, in order.
+pub fn keys(scenario: &Scenario) -> Vec<Bytes> {
+    let steps = scenario.clients.iter().flat_map(|client| &client.script);
+    let keys: std::collections::BTreeSet<_> =
+        steps.filter_map(|line| Step::parse(line).ok()).map(|step| step.key).collect();
+    keys.into_iter().collect()
+}
+
+/// Whether a scenario can be executed.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, and what to change.
+pub fn validate(scenario: &Scenario) -> Result<(), String> {
+    let cluster = &scenario.cluster;
+    if cluster.servers == 0 || cluster.servers as usize > NODES_MAX || scenario.clients.len() > NODES_MAX {
+        return Err(format!("a cluster has 1 to {NODES_MAX} servers and at most {NODES_MAX} clients"));
+    }
+    if scenario.network.latency_us_min >= scenario.network.latency_us_max {
+        return Err("latency_us_min must be smaller than latency_us_max".into());
+    }
+    if cluster.starts_ms.len() > cluster.servers as usize {
+        return Err("starts_ms has more times than there are servers".into());
+    }
+    let nodes = Nodes::new(scenario);
+    for clock in &cluster.clocks {
+        if nodes.find(&clock.node).is_none() {
+            return Err(format!("a clock is given for {}, which is not a node", clock.node));
+        }
+        if clock.drift_ppm.abs() > 900_000 {
+            return Err(format!("the clock of {} drifts by more than 900,000 ppm", clock.node));
+        }
+    }
+    for (index, client) in scenario.clients.iter().enumerate() {
+        for line in &client.script {
+            Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
+        }
+    }
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        for node in fault_nodes(&fault.kind) {
+            if nodes.find(node).is_none() && !is_symbolic(node) {
+                return Err(format!(
+                    "fault {index} is about {node}, which is no node and no part that a node plays"
+                ));
+            }
+        }
+        if let FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } = &fault.kind
+            && nodes.find(node).is_some_and(|node| nodes.clients().contains(&node) || node == nodes.reader())
+        {
+            return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
+        }
+    }
+    Ok(())
+}
+
+/// The nodes that a fault names.
+pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
+    match kind {
+        FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } | FaultKind::Pause { node, .. } => {
+            vec![node]
+        }
+        FaultKind::Partition { from, to, .. }
+        | FaultKind::Slow { from, to, .. }
+        | FaultKind::Rpc { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    #[test]
+    fn a_line_is_a_time_an_operation_and_a_key() {
+        let step = Step::parse("1.250 append k3").expect("the example of the documentation");
+        assert_eq!(step, Step { at: Duration::from_millis(1250), action: Action::Append, key: bytes("k3") });
+        for bad in ["", "1 get", "x get k", "-1 get k", "1 read k", "1 get a b", "nan get k"] {
+            let error = Step::parse(bad).expect_err(bad);
+            assert!(error.contains("1.250 append k3"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_compare_and_swap_expects_what_was_seen_last() {
+        let mut seen = Seen::default();
+        let cas = Step::parse("0 cas k").expect("good");
+        let expects = |seen: &Seen| match seen.input(&cas, bytes("new")) {
+            Input::CompareAndSwap { expected, .. } => expected,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(expects(&seen), None);
+        seen.learn(&Input::Get { key: bytes("k") }, &Output::Value(Some(bytes("a"))));
+        assert_eq!(expects(&seen), Some(bytes("a")));
+        seen.learn(&Input::Append { key: bytes("k"), value: bytes("b") }, &Output::Done);
+        assert_eq!(expects(&seen), Some(bytes("ab")));
+        let failed = Output::Swapped { swapped: false, previous: Some(Some(bytes("z"))) };
+        let input = seen.input(&cas, bytes("new"));
+        seen.learn(&input, &failed);
+        assert_eq!(expects(&seen), Some(bytes("z")));
+        let input = seen.input(&cas, bytes("new"));
+        seen.learn(&input, &Output::Swapped { swapped: true, previous: None });
+        assert_eq!(expects(&seen), Some(bytes("new")));
+        seen.learn(&Input::Delete { key: bytes("k") }, &Output::Deleted { existed: Some(true) });
+        assert_eq!(expects(&seen), None);
+    }
+}

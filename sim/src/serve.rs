@@ -1,0 +1,279 @@
+//! The simulator's own way of serving gRPC, with the fault layer in it.
+//!
+//! madsim-tonic's server awaits the first message of each connection inside its accept loop, so one slow
+//! client holds up all others and requests never overtake each other. Here several tasks accept, and each
+//! connection has a task of its own. What madsim-tonic's client puts on a connection (its `client.rs` draws the
+//! table) is handed to the same generated services that production serves:
+//!
+//! ```text
+//!              first message                              then
+//! unary        (path, false, Request<message>)            Result<Response<message>> back
+//! streaming    (path, true, Request<()>)                  messages there; Result<Response<()>>, Result<message>, .., () back
+//! ```
+//!
+//! Every message passes the fault layer here, at the server's end of its connection, in both directions: the
+//! peer's address says between which nodes it travels. Messages are type-erased; only to duplicate one must
+//! its type be known. A call is mistreated as a whole, by the verdict on its request. Messages of a stream are
+//! mistreated one by one; the protocol expects that they are lost, doubled, late and out of order. A stream
+//! ends with `Unavailable` at a partition that refuses, and stays silent at one that swallows.
+//!
+//! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped at
+//! once. An empty connection costs no task here.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use madsim::net::{Endpoint, Payload, Receiver, Sender};
+use tonic::{
+    Request, Response, Status,
+    codegen::{BoxFuture, BoxMessage, BoxMessageStream, Service, http::uri::PathAndQuery},
+    transport::NamedService,
+};
+
+use crate::{
+    links::{Links, Passage},
+    network::{NodeIndex, Treatment, Verdict},
+    nodes::Nodes,
+    scenario::Mistreatment,
+    stream,
+};
+
+/// Tasks that accept connections. madsim lets each accept at most one per millisecond.
+const ACCEPTORS: usize = 32;
+
+/// A call as the generated services take it.
+pub type Call = (PathAndQuery, Request<BoxMessageStream>);
+
+/// What a call results in.
+pub type Answer = Result<Response<BoxMessageStream>, Status>;
+
+/// A generated service with its message types erased.
+pub type AnyService = Box<
+    dyn Service<
+            Call,
+            Response = Response<BoxMessageStream>,
+            Error = Status,
+            Future = BoxFuture<Response<BoxMessageStream>, Status>,
+        > + Send,
+>;
+
+/// The services of one server, by name.
+#[derive(Default)]
+pub struct Services(Vec<(&'static str, Mutex<AnyService>)>);
+
+impl Services {
+    /// Adds a service.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: Service<
+                Call,
+                Response = Response<BoxMessageStream>,
+                Error = Status,
+                Future = BoxFuture<Response<BoxMessageStream>, Status>,
+            > + NamedService
+            + Send
+            + 'static,
+    {
+        self.0.push((S::NAME, Mutex::new(Box::new(service))));
+        self
+    }
+
+    pub(crate) async fn call(&self, (path, request): Call) -> Answer {
+        let name = path.path().split('/').nth(1).unwrap_or_default();
+        let Some((_, service)) = self.0.iter().find(|(own, _)| *own == name) else {
+            return Err(Status::unimplemented(format!("service not found: {path}")));
+        };
+        let lock = || service.lock().expect("no panic while locked");
+        poll_fn(|cx| lock().poll_ready(cx)).await?;
+        let answer = lock().call((path, request));
+        answer.await
+    }
+}
+
+/// What the connections of a server have in common.
+pub(crate) struct Server {
+    pub(crate) node: NodeIndex,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) services: Services,
+}
+
+/// Serves on a node's own address until the node dies.
+pub async fn serve(
+    node: NodeIndex,
+    nodes: Arc<Nodes>,
+    links: Arc<Links>,
+    services: Services,
+) -> io::Result<()> {
+    let endpoint = Endpoint::bind(SocketAddr::from((Nodes::ip(node), Nodes::port(node)))).await?;
+    let server = Arc::new(Server { node, nodes, links, services });
+    for _ in 1..ACCEPTORS {
+        madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
+    }
+    accept(server, endpoint).await
+}
+
+async fn accept(server: Arc<Server>, endpoint: Endpoint) -> io::Result<()> {
+    loop {
+        let (tx, mut rx, peer) = endpoint.accept1().await?;
+        let first = rx.next().now_or_never();
+        if !matches!(first, Some(None)) {
+            let first = first.flatten();
+            madsim::task::spawn(connection(server.clone(), tx, rx, peer, first));
+        }
+    }
+}
+
+/// One connection; ends when it does.
+async fn connection(
+    server: Arc<Server>,
+    tx: Sender,
+    mut rx: Receiver,
+    peer: SocketAddr,
+    first: Option<io::Result<Payload>>,
+) {
+    let first = match first {
+        Some(first) => Some(first),
+        None => rx.next().await,
+    };
+    let Some(Ok(first)) = first else { return };
+    let (path, streaming, request) = *first
+        .downcast::<(PathAndQuery, bool, Request<BoxMessage>)>()
+        .expect("madsim-tonic's client opens every connection with a request");
+    let IpAddr::V4(ip) = peer.ip() else { unreachable!("nodes have addresses of version 4") };
+    let peer = server.nodes.at(ip).expect("only nodes connect");
+    if streaming {
+        stream::serve(server, tx, rx, peer, path, request).await;
+    } else {
+        unary(server, tx, peer, path, request).await;
+    }
+}
+
+/// What became of a request on its way to the server.
+pub(crate) enum Arrival {
+    /// It is to be executed.
+    Arrived,
+    /// The caller is told that it was not delivered.
+    Refused,
+    /// It is lost, and nobody is told.
+    Lost,
+}
+
+impl Server {
+    /// Carries a message to this server or away from it, if no mistreatment is in its way.
+    pub(crate) async fn carry(
+        &self,
+        from: NodeIndex,
+        to: NodeIndex,
+        verdict: &Verdict,
+        extra: Duration,
+    ) -> Arrival {
+        let delay = verdict.delay + extra;
+        if !delay.is_zero() {
+            madsim::time::sleep(delay).await;
+        }
+        match self.links.pass(from, to).await {
+            Passage::Open => Arrival::Arrived,
+            Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
+            Passage::Held => Arrival::Lost,
+            Passage::Refused => Arrival::Refused,
+        }
+    }
+}
+
+async fn unary(
+    server: Arc<Server>,
+    tx: Sender,
+    peer: NodeIndex,
+    path: PathAndQuery,
+    request: Request<BoxMessage>,
+) {
+    let verdict = server.links.network().message(peer, server.node);
+    let struck = verdict.treatment;
+    let late = |at: bool| match struck {
+        Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
+        _ => Duration::ZERO,
+    };
+    match server.carry(peer, server.node, &verdict, late(false)).await {
+        Arrival::Arrived => {}
+        Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
+        Arrival::Lost => return tx.closed().await,
+    }
+    let answer = match struck.map(|treatment| (treatment.how, treatment)) {
+        Some((Mistreatment::DropRequest, _)) => {
+            return send(&tx, Err(unavailable("the request was lost"))).await;
+        }
+        Some((Mistreatment::Hang, treatment)) => {
+            if treatment.variant {
+                let _ = execute(&server, path, request).await;
+            }
+            return tx.closed().await;
+        }
+        Some((Mistreatment::Cancel, treatment)) => {
+            match within(treatment.after, execute(&server, path, request)).await {
+                Some(answer) => answer,
+                None => return send(&tx, Err(Status::cancelled("the call was cancelled"))).await,
+            }
+        }
+        Some((Mistreatment::Duplicate, treatment)) => {
+            if let Some(copy) = stream::duplicate(request.get_ref()) {
+                let (server, path) = (server.clone(), path.clone());
+                let copy =
+                    Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
+                madsim::task::spawn(async move {
+                    madsim::time::sleep(treatment.after).await;
+                    let _ = execute(&server, path, copy).await;
+                });
+            }
+            execute(&server, path, request).await
+        }
+        Some((Mistreatment::DropReply, _)) => {
+            let _ = execute(&server, path, request).await;
+            return send(&tx, Err(unavailable("the reply was lost"))).await;
+        }
+        Some((Mistreatment::Delay, _)) | None => execute(&server, path, request).await,
+    };
+    let verdict = server.links.network().reply(server.node, peer);
+    match server.carry(server.node, peer, &verdict, late(true)).await {
+        Arrival::Arrived => send(&tx, answer).await,
+        Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
+        Arrival::Lost => tx.closed().await,
+    }
+}
+
+/// Executes a unary call to its end.
+async fn execute(
+    server: &Server,
+    path: PathAndQuery,
+    request: Request<BoxMessage>,
+) -> Result<Response<BoxMessage>, Status> {
+    let request = request.map(|message| futures::stream::once(async move { Ok(message) }).boxed());
+    let (metadata, mut messages, extensions) = server.services.call((path, request)).await?.into_parts();
+    let message = messages.next().await.expect("a unary call has one answer")?;
+    Ok(Response::from_parts(metadata, message, extensions))
+}
+
+async fn send(tx: &Sender, answer: Result<Response<BoxMessage>, Status>) {
+    // A caller that went away needs no answer.
+    let _ = tx.send(Box::new(answer)).await;
+}
+
+pub(crate) fn unavailable(why: &str) -> Status {
+    Status::unavailable(why)
+}
+
+/// What a future resolves to within a time; at least it is polled once.
+async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = madsim::time::sleep(time) => None,
+    }
+}

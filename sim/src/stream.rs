@@ -1,0 +1,196 @@
+//! Streams between servers under the fault layer: each message is carried on its own, in both directions.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, channel::mpsc};
+use madsim::net::{Receiver, Sender};
+use pbkv::wire;
+use tokio::sync::Notify;
+use tonic::{
+    Request, Response, Status,
+    codegen::{BoxMessage, http::uri::PathAndQuery},
+};
+
+use crate::{
+    network::{NodeIndex, Verdict},
+    scenario::Mistreatment,
+    serve::{Arrival, Server, unavailable},
+};
+
+/// Serves a call whose request and response are streams.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    tx: Sender,
+    rx: Receiver,
+    peer: NodeIndex,
+    path: PathAndQuery,
+    header: Request<BoxMessage>,
+) {
+    let refuse = async |status: Status| {
+        let answer: Result<Response<()>, Status> = Err(status);
+        let _ = tx.send(Box::new(answer)).await;
+    };
+    let verdict = server.links.network().message(peer, server.node);
+    match server.carry(peer, server.node, &verdict, Duration::ZERO).await {
+        Arrival::Arrived => {}
+        Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
+        Arrival::Lost => return tx.closed().await,
+    }
+    match verdict.treatment.map(|treatment| treatment.how) {
+        Some(Mistreatment::DropRequest | Mistreatment::DropReply | Mistreatment::Cancel) => {
+            return refuse(unavailable("the stream was not opened")).await;
+        }
+        Some(Mistreatment::Hang) => return tx.closed().await,
+        Some(Mistreatment::Duplicate | Mistreatment::Delay) | None => {}
+    }
+
+    let broken = Arc::new(Notify::new());
+    let (deliver, inbox) = mpsc::unbounded();
+    let inbound = Direction { server: server.clone(), from: peer, to: server.node, broken: broken.clone() };
+    let pump = madsim::task::spawn(inbound.receive(rx, deliver));
+    // Ends with this call.
+    let _pump = pump.cancel_on_drop();
+
+    let mut responses = match server.services.call((path, header.map(|_| inbox.boxed()))).await {
+        Ok(response) => {
+            let (metadata, stream, extensions) = response.into_parts();
+            let header: Result<_, Status> = Ok(Response::from_parts(metadata, (), extensions));
+            let _ = tx.send(Box::new(header)).await;
+            stream
+        }
+        Err(status) => return refuse(status).await,
+    };
+    let tx = Arc::new(tx);
+    let outbound = Direction { from: server.node, to: peer, server, broken: broken.clone() };
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = tx.closed() => return,
+            () = broken.notified() => break,
+            message = responses.next() => message,
+        };
+        match message {
+            Some(Ok(message)) => outbound.dispatch(message, Outlet::Peer(tx.clone())),
+            Some(Err(status)) => return fail(&tx, status).await,
+            None => {
+                let _ = tx.send(Box::new(())).await;
+                return;
+            }
+        }
+    }
+    fail(&tx, unavailable("the connection broke")).await;
+}
+
+async fn fail(tx: &Sender, status: Status) {
+    let last: Result<BoxMessage, Status> = Err(status);
+    let _ = tx.send(Box::new(last)).await;
+}
+
+/// One direction of a stream.
+#[derive(Clone)]
+struct Direction {
+    server: Arc<Server>,
+    from: NodeIndex,
+    to: NodeIndex,
+    /// Told when the stream has to end.
+    broken: Arc<Notify>,
+}
+
+/// Where the messages of a direction come out.
+#[derive(Clone)]
+enum Outlet {
+    /// At this server's handler.
+    Handler(mpsc::UnboundedSender<Result<BoxMessage, Status>>),
+    /// At the other end of the connection.
+    Peer(Arc<Sender>),
+}
+
+impl Outlet {
+    async fn put(&self, message: BoxMessage) {
+        match self {
+            // Nobody listens any more: the stream is over.
+            Self::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
+            Self::Peer(peer) => {
+                let message: Result<BoxMessage, Status> = Ok(message);
+                drop(peer.send(Box::new(message)).await);
+            }
+        }
+    }
+}
+
+impl Direction {
+    /// Takes messages from the connection until it ends.
+    async fn receive(self, mut rx: Receiver, handler: mpsc::UnboundedSender<Result<BoxMessage, Status>>) {
+        let outlet = Outlet::Handler(handler);
+        while let Some(Ok(message)) = rx.next().await {
+            self.dispatch(message, outlet.clone());
+        }
+    }
+
+    /// Lets a message begin its way. One that nothing is in the way of comes out at once and in order.
+    fn dispatch(&self, message: BoxMessage, outlet: Outlet) {
+        let (verdict, cut) = {
+            let mut network = self.server.links.network();
+            (network.message(self.from, self.to), network.cut(self.from, self.to))
+        };
+        if verdict.treatment.is_none() && verdict.delay.is_zero() && cut.is_none() {
+            match outlet {
+                Outlet::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
+                Outlet::Peer(peer) => {
+                    let message: Result<BoxMessage, Status> = Ok(message);
+                    drop(futures::FutureExt::now_or_never(peer.send(Box::new(message))));
+                }
+            }
+            return;
+        }
+        madsim::task::spawn(self.clone().carry(message, verdict, outlet));
+    }
+
+    async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
+        let mut late = Duration::ZERO;
+        match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
+            Some((Mistreatment::DropRequest | Mistreatment::DropReply, _)) => return,
+            Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
+            Some((Mistreatment::Delay, treatment)) => late = treatment.after,
+            Some((Mistreatment::Duplicate, treatment)) => {
+                if let Some(copy) = duplicate(&message) {
+                    let (outlet, own) = (outlet.clone(), self.clone());
+                    let verdict = Verdict { treatment: None, ..verdict.clone() };
+                    madsim::task::spawn(async move {
+                        own.arrive(copy, &verdict, treatment.after, &outlet).await;
+                    });
+                }
+            }
+            // As late as can be: after the fault.
+            Some((Mistreatment::Hang, treatment)) => self.server.links.over(treatment.fault).await,
+            None => {}
+        }
+        self.arrive(message, &verdict, late, &outlet).await;
+    }
+
+    async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
+        match self.server.carry(self.from, self.to, verdict, late).await {
+            Arrival::Arrived => outlet.put(message).await,
+            Arrival::Refused => self.broken.notify_one(),
+            Arrival::Lost => {}
+        }
+    }
+}
+
+/// A second copy of a message; none if its type is not one of pbkv's.
+pub(crate) fn duplicate(message: &BoxMessage) -> Option<BoxMessage> {
+    fn copy<M: Clone + Send + Sync + 'static>(message: &BoxMessage) -> Option<BoxMessage> {
+        message.downcast_ref::<M>().map(|message| Box::new(message.clone()) as BoxMessage)
+    }
+    copy::<wire::PrimaryMessage>(message)
+        .or_else(|| copy::<wire::ReplicaMessage>(message))
+        .or_else(|| copy::<wire::PingRequest>(message))
+        .or_else(|| copy::<wire::GetViewRequest>(message))
+        .or_else(|| copy::<wire::GetRequest>(message))
+        .or_else(|| copy::<wire::PutRequest>(message))
+        .or_else(|| copy::<wire::AppendRequest>(message))
+        .or_else(|| copy::<wire::DeleteRequest>(message))
+        .or_else(|| copy::<wire::CompareAndSwapRequest>(message))
+        .or_else(|| copy::<wire::OpenSessionRequest>(message))
+        .or_else(|| copy::<wire::CloseSessionRequest>(message))
+}

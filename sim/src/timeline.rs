@@ -1,0 +1,103 @@
+//! The timeline of a run as text: one line a moment, with virtual time and node.
+
+use std::time::Duration;
+
+use pbkv::protocol::{
+    identity::ServerId,
+    replica::Notice,
+    view::{Members, View},
+    view_service,
+};
+
+use crate::{
+    outcome::{Happening, Moment, Outcome},
+    screen,
+};
+
+/// Whether this changes who is who or what is wrong: what a timeline shows by default.
+pub fn is_turn(event: &Happening) -> bool {
+    !matches!(event, Happening::Called { .. } | Happening::Returned { .. })
+}
+
+/// A moment as a line: time, node, what.
+pub fn line(moment: &Moment, outcome: &Outcome) -> String {
+    let what = match &moment.event {
+        Happening::Up { life, memory } => format!("up, life {life}, memory {}", lower(memory)),
+        Happening::Down(how) => format!("down, {}", lower(how)),
+        Happening::FaultBegan { fault, what } => format!("fault {fault}: {what}"),
+        Happening::FaultEnded { fault } => format!("fault {fault} is over"),
+        Happening::FaultSkipped { fault, why } => format!("fault {fault} not possible: {why}"),
+        Happening::Healed => "all healed".into(),
+        Happening::Replica(notice) => replica(notice),
+        Happening::ViewService(notice) => view_service(notice),
+        Happening::Called { operation } => {
+            format!("calls {}", screen::input(&outcome.operations[*operation].input))
+        }
+        Happening::Returned { operation } => screen::operation(&outcome.operations[*operation]),
+    };
+    format!("{} {:<6} {what}", time(moment.at), moment.node)
+}
+
+/// A virtual time, in seconds.
+pub fn time(at: Duration) -> String {
+    format!("{:>4}.{:06}", at.as_secs(), at.subsec_micros())
+}
+
+fn replica(notice: &Notice) -> String {
+    match notice {
+        Notice::Accepted => "accepted by the view service".into(),
+        Notice::RoleChanged { role, view } => format!("is {} in {view}", lower(role)),
+        Notice::Confirmed { view } => format!("confirmed the replicas of {view}"),
+        Notice::Activated { view } => format!("knows that {view} is active"),
+        Notice::Fenced { view } => format!("is fenced: {view} exists"),
+        Notice::Suspected { server } => format!("suspects {}", name(server)),
+        Notice::TransferBegan { to, at } => format!("sends the state after {at:?} to {}", name(to)),
+        Notice::TransferCompleted { to, at } => format!("{} has the state after {at}", name(to)),
+        Notice::TransferAbandoned { to } => format!("gives up the state transfer to {}", name(to)),
+        Notice::ReceivingState { from, at } => format!("receives the state after {at:?} from {}", name(from)),
+        Notice::StateInstalled { at } => format!("installed the state after {at:?}"),
+        Notice::BootRaised { boot } => format!("calls its life {boot}, a later one was known"),
+        Notice::WrongGeneration { own, current } => {
+            format!("holds data of generation {own}, the current one is {current}")
+        }
+    }
+}
+
+fn view_service(notice: &view_service::Notice) -> String {
+    use view_service::Notice;
+    match notice {
+        Notice::ServerSeen(ping) => {
+            let data = ping.data.map_or_else(|| "no data yet".into(), |data| format!("data {data:?}"));
+            format!("hears {}, life {}, {data}, log end {:?}", name(&ping.server), ping.boot, ping.log_end)
+        }
+        Notice::Proposed { view: new, why } => format!("proposes {} ({why})", view(new)),
+        Notice::Activated(new) => format!("activates {}", view(new)),
+        Notice::DataLost(number) => format!("no copy of the data of {number} is left"),
+        Notice::UnknownHistory { server, view } => {
+            format!("{} holds data of {view}, which this record does not know", name(server))
+        }
+        Notice::TooManyServers(server) => format!("ignores {}: too many servers", name(server)),
+    }
+}
+
+fn view(view: &View) -> String {
+    let mut text =
+        format!("{}: primary {}, in sync {}", view.number, name(&view.primary), members(&view.insync));
+    if !view.joining.is_empty() {
+        text.push_str(&format!(", joining {}", members(&view.joining)));
+    }
+    text
+}
+
+fn members(members: &Members) -> String {
+    members.keys().map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// A server's name without its port.
+pub fn name(server: &ServerId) -> &str {
+    server.as_str().split(':').next().unwrap_or_default()
+}
+
+fn lower(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}

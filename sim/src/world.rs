@@ -1,0 +1,136 @@
+//! What all parts of a run share: the nodes, the network's faults, the disks, the observer.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pbkv::protocol::{log::Durable, view::Record};
+use tokio::sync::Notify;
+
+use crate::{
+    clock::Deviation,
+    disk::Disk,
+    links::Links,
+    network::{Network, NodeIndex},
+    nodes::Nodes,
+    observe::Observer,
+    outcome::{Happening, RunOptions},
+    scenario::Scenario,
+    trace::stable_hash,
+};
+
+/// The shared state of a run. It is made before the simulated world and outlives it, also if that panics.
+pub struct World {
+    /// What is executed.
+    pub scenario: Scenario,
+    /// Names and addresses.
+    pub nodes: Arc<Nodes>,
+    /// The network's faults.
+    pub links: Arc<Links>,
+    /// The view service's disk.
+    pub record: Arc<Mutex<Disk<Record>>>,
+    disks: Vec<Arc<Mutex<Disk<Durable>>>>,
+    observer: Mutex<Observer>,
+    progress: Mutex<Progress>,
+    /// Told when the nemesis should look at what happened.
+    pub news: Notify,
+}
+
+#[derive(Default)]
+struct Progress {
+    healed: Option<Duration>,
+    finished: BTreeSet<NodeIndex>,
+}
+
+impl World {
+    /// The world before anything happened.
+    pub fn new(scenario: &Scenario, options: &RunOptions) -> Self {
+        let nodes = Arc::new(Nodes::new(scenario));
+        let salt = |node: NodeIndex| stable_hash(&(scenario.seed, "disk", node));
+        let slowest_ms = scenario.cluster.disk_ms_max;
+        let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
+        let network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
+        Self {
+            scenario: scenario.clone(),
+            links: Arc::new(Links::new(network)),
+            record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
+            disks: nodes.servers().map(disk).collect(),
+            observer: Mutex::new(Observer::new(nodes.clone(), options.clone())),
+            progress: Mutex::default(),
+            nodes,
+            news: Notify::new(),
+        }
+    }
+
+    /// The observer, for one step.
+    pub fn observer(&self) -> MutexGuard<'_, Observer> {
+        self.observer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the observer out of a world that is over, and leaves one that has seen nothing.
+    pub fn take_observer(&self) -> Observer {
+        std::mem::replace(&mut self.observer(), Observer::new(self.nodes.clone(), RunOptions::default()))
+    }
+
+    /// A server's disk.
+    pub fn disk(&self, server: NodeIndex) -> &Arc<Mutex<Disk<Durable>>> {
+        &self.disks[server - 1]
+    }
+
+    /// The view service's durable record.
+    pub fn durable_record(&self) -> Record {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).content().clone()
+    }
+
+    /// Puts something on the timeline, now.
+    pub fn happened(&self, node: NodeIndex, event: Happening) {
+        self.observer().happened(now(), node, event);
+    }
+
+    /// Wakes the nemesis, which looks whether something happened that it waits for, or the run is over.
+    pub fn look(&self) {
+        self.news.notify_one();
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When everything was healed, if it was.
+    pub fn healed(&self) -> Option<Duration> {
+        self.progress().healed
+    }
+
+    /// Everything is healed now.
+    pub fn heal(&self) {
+        self.progress().healed = Some(now());
+    }
+
+    /// A client came to the end of its script.
+    pub fn finished(&self, client: NodeIndex) {
+        self.progress().finished.insert(client);
+        self.look();
+    }
+
+    /// Whether a client came to the end of its script.
+    pub fn is_finished(&self, client: NodeIndex) -> bool {
+        self.progress().finished.contains(&client)
+    }
+
+    /// How a node's clock deviates.
+    pub fn deviation(&self, node: NodeIndex) -> Deviation {
+        let name = self.nodes.name(node);
+        let clock = self.scenario.cluster.clocks.iter().find(|clock| *clock.node == **name);
+        clock.map_or(Deviation::default(), |clock| Deviation {
+            skew_ms: clock.skew_ms,
+            drift_ppm: clock.drift_ppm,
+        })
+    }
+}
+
+/// Virtual time since the start of the run.
+pub fn now() -> Duration {
+    madsim::time::TimeHandle::current().elapsed()
+}

@@ -1,0 +1,208 @@
+//! The simulator as ordinary tests of `cargo test`: every named scenario, a batch of generated seeds, and the
+//! promise that a seed is one run.
+//!
+//! The simulated world needs `--cfg madsim`, which a test of this build cannot have: so each test starts the
+//! simulator, built once by a child cargo into its own target directory. The tests only count exit codes;
+//! what failed, and how to see it again, is what the simulator prints.
+//!
+//! `PBKV_SEED=S` makes the batch the seed S alone, `PBKV_SEEDS=N` makes it the first N seeds,
+//! `PBKV_SEEDS=A..B` those from A up to but without B.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Seeds of the batch unless the environment says otherwise.
+const SEEDS_DEFAULT: u64 = 200;
+/// Seeds of one test of the batch.
+const BATCH: u64 = 50;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for claim in sim::scenarios::all() {
+        let name = claim.name.clone();
+        trials
+            .push(Trial::test(format!("scenario::{name}"), move || passes(&["scenario", "--exact", &name])));
+    }
+    match seeds() {
+        Ok(seeds) => trials.extend(batches(seeds).map(|batch| {
+            let name = format!("seeds::{}_to_{}", batch.start, batch.end - 1);
+            Trial::test(name, move || explores(&batch))
+        })),
+        Err(message) => {
+            eprintln!("error: {message}");
+            std::process::exit(2);
+        }
+    }
+    trials.push(Trial::test("determinism::two_processes_make_the_same_trace", || {
+        passes(&["doctor", "0", "1", "2", "3"])
+    }));
+    trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
+    trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Which seeds the environment asks for.
+fn seeds() -> Result<Range<u64>, String> {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(seed) = variable("PBKV_SEED") {
+        let seed: u64 = seed.parse().map_err(|_| format!("PBKV_SEED must be a number, not {seed:?}"))?;
+        let end = seed.checked_add(1).ok_or("PBKV_SEED is too large")?;
+        return Ok(seed..end);
+    }
+    let Some(seeds) = variable("PBKV_SEEDS") else { return Ok(0..SEEDS_DEFAULT) };
+    let wrong = || format!("PBKV_SEEDS must be a number or A..B, not {seeds:?}");
+    let (start, end) = seeds.split_once("..").unwrap_or(("0", &seeds));
+    let range = start.parse().map_err(|_| wrong())?..end.parse().map_err(|_| wrong())?;
+    if range.is_empty() { Err(wrong()) } else { Ok(range) }
+}
+
+fn batches(seeds: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = seeds.end;
+    seeds.step_by(BATCH as usize).map(move |start| start..end.min(start.saturating_add(BATCH)))
+}
+
+fn explores(batch: &Range<u64>) -> Result<(), Failed> {
+    let (start, count) = (batch.start.to_string(), (batch.end - batch.start).to_string());
+    passes(&["explore", "--start", &start, "--seeds", &count])
+}
+
+/// The simulator ends well with these arguments.
+fn passes(arguments: &[&str]) -> Result<(), Failed> {
+    let output = simulate(arguments)?;
+    if output.status.success() { Ok(()) } else { Err(told(arguments, &output)) }
+}
+
+fn told(arguments: &[&str], output: &Output) -> Failed {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("`cargo sim {}`: {}\n{stdout}{stderr}", arguments.join(" "), output.status).into()
+}
+
+/// A seed's trace hash is the same in a batch of its neighbours, run side by side, and alone.
+fn alone_as_in_a_batch() -> Result<(), Failed> {
+    let hashes = |start: u64, count: u64, jobs: &str| -> Result<BTreeMap<u64, String>, Failed> {
+        let file = scratch(&format!("hashes-{start}-{count}.json"));
+        let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+        let (start, count) = (start.to_string(), count.to_string());
+        let arguments = ["explore", "--start", &start, "--seeds", &count, "--jobs", jobs, "--json", path];
+        passes(&arguments)?;
+        let lines = fs::read_to_string(&file)?;
+        lines
+            .lines()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line)?;
+                let seed = line["seed"].as_u64().ok_or("a line without a seed")?;
+                Ok((seed, line["trace"].as_str().ok_or("a line without a trace hash")?.to_string()))
+            })
+            .collect()
+    };
+    let batch = hashes(0, 24, "3")?;
+    if batch.len() != 24 {
+        return Err(format!("24 seeds, {} lines", batch.len()).into());
+    }
+    let distinct: std::collections::BTreeSet<&String> = batch.values().collect();
+    if distinct.len() != 24 {
+        return Err("two seeds made the same trace".into());
+    }
+    for seed in [0, 7, 13, 23] {
+        let alone = hashes(seed, 1, "1")?;
+        if alone.get(&seed) != batch.get(&seed) {
+            return Err(format!(
+                "seed {seed}: {:?} alone, {:?} inside a batch",
+                alone.get(&seed),
+                batch.get(&seed)
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// `plan` and `replay` agree: what is printed is what is run.
+fn saved_plan() -> Result<(), Failed> {
+    let plan = simulate(&["plan", "5"])?;
+    let file = scratch("plan-5.toml");
+    fs::write(&file, &plan.stdout)?;
+    let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+    let (saved, seed) = (simulate(&["replay", path])?, simulate(&["replay", "5"])?);
+    if !seed.status.success() || saved.stdout.is_empty() || saved.stdout != seed.stdout {
+        return Err(format!(
+            "{}\n{}",
+            told(&["replay", "5"], &seed).message().unwrap_or_default(),
+            told(&["replay", path], &saved).message().unwrap_or_default()
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn wrong_usage() -> Result<(), Failed> {
+    for arguments in [
+        &["replay", "no-such-plan.toml"] as &[&str],
+        &["explore", "--seeds", "none"],
+        &["explore", "--json", "/no/such/folder/file"],
+        &["scenario", "no_such_scenario"],
+        &["--no-such-flag"],
+    ] {
+        let output = simulate(arguments)?;
+        if output.status.code() != Some(2) || output.stderr.is_empty() {
+            return Err(told(arguments, &output));
+        }
+    }
+    Ok(())
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn simulate(arguments: &[&str]) -> Result<Output, Failed> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(build).clone()?;
+    let output = Command::new(program).args(arguments).current_dir(workspace()).stdin(Stdio::null()).output();
+    output.map_err(|error| format!("cannot start the simulator: {error}").into())
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Builds the simulator as the alias `cargo sim` does, so that both share the result. Another process that
+/// builds it at the same time (nextest runs each test in its own) waits for cargo's lock.
+fn build() -> Result<PathBuf, String> {
+    let target = workspace().join("target").join("sim");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--profile", "sim", "--package", "sim", "--bin", "sim"])
+        .args([
+            "--config",
+            "build.rustflags=['--cfg','madsim']",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(workspace())
+        // Stronger than any other place from which cargo takes flags.
+        .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}madsim")
+        .stdin(Stdio::null());
+    let output = cargo.output().map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the simulator does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executable.ok_or_else(|| "cargo built no simulator".into())
+}

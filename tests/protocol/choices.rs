@@ -1,0 +1,260 @@
+//! Random sequences of choices, and what they come to in a given cluster.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use pbkv::protocol::{
+    command::Update,
+    identity::ServerId,
+    options::{ReadMode, ReplicaOptions, ViewServiceOptions},
+};
+use proptest::prelude::*;
+
+use crate::{
+    clients::Wish,
+    cluster::{Checked, Cluster, Setup},
+    command::{Command, VIEW_SERVICE, append},
+    network::Pick,
+};
+
+/// Servers have these names.
+const SERVERS: [&str; 4] = ["A", "B", "C", "D"];
+
+/// Clients have these names.
+const CLIENTS: [&str; 3] = ["x", "y", "z"];
+
+/// A choice whose numbers are taken modulo what there is to choose from.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice {
+    Deliver(u16),
+    DeliverAll(u8),
+    Duplicate(u16),
+    Drop(u16),
+    Persist(u8),
+    Advance(u16),
+    Stall(u16),
+    Settle,
+    Run(u16),
+    Cut(u8, u8),
+    Isolate(u8),
+    Heal,
+    Hold(u8, u8),
+    Release,
+    SlowDisk(u8),
+    FastDisks,
+    Crash(u8, u8),
+    Wipe(u8),
+    Restart(u8, bool),
+    Call(u8, u8, u8, u8),
+    Retry(u8, u8),
+    GiveUp(u8),
+}
+
+/// What a test is about: the cluster's make and how much it may lose.
+#[derive(Clone, Debug)]
+pub struct Make {
+    pub servers: usize,
+    pub replicas: usize,
+    pub reads: ReadMode,
+    pub wipes: usize,
+    pub gains_permille: Vec<i32>,
+}
+
+impl Make {
+    /// Small limits, so that checkpoints, state transfers, full windows and expiry are everyday events.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            servers: SERVERS[..self.servers].iter().map(|name| ServerId::new(*name)).collect(),
+            view: ViewServiceOptions { replicas: self.replicas, ..ViewServiceOptions::default() },
+            replica: ReplicaOptions {
+                reads: self.reads,
+                join_lag_max: 2,
+                session_ttl: Duration::from_secs(4),
+                append_window: 3,
+                chunk_bytes_max: 48,
+                checkpoint_interval: 3,
+                log_entries_max: 12,
+                ..ReplicaOptions::default()
+            },
+            gains_permille: self.gains_permille.clone(),
+        }
+    }
+}
+
+/// A make and a sequence of choices. Shown as the script that it comes to.
+#[derive(Clone)]
+pub struct Plan {
+    pub make: Make,
+    pub choices: Vec<Choice>,
+}
+
+impl Plan {
+    /// Makes it all happen, and tells each command just before.
+    pub fn play(&self, mut tell: impl FnMut(&Command, &Cluster)) -> (Cluster, Checked) {
+        let mut cluster = Cluster::new(self.make.setup());
+        let mut wipes = self.make.wipes;
+        for choice in &self.choices {
+            let Some(command) = choice.resolve(&cluster, &mut wipes) else { continue };
+            tell(&command, &cluster);
+            if let Err(broken) = cluster.apply(&command) {
+                return (cluster, Err(broken));
+            }
+        }
+        (cluster, Ok(()))
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Make { servers, replicas, reads, gains_permille, .. } = &self.make;
+        let mut script = format!(
+            "\n# clocks gain {gains_permille:?} permille\ncluster {} replicas={replicas} reads={reads:?} small=true\n",
+            SERVERS[..*servers].join(" ")
+        );
+        let written = std::panic::AssertUnwindSafe(&mut script);
+        let played = std::panic::catch_unwind(move || {
+            let written = written;
+            let mut seen = 0;
+            let script: &mut String = written.0;
+            let (cluster, _) = self.play(|command, cluster| {
+                for line in &cluster.happened[seen..] {
+                    script.push_str(&format!("# {line}\n"));
+                }
+                seen = cluster.happened.len();
+                if let Command::Deliver(Pick::Number(number)) | Command::Duplicate(Pick::Number(number)) = command {
+                    script.push_str(&format!("# {}\n", cluster.packets[number]));
+                }
+                script.push_str(&format!("{command}\n"));
+            });
+            for line in &cluster.happened[seen..] {
+                script.push_str(&format!("# {line}\n"));
+            }
+        });
+        if played.is_err() {
+            script.push_str("# and here it panics\n");
+        }
+        f.write_str(&script)
+    }
+}
+
+fn pick<T: Clone>(from: &[T], index: impl Into<usize>) -> Option<T> {
+    let index: usize = index.into();
+    (!from.is_empty()).then(|| from[index % from.len()].clone())
+}
+
+impl Choice {
+    /// What the choice comes to; nothing if it makes no sense here.
+    fn resolve(&self, cluster: &Cluster, wipes: &mut usize) -> Option<Command> {
+        let servers = &cluster.setup.servers;
+        let everybody: Vec<_> = servers.iter().cloned().chain([ServerId::new(VIEW_SERVICE)]).collect();
+        let up: Vec<_> = everybody.iter().filter(|node| cluster.is_up(node)).cloned().collect();
+        let down: Vec<_> = everybody.iter().filter(|node| !cluster.is_up(node)).cloned().collect();
+        let numbers: Vec<u64> = cluster.packets.keys().copied().collect();
+        let packet = |index| pick::<u64>(&numbers, index as usize).map(Pick::Number);
+        let millis = |time: u16| Duration::from_millis(u64::from(time));
+        // Half of all requests go where they belong.
+        let asked = |index: u8| {
+            let primary = cluster.primary().filter(|_| index >= 128);
+            primary.or_else(|| pick(servers, index))
+        };
+        let client = |index: u8| ServerId::new(CLIENTS[usize::from(index) % CLIENTS.len()]);
+        let busy = |name: &ServerId| cluster.clients.get(name).is_some_and(|it| it.waiting.is_some());
+        Some(match *self {
+            Choice::Deliver(index) => Command::Deliver(packet(index)?),
+            Choice::DeliverAll(to) => Command::Deliver(Pick::To(pick(&everybody, to)?)),
+            Choice::Duplicate(index) => Command::Duplicate(packet(index)?),
+            Choice::Drop(index) => Command::Drop(packet(index)?),
+            Choice::Persist(node) => Command::Persist(pick(&up, node)?),
+            Choice::Advance(time) => Command::Advance(millis(time)),
+            Choice::Stall(time) => Command::Stall(millis(time)),
+            Choice::Settle => Command::Settle,
+            Choice::Run(time) => Command::Run(millis(time)),
+            Choice::Cut(from, to) => Command::Cut(pick(&everybody, from)?, pick(&everybody, to)?),
+            Choice::Isolate(node) => Command::Isolate(pick(&everybody, node)?),
+            Choice::Heal => Command::Heal,
+            Choice::Hold(from, to) => {
+                Command::Hold(Pick::Link { from: pick(&everybody, from)?, to: pick(&everybody, to)?, kind: None })
+            }
+            Choice::Release => Command::Release,
+            Choice::SlowDisk(node) => Command::SlowDisk(pick(&everybody, node)?),
+            Choice::FastDisks => Command::FastDisks,
+            Choice::Crash(node, keep) => Command::Crash(pick(&up, node)?, usize::from(keep)),
+            Choice::Wipe(node) => {
+                *wipes = wipes.checked_sub(1)?;
+                Command::Wipe(pick(servers, node)?)
+            }
+            Choice::Restart(node, back) => Command::Restart(pick(&down, node)?, back),
+            Choice::Call(name, kind, key, server) if !busy(&client(name)) => {
+                Command::Call(client(name), wish(kind, key, cluster), asked(server)?)
+            }
+            Choice::Call(name, _, _, server) | Choice::Retry(name, server) => {
+                let name = client(name);
+                busy(&name).then_some(())?;
+                Command::Retry(name, asked(server)?)
+            }
+            Choice::GiveUp(name) => {
+                let name = client(name);
+                busy(&name).then_some(())?;
+                Command::GiveUp(name)
+            }
+        })
+    }
+}
+
+/// Few keys and values that are never written twice.
+fn wish(kind: u8, key: u8, cluster: &Cluster) -> Wish {
+    let key = Bytes::from(["k", "l"][usize::from(key) % 2]);
+    let value = Bytes::from(format!("{}.", cluster.recorder.operations().len()));
+    match kind % 16 {
+        0..=4 => Wish::Get { key },
+        5..=8 => Wish::Update(Update::Put { key, value }),
+        9..=12 => Wish::Update(append(key, value)),
+        13 => Wish::Update(Update::Delete { key }),
+        14 => Wish::Update(Update::CompareAndSwap { key, expected: None, new: value }),
+        _ => Wish::Close,
+    }
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    prop_oneof![
+        20 => any::<u16>().prop_map(Choice::Deliver),
+        8 => any::<u8>().prop_map(Choice::DeliverAll),
+        6 => any::<u16>().prop_map(Choice::Duplicate),
+        3 => any::<u16>().prop_map(Choice::Drop),
+        8 => any::<u8>().prop_map(Choice::Persist),
+        6 => (0..300u16).prop_map(Choice::Advance),
+        1 => (0..3000u16).prop_map(Choice::Stall),
+        6 => Just(Choice::Settle),
+        6 => (0..2500u16).prop_map(Choice::Run),
+        3 => any::<(u8, u8)>().prop_map(|(from, to)| Choice::Cut(from, to)),
+        2 => any::<u8>().prop_map(Choice::Isolate),
+        2 => Just(Choice::Heal),
+        3 => any::<(u8, u8)>().prop_map(|(from, to)| Choice::Hold(from, to)),
+        2 => Just(Choice::Release),
+        2 => any::<u8>().prop_map(Choice::SlowDisk),
+        1 => Just(Choice::FastDisks),
+        3 => (any::<u8>(), 0..6u8).prop_map(|(node, keep)| Choice::Crash(node, keep)),
+        1 => any::<u8>().prop_map(Choice::Wipe),
+        5 => (any::<u8>(), prop::bool::weighted(0.2)).prop_map(|(node, back)| Choice::Restart(node, back)),
+        18 => any::<(u8, u8, u8, u8)>()
+            .prop_map(|(client, kind, key, server)| Choice::Call(client, kind, key, server)),
+        4 => any::<(u8, u8)>().prop_map(|(client, server)| Choice::Retry(client, server)),
+        3 => any::<u8>().prop_map(Choice::GiveUp),
+    ]
+}
+
+/// Plans of at most `length` choices.
+pub fn plans(reads: ReadMode, length: usize) -> impl Strategy<Value = Plan> {
+    let make = (2..=4usize, 0..=2usize, prop::collection::vec(-50..=50i32, 5)).prop_flat_map(
+        move |(servers, wipes, gains_permille)| {
+            (1..=servers.min(3)).prop_map(move |replicas| Make {
+                servers,
+                replicas,
+                reads,
+                wipes,
+                gains_permille: gains_permille.clone(),
+            })
+        },
+    );
+    (make, prop::collection::vec(choice(), 0..length)).prop_map(|(make, choices)| Plan { make, choices })
+}

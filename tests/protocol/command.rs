@@ -1,0 +1,209 @@
+//! What can be done to a cluster: the words of the scripts.
+//!
+//! A random sequence of choices becomes a list of these, so a failing one is printed as a script that can
+//! be saved under `tests/scripts` as it is.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use pbkv::protocol::{command::Update, identity::ServerId};
+
+use crate::{clients::Wish, describe, network::Pick};
+
+/// The name of the view service.
+pub const VIEW_SERVICE: &str = "VS";
+
+/// A value no test grows beyond.
+const VALUE_BYTES_MAX: u64 = 1 << 16;
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Time passes and timers go off; nothing arrives and nothing becomes durable.
+    Advance(Duration),
+    /// Time passes, and nobody runs.
+    Stall(Duration),
+    /// Everything in flight arrives and becomes durable, and so does all that follows from it. No time passes.
+    Settle,
+    /// As `settle`, for a while.
+    Run(Duration),
+    /// Messages arrive, oldest first.
+    Deliver(Pick),
+    /// Messages arrive, and stay in flight to arrive again.
+    Duplicate(Pick),
+    /// Messages are lost.
+    Drop(Pick),
+    /// Messages stay in flight during `settle` and `run`.
+    Hold(Pick),
+    /// No message is held any more.
+    Release,
+    /// Messages from one to another are lost from now on.
+    Cut(ServerId, ServerId),
+    /// Messages from and to one are lost from now on; clients still reach it.
+    Isolate(ServerId),
+    /// Nothing is cut any more.
+    Heal,
+    /// The first batch on its way to the disk becomes durable.
+    Persist(ServerId),
+    /// The disk finishes nothing by itself any more.
+    SlowDisk(ServerId),
+    /// All disks finish what they are given.
+    FastDisks,
+    /// The process ends; of the changes on their way to the disk the first few arrive.
+    Crash(ServerId, usize),
+    /// The process ends and the disk is emptied.
+    Wipe(ServerId),
+    /// A new life begins; an earlier number than the last one's if the clock was set back.
+    Restart(ServerId, bool),
+    /// A client begins an operation and asks this server.
+    Call(ServerId, Wish, ServerId),
+    /// A client asks this server for its current operation.
+    Retry(ServerId, ServerId),
+    /// A client gives up on its current operation.
+    GiveUp(ServerId),
+}
+
+fn wish(wish: &Wish) -> String {
+    match wish {
+        Wish::Get { key } => format!("get {}", describe::text(key)),
+        Wish::Update(update) => describe::update(update),
+        Wish::Close => "close".to_owned(),
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Advance(time) => write!(f, "advance {}", time.as_millis()),
+            Command::Stall(time) => write!(f, "stall {}", time.as_millis()),
+            Command::Settle => write!(f, "settle"),
+            Command::Run(time) => write!(f, "run {}", time.as_millis()),
+            Command::Deliver(pick) => write!(f, "deliver {pick}"),
+            Command::Duplicate(pick) => write!(f, "duplicate {pick}"),
+            Command::Drop(pick) => write!(f, "drop {pick}"),
+            Command::Hold(pick) => write!(f, "hold {pick}"),
+            Command::Release => write!(f, "release"),
+            Command::Cut(from, to) => write!(f, "cut {from} {to}"),
+            Command::Isolate(node) => write!(f, "isolate {node}"),
+            Command::Heal => write!(f, "heal"),
+            Command::Persist(server) => write!(f, "persist {server}"),
+            Command::SlowDisk(server) => write!(f, "slow-disk {server}"),
+            Command::FastDisks => write!(f, "fast-disks"),
+            Command::Crash(server, 0) => write!(f, "crash {server}"),
+            Command::Crash(server, keep) => write!(f, "crash {server} keep={keep}"),
+            Command::Wipe(server) => write!(f, "wipe {server}"),
+            Command::Restart(server, false) => write!(f, "restart {server}"),
+            Command::Restart(server, true) => write!(f, "restart {server} clock=back"),
+            Command::Call(client, what, server) => write!(f, "{client}: {} via={server}", wish(what)),
+            Command::Retry(client, server) => write!(f, "{client}: retry via={server}"),
+            Command::GiveUp(client) => write!(f, "{client}: give-up"),
+        }
+    }
+}
+
+type Parsed<T> = Result<T, Box<dyn std::error::Error>>;
+
+struct Words<'a>(goldenscript::ArgumentConsumer<'a>);
+
+impl Words<'_> {
+    fn word(&mut self, what: &str) -> Parsed<String> {
+        Ok(self.0.next_pos().ok_or_else(|| format!("{what} is missing"))?.value.clone())
+    }
+
+    fn server(&mut self) -> Parsed<ServerId> {
+        Ok(ServerId::new(self.word("a server")?))
+    }
+
+    fn bytes(&mut self, what: &str) -> Parsed<Bytes> {
+        Ok(self.word(what)?.into())
+    }
+
+    fn time(&mut self) -> Parsed<Duration> {
+        Ok(Duration::from_millis(self.word("a number of milliseconds")?.parse()?))
+    }
+
+    fn via(&mut self) -> Parsed<ServerId> {
+        let via = self.0.lookup("via").ok_or("say which server is asked: via=A")?;
+        Ok(ServerId::new(via.value.clone()))
+    }
+
+    fn pick(&mut self) -> Parsed<Pick> {
+        let first = self.word("a sender, a message number, or all")?;
+        if let Ok(number) = first.parse() {
+            return Ok(Pick::Number(number));
+        }
+        let to = self.server()?;
+        if first == "all" {
+            return Ok(Pick::To(to));
+        }
+        let kind = self.0.next_pos().map(|word| word.value.clone());
+        Ok(Pick::Link { from: ServerId::new(first), to, kind })
+    }
+}
+
+impl Command {
+    /// Reads a command of a script; none if it is not one that changes the cluster.
+    pub fn parse(line: &goldenscript::Command) -> Parsed<Option<Self>> {
+        let mut words = Words(line.consume_args());
+        let command = match &line.prefix {
+            Some(client) => Self::parse_client(ServerId::new(client.clone()), &line.name, &mut words)?,
+            None => match line.name.as_str() {
+                "advance" => Command::Advance(words.time()?),
+                "stall" => Command::Stall(words.time()?),
+                "settle" => Command::Settle,
+                "run" => Command::Run(words.time()?),
+                "deliver" => Command::Deliver(words.pick()?),
+                "duplicate" => Command::Duplicate(words.pick()?),
+                "drop" => Command::Drop(words.pick()?),
+                "hold" => Command::Hold(words.pick()?),
+                "release" => Command::Release,
+                "cut" => Command::Cut(words.server()?, words.server()?),
+                "isolate" => Command::Isolate(words.server()?),
+                "heal" => Command::Heal,
+                "persist" => Command::Persist(words.server()?),
+                "slow-disk" => Command::SlowDisk(words.server()?),
+                "fast-disks" => Command::FastDisks,
+                "crash" => {
+                    let keep = words.0.lookup_parse("keep")?.unwrap_or(0);
+                    Command::Crash(words.server()?, keep)
+                }
+                "wipe" => Command::Wipe(words.server()?),
+                "restart" => {
+                    let back = words.0.lookup("clock").is_some();
+                    Command::Restart(words.server()?, back)
+                }
+                _ => return Ok(None),
+            },
+        };
+        words.0.reject_rest()?;
+        Ok(Some(command))
+    }
+
+    fn parse_client(client: ServerId, name: &str, words: &mut Words<'_>) -> Parsed<Self> {
+        let update = match name {
+            "give-up" => return Ok(Command::GiveUp(client)),
+            "retry" => return Ok(Command::Retry(client, words.via()?)),
+            "close" => return Ok(Command::Call(client, Wish::Close, words.via()?)),
+            "get" => {
+                let via = words.via()?;
+                return Ok(Command::Call(client, Wish::Get { key: words.bytes("a key")? }, via));
+            }
+            "put" => Update::Put { key: words.bytes("a key")?, value: words.bytes("a value")? },
+            "append" => append(words.bytes("a key")?, words.bytes("a value")?),
+            "delete" => Update::Delete { key: words.bytes("a key")? },
+            "swap" => {
+                let key = words.bytes("a key")?;
+                let expected = Some(words.bytes("an expected value")?).filter(|value| value != "nothing");
+                Update::CompareAndSwap { key, expected, new: words.bytes("a value")? }
+            }
+            _ => return Err(format!("a client cannot {name}").into()),
+        };
+        let via = words.via()?;
+        Ok(Command::Call(client, Wish::Update(update), via))
+    }
+}
+
+/// An append that no test makes too long.
+pub fn append(key: Bytes, value: Bytes) -> Update {
+    Update::Append { key, value, value_bytes_max: VALUE_BYTES_MAX }
+}

@@ -1,0 +1,141 @@
+//! Messages in flight: data, until somebody decides what becomes of each.
+
+use std::fmt;
+
+use pbkv::protocol::{
+    command::{Reply, Request},
+    identity::ServerId,
+    message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody},
+};
+
+use crate::describe::{members, reply, request, view};
+
+/// A message on its way. `from` and `to` are servers, the view service or clients.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub from: ServerId,
+    pub to: ServerId,
+    pub body: Body,
+}
+
+/// What is in a message.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Ping(Ping),
+    PingReply(PingReply),
+    Peer(PeerMessage),
+    /// A client's call, with the number of the call for which it was sent.
+    Request(u64, Request),
+    Reply(u64, Reply),
+}
+
+impl Body {
+    /// The word by which scripts name this kind of message.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Ping(_) => "ping",
+            Body::PingReply(_) => "answer",
+            Body::Peer(PeerMessage::Append(_)) => "append",
+            Body::Peer(PeerMessage::AppendAck(_)) => "ack",
+            Body::Peer(PeerMessage::Chunk(_)) => "part",
+            Body::Peer(PeerMessage::ChunkAck(_)) => "part-ack",
+            Body::Request(..) => "request",
+            Body::Reply(..) => "reply",
+        }
+    }
+}
+
+/// Which messages a command means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pick {
+    /// The one with this number.
+    Number(u64),
+    /// All from one to another, of one kind if it is named.
+    Link { from: ServerId, to: ServerId, kind: Option<String> },
+    /// All to one.
+    To(ServerId),
+}
+
+impl Pick {
+    pub fn matches(&self, number: u64, packet: &Packet) -> bool {
+        match self {
+            Pick::Number(wanted) => *wanted == number,
+            Pick::To(to) => packet.to == *to,
+            Pick::Link { from, to, kind } => {
+                let right_kind = kind.as_ref().is_none_or(|kind| kind == packet.body.kind());
+                packet.from == *from && packet.to == *to && right_kind
+            }
+        }
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pick::Number(number) => write!(f, "{number}"),
+            Pick::Link { from, to, kind: Some(kind) } => write!(f, "{from} {to} {kind}"),
+            Pick::Link { from, to, kind: None } => write!(f, "{from} {to}"),
+            Pick::To(to) => write!(f, "all {to}"),
+        }
+    }
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}: {} ", self.from, self.to, self.body.kind())?;
+        match &self.body {
+            Body::Ping(ping) => describe_ping(f, ping),
+            Body::PingReply(answer) => match &answer.body {
+                PingReplyBody::Accepted { view: told, lease, .. } => {
+                    let lease = lease.map(|length| format!(", lease of {length:?}")).unwrap_or_default();
+                    let told = told.as_ref().map_or("no view yet".to_owned(), view);
+                    write!(f, "{} of {}: {told}{lease}", answer.number, answer.boot)
+                }
+                PingReplyBody::StaleBoot { max } => write!(f, "to {}: {max} is known", answer.boot),
+                PingReplyBody::WrongGeneration { generation } => write!(f, "{generation} is current"),
+            },
+            Body::Peer(PeerMessage::Append(append)) => {
+                write!(f, "{} after {:?}: ", append.view, append.previous)?;
+                match (append.entries.first(), append.entries.last()) {
+                    (Some(first), Some(last)) => write!(f, "{:?} to {:?}", first.position, last.position)?,
+                    _ => write!(f, "nothing")?,
+                }
+                write!(f, ", commit {}", append.commit)
+            }
+            Body::Peer(PeerMessage::AppendAck(ack)) => match ack.result {
+                AppendResult::Match(op) => write!(f, "{} matches to {op}", ack.view),
+                AppendResult::Mismatch { hint } => write!(f, "{} differs, try {hint}", ack.view),
+                AppendResult::Stale { view_seen } => write!(f, "{} is stale, {view_seen} is known", ack.view),
+            },
+            Body::Peer(PeerMessage::Chunk(chunk)) => write!(
+                f,
+                "{} of transfer {} at {:?}, {} items{}",
+                chunk.part,
+                chunk.transfer.number,
+                chunk.at,
+                chunk.items.len(),
+                if chunk.last { ", the last" } else { "" }
+            ),
+            Body::Peer(PeerMessage::ChunkAck(ack)) => match ack.result {
+                ChunkResult::Next(part) => write!(f, "wants {part} of transfer {}", ack.transfer.number),
+                ChunkResult::Installed(op) => write!(f, "has the state to {op}"),
+                ChunkResult::Stale { view_seen } => {
+                    write!(f, "{} is stale, {view_seen} is known", ack.view)
+                }
+            },
+            Body::Request(_, asked) => write!(f, "{}", request(asked)),
+            Body::Reply(_, given) => write!(f, "{}", reply(given)),
+        }
+    }
+}
+
+fn describe_ping(f: &mut fmt::Formatter<'_>, ping: &Ping) -> fmt::Result {
+    write!(f, "{} of {}, knows {}", ping.number, ping.boot, ping.view_known)?;
+    if !ping.confirmed.is_empty() {
+        write!(f, ", confirmed {}", members(&ping.confirmed))?;
+    }
+    if !ping.suspects.is_empty() {
+        write!(f, ", suspects {:?}", ping.suspects)?;
+    }
+    Ok(())
+}
