@@ -121,7 +121,9 @@ impl fmt::Debug for Plan {
                     script.push_str(&format!("# {line}\n"));
                 }
                 seen = cluster.happened.len();
-                if let Command::Deliver(Pick::Number(number)) | Command::Duplicate(Pick::Number(number)) = command {
+                if let Command::Deliver(Pick::Number(number)) | Command::Duplicate(Pick::Number(number)) =
+                    command
+                {
                     script.push_str(&format!("# {}\n", cluster.packets[number]));
                 }
                 script.push_str(&format!("{command}\n"));
@@ -172,9 +174,11 @@ impl Choice {
             Choice::Cut(from, to) => Command::Cut(pick(&everybody, from)?, pick(&everybody, to)?),
             Choice::Isolate(node) => Command::Isolate(pick(&everybody, node)?),
             Choice::Heal => Command::Heal,
-            Choice::Hold(from, to) => {
-                Command::Hold(Pick::Link { from: pick(&everybody, from)?, to: pick(&everybody, to)?, kind: None })
-            }
+            Choice::Hold(from, to) => Command::Hold(Pick::Link {
+                from: pick(&everybody, from)?,
+                to: pick(&everybody, to)?,
+                kind: None,
+            }),
             Choice::Release => Command::Release,
             Choice::SlowDisk(node) => Command::SlowDisk(pick(&everybody, node)?),
             Choice::FastDisks => Command::FastDisks,

@@ -108,11 +108,9 @@ impl Client {
             Waiting::Session(_) => RequestBody::OpenSession,
             Waiting::Get { key } => RequestBody::Get { key: key.clone() },
             Waiting::Close => RequestBody::CloseSession { session: self.session? },
-            Waiting::Update { request, update } => RequestBody::Update {
-                session: self.session?,
-                request: *request,
-                update: update.clone(),
-            },
+            Waiting::Update { request, update } => {
+                RequestBody::Update { session: self.session?, request: *request, update: update.clone() }
+            }
         };
         Some(Request { generation: Generation(0), body })
     }

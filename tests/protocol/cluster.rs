@@ -87,9 +87,11 @@ impl Cluster {
             began_at: Duration::from_secs(1000 * (index as u64 + 1)),
             gains_permille: gain(index),
         };
-        let servers = setup.servers.iter().enumerate().map(|(index, name)| {
-            (name.clone(), Server { clock: clock(index), ..Server::default() })
-        });
+        let servers = setup
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.clone(), Server { clock: clock(index), ..Server::default() }));
         let mut cluster = Self {
             now: Duration::ZERO,
             viewer: Viewer { clock: clock(setup.servers.len()), ..Viewer::default() },
@@ -378,7 +380,9 @@ impl Cluster {
                 view_service::Effect::Answer { ticket, answer } => {
                     let (to, _) = self.answered(&name, ticket)?;
                     let Answer::Ping(reply) = answer else { continue };
-                    if let pbkv::protocol::message::PingReplyBody::Accepted { view: Some(view), .. } = &reply.body {
+                    if let pbkv::protocol::message::PingReplyBody::Accepted { view: Some(view), .. } =
+                        &reply.body
+                    {
                         self.invariants.view_told(view).map_err(|broken| broken.to_string())?;
                     }
                     self.send(&name, &to, Body::PingReply(reply));
@@ -494,12 +498,8 @@ impl Cluster {
         server.set_back += u64::from(back);
         let boot = Boot(if back { aligned - 2 * BOOT_STEP + server.set_back } else { aligned });
         self.last_nonce += 1;
-        let start = Start {
-            server: name.clone(),
-            boot,
-            nonce: self.last_nonce,
-            durable: server.disk.clone(),
-        };
+        let start =
+            Start { server: name.clone(), boot, nonce: self.last_nonce, durable: server.disk.clone() };
         server.last_boot = server.last_boot.max(boot);
         self.invariants.server_started(name, &server.disk);
         let now = server.clock.read(self.now);
@@ -526,7 +526,12 @@ impl Cluster {
         let Body::Reply(call, reply) = &packet.body else { return };
         let client = self.clients.get_mut(&packet.to).expect("it is a client");
         if *call == client.call && client.waiting.is_some() {
-            self.happened.push(format!("{} hears from {}: {}", packet.to, packet.from, describe::reply(reply)));
+            self.happened.push(format!(
+                "{} hears from {}: {}",
+                packet.to,
+                packet.from,
+                describe::reply(reply)
+            ));
         }
         self.coverage.reply(reply);
         let waited_for_session = matches!(client.waiting, Some(Waiting::Session(_)));

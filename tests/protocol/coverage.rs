@@ -49,7 +49,9 @@ impl Coverage {
                 AppendResult::Mismatch { hint } if hint > replica.log().base().op => {
                     self.count("log catch-up")
                 }
-                AppendResult::Match(_) if ack.view < replica.view_seen() => self.count("late acknowledgement"),
+                AppendResult::Match(_) if ack.view < replica.view_seen() => {
+                    self.count("late acknowledgement")
+                }
                 _ => {}
             },
             Event::Peer(PeerMessage::Append(append)) if append.view < replica.view_seen() => {

@@ -106,7 +106,9 @@ pub fn view_notice(notice: &view_service::Notice) -> String {
     use view_service::Notice as N;
     match notice {
         N::ServerSeen(ping) => match ping.data {
-            Some(data) => format!("sees {} in life {} with data of life {}", ping.server, ping.boot, data.boot),
+            Some(data) => {
+                format!("sees {} in life {} with data of life {}", ping.server, ping.boot, data.boot)
+            }
             None => format!("sees {} in life {} without data", ping.server, ping.boot),
         },
         N::Proposed { view: proposed, why } => format!("proposes {}: {why}", view(proposed)),

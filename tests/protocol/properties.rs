@@ -10,14 +10,8 @@ use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
 use linearize::{Options, Verdict, kv::Kv};
-use pbkv::protocol::{
-    command::Update,
-    identity::ServerId,
-    options::ReadMode,
-};
-use proptest::{
-    test_runner::{Config, TestCaseError, TestRunner},
-};
+use pbkv::protocol::{command::Update, identity::ServerId, options::ReadMode};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::{
     choices::{Plan, plans},

@@ -6,9 +6,7 @@
 
 use std::time::Duration;
 
-use super::{
-    DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewService, servers::Server,
-};
+use super::{DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewService, servers::Server};
 
 /// Servers outside the view that were silent for so many dead intervals are forgotten.
 const FORGET_AFTER_DEAD_INTERVALS: u32 = 100;
