@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-/// The latest time an event may carry. The two values above it stand for "before" and "after everything".
-pub const TIME_MAX: u64 = u64::MAX - 2;
+/// The latest time an event may carry. Checkers shift times up to make room for "before everything".
+pub const TIME_MAX: u64 = u64::MAX - 4;
 
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 mod check;
 pub mod formats;
 pub mod history;
+pub mod html;
 pub mod kv;
 mod minimise;
 pub mod model;
