@@ -249,10 +249,10 @@ impl<I, O> Recorder<I, O> {
     /// A process calls an operation. Returns the operation's index.
     pub fn call(&mut self, process: u64, at: u64, input: I) -> Result<usize, HistoryError> {
         let operation = self.operations.len();
-        self.advance(at, operation)?;
         if let Some(&previous) = self.open.get(&process) {
             return Err(HistoryError::Overlap { process, previous, operation, call: at });
         }
+        self.advance(at, operation)?;
         if operation >= (u32::MAX / 4) as usize {
             return Err(HistoryError::TooLong { operations: operation + 1 });
         }

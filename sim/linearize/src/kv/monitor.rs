@@ -96,10 +96,10 @@ impl Monitor {
     /// A process calls an operation. Returns its number, counted from 0, by which reports name it.
     pub fn call(&mut self, process: u64, at: u64, input: Input) -> Result<usize, HistoryError> {
         let number = self.calls;
-        self.advance(at, number)?;
         if let Some((_, previous)) = self.open.get(&process) {
             return Err(HistoryError::Overlap { process, previous: *previous, operation: number, call: at });
         }
+        self.advance(at, number)?;
         let key = input.key().clone();
         self.open.insert(process, (key.clone(), number));
         self.calls += 1;
