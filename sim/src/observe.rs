@@ -207,10 +207,10 @@ impl Observer {
         }
     }
 
-    fn before_replica(&mut self, at: Duration, node: NodeIndex, event: &replica::Event) {
+    fn before_replica(&mut self, at: Duration, node: NodeIndex, machine: &Replica, event: &replica::Event) {
         if self.begin_step(at, node, event) {
-            if let replica::Event::Request { ticket, .. } = event {
-                self.invariants.request_received(self.nodes.id(node), *ticket);
+            if let replica::Event::Request { ticket, request } = event {
+                self.invariants.request_received(machine, *ticket, request);
             }
             if let Some(messages) = &mut self.messages {
                 messages.replica_heard(at, &self.nodes, node, event);
@@ -433,8 +433,8 @@ mod simulated {
     }
 
     impl machine::Observer<Replica> for NodeObserver {
-        fn before(&mut self, _now: Duration, _machine: &Replica, event: &replica::Event) {
-            self.world.observer().before_replica(self.time.elapsed(), self.node, event);
+        fn before(&mut self, _now: Duration, machine: &Replica, event: &replica::Event) {
+            self.world.observer().before_replica(self.time.elapsed(), self.node, machine, event);
         }
 
         fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
