@@ -10,7 +10,7 @@ use crate::history::{History, Operation};
 use crate::minimise;
 use crate::model::{Decision, Model};
 use crate::search::{Progress, Search};
-use crate::verdict::{Options, Undecided, Verdict, Violation};
+use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
 use crate::witness;
 
 /// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
@@ -51,6 +51,29 @@ where
     }
     let witness = if options.witness { witness::merge(operations, &orders) } else { Vec::new() };
     Verdict::Linearizable { witness }
+}
+
+/// Judges one independent object's operations, with a bound on the configurations of a search. `None` if that ends first.
+pub(crate) fn check_part<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    budget: Budget,
+) -> Option<Result<(), Violation>> {
+    let options = Options { witness: false, ..Options::default() };
+    match model.decide(operations, part, &options) {
+        Decision::Linearizable(_) => Some(Ok(())),
+        Decision::Violation(violation) => Some(Err(minimise::refine(model, operations, *violation))),
+        Decision::Contradiction { around } => Some(Err(minimise::isolate(model, operations, part, &around))),
+        Decision::Open => {
+            let mut search = prepare(model, operations, part);
+            match search.run(budget.configurations, budget.bytes) {
+                Progress::Linearizable => Some(Ok(())),
+                Progress::Illegal => Some(Err(explain(model, operations, part, &search))),
+                Progress::Paused => None,
+            }
+        }
+    }
 }
 
 /// Groups operations by object, in the order of first appearance.

@@ -99,6 +99,11 @@ pub enum Reason {
         /// The operation that saw it.
         read: usize,
     },
+    /// Every operation that could have written what it saw was overwritten before it was called.
+    Gone {
+        /// The operation that saw the value.
+        read: usize,
+    },
     /// It returned before the only operation that wrote what it saw was called.
     FromTheFuture {
         /// The operation that saw the value.
@@ -150,6 +155,34 @@ pub enum Reason {
         /// The operation at which that order got stuck: it had returned and could not be placed.
         stuck: usize,
     },
+}
+
+impl Reason {
+    /// The same reason with other numbers for its operations.
+    pub fn renumbered(&self, number: impl Fn(usize) -> usize) -> Reason {
+        let all = |list: &[usize]| list.iter().map(|&index| number(index)).collect();
+        match self {
+            Reason::Impossible { operation } => Reason::Impossible { operation: number(*operation) },
+            Reason::NeverWritten { read } => Reason::NeverWritten { read: number(*read) },
+            Reason::Gone { read } => Reason::Gone { read: number(*read) },
+            Reason::FromTheFuture { read, write } => {
+                Reason::FromTheFuture { read: number(*read), write: number(*write) }
+            }
+            Reason::TwoValuesAtOnce { first, second } => Reason::TwoValuesAtOnce {
+                first: (first.0.map(&number), number(first.1)),
+                second: (number(second.0), number(second.1)),
+            },
+            Reason::WrongOrder { earlier, later } => {
+                Reason::WrongOrder { earlier: number(*earlier), later: number(*later) }
+            }
+            Reason::Forked { one, other } => Reason::Forked { one: number(*one), other: number(*other) },
+            Reason::SeenTwice { reads, write } => {
+                Reason::SeenTwice { reads: all(reads), write: number(*write) }
+            }
+            Reason::Circle { operations } => Reason::Circle { operations: all(operations) },
+            Reason::NoOrder { placed, stuck } => Reason::NoOrder { placed: *placed, stuck: number(*stuck) },
+        }
+    }
 }
 
 /// A check that ended without a verdict.

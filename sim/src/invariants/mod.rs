@@ -20,6 +20,7 @@ mod i7_activated_with_memory;
 use std::fmt;
 
 use pbkv::protocol::{
+    command::Request,
     identity::{ServerId, Ticket},
     log::{Durable, Write},
     replica::{Effect, Replica},
@@ -113,8 +114,8 @@ impl Invariants {
     }
 
     /// A server is about to take a request from a client.
-    pub fn request_received(&mut self, server: &ServerId, ticket: Ticket) {
-        self.no_late_completion.received(server, ticket);
+    pub fn request_received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
+        self.no_late_completion.received(replica, ticket, request);
     }
 
     /// A server took a step.

@@ -45,6 +45,7 @@ impl Fact<'_> {
 }
 
 /// The fact of an operation.
+#[inline]
 pub(super) fn fact(operation: &KvOperation) -> Fact<'_> {
     match (&operation.input, operation.output()) {
         (Input::Get { .. }, None) => Fact::Nothing,

@@ -16,6 +16,8 @@
 pub mod describe;
 mod fact;
 mod fast;
+pub mod monitor;
+mod sentence;
 mod support;
 
 use bytes::Bytes;

@@ -129,7 +129,7 @@ fn spell<'a>(
 ) -> Result<(), Failure> {
     let text: &[u8] = era.longest.value.map_or(&[], |value| value);
     let reader = era.longest.operation;
-    let mut end = if base == INITIAL { 0 } else { versions.value(base).len() };
+    let mut end = if base == INITIAL { 0 } else { versions.list[base as usize].value.len() };
     let mut last = base;
     era.ends.push((end, base));
     versions.list[base as usize].happened = true;
@@ -186,7 +186,7 @@ impl<'a> Tokens<'a> {
         let whole = |version: &u32| versions.appends.binary_search(version).is_err() && *version != INITIAL;
         let value_lengths: BTreeSet<usize> = (0..versions.list.len() as u32)
             .filter(whole)
-            .map(|version| versions.value(version).len())
+            .map(|version| versions.list[version as usize].value.len())
             .collect();
         Ok(Tokens {
             by_token,

@@ -4,6 +4,7 @@ mod blocks;
 mod decode;
 mod refusals;
 mod report;
+mod settle;
 mod sources;
 mod versions;
 mod zones;
@@ -19,6 +20,8 @@ use decode::Failure;
 use sources::{Source, Sources};
 use versions::{NONE, Versions, call, returned};
 use zones::Zones;
+
+pub(super) use settle::{Kept, settle};
 
 /// See [`crate::Model::decide`].
 pub(super) fn decide(operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
@@ -61,10 +64,7 @@ fn with_appends(versions: &mut Versions<'_>, part: &[u32], options: &Options) ->
     if !versions.repeated.is_empty() || !versions.erasures.is_empty() {
         return Decision::Open;
     }
-    let operations = versions.operations;
-    let reads = std::mem::take(&mut versions.reads);
-    let seen = reads.iter().map(|read| (read.operation, value_read(operations, read.operation)));
-    match decode::decode(versions, seen) {
+    match decode_reads(versions) {
         Err(Failure::Ambiguous) => Decision::Open,
         Err(Failure::Conflict(conflict)) => report::violation(versions, part, conflict),
         Ok(()) => match judge(versions) {
@@ -72,6 +72,27 @@ fn with_appends(versions: &mut Versions<'_>, part: &[u32], options: &Options) ->
             Err(conflict) => report::violation(versions, part, conflict),
         },
     }
+}
+
+/// The zones of a key whose values are not ambiguous and fit together.
+fn plain_zones(versions: &mut Versions<'_>) -> Option<Zones> {
+    let sources = Sources::new(versions);
+    if versions.negative || sources.ambiguous() {
+        return None;
+    }
+    if versions.appends.is_empty() {
+        assign(versions, &sources, Doubt::Skip).ok()?;
+    } else {
+        decode_reads(versions).ok()?;
+    }
+    judge(versions).ok()
+}
+
+fn decode_reads(versions: &mut Versions<'_>) -> Result<(), Failure> {
+    let operations = versions.operations;
+    let reads = std::mem::take(&mut versions.reads);
+    let seen = reads.iter().map(|read| (read.operation, value_read(operations, read.operation)));
+    decode::decode(versions, seen)
 }
 
 fn value_read(operations: &[KvOperation], operation: u32) -> Option<&Bytes> {

@@ -1,6 +1,6 @@
 //! Conflicts between versions, put as conflicts between operations.
 
-use super::super::describe::{describe, show_value};
+use super::super::sentence::sentence;
 use super::super::{KvOperation, support};
 use super::blocks::{Conflict, block, chain_to};
 use super::versions::{INITIAL, NEVER, NONE, Versions, call, returned};
@@ -36,8 +36,8 @@ pub(super) fn violation(versions: &Versions<'_>, part: &[u32], conflict: Conflic
         key: operations[part[0] as usize].input.key().to_vec(),
         operations: wide(named),
         support: wide(support),
+        sentence: sentence(&finding.reason, |index| &operations[index]),
         reason: finding.reason,
-        sentence: finding.sentence,
     }))
 }
 
@@ -48,13 +48,13 @@ pub(super) fn suspicion(versions: &Versions<'_>, conflict: Conflict) -> Decision
 
 /// An operation that no state allows.
 pub(super) fn impossible(operations: &[KvOperation], operation: u32) -> Decision {
-    let named = &operations[operation as usize];
+    let reason = Reason::Impossible { operation: operation as usize };
     Decision::Violation(Box::new(Violation {
-        key: named.input.key().to_vec(),
+        key: operations[operation as usize].input.key().to_vec(),
         operations: vec![operation as usize],
         support: Vec::new(),
-        reason: Reason::Impossible { operation: operation as usize },
-        sentence: format!("operation {operation}, {}, has an answer that no state allows", describe(named)),
+        sentence: sentence(&reason, |index| &operations[index]),
+        reason,
     }))
 }
 
@@ -63,7 +63,6 @@ struct Finding {
     /// The version that each of these operations wrote or read, where that matters.
     versions: Vec<u32>,
     reason: Reason,
-    sentence: String,
 }
 
 /// An operation of a block.
@@ -74,69 +73,37 @@ struct Member {
 }
 
 fn find(versions: &Versions<'_>, conflict: Conflict) -> Finding {
-    let says = |operation: u32| describe(&versions.operations[operation as usize]);
-    let finding = |operations: Vec<u32>, reason, sentence| Finding {
-        operations,
-        versions: Vec::new(),
-        reason,
-        sentence,
-    };
+    let finding = |operations: Vec<u32>, reason| Finding { operations, versions: Vec::new(), reason };
+    let write = |version: u32| versions.list[version as usize].write;
     match conflict {
-        Conflict::NeverWritten(read) => finding(
-            vec![read],
-            Reason::NeverWritten { read: read as usize },
-            format!("operation {read}, {}, saw a value that nobody wrote", says(read)),
-        ),
-        Conflict::Overwritten(read) => finding(
-            vec![read],
-            Reason::NeverWritten { read: read as usize },
-            format!("operation {read}, {}, saw a value that was overwritten before", says(read)),
-        ),
-        Conflict::Forked { one, other } => {
-            let (one, other) = (versions.list[one as usize].write, versions.list[other as usize].write);
-            fork(versions, one, other)
-        }
-        Conflict::Split { one, other } => fork(versions, one, other),
+        Conflict::NeverWritten(read) => finding(vec![read], Reason::NeverWritten { read: read as usize }),
+        Conflict::Overwritten(read) => finding(vec![read], Reason::Gone { read: read as usize }),
+        Conflict::Forked { one, other } => fork(write(one), write(other)),
+        Conflict::Split { one, other } => fork(one, other),
         Conflict::SeenTwice { version, one, other } => {
-            let write = versions.list[version as usize].write;
+            let write = write(version);
             let mut reads = vec![one as usize, other as usize];
             reads.sort_unstable();
             reads.dedup();
-            let sentence = format!(
-                "operation {write}, {}, shows up twice: in operation {one}, {}, and in operation {other}, {}",
-                says(write),
-                says(one),
-                says(other)
-            );
-            finding(vec![one, other, write], Reason::SeenTwice { reads, write: write as usize }, sentence)
+            finding(vec![one, other, write], Reason::SeenTwice { reads, write: write as usize })
         }
         Conflict::Backwards { version } => backwards(versions, version),
         Conflict::Circle { version } => {
             let circle = chain_to(versions, version);
-            let operations: Vec<u32> = circle.iter().map(|&v| versions.list[v as usize].write).collect();
-            let wide = operations.iter().map(|&index| index as usize).collect();
-            let sentence = format!(
-                "operation {}, {}, found a value that only came after its own",
-                operations[0],
-                says(operations[0])
-            );
-            Finding { operations, versions: circle, reason: Reason::Circle { operations: wide }, sentence }
+            let operations: Vec<u32> = circle.iter().map(|&version| write(version)).collect();
+            let reason =
+                Reason::Circle { operations: operations.iter().map(|&index| index as usize).collect() };
+            Finding { operations, versions: circle, reason }
         }
         Conflict::Clash { outer, inner } => clash(versions, outer, inner),
     }
 }
 
-fn fork(versions: &Versions<'_>, one: u32, other: u32) -> Finding {
-    let says = |operation: u32| describe(&versions.operations[operation as usize]);
+fn fork(one: u32, other: u32) -> Finding {
     Finding {
         operations: vec![one, other],
         versions: Vec::new(),
         reason: Reason::Forked { one: one as usize, other: other as usize },
-        sentence: format!(
-            "operation {one}, {}, and operation {other}, {}, continue the same value in two ways",
-            says(one),
-            says(other)
-        ),
     }
 }
 
@@ -155,31 +122,16 @@ fn backwards(versions: &Versions<'_>, at: u32) -> Finding {
         let earlier = if version.call >= before_call { own } else { before.expect("something was called") };
         (earlier, later)
     };
-    let says = |member: Member| describe(&versions.operations[member.operation as usize]);
     let (first, second) = (earlier.operation as usize, later.operation as usize);
-    let clock = format!(
-        "operation {second}, {}, returned at {} before operation {first}, {}, was called at {}",
-        says(later),
-        returned(&versions.operations[second]) - 1,
-        says(earlier),
-        versions.operations[first].call
-    );
-    let (reason, sentence) = if earlier.version == at {
-        (
-            Reason::FromTheFuture { read: second, write: first },
-            format!("{clock}, although it saw what that one wrote"),
-        )
+    let reason = if earlier.version == at {
+        Reason::FromTheFuture { read: second, write: first }
     } else {
-        (
-            Reason::WrongOrder { earlier: first, later: second },
-            format!("{clock}, although the values seen prove the opposite order"),
-        )
+        Reason::WrongOrder { earlier: first, later: second }
     };
     Finding {
         operations: vec![earlier.operation, later.operation],
         versions: vec![earlier.version, later.version],
         reason,
-        sentence,
     }
 }
 
@@ -195,35 +147,6 @@ fn clash(versions: &Versions<'_>, outer: u32, inner: u32) -> Finding {
     let inner_first = inner_first.expect("the initial version comes first, so it is never the inner one");
     let all = [outer_first, Some(outer_last), Some(inner_first), Some(inner_last)];
     let named: Vec<Member> = all.into_iter().flatten().collect();
-    let call_of = |member: Member| versions.operations[member.operation as usize].call;
-    let return_of = |member: Member| returned(&versions.operations[member.operation as usize]) - 1;
-    let say = |member: Member| {
-        format!(
-            "operation {} ({})",
-            member.operation,
-            describe(&versions.operations[member.operation as usize])
-        )
-    };
-    let held = match outer_first {
-        Some(first) => {
-            format!(
-                "{} was in place from the return of {} at {}",
-                value(versions, first),
-                say(first),
-                return_of(first)
-            )
-        }
-        None => "the key was absent from the start".to_owned(),
-    };
-    let sentence = format!(
-        "{held} to the call of {} at {}, but {} returned at {} and {} was called at {}, in between and with another value",
-        say(outer_last),
-        call_of(outer_last),
-        say(inner_first),
-        return_of(inner_first),
-        say(inner_last),
-        call_of(inner_last)
-    );
     let index = |member: Member| member.operation as usize;
     Finding {
         operations: named.iter().map(|member| member.operation).collect(),
@@ -232,7 +155,6 @@ fn clash(versions: &Versions<'_>, outer: u32, inner: u32) -> Finding {
             first: (outer_first.map(index), index(outer_last)),
             second: (index(inner_first), index(inner_last)),
         },
-        sentence,
     }
 }
 
@@ -268,13 +190,6 @@ fn add_evidence(versions: &Versions<'_>, finding: &mut Finding) {
             finding.operations.push(shown);
             finding.versions.push(at);
         }
-    }
-}
-
-fn value(versions: &Versions<'_>, member: Member) -> String {
-    match super::super::fact::fact(&versions.operations[member.operation as usize]) {
-        super::super::fact::Fact::Read(value) => show_value(value),
-        _ => format!("what operation {} wrote", member.operation),
     }
 }
 

@@ -28,7 +28,9 @@ pub(super) fn returned(operation: &KvOperation) -> u64 {
 
 /// One write, and the reads of what it left behind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Version {
+pub(super) struct Version<'a> {
+    /// The value, if it was written whole; empty for appends and absence.
+    pub(super) value: &'a [u8],
     /// The operation; [`NONE`] for the initial version.
     pub(super) write: u32,
     /// The write surely took effect.
@@ -51,7 +53,7 @@ pub(super) struct Read {
 /// All versions of one key.
 pub(super) struct Versions<'a> {
     pub(super) operations: &'a [KvOperation],
-    pub(super) list: Vec<Version>,
+    pub(super) list: Vec<Version<'a>>,
     /// Operations that only read, with the version once it is known.
     pub(super) reads: Vec<Read>,
     /// Versions made by compare-and-swaps.
@@ -74,8 +76,15 @@ pub(super) struct Versions<'a> {
 impl<'a> Versions<'a> {
     /// Reads the writes of one key. Fails with the index of an operation that contradicts itself.
     pub(super) fn new(operations: &'a [KvOperation], part: &[u32]) -> Result<Self, u32> {
-        let initial =
-            Version { write: NONE, happened: true, call: 0, returned: 0, first_return: NEVER, last_call: 0 };
+        let initial = Version {
+            value: &[],
+            write: NONE,
+            happened: true,
+            call: 0,
+            returned: 0,
+            first_return: NEVER,
+            last_call: 0,
+        };
         let mut versions = Versions {
             operations,
             list: Vec::with_capacity(part.len() / 2 + 1),
@@ -98,20 +107,20 @@ impl<'a> Versions<'a> {
                 Fact::Read(_) => versions.reads.push(Read { operation: index, version: NONE }),
                 Fact::Differs => versions.negative = true,
                 Fact::Write(value) => {
-                    let version = versions.push(index);
+                    let version = versions.push(index, value);
                     versions.name(version, value);
                 }
                 Fact::Swap { new, .. } => {
-                    let version = versions.push(index);
+                    let version = versions.push(index, new);
                     versions.name(version, new);
                     versions.swaps.push(version);
                 }
                 Fact::Append(_) => {
-                    let version = versions.push(index);
+                    let version = versions.push(index, &[]);
                     versions.appends.push(version);
                 }
                 Fact::Erase { present } => {
-                    let version = versions.push(index);
+                    let version = versions.push(index, &[]);
                     versions.erasures.push(version);
                     versions.negative |= present;
                 }
@@ -126,12 +135,7 @@ impl<'a> Versions<'a> {
 
     /// The first version written as this value.
     pub(super) fn find(&self, value: &[u8]) -> Option<u32> {
-        self.by_value.find(hash(value), |&version| self.value(version) == value).copied()
-    }
-
-    /// The value of a version that was written whole.
-    pub(super) fn value(&self, version: u32) -> &'a [u8] {
-        written(self.operations, &self.list[version as usize])
+        self.by_value.find(hash(value), |&version| self.list[version as usize].value == value).copied()
     }
 
     /// Notes that an operation saw a version.
@@ -182,11 +186,12 @@ impl<'a> Versions<'a> {
         }
     }
 
-    fn push(&mut self, index: u32) -> u32 {
+    fn push(&mut self, index: u32, value: &'a [u8]) -> u32 {
         let operation = &self.operations[index as usize];
         let returned = returned(operation);
         let version = self.list.len() as u32;
         self.list.push(Version {
+            value,
             write: index,
             happened: returned != NEVER,
             call: call(operation),
@@ -198,8 +203,8 @@ impl<'a> Versions<'a> {
     }
 
     fn name(&mut self, version: u32, value: &[u8]) {
-        let (list, operations) = (&self.list, self.operations);
-        let known = |&other: &u32| written(operations, &list[other as usize]);
+        let list = &self.list;
+        let known = |&other: &u32| list[other as usize].value;
         let entry =
             self.by_value.entry(hash(value), |other| known(other) == value, |other| hash(known(other)));
         match entry {
@@ -208,13 +213,6 @@ impl<'a> Versions<'a> {
                 slot.insert(version);
             }
         }
-    }
-}
-
-fn written<'a>(operations: &'a [KvOperation], version: &Version) -> &'a [u8] {
-    match fact(&operations[version.write as usize]) {
-        Fact::Write(value) | Fact::Swap { new: value, .. } => value,
-        other => unreachable!("operation {} is {other:?} and writes no whole value", version.write),
     }
 }
 

@@ -41,6 +41,11 @@ impl Zones {
         if zone.is_forward() { self.forward.push(zone) } else { self.backward.push(zone) }
     }
 
+    /// Every zone, once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Zone> {
+        self.forward.iter().chain(&self.backward)
+    }
+
     /// Applies the rule. Forward zones are sorted afterwards.
     pub(super) fn check(&mut self) -> Result<(), Clash> {
         self.forward.sort_unstable_by_key(|zone| (zone.first_return, zone.root));
