@@ -305,7 +305,8 @@ fn i6_a_replaced_primary_completes_nothing_that_it_received_later() {
         if replaced_first {
             assert_eq!(take_over(&mut invariants), Ok(()));
         }
-        invariants.request_received(&server("A"), Ticket(7));
+        let Event::Request { ticket, request } = &get else { unreachable!("it is a request") };
+        invariants.request_received(&old.replica, *ticket, request);
         if !replaced_first {
             assert_eq!(take_over(&mut invariants), Ok(()));
         }
