@@ -349,7 +349,8 @@ impl Cluster {
             Body::Peer(message) => self.step_server(&to, replica::Event::Peer(message)),
             Body::Request(call, request) => {
                 let ticket = self.ticket(&to, (from, call));
-                self.invariants.request_received(&to, ticket);
+                let replica = self.servers.get(&to).and_then(|server| server.replica.as_ref());
+                self.invariants.request_received(replica.expect("it is up"), ticket, &request);
                 self.step_server(&to, replica::Event::Request { ticket, request })
             }
             Body::Reply(..) => Ok(()),
