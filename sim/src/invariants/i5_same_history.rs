@@ -1,18 +1,15 @@
 //! I5: the committed operations of any two replicas are prefixes of one and the same history.
 //!
-//! Source: section 8. Operations that came with a snapshot are compared by the snapshot's position only.
+//! Source: rules R5 and R7. Operations that came with a snapshot are compared by the snapshot's position only.
 
 use std::collections::BTreeMap;
 
 use pbkv::protocol::{
-    identity::{OpNumber, ServerId},
+    identity::{OpNumber, Position, ServerId},
     replica::Replica,
 };
 
-use super::{
-    Broken, Check,
-    facts::{Committed, Disk},
-};
+use super::{Broken, Check, facts::Committed};
 
 #[derive(Default)]
 pub(super) struct SameHistory {
@@ -24,12 +21,13 @@ impl SameHistory {
         self.commits.remove(server);
     }
 
-    /// Compares what `replica` committed since the last time, and adds what nobody had committed.
+    /// Compares what `replica` committed since the last time, and adds what nobody had committed. What it
+    /// committed and moved into its snapshot in one step is known by what stood before it in a log.
     pub(super) fn check(
         &mut self,
         server: &ServerId,
         replica: &Replica,
-        disk: Option<&Disk>,
+        before: impl Fn(Position) -> Option<Position>,
         committed: &mut Committed,
     ) -> Check {
         let commit = replica.commit();
@@ -44,13 +42,19 @@ impl SameHistory {
         if commit < seen {
             return broken(format!("{server} went back from {seen} to {commit}"));
         }
-        // What was committed and then compacted away in one step is still on disk.
-        let position = |op| replica.log().position(op).or_else(|| disk?.position(op));
-        let base = OpNumber(replica.log().base().op.0.saturating_sub(1));
-        let first_new = OpNumber(committed.len() as u64);
-        let mut op = seen.max(base.min(first_new)).next();
+        let mut in_snapshot = Vec::new();
+        let mut position = replica.log().base();
+        while position.op.0 > committed.len() as u64 {
+            in_snapshot.push(position);
+            let Some(earlier) = before(position) else {
+                return broken(format!("{server} committed {position:?}, which was in nobody's log"));
+            };
+            position = earlier;
+        }
+        in_snapshot.into_iter().rev().for_each(|position| committed.push(position));
+        let mut op = seen.max(OpNumber(replica.log().base().op.0.saturating_sub(1))).next();
         while op <= commit {
-            let Some(position) = position(op) else {
+            let Some(position) = replica.log().position(op) else {
                 return broken(format!("{server} committed {op}, which is not in its log"));
             };
             match committed.get(op) {

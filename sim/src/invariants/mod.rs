@@ -75,6 +75,11 @@ impl Invariants {
     pub fn record_persisted(&mut self, record: &Record) -> Check {
         self.one_primary.check_record(&self.facts, record)?;
         self.activated_with_memory.check(&self.facts, record)?;
+        if record.generation != self.facts.record.generation {
+            // An operator declared everything lost: a new history begins.
+            self.facts.committed = facts::Committed::default();
+            self.same_history = i5_same_history::SameHistory::default();
+        }
         self.facts.record = record.clone();
         i4_stable_holds_committed::check(&self.facts)
     }
@@ -117,9 +122,12 @@ impl Invariants {
     pub fn replica_stepped(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
         self.one_primary.check_replica(replica)?;
         self.log_matching.check(server, replica)?;
+        if replica.generation() != self.facts.record.generation {
+            return Ok(()); // it holds a history that was given up
+        }
         let committed = self.facts.committed.len();
-        let disk = self.facts.disks.get(server);
-        self.same_history.check(server, replica, disk, &mut self.facts.committed)?;
+        let before = |position| self.log_matching.before(position);
+        self.same_history.check(server, replica, before, &mut self.facts.committed)?;
         i3_commit_reaches_all::check(&self.facts, replica)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
