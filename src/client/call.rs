@@ -39,17 +39,21 @@ pub(super) struct Call {
     pub(super) doubt: bool,
     /// The view failed us: ask for a later one.
     stale: bool,
-    pub(super) last_seen: String,
+    /// What was seen last: of the view service,
+    pub(super) view_service_said: Option<String>,
+    /// and of a server.
+    pub(super) server_said: Option<String>,
 }
 
 impl Call {
     pub(super) fn new(deadline: Duration, pause: Duration) -> Self {
-        let last_seen = "nothing was tried before the deadline".into();
-        Self { deadline, pause, doubt: false, stale: false, last_seen }
+        Self { deadline, pause, doubt: false, stale: false, view_service_said: None, server_said: None }
     }
 
     pub(super) fn gave_up(&self) -> ClientError {
-        let why = self.last_seen.clone();
+        let seen = [&self.server_said, &self.view_service_said];
+        let why = seen.into_iter().flatten().cloned().collect::<Vec<_>>().join("; ");
+        let why = if why.is_empty() { "nothing could be tried before the deadline".to_owned() } else { why };
         if self.doubt { ClientError::Unknown { why } } else { ClientError::NotExecuted { why } }
     }
 
@@ -81,7 +85,7 @@ impl<C: Clock> Client<C> {
                 Ok(Reply::Refused(Refusal::NotPrimary { .. })) => {
                     // An earlier copy of this attempt may be in that server's log: doubt, if it changes anything.
                     call.doubt |= matches!(ask, Ask::Update(..));
-                    call.last_seen = format!("{primary} is not the primary (or no longer)");
+                    call.server_said = Some(format!("{primary} is not the primary (or no longer)"));
                     call.stale = true;
                 }
                 Ok(Reply::Refused(Refusal::DataLost { generation })) => {
@@ -90,12 +94,15 @@ impl<C: Clock> Client<C> {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Retry { sent, why }) => {
                     call.doubt |= sent && matches!(ask, Ask::Update(..));
-                    call.last_seen = format!("{primary}: {why}");
+                    // An attempt that the deadline cut short says less than the one before.
+                    if call.server_said.is_none() || self.clock.now() < call.deadline {
+                        call.server_said = Some(format!("{primary}: {why}"));
+                    }
                     call.stale = true;
                     self.servers.remove(&primary);
                 }
                 Err(Failure::Busy(why)) => {
-                    call.last_seen = format!("{primary}: {why}");
+                    call.server_said = Some(format!("{primary}: {why}"));
                     self.pause(call).await;
                 }
                 Err(Failure::Invalid(why)) => return Err(call.unless_in_doubt(ClientError::Invalid(why))),
@@ -109,18 +116,18 @@ impl<C: Clock> Client<C> {
             let known = self.view.as_ref().map(|view| view.number);
             match self.get_view(call).await {
                 Ok(ViewReport { view, data_lost }) => {
-                    if data_lost {
-                        call.last_seen =
-                            "no server that holds all the data is left; an operator has to decide".into();
+                    call.view_service_said = if data_lost {
+                        Some("no server that holds all the data is left, an operator has to decide".into())
                     } else if view.is_none() {
-                        call.last_seen = "the view service knows no server yet".into();
-                    }
+                        Some("the view service knows no server yet".into())
+                    } else {
+                        None
+                    };
                     if let Some(view) = view {
                         self.learn(view)?;
                     }
                 }
-                Err(why) if self.view.is_none() => call.last_seen = why,
-                Err(why) => call.last_seen = format!("{}; {why}", call.last_seen),
+                Err(why) => call.view_service_said = Some(why),
             }
             let found = self.view.as_ref().map(|view| view.number);
             call.stale = false;

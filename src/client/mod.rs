@@ -252,7 +252,7 @@ impl<C: Clock> Client<C> {
         while self.clock.now() < call.deadline {
             match self.get_view(&call).await {
                 Ok(report) => return Ok(report),
-                Err(why) => call.last_seen = why,
+                Err(why) => call.view_service_said = Some(why),
             }
             self.pause(&mut call).await;
         }
@@ -291,7 +291,7 @@ impl<C: Clock> Client<C> {
                 Reply::Refused(Refusal::SessionExpired) => {
                     self.session = None;
                     if self.clock.now() >= call.deadline {
-                        call.last_seen = "the session expired".into();
+                        call.server_said = Some("the session expired".into());
                         return Err(call.gave_up());
                     }
                     call.doubt = false; // as proved above

@@ -17,7 +17,12 @@ pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        let milliseconds = self.0.as_secs_f64() * 1000.0;
+        if milliseconds < 1000.0 {
+            write!(f, "{milliseconds}ms")
+        } else {
+            write!(f, "{}s", milliseconds / 1000.0)
+        }
     }
 }
 
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn spans_are_printed_as_they_are_written() {
-        for text in ["500ms", "1.5s", "60s"] {
+        for text in ["0ms", "0.25ms", "500ms", "1.5s", "60s"] {
             assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
         }
     }

@@ -6,6 +6,8 @@
 
 pub mod kv;
 mod replication;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::time::Duration;

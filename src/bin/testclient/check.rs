@@ -1,8 +1,286 @@
-//! x
-use pbkv::client::ClientOptions;
-use std::process::ExitCode;
-#[derive(clap::Args, Clone, Debug)]
-pub struct CheckArgs {}
-pub async fn run(_options: ClientOptions, _args: CheckArgs) -> ExitCode {
-    ExitCode::SUCCESS
+//! Judges a running cluster: concurrent clients work on a few keys, everything they ask and see is recorded, and the record
+//! is judged for linearizability. Faults are the user's part: kill servers, pause them, restart them meanwhile.
+//!
+//! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so that each
+//! read says which write it saw.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clap::Args;
+use linearize::{
+    Recorder, Verdict,
+    kv::{Input, Kv, KvHistory, Output},
+};
+use pbkv::{
+    client::{Client, ClientError, ClientOptions},
+    process::{self, Span},
+    server::clock::{Clock, SystemClock},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+/// The options of a check.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Clients at work at the same time
+    #[arg(long, default_value_t = 8)]
+    clients: u64,
+    /// Keys they share; fewer keys mean more conflicts
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
+    /// How long they work
+    #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
+    time: Span,
+    /// A pause of each client between two operations
+    #[arg(long, default_value_t = Span(Duration::ZERO), value_name = "TIME")]
+    pause: Span,
+    /// Determines what the clients ask, though not what happens then
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the history is saved, one operation a line [default: only of a violation, to
+    /// pbkv-history-RUN.jsonl]
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+/// Nothing was answered: there is nothing to judge.
+const EXIT_NO_PROGRESS: u8 = 3;
+const EXIT_UNDECIDED: u8 = 6;
+
+/// A value is started anew when it is about to become longer than this.
+const VALUE_BYTES_MAX: usize = 4 << 10;
+
+/// What all clients report to.
+#[derive(Default)]
+struct Report {
+    recorder: Recorder<Input, Output>,
+    latencies: Vec<Duration>,
+    unknown: usize,
+    not_executed: usize,
+    last_error: Option<ClientError>,
+    data_lost: bool,
+}
+
+/// Runs the clients and judges.
+pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
+    let started = SystemClock.now();
+    let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
+    let report = Arc::new(Mutex::new(Report::default()));
+    let workers: Vec<_> = (0..args.clients)
+        .map(|number| {
+            let worker = Worker {
+                number,
+                client: Client::new(options.clone(), SystemClock),
+                rng: StdRng::seed_from_u64(args.seed ^ number.rotate_right(16)),
+                keys: (0..args.keys).map(|key| Bytes::from(format!("check-{run}-{key}"))).collect(),
+                written: 0,
+                seen: None,
+                report: report.clone(),
+            };
+            tokio::spawn(worker.work(started + args.time.0, args.pause.0))
+        })
+        .collect();
+    for worker in workers {
+        if let Err(error) = worker.await {
+            return process::fail(format!("a client ended early: {error}"));
+        }
+    }
+    let took = SystemClock.now() - started;
+    let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
+    judge(report, took, &args, &run)
+}
+
+fn judge(mut report: Report, took: Duration, args: &CheckArgs, run: &str) -> ExitCode {
+    if report.data_lost {
+        return process::fail(
+            "the cluster started a new generation meanwhile: an operator declared the data lost, there is nothing to judge",
+        );
+    }
+    if report.latencies.is_empty() {
+        let why = report.last_error.map_or_else(|| "nothing was asked".to_owned(), |error| error.to_string());
+        eprintln!("error: no operation was answered: {why}");
+        return ExitCode::from(EXIT_NO_PROGRESS);
+    }
+    report.latencies.sort_unstable();
+    let at = |percent: usize| report.latencies[(report.latencies.len() - 1) * percent / 100];
+    println!(
+        "{} clients, {} keys, {:.1?}: {} operations answered, {} of unknown fate, {} not executed; {:.0} a second, \
+         latency {:.1?} (half), {:.1?} (99 %), {:.1?} (longest)",
+        args.clients,
+        args.keys,
+        took,
+        report.latencies.len(),
+        report.unknown,
+        report.not_executed,
+        report.latencies.len() as f64 / took.as_secs_f64(),
+        at(50),
+        at(99),
+        at(100),
+    );
+    let history = report.recorder.finish();
+    if let Some(path) = &args.save
+        && let Err(why) = save(&history, path)
+    {
+        return process::fail(why);
+    }
+    let verdict = linearize::check(
+        &Kv,
+        &history,
+        &linearize::Options { witness: false, parallel: true, ..Default::default() },
+    );
+    match verdict {
+        Verdict::Linearizable { .. } => {
+            println!("linearizable");
+            ExitCode::SUCCESS
+        }
+        Verdict::Violation(violation) => {
+            println!("NOT LINEARIZABLE: {violation}");
+            for &operation in &violation.operations {
+                println!("  {operation}: {:?}", history.operations()[operation]);
+            }
+            let path = args.save.clone().unwrap_or_else(|| format!("pbkv-history-{run}.jsonl").into());
+            match save(&history, &path) {
+                Ok(()) => println!("the whole history is in {}", path.display()),
+                Err(why) => eprintln!("error: {why}"),
+            }
+            ExitCode::FAILURE
+        }
+        Verdict::Undecided(undecided) => {
+            println!("UNDECIDED: {undecided}");
+            ExitCode::from(EXIT_UNDECIDED)
+        }
+    }
+}
+
+fn save(history: &KvHistory, path: &Path) -> Result<(), String> {
+    let write = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        linearize::formats::write(history, &mut file)?;
+        file.flush()
+    };
+    write().map_err(|error: std::io::Error| format!("cannot save the history to {}: {error}", path.display()))
+}
+
+/// One client.
+struct Worker {
+    number: u64,
+    client: Client<SystemClock>,
+    rng: StdRng,
+    keys: Vec<Bytes>,
+    /// Makes its values unique.
+    written: u64,
+    /// A key and what this client saw in it last: what a compare-and-swap expects.
+    seen: Option<(Bytes, Option<Bytes>)>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Worker {
+    async fn work(mut self, until: Duration, pause: Duration) {
+        while SystemClock.now() < until {
+            let input = self.choose();
+            let called_at = self.record(|report, now| {
+                report
+                    .recorder
+                    .call(self.number, nanoseconds(now), input.clone())
+                    .expect("one call at a time");
+            });
+            let result = self.perform(input).await;
+            let lost = matches!(result, Err(ClientError::DataLost { .. }));
+            self.record(|report, now| report.note(self.number, called_at, now, result));
+            if lost {
+                return;
+            }
+            if !pause.is_zero() {
+                SystemClock.sleep_until(SystemClock.now() + pause).await;
+            }
+        }
+        let _ = self.client.close().await;
+    }
+
+    /// The clock is read under the lock: events are recorded in the order of their times.
+    fn record(&self, note: impl FnOnce(&mut Report, Duration)) -> Duration {
+        let mut report = self.report.lock().expect("no client panicked");
+        let now = SystemClock.now();
+        note(&mut report, now);
+        now
+    }
+
+    fn choose(&mut self) -> Input {
+        let key = self.keys.choose(&mut self.rng).expect("at least one key").clone();
+        self.written += 1;
+        let value = Bytes::from(format!("{}.{} ", self.number, self.written));
+        match self.rng.random_range(0..100) {
+            0..40 => Input::Get { key },
+            40..55 => Input::Put { key, value },
+            55..80 => match &self.seen {
+                Some((seen, Some(long))) if *seen == key && long.len() > VALUE_BYTES_MAX => {
+                    Input::Put { key, value }
+                }
+                _ => Input::Append { key, value },
+            },
+            80..85 => Input::Delete { key },
+            _ => match self.seen.take() {
+                Some((key, expected)) => Input::CompareAndSwap { key, expected, new: value },
+                None => Input::Get { key },
+            },
+        }
+    }
+
+    async fn perform(&mut self, input: Input) -> Result<Output, ClientError> {
+        Ok(match input {
+            Input::Get { key } => {
+                let value = self.client.get(key.clone()).await?;
+                self.seen = Some((key, value.clone()));
+                Output::Value(value)
+            }
+            Input::Put { key, value } => {
+                self.client.put(key, value).await?;
+                Output::Done
+            }
+            Input::Append { key, value } => {
+                self.client.append(key, value).await?;
+                Output::Done
+            }
+            Input::Delete { key } => Output::Deleted { existed: Some(self.client.delete(key).await?) },
+            Input::CompareAndSwap { key, expected, new } => {
+                let swap = self.client.compare_and_swap(key, expected, new).await?;
+                Output::Swapped { swapped: swap.swapped, previous: Some(swap.previous) }
+            }
+        })
+    }
+}
+
+impl Report {
+    fn note(&mut self, client: u64, called_at: Duration, now: Duration, result: Result<Output, ClientError>) {
+        let at = nanoseconds(now);
+        let noted = match result {
+            Ok(output) => {
+                self.latencies.push(now - called_at);
+                self.recorder.returned(client, at, output)
+            }
+            Err(error) => {
+                self.last_error = Some(error.clone());
+                self.data_lost |= matches!(error, ClientError::DataLost { .. });
+                if let ClientError::Unknown { .. } | ClientError::DataLost { .. } = error {
+                    self.unknown += 1;
+                    self.recorder.unknown(client, at)
+                } else {
+                    self.not_executed += 1;
+                    self.recorder.withdrawn(client, at)
+                }
+            }
+        };
+        noted.expect("a call of this client is open");
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).expect("a machine does not run for centuries")
 }

@@ -1,0 +1,255 @@
+//! What is sent arrives unchanged, and no bytes whatever make a conversion panic or slip something impossible through.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use prost::Message;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::*;
+use crate::protocol::{
+    command::{Command, Entry, Outcome, Update},
+    identity::{Generation, RequestNumber, SessionId},
+    message::{
+        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, Item, PeerMessage, Ping,
+        PingReply, PingReplyBody, Session, TransferId,
+    },
+    view::{Members, View},
+};
+
+fn at(view: u64, op: u64) -> Position {
+    Position { view: ViewNumber(view), op: OpNumber(op) }
+}
+
+fn data() -> DataId {
+    DataId { boot: Boot(7), nonce: u64::MAX }
+}
+
+fn members(names: &[&str]) -> Members {
+    names.iter().map(|name| (ServerId::new(*name), data())).collect()
+}
+
+fn view() -> View {
+    View {
+        generation: Generation(1),
+        number: ViewNumber(3),
+        primary: ServerId::new("a:1"),
+        primary_boot: Boot(7),
+        insync: members(&["a:1", "b:1"]),
+        joining: members(&["c:1"]),
+        activated: true,
+    }
+}
+
+fn entries() -> Vec<Entry> {
+    let key = Bytes::from_static(b"k");
+    let updates = [
+        Update::Put { key: key.clone(), value: Bytes::new() },
+        Update::Append { key: key.clone(), value: Bytes::from_static(b"v"), value_bytes_max: 9 },
+        Update::Delete { key: key.clone() },
+        Update::CompareAndSwap { key: key.clone(), expected: None, new: Bytes::from_static(b"n") },
+        Update::CompareAndSwap { key, expected: Some(Bytes::new()), new: Bytes::from_static(b"n") },
+    ];
+    let session = SessionId(4);
+    let mut commands =
+        vec![Command::OpenSession { ttl: Duration::from_secs(60) }, Command::CloseSession { session }];
+    commands.extend((1..).zip(updates).map(|(request, update)| Command::Update {
+        session,
+        request: RequestNumber(request),
+        update,
+    }));
+    (5..)
+        .zip(commands)
+        .map(|(op, command)| Entry { position: at(2, op), timestamp: Duration::from_millis(op), command })
+        .collect()
+}
+
+fn peer_messages() -> Vec<PeerMessage> {
+    let from = ServerId::new("a:1");
+    let (generation, view) = (Generation(1), ViewNumber(3));
+    let transfer = TransferId { view, number: 2 };
+    let session = |last| Session { last, active_at: Duration::from_secs(1), ttl: Duration::from_secs(60) };
+    let outcome = Outcome::Swapped { swapped: false, previous: Some(Bytes::new()) };
+    let items = vec![
+        Item::Pair { key: Bytes::from_static(b"k"), value: Bytes::from_static(b"v") },
+        Item::Session { id: SessionId(1), session: session(None) },
+        Item::Session { id: SessionId(2), session: session(Some((RequestNumber(9), outcome))) },
+        Item::Clock(Duration::from_secs(2)),
+    ];
+    let append = |entries| Append {
+        generation,
+        view,
+        from: from.clone(),
+        to_data: data(),
+        heartbeat: 8,
+        previous: at(2, 4),
+        entries,
+        commit: OpNumber(4),
+    };
+    let chunk = |items, last| Chunk {
+        generation,
+        view,
+        from: from.clone(),
+        to_data: data(),
+        transfer,
+        at: at(2, 4),
+        part: 1,
+        items,
+        last,
+    };
+    let mut messages = vec![
+        PeerMessage::Append(append(entries())),
+        PeerMessage::Append(append(Vec::new())),
+        PeerMessage::Chunk(chunk(items, false)),
+        PeerMessage::Chunk(chunk(Vec::new(), true)),
+    ];
+    for result in [
+        AppendResult::Match(OpNumber(0)),
+        AppendResult::Mismatch { hint: OpNumber(1) },
+        AppendResult::Stale { view_seen: ViewNumber(9) },
+    ] {
+        messages.push(PeerMessage::AppendAck(AppendAck {
+            view,
+            from: from.clone(),
+            data: data(),
+            heartbeat: 0,
+            result,
+        }));
+    }
+    for result in [
+        ChunkResult::Next(0),
+        ChunkResult::Installed(OpNumber(4)),
+        ChunkResult::Stale { view_seen: ViewNumber(9) },
+    ] {
+        let from = from.clone();
+        messages.push(PeerMessage::ChunkAck(ChunkAck { view, from, data: data(), transfer, result }));
+    }
+    messages
+}
+
+fn ping() -> Ping {
+    Ping {
+        server: ServerId::new("a:1"),
+        boot: Boot(7),
+        data: Some(data()),
+        generation: Generation(1),
+        view_known: ViewNumber(3),
+        confirmed: members(&["a:1", "b:1"]),
+        suspects: BTreeSet::from([ServerId::new("c:1")]),
+        log_end: at(2, 9),
+        parts_received: 3,
+        echo: Some(Echo { epoch: u64::MAX, at: Duration::from_nanos(1) }),
+        number: 11,
+        wants_lease: true,
+    }
+}
+
+fn ping_replies() -> Vec<PingReply> {
+    let accepted = |view, lease| PingReplyBody::Accepted {
+        view,
+        echo: Echo { epoch: 1, at: Duration::from_secs(1) },
+        lease,
+        generation: Generation(1),
+    };
+    [
+        accepted(Some(view()), Some(Duration::from_millis(1500))),
+        accepted(None, None),
+        PingReplyBody::StaleBoot { max: Boot(8) },
+        PingReplyBody::WrongGeneration { generation: Generation(2) },
+    ]
+    .map(|body| PingReply { boot: Boot(7), number: 11, body })
+    .into()
+}
+
+enum Encoded {
+    Primary(Vec<u8>),
+    Replica(Vec<u8>),
+}
+
+fn encode(message: PeerMessage) -> Encoded {
+    match message.into() {
+        Outgoing::Primary(message) => Encoded::Primary(message.encode_to_vec()),
+        Outgoing::Replica(message) => Encoded::Replica(message.encode_to_vec()),
+    }
+}
+
+fn decode(encoded: &Encoded) -> Option<Result<PeerMessage, Malformed>> {
+    match encoded {
+        Encoded::Primary(bytes) => wire::PrimaryMessage::decode(&bytes[..]).ok().map(TryInto::try_into),
+        Encoded::Replica(bytes) => wire::ReplicaMessage::decode(&bytes[..]).ok().map(TryInto::try_into),
+    }
+}
+
+#[test]
+fn what_is_sent_arrives_unchanged() {
+    for message in peer_messages() {
+        assert_eq!(decode(&encode(message.clone())), Some(Ok(message)));
+    }
+    let bytes = wire::PingRequest::from(ping()).encode_to_vec();
+    assert_eq!(wire::PingRequest::decode(&bytes[..]).map(Ping::try_from), Ok(Ok(ping())));
+    for reply in ping_replies() {
+        let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
+        assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
+    }
+}
+
+#[test]
+fn damaged_messages_never_panic_nor_break_a_log() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let messages: Vec<Encoded> = peer_messages().into_iter().map(encode).collect();
+    let replies: Vec<Vec<u8>> =
+        ping_replies().into_iter().map(|reply| wire::PingResponse::from(reply).encode_to_vec()).collect();
+    let (mut refused, mut passed) = (0, 0);
+    for round in 0..50_000 {
+        let mut damage = |bytes: &Vec<u8>| {
+            let mut bytes = bytes.clone();
+            for _ in 0..rng.random_range(1..4) {
+                let index = rng.random_range(0..bytes.len());
+                match rng.random_range(0..8) {
+                    0..6 => bytes[index] = bytes[index].wrapping_add(rng.random_range(0..4)),
+                    6 => bytes.insert(index, rng.random()),
+                    _ => drop(bytes.remove(index)),
+                }
+            }
+            bytes
+        };
+        let damaged = match &messages[round % messages.len()] {
+            Encoded::Primary(bytes) => Encoded::Primary(damage(bytes)),
+            Encoded::Replica(bytes) => Encoded::Replica(damage(bytes)),
+        };
+        match decode(&damaged) {
+            Some(Ok(PeerMessage::Append(append))) => {
+                passed += 1;
+                let mut end = append.previous;
+                for entry in &append.entries {
+                    assert_eq!(entry.position.op, end.op.next());
+                    assert!(entry.position.view >= end.view && entry.position.view <= append.view);
+                    end = entry.position;
+                }
+            }
+            Some(Ok(_)) => passed += 1,
+            Some(Err(_)) => refused += 1,
+            None => {}
+        }
+        if let Ok(reply) = wire::PingResponse::decode(&damage(&replies[round % replies.len()])[..])
+            && let Ok(PingReply { body: PingReplyBody::Accepted { view: Some(view), .. }, .. }) =
+                reply.try_into()
+        {
+            assert!(view.insync.contains_key(&view.primary));
+            assert!(view.joining.keys().all(|server| !view.insync.contains_key(server)));
+        }
+    }
+    assert!(
+        refused > 200 && passed > 5000,
+        "{refused} refused, {passed} passed: the damage is too mild or too wild"
+    );
+}
+
+#[test]
+fn numbers_near_overflow_are_refused() {
+    let mut append =
+        wire::ForwardUpdate { from: "a:1".into(), to_data: Some(data().into()), ..Default::default() };
+    assert!(Append::try_from(append.clone()).is_ok());
+    append.commit = u64::MAX;
+    assert_eq!(Append::try_from(append), Err(Malformed(format!("commit {} is out of range", u64::MAX))),);
+}

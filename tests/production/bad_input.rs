@@ -1,0 +1,246 @@
+//! What goes wrong at the edge is said clearly, with what to do about it.
+
+use std::time::Duration;
+
+use pbkv::{
+    client::{Client, ClientError},
+    server::clock::SystemClock,
+    wire::{
+        AppendRequest, GetRequest, OpenSessionRequest, PutRequest, RequestId, kv_client::KvClient,
+        open_session_response, refusal, update_response,
+    },
+};
+use rustix::process::Signal;
+use tonic::{Code, transport::Channel};
+
+use crate::cluster::{Cluster, Process, eventually, failed, kvserver, run, testclient, viewservice};
+
+async fn connect(server: &Process) -> KvClient<Channel> {
+    KvClient::connect(format!("http://{}", server.address)).await.expect("the server listens")
+}
+
+async fn open_session(client: &mut KvClient<Channel>) -> u64 {
+    let opened = client.open_session(OpenSessionRequest::default()).await.expect("answered").into_inner();
+    match opened.result {
+        Some(open_session_response::Result::Opened(opened)) => opened.session,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn put(session: u64, number: u64) -> PutRequest {
+    let id = Some(RequestId { session, number, generation: 0 });
+    PutRequest { id, key: "k".into(), value: "v".into() }
+}
+
+#[test]
+fn wrong_command_lines_are_explained() {
+    for (output, hint) in [
+        (viewservice(&["--replica", "2"]), "--replica"),
+        (kvserver(&["--port", "1"]), "--port"),
+        (testclient(&["--deadline", "5", "view"]), "500ms"),
+        (testclient(&["put", "k"]), "VALUE"),
+    ] {
+        let said = failed(&output, 2);
+        assert!(said.contains(hint), "{said}");
+    }
+    for (output, hint) in [
+        (viewservice(&["--addr", "localhost"]), "host:port"),
+        (viewservice(&["--replicas", "0"]), "at least 1"),
+        (kvserver(&["--vs", "http://localhost:8000"]), "must not start with a scheme"),
+        (kvserver(&["--addr", "0.0.0.0:0"]), "--advertise"),
+        (kvserver(&["--heartbeat-interval", "900ms"]), "suspect-after"),
+        (testclient(&["--vs", "localhost:http", "view"]), "port is not a number"),
+        (testclient(&["--deadline", "1m", "view"]), "half"),
+        (testclient(&["--log", "k=loud", "view"]), "--log debug"),
+    ] {
+        let said = failed(&output, 1);
+        assert!(said.starts_with("error: ") && said.contains(hint), "{said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_reported() {
+    let cluster = Cluster::start(&[]);
+    let taken = cluster.view_service.address.as_str();
+    let dir = cluster.dir().join("other");
+    let dir = dir.to_str().expect("UTF-8");
+    for output in [kvserver(&["--addr", taken]), viewservice(&["--addr", taken, "--dir", dir])] {
+        let said = failed(&output, 1);
+        assert!(said.contains("in use") && said.contains("--addr"), "{said}");
+    }
+}
+
+#[test]
+fn keys_and_values_have_limits() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let server = cluster.server(&["--key-bytes-max", "8", "--value-bytes-max", "16"]);
+        cluster.settled(&server, 0).await;
+        for (args, hint) in [
+            (&["put", "", "v"][..], "the key is empty"),
+            (&["get", ""], "the key is empty"),
+            (&["get", "123456789"], "9 bytes, the limit is 8"),
+            (&["put", "k", "12345678901234567"], "17 bytes, the limit is 16"),
+            (&["cas", "k", "v", "--expect", "12345678901234567"], "17 bytes, the limit is 16"),
+        ] {
+            let said = failed(&cluster.testclient(args), 1);
+            assert!(said.contains(hint), "{args:?}: {said}");
+        }
+        let mut client = cluster.client();
+        client.put("k", "1234567890123456").await.expect("exactly as long as allowed");
+        assert_eq!(client.append("k", "7").await, Err(ClientError::ValueTooLarge { value_bytes_max: 16 }));
+        assert_eq!(client.get("k").await.expect("get").as_deref(), Some(&b"1234567890123456"[..]));
+
+        // Whatever client it is: malformed requests have a status of their own.
+        let mut raw = connect(&server).await;
+        let status = raw.get(GetRequest::default()).await.expect_err("no key");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        let status = raw.append(AppendRequest { key: "k".into(), ..Default::default() }).await;
+        assert_eq!(status.expect_err("no id").code(), Code::InvalidArgument);
+        let status = raw.put(put(u64::MAX, 1)).await.expect_err("no such number");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    });
+}
+
+#[test]
+fn a_value_of_a_mebibyte_survives_all_paths() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let short_log = ["--checkpoint-interval", "4", "--log-entries-max", "1000"];
+        let s1 = cluster.server(&short_log);
+        cluster.settled(&s1, 0).await;
+        let value = |fill: u8| vec![fill; 1 << 20];
+        let mut client = cluster.client();
+        for fill in 0..12 {
+            client.put(format!("{fill}"), value(fill)).await.expect("put");
+        }
+        let too_long = client.put("k", vec![0; (1 << 20) + 1]).await;
+        assert!(
+            matches!(&too_long, Err(ClientError::Invalid(why)) if why.contains("1048577")),
+            "{too_long:?}"
+        );
+        let far_too_long = client.put("k", vec![0; 32 << 20]).await;
+        assert!(matches!(far_too_long, Err(ClientError::Invalid(_))), "{far_too_long:?}");
+
+        // By state transfer,
+        let s2 = cluster.server(&short_log);
+        cluster.settled(&s1, 1).await;
+        s2.logs("the state is installed").await;
+        // by the log,
+        let swap = client.compare_and_swap("0", Some(value(0).into()), value(100)).await.expect("swap");
+        assert!(swap.swapped);
+        s1.kill();
+        // and back.
+        for (key, fill) in [(0, 100), (1, 1), (11, 11)] {
+            let found = client.get(format!("{key}")).await.expect("get").expect("there");
+            assert!(found == value(fill), "key {key} holds {} bytes of {:?}", found.len(), found.first());
+        }
+    });
+}
+
+#[test]
+fn a_missing_view_service_is_reported_and_awaited() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        cluster.view_service.end(Signal::TERM).await;
+
+        let get = cluster.testclient(&["--deadline", "1s", "get", "k"]);
+        let said = failed(&get, 1);
+        assert!(said.contains("not executed") && said.contains("cannot be reached"), "{said}");
+        let put = cluster.testclient(&["--deadline", "1s", "put", "k", "v"]);
+        assert!(failed(&put, 1).contains("not executed"), "{put:?}");
+
+        let server = cluster.server(&["--ping-interval", "20ms"]);
+        server.logs("cannot reach the view service, will keep trying").await;
+        cluster.start_view_service(&[]);
+        server.logs("connected to the view service").await;
+        cluster.settled(&server, 0).await;
+        let complaints = server.log().matches("cannot reach the view service").count();
+        assert_eq!(complaints, 1, "once, not on every attempt");
+
+        cluster.view_service.end(Signal::KILL).await;
+        server.logs("lost the view service").await;
+    });
+}
+
+#[test]
+fn a_backup_sends_clients_to_the_primary() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let s2 = cluster.server(&[]);
+        cluster.settled(&s1, 1).await;
+        let mut backup = connect(&s2).await;
+        eventually("the backup names the primary", async || {
+            let request = GetRequest { key: "k".into(), generation: 0 };
+            let response = backup.get(request).await.expect("a refusal is a value").into_inner();
+            match response.refusal.expect("a backup answers no client").reason {
+                Some(refusal::Reason::NotPrimary(not)) => (not.primary == s1.address).then_some(()),
+                other => panic!("{other:?}"),
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_expired_session_is_refused_and_replaced() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let server = cluster.server(&["--session-ttl", "2s"]);
+        cluster.settled(&server, 0).await;
+        let options = || {
+            let mut options = cluster.options();
+            (options.session_ttl, options.deadline) = (Duration::from_secs(2), Duration::from_secs(1));
+            options
+        };
+        let mut idle = Client::new(options(), SystemClock);
+        idle.put("k", "v").await.expect("put");
+        let mut raw = connect(&server).await;
+        let session = open_session(&mut raw).await;
+
+        // Not for luck: a session lives for this long, and the next operation finds it older.
+        tokio::time::sleep(Duration::from_millis(2200)).await;
+        let response = raw.put(put(session, 1)).await.expect("a refusal is a value").into_inner();
+        let Some(update_response::Result::Refusal(refused)) = response.result else { panic!("{response:?}") };
+        assert!(matches!(refused.reason, Some(refusal::Reason::SessionExpired(_))), "{refused:?}");
+
+        // The client library opens another one, and says nothing about it.
+        idle.append("k", "w").await.expect("append");
+        assert_eq!(idle.get("k").await.expect("get").as_deref(), Some(&b"vw"[..]));
+    });
+}
+
+#[test]
+fn a_busy_server_says_so_at_once() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let args = ["--waiting-max", "2", "--suspect-after", "10s"];
+        let s1 = cluster.server(&args);
+        cluster.settled(&s1, 0).await;
+        let s2 = cluster.server(&args);
+        cluster.settled(&s1, 1).await;
+        let mut client = connect(&s1).await;
+        let sessions = [
+            open_session(&mut client).await,
+            open_session(&mut client).await,
+            open_session(&mut client).await,
+        ];
+
+        s2.signal(Signal::STOP); // nothing is acknowledged from here on
+        let attempts = sessions.map(|session| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.put(put(session, 1)).await })
+        });
+        let mut codes = Vec::new();
+        for attempt in attempts {
+            match attempt.await.expect("no panic") {
+                Ok(_) => codes.push(Code::Ok),
+                Err(status) => codes.push(status.code()),
+            }
+        }
+        s2.signal(Signal::CONT);
+        assert_eq!(codes.iter().filter(|code| **code == Code::ResourceExhausted).count(), 1, "{codes:?}");
+    });
+}

@@ -1,0 +1,241 @@
+//! Real processes on ephemeral ports, in a folder of their own, ended with the test.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pbkv::{
+    client::{Client, ClientOptions, ViewReport},
+    protocol::view::View,
+    server::clock::SystemClock,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Nothing that a test waits for takes longer, on a busy machine, than this.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const VIEWSERVICE: &str = env!("CARGO_BIN_EXE_viewservice");
+const KVSERVER: &str = env!("CARGO_BIN_EXE_kvserver");
+const TESTCLIENT: &str = env!("CARGO_BIN_EXE_testclient");
+
+/// Runs a test's future on a runtime of its own.
+pub fn run<F: Future>(test: F) -> F::Output {
+    pbkv::process::block_on(test).expect("the operating system gives threads")
+}
+
+/// Asks again and again until there is an answer.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A server process. Killed when dropped; its log is printed if the test failed.
+pub struct Process {
+    child: Child,
+    pub address: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a server and waits until it listens.
+    fn start(binary: &str, args: &[&str], log: PathBuf) -> Self {
+        let mut child = Command::new(binary)
+            .args(args)
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a log file"))
+            .spawn()
+            .expect("the binary was built");
+        let output = child.stdout.take().expect("piped");
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(output).read_line(&mut line);
+            let _ = tell.send(line);
+        });
+        let mut process = Self { child, address: String::new(), log };
+        let line = told.recv_timeout(PATIENCE).expect("the server says that it listens");
+        let address = line.trim().strip_prefix("listening ");
+        process.address = address.unwrap_or_else(|| panic!("the first line is '{line}'")).to_owned();
+        process
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process is a child and was not waited for");
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
+    }
+
+    /// Asks the process to end and returns its exit code.
+    pub async fn end(&mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
+        let child = &mut self.child;
+        let status = eventually("the process ends", async || child.try_wait().expect("a child")).await;
+        status.code()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("a log file")
+    }
+
+    /// Waits for a line in the log.
+    pub async fn logs(&self, text: &str) {
+        eventually(&format!("'{text}' in the log of {}", self.address), async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- {} {}\n{}", self.log.display(), self.address, self.log());
+        }
+    }
+}
+
+/// A view service and the means to start servers.
+pub struct Cluster {
+    pub view_service: Process,
+    dir: TempDir,
+    started: usize,
+}
+
+impl Cluster {
+    pub fn start(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let view_service = start_view_service(dir.path(), "localhost:0", args, 0);
+        Self { view_service, dir, started: 0 }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts a KV server.
+    pub fn server(&mut self, args: &[&str]) -> Process {
+        self.server_at("localhost:0", args)
+    }
+
+    /// Starts a KV server at an address.
+    pub fn server_at(&mut self, address: &str, args: &[&str]) -> Process {
+        self.started += 1;
+        let log = self.dir.path().join(format!("kvserver-{}.log", self.started));
+        let vs = self.view_service.address.clone();
+        let args = [&["--addr", address, "--vs", &vs], args].concat();
+        Process::start(KVSERVER, &args, log)
+    }
+
+    /// Ends the view service with a signal and starts it again, at the same address with the same record.
+    pub async fn restart_view_service(&mut self, signal: Signal, args: &[&str]) {
+        self.view_service.end(signal).await;
+        self.start_view_service(args);
+    }
+
+    /// Starts the view service again, after its process ended.
+    pub fn start_view_service(&mut self, args: &[&str]) {
+        self.started += 1;
+        let address = self.view_service.address.clone();
+        self.view_service = start_view_service(self.dir.path(), &address, args, self.started);
+    }
+
+    pub fn options(&self) -> ClientOptions {
+        ClientOptions::new(&self.view_service.address)
+    }
+
+    pub fn client(&self) -> Client<SystemClock> {
+        Client::new(self.options(), SystemClock)
+    }
+
+    /// Runs the command line client to its end.
+    pub fn testclient(&self, args: &[&str]) -> Output {
+        testclient(&[&["--vs", &self.view_service.address], args].concat())
+    }
+
+    /// Starts the command line client.
+    pub fn spawn_testclient(&self, args: &[&str]) -> Child {
+        Command::new(TESTCLIENT)
+            .args(["--vs", &self.view_service.address])
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built")
+    }
+
+    pub async fn report(&self) -> ViewReport {
+        self.client().view().await.expect("the view service is there")
+    }
+
+    /// Waits for a view.
+    pub async fn view(&self, what: &str, fits: impl Fn(&View) -> bool) -> View {
+        let mut client = self.client();
+        eventually(what, async || client.view().await.ok()?.view.filter(&fits)).await
+    }
+
+    /// Waits until `primary` is the primary, with so many backups that its view is acknowledged.
+    pub async fn settled(&self, primary: &Process, backups: usize) -> View {
+        let what = format!("{} is primary with {backups} backups", primary.address);
+        self.view(&what, |view| {
+            view.primary.as_str() == primary.address && view.activated && view.backups().count() == backups
+        })
+        .await
+    }
+}
+
+fn start_view_service(dir: &Path, address: &str, args: &[&str], number: usize) -> Process {
+    let record = dir.join("record");
+    let record = record.to_str().expect("UTF-8");
+    let args = [&["--addr", address, "--dir", record], args].concat();
+    Process::start(VIEWSERVICE, &args, dir.join(format!("viewservice-{number}.log")))
+}
+
+/// Runs the view service's binary to its end.
+pub fn viewservice(args: &[&str]) -> Output {
+    Command::new(VIEWSERVICE).args(args).output().expect("the binary was built")
+}
+
+/// Runs the KV server's binary to its end.
+pub fn kvserver(args: &[&str]) -> Output {
+    Command::new(KVSERVER).args(args).output().expect("the binary was built")
+}
+
+/// Runs the command line client to its end.
+pub fn testclient(args: &[&str]) -> Output {
+    Command::new(TESTCLIENT).args(args).stdin(Stdio::null()).output().expect("the binary was built")
+}
+
+/// Standard output of a process that must have succeeded.
+pub fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error of a process that must have ended with this exit code.
+pub fn failed(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

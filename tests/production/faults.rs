@@ -1,0 +1,88 @@
+//! Concurrent clients while servers are killed, paused and restarted; what the clients saw is judged.
+
+use std::time::{Duration, Instant};
+
+use pbkv::protocol::{identity::ViewNumber, view::View};
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, Process, run};
+
+/// The servers of a test, found by their role.
+struct Servers(Vec<Process>);
+
+impl Servers {
+    fn take(&mut self, address: &str) -> Process {
+        let index = self.0.iter().position(|server| server.address == address);
+        self.0.swap_remove(index.unwrap_or_else(|| panic!("{address} is a server of this test")))
+    }
+
+    fn get(&self, address: &str) -> &Process {
+        self.0.iter().find(|server| server.address == address).expect("a server of this test")
+    }
+}
+
+/// Waits until, in a view from `from` on, some primary has a backup: every single server may fail then.
+async fn pair(cluster: &Cluster, from: ViewNumber) -> View {
+    cluster
+        .view("a primary with a backup", |view| {
+            view.number >= from && view.activated && view.backups().count() == 1
+        })
+        .await
+}
+
+async fn judged_under_faults(reads: &str, time: Duration) {
+    let mut cluster = Cluster::start(&[]);
+    let args = ["--reads", reads, "--checkpoint-interval", "200", "--log-entries-max", "10000"];
+    let mut servers = Servers((0..3).map(|_| cluster.server(&args)).collect());
+    let mut from = pair(&cluster, ViewNumber(1)).await.number;
+
+    let time_ms = format!("{}ms", time.as_millis());
+    let clients = ["--clients", "6", "--keys", "3", "--pause", "2ms", "--seed", "1"];
+    let check = cluster.spawn_testclient(&[&["check", "--time", &time_ms], &clients[..]].concat());
+    let until = Instant::now() + time;
+    let mut faults = 0;
+    while Instant::now() < until {
+        let view = pair(&cluster, from).await;
+        let primary = view.primary.to_string();
+        let backup = view.backups().next().expect("one").to_string();
+        from = view.number.next();
+        match faults % 5 {
+            0 => {
+                servers.take(&primary).kill();
+                servers.0.push(cluster.server(&args));
+            }
+            1 | 2 => {
+                // Until the others have gone on without it.
+                let paused = servers.get(if faults % 5 == 1 { &backup } else { &primary });
+                paused.signal(Signal::STOP);
+                cluster.view("a view without the paused server", |view| view.number >= from).await;
+                paused.signal(Signal::CONT);
+            }
+            3 => {
+                servers.take(&backup).kill();
+                servers.0.push(cluster.server(&args));
+            }
+            _ => {
+                cluster.restart_view_service(Signal::KILL, &[]).await;
+                from = view.number;
+            }
+        }
+        faults += 1;
+    }
+    let output = check.wait_with_output().expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("linearizable"), "{said}");
+    assert!(faults >= 2, "only {faults} faults in {time:?}");
+    println!("{faults} faults; {said}");
+}
+
+#[test]
+fn confirmed_reads_are_linearizable_under_faults() {
+    run(judged_under_faults("confirm", Duration::from_secs(18)));
+}
+
+#[test]
+fn leased_reads_are_linearizable_under_faults() {
+    run(judged_under_faults("lease", Duration::from_secs(14)));
+}

@@ -1,0 +1,173 @@
+//! The life of a cluster: servers come, take over, receive the state, and go.
+
+use pbkv::client::ClientError;
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, PATIENCE, eventually, failed, run, succeeded, viewservice};
+
+/// Long logs are cut early, so that a new backup needs the state and not just the log.
+const SHORT_LOG: [&str; 4] = ["--checkpoint-interval", "50", "--log-entries-max", "1000"];
+
+#[test]
+fn data_survives_the_eight_steps() {
+    run(async {
+        // 1. The view service, alone.
+        let mut cluster = Cluster::start(&[]);
+        assert!(succeeded(&cluster.testclient(&["view"])).contains("no server was accepted yet"));
+
+        // 2. S1 becomes primary.
+        let s1 = cluster.server(&SHORT_LOG);
+        cluster.settled(&s1, 0).await;
+        s1.logs("connected to the view service").await;
+
+        // 3. Put and get.
+        succeeded(&cluster.testclient(&["put", "colour", "blue"]));
+        succeeded(&cluster.testclient(&["append", "colour", "ish"]));
+        assert_eq!(succeeded(&cluster.testclient(&["get", "colour"])), "blueish\n");
+        let mut client = cluster.client();
+        for number in 0..300 {
+            client.put(format!("key {number}"), format!("value {number}")).await.expect("put");
+        }
+
+        // 4. S2 becomes backup.
+        let s2 = cluster.server(&SHORT_LOG);
+        cluster.settled(&s1, 1).await;
+
+        // 5. S1 dies; S2 is promoted and has everything.
+        s1.kill();
+        assert_eq!(succeeded(&cluster.testclient(&["get", "colour"])), "blueish\n");
+        cluster.settled(&s2, 0).await;
+        s2.logs("role=Primary").await;
+
+        // 6. S3 joins and receives the state.
+        let s3 = cluster.server(&SHORT_LOG);
+        cluster.settled(&s2, 1).await;
+        s2.logs("a state transfer began").await;
+        s2.logs("a state transfer completed").await;
+        s3.logs("the state is installed").await;
+
+        // 7. S2 dies; S3 is promoted.
+        s2.kill();
+        cluster.settled(&s3, 0).await;
+
+        // 8. The data is intact.
+        assert_eq!(succeeded(&cluster.testclient(&["get", "colour"])), "blueish\n");
+        for number in 0..300 {
+            let value = client.get(format!("key {number}")).await.expect("get");
+            assert_eq!(value.as_deref(), Some(format!("value {number}").as_bytes()), "key {number}");
+        }
+    });
+}
+
+#[test]
+fn all_operations_work_at_the_prompt() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        assert_eq!(succeeded(&cluster.testclient(&["cas", "k", "1"])), "swapped\n");
+        assert_eq!(succeeded(&cluster.testclient(&["cas", "k", "2"])), "not swapped, found 1\n");
+        assert_eq!(succeeded(&cluster.testclient(&["cas", "k", "2", "--expect", "1"])), "swapped\n");
+        assert_eq!(succeeded(&cluster.testclient(&["delete", "k"])), "deleted\n");
+        assert_eq!(succeeded(&cluster.testclient(&["delete", "k"])), "was absent\n");
+        let absent = cluster.testclient(&["get", "k"]);
+        assert_eq!(succeeded(&absent), "");
+        assert_eq!(absent.stderr, b"(absent)\n");
+    });
+}
+
+#[test]
+fn an_idle_server_steps_in_when_the_primary_dies() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let s2 = cluster.server(&[]);
+        cluster.settled(&s1, 1).await;
+        let s3 = cluster.server(&[]);
+        s3.logs("accepted by the view service").await;
+        let mut client = cluster.client();
+        client.put("k", "v").await.expect("put");
+        s1.kill();
+        let view = cluster.settled(&s2, 1).await;
+        assert!(view.backups().any(|backup| backup.as_str() == s3.address), "{view:?}");
+        assert_eq!(client.get("k").await.expect("get").as_deref(), Some(&b"v"[..]));
+    });
+}
+
+#[test]
+fn a_restarted_view_service_goes_on_where_it_was() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let _s2 = cluster.server(&[]);
+        let before = cluster.settled(&s1, 1).await;
+        let mut client = cluster.client();
+        client.put("k", "v").await.expect("put");
+
+        cluster.restart_view_service(Signal::KILL, &[]).await;
+        let after = cluster.settled(&s1, 1).await;
+        assert_eq!((after.number, &after.primary), (before.number, &before.primary));
+        assert_eq!(client.get("k").await.expect("get").as_deref(), Some(&b"v"[..]));
+    });
+}
+
+#[test]
+fn processes_end_cleanly_when_asked() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let mut s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let mut s2 = cluster.server(&[]);
+        cluster.settled(&s1, 1).await;
+        assert_eq!(s1.end(Signal::TERM).await, Some(0));
+        assert_eq!(s2.end(Signal::INT).await, Some(0));
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        assert!(s1.log().contains("SIGTERM") && s2.log().contains("SIGINT"));
+    });
+}
+
+#[test]
+fn lost_data_is_never_replaced_silently() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let mut client = cluster.client();
+        client.put("k", "v").await.expect("put");
+
+        // The only copy dies; a new, empty server must not answer in its place.
+        let address = s1.address.clone();
+        s1.kill();
+        let s2 = cluster.server_at(&address, &[]);
+        eventually("the loss is noticed", async || cluster.report().await.data_lost.then_some(())).await;
+        let get = cluster.testclient(&["--deadline", "2s", "get", "k"]);
+        assert!(failed(&get, 1).contains("operator"), "{get:?}");
+        assert!(succeeded(&cluster.testclient(&["view"])).contains("--accept-data-loss"));
+
+        // The operator decides, and must say what is lost.
+        let record = cluster.dir().join("record");
+        let record = record.to_str().expect("UTF-8");
+        let busy = viewservice(&["--dir", record, "--accept-data-loss", "1"]);
+        assert!(failed(&busy, 1).contains("another view service"), "{busy:?}");
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        let wrong = viewservice(&["--dir", record, "--accept-data-loss", "7"]);
+        assert!(failed(&wrong, 1).contains("the current generation is 1"), "{wrong:?}");
+        succeeded(&viewservice(&["--dir", record, "--accept-data-loss", "1"]));
+        cluster.start_view_service(&[]);
+
+        let view = cluster.settled(&s2, 0).await;
+        assert_eq!(view.generation.0, 2);
+        let begun = std::time::Instant::now();
+        let told = loop {
+            match client.put("k", "w").await {
+                Err(ClientError::DataLost { generation }) => break generation,
+                Ok(()) => panic!("the client was not told that the data is gone"),
+                Err(_) => assert!(begun.elapsed() < PATIENCE),
+            }
+        };
+        assert_eq!(told.0, 2);
+        assert_eq!(client.get("k").await.expect("the new generation"), None);
+    });
+}
