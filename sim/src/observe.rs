@@ -204,11 +204,11 @@ impl Observer {
         }
     }
 
-    fn before_replica(&mut self, at: Duration, node: NodeIndex, event: &replica::Event) {
-        if self.begin_step(at, node, event) {
-            if let replica::Event::Request { ticket, .. } = event {
-                self.invariants.request_received(self.nodes.id(node), *ticket);
-            }
+    fn before_replica(&mut self, at: Duration, node: NodeIndex, machine: &Replica, event: &replica::Event) {
+        if self.begin_step(at, node, event)
+            && let replica::Event::Request { ticket, request } = event
+        {
+            self.invariants.request_received(machine, *ticket, request);
         }
     }
 
@@ -413,8 +413,8 @@ mod simulated {
     }
 
     impl machine::Observer<Replica> for NodeObserver {
-        fn before(&mut self, _now: Duration, _machine: &Replica, event: &replica::Event) {
-            self.world.observer().before_replica(self.time.elapsed(), self.node, event);
+        fn before(&mut self, _now: Duration, machine: &Replica, event: &replica::Event) {
+            self.world.observer().before_replica(self.time.elapsed(), self.node, machine, event);
         }
 
         fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {

@@ -23,6 +23,12 @@ const SERVERS: [&str; 4] = ["A", "B", "C", "D"];
 /// Clients have these names.
 const CLIENTS: [&str; 3] = ["x", "y", "z"];
 
+/// Long enough for a first view and its backups.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Few keys, so that clients meet.
+const KEYS: [&str; 4] = ["k", "l", "m", "n"];
+
 /// A choice whose numbers are taken modulo what there is to choose from.
 #[derive(Clone, Copy, Debug)]
 pub enum Choice {
@@ -39,10 +45,14 @@ pub enum Choice {
     Isolate(u8),
     Heal,
     Hold(u8, u8),
+    HoldKind(u8),
     Release,
     SlowDisk(u8),
     FastDisks,
     Crash(u8, u8),
+    CrashPrimary(u8),
+    CrashDuringTransfer(u8),
+    IsolatePrimary,
     Wipe(u8),
     Restart(u8, bool),
     Call(u8, u8, u8, u8),
@@ -57,25 +67,31 @@ pub struct Make {
     pub replicas: usize,
     pub reads: ReadMode,
     pub wipes: usize,
+    /// Whether the cluster runs in peace first, for so many updates.
+    pub warm: Option<u8>,
     pub gains_permille: Vec<i32>,
 }
 
+/// Limits with which checkpoints, state transfers, full windows and expiry are everyday events.
+pub fn small_limits() -> ReplicaOptions {
+    ReplicaOptions {
+        join_lag_max: 2,
+        session_ttl: Duration::from_secs(4),
+        append_window: 3,
+        chunk_bytes_max: 48,
+        checkpoint_interval: 3,
+        log_entries_max: 12,
+        ..ReplicaOptions::default()
+    }
+}
+
 impl Make {
-    /// Small limits, so that checkpoints, state transfers, full windows and expiry are everyday events.
+    /// The cluster.
     pub fn setup(&self) -> Setup {
         Setup {
             servers: SERVERS[..self.servers].iter().map(|name| ServerId::new(*name)).collect(),
             view: ViewServiceOptions { replicas: self.replicas, ..ViewServiceOptions::default() },
-            replica: ReplicaOptions {
-                reads: self.reads,
-                join_lag_max: 2,
-                session_ttl: Duration::from_secs(4),
-                append_window: 3,
-                chunk_bytes_max: 48,
-                checkpoint_interval: 3,
-                log_entries_max: 12,
-                ..ReplicaOptions::default()
-            },
+            replica: ReplicaOptions { reads: self.reads, ..small_limits() },
             gains_permille: self.gains_permille.clone(),
         }
     }
@@ -89,12 +105,34 @@ pub struct Plan {
 }
 
 impl Plan {
+    fn warm_up(&self) -> Vec<Command> {
+        let Some(updates) = self.make.warm else { return Vec::new() };
+        let mut commands = vec![Command::Run(WARM_UP)];
+        for number in 0..updates {
+            let (client, first) = (ServerId::new(CLIENTS[0]), ServerId::new(SERVERS[0]));
+            let key = Bytes::from(KEYS[usize::from(number) % KEYS.len()]);
+            let update = append(key, Bytes::from(format!("w{number}.")));
+            commands.push(Command::Call(client, Wish::Update(update), first));
+            commands.push(Command::Run(Duration::from_millis(100)));
+        }
+        commands
+    }
+
     /// Makes it all happen, and tells each command just before.
     pub fn play(&self, mut tell: impl FnMut(&Command, &Cluster)) -> (Cluster, Checked) {
         let mut cluster = Cluster::new(self.make.setup());
         let mut wipes = self.make.wipes;
-        for choice in &self.choices {
-            let Some(command) = choice.resolve(&cluster, &mut wipes) else { continue };
+        let mut warm_up = self.warm_up().into_iter();
+        let mut choices = self.choices.iter();
+        loop {
+            let command = match warm_up.next() {
+                Some(command) => command,
+                None => {
+                    let Some(choice) = choices.next() else { break };
+                    let Some(command) = choice.resolve(&cluster, &mut wipes) else { continue };
+                    command
+                }
+            };
             tell(&command, &cluster);
             if let Err(broken) = cluster.apply(&command) {
                 return (cluster, Err(broken));
@@ -107,9 +145,11 @@ impl Plan {
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Make { servers, replicas, reads, gains_permille, .. } = &self.make;
+        let clocks: Vec<_> = gains_permille.iter().map(i32::to_string).collect();
         let mut script = format!(
-            "\n# clocks gain {gains_permille:?} permille\ncluster {} replicas={replicas} reads={reads:?} small=true\n",
-            SERVERS[..*servers].join(" ")
+            "\ncluster {} replicas={replicas} reads={reads:?} small=true clocks={}\n",
+            SERVERS[..*servers].join(" "),
+            clocks.join("/")
         );
         let written = std::panic::AssertUnwindSafe(&mut script);
         let played = std::panic::catch_unwind(move || {
@@ -179,10 +219,23 @@ impl Choice {
                 to: pick(&everybody, to)?,
                 kind: None,
             }),
+            Choice::HoldKind(kind) => {
+                let kinds = ["append", "ack", "part", "part", "part-ack", "answer"];
+                Command::Hold(Pick::Kind(kinds[usize::from(kind) % kinds.len()].to_owned()))
+            }
             Choice::Release => Command::Release,
             Choice::SlowDisk(node) => Command::SlowDisk(pick(&everybody, node)?),
             Choice::FastDisks => Command::FastDisks,
             Choice::Crash(node, keep) => Command::Crash(pick(&up, node)?, usize::from(keep)),
+            Choice::CrashPrimary(keep) => {
+                Command::Crash(cluster.primary().filter(|it| cluster.is_up(it))?, usize::from(keep))
+            }
+            Choice::CrashDuringTransfer(index) => {
+                let busy: Vec<_> =
+                    up.iter().filter(|it| cluster.coverage.is_transferring(it)).cloned().collect();
+                Command::Crash(pick(&busy, index)?, 0)
+            }
+            Choice::IsolatePrimary => Command::Isolate(cluster.primary()?),
             Choice::Wipe(node) => {
                 *wipes = wipes.checked_sub(1)?;
                 Command::Wipe(pick(servers, node)?)
@@ -205,9 +258,9 @@ impl Choice {
     }
 }
 
-/// Few keys and values that are never written twice.
+/// Values are never written twice.
 fn wish(kind: u8, key: u8, cluster: &Cluster) -> Wish {
-    let key = Bytes::from(["k", "l"][usize::from(key) % 2]);
+    let key = Bytes::from(KEYS[usize::from(key) % KEYS.len()]);
     let value = Bytes::from(format!("{}.", cluster.recorder.operations().len()));
     match kind % 16 {
         0..=4 => Wish::Get { key },
@@ -234,12 +287,16 @@ fn choice() -> impl Strategy<Value = Choice> {
         2 => any::<u8>().prop_map(Choice::Isolate),
         2 => Just(Choice::Heal),
         3 => any::<(u8, u8)>().prop_map(|(from, to)| Choice::Hold(from, to)),
-        2 => Just(Choice::Release),
+        3 => any::<u8>().prop_map(Choice::HoldKind),
+        4 => Just(Choice::Release),
         2 => any::<u8>().prop_map(Choice::SlowDisk),
         1 => Just(Choice::FastDisks),
         3 => (any::<u8>(), 0..6u8).prop_map(|(node, keep)| Choice::Crash(node, keep)),
+        2 => (0..6u8).prop_map(Choice::CrashPrimary),
+        8 => any::<u8>().prop_map(Choice::CrashDuringTransfer),
+        2 => Just(Choice::IsolatePrimary),
         1 => any::<u8>().prop_map(Choice::Wipe),
-        5 => (any::<u8>(), prop::bool::weighted(0.2)).prop_map(|(node, back)| Choice::Restart(node, back)),
+        5 => any::<(u8, bool)>().prop_map(|(node, back)| Choice::Restart(node, back)),
         18 => any::<(u8, u8, u8, u8)>()
             .prop_map(|(client, kind, key, server)| Choice::Call(client, kind, key, server)),
         4 => any::<(u8, u8)>().prop_map(|(client, server)| Choice::Retry(client, server)),
@@ -249,15 +306,15 @@ fn choice() -> impl Strategy<Value = Choice> {
 
 /// Plans of at most `length` choices.
 pub fn plans(reads: ReadMode, length: usize) -> impl Strategy<Value = Plan> {
-    let make = (2..=4usize, 0..=2usize, prop::collection::vec(-50..=50i32, 5)).prop_flat_map(
-        move |(servers, wipes, gains_permille)| {
-            (1..=servers.min(3)).prop_map(move |replicas| Make {
-                servers,
-                replicas,
-                reads,
-                wipes,
-                gains_permille: gains_permille.clone(),
-            })
+    let gains = prop::collection::vec(-50..=50i32, 5);
+    let make = (2..=4usize, 1..=3usize, 0..=2usize, prop::option::weighted(0.8, 0..12u8), gains).prop_map(
+        move |(servers, replicas, wipes, warm, gains_permille)| Make {
+            servers,
+            replicas,
+            reads,
+            wipes,
+            warm,
+            gains_permille,
         },
     );
     (make, prop::collection::vec(choice(), 0..length)).prop_map(|(make, choices)| Plan { make, choices })

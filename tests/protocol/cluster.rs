@@ -87,11 +87,9 @@ impl Cluster {
             began_at: Duration::from_secs(1000 * (index as u64 + 1)),
             gains_permille: gain(index),
         };
-        let servers = setup
-            .servers
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (name.clone(), Server { clock: clock(index), ..Server::default() }));
+        let servers = setup.servers.iter().enumerate().map(|(index, name)| {
+            (name.clone(), Server { clock: clock(index), last_boot: Boot(BOOT_STEP), ..Server::default() })
+        });
         let mut cluster = Self {
             now: Duration::ZERO,
             viewer: Viewer { clock: clock(setup.servers.len()), ..Viewer::default() },
@@ -215,17 +213,21 @@ impl Cluster {
         record.view.is_none() || record.stable.iter().any(|(server, data)| intact((server, *data)))
     }
 
+    /// An operator allows the view service, which is down, to begin a new generation.
+    pub fn accept_data_loss(&mut self) -> Checked {
+        if self.viewer.machine.is_some() {
+            return Err("the view service has to be down".to_owned());
+        }
+        let record = self.viewer.disk.clone().accept_data_loss();
+        self.record_durable(vec![record])
+    }
+
     /// Whether `node` runs.
     pub fn is_up(&self, node: &ServerId) -> bool {
         match self.servers.get(node) {
             Some(server) => server.replica.is_some(),
             None => node.as_str() == VIEW_SERVICE && self.viewer.machine.is_some(),
         }
-    }
-
-    /// The replica of `server`, if it runs.
-    pub fn replica(&self, server: &ServerId) -> Option<&Replica> {
-        self.servers.get(server)?.replica.as_ref()
     }
 
     fn settle(&mut self) -> Checked {
@@ -302,11 +304,13 @@ impl Cluster {
 
     /// Messages arrive as one batch: the machine is flushed when all are taken.
     fn deliver(&mut self, pick: &Pick, keep: bool) -> Checked {
+        let most = if matches!(pick, Pick::First { .. }) { 1 } else { usize::MAX };
         let picked: Vec<u64> = self
             .packets
             .iter()
             .filter(|(number, packet)| pick.matches(**number, packet))
             .map(|(number, _)| *number)
+            .take(most)
             .collect();
         let mut reached = BTreeSet::new();
         for number in picked {

@@ -128,16 +128,21 @@ impl Words<'_> {
     }
 
     fn pick(&mut self) -> Parsed<Pick> {
-        let first = self.word("a sender, a message number, or all")?;
+        let first = self.word("a sender, a message number, first, all or every")?;
         if let Ok(number) = first.parse() {
             return Ok(Pick::Number(number));
         }
-        let to = self.server()?;
-        if first == "all" {
-            return Ok(Pick::To(to));
+        if first == "every" {
+            return Ok(Pick::Kind(self.word("a kind of message")?));
         }
+        if first == "all" {
+            return Ok(Pick::To(self.server()?));
+        }
+        let only_first = first == "first";
+        let from = if only_first { self.server()? } else { ServerId::new(first) };
+        let to = self.server()?;
         let kind = self.0.next_pos().map(|word| word.value.clone());
-        Ok(Pick::Link { from: ServerId::new(first), to, kind })
+        Ok(if only_first { Pick::First { from, to, kind } } else { Pick::Link { from, to, kind } })
     }
 }
 

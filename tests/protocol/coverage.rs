@@ -36,6 +36,11 @@ impl Coverage {
         }
     }
 
+    /// Whether a server sends or receives a state right now, as far as its notices tell.
+    pub fn is_transferring(&self, server: &ServerId) -> bool {
+        self.sending.contains(server) || self.receiving.contains(server)
+    }
+
     /// Before a replica takes an event.
     pub fn before(&mut self, replica: &Replica, event: &Event) {
         self.request = None;

@@ -14,3 +14,4 @@ mod describe;
 mod network;
 mod nodes;
 mod properties;
+mod scripts;

@@ -52,8 +52,12 @@ pub enum Pick {
     Number(u64),
     /// All from one to another, of one kind if it is named.
     Link { from: ServerId, to: ServerId, kind: Option<String> },
+    /// The oldest of those.
+    First { from: ServerId, to: ServerId, kind: Option<String> },
     /// All to one.
     To(ServerId),
+    /// All of one kind.
+    Kind(String),
 }
 
 impl Pick {
@@ -61,7 +65,8 @@ impl Pick {
         match self {
             Pick::Number(wanted) => *wanted == number,
             Pick::To(to) => packet.to == *to,
-            Pick::Link { from, to, kind } => {
+            Pick::Kind(kind) => packet.body.kind() == kind,
+            Pick::Link { from, to, kind } | Pick::First { from, to, kind } => {
                 let right_kind = kind.as_ref().is_none_or(|kind| kind == packet.body.kind());
                 packet.from == *from && packet.to == *to && right_kind
             }
@@ -75,7 +80,12 @@ impl fmt::Display for Pick {
             Pick::Number(number) => write!(f, "{number}"),
             Pick::Link { from, to, kind: Some(kind) } => write!(f, "{from} {to} {kind}"),
             Pick::Link { from, to, kind: None } => write!(f, "{from} {to}"),
+            Pick::First { from, to, kind } => {
+                let kind = kind.as_deref().unwrap_or_default();
+                write!(f, "first {from} {to} {kind}")
+            }
             Pick::To(to) => write!(f, "all {to}"),
+            Pick::Kind(kind) => write!(f, "every {kind}"),
         }
     }
 }

@@ -4,14 +4,15 @@
 //! must be linearizable; and once everybody is up again and hears everybody, clients must be served again,
 //! unless every replica that may become primary lost its memory: then nothing may ever be served.
 //!
-//! `PROPTEST_CASES` chooses how many plans are tried. A failing one is printed as a script.
+//! `PROPTEST_CASES` chooses how many plans are tried and `PBKV_SEED` which; without them it is the same plans
+//! every time. A failing one is made small and printed as a script.
 
 use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
 use linearize::{Options, Verdict, kv::Kv};
 use pbkv::protocol::{command::Update, identity::ServerId, options::ReadMode};
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
 use crate::{
     choices::{Plan, plans},
@@ -22,10 +23,13 @@ use crate::{
 };
 
 /// Plans tried by default for each mode of reading.
-const CASES: u32 = 150;
+const CASES: u32 = 200;
 
 /// Choices in the longest plan.
 const LENGTH_MAX: usize = 250;
+
+/// Attempts to make a failing plan smaller.
+const SHRINK_STEPS_MAX: u32 = 20_000;
 
 /// After the last fault, clients are served again within this time.
 const CALM_MAX: Duration = Duration::from_secs(20);
@@ -81,7 +85,8 @@ fn serves_again(cluster: &mut Cluster) -> Checked {
     Ok(())
 }
 
-fn is_linearizable(cluster: &Cluster) -> Checked {
+/// Judges what the clients saw.
+pub fn is_linearizable(cluster: &Cluster) -> Checked {
     let history = cluster.recorder.clone().finish();
     match linearize::check(&Kv, &history, &Options::default()) {
         Verdict::Linearizable { .. } => Ok(()),
@@ -104,8 +109,15 @@ fn keeps_all_promises(plan: &Plan) -> Result<Coverage, String> {
 
 /// Tries plans and demands that all of `marks` occurred.
 fn explore(reads: ReadMode, marks: &[&str]) {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let chosen = |name: &str| std::env::var(name).ok().map(|it| it.parse::<u32>().expect("a number"));
+    let cases = chosen("PROPTEST_CASES").unwrap_or(CASES);
+    let config = Config {
+        cases,
+        rng_seed: RngSeed::Fixed(chosen("PBKV_SEED").unwrap_or(1).into()),
+        failure_persistence: None, // a script is better
+        max_shrink_iters: SHRINK_STEPS_MAX,
+        ..Config::default()
+    };
     let coverage = RefCell::new(Coverage::default());
     let mut runner = TestRunner::new(config);
     let result = runner.run(&plans(reads, LENGTH_MAX), |plan| {

@@ -32,6 +32,11 @@ fn fingerprint(entry: &Entry) -> u64 {
 }
 
 impl LogMatching {
+    /// What stands before an entry that somebody's log had.
+    pub(super) fn before(&self, position: Position) -> Option<Position> {
+        self.entries.get(&position).map(|(_, before)| *before)
+    }
+
     pub(super) fn forget(&mut self, server: &ServerId) {
         self.ends.remove(server);
     }

@@ -1,11 +1,11 @@
 //! I5: the committed operations of any two replicas are prefixes of one and the same history.
 //!
-//! Source: section 8. Operations that came with a snapshot are compared by the snapshot's position only.
+//! Source: rules R5 and R7. Operations that came with a snapshot are compared by the snapshot's position only.
 
 use std::collections::BTreeMap;
 
 use pbkv::protocol::{
-    identity::{OpNumber, ServerId},
+    identity::{OpNumber, Position, ServerId},
     replica::Replica,
 };
 
@@ -21,8 +21,15 @@ impl SameHistory {
         self.commits.remove(server);
     }
 
-    /// Compares what `replica` committed since the last time, and adds what nobody had committed.
-    pub(super) fn check(&mut self, server: &ServerId, replica: &Replica, committed: &mut Committed) -> Check {
+    /// Compares what `replica` committed since the last time, and adds what nobody had committed. What it
+    /// committed and moved into its snapshot in one step is known by what stood before it in a log.
+    pub(super) fn check(
+        &mut self,
+        server: &ServerId,
+        replica: &Replica,
+        before: impl Fn(Position) -> Option<Position>,
+        committed: &mut Committed,
+    ) -> Check {
         let commit = replica.commit();
         let seen = self.commits.get(server).copied().unwrap_or_default();
         if seen == commit {
@@ -35,6 +42,16 @@ impl SameHistory {
         if commit < seen {
             return broken(format!("{server} went back from {seen} to {commit}"));
         }
+        let mut in_snapshot = Vec::new();
+        let mut position = replica.log().base();
+        while position.op.0 > committed.len() as u64 {
+            in_snapshot.push(position);
+            let Some(earlier) = before(position) else {
+                return broken(format!("{server} committed {position:?}, which was in nobody's log"));
+            };
+            position = earlier;
+        }
+        in_snapshot.into_iter().rev().for_each(|position| committed.push(position));
         let mut op = seen.max(OpNumber(replica.log().base().op.0.saturating_sub(1))).next();
         while op <= commit {
             let Some(position) = replica.log().position(op) else {

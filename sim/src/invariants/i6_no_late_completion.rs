@@ -2,13 +2,14 @@
 //! operation that it received later.
 //!
 //! Source: rules R1 and R10; this is what makes reads linearizable. A retry that is answered from the
-//! session table is exempt: it reports what was committed before. A primary whose adoption is not durable
+//! session table is exempt: it reports what was committed before. So is a retry of what stands in the log
+//! already: what it waits for was received earlier, and every replica may have acknowledged it earlier. A primary whose adoption is not durable
 //! yet has said nothing and may forget it; it does not count.
 
 use std::collections::BTreeMap;
 
 use pbkv::protocol::{
-    command::Reply,
+    command::{Command, Reply, Request, RequestBody},
     identity::{ServerId, Ticket, ViewNumber},
     replica::{Effect, Replica},
 };
@@ -30,8 +31,11 @@ impl NoLateCompletion {
         self.received.retain(|(of, _), _| of != server);
     }
 
-    pub(super) fn received(&mut self, server: &ServerId, ticket: Ticket) {
-        let request = (server.clone(), ticket);
+    pub(super) fn received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
+        if is_retry(replica, request) {
+            return;
+        }
+        let request = (replica.server().clone(), ticket);
         self.received.insert(request.clone(), self.latest);
         self.current = Some(request);
     }
@@ -69,4 +73,12 @@ impl NoLateCompletion {
         }
         Ok(())
     }
+}
+
+/// Whether the log holds this update, not yet committed, from an earlier attempt.
+fn is_retry(replica: &Replica, request: &Request) -> bool {
+    let RequestBody::Update { session, request, .. } = &request.body else { return false };
+    replica.log().entries_from(replica.commit().next()).any(|entry| {
+        matches!(&entry.command, Command::Update { session: s, request: r, .. } if s == session && r == request)
+    })
 }

@@ -20,6 +20,7 @@ mod i7_activated_with_memory;
 use std::fmt;
 
 use pbkv::protocol::{
+    command::Request,
     identity::{ServerId, Ticket},
     log::{Durable, Write},
     replica::{Effect, Replica},
@@ -74,6 +75,11 @@ impl Invariants {
     pub fn record_persisted(&mut self, record: &Record) -> Check {
         self.one_primary.check_record(&self.facts, record)?;
         self.activated_with_memory.check(&self.facts, record)?;
+        if record.generation != self.facts.record.generation {
+            // An operator declared everything lost: a new history begins.
+            self.facts.committed = facts::Committed::default();
+            self.same_history = i5_same_history::SameHistory::default();
+        }
         self.facts.record = record.clone();
         i4_stable_holds_committed::check(&self.facts)
     }
@@ -108,16 +114,20 @@ impl Invariants {
     }
 
     /// A server is about to take a request from a client.
-    pub fn request_received(&mut self, server: &ServerId, ticket: Ticket) {
-        self.no_late_completion.received(server, ticket);
+    pub fn request_received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
+        self.no_late_completion.received(replica, ticket, request);
     }
 
     /// A server took a step.
     pub fn replica_stepped(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
         self.one_primary.check_replica(replica)?;
         self.log_matching.check(server, replica)?;
+        if replica.generation() != self.facts.record.generation {
+            return Ok(()); // it holds a history that was given up
+        }
         let committed = self.facts.committed.len();
-        self.same_history.check(server, replica, &mut self.facts.committed)?;
+        let before = |position| self.log_matching.before(position);
+        self.same_history.check(server, replica, before, &mut self.facts.committed)?;
         i3_commit_reaches_all::check(&self.facts, replica)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;

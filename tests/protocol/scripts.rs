@@ -1,0 +1,150 @@
+//! Situations of the protocol, one claim a file, under `tests/scripts`.
+//!
+//! A script makes things happen to a cluster and holds what came of it. `UPDATE_GOLDENFILES=1` writes what
+//! comes of it into the script; read the difference before you keep it. The commands that change the
+//! cluster are those of [`Command`]; besides these there are
+//!
+//! * `cluster A B C replicas=2 reads=lease small=true clocks=5/0/-5/0`: begins with these servers; `small`
+//!   makes checkpoints, state transfers and expired sessions everyday events (`session-ttl` and `part-bytes`
+//!   set single limits); clocks gain so many parts in a thousand, the view service's last;
+//! * `accept-data-loss`: an operator allows a view service that is down to begin again without data;
+//! * `show view`, `show A`, `show packets`: what the view service's disk holds, what a server is, what is in
+//!   flight (with the number by which a message can be picked).
+//!
+//! Each command prints what happened because of it. At the end the history of the clients is judged, and
+//! every step was checked against the invariants.
+
+use std::{error::Error, fmt::Write as _, path::Path, time::Duration};
+
+use goldenscript::Runner;
+use pbkv::protocol::{
+    identity::ServerId,
+    options::{ReadMode, ReplicaOptions, ViewServiceOptions},
+};
+use test_each_file::test_each_path;
+
+use crate::{
+    choices::small_limits,
+    cluster::{Cluster, Setup},
+    command::{Command, VIEW_SERVICE},
+    describe,
+    properties::is_linearizable,
+};
+
+test_each_path! { in "./tests/scripts" as situation => play }
+
+fn play(path: &Path) {
+    let mut script = Script { cluster: Cluster::new(setup(&["A", "B", "C"])) };
+    goldenscript::run(&mut script, path).expect("the script can be played");
+}
+
+fn setup(servers: &[&str]) -> Setup {
+    Setup {
+        servers: servers.iter().map(|name| ServerId::new(*name)).collect(),
+        view: ViewServiceOptions::default(),
+        replica: ReplicaOptions::default(),
+        gains_permille: Vec::new(),
+    }
+}
+
+struct Script {
+    cluster: Cluster,
+}
+
+impl Script {
+    fn begin(&mut self, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
+        let mut words = command.consume_args();
+        let servers: Vec<_> = words.rest_pos().into_iter().map(|word| word.value.as_str()).collect();
+        let mut setup = setup(&servers);
+        if words.lookup_parse("small")?.unwrap_or(false) {
+            setup.replica = small_limits();
+        }
+        setup.view.replicas = words.lookup_parse("replicas")?.unwrap_or(2);
+        if let Some(bytes) = words.lookup_parse("part-bytes")? {
+            setup.replica.chunk_bytes_max = bytes;
+        }
+        if let Some(ttl) = words.lookup_parse("session-ttl")? {
+            setup.replica.session_ttl = Duration::from_millis(ttl);
+        }
+        setup.replica.reads = match words.lookup("reads").map(|word| word.value.as_str()) {
+            Some("lease" | "Lease") => ReadMode::Lease,
+            Some("confirm" | "Confirm") | None => ReadMode::Confirm,
+            Some(other) => return Err(format!("reads are confirm or lease, not {other}").into()),
+        };
+        if let Some(clocks) = words.lookup("clocks") {
+            setup.gains_permille = clocks.value.split('/').map(str::parse).collect::<Result<_, _>>()?;
+        }
+        words.reject_rest()?;
+        self.cluster = Cluster::new(setup);
+        Ok(())
+    }
+
+    fn show(&self, what: &str) -> Result<String, Box<dyn Error>> {
+        let mut text = String::new();
+        match what {
+            "packets" => {
+                for (number, packet) in &self.cluster.packets {
+                    writeln!(text, "{number}: {packet}")?;
+                }
+            }
+            "view" => {
+                let record = &self.cluster.viewer.disk;
+                let view = record.view.as_ref().map_or("no view yet".to_owned(), describe::view);
+                writeln!(text, "{VIEW_SERVICE}: {view}; stable {}", describe::members(&record.stable))?;
+            }
+            server => {
+                let name = ServerId::new(server);
+                let server = self.cluster.servers.get(&name).ok_or("no such server")?;
+                match &server.replica {
+                    None => writeln!(text, "{name}: down, disk to {:?}", server.disk.log.end())?,
+                    Some(replica) => {
+                        let mut role = format!("{:?}", replica.role()).to_lowercase();
+                        if let Some(primary) = replica.as_primary() {
+                            let waits: Vec<_> = primary.waits_for().iter().map(ServerId::as_str).collect();
+                            let announced: Vec<_> =
+                                primary.announced().iter().map(ServerId::as_str).collect();
+                            write!(role, " waiting for [{}]", waits.join(" "))?;
+                            write!(role, ", announced [{}]", announced.join(" "))?;
+                        }
+                        writeln!(
+                            text,
+                            "{name}: {role} in {}, log {:?} to {:?}, committed {}, {} keys, {} sessions",
+                            replica.view_seen(),
+                            replica.log().base(),
+                            replica.log().end(),
+                            replica.commit(),
+                            replica.state().len(),
+                            replica.state().sessions(),
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Runner for Script {
+    fn run(&mut self, command: &goldenscript::Command) -> Result<String, Box<dyn Error>> {
+        match command.name.as_str() {
+            "cluster" => self.begin(command)?,
+            "show" => {
+                let mut words = command.consume_args();
+                let what = words.next_pos().ok_or("show what?")?.value.clone();
+                words.reject_rest()?;
+                return self.show(&what);
+            }
+            "accept-data-loss" => self.cluster.accept_data_loss()?,
+            name => {
+                let known = Command::parse(command)?.ok_or_else(|| format!("{name} is no command"))?;
+                self.cluster.apply(&known)?;
+            }
+        }
+        let lines: Vec<_> = self.cluster.happened.drain(..).map(|line| line + "\n").collect();
+        Ok(lines.concat())
+    }
+
+    fn end_script(&mut self) -> Result<(), Box<dyn Error>> {
+        Ok(is_linearizable(&self.cluster)?)
+    }
+}
