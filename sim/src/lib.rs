@@ -44,12 +44,15 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod messages;
+pub mod minimise;
 #[cfg(madsim)]
 pub mod nemesis;
 pub mod network;
 pub mod nodes;
 pub mod observe;
 pub mod outcome;
+pub mod report;
 #[cfg(madsim)]
 pub mod run;
 pub mod scenario;
