@@ -124,11 +124,7 @@ async fn live(world: Arc<World>) -> Ending {
             let node = nemesis.cluster_mut().begin(world.nodes.reader());
             node.spawn(workload::read_everything(world.clone(), keys));
         }
-        tokio::select! {
-            biased;
-            () = world.news.notified() => {}
-            () = madsim::time::sleep(end.saturating_sub(now())) => {}
-        }
+        world.news(end).await;
     }
     ending.at = now();
     if world.observer().is_stopped() {
