@@ -133,7 +133,7 @@ fn stale(value: &'static str) -> Outcome {
         let event = Happening::Called { operation: index };
         timeline.push(Moment { at: operation.called, node: operation.client.clone(), event });
     }
-    let message = |from, to, sent, lost| Message {
+    let message = |from, to, sent: f64, lost: bool| Message {
         from,
         to,
         kind: MessageKind::Replication,
