@@ -61,6 +61,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let struck = world.links.network().struck().clone();
     let messages = world.links.network().messages();
     let observer = world.take_observer();
+    let commits = observer.commits().clone();
     let mut outcome = Observer::into_outcome(observer);
     outcome.stats.messages = messages;
     for (how, count) in struck {
@@ -79,7 +80,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = judge(&outcome.operations);
+        outcome.verdict = judge(&outcome.operations, &commits);
     }
     outcome
 }
