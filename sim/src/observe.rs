@@ -210,7 +210,8 @@ impl Observer {
         }
     }
 
-    pub(crate) fn before_replica(
+    /// A server is about to take an event.
+    pub fn before_replica(
         &mut self,
         at: Duration,
         node: NodeIndex,
@@ -224,8 +225,8 @@ impl Observer {
         }
     }
 
-    /// Returns whether something happened that the nemesis may wait for.
-    pub(crate) fn after_replica(
+    /// A server took a step. Returns whether something happened that the nemesis may wait for.
+    pub fn after_replica(
         &mut self,
         at: Duration,
         node: NodeIndex,
@@ -292,7 +293,8 @@ impl Observer {
         self.timeline.push(Moment { at, node: name, event: Happening::Replica(notice.clone()) });
     }
 
-    pub(crate) fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
+    /// The view service is about to take an event.
+    pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
         if self.begin_step(at, Nodes::VIEW_SERVICE, event)
             && let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
@@ -301,7 +303,8 @@ impl Observer {
         }
     }
 
-    pub(crate) fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+    /// The view service took a step. Returns whether something happened that the nemesis may wait for.
+    pub fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
         use view_service::{Effect, Notice};
         if !self.end_step(effects) {
             return false;
