@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use linearize::{
-    History, Operation as Judged, Options, Outcome as Ending,
+    Budget, History, Operation as Judged, Options, Outcome as Ending,
     kv::{Input as KvInput, Kv, Output as KvOutput},
 };
 
 use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict};
+
+/// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
+/// histories of generated scenarios need a small fraction.
+const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
@@ -29,7 +33,7 @@ pub fn judge(operations: &[Operation]) -> Verdict {
         judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
     }
     let history = History::new(judged).expect("clients do one thing after the other");
-    let options = Options { witness: false, ..Options::default() };
+    let options = Options { budget: BUDGET, witness: false, ..Options::default() };
     match linearize::check(&Kv, &history, &options) {
         linearize::Verdict::Linearizable { .. } => Verdict::Linearizable,
         linearize::Verdict::Violation(violation) => {
@@ -65,11 +69,11 @@ impl Processes {
     }
 }
 
-fn nanoseconds(at: Duration) -> u64 {
+pub(crate) fn nanoseconds(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).expect("less than 500 years")
 }
 
-fn kv_input(input: &Input) -> KvInput {
+pub(crate) fn kv_input(input: &Input) -> KvInput {
     match input.clone() {
         Input::Get { key } => KvInput::Get { key },
         Input::Put { key, value } => KvInput::Put { key, value },
@@ -79,7 +83,7 @@ fn kv_input(input: &Input) -> KvInput {
     }
 }
 
-fn kv_output(output: &Output) -> KvOutput {
+pub(crate) fn kv_output(output: &Output) -> KvOutput {
     match output.clone() {
         Output::Value(value) => KvOutput::Value(value),
         Output::Done => KvOutput::Done,

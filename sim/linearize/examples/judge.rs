@@ -1,11 +1,13 @@
 //! Judges files: verdict, operations, time of parsing and of checking, and peak memory.
 //!
-//! `cargo run --release -p linearize --example judge -- [--parallel] [--no-witness] FILE...`
+//! `cargo run --release -p linearize --example judge -- [--parallel] [--no-witness] [--html] FILE...`
+//!
+//! `--html` writes a drawing beside each file.
 
 use std::time::Instant;
 
 use linearize::kv::Kv;
-use linearize::{Options, Verdict, check, formats};
+use linearize::{Options, Verdict, check, formats, html};
 
 /// Nanoseconds this thread has run on a processor; wall time where the system does not tell.
 fn processor_time(since: Instant) -> u128 {
@@ -23,10 +25,12 @@ fn status(field: &str) -> u64 {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = Instant::now();
     let mut options = Options::default();
+    let mut draw = false;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--parallel" => options.parallel = true,
             "--no-witness" => options.witness = false,
+            "--html" => draw = true,
             file => {
                 let text = std::fs::read(file)?;
                 let start = processor_time(begin);
@@ -49,6 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     before,
                     status("VmHWM"),
                 );
+                if draw {
+                    std::fs::write(format!("{file}.html"), html::page(&recorded.history, &verdict))?;
+                }
             }
         }
     }

@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-/// The latest time an event may carry. The two values above it stand for "before" and "after everything".
-pub const TIME_MAX: u64 = u64::MAX - 2;
+/// The latest time an event may carry. Checkers shift times up to make room for "before everything".
+pub const TIME_MAX: u64 = u64::MAX - 4;
 
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -249,10 +249,10 @@ impl<I, O> Recorder<I, O> {
     /// A process calls an operation. Returns the operation's index.
     pub fn call(&mut self, process: u64, at: u64, input: I) -> Result<usize, HistoryError> {
         let operation = self.operations.len();
-        self.advance(at, operation)?;
         if let Some(&previous) = self.open.get(&process) {
             return Err(HistoryError::Overlap { process, previous, operation, call: at });
         }
+        self.advance(at, operation)?;
         if operation >= (u32::MAX / 4) as usize {
             return Err(HistoryError::TooLong { operations: operation + 1 });
         }

@@ -1,8 +1,115 @@
 //! A linearizability checker that is nearly linear in the length of the history.
+//!
+//! # The question
+//!
+//! Clients call operations on a shared object and get answers. Calls overlap; each operation has a **call**, perhaps a
+//! **return**, and took effect somewhere in between. The history is **linearizable** (Herlihy and Wing 1990) if every
+//! operation can be given one instant between its call and its return so that the object, taking the operations one at a
+//! time in the order of their instants, gives exactly the answers that were seen.
+//!
+//! ```
+//! use linearize::kv::{Input, Kv, Output};
+//! use linearize::{Options, Recorder, Verdict, check, witness};
+//!
+//! let mut recorder = Recorder::new();
+//! recorder.call(1, 10, Input::Put { key: "x".into(), value: "1".into() })?;
+//! recorder.call(2, 11, Input::Get { key: "x".into() })?;
+//! recorder.returned(1, 12, Output::Done)?;
+//! recorder.returned(2, 13, Output::Value(None))?; // still absent: the get took effect first
+//! recorder.call(2, 14, Input::Get { key: "x".into() })?;
+//! recorder.returned(2, 15, Output::Value(Some("1".into())))?;
+//! let history = recorder.finish();
+//!
+//! let Verdict::Linearizable { witness } = check(&Kv, &history, &Options::default()) else { panic!() };
+//! assert_eq!(witness, [1, 0, 2]);
+//! assert_eq!(witness::replay(&Kv, &history, &witness), Ok(()));
+//! # Ok::<(), linearize::HistoryError>(())
+//! ```
+//!
+//! In general the question is NP-complete, even for one register (Gibbons and Korach 1997), and checkers search. With the
+//! one thing a test can arrange by itself, that **no value is written twice**, it becomes almost a sort.
+//!
+//! # The fast path
+//!
+//! Keys are independent (locality), so take one. If values are unique, each read names the write it saw. A write with
+//! its reads is a **block**, and a linearization is nothing but an order of whole blocks: while the value is in place, no
+//! other write can take effect.
+//!
+//! Let `f` be the earliest return of a block's operations and `s` the latest call. If `f < s`, the value must be in place
+//! all the way from `f` to `s`, since something had ended by `f` and something else began only at `s`. This is a
+//! **forward zone**. Otherwise all of the block's operations are open at once between `s` and `f`, and the whole block fits
+//! into any single instant of this **backward zone**.
+//!
+//! ```text
+//! put 1   |-----|                                  block of 1: f = return of its put,
+//! get 1                  |--------|                            s = call of its get
+//!               f========s                         forward zone
+//!
+//! put 2                |---------------------|     block of 2, nobody read it
+//!                      s~~~~~~~~~~~~~~~~~~~~~f     backward zone; fits after the forward zone
+//!
+//! put 3             |-|                            backward zone inside the forward zone: contradiction,
+//!                   s~f                            3 must have replaced 1 before the get was called
+//! ```
+//!
+//! The history is linearizable if and only if every read returns after its write is called, no two forward zones
+//! overlap, and no backward zone lies inside a forward zone. *Necessary*, because within a forward zone nothing else can
+//! take effect. *Sufficient*, because a backward zone that is not inside one forward zone touches a gap between them. The
+//! cost is one hash lookup for each operation and a sort of the forward zones; a contradiction is two zones, hence at most
+//! five operations.
+//!
+//! **Operations of unknown outcome need no branching.** A read without an answer says nothing. A write without an answer
+//! that nobody read can be thought to happen after everything else, where it disturbs nobody: drop it. One that somebody
+//! read has surely happened, and its readers give its block all the deadline there is.
+//!
+//! **Compare-and-swap** from `a` to `b` is the last operation of `a`'s block and the write of `b`: blocks become chains.
+//! Two swaps that both found `a` contradict each other. **Append** works the same way: a value that was built by appends
+//! shows its own history, so that the longest value read lists the appends in order, and any other value read must be one
+//! of its prefixes. Inside a chain the order is known and one sweep checks it against the clock; then the chain's zone
+//! joins the others.
+//!
+//! # What falls to the search
+//!
+//! - *Repeated values*, and deletes, which write "absent" again and again. First every writer is ruled out that came too
+//!   late or was surely overwritten. If several are left, the read is left out, and what contradicts without it contradicts
+//!   with it. If nothing does, the read is given the latest writer, and an order that comes out and stands its replay is a
+//!   proof. Only then is there a search.
+//! - *Statements of what a value was not*: a failed swap that does not say what it found. They are put into a finished
+//!   order where they fit; a search is needed if they do not.
+//! - *Appended pieces that can be cut in two ways*, such as `1` and `11`. A separator at the end of each avoids this.
+//! - *Any other object.* Implement [`Model`].
+//!
+//! The search is a depth-first one with every shortcut that measurements bore out, and has a budget: [`Options::budget`].
+//! When that ends the verdict is [`Verdict::Undecided`] with the hardest key. It never guesses.
+//!
+//! # Verdicts are proofs
+//!
+//! [`Verdict::Linearizable`] holds an order that [`witness::replay`] proves in linear time. [`Verdict::Violation`] holds
+//! operations that are contradictory as a history of their own, with a [`Reason`] as data and as a sentence.
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! | --- | --- |
+//! | recording a history, errors of recorders | [`history`] |
+//! | the key-value store | [`kv`] |
+//! | checking while a test runs | [`kv::monitor`] |
+//! | files of porcupine, Jepsen and our own | [`formats`] |
+//! | a drawing | [`html`] |
+//! | the slow checker that judges the fast one | [`oracle`] |
+//!
+//! # Limits
+//!
+//! A register with repeated values on many clients can still take exponential time; that is inherent. The fast path does
+//! not cover keys that have appends together with deletes, repeated puts or repeated pieces: these are searched. The
+//! search takes a 128-bit hash for a set of operations, so that a wrong "not linearizable" is possible in theory, with a
+//! probability of about 10⁻²³ for a hundred million configurations; small contradictions are judged again on their own.
+//! The crate uses no random numbers, no clock, and no thread unless [`Options::parallel`] asks for them.
 
 mod check;
 pub mod formats;
 pub mod history;
+pub mod html;
 pub mod kv;
 mod minimise;
 pub mod model;

@@ -8,7 +8,7 @@ use super::{
     plan::{around, at, client, cut, on, quiet},
 };
 use crate::{
-    outcome::{Class, Input, Operation},
+    outcome::{End, Input, Operation},
     scenario::{Cut, FaultKind, Mistreatment, Scenario, Trigger},
 };
 
@@ -27,7 +27,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.faults = vec![at(cut_ms, cut("s1", "vs", CUT_MS)), delayed_gets(cut_ms)];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let cut = seen.fault(0)?;
                 let took = seen.takes_over("s2", cut, seen.patience)?;
@@ -45,7 +44,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.faults = vec![at(cut_ms, cut("s1", "s2", CUT_MS)), delayed_gets(cut_ms)];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let cut = seen.fault(0)?;
                 let dropped = seen.proposals().find(|(at, _)| *at > cut);
@@ -71,7 +69,6 @@ pub fn drafts() -> Vec<Draft> {
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let cut = seen.fault(0)?;
                 seen.takes_over("s2", cut, seen.patience)?;
@@ -95,7 +92,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.faults = vec![at(around(6_000, seed), deaf)];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let deaf = seen.fault(0)?;
                 // Two dead intervals: until its echo is too old.
@@ -118,7 +114,6 @@ pub fn drafts() -> Vec<Draft> {
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let paused = seen.fault(0)?;
                 seen.takes_over("s2", paused, seen.patience)?;
@@ -137,7 +132,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.clients = (0..4).map(busy).collect();
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 seen.all_returned(4_000)?;
                 let stats = &seen.outcome.stats;
@@ -194,7 +188,7 @@ fn delayed_gets(from_ms: u64) -> crate::scenario::Fault {
 fn reads_go_on(seen: &Evidence) -> Result<(), String> {
     let is_get = |operation: &&Operation| matches!(operation.input, Input::Get { .. });
     let gets = seen.called(Duration::ZERO, Duration::MAX).filter(is_get);
-    let returned = gets.filter(|get| matches!(get.end, crate::outcome::End::Returned { .. })).count();
+    let returned = gets.filter(|get| matches!(get.end, End::Returned { .. })).count();
     if returned < 100 {
         return Err(format!("only {returned} Gets returned: nothing was tested"));
     }

@@ -4,10 +4,7 @@ use super::{
     Draft,
     plan::{around, at, client, crash, quiet},
 };
-use crate::{
-    outcome::Class,
-    scenario::{FaultKind, Mistreatment, Scenario},
-};
+use crate::scenario::{FaultKind, Mistreatment, Scenario};
 
 /// Clients that append to one key.
 const APPENDERS: u64 = 8;
@@ -23,7 +20,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.faults = vec![at(around(6_000, seed), crash("primary", Some(5_000)))];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 seen.fault(0)?;
                 seen.longest_wait(seen.patience)?;
@@ -41,7 +37,6 @@ pub fn drafts() -> Vec<Draft> {
                     vec![at(4_000, dropped), at(around(6_000, seed), crash("primary", Some(5_000)))];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let died = seen.fault(1)?;
                 let dropped = seen.outcome.stats.faults.get("drop reply").copied().unwrap_or_default();
@@ -60,18 +55,17 @@ pub fn drafts() -> Vec<Draft> {
                 let mut scenario = appenders(seed);
                 scenario.faults = vec![
                     at(3_000, mistreat(Mistreatment::Duplicate, 70, 8_000)),
-                    at(3_000, mistreat(Mistreatment::Delay, 20, 8_000)),
+                    at(3_000, mistreat(Mistreatment::Delay, 50, 8_000)),
                     at(around(6_000, seed), crash("primary", Some(5_000))),
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 seen.fault(2)?;
                 let faults = &seen.outcome.stats.faults;
                 for kind in ["duplicate", "delay"] {
                     let struck = faults.get(kind).copied().unwrap_or_default();
-                    if struck < 20 {
+                    if struck < 10 {
                         return Err(format!("{kind} struck only {struck} messages: nothing was tested"));
                     }
                 }

@@ -10,7 +10,7 @@ use super::{
     plan::{at, client, crash, crash_forgetting, loader, on, quiet, slow},
 };
 use crate::{
-    outcome::{Class, End},
+    outcome::End,
     scenario::{Scenario, Trigger},
 };
 
@@ -28,7 +28,6 @@ pub fn drafts() -> Vec<Draft> {
                 scenario.faults = vec![at(0, slow(&["s1"], &["s2"], 120, 10, 60_000))];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let (began, ended) = transfer(seen, "s2")?;
                 if ended - began < Duration::from_millis(200) {
@@ -59,7 +58,6 @@ pub fn drafts() -> Vec<Draft> {
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let died = seen.fault(1)?;
                 transfer_after(seen, "s2", died)?;
@@ -88,7 +86,6 @@ pub fn drafts() -> Vec<Draft> {
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let died = seen.fault(1)?;
                 seen.served(died, died + seen.patience)?;
@@ -109,7 +106,6 @@ pub fn drafts() -> Vec<Draft> {
                 ];
                 scenario
             },
-            expected: Class::Ok,
             holds: |seen| {
                 let died = seen.fault(1)?;
                 if let Some((at, _)) = seen.promotions().find(|(_, server)| *server == "s2") {

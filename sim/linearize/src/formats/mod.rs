@@ -2,7 +2,7 @@
 //!
 //! | format | one line is | times |
 //! | --- | --- | --- |
-//! | [`Format::Lines`] | a whole operation as JSON; written by [`write`] | as recorded |
+//! | [`Format::Lines`] | a whole operation as JSON; written by [`write()`] | as recorded |
 //! | [`Format::Porcupine`] | an event of porcupine's key-value test data | order of the lines |
 //! | [`Format::JepsenLog`] | an event in the log of Jepsen's etcd test: one register | order of the lines |
 //! | [`Format::JepsenEdn`] | an event of a Jepsen history in EDN: registers or lists | order of the events |

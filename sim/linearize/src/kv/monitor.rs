@@ -33,6 +33,9 @@ pub const WINDOW_DENSE: usize = 1024;
 /// Windows are not tidied before they have this many operations more than after the last time.
 const WINDOW_SLACK: usize = 16;
 
+/// Windows hold times shifted by so much: what stands for the beginning must lie before an operation at time 0.
+const SHIFT: u64 = 1;
+
 /// Checks a key-value history as it grows.
 #[derive(Debug)]
 pub struct Monitor {
@@ -93,15 +96,15 @@ impl Monitor {
     /// A process calls an operation. Returns its number, counted from 0, by which reports name it.
     pub fn call(&mut self, process: u64, at: u64, input: Input) -> Result<usize, HistoryError> {
         let number = self.calls;
-        self.advance(at, number)?;
         if let Some((_, previous)) = self.open.get(&process) {
             return Err(HistoryError::Overlap { process, previous: *previous, operation: number, call: at });
         }
+        self.advance(at, number)?;
         let key = input.key().clone();
         self.open.insert(process, (key.clone(), number));
         self.calls += 1;
         let window = self.windows.entry(key).or_default();
-        window.operations.push(KvOperation { process, call: at, input, outcome: Outcome::Unknown });
+        window.operations.push(KvOperation { process, call: at + SHIFT, input, outcome: Outcome::Unknown });
         window.entries.push(Entry { number, original: None, open: true });
         Ok(number)
     }
@@ -123,9 +126,9 @@ impl Monitor {
         let place = window.entries.iter().rposition(|entry| entry.number == number && entry.open);
         if let Some(place) = place {
             window.entries[place].open = false;
-            window.operations[place].outcome = Outcome::Returned { at, output };
+            window.operations[place].outcome = Outcome::Returned { at: at + SHIFT, output };
         }
-        let violation = window.judge(self.budget, self.now, place, self.eager);
+        let violation = window.judge(self.budget, self.now + SHIFT, place, self.eager);
         self.violated |= violation.is_some();
         Ok(violation)
     }
@@ -236,14 +239,19 @@ impl Window {
             Reason::NeverWritten { read } if self.dropped => Reason::Gone { read },
             reason => reason,
         };
-        let shown = |place: usize| self.entries[place].original.as_ref().unwrap_or(&self.operations[place]);
+        let shown: Vec<KvOperation> = self
+            .entries
+            .iter()
+            .zip(&self.operations)
+            .map(|(entry, operation)| unshifted(entry.original.as_ref().unwrap_or(operation)))
+            .collect();
         let operations = numbers(&violation.operations);
         let mut support = numbers(&violation.support);
         support.retain(|number| operations.binary_search(number).is_err());
         let reason_in_numbers = reason.renumbered(number);
         let find = |wanted: usize| {
             let place = self.entries.iter().position(|entry| entry.number == wanted);
-            shown(place.expect("a report names operations of the window"))
+            &shown[place.expect("a report names operations of the window")]
         };
         let sentence = sentence(&reason_in_numbers, find);
         Violation { operations, support, reason: reason_in_numbers, sentence, ..violation }
@@ -314,4 +322,12 @@ impl Window {
         }
         self.keep(kept);
     }
+}
+
+fn unshifted(operation: &KvOperation) -> KvOperation {
+    let outcome = match &operation.outcome {
+        Outcome::Returned { at, output } => Outcome::Returned { at: at - SHIFT, output: output.clone() },
+        Outcome::Unknown => Outcome::Unknown,
+    };
+    KvOperation { call: operation.call - SHIFT, outcome, ..operation.clone() }
 }

@@ -87,6 +87,7 @@ fn two_values<'a>(
 fn value(index: usize, operation: &KvOperation) -> String {
     match fact(operation) {
         Fact::Read(value) => show_value(value),
+        Fact::Write(value) | Fact::Swap { new: value, .. } => show_value(Some(value)),
         _ => format!("what operation {index} wrote"),
     }
 }

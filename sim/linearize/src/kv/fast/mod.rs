@@ -1,4 +1,14 @@
-//! The fast path: one key decided in nearly linear time.
+//! The fast path: one key decided in nearly linear time. The crate's documentation explains the rule.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | writes become versions, by value | [`versions`] |
+//! | reads and swaps find their version | [`sources`] (whole values), [`decode`] (values built by appends) |
+//! | linked versions become blocks, checked inside and given zones | [`blocks`] |
+//! | zones are laid out on the line of time | [`zones`] |
+//! | what a value was not is checked on the finished order | [`refusals`] |
+//! | conflicts become reports | [`report`] |
+//! | a growing history forgets what is settled | [`mod@settle`] |
 
 mod blocks;
 mod decode;

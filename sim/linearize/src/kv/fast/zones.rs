@@ -1,4 +1,14 @@
 //! The zone rule: when blocks that must each stay together fit on one line of time.
+//!
+//! Ends are inclusive and equal times are concurrent, so zones that only touch do not clash:
+//!
+//! ```text
+//! forward   f====s             forward zones may touch:       f====s
+//! forward        f====s        overlap is a clash:               f====s
+//!
+//! forward   f========s         a backward zone fits if it reaches an end of the forward one,
+//! backward           s~~~f     and clashes if it lies between both:    s~~f
+//! ```
 
 /// Everything known of one block: a chain of versions with their reads.
 #[derive(Clone, Copy, Debug)]
@@ -66,16 +76,13 @@ impl Zones {
         Ok(())
     }
 
-    /// The blocks in an order that explains everything: an order of linearization once [`Zones::check`] has passed.
+    /// The blocks in an order of linearization, once [`Zones::check`] has passed.
+    ///
+    /// A forward zone goes by its beginning. A backward zone goes by its own, even if a forward zone covers that
+    /// instant: it then takes effect when that zone ends, which is after the one began and before the next one does.
     pub(super) fn order(&self) -> Vec<u32> {
-        let mut cursor = 0;
         let mut places: Vec<(u64, bool, u32)> = Vec::with_capacity(self.forward.len() + self.backward.len());
-        for zone in &self.backward {
-            cursor = self.forward_before(zone.last_call, cursor);
-            // At its last call, or, if a forward zone covers that instant, when that zone ends.
-            let covered = cursor.checked_sub(1).map_or(0, |last| self.forward[last].last_call);
-            places.push((zone.last_call.max(covered), false, zone.root));
-        }
+        places.extend(self.backward.iter().map(|zone| (zone.last_call, false, zone.root)));
         places.extend(self.forward.iter().map(|zone| (zone.first_return, true, zone.root)));
         // At equal instants a backward zone goes first: the forward one still has its span ahead.
         places.sort_unstable();

@@ -1,0 +1,93 @@
+//! Histories of clients that work back to back on one store, from a seed.
+//!
+//! Each operation takes effect at a random instant between its call and its return, so that every history is
+//! linearizable. Written values are unique unless `values` says otherwise.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearize::{History, Model, Outcome};
+
+/// What the clients do.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    pub operations: usize,
+    pub clients: u64,
+    pub keys: u64,
+    /// Percent of operations that are gets and puts; the rest are appends.
+    pub gets: u64,
+    pub puts: u64,
+    /// Percent of operations without an answer, half of which take effect.
+    pub unknown: u64,
+    /// Values are drawn from so many; 0 makes each unique.
+    pub values: u64,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Workload { operations: 1_000_000, clients: 100, keys: 10, gets: 50, puts: 50, unknown: 0, values: 0 }
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % bound
+    }
+}
+
+/// Runs the clients.
+pub fn history(workload: Workload, seed: u64) -> KvHistory {
+    let mut random = Random(seed);
+    let keys: Vec<Bytes> = (0..workload.keys).map(|key| Bytes::from(format!("key{key}"))).collect();
+    let mut free: Vec<u64> = (0..workload.clients).collect();
+    let mut operations: Vec<KvOperation> = Vec::with_capacity(workload.operations);
+    let mut effects: Vec<(u64, usize)> = Vec::with_capacity(workload.operations);
+    // Clients take turns in the order in which they become free, so calls are in the order of time.
+    let mut queue: BTreeMap<(u64, u64), ()> = free.drain(..).map(|client| ((client, client), ())).collect();
+    for index in 0..workload.operations {
+        let ((call, client), ()) = queue.pop_first().expect("every client comes back");
+        let length = 10 + random.below(1000);
+        let key = keys[random.below(workload.keys) as usize].clone();
+        let number = if workload.values == 0 { index as u64 } else { random.below(workload.values) };
+        let value = Bytes::from(format!("{number},"));
+        let kind = random.below(100);
+        let input = if kind < workload.gets {
+            Input::Get { key }
+        } else if kind < workload.gets + workload.puts {
+            Input::Put { key, value }
+        } else {
+            Input::Append { key, value }
+        };
+        let unknown = random.below(100) < workload.unknown;
+        let outcome = if unknown {
+            Outcome::Unknown
+        } else {
+            Outcome::Returned { at: call + length, output: Output::Done }
+        };
+        if !unknown || random.below(2) == 0 {
+            effects.push((call + random.below(length), index));
+        }
+        operations.push(KvOperation { process: client, call, input, outcome });
+        queue.insert((call + length + 1 + random.below(5), client), ());
+    }
+    effects.sort_unstable();
+    let mut states: BTreeMap<Bytes, Option<Bytes>> = BTreeMap::new();
+    for (_, index) in effects {
+        let operation = &mut operations[index];
+        let state = states.entry(operation.input.key().clone()).or_default();
+        if let (Input::Get { .. }, Outcome::Returned { output, .. }) =
+            (&operation.input, &mut operation.outcome)
+        {
+            *output = Output::Value(state.clone());
+        }
+        *state = Kv.step(state, &operation.input, None).expect("the outcome is open");
+    }
+    History::new(operations).expect("clients wait for their answers")
+}

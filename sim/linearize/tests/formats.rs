@@ -1,0 +1,204 @@
+//! What is read from each format, and what is refused with which words.
+
+use bytes::Bytes;
+use linearize::formats::{Format, parse};
+use linearize::kv::{Input, Kv, Output};
+use linearize::{Options, Outcome, Verdict, check, html};
+
+fn problem(text: &str) -> String {
+    parse(text.as_bytes()).expect_err("this text is broken").to_string()
+}
+
+fn legal(text: &str) -> bool {
+    let recorded = parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+    check(&Kv, &recorded.history, &Options::default()).is_linearizable()
+}
+
+#[test]
+fn lines_hold_every_operation_and_any_bytes() {
+    let text = concat!(
+        r#"{"p":1,"call":10,"ret":14,"put":"k","value":{"hex":"00ff"}}"#,
+        "\n\n",
+        r#"{"p":2,"call":15,"ret":16,"get":"k","value":{"hex":"00ff"}}"#,
+        "\n",
+        r#"{"p":2,"call":17,"ret":19,"delete":"k","existed":true}"#,
+        "\n",
+        r#"{"p":3,"call":20,"ret":21,"cas":"k","expected":null,"new":"3","swapped":true,"previous":null}"#,
+        "\n",
+        r#"{"p":3,"call":22,"append":"k","value":"2,"}"#,
+        "\n",
+        r#"{"p":4,"call":23,"ret":24,"get":"k","value":"32,"}"#,
+        "\n",
+        r#"{"p":4,"call":25,"ret":26,"cas":"k","expected":"9","new":"8","swapped":false}"#,
+        "\n",
+    );
+    let recorded = parse(text.as_bytes()).expect("a history");
+    assert_eq!(recorded.format, Format::Lines);
+    assert_eq!(recorded.lines, [1, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(recorded.history.operations()[4].outcome, Outcome::Unknown);
+    let last = recorded.history.operations()[6].output();
+    assert_eq!(last, Some(&Output::Swapped { swapped: false, previous: None }));
+    assert!(legal(text));
+    let mut again = Vec::new();
+    linearize::formats::write(&recorded.history, &mut again).expect("a vector takes everything");
+    assert_eq!(parse(&again).expect("just written").history, recorded.history);
+}
+
+#[test]
+fn broken_lines_are_refused_with_line_and_expectation() {
+    let ok = r#"{"p":1,"call":1,"ret":2,"put":"k","value":"v"}"#;
+    for (line, words) in [
+        (r#"{"p":1,"call":3,"ret":4}"#, "expected exactly one of \"get\", \"put\""),
+        (r#"{"p":1,"call":3,"ret":4,"get":"k"}"#, "expected \"value\" and a string or null, found none"),
+        (r#"{"p":1,"call":3,"ret":4,"put":"k"}"#, "expected \"value\" and a string"),
+        (r#"{"p":1,"call":3,"ret":4,"get":"k","value":"v","new":"w"}"#, "only the fields of this operation"),
+        (r#"{"p":1,"call":3,"ret":4,"cas":"k","expected":"a","new":"b"}"#, "expected \"swapped\""),
+        (r#"{"p":1,"call":3,"ret":4,"put":"k","value":{"hex":"0"}}"#, "even number of hexadecimal digits"),
+        (r#"{"p":1,"call":3,"ret":4,"frobnicate":"k"}"#, "unknown field `frobnicate`"),
+        (r#"{"p":1,"call":3"#, "column"),
+        (r#"{"p":-1,"call":3,"ret":4,"get":"k","value":null}"#, "column"),
+        (r#"{"p":1,"call":9,"ret":4,"get":"k","value":null}"#, "before its call"),
+        (r#"{"p":1,"call":0,"ret":4,"get":"k","value":null}"#, "went back"),
+        (r#"{"p":1,"call":1,"ret":4,"get":"k","value":null}"#, "still open"),
+        (r#"{"p":5,"call":18446744073709551615,"get":"k"}"#, "above the largest"),
+    ] {
+        let error = problem(&format!("{ok}\n{line}\n"));
+        assert!(error.starts_with("line 2: ") && error.contains(words), "{line}: {error}");
+    }
+}
+
+#[test]
+fn porcupine_text_begins_with_the_empty_string() {
+    let event = |process: u64, kind: &str, f: &str, value: &str| {
+        format!("{{:process {process}, :type :{kind}, :f :{f}, :key \"x\", :value {value}}}\n")
+    };
+    let get =
+        |process, value: &str| event(process, "invoke", "get", "nil") + &event(process, "ok", "get", value);
+    let put =
+        |process, value: &str| event(process, "invoke", "put", value) + &event(process, "ok", "put", value);
+    assert!(legal(&get(0, "\"\"")));
+    assert!(legal(&(put(0, "\"1\"") + &put(0, "\"\"") + &get(1, "\"\""))));
+    assert!(!legal(&(put(0, "\"1\"") + &get(1, "\"\""))));
+    let gave_up = event(3, "invoke", "append", "\"2\"") + &event(3, "info", "append", "\"2\"");
+    assert!(legal(&(put(0, "\"1\"") + &gave_up + &get(0, "\"1\"") + &get(0, "\"12\""))));
+    assert!(!legal(&(put(0, "\"1\"") + &gave_up + &get(0, "\"12\"") + &get(0, "\"1\""))));
+    for (text, words) in [
+        (event(0, "ok", "get", "\"\""), "line 1: process 0 ends an operation it never called"),
+        (
+            event(0, "invoke", "get", "nil") + &event(0, "invoke", "get", "nil"),
+            "line 2: process 0 calls an operation while the one it called in line 1 is still open",
+        ),
+        (
+            event(0, "invoke", "get", "nil") + &event(0, "ok", "put", "\"1\""),
+            "line 2: expected the end of what this process called, found :put",
+        ),
+        (
+            event(0, "invoke", "get", "nil") + &event(0, "ok", "get", "7"),
+            "line 2: expected :value and the string that was read, found 7",
+        ),
+        (event(0, "invoke", "steal", "nil"), "line 1: expected :f and :get, :put or :append, found :steal"),
+        (
+            event(0, "sometimes", "get", "nil"),
+            "line 1: expected :type and :invoke, :ok or :info, found :sometimes",
+        ),
+        ("{:process 0, :type :invoke, :f :get, :key \"x".to_owned(), "line 1: this string is never closed"),
+        ("{:process 0, :key \"x\"".to_owned(), "line 1: this bracket is never closed"),
+    ] {
+        assert_eq!(problem(&text), words, "{text}");
+    }
+}
+
+#[test]
+fn jepsen_histories_map_to_registers_and_lists() {
+    let register = "[{:process 0, :type :invoke, :f :write, :value 3, :time 1, :index 0}\n\
+        {:process :nemesis, :type :info, :f :start, :value nil}\n\
+        {:process 0, :type :ok, :f :write, :value 3}\n\
+        {:process 1, :type :invoke, :f :cas, :value [3 4]} {:process 1, :type :ok, :f :cas, :value [3 4]}\n\
+        {:process 2, :type :invoke, :f :cas, :value [3 5]} {:process 2, :type :fail, :f :cas, :value [3 5]}\n\
+        {:process 3, :type :invoke, :f :read, :value nil} {:process 3, :type :ok, :f :read, :value 4}]";
+    assert_eq!(parse(register.as_bytes()).expect("a history").format, Format::JepsenEdn);
+    assert_eq!(
+        parse(register.as_bytes()).expect("a history").history.len(),
+        3,
+        "the failed swap did not happen"
+    );
+    assert!(legal(register));
+    assert!(!legal(&register.replace(":f :read, :value 4", ":f :read, :value 3")));
+    let keyed = "#jepsen.history.Op{:process 0, :type :invoke, :f :write, :value [7 1]}\n\
+        #jepsen.history.Op{:process 0, :type :ok, :f :write, :value [7 1]}\n\
+        #jepsen.history.Op{:process 0, :type :invoke, :f :read, :value [8 nil]}\n\
+        #jepsen.history.Op{:process 0, :type :ok, :f :read, :value [8 nil]}\n\
+        #jepsen.history.Op{:process 0, :type :invoke, :f :cas, :value [7 [1 2]]}\n\
+        #jepsen.history.Op{:process 0, :type :info, :f :cas, :value [7 [1 2]]}\n";
+    assert!(legal(keyed));
+    let asked = parse(keyed.as_bytes()).expect("a history").history.operations()[2].input.clone();
+    let (key, expected, new) = (Bytes::from("7"), Some(Bytes::from("1")), Bytes::from("2"));
+    assert_eq!(asked, Input::CompareAndSwap { key, expected, new });
+    assert!(!legal(&keyed.replace(":ok, :f :read, :value [8 nil]", ":ok, :f :read, :value [8 1]")));
+    let lists = "{:process 0, :type :invoke, :f :txn, :value [[:append 5 1]]}\n\
+        {:process 0, :type :ok, :f :txn, :value [[:append 5 1]]}\n\
+        {:process 0, :type :invoke, :f :txn, :value [[:append 5 12]]}\n\
+        {:process 0, :type :ok, :f :txn, :value [[:append 5 12]]}\n\
+        {:process 0, :type :invoke, :f :txn, :value [[:r 5 nil]]}\n\
+        {:process 0, :type :ok, :f :txn, :value [[:r 5 [1 12]]]}\n";
+    assert!(legal(lists));
+    assert!(!legal(&lists.replace("[1 12]", "[12 1]")));
+    let several = lists.replace("[[:r 5 nil]]", "[[:r 5 nil] [:append 5 3]]");
+    assert!(problem(&several).starts_with("line 5: expected a transaction of one operation"));
+    let other_key = keyed.replace(":ok, :f :read, :value [8 nil]", ":ok, :f :read, :value [9 nil]");
+    assert_eq!(problem(&other_key), "line 4: expected an answer about key 8, found 9");
+}
+
+#[test]
+fn jepsen_logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
+    let line = |event: &str| format!("INFO  jepsen.util - {}\n", event.replace(' ', "\t").replace('_', " "));
+    let text = "INFO  jepsen.core - Worker 0 starting\n".to_owned()
+        + &line("0 :invoke :write 1")
+        + &line("0 :ok :write 1")
+        + &line(":nemesis :info :start nil")
+        + &line("1 :invoke :cas [2_3]")
+        + &line("1 :fail :cas [2_3]")
+        + &line("2 :invoke :read nil")
+        + &line("2 :fail :read :timed-out");
+    let recorded = parse(text.as_bytes()).expect("a history");
+    assert_eq!((recorded.format, recorded.history.len()), (Format::JepsenLog, 2));
+    assert!(legal(&text));
+    assert!(!legal(&text.replace("[2 3]", "[1 3]")), "the swap must have found 1");
+    assert!(problem(&(text.clone() + &line("0 :invoke :jump 1"))).starts_with("line 9: expected :invoke"));
+    assert!(problem(&(text.clone() + &line("4 :ok :write 1"))).contains("never called"));
+    assert!(problem(&(text + &line("0 :invoke :cas [1]"))).contains("expected [expected new]"));
+}
+
+#[test]
+fn what_is_no_history_is_an_error_or_empty() {
+    assert!(problem("hello\n").contains("expected a history"));
+    let packed = parse(&[0x28, 0xb5, 0x2f, 0xfd, 0xff]).expect_err("not text");
+    assert!(packed.to_string().contains("compressed"));
+    assert!(parse(b" \n\n").expect("nothing").history.is_empty());
+    let deep = "{:process ".to_owned() + &"[".repeat(100_000);
+    assert!(problem(&deep).contains("nested too deeply"));
+}
+
+#[test]
+fn a_drawing_is_one_page_that_names_its_operations() {
+    let text = concat!(
+        r#"{"p":1,"call":1,"ret":2,"put":"<k>","value":"1"}"#,
+        "\n",
+        r#"{"p":1,"call":3,"ret":4,"put":"<k>","value":"2"}"#,
+        "\n",
+        r#"{"p":2,"call":5,"ret":6,"get":"<k>","value":"1"}"#,
+        "\n",
+    );
+    let history = parse(text.as_bytes()).expect("a history").history;
+    let verdict = check(&Kv, &history, &Options::default());
+    assert!(matches!(verdict, Verdict::Violation(_)));
+    let page = html::page(&history, &verdict);
+    assert!(
+        page.contains("Not linearizable") && page.contains("class=\"named\"") && page.contains("&lt;k&gt;")
+    );
+    assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<k>"));
+    let legal =
+        parse(text.lines().take(2).collect::<Vec<_>>().join("\n").as_bytes()).expect("a history").history;
+    let page = html::page(&legal, &check(&Kv, &legal, &Options::default()));
+    assert_eq!(page.matches("class=\"point\"").count(), 2);
+}
