@@ -46,6 +46,14 @@ impl Model for Searched {
         Kv.observes(input, output)
     }
 
+    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
+        Kv.overwrites(input, output)
+    }
+
+    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
+        Kv.interchangeable(one, other)
+    }
+
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
         Kv.unobserved(operations, part)
     }
