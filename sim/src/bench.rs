@@ -9,9 +9,11 @@ use clap::Args;
 use sim::{
     exit,
     generate::generate,
+    nodes::{Nodes, is_symbolic},
     outcome::{Class, Outcome, RunOptions, Stats},
     run,
     scenario::{Client, Cluster, Network, Reads, Scenario},
+    script::fault_nodes,
 };
 
 use crate::{command::say, peer};
@@ -104,6 +106,10 @@ fn under_faults(scenario: &Scenario) -> bool {
 
 fn few_clients(mut scenario: Scenario) -> Scenario {
     scenario.clients.truncate(CLIENTS);
+    let nodes = Nodes::new(&scenario);
+    let exists = |name: &str| nodes.find(name).is_some() || is_symbolic(name);
+    scenario.faults.retain(|fault| fault_nodes(&fault.kind).into_iter().all(exists));
+    scenario.cluster.clocks.retain(|clock| exists(&clock.node));
     scenario
 }
 
