@@ -252,7 +252,8 @@ impl Cluster {
     /// why.
     pub fn recoverable(&self, runs: impl Fn(NodeIndex) -> bool) -> Result<(), String> {
         let record: Record = self.world.durable_record();
-        if record.view.is_none() {
+        if record.view.is_none() || record.stable.is_empty() {
+            // Nothing was ever acknowledged, so there is nothing that could be lost.
             return Ok(());
         }
         let holders: Vec<_> =

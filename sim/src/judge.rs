@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use linearize::{
-    History, Operation as Judged, Options, Outcome as Ending,
+    Budget, History, Operation as Judged, Options, Outcome as Ending,
     kv::{Input as KvInput, Kv, Output as KvOutput},
 };
 
 use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict};
+
+/// The effort spent on one history: some seconds and, on each core, half a gigabyte. Beyond it the verdict is
+/// "undecided", which no exploration takes for a pass.
+const BUDGET: Budget = Budget { configurations: 5_000_000, bytes: 512 << 20 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
@@ -29,7 +33,7 @@ pub fn judge(operations: &[Operation]) -> Verdict {
         judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
     }
     let history = History::new(judged).expect("clients do one thing after the other");
-    let options = Options { witness: false, ..Options::default() };
+    let options = Options { budget: BUDGET, witness: false, ..Options::default() };
     match linearize::check(&Kv, &history, &options) {
         linearize::Verdict::Linearizable { .. } => Verdict::Linearizable,
         linearize::Verdict::Violation(violation) => {
