@@ -193,7 +193,7 @@ impl Cluster {
             return false;
         }
         let record = self.world.durable_record();
-        let Some(view) = &record.view else { return true };
+        let Some(view) = record.view.as_ref().filter(|_| !record.stable.is_empty()) else { return true };
         self.world.scenario.data_loss
             || (self.intact(&record.stable, Some(node)) && self.intact(&view.insync, Some(node)))
     }
@@ -252,9 +252,8 @@ impl Cluster {
     /// why.
     pub fn recoverable(&self, runs: impl Fn(NodeIndex) -> bool) -> Result<(), String> {
         let record: Record = self.world.durable_record();
-        if record.view.is_none() || record.stable.is_empty() {
-            // Nothing was ever acknowledged, so there is nothing that could be lost.
-            return Ok(());
+        if record.stable.is_empty() {
+            return Ok(()); // nobody holds anything yet
         }
         let holders: Vec<_> =
             record.stable.iter().filter_map(|(server, data)| self.holder(server, *data)).collect();

@@ -9,9 +9,9 @@ use linearize::{
 
 use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict};
 
-/// The effort spent on one history: some seconds and, on each core, half a gigabyte. Beyond it the verdict is
-/// "undecided", which no exploration takes for a pass.
-const BUDGET: Budget = Budget { configurations: 5_000_000, bytes: 512 << 20 };
+/// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
+/// histories of generated scenarios need a small fraction.
+const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
@@ -69,11 +69,11 @@ impl Processes {
     }
 }
 
-fn nanoseconds(at: Duration) -> u64 {
+pub(crate) fn nanoseconds(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).expect("less than 500 years")
 }
 
-fn kv_input(input: &Input) -> KvInput {
+pub(crate) fn kv_input(input: &Input) -> KvInput {
     match input.clone() {
         Input::Get { key } => KvInput::Get { key },
         Input::Put { key, value } => KvInput::Put { key, value },
@@ -83,7 +83,7 @@ fn kv_input(input: &Input) -> KvInput {
     }
 }
 
-fn kv_output(output: &Output) -> KvOutput {
+pub(crate) fn kv_output(output: &Output) -> KvOutput {
     match output.clone() {
         Output::Value(value) => KvOutput::Value(value),
         Output::Done => KvOutput::Done,

@@ -118,11 +118,7 @@ impl Nemesis {
                 return;
             }
             let next = self.agenda.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
-            tokio::select! {
-                biased;
-                () = self.world.news.notified() => {}
-                () = madsim::time::sleep(next.saturating_sub(now())) => {}
-            }
+            self.world.news(next).await;
         }
     }
 

@@ -60,8 +60,10 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let stepping = world.observer().stepping().cloned();
     let struck = world.links.network().struck().clone();
     let messages = world.links.network().messages();
-    let observer = world.take_observer();
+    let mut observer = world.take_observer();
+    let kept = observer.take_messages(world.links.take_messages());
     let mut outcome = Observer::into_outcome(observer);
+    outcome.messages = kept;
     outcome.stats.messages = messages;
     for (how, count) in struck {
         let kind = FaultKind::Rpc { from: Vec::new(), to: Vec::new(), how, percent: 0, lasts_ms: 0 };
@@ -122,11 +124,7 @@ async fn live(world: Arc<World>) -> Ending {
             let node = nemesis.cluster_mut().begin(world.nodes.reader());
             node.spawn(workload::read_everything(world.clone(), keys));
         }
-        tokio::select! {
-            biased;
-            () = world.news.notified() => {}
-            () = madsim::time::sleep(end.saturating_sub(now())) => {}
-        }
+        world.news(end).await;
     }
     ending.at = now();
     if world.observer().is_stopped() {

@@ -21,6 +21,9 @@ use crate::{
     trace::stable_hash,
 };
 
+/// How often the executor forgets the tasks that have ended. It keeps them until somebody counts them.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The shared state of a run. It is made before the simulated world and outlives it, also if that panics.
 pub struct World {
     /// What is executed.
@@ -35,7 +38,7 @@ pub struct World {
     observer: Mutex<Observer>,
     progress: Mutex<Progress>,
     /// Told when the nemesis should look at what happened.
-    pub news: Notify,
+    news: Notify,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ impl World {
         let network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
         Self {
             scenario: scenario.clone(),
-            links: Arc::new(Links::new(network)),
+            links: Arc::new(Links::new(network, options.keep_messages)),
             record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             disks: nodes.servers().map(disk).collect(),
             observer: Mutex::new(Observer::new(nodes.clone(), options.clone())),
@@ -87,6 +90,17 @@ impl World {
     /// Puts something on the timeline, now.
     pub fn happened(&self, node: NodeIndex, event: Happening) {
         self.observer().happened(now(), node, event);
+    }
+
+    /// Waits until something happened that the nemesis should look at, until a time, or for a while.
+    pub async fn news(&self, until: Duration) {
+        let wait = until.saturating_sub(now()).min(SWEEP_INTERVAL);
+        tokio::select! {
+            biased;
+            () = self.news.notified() => {}
+            () = madsim::time::sleep(wait) => {}
+        }
+        madsim::runtime::Handle::current().metrics().num_tasks();
     }
 
     /// Wakes the nemesis, which looks whether something happened that it waits for, or the run is over.

@@ -7,6 +7,9 @@ use rustix::process::Signal;
 
 use crate::cluster::{Cluster, Process, run};
 
+/// How long a backup is paused before its primary is killed: shorter than what makes it look dead.
+const DEAF_TIME: Duration = Duration::from_millis(300);
+
 /// The servers of a test, found by their role.
 struct Servers(Vec<Process>);
 
@@ -48,7 +51,12 @@ async fn judged_under_faults(reads: &str, time: Duration) {
         from = view.number.next();
         match faults % 5 {
             0 => {
+                // The backup hears nothing of what the primary does meanwhile, and then is all there is: whatever the
+                // primary answered without it is lost.
+                servers.get(&backup).signal(Signal::STOP);
+                tokio::time::sleep(DEAF_TIME).await;
                 servers.take(&primary).kill();
+                servers.get(&backup).signal(Signal::CONT);
                 servers.0.push(cluster.server(&args));
             }
             1 | 2 => {

@@ -349,7 +349,10 @@ impl Cluster {
             Body::Peer(message) => self.step_server(&to, replica::Event::Peer(message)),
             Body::Request(call, request) => {
                 let ticket = self.ticket(&to, (from, call));
-                self.invariants.request_received(&to, ticket);
+                let server = self.servers.get(&to).expect("a server of the cluster");
+                if let Some(replica) = &server.replica {
+                    self.invariants.request_received(replica, ticket, &request);
+                }
                 self.step_server(&to, replica::Event::Request { ticket, request })
             }
             Body::Reply(..) => Ok(()),

@@ -30,14 +30,6 @@ impl Disk {
         }
     }
 
-    /// The position of `op`, if it is known: the snapshot's or an entry's.
-    pub fn position(&self, op: OpNumber) -> Option<Position> {
-        match op.0.checked_sub(self.base.op.0 + 1) {
-            None => (op == self.base.op).then_some(self.base),
-            Some(index) => self.positions.get(usize::try_from(index).ok()?).copied(),
-        }
-    }
-
     /// The position of the last operation.
     pub fn end(&self) -> Position {
         self.positions.back().copied().unwrap_or(self.base)
