@@ -56,6 +56,7 @@ pub mod outcome;
 pub mod report;
 #[cfg(madsim)]
 pub mod run;
+pub mod saved;
 pub mod scenario;
 pub mod scenarios;
 pub mod screen;
