@@ -116,11 +116,11 @@ impl Processes {
     }
 }
 
-fn nanoseconds(at: Duration) -> u64 {
+pub(crate) fn nanoseconds(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).expect("less than 500 years")
 }
 
-fn kv_input(input: &Input) -> KvInput {
+pub(crate) fn kv_input(input: &Input) -> KvInput {
     match input.clone() {
         Input::Get { key } => KvInput::Get { key },
         Input::Put { key, value } => KvInput::Put { key, value },
@@ -130,7 +130,7 @@ fn kv_input(input: &Input) -> KvInput {
     }
 }
 
-fn kv_output(output: &Output) -> KvOutput {
+pub(crate) fn kv_output(output: &Output) -> KvOutput {
     match output.clone() {
         Output::Value(value) => KvOutput::Value(value),
         Output::Done => KvOutput::Done,

@@ -44,14 +44,19 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod messages;
+pub mod minimise;
 #[cfg(madsim)]
 pub mod nemesis;
 pub mod network;
 pub mod nodes;
+#[cfg(madsim)]
 pub mod observe;
 pub mod outcome;
+pub mod report;
 #[cfg(madsim)]
 pub mod run;
+pub mod saved;
 pub mod scenario;
 pub mod scenarios;
 pub mod screen;

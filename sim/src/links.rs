@@ -1,10 +1,14 @@
 //! The network as those see it who carry its messages: verdicts, and waiting until something passes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
 use crate::{
+    messages::{Message, MessageIndex, Messages},
     network::{Network, NodeIndex},
     scenario::Cut,
 };
@@ -12,6 +16,8 @@ use crate::{
 /// The faults of the network, shared by the nemesis and by every connection.
 pub struct Links {
     network: Mutex<Network>,
+    /// The clients' messages, if they are kept.
+    messages: Option<Mutex<Messages>>,
     changed: Notify,
 }
 
@@ -27,9 +33,33 @@ pub enum Passage {
 }
 
 impl Links {
-    /// Shares a network.
-    pub fn new(network: Network) -> Self {
-        Self { network: Mutex::new(network), changed: Notify::new() }
+    /// Shares a network, and keeps the clients' messages on request.
+    pub fn new(network: Network, keep_messages: bool) -> Self {
+        let messages = keep_messages.then(Mutex::default);
+        Self { network: Mutex::new(network), messages, changed: Notify::new() }
+    }
+
+    /// Keeps a client's message or an answer to it, if messages are kept.
+    pub fn keep(&self, message: impl FnOnce() -> Message) -> Option<MessageIndex> {
+        let messages = self.messages.as_ref()?;
+        messages.lock().unwrap_or_else(PoisonError::into_inner).keep(message())
+    }
+
+    /// A request was delivered at this time.
+    pub fn delivered(&self, request: Option<MessageIndex>, at: Duration) {
+        if let (Some(messages), Some(index)) = (&self.messages, request) {
+            let mut messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = messages.get_mut(index);
+            (message.received, message.lost) = (Some(at), false);
+        }
+    }
+
+    /// The clients' messages so far.
+    pub fn take_messages(&self) -> Messages {
+        let messages = self.messages.as_ref().map(|messages| messages.lock());
+        messages.map_or_else(Messages::default, |messages| {
+            std::mem::take(&mut *messages.unwrap_or_else(PoisonError::into_inner))
+        })
     }
 
     /// The network, for one question.

@@ -24,6 +24,7 @@ use pbkv::protocol::{
 use crate::{
     invariants::{Check, Invariants},
     judge::Commits,
+    messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
@@ -57,6 +58,7 @@ pub struct Observer {
     stats: Stats,
     pings: Vec<u64>,
     invariants: Invariants,
+    messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
     commits: Commits,
@@ -73,6 +75,7 @@ impl Observer {
     pub fn new(nodes: Arc<Nodes>, options: RunOptions) -> Self {
         Self {
             pings: vec![0; nodes.len()],
+            messages: options.keep_messages.then(Messages::default),
             nodes,
             options,
             hasher: StableHasher::new(),
@@ -218,10 +221,13 @@ impl Observer {
         machine: &Replica,
         event: &replica::Event,
     ) {
-        if self.begin_step(at, node, event)
-            && let replica::Event::Request { ticket, request } = event
-        {
-            self.invariants.request_received(machine, *ticket, request);
+        if self.begin_step(at, node, event) {
+            if let replica::Event::Request { ticket, request } = event {
+                self.invariants.request_received(machine, *ticket, request);
+            }
+            if let Some(messages) = &mut self.messages {
+                messages.replica_heard(at, &self.nodes, node, event);
+            }
         }
     }
 
@@ -242,6 +248,9 @@ impl Observer {
         for effect in effects {
             if let replica::Effect::Notice(notice) = effect {
                 self.replica_notice(at, node, notice);
+            }
+            if let Some(messages) = &mut self.messages {
+                messages.replica_said(at, &self.nodes, node, effect);
             }
         }
         self.note_commits(at, machine);
@@ -300,6 +309,9 @@ impl Observer {
             && let Some(server) = self.nodes.server(&ping.server)
         {
             self.pings[server] += 1;
+            if let Some(messages) = &mut self.messages {
+                messages.view_service_heard(at, &self.nodes, event);
+            }
         }
     }
 
@@ -311,6 +323,9 @@ impl Observer {
         }
         let occurrences = self.occurrences.len();
         for effect in effects {
+            if let Some(messages) = &mut self.messages {
+                messages.view_service_said(at, effect);
+            }
             let told = match effect {
                 Effect::Notice(notice) => {
                     match notice {
@@ -402,6 +417,11 @@ impl Observer {
                 message: format!("{}; but {}", broken.promised, broken.seen),
             });
         }
+    }
+
+    /// Adds the messages between nodes to what was kept. `clients` are those of the clients.
+    pub fn take_messages(&mut self, clients: Messages) -> Vec<Message> {
+        self.messages.take().map_or_else(Vec::new, |messages| messages.merge(clients).0)
     }
 
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.

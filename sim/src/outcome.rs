@@ -9,6 +9,7 @@ use bytes::Bytes;
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    messages::Message,
     scenario::{FaultKind, Memory, Mistreatment},
     trace::{TraceHash, TraceLine},
 };
@@ -24,6 +25,8 @@ pub type TraceSink = Arc<dyn Fn(&TraceLine) + Send + Sync>;
 pub struct RunOptions {
     /// Keep every line of the trace in [`Outcome::trace`].
     pub keep_trace: bool,
+    /// Keep the messages between nodes in [`Outcome::messages`], for a picture.
+    pub keep_messages: bool,
     /// Hand every line of the trace to this as it is made.
     pub trace_sink: Option<TraceSink>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
@@ -39,6 +42,8 @@ pub struct Outcome {
     pub trace: Vec<TraceLine>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
+    /// The messages between nodes, if they were asked for.
+    pub messages: Vec<Message>,
     /// Every operation of every client, in the order of their calls.
     pub operations: Vec<Operation>,
     /// Whether the operations are linearizable.
@@ -84,6 +89,20 @@ impl Outcome {
         } else {
             Class::Ok
         }
+    }
+
+    /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if
+    /// nothing failed at a moment of its own (an undecided check, or no failure at all).
+    pub fn failed_at(&self) -> Option<Duration> {
+        if let Some(violation) = self.violations.first() {
+            return Some(violation.at);
+        }
+        if let Verdict::Violation(contradiction) = &self.verdict {
+            let ends = contradiction.operations.iter().filter_map(|index| self.operations[*index].end.at());
+            return ends.max();
+        }
+        let panic = self.panic.as_ref().map(|panic| panic.at);
+        panic.or_else(|| self.stall.as_ref().map(|stall| stall.at))
     }
 }
 

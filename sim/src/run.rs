@@ -60,9 +60,11 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let stepping = world.observer().stepping().cloned();
     let struck = world.links.network().struck().clone();
     let messages = world.links.network().messages();
-    let observer = world.take_observer();
+    let mut observer = world.take_observer();
+    let kept = observer.take_messages(world.links.take_messages());
     let commits = observer.commits().clone();
     let mut outcome = Observer::into_outcome(observer);
+    outcome.messages = kept;
     outcome.stats.messages = messages;
     for (how, count) in struck {
         let kind = FaultKind::Rpc { from: Vec::new(), to: Vec::new(), how, percent: 0, lasts_ms: 0 };

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// What it is meant to show.
@@ -33,7 +33,7 @@ pub struct Scenario {
 }
 
 /// The servers and their options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// How many KV servers, named `s1`, `s2`, ...
@@ -63,7 +63,7 @@ pub struct Cluster {
 }
 
 /// How Gets are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reads {
     /// In-sync backups confirm.
@@ -73,7 +73,7 @@ pub enum Reads {
 }
 
 /// A node's clock: `node time = true time * (1 + drift) + skew`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clock {
     /// `vs`, `s1`, `c1`, ...
@@ -85,7 +85,7 @@ pub struct Clock {
 }
 
 /// The network without faults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// Shortest one-way latency, in microseconds.
@@ -95,7 +95,7 @@ pub struct Network {
 }
 
 /// A client and its script.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// How long an operation may take before its outcome is given up as unknown, in milliseconds.
@@ -107,7 +107,7 @@ pub struct Client {
 }
 
 /// Something that goes wrong, once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Fault {
     /// When it begins, in milliseconds: since the start, or since what `on` names happened.
     pub at_ms: u64,
@@ -127,7 +127,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What a fault may wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// A state transfer began.
@@ -147,7 +147,7 @@ pub enum Trigger {
 pub type Node = String;
 
 /// What can go wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
     /// A process ends; its peers see their connections reset.
@@ -219,7 +219,7 @@ pub enum FaultKind {
 }
 
 /// What a restarted node remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Memory {
     /// What was durable.
@@ -229,7 +229,7 @@ pub enum Memory {
 }
 
 /// What a sender sees of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
     /// An error at once.
@@ -239,7 +239,7 @@ pub enum Cut {
 }
 
 /// What can happen to a single message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mistreatment {
     /// The request is lost: the receiver never sees it, the sender gets an error.

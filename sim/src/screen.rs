@@ -194,7 +194,8 @@ pub fn input(input: &Input) -> String {
     }
 }
 
-fn output(output: &Output) -> String {
+/// What an operation was told.
+pub fn output(output: &Output) -> String {
     match output {
         Output::Value(value) => optional(value.as_ref()),
         Output::Done => "done".into(),
@@ -214,7 +215,7 @@ fn optional(value: Option<&Bytes>) -> String {
 }
 
 /// The end of a long value tells more than its beginning: appends grow there.
-fn bytes(value: &Bytes) -> String {
+pub fn bytes(value: &Bytes) -> String {
     let text = value.escape_ascii().to_string();
     if text.len() <= TEXT_MAX {
         return format!("{text:?}").replace("\\\\", "\\");

@@ -38,10 +38,12 @@ use tonic::{
 
 use crate::{
     links::{Links, Passage},
+    messages::{Message, MessageIndex, MessageKind},
     network::{NodeIndex, Treatment, Verdict},
     nodes::Nodes,
     scenario::Mistreatment,
     stream,
+    world::now,
 };
 
 /// Tasks that accept connections. madsim lets each accept at most one per millisecond.
@@ -167,6 +169,21 @@ pub(crate) enum Arrival {
 }
 
 impl Server {
+    /// A request was seen for the first time; it is kept if it is a client's.
+    fn requested(&self, peer: NodeIndex, path: &PathAndQuery) -> Option<MessageIndex> {
+        let (node, at) = (self.node, now());
+        let client = !self.nodes.servers().contains(&peer);
+        client.then(|| self.links.keep(|| client_message((peer, node), method(path), at, true))).flatten()
+    }
+
+    /// A client was answered.
+    fn answered(&self, peer: NodeIndex, method: &str, at: Duration, lost: bool) {
+        if !self.nodes.servers().contains(&peer) {
+            let text = || format!("answer to {method}");
+            self.links.keep(|| client_message((self.node, peer), text(), at, lost));
+        }
+    }
+
     /// Carries a message to this server or away from it, if no mistreatment is in its way.
     pub(crate) async fn carry(
         &self,
@@ -197,6 +214,8 @@ async fn unary(
 ) {
     let verdict = server.links.network().message(peer, server.node);
     let struck = verdict.treatment;
+    let called = server.requested(peer, &path);
+    let method = method(&path);
     let late = |at: bool| match struck {
         Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
         _ => Duration::ZERO,
@@ -212,12 +231,12 @@ async fn unary(
         }
         Some((Mistreatment::Hang, treatment)) => {
             if treatment.variant {
-                let _ = execute(&server, path, request).await;
+                let _ = execute(&server, called, path, request).await;
             }
             return tx.closed().await;
         }
         Some((Mistreatment::Cancel, treatment)) => {
-            match within(treatment.after, execute(&server, path, request)).await {
+            match within(treatment.after, execute(&server, called, path, request)).await {
                 Some(answer) => answer,
                 None => return send(&tx, Err(Status::cancelled("the call was cancelled"))).await,
             }
@@ -229,31 +248,47 @@ async fn unary(
                     Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
                 madsim::task::spawn(async move {
                     madsim::time::sleep(treatment.after).await;
-                    let _ = execute(&server, path, copy).await;
+                    let _ = execute(&server, None, path, copy).await;
                 });
             }
-            execute(&server, path, request).await
+            execute(&server, called, path, request).await
         }
         Some((Mistreatment::DropReply, _)) => {
-            let _ = execute(&server, path, request).await;
+            let _ = execute(&server, called, path, request).await;
+            server.answered(peer, &method, now(), true);
             return send(&tx, Err(unavailable("the reply was lost"))).await;
         }
-        Some((Mistreatment::Delay, _)) | None => execute(&server, path, request).await,
+        Some((Mistreatment::Delay, _)) | None => execute(&server, called, path, request).await,
     };
     let verdict = server.links.network().reply(server.node, peer);
-    match server.carry(server.node, peer, &verdict, late(true)).await {
+    let answered = now();
+    let arrival = server.carry(server.node, peer, &verdict, late(true)).await;
+    server.answered(peer, &method, answered, !matches!(arrival, Arrival::Arrived));
+    match arrival {
         Arrival::Arrived => send(&tx, answer).await,
         Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
         Arrival::Lost => tx.closed().await,
     }
 }
 
+fn method(path: &PathAndQuery) -> String {
+    path.path().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Of a request it is known when it arrives, and of an answer when it leaves; both begin as such.
+fn client_message((from, to): (NodeIndex, NodeIndex), text: String, at: Duration, lost: bool) -> Message {
+    let (kind, text) = (MessageKind::Client, text.into());
+    Message { from, to, kind, text, sent: at, received: None, lost }
+}
+
 /// Executes a unary call to its end.
 async fn execute(
     server: &Server,
+    called: Option<MessageIndex>,
     path: PathAndQuery,
     request: Request<BoxMessage>,
 ) -> Result<Response<BoxMessage>, Status> {
+    server.links.delivered(called, now());
     let request = request.map(|message| futures::stream::once(async move { Ok(message) }).boxed());
     let (metadata, mut messages, extensions) = server.services.call((path, request)).await?.into_parts();
     let message = messages.next().await.expect("a unary call has one answer")?;

@@ -21,7 +21,12 @@ pub fn is_turn(event: &Happening) -> bool {
 
 /// A moment as a line: time, node, what.
 pub fn line(moment: &Moment, outcome: &Outcome) -> String {
-    let what = match &moment.event {
+    format!("{} {:<6} {}", time(moment.at), moment.node, words(moment, outcome))
+}
+
+/// What happened at a moment.
+pub fn words(moment: &Moment, outcome: &Outcome) -> String {
+    match &moment.event {
         Happening::Up { life, memory } => format!("up, life {life}, memory {}", lower(memory)),
         Happening::Down(how) => format!("down, {}", lower(how)),
         Happening::FaultBegan { fault, what } => format!("fault {fault}: {what}"),
@@ -34,8 +39,7 @@ pub fn line(moment: &Moment, outcome: &Outcome) -> String {
             format!("calls {}", screen::input(&outcome.operations[*operation].input))
         }
         Happening::Returned { operation } => screen::operation(&outcome.operations[*operation]),
-    };
-    format!("{} {:<6} {what}", time(moment.at), moment.node)
+    }
 }
 
 /// A virtual time, in seconds.

@@ -64,7 +64,7 @@ impl World {
         let network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
         Self {
             scenario: scenario.clone(),
-            links: Arc::new(Links::new(network)),
+            links: Arc::new(Links::new(network, options.keep_messages)),
             record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             disks: nodes.servers().map(disk).collect(),
             observer: Mutex::new(Observer::new(nodes.clone(), options.clone())),

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct ViewServiceOptions {
     /// Copies the view service strives for, the primary included.
     pub replicas: usize,
-    /// A server not heard for this long is dead (`D` in PROTOCOL.md). Also the length of a lease.
+    /// A server not heard for this long is dead (rule VS-PING 3). Also the length of a lease (5.3).
     pub dead_after: Duration,
     /// A joiner that makes no progress for this long is replaced.
     pub join_stall_max: Duration,
@@ -36,7 +36,7 @@ impl Default for ViewServiceOptions {
     }
 }
 
-/// How a primary with backups answers a Get (PROTOCOL section 5).
+/// How a primary with backups answers a Get (R10, 5.2 and 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMode {
     /// Every in-sync backup confirms, after the Get arrived, that it knows no later view. No clock is trusted.

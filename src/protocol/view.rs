@@ -41,7 +41,7 @@ impl View {
     }
 }
 
-/// The view service's one durable record (PROTOCOL section 3.1).
+/// The view service's one durable record (rules V-a to V-c).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The current generation.

@@ -169,3 +169,6 @@ impl<S: Storage> Disk<S> {
         result.map(|()| number)
     }
 }
+
+#[cfg(test)]
+mod tests;

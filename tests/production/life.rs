@@ -117,14 +117,21 @@ fn a_restarted_view_service_goes_on_where_it_was() {
 fn processes_end_cleanly_when_asked() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let mut s1 = cluster.server(&[]);
+        let logs = cluster.dir().join("logs");
+        let mut s1 = cluster.server(&["--log-dir", logs.to_str().expect("UTF-8")]);
         cluster.settled(&s1, 0).await;
-        let mut s2 = cluster.server(&[]);
+        let mut s2 = cluster.server(&["--log", "warn"]);
         cluster.settled(&s1, 1).await;
         assert_eq!(s1.end(Signal::TERM).await, Some(0));
         assert_eq!(s2.end(Signal::INT).await, Some(0));
         assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
-        assert!(s1.log().contains("SIGTERM") && s2.log().contains("SIGINT"));
+        assert!(s1.log().contains("SIGTERM"));
+        assert_eq!(s2.log(), "", "the flag overrides RUST_LOG");
+        let files: Vec<_> =
+            std::fs::read_dir(logs).expect("a folder").map(|file| file.expect("a file")).collect();
+        assert_eq!(files.len(), 1);
+        let text = std::fs::read_to_string(files[0].path()).expect("a log");
+        assert!(text.contains("the role changed") && text.contains("SIGTERM"), "{text}");
     });
 }
 

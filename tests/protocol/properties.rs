@@ -7,7 +7,10 @@
 //! `PROPTEST_CASES` chooses how many plans are tried and `PBKV_SEED` which; without them it is the same plans
 //! every time. A failing one is made small and printed as a script.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use linearize::{Options, Verdict, kv::Kv};
@@ -30,6 +33,9 @@ const LENGTH_MAX: usize = 250;
 
 /// Attempts to make a failing plan smaller.
 const SHRINK_STEPS_MAX: u32 = 20_000;
+
+/// Milliseconds spent on that.
+const SHRINK_MILLIS_MAX: u32 = 60_000;
 
 /// After the last fault, clients are served again within this time.
 const CALM_MAX: Duration = Duration::from_secs(20);
@@ -115,14 +121,19 @@ fn explore(reads: ReadMode, marks: &[&str]) {
         cases,
         rng_seed: RngSeed::Fixed(chosen("PBKV_SEED").unwrap_or(1).into()),
         failure_persistence: None, // a script is better
-        max_shrink_iters: SHRINK_STEPS_MAX,
+        max_shrink_iters: chosen("PROPTEST_MAX_SHRINK_ITERS").unwrap_or(SHRINK_STEPS_MAX),
+        max_shrink_time: SHRINK_MILLIS_MAX,
         ..Config::default()
     };
     let coverage = RefCell::new(Coverage::default());
+    let kept = Cell::new(0_u32);
     let mut runner = TestRunner::new(config);
     let result = runner.run(&plans(reads, LENGTH_MAX), |plan| {
-        let seen = keeps_all_promises(&plan).map_err(TestCaseError::fail)?;
+        let number = kept.get();
+        let fail = |broken| TestCaseError::fail(format!("plan {number} of this seed: {broken}"));
+        let seen = keeps_all_promises(&plan).map_err(fail)?;
         coverage.borrow_mut().add(&seen);
+        kept.set(kept.get() + 1);
         Ok(())
     });
     if let Err(failure) = result {

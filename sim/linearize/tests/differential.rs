@@ -46,6 +46,14 @@ impl Model for Searched {
         Kv.observes(input, output)
     }
 
+    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
+        Kv.overwrites(input, output)
+    }
+
+    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
+        Kv.interchangeable(one, other)
+    }
+
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
         Kv.unobserved(operations, part)
     }
@@ -74,6 +82,11 @@ where
             prop_assert_eq!(set.len(), count, "listed twice: {:?}", violation);
             let alone = oracle::is_linearizable(&Kv, &select(history, &set));
             prop_assert!(!alone, "not a contradiction on its own: {:?}", violation);
+            // With appends, the support of an operation is known more closely than `Model::support` tells.
+            let appends = |operation: &KvOperation| matches!(operation.input, Input::Append { .. });
+            if !history.operations().iter().any(appends) {
+                prop_assert_eq!(&closed(history, set.clone()), &set, "without support: {:?}", violation);
+            }
             for &one in &set {
                 let rest = closed(history, set.iter().copied().filter(|&other| other != one).collect());
                 let smaller = !oracle::is_linearizable(&Kv, &select(history, &rest));

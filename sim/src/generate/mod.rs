@@ -5,7 +5,7 @@
 //!   in which few things happen often.
 //! * **Budget**: a plan leaves the cluster recoverable. Memory is lost on one server at a time with
 //!   time for recovery in between, or once at a moment that a trigger chooses; execution spares the
-//!   last copy. Clocks stay within what leases assume (PROTOCOL 5.3).
+//!   last copy. Clocks stay within what leases assume (section 5.3 of the protocol).
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
 //!

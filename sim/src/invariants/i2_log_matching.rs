@@ -1,7 +1,7 @@
 //! I2: two logs that have an entry of the same view at the same place have the same entry there, and the
 //! same entries before it.
 //!
-//! Source: section 8; Raft calls it log matching. It cannot see entries that were in nobody's log when a
+//! Source: rule R5; Raft calls it log matching. It cannot see entries that were in nobody's log when a
 //! step ended.
 
 use std::{

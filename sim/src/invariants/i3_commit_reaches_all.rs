@@ -4,27 +4,38 @@
 //! Source: rules R7 and R9. It trusts the primary's own account of the acknowledgements; I4 looks at the
 //! disks.
 
-use pbkv::protocol::replica::Replica;
+use pbkv::protocol::{
+    identity::{OpNumber, ServerId},
+    replica::Replica,
+};
 
 use super::{Broken, Check, Facts};
 
+fn broken(promised: &'static str, seen: String) -> Check {
+    Err(Broken { invariant: "I3", promised, seen })
+}
+
+/// Whether all `announced` replicas of the primary `server` are known to hold what it committed.
+pub(super) fn all_hold<'a>(
+    server: &ServerId,
+    commit: OpNumber,
+    mut announced: impl Iterator<Item = (&'a ServerId, Option<OpNumber>)>,
+) -> Check {
+    match announced.find(|(_, matched)| matched.is_none_or(|matched| matched < commit)) {
+        None => Ok(()),
+        Some((other, matched)) => broken(
+            "an operation is committed when every in-sync replica holds it",
+            format!("{server} committed {commit} and {other} is known to hold {matched:?}"),
+        ),
+    }
+}
+
 pub(super) fn check(facts: &Facts, replica: &Replica) -> Check {
     let Some(primary) = replica.as_primary() else { return Ok(()) };
-    let broken = |promised, seen| Err(Broken { invariant: "I3", promised, seen });
     let position = replica.log().position(replica.commit());
-    let committed_here = position.is_some_and(|position| position.view == replica.view_seen());
-    for server in primary.announced() {
-        if committed_here && primary.matched(server).is_none_or(|matched| matched < replica.commit()) {
-            return broken(
-                "an operation is committed when every in-sync replica holds it",
-                format!(
-                    "{} committed {} and {server} is known to hold {:?}",
-                    replica.server(),
-                    replica.commit(),
-                    primary.matched(server)
-                ),
-            );
-        }
+    if position.is_some_and(|position| position.view == replica.view_seen()) {
+        let announced = primary.announced().iter().map(|server| (server, primary.matched(server)));
+        all_hold(replica.server(), replica.commit(), announced)?;
     }
     let Some(view) = &facts.record.view else { return Ok(()) };
     if view.number == replica.view_seen() && view.activated {

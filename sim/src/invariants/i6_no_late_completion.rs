@@ -3,8 +3,8 @@
 //!
 //! Source: rules R1 and R10; this is what makes reads linearizable. A retry that is answered from the
 //! session table is exempt: it reports what was committed before. So is a retry of what stands in the log
-//! already: what it waits for was received earlier, and every replica may have acknowledged it earlier. A primary whose adoption is not durable
-//! yet has said nothing and may forget it; it does not count.
+//! already: what it waits for was received earlier, and every replica may have acknowledged it earlier. A
+//! primary whose adoption is not durable yet has said nothing and may forget it; it does not count.
 
 use std::collections::BTreeMap;
 

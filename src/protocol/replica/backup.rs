@@ -97,7 +97,7 @@ impl Replica {
         self.outbox.say_when_written(Effect::Send { to: append.from.clone(), message }, effects);
     }
 
-    /// A part of a transferred state (section 4.4). Parts are taken in order and from one transfer only.
+    /// A part of a transferred state (4.4). Parts are taken in order and from one transfer only.
     pub(super) fn on_chunk(&mut self, chunk: Chunk, effects: &mut Vec<Effect>) {
         match self.heed(chunk.generation, chunk.to_data, chunk.view, &chunk.from, effects) {
             None => {}

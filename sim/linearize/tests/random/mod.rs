@@ -55,7 +55,11 @@ fn execute(family: Family, drafts: &[Draft], lies: u8) -> KvHistory {
     let key = Bytes::from_static(b"k");
     let token = |choice: u8, index: usize| {
         let number = if family.values == 0 { index } else { usize::from(choice % family.values) };
-        // Without a separator, some values continue others, which makes appended values ambiguous.
+        // Without a separator, some values continue others, which makes appended values ambiguous. The empty one
+        // is written too: it is not the same as no value, and to append it can still make a difference.
+        if family.values > 3 && number == 7 {
+            return Bytes::new();
+        }
         let separator = if family.values > 3 { "" } else { "," };
         Bytes::from(format!("{number}{separator}"))
     };
@@ -120,6 +124,9 @@ fn lie(output: Output, choice: u8, drafts: &[Draft], token: impl Fn(u8, usize) -
     match output {
         Output::Value(Some(seen)) if choice.is_multiple_of(3) && seen.len() > 2 => {
             Output::Value(Some(seen.slice(..seen.len() - 2)))
+        }
+        Output::Value(Some(seen)) if choice % 5 == 1 && seen.len() > 1 => {
+            Output::Value(Some(seen.slice(..seen.len() - 1)))
         }
         Output::Value(_) => Output::Value(value),
         Output::Done => Output::Done,

@@ -1,0 +1,194 @@
+//! From a failing scenario to a small one that still fails for the same reason.
+//!
+//! A generated scenario holds dozens of faults and hundreds of operations, of which a failure needs a
+//! handful. Minimising removes what it does not need and makes plain what is left:
+//!
+//! 1. the tail: nothing that begins after the failure can have caused it;
+//! 2. faults, clients and operations, by delta debugging ([`ddmin`], Zeller and Hildebrandt, TSE 2002);
+//! 3. servers, odd options, imperfect clocks, an uneven network ([`structure`]);
+//! 4. values: shorter and rounder times, plainer operations and faults ([`values`]);
+//! 5. the same again with a few other seeds for the network's latencies, because a failure that needs a
+//!    message in a window of a millisecond gets lost when everything around it moves.
+//!
+//! Rounds are repeated until one changes nothing.
+//!
+//! *Alike*: a candidate is adopted only if it fails like the original, as its [`Signature`] says, so
+//! that minimising does not slip into another bug.
+//!
+//! Guaranteed: the result fails alike. It depends on nothing but the scenario and `runs_max`, neither on
+//! the number of cores nor on their speed, unless the time limit ended the search. Not guaranteed: that
+//! nothing smaller exists.
+
+mod ddmin;
+mod search;
+mod signature;
+mod structure;
+mod values;
+
+use std::{fmt, time::Duration};
+
+pub use signature::{Signature, Sort};
+
+use crate::{
+    outcome::Outcome,
+    scenario::{Client, Scenario},
+};
+use search::Search;
+
+/// Rounds over all passes, at most; each changes something, and few are ever needed.
+const ROUNDS_MAX: u32 = 12;
+/// Other seeds that are tried for each candidate.
+const OTHER_SEEDS: u64 = 6;
+
+/// What minimising may cost.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Wall time after which no further run is started.
+    pub time_max: Duration,
+    /// Runs, at most.
+    pub runs_max: u64,
+    /// Runs at once.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { time_max: Duration::from_secs(60), runs_max: 20_000, jobs }
+    }
+}
+
+/// How large a scenario is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Planned faults.
+    pub faults: usize,
+    /// Planned operations of all clients.
+    pub operations: usize,
+    /// Clients.
+    pub clients: usize,
+    /// Servers.
+    pub servers: u32,
+    /// Time under faults, in milliseconds.
+    pub faults_ms: u64,
+}
+
+impl Size {
+    /// The size of a scenario.
+    pub fn of(scenario: &Scenario) -> Self {
+        Self {
+            faults: scenario.faults.len(),
+            operations: scenario.clients.iter().map(|client| client.script.len()).sum(),
+            clients: scenario.clients.len(),
+            servers: scenario.cluster.servers,
+            faults_ms: scenario.faults_ms,
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        write!(f, "{}, {}", many(self.faults, "fault"), many(self.operations, "operation"))
+    }
+}
+
+/// How far minimising has come.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// What is being tried.
+    pub pass: &'static str,
+    /// Runs so far.
+    pub runs: u64,
+    /// The smallest scenario so far.
+    pub size: Size,
+}
+
+/// Why minimising ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing more could be removed or made simpler.
+    Minimal,
+    /// There was no time left.
+    Time,
+    /// There were no runs left.
+    Runs,
+}
+
+/// A scenario made small.
+#[derive(Clone, Debug)]
+pub struct Minimised {
+    /// The small scenario.
+    pub scenario: Scenario,
+    /// What it does.
+    pub outcome: Outcome,
+    /// How it fails, as the original did.
+    pub signature: Signature,
+    /// The size of the original.
+    pub before: Size,
+    /// The size of the result.
+    pub after: Size,
+    /// How many runs that took.
+    pub runs: u64,
+    /// Why it ended.
+    pub ended: Ended,
+}
+
+/// Makes a failing scenario small. `run` must be a function of the scenario; it is called from several
+/// threads at once. `None` if the scenario does not fail.
+pub fn minimise(
+    scenario: &Scenario,
+    options: &Options,
+    run: impl Fn(&Scenario) -> Outcome + Sync,
+    progress: impl FnMut(&Progress),
+) -> Option<Minimised> {
+    let outcome = run(scenario);
+    let signature = Signature::of(&outcome)?;
+    let mut search = Search::new(scenario.clone(), outcome, signature, options, run, progress);
+    for _ in 0..ROUNDS_MAX {
+        let before = search.best.clone();
+        everything(&mut search);
+        if search.best == before {
+            if search.seeds > 0 || search.ended.is_some() {
+                break;
+            }
+            search.seeds = OTHER_SEEDS;
+        }
+    }
+    Some(Minimised {
+        before: Size::of(scenario),
+        after: Size::of(&search.best),
+        runs: search.runs,
+        ended: search.ended.unwrap_or(Ended::Minimal),
+        signature: search.signature.clone(),
+        scenario: search.best,
+        outcome: search.outcome,
+    })
+}
+
+fn everything<R, P>(search: &mut Search<R, P>)
+where
+    R: Fn(&Scenario) -> Outcome + Sync,
+    P: FnMut(&Progress),
+{
+    search.each("cutting off the tail", structure::without_tail);
+    search.subset("removing faults", |scenario| scenario.faults.len(), structure::with_faults);
+    search.subset("removing clients", |scenario| scenario.clients.len(), structure::with_clients);
+    search.subset("removing operations", structure::operations, structure::with_operations);
+    search.each("joining clients", structure::with_clients_joined);
+    search.each("removing servers", structure::with_fewer_servers);
+    search.each("choosing plain options", structure::with_plain_options);
+    search.knobs("closing gaps", values::gaps);
+    search.knobs("simplifying faults", values::faults);
+    search.knobs("simplifying operations", values::operations);
+    search.knobs("shortening", values::durations);
+}
+
+/// A client's script without some of its lines.
+fn retain(client: &Client, mut keep: impl FnMut(usize) -> bool) -> Client {
+    let lines = client.script.iter().enumerate().filter(|(place, _)| keep(*place));
+    Client { deadline_ms: client.deadline_ms, script: lines.map(|(_, line)| line.clone()).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Trying candidates: on all cores, with a result that does not depend on how many there are.
+//!
+//! Candidates are numbered. Workers take them in order; the *first in order* that fails alike is adopted,
+//! not the first to finish. A candidate after that one counts for nothing, even if it was run.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
+
+use super::{Ended, Options, Progress, Signature, Size, ddmin::ddmin};
+use crate::{outcome::Outcome, scenario::Scenario, trace::stable_hash};
+
+/// The smallest scenario so far, and the means to find a smaller one.
+pub(super) struct Search<R, P> {
+    pub best: Scenario,
+    pub outcome: Outcome,
+    pub signature: Signature,
+    pub runs: u64,
+    pub ended: Option<Ended>,
+    /// How many other seeds are tried for each candidate.
+    pub seeds: u64,
+    runs_max: u64,
+    jobs: usize,
+    deadline: Instant,
+    /// Candidates that were tried and do not fail alike.
+    tried: BTreeSet<u64>,
+    /// What was the smallest once, whatever its seed: nothing comes back, so the search ends.
+    adopted: BTreeSet<u64>,
+    run: R,
+    progress: P,
+}
+
+/// A change of a scenario.
+pub(super) type Edit = Box<dyn Fn(&mut Scenario)>;
+
+/// Ways to change one value of a scenario, the simplest result first.
+pub(super) type Knob = Vec<Edit>;
+
+impl<R, P> Search<R, P>
+where
+    R: Fn(&Scenario) -> Outcome + Sync,
+    P: FnMut(&Progress),
+{
+    pub fn new(
+        best: Scenario,
+        outcome: Outcome,
+        signature: Signature,
+        options: &Options,
+        run: R,
+        progress: P,
+    ) -> Self {
+        let adopted = [name(&Scenario { seed: 0, ..best.clone() })].into();
+        Self {
+            adopted,
+            best,
+            outcome,
+            signature,
+            runs: 1,
+            ended: None,
+            seeds: 0,
+            runs_max: options.runs_max,
+            jobs: options.jobs.max(1),
+            deadline: Instant::now() + options.time_max,
+            tried: BTreeSet::new(),
+            run,
+            progress,
+        }
+    }
+
+    /// Delta debugging over the parts of a scenario: `count` says how many there are, `with` keeps some.
+    pub fn subset(
+        &mut self,
+        pass: &'static str,
+        count: impl Fn(&Scenario) -> usize,
+        with: impl Fn(&Scenario, &[usize]) -> Scenario,
+    ) {
+        let whole = self.best.clone();
+        ddmin(count(&whole), |subsets| {
+            self.first(pass, subsets.iter().map(|kept| with(&whole, kept)).collect())
+        });
+    }
+
+    /// Adopts the first of some alternatives to the whole scenario, again and again.
+    pub fn each(&mut self, pass: &'static str, alternatives: impl Fn(&Scenario, &Outcome) -> Vec<Scenario>) {
+        while self.first(pass, alternatives(&self.best, &self.outcome)).is_some() {}
+    }
+
+    /// Turns each knob of a scenario once. Turning one must not change how many there are.
+    pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Scenario) -> Vec<Knob>) {
+        let mut current = knobs(&self.best);
+        for place in 0..current.len() {
+            let Some(knob) = current.get(place).filter(|_| self.ended.is_none()) else { return };
+            let edited = knob.iter().map(|edit| {
+                let mut edited = self.best.clone();
+                edit(&mut edited);
+                edited
+            });
+            let edited = edited.collect();
+            if self.first(pass, edited).is_some() {
+                current = knobs(&self.best);
+            }
+        }
+    }
+
+    /// Adopts the first candidate, in their order, that fails alike, and returns its place.
+    fn first(&mut self, pass: &'static str, candidates: Vec<Scenario>) -> Option<usize> {
+        let each = self.seeds + 1;
+        let mut numbered = Vec::new();
+        for (place, mut candidate) in candidates.into_iter().enumerate() {
+            candidate.seed = 0;
+            if self.adopted.contains(&name(&candidate)) {
+                continue;
+            }
+            for other in 0..each {
+                // Counted on from the current one: what was found with a seed is likely to go on with it.
+                let seed = self.best.seed.wrapping_add(other);
+                let candidate = Scenario { seed, ..candidate.clone() };
+                let name = name(&candidate);
+                if !self.tried.contains(&name) {
+                    numbered.push((place, name, candidate));
+                }
+            }
+        }
+        let left = self.runs_max.saturating_sub(self.runs);
+        if (numbered.len() as u64) > left {
+            numbered.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            self.ended.get_or_insert(Ended::Runs);
+        }
+        if numbered.is_empty() || Instant::now() >= self.deadline {
+            if !numbered.is_empty() {
+                self.ended = Some(Ended::Time);
+            }
+            return None;
+        }
+        (self.progress)(&Progress { pass, runs: self.runs, size: Size::of(&self.best) });
+        let found = self.run_in_order(&numbered);
+        let run = found.as_ref().map_or(numbered.len(), |(index, _)| index + 1);
+        self.runs += run as u64;
+        self.tried.extend(numbered[..run].iter().map(|(_, name, _)| *name));
+        let (index, outcome) = found?;
+        let (place, _, candidate) = numbered.swap_remove(index);
+        self.adopted.insert(name(&Scenario { seed: 0, ..candidate.clone() }));
+        (self.best, self.outcome) = (candidate, outcome);
+        Some(place)
+    }
+
+    /// The first candidate that fails alike, with its outcome. The time limit ends the search early.
+    fn run_in_order(&mut self, candidates: &[(usize, u64, Scenario)]) -> Option<(usize, Outcome)> {
+        let (next, first) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        let (run, signature, deadline) = (&self.run, &self.signature, self.deadline);
+        let worker = || {
+            let mut found = None;
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= candidates.len().min(first.load(Ordering::Relaxed)) || Instant::now() >= deadline
+                {
+                    return found;
+                }
+                let outcome = run(&candidates[index].2);
+                if Signature::of(&outcome).as_ref() == Some(signature) {
+                    first.fetch_min(index, Ordering::Relaxed);
+                    // A worker takes ever larger numbers: its first find is its smallest.
+                    found.get_or_insert((index, outcome));
+                }
+            }
+        };
+        let found = thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.jobs.min(candidates.len())).map(|_| scope.spawn(worker)).collect();
+            let finds = workers.into_iter().filter_map(|worker| worker.join().expect("a run does not panic"));
+            finds.min_by_key(|(index, _)| *index)
+        });
+        if Instant::now() >= deadline {
+            self.ended = Some(Ended::Time);
+        }
+        found
+    }
+}
+
+/// Stands for the content of a scenario.
+fn name(scenario: &Scenario) -> u64 {
+    stable_hash(scenario)
+}

@@ -1,0 +1,227 @@
+//! What can be left out of a scenario: its tail, faults, clients, operations, servers, odd options.
+
+use std::time::Duration;
+
+use super::retain;
+use crate::{
+    outcome::{Class, Outcome},
+    scenario::{Client, Cluster, Fault, FaultKind, Network, Reads, Scenario},
+};
+
+/// Networks from the calmest on.
+const CALM: [Network; 3] = [
+    Network { latency_us_min: 1_000, latency_us_max: 1_001 },
+    Network { latency_us_min: 500, latency_us_max: 1_000 },
+    Network { latency_us_min: 200, latency_us_max: 2_000 },
+];
+
+/// Without what begins after the failure; the faults are then healed at the failure, or when they were before.
+pub(super) fn without_tail(scenario: &Scenario, outcome: &Outcome) -> Vec<Scenario> {
+    // A stall is seen long after the heal, and what is waited for may begin late.
+    let Some(failed_at) = outcome.failed_at().filter(|_| outcome.class() != Class::Liveness) else {
+        return Vec::new();
+    };
+    let end_ms = u64::try_from(failed_at.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+    let mut shorter = scenario.clone();
+    shorter.faults.retain(|fault| begins_ms(fault) <= end_ms);
+    for client in &mut shorter.clients {
+        *client = retain(client, |place| at_ms(&client.script[place]) <= end_ms);
+    }
+    let healed_at_failure = Scenario { faults_ms: end_ms.min(shorter.faults_ms), ..shorter.clone() };
+    vec![healed_at_failure, shorter]
+}
+
+/// The earliest time at which a fault can begin.
+pub(super) fn begins_ms(fault: &Fault) -> u64 {
+    if fault.on.is_some() { fault.after_ms } else { fault.at_ms }
+}
+
+/// The time of a line of a script; zero if it has none.
+pub(super) fn at_ms(line: &str) -> u64 {
+    let seconds = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// With these faults only. What a fault does to a message depends on its content, not on its place, so the
+/// others go on as before.
+pub(super) fn with_faults(scenario: &Scenario, kept: &[usize]) -> Scenario {
+    let faults = kept.iter().map(|place| scenario.faults[*place].clone()).collect();
+    Scenario { faults, ..scenario.clone() }
+}
+
+/// With these clients only. Places are kept as long as another client follows, so that names mean the
+/// same; the last ones without a script are dropped.
+pub(super) fn with_clients(scenario: &Scenario, kept: &[usize]) -> Scenario {
+    let mut fewer = scenario.clone();
+    for (place, client) in fewer.clients.iter_mut().enumerate() {
+        if !kept.contains(&place) {
+            client.script.clear();
+        }
+    }
+    while fewer.clients.last().is_some_and(|client| client.script.is_empty()) {
+        let name = format!("c{}", fewer.clients.len());
+        fewer.clients.pop();
+        forget(&mut fewer, &name);
+    }
+    fewer
+}
+
+/// How many operations all scripts hold together.
+pub(super) fn operations(scenario: &Scenario) -> usize {
+    scenario.clients.iter().map(|client| client.script.len()).sum()
+}
+
+/// With these operations only, counted through all scripts.
+pub(super) fn with_operations(scenario: &Scenario, kept: &[usize]) -> Scenario {
+    let mut fewer = scenario.clone();
+    let mut first = 0;
+    for client in &mut fewer.clients {
+        let count = client.script.len();
+        *client = retain(client, |place| kept.binary_search(&(first + place)).is_ok());
+        first += count;
+    }
+    fewer
+}
+
+/// Without clients that do nothing, and with the scripts of two clients given to one.
+pub(super) fn with_clients_joined(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
+    let clients = &scenario.clients;
+    let idle = (0..clients.len()).filter(|place| clients[*place].script.is_empty());
+    let mut alternatives: Vec<Scenario> = idle.map(|place| without_client(scenario, place)).collect();
+    for second in (1..clients.len()).rev() {
+        for first in 0..second {
+            let mut joined = scenario.clone();
+            let script = &mut joined.clients[first].script;
+            script.extend(clients[second].script.iter().cloned());
+            script.sort_by_key(|line| at_ms(line));
+            alternatives.push(without_client(&joined, second));
+        }
+    }
+    alternatives
+}
+
+/// Without a client; those behind it move up, in the faults, too.
+fn without_client(scenario: &Scenario, place: usize) -> Scenario {
+    let mut fewer = scenario.clone();
+    fewer.clients.remove(place);
+    forget(&mut fewer, &format!("c{}", place + 1));
+    for number in place + 2..=scenario.clients.len() {
+        rename(&mut fewer, &format!("c{number}"), &format!("c{}", number - 1));
+    }
+    fewer
+}
+
+/// With fewer servers, or with fewer copies.
+pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
+    let Cluster { servers, replicas, .. } = scenario.cluster;
+    let mut alternatives = Vec::new();
+    for fewer in 1..servers {
+        let mut smaller = scenario.clone();
+        for gone in fewer + 1..=servers {
+            forget(&mut smaller, &format!("s{gone}"));
+        }
+        smaller.cluster.servers = fewer;
+        smaller.cluster.replicas = replicas.min(fewer);
+        smaller.cluster.starts_ms.truncate(fewer as usize);
+        alternatives.push(smaller);
+    }
+    for fewer in 1..replicas {
+        let mut smaller = scenario.clone();
+        smaller.cluster.replicas = fewer;
+        alternatives.push(smaller);
+    }
+    alternatives
+}
+
+/// With options that need no explanation, first all of them, then one by one.
+pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
+    const SETTERS: [fn(&mut Cluster); 9] = [
+        |cluster| cluster.clocks.clear(),
+        |cluster| cluster.starts_ms.clear(),
+        |cluster| cluster.reads = Reads::Confirm,
+        |cluster| cluster.disk_ms_max = 0,
+        |cluster| cluster.checkpoint_interval = 100,
+        |cluster| cluster.join_lag_max = 64,
+        |cluster| cluster.chunk_bytes_max = 4_096,
+        |cluster| cluster.append_window = 1_024,
+        |cluster| cluster.session_ttl_ms = 60_000,
+    ];
+    let with = |change: &dyn Fn(&mut Scenario)| {
+        let mut plain = scenario.clone();
+        change(&mut plain);
+        plain
+    };
+    let mut alternatives = vec![with(&|plain| {
+        SETTERS.iter().for_each(|set| set(&mut plain.cluster));
+        plain.network = CALM[0].clone();
+        plain.data_loss = false;
+    })];
+    alternatives.extend(SETTERS.iter().map(|set| with(&|plain| set(&mut plain.cluster))));
+    for clock in 0..scenario.cluster.clocks.len() {
+        alternatives.push(with(&|plain| {
+            plain.cluster.clocks.remove(clock);
+        }));
+    }
+    alternatives.push(with(&|plain| plain.data_loss = false));
+    for network in CALM.iter().take_while(|calm| **calm != scenario.network) {
+        alternatives.push(with(&|plain| plain.network = network.clone()));
+    }
+    for place in 0..scenario.clients.len() {
+        alternatives.push(with(&|plain| {
+            let longest_ms = plain.cluster.session_ttl_ms / 2;
+            let client = &mut plain.clients[place];
+            *client = Client { deadline_ms: longest_ms.min(10_000), script: client.script.clone() };
+        }));
+    }
+    alternatives
+}
+
+/// Takes a node out of every fault and every clock. A fault that was about this node alone goes with it.
+fn forget(scenario: &mut Scenario, node: &str) {
+    scenario.cluster.clocks.retain(|clock| clock.node != node);
+    scenario.faults.retain_mut(|fault| {
+        let mut groups = nodes(&mut fault.kind);
+        let about_others = groups.iter_mut().all(|group| {
+            let named = !group.is_empty();
+            group.retain(|name| *name != node);
+            // An empty list means everybody, which nobody may become by leaving.
+            !named || !group.is_empty()
+        });
+        let single = single(&mut fault.kind).is_some_and(|name| name == node);
+        about_others && !single
+    });
+}
+
+fn rename(scenario: &mut Scenario, from: &str, to: &str) {
+    let rename = |name: &mut String| {
+        if name == from {
+            to.clone_into(name);
+        }
+    };
+    scenario.cluster.clocks.iter_mut().for_each(|clock| rename(&mut clock.node));
+    for fault in &mut scenario.faults {
+        nodes(&mut fault.kind).into_iter().flatten().for_each(rename);
+        single(&mut fault.kind).into_iter().for_each(rename);
+    }
+}
+
+/// The lists of nodes that a fault is about.
+pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
+    match kind {
+        FaultKind::Crash { .. } | FaultKind::PowerLoss { .. } | FaultKind::Pause { .. } => Vec::new(),
+        FaultKind::Partition { from, to, .. }
+        | FaultKind::Slow { from, to, .. }
+        | FaultKind::Rpc { from, to, .. } => vec![from, to],
+    }
+}
+
+/// The one node that a fault is about.
+fn single(kind: &mut FaultKind) -> Option<&mut String> {
+    match kind {
+        FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } | FaultKind::Pause { node, .. } => {
+            Some(node)
+        }
+        FaultKind::Partition { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => None,
+    }
+}

@@ -1,0 +1,254 @@
+//! Making plain what cannot be left out: shorter and rounder times, plainer operations, milder faults.
+//!
+//! Every change goes down in an order without infinite descent (fewer digits, then smaller; or earlier in
+//! a list of forms from plain to odd), so that rounds of changes come to an end.
+
+use super::{
+    search::{Edit, Knob},
+    structure::{at_ms, begins_ms, nodes},
+};
+use crate::scenario::{Cut, FaultKind, Memory, Scenario};
+
+/// Times that are simpler than `value`, the simplest first: fewer significant digits, then smaller.
+/// None below `least`.
+pub(super) fn rounder(value: u64, least: u64) -> Vec<u64> {
+    let mut candidates = vec![least, 1];
+    for share in [value / 8, value / 4, value / 2, value] {
+        for digits in 1..=3 {
+            let unit = 10u64.pow((share.max(1).ilog10() + 1).saturating_sub(digits));
+            candidates.extend([share / unit * unit, share.div_ceil(unit) * unit]);
+        }
+    }
+    candidates.retain(|candidate| *candidate >= least && simplicity(*candidate) < simplicity(value));
+    candidates.sort_by_key(|candidate| simplicity(*candidate));
+    candidates.dedup();
+    candidates
+}
+
+/// Significant digits, then size.
+fn simplicity(value: u64) -> (usize, u64) {
+    (value.to_string().trim_end_matches('0').len(), value)
+}
+
+/// One knob for each pause in the plan: everything after it moves up.
+pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
+    let mut times: Vec<u64> =
+        scenario.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
+    times.extend(scenario.faults.iter().map(begins_ms));
+    times.push(0);
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0]));
+    gaps.map(|(from, gap)| {
+        let mut shorter: Vec<u64> = (0..4).map(|quarter| gap * quarter / 4 / 100 * 100).collect();
+        shorter.dedup();
+        shorter.retain(|shorter| *shorter < gap);
+        shorter.into_iter().map(|shorter| edit(move |plan| move_up(plan, from, gap - shorter))).collect()
+    })
+    .collect()
+}
+
+/// Everything planned after `from` happens `by` earlier.
+fn move_up(plan: &mut Scenario, from: u64, by: u64) {
+    let shift = |at: u64| if at > from { at.saturating_sub(by).max(from) } else { at };
+    for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
+        *line = at(line, shift(at_ms(line)));
+    }
+    for fault in &mut plan.faults {
+        let begins = if fault.on.is_some() { &mut fault.after_ms } else { &mut fault.at_ms };
+        *begins = shift(*begins);
+    }
+    plan.faults_ms = shift(plan.faults_ms).max(1);
+}
+
+/// A line of a script at another time.
+fn at(line: &str, at_ms: u64) -> String {
+    let rest = line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
+    format!("{}.{:03} {rest}", at_ms / 1000, at_ms % 1000)
+}
+
+/// A change of one fault.
+type Change = Box<dyn Fn(&mut FaultKind)>;
+
+/// Knobs for each fault: its form, its nodes, its times.
+pub(super) fn faults(scenario: &Scenario) -> Vec<Knob> {
+    let mut knobs = Vec::new();
+    for (place, fault) in scenario.faults.iter().enumerate() {
+        let changes = |changes: Vec<Change>| -> Knob {
+            changes.into_iter().map(|change| edit(move |plan| change(&mut plan.faults[place].kind))).collect()
+        };
+        let mut kind = fault.kind.clone();
+        knobs.push(changes(milder(&kind)));
+        // Always two, so that the knobs behind them keep their places.
+        for list in 0..2 {
+            let count = nodes(&mut kind).get(list).map_or(0, |nodes| nodes.len());
+            knobs.push(changes(if count > 1 { fewer_nodes(list, count) } else { Vec::new() }));
+        }
+        for number in 0..numbers(&mut kind).len() {
+            let (value, least) = &numbers(&mut kind)[number];
+            let rounder = rounder(**value, *least).into_iter();
+            let set = |simple| -> Change { Box::new(move |kind| *numbers(kind)[number].0 = simple) };
+            knobs.push(changes(rounder.map(set).collect()));
+        }
+        knobs.push(changes(more_often(&kind)));
+        let at = rounder(fault.at_ms, 0).into_iter();
+        knobs.push(at.map(|at_ms| edit(move |plan| plan.faults[place].at_ms = at_ms)).collect());
+        let after = rounder(fault.after_ms, 0).into_iter();
+        knobs.push(after.map(|after_ms| edit(move |plan| plan.faults[place].after_ms = after_ms)).collect());
+    }
+    knobs
+}
+
+/// About only one of its nodes, or about all but one.
+fn fewer_nodes(list: usize, count: usize) -> Vec<Change> {
+    let only = (0..count).map(|place| -> Change {
+        Box::new(move |kind| {
+            let mut lists = nodes(kind);
+            *lists[list] = vec![lists[list][place].clone()];
+        })
+    });
+    let without = (0..count).map(|place| -> Change {
+        Box::new(move |kind| {
+            nodes(kind)[list].remove(place);
+        })
+    });
+    only.chain(without).collect()
+}
+
+/// Milder or plainer forms of a fault.
+fn milder(kind: &FaultKind) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    match kind {
+        FaultKind::PowerLoss { memory, .. } => {
+            changes.push(Box::new(|kind| {
+                if let FaultKind::PowerLoss { node, down_ms, memory } = kind.clone() {
+                    *kind = FaultKind::Crash { node, down_ms, memory };
+                }
+            }));
+            keep_memory(*memory, &mut changes);
+        }
+        FaultKind::Crash { memory, .. } => keep_memory(*memory, &mut changes),
+        FaultKind::Partition { both_ways, how, .. } => {
+            if *how == Cut::Refuse {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Partition { how, .. } = kind {
+                        *how = Cut::BlackHole;
+                    }
+                }));
+            }
+            if !both_ways {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Partition { both_ways, .. } = kind {
+                        *both_ways = true;
+                    }
+                }));
+            }
+        }
+        FaultKind::Pause { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => {}
+    }
+    changes
+}
+
+fn keep_memory(memory: Memory, changes: &mut Vec<Change>) {
+    if memory == Memory::Lost {
+        changes.push(Box::new(|kind| {
+            if let FaultKind::Crash { memory, .. } | FaultKind::PowerLoss { memory, .. } = kind {
+                *memory = Memory::Kept;
+            }
+        }));
+    }
+}
+
+/// A share of messages is plainest if it is all of them, then half.
+fn more_often(kind: &FaultKind) -> Vec<Change> {
+    let FaultKind::Rpc { percent, .. } = kind else { return Vec::new() };
+    let plain: &[u32] = match percent {
+        100 => &[],
+        50 => &[100],
+        _ => &[100, 50],
+    };
+    let set = |share: u32| -> Change {
+        Box::new(move |kind| {
+            if let FaultKind::Rpc { percent, .. } = kind {
+                *percent = share;
+            }
+        })
+    };
+    plain.iter().map(|share| set(*share)).collect()
+}
+
+/// The times of a fault, each with its least value.
+fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
+    match kind {
+        FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
+            down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
+        }
+        FaultKind::Pause { lasts_ms, .. }
+        | FaultKind::Partition { lasts_ms, .. }
+        | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Slow { latency_ms, jitter_ms, lasts_ms, .. } => {
+            vec![(latency_ms, 0), (jitter_ms, 0), (lasts_ms, 1)]
+        }
+    }
+}
+
+/// Operations from plain to odd.
+const PLAIN: [&str; 5] = ["put", "get", "append", "cas", "delete"];
+
+/// Knobs for the keys (one for all) and for each operation: what it does, and when.
+pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
+    let mut knobs = keys(scenario);
+    for (client, script) in scenario.clients.iter().map(|client| &client.script).enumerate() {
+        for (place, line) in script.iter().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [time, operation, key] = words[..] else {
+                knobs.extend([Knob::new(), Knob::new()]);
+                continue;
+            };
+            let becomes =
+                |line: String| edit(move |plan| plan.clients[client].script[place].clone_from(&line));
+            // A read has no simpler form: made a write, it would no longer look.
+            let rank = PLAIN.iter().position(|plain| *plain == operation).unwrap_or(0);
+            let simpler = PLAIN[..rank].iter().filter(|simpler| operation != "get" && **simpler != "get");
+            knobs.push(simpler.map(|simpler| becomes(format!("{time} {simpler} {key}"))).collect());
+            let times = rounder(at_ms(line), 0).into_iter();
+            knobs.push(times.map(|at_ms| becomes(at(line, at_ms))).collect());
+        }
+    }
+    knobs
+}
+
+/// One key for all, then plain names for all keys.
+fn keys(scenario: &Scenario) -> Vec<Knob> {
+    let mut names: Vec<String> = Vec::new();
+    for line in scenario.clients.iter().flat_map(|client| &client.script) {
+        let name = line.split_whitespace().nth(2).unwrap_or_default();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
+        }
+    }
+    let several = names.len() > 1;
+    let renamed = |plan: &mut Scenario, names: &[String], new: fn(usize) -> String| {
+        for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let [time, operation, old] = words[..] {
+                let place = names.iter().position(|name| name == old).unwrap_or(0);
+                *line = format!("{time} {operation} {}", new(place));
+            }
+        }
+    };
+    let old = names.clone();
+    let one = several.then(|| edit(move |plan| renamed(plan, &old, |_| "k1".into())));
+    let plain = edit(move |plan| renamed(plan, &names, |place| format!("k{}", place + 1)));
+    vec![one.into_iter().collect(), vec![plain]]
+}
+
+/// Knobs for the length of the run.
+pub(super) fn durations(scenario: &Scenario) -> Vec<Knob> {
+    // The time to settle stays: with less of it, slow progress would pass for a stall.
+    let faults_ms = rounder(scenario.faults_ms, 1).into_iter();
+    vec![faults_ms.map(|faults_ms| edit(move |plan| plan.faults_ms = faults_ms)).collect()]
+}
+
+fn edit(change: impl Fn(&mut Scenario) + 'static) -> Edit {
+    Box::new(change)
+}

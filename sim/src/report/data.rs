@@ -1,0 +1,337 @@
+//! What the page is given: the run as JSON, in the page's own terms.
+//!
+//! Times are whole microseconds of virtual time. Nodes are indexes into [`Page::nodes`], operations into
+//! [`Page::operations`]. Long texts are shared ([`Page::texts`]), because messages repeat themselves.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    explain,
+    history::{self, KeyHistory},
+    lanes::{self, FaultSpan, Lane, ViewSpan},
+};
+use crate::{
+    messages::{MESSAGES_MAX, MessageKind},
+    outcome::{Class, End, Happening, Input, Outcome, Verdict},
+    scenario::Scenario,
+    screen, timeline,
+};
+
+/// Characters of a value that are shown, at most.
+pub const TEXT_MAX: usize = 60;
+
+/// Microseconds since the start.
+pub fn micros(at: Duration) -> u64 {
+    u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The names of all nodes: `vs`, servers, clients, the reader, the simulator.
+#[derive(Clone, Debug)]
+pub struct Nodes(Vec<String>);
+
+impl Nodes {
+    /// The nodes of a scenario, in the order of [`crate::nodes::Nodes`].
+    pub fn new(scenario: &Scenario) -> Self {
+        let all = crate::nodes::Nodes::new(scenario);
+        Self((0..all.len()).map(|node| all.name(node).to_string()).collect())
+    }
+
+    /// The place of a name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|own| own == name)
+    }
+
+    /// The nodes that a sentence names, in order, each once.
+    pub fn named_in(&self, sentence: &str) -> Vec<usize> {
+        let mut named = Vec::new();
+        for word in sentence.split(|c: char| !c.is_alphanumeric()) {
+            if let Some(node) = self.find(word).filter(|node| !named.contains(node)) {
+                named.push(node);
+            }
+        }
+        named
+    }
+}
+
+/// Everything on the page.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    title: String,
+    about: String,
+    class: String,
+    headline: String,
+    explanation: Vec<String>,
+    facts: Vec<(&'static str, String)>,
+    plan: String,
+    nodes: Vec<String>,
+    servers: u32,
+    clients: usize,
+    /// One-way latency of the network without faults, about, in microseconds.
+    latency: u64,
+    end: u64,
+    healed: Option<u64>,
+    failed: Option<u64>,
+    /// The moments that the first look should show.
+    focus: (u64, u64),
+    views: Vec<ViewSpan>,
+    faults: Vec<FaultSpan>,
+    lanes: Vec<Lane>,
+    operations: Vec<Call>,
+    keys: Vec<Key>,
+    contradiction: Option<Contradiction>,
+    moments: Vec<(u64, usize, &'static str, String)>,
+    texts: Vec<String>,
+    /// From, to, kind, sent, received (or 0), lost, text.
+    messages: Vec<(usize, usize, u8, u64, u64, u8, usize)>,
+    messages_cut: bool,
+}
+
+/// A client's operation.
+#[derive(Debug, Serialize)]
+struct Call {
+    client: usize,
+    from: u64,
+    to: Option<u64>,
+    kind: &'static str,
+    key: String,
+    text: String,
+    result: String,
+    /// `ok`, `unknown`, `not`, `open`.
+    end: &'static str,
+    /// `against`: one of those that contradict each other; `support`: may have written what they saw.
+    part: Option<&'static str>,
+    by: Option<String>,
+}
+
+/// The history of a key.
+#[derive(Debug, Serialize)]
+struct Key {
+    name: String,
+    operations: usize,
+    /// Operation, moment, value after it.
+    order: Vec<(usize, u64, Option<String>)>,
+    /// If no order explains everything: until when this one does.
+    until: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Contradiction {
+    key: String,
+    operations: Vec<usize>,
+    support: Vec<usize>,
+    sentence: String,
+}
+
+impl Page {
+    /// Gathers what the page shows.
+    pub fn new(scenario: &Scenario, outcome: &Outcome, title: &str) -> Self {
+        let nodes = Nodes::new(scenario);
+        let failed = outcome.failed_at();
+        let end = micros(last(outcome));
+        let (texts, messages) = messages(outcome);
+        Self {
+            title: title.into(),
+            about: scenario.about.clone(),
+            class: outcome.class().to_string(),
+            headline: screen::headline(outcome),
+            explanation: explain::sentences(scenario, outcome),
+            facts: facts(scenario, outcome),
+            plan: toml::to_string_pretty(scenario).unwrap_or_default(),
+            servers: scenario.cluster.servers,
+            clients: scenario.clients.len(),
+            latency: u64::midpoint(scenario.network.latency_us_min, scenario.network.latency_us_max),
+            end,
+            healed: outcome
+                .timeline
+                .iter()
+                .find(|moment| matches!(moment.event, Happening::Healed))
+                .map(|moment| micros(moment.at)),
+            failed: failed.map(micros),
+            focus: focus(outcome, end),
+            views: lanes::views(outcome, end),
+            faults: lanes::faults(scenario, outcome, &nodes, end),
+            lanes: lanes::lanes(scenario, outcome, &nodes),
+            operations: calls(scenario, outcome, &nodes),
+            keys: keys(outcome),
+            contradiction: contradiction(outcome),
+            moments: moments(outcome, &nodes),
+            nodes: nodes.0,
+            texts,
+            messages,
+            messages_cut: outcome.messages.len() >= MESSAGES_MAX,
+        }
+    }
+}
+
+/// The last time at which anything is seen.
+fn last(outcome: &Outcome) -> Duration {
+    let moments = outcome.timeline.iter().map(|moment| moment.at);
+    let ends = outcome.operations.iter().filter_map(|operation| operation.end.at());
+    let all = moments.chain(ends).chain(outcome.failed_at()).chain([outcome.stats.virtual_time]);
+    all.max().unwrap_or_default().max(Duration::from_millis(1))
+}
+
+/// What the first look shows: the contradicting operations with a margin, or the seconds before the failure.
+fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
+    const MARGIN: u64 = 400_000;
+    const SHORTEST: u64 = 2_000_000;
+    const LONGEST: u64 = 12_000_000;
+    let Some(failed) = outcome.failed_at().map(micros) else { return (0, end) };
+    let from = match &outcome.verdict {
+        Verdict::Violation(contradiction) if outcome.violations.is_empty() => {
+            let calls =
+                contradiction.operations.iter().map(|index| micros(outcome.operations[*index].called));
+            calls.min().unwrap_or(failed)
+        }
+        _ if outcome.class() == Class::Liveness => return (0, end),
+        _ => failed.saturating_sub(3_000_000),
+    };
+    let from = from.min(failed.saturating_sub(SHORTEST)).max(failed.saturating_sub(LONGEST));
+    (from.saturating_sub(MARGIN), (failed + MARGIN).min(end.max(failed)))
+}
+
+fn facts(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let stats = &outcome.stats;
+    vec![
+        ("seed", scenario.seed.to_string()),
+        ("trace", outcome.trace_hash.to_string()),
+        ("virtual time", format!("{:.3} s", last(outcome).as_secs_f64())),
+        ("servers", format!("{}, {} copies", scenario.cluster.servers, scenario.cluster.replicas)),
+        ("reads", format!("{:?}", scenario.cluster.reads).to_lowercase()),
+        ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
+        ("view changes", stats.view_changes.to_string()),
+        ("state transfers", stats.transfers.to_string()),
+        ("faults", screen::faults(stats)),
+    ]
+}
+
+fn calls(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
+    let (against, support) = match &outcome.verdict {
+        Verdict::Violation(contradiction) => {
+            (contradiction.operations.as_slice(), contradiction.support.as_slice())
+        }
+        _ => (&[][..], &[][..]),
+    };
+    let call = |(index, operation): (usize, &crate::outcome::Operation)| {
+        let (end, result) = match &operation.end {
+            End::Open => ("open", "no answer before the end of the run".into()),
+            End::Returned { output, .. } => ("ok", screen::output(output)),
+            End::Unknown { why, .. } => ("unknown", format!("fate unknown: {why}")),
+            End::NotExecuted { why, .. } => ("not", format!("not executed: {why}")),
+        };
+        let part = if against.contains(&index) {
+            Some("against")
+        } else {
+            support.contains(&index).then_some("support")
+        };
+        Call {
+            client: nodes.find(&operation.client).unwrap_or_default(),
+            from: micros(operation.called),
+            to: operation.end.at().map(micros),
+            kind: kind(&operation.input),
+            key: history::key(&operation.input).escape_ascii().to_string(),
+            text: screen::input(&operation.input),
+            result,
+            end,
+            part,
+            by: explain::served_by(scenario, outcome, index).map(|served| served.to_string()),
+        }
+    };
+    outcome.operations.iter().enumerate().map(call).collect()
+}
+
+/// The name of an operation.
+pub(super) fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Get { .. } => "get",
+        Input::Put { .. } => "put",
+        Input::Append { .. } => "append",
+        Input::Delete { .. } => "delete",
+        Input::CompareAndSwap { .. } => "cas",
+    }
+}
+
+fn keys(outcome: &Outcome) -> Vec<Key> {
+    let count = |key: &bytes::Bytes| {
+        outcome.operations.iter().filter(|operation| history::key(&operation.input) == key).count()
+    };
+    let histories = history::histories(&outcome.operations).into_iter();
+    histories
+        .map(|KeyHistory { key, order, until }| Key {
+            name: key.escape_ascii().to_string(),
+            operations: count(&key),
+            order: order
+                .into_iter()
+                .map(|effect| (effect.operation, micros(effect.at), effect.value.map(|value| ending(&value))))
+                .collect(),
+            until: until.map(micros),
+        })
+        .collect()
+}
+
+/// The end of a value, where appends show.
+fn ending(value: &[u8]) -> String {
+    let text = value.escape_ascii().to_string();
+    if text.len() <= TEXT_MAX { text } else { format!("…{}", &text[text.len() - TEXT_MAX..]) }
+}
+
+fn contradiction(outcome: &Outcome) -> Option<Contradiction> {
+    let Verdict::Violation(contradiction) = &outcome.verdict else { return None };
+    Some(Contradiction {
+        key: contradiction.key.escape_ascii().to_string(),
+        operations: contradiction.operations.clone(),
+        support: contradiction.support.clone(),
+        sentence: contradiction.sentence.clone(),
+    })
+}
+
+/// The timeline in words, for stepping through it. Nodes that are none of the cluster's count as the simulator.
+fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, String)> {
+    let moment = |moment: &crate::outcome::Moment| {
+        let kind = match &moment.event {
+            Happening::Called { .. } | Happening::Returned { .. } => "operation",
+            Happening::FaultBegan { .. } | Happening::FaultEnded { .. } | Happening::FaultSkipped { .. } => {
+                "fault"
+            }
+            Happening::Up { .. } | Happening::Down(_) | Happening::Healed => "process",
+            Happening::ViewService(_) => "view",
+            Happening::Replica(_) => "role",
+        };
+        let node = nodes.find(&moment.node).unwrap_or(nodes.0.len());
+        (micros(moment.at), node, kind, timeline::words(moment, outcome))
+    };
+    outcome.timeline.iter().map(moment).collect()
+}
+
+type MessageRow = (usize, usize, u8, u64, u64, u8, usize);
+
+fn messages(outcome: &Outcome) -> (Vec<String>, Vec<MessageRow>) {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut texts = Vec::new();
+    let mut rows = Vec::with_capacity(outcome.messages.len());
+    for message in &outcome.messages {
+        let text = *places.entry(&message.text).or_insert_with(|| {
+            texts.push(message.text.to_string());
+            texts.len() - 1
+        });
+        let kind = match message.kind {
+            MessageKind::Ping => 0,
+            MessageKind::Replication => 1,
+            MessageKind::Transfer => 2,
+            MessageKind::Client => 3,
+        };
+        let received = message.received.map_or(0, micros);
+        rows.push((
+            message.from,
+            message.to,
+            kind,
+            micros(message.sent),
+            received,
+            message.lost.into(),
+            text,
+        ));
+    }
+    (texts, rows)
+}

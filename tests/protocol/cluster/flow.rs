@@ -1,0 +1,156 @@
+//! Time passes, messages arrive.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use pbkv::protocol::{
+    identity::{ServerId, Ticket},
+    machine::Machine,
+    replica::{self, Replica},
+    view_service::{self, ViewService},
+};
+
+use super::{Checked, Cluster, IN_FLIGHT_MAX, RUN_STEP, SETTLE_MESSAGES_MAX};
+use crate::{
+    command::VIEW_SERVICE,
+    network::{Body, Packet, Pick},
+};
+
+impl Cluster {
+    pub(super) fn settle(&mut self) -> Checked {
+        let mut messages = 0;
+        loop {
+            let mut quiet = true;
+            let nodes: Vec<_> = self.nodes();
+            for node in nodes.iter().filter(|node| !self.slow.contains(node)).cloned().collect::<Vec<_>>() {
+                while self.persist(&node)? {
+                    quiet = false;
+                }
+            }
+            let numbers: Vec<u64> = self.packets.keys().copied().collect();
+            for number in numbers {
+                let Some(packet) = self.packets.get(&number) else { continue };
+                if self.held.iter().any(|pick| pick.matches(number, packet)) {
+                    continue;
+                }
+                quiet = false;
+                messages += 1;
+                self.deliver(&Pick::Number(number), false)?;
+            }
+            if quiet {
+                return Ok(());
+            }
+            if messages > SETTLE_MESSAGES_MAX {
+                return Err("the machines talk without end".to_owned());
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self, time: Duration) -> Checked {
+        let end = self.now + time;
+        loop {
+            self.settle()?;
+            if self.now >= end {
+                return Ok(());
+            }
+            self.now = (self.now + RUN_STEP).min(end);
+            self.tick()?;
+        }
+    }
+
+    /// Timers go off where they are due.
+    pub(super) fn tick(&mut self) -> Checked {
+        if let Some(machine) = &self.viewer.machine
+            && machine.deadline() <= self.viewer.clock.read(self.now)
+        {
+            self.step_view_service(ViewService::tick())?;
+            self.step_view_service(ViewService::flush())?;
+        }
+        for name in self.setup.servers.clone() {
+            let server = &self.servers[&name];
+            if server.replica.as_ref().is_some_and(|it| it.deadline() <= server.clock.read(self.now)) {
+                self.step_server(&name, Replica::tick())?;
+                self.step_server(&name, Replica::flush())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, from: &ServerId, to: &ServerId, body: Body) {
+        self.last_packet += 1;
+        let packet = Packet { from: from.clone(), to: to.clone(), body };
+        self.packets.insert(self.last_packet, packet);
+        while self.packets.len() > IN_FLIGHT_MAX {
+            self.packets.pop_first();
+        }
+    }
+
+    /// Messages arrive as one batch: the machine is flushed when all are taken.
+    pub(super) fn deliver(&mut self, pick: &Pick, keep: bool) -> Checked {
+        let most = if matches!(pick, Pick::First { .. }) { 1 } else { usize::MAX };
+        let picked: Vec<u64> = self
+            .packets
+            .iter()
+            .filter(|(number, packet)| pick.matches(**number, packet))
+            .map(|(number, _)| *number)
+            .take(most)
+            .collect();
+        let mut reached = BTreeSet::new();
+        for number in picked {
+            let packet = if keep { self.packets.get(&number).cloned() } else { self.packets.remove(&number) };
+            let Some(packet) = packet else { continue };
+            if !self.cut.contains(&(packet.from.clone(), packet.to.clone())) {
+                reached.insert(packet.to.clone());
+                self.receive(packet)?;
+            }
+        }
+        for node in reached {
+            if node.as_str() == VIEW_SERVICE {
+                self.step_view_service(ViewService::flush())?;
+            } else if self.servers.contains_key(&node) {
+                self.step_server(&node, Replica::flush())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive(&mut self, packet: Packet) -> Checked {
+        if self.clients.contains_key(&packet.to) {
+            self.client_receives(&packet);
+            return Ok(());
+        }
+        if !self.is_up(&packet.to) {
+            return Ok(());
+        }
+        let Packet { from, to, body } = packet;
+        match body {
+            Body::Ping(ping) => {
+                let ticket = self.ticket(&to, (from, 0));
+                self.step_view_service(view_service::Event::Ping { ticket, ping })
+            }
+            Body::PingReply(reply) => self.step_server(&to, replica::Event::PingReply(reply)),
+            Body::Peer(message) => self.step_server(&to, replica::Event::Peer(message)),
+            Body::Request(call, request) => {
+                let ticket = self.ticket(&to, (from, call));
+                let replica = self.servers.get(&to).and_then(|server| server.replica.as_ref());
+                self.invariants.request_received(replica.expect("it is up"), ticket, &request);
+                self.step_server(&to, replica::Event::Request { ticket, request })
+            }
+            Body::Reply(..) => Ok(()),
+        }
+    }
+
+    pub(super) fn ticket(&mut self, at: &ServerId, caller: (ServerId, u64)) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.tickets.insert((at.clone(), ticket), caller);
+        ticket
+    }
+
+    /// Who waits for `ticket`, which is being answered: once, and never again.
+    pub(super) fn answered(&mut self, at: &ServerId, ticket: Ticket) -> Result<(ServerId, u64), String> {
+        self.tickets
+            .remove(&(at.clone(), ticket))
+            .ok_or_else(|| format!("each caller is answered once; but {at} answered {ticket} again"))
+    }
+}

@@ -1,0 +1,163 @@
+//! The machines are stepped, and their effects become messages, writes and words.
+
+use pbkv::protocol::{
+    identity::{Boot, ServerId},
+    log::Write,
+    machine::Machine,
+    message::PingReplyBody,
+    replica::{self, Replica, Start},
+    view::Record,
+    view_service::{self, Answer, ViewService},
+};
+
+use super::{BOOT_STEP, Checked, Cluster};
+use crate::{command::VIEW_SERVICE, describe, network::Body};
+
+impl Cluster {
+    pub(super) fn step_view_service(&mut self, event: view_service::Event) -> Checked {
+        let now = self.viewer.clock.read(self.now);
+        let Some(machine) = &mut self.viewer.machine else { return Ok(()) };
+        let mut effects = Vec::new();
+        machine.step(now, event, &mut effects);
+        let name = ServerId::new(VIEW_SERVICE);
+        for effect in effects {
+            match effect {
+                view_service::Effect::Persist { number, record } => {
+                    self.viewer.unwritten.push_back((number, vec![record]));
+                }
+                view_service::Effect::Answer { ticket, answer } => {
+                    let (to, _) = self.answered(&name, ticket)?;
+                    let Answer::Ping(reply) = answer else { continue };
+                    if let PingReplyBody::Accepted { view: Some(view), .. } = &reply.body {
+                        self.invariants.view_told(view).map_err(|broken| broken.to_string())?;
+                    }
+                    self.send(&name, &to, Body::PingReply(reply));
+                }
+                view_service::Effect::Notice(notice) => {
+                    self.coverage.view_notice(&notice);
+                    self.happened.push(format!("{name} {}", describe::view_notice(&notice)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_server(&mut self, name: &ServerId, event: replica::Event) -> Checked {
+        let server = self.servers.get_mut(name).expect("a server of the cluster");
+        let now = server.clock.read(self.now);
+        let Some(replica) = &mut server.replica else { return Ok(()) };
+        let mut effects = Vec::new();
+        self.coverage.before(replica, &event);
+        replica.step(now, event, &mut effects);
+        self.coverage.after(replica, &effects);
+        server.last_boot = server.last_boot.max(replica.boot());
+        let checked = self.invariants.replica_stepped(name, replica, &effects);
+        checked.map_err(|broken| broken.to_string())?;
+        for effect in effects {
+            match effect {
+                replica::Effect::Ping(ping) => {
+                    self.send(name, &ServerId::new(VIEW_SERVICE), Body::Ping(ping));
+                }
+                replica::Effect::Send { to, message } => self.send(name, &to, Body::Peer(message)),
+                replica::Effect::Persist { number, writes } => {
+                    let server = self.servers.get_mut(name).expect("a server of the cluster");
+                    server.unwritten.push_back((number, writes));
+                }
+                replica::Effect::Reply { ticket, reply } => {
+                    let (client, call) = self.answered(name, ticket)?;
+                    self.send(name, &client, Body::Reply(call, reply));
+                }
+                replica::Effect::Notice(notice) => {
+                    self.happened.push(format!("{name} {}", describe::notice(&notice)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first batch becomes durable. False if there is none.
+    pub(super) fn persist(&mut self, node: &ServerId) -> Result<bool, String> {
+        if node.as_str() == VIEW_SERVICE {
+            let Some((number, records)) = self.viewer.unwritten.pop_front() else { return Ok(false) };
+            self.record_durable(records)?;
+            self.step_view_service(view_service::Event::Persisted(number))?;
+            self.step_view_service(ViewService::flush())?;
+            return Ok(true);
+        }
+        let server = self.servers.get_mut(node).expect("a server of the cluster");
+        let Some((number, writes)) = server.unwritten.pop_front() else { return Ok(false) };
+        self.writes_durable(node, writes)?;
+        self.step_server(node, replica::Event::Persisted(number))?;
+        self.step_server(node, Replica::flush())?;
+        Ok(true)
+    }
+
+    pub(super) fn record_durable(&mut self, records: Vec<Record>) -> Checked {
+        for record in records {
+            self.invariants.record_persisted(&record).map_err(|broken| broken.to_string())?;
+            self.coverage.record(&self.viewer.disk, &record);
+            self.viewer.disk = record;
+        }
+        Ok(())
+    }
+
+    pub(super) fn writes_durable(&mut self, name: &ServerId, writes: Vec<Write>) -> Checked {
+        for write in writes {
+            let checked = self.invariants.disk_written(name, &write);
+            checked.map_err(|broken| broken.to_string())?;
+            self.coverage.write(&write);
+            self.servers.get_mut(name).expect("a server of the cluster").disk.apply(write);
+        }
+        Ok(())
+    }
+
+    pub(super) fn crash(&mut self, node: &ServerId, keep: usize) -> Checked {
+        self.tickets.retain(|(at, _), _| at != node);
+        if node.as_str() == VIEW_SERVICE {
+            self.viewer.machine = None;
+            let unwritten = std::mem::take(&mut self.viewer.unwritten);
+            return self.record_durable(unwritten.into_iter().flat_map(|(_, it)| it).take(keep).collect());
+        }
+        self.coverage.crash(self.servers.get(node).and_then(|server| server.replica.as_ref()));
+        let server = self.servers.get_mut(node).expect("a server of the cluster");
+        server.replica = None;
+        let unwritten = std::mem::take(&mut server.unwritten);
+        self.writes_durable(node, unwritten.into_iter().flat_map(|(_, it)| it).take(keep).collect())
+    }
+
+    pub(super) fn wipe(&mut self, name: &ServerId) -> Checked {
+        self.crash(name, 0)?;
+        self.coverage.count("memory lost");
+        self.servers.get_mut(name).expect("a server of the cluster").disk = Default::default();
+        self.invariants.disk_lost(name);
+        Ok(())
+    }
+
+    pub(super) fn start_server(&mut self, name: &ServerId, clock_back: bool) -> Checked {
+        let server = self.servers.get_mut(name).expect("a server of the cluster");
+        let aligned = (server.last_boot.0 / BOOT_STEP + 1) * BOOT_STEP;
+        // A server that remembers nothing takes the number from a clock; one that remembers counts.
+        let back = clock_back
+            && server.disk.boot == Boot(0)
+            && server.last_boot.0 > BOOT_STEP
+            && server.set_back + 1 < BOOT_STEP;
+        server.set_back += u64::from(back);
+        let boot = Boot(if back { aligned - 2 * BOOT_STEP + server.set_back } else { aligned });
+        self.last_nonce += 1;
+        let start =
+            Start { server: name.clone(), boot, nonce: self.last_nonce, durable: server.disk.clone() };
+        server.last_boot = server.last_boot.max(boot);
+        self.invariants.server_started(name, &server.disk);
+        let now = server.clock.read(self.now);
+        server.replica = Some(Replica::new(self.setup.replica.clone(), start, now));
+        self.step_server(name, Replica::flush())
+    }
+
+    pub(super) fn start_view_service(&mut self) {
+        self.viewer.epoch += 1;
+        let now = self.viewer.clock.read(self.now);
+        let options = self.setup.view.clone();
+        let machine = ViewService::new(options, self.viewer.disk.clone(), self.viewer.epoch, now);
+        self.viewer.machine = Some(machine);
+    }
+}
