@@ -9,7 +9,7 @@ use linearize::kv::monitor::Monitor;
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
 use linearize::{Budget, History, Options, Outcome, check};
 use proptest::prelude::*;
-use random::{Family, histories, select};
+use random::{Family, select};
 
 const BUDGET: Budget = Budget { configurations: 100_000, bytes: 1 << 28 };
 
@@ -80,17 +80,10 @@ fn agrees(history: &KvHistory, eager: bool) -> Result<(), TestCaseError> {
 }
 
 fn run(family: Family) {
-    let cases = std::env::var("LINEARIZE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let seed = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, seed);
-    let result = runner.run(&histories(family), |history| {
+    random::run(family, 600, |history| {
         agrees(&history, true)?;
         agrees(&history, false)
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
 
 macro_rules! families {
