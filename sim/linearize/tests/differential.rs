@@ -7,7 +7,7 @@ mod random;
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
 use linearize::{Model, Options, Verdict, check, oracle, witness};
 use proptest::prelude::*;
-use random::{Family, histories, select};
+use random::{Family, select};
 
 /// The store without anything that makes checking fast: only the search itself is left.
 struct Plain;
@@ -118,11 +118,7 @@ fn closed(history: &KvHistory, mut set: Vec<usize>) -> Vec<usize> {
 }
 
 fn run(family: Family) {
-    let cases = std::env::var("LINEARIZE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3_000);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let seed = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, seed);
-    let result = runner.run(&histories(family), |history| {
+    random::run(family, 3_000, |history| {
         let expected = oracle::is_linearizable(&Kv, history.operations());
         judge(&Kv, &history, expected)?;
         judge(&Searched, &history, expected)?;
@@ -130,9 +126,6 @@ fn run(family: Family) {
         prop_assert_eq!(plain.is_linearizable(), expected, "the bare search disagrees with the oracle");
         Ok(())
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
 
 macro_rules! families {
