@@ -50,6 +50,7 @@ pub mod minimise;
 pub mod nemesis;
 pub mod network;
 pub mod nodes;
+#[cfg(madsim)]
 pub mod observe;
 pub mod outcome;
 pub mod report;

@@ -10,6 +10,12 @@ use crate::cluster::{Cluster, Process, run};
 /// How long a backup is paused before its primary is killed: shorter than what makes it look dead.
 const DEAF_TIME: Duration = Duration::from_millis(300);
 
+/// How long the clients are left alone between two faults.
+const WORK_TIME: Duration = Duration::from_millis(500);
+
+/// Without faults the clients do far more than this in one [`WORK_TIME`].
+const OPERATIONS_MIN: u64 = 300;
+
 /// The servers of a test, found by their role.
 struct Servers(Vec<Process>);
 
@@ -45,6 +51,8 @@ async fn judged_under_faults(reads: &str, time: Duration) {
     let until = Instant::now() + time;
     let mut faults = 0;
     while Instant::now() < until {
+        pair(&cluster, from).await;
+        tokio::time::sleep(WORK_TIME).await;
         let view = pair(&cluster, from).await;
         let primary = view.primary.to_string();
         let backup = view.backups().next().expect("one").to_string();
@@ -81,6 +89,9 @@ async fn judged_under_faults(reads: &str, time: Duration) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("linearizable"), "{said}");
+    let (_, counted) = said.split_once("s: ").expect("a summary");
+    let answered: u64 = counted.split(' ').next().and_then(|count| count.parse().ok()).expect("a count");
+    assert!(answered >= OPERATIONS_MIN, "only {said}");
     assert!(faults >= 2, "only {faults} faults in {time:?}");
     println!("{faults} faults; {said}");
 }

@@ -70,6 +70,8 @@ pub struct Make {
     /// Whether the cluster runs in peace first, for so many updates.
     pub warm: Option<u8>,
     pub gains_permille: Vec<i32>,
+    /// Bytes in one part of a transferred state: a key, or everything.
+    pub part_bytes: usize,
 }
 
 /// Limits with which checkpoints, state transfers, full windows and expiry are everyday events.
@@ -91,7 +93,7 @@ impl Make {
         Setup {
             servers: SERVERS[..self.servers].iter().map(|name| ServerId::new(*name)).collect(),
             view: ViewServiceOptions { replicas: self.replicas, ..ViewServiceOptions::default() },
-            replica: ReplicaOptions { reads: self.reads, ..small_limits() },
+            replica: ReplicaOptions { reads: self.reads, chunk_bytes_max: self.part_bytes, ..small_limits() },
             gains_permille: self.gains_permille.clone(),
         }
     }
@@ -144,10 +146,10 @@ impl Plan {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Make { servers, replicas, reads, gains_permille, .. } = &self.make;
+        let Make { servers, replicas, reads, gains_permille, part_bytes, .. } = &self.make;
         let clocks: Vec<_> = gains_permille.iter().map(i32::to_string).collect();
         let mut script = format!(
-            "\ncluster {} replicas={replicas} reads={reads:?} small=true clocks={}\n",
+            "\ncluster {} replicas={replicas} reads={reads:?} small=true part-bytes={part_bytes} clocks={}\n",
             SERVERS[..*servers].join(" "),
             clocks.join("/")
         );
@@ -306,16 +308,17 @@ fn choice() -> impl Strategy<Value = Choice> {
 
 /// Plans of at most `length` choices.
 pub fn plans(reads: ReadMode, length: usize) -> impl Strategy<Value = Plan> {
+    let part_bytes = prop::sample::select(vec![48, 10_000]);
     let gains = prop::collection::vec(-50..=50i32, 5);
-    let make = (2..=4usize, 1..=3usize, 0..=2usize, prop::option::weighted(0.8, 0..12u8), gains).prop_map(
-        move |(servers, replicas, wipes, warm, gains_permille)| Make {
+    let make = (2..=4usize, 1..=3usize, 0..=2usize, prop::option::weighted(0.8, 0..12u8), gains, part_bytes)
+        .prop_map(move |(servers, replicas, wipes, warm, gains_permille, part_bytes)| Make {
             servers,
             replicas,
             reads,
             wipes,
             warm,
             gains_permille,
-        },
-    );
+            part_bytes,
+        });
     (make, prop::collection::vec(choice(), 0..length)).prop_map(|(make, choices)| Plan { make, choices })
 }

@@ -1,0 +1,125 @@
+//! The replicated state alone: what applying an entry does is a function of the log and of nothing else.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pbkv::protocol::{
+    command::{Command, Entry, Outcome, Update},
+    identity::{OpNumber, Position, RequestNumber, SessionId, ViewNumber},
+    store::{Applied, Cursor, State},
+};
+
+use crate::command::append;
+
+const TTL: Duration = Duration::from_secs(10);
+
+/// A log under construction, and the state after it.
+#[derive(Default)]
+struct Written {
+    state: State,
+    last: u64,
+}
+
+impl Written {
+    fn apply(&mut self, seconds: u64, command: Command) -> Applied {
+        self.last += 1;
+        let position = Position { view: ViewNumber(1), op: OpNumber(self.last) };
+        self.state.apply(&Entry { position, timestamp: Duration::from_secs(seconds), command })
+    }
+
+    fn open(&mut self, seconds: u64) -> SessionId {
+        assert_eq!(self.apply(seconds, Command::OpenSession { ttl: TTL }), Applied::Opened);
+        SessionId(self.last)
+    }
+
+    fn update(&mut self, seconds: u64, session: SessionId, request: u64, update: Update) -> Applied {
+        self.apply(seconds, Command::Update { session, request: RequestNumber(request), update })
+    }
+
+    fn value(&self, key: &str) -> Option<&[u8]> {
+        self.state.get(key.as_bytes()).map(|value| &value[..])
+    }
+}
+
+fn add(value: &'static str) -> Update {
+    append(Bytes::from("k"), Bytes::from(value))
+}
+
+#[test]
+fn an_update_that_stands_in_the_log_twice_takes_effect_once() {
+    let mut log = Written::default();
+    let session = log.open(0);
+    for _ in 0..2 {
+        assert_eq!(log.update(1, session, 1, add("a")), Applied::Executed(Outcome::Done));
+        assert_eq!(log.value("k"), Some(&b"a"[..]));
+    }
+}
+
+#[test]
+fn an_update_behind_a_later_one_of_its_session_has_no_effect() {
+    let mut log = Written::default();
+    let session = log.open(0);
+    assert_eq!(log.update(1, session, 2, add("b")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(1, session, 1, add("a")), Applied::Superseded);
+    assert_eq!(log.value("k"), Some(&b"b"[..]));
+}
+
+#[test]
+fn an_unknown_session_executes_nothing_and_is_not_created() {
+    let mut log = Written::default();
+    for _ in 0..2 {
+        assert_eq!(log.update(1, SessionId(7), 1, add("a")), Applied::SessionExpired);
+    }
+    assert_eq!((log.value("k"), log.state.sessions()), (None, 0));
+}
+
+#[test]
+fn a_session_lives_by_the_clock_of_the_log() {
+    let mut log = Written::default();
+    let (used, unused) = (log.open(0), log.open(0));
+    assert_eq!(log.update(9, used, 1, add("a")), Applied::Executed(Outcome::Done));
+    // Exactly its time later a session is still there; afterwards it is not.
+    assert_eq!(log.update(19, used, 2, add("b")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(19, unused, 1, add("c")), Applied::SessionExpired);
+    assert_eq!(log.update(30, used, 3, add("d")), Applied::SessionExpired);
+    // An entry with an earlier time does not turn the clock back.
+    log.open(5);
+    assert_eq!(log.state.clock(), Duration::from_secs(30));
+    assert_eq!(log.value("k"), Some(&b"ab"[..]));
+}
+
+#[test]
+fn a_value_grows_to_its_limit_and_not_beyond() {
+    let mut log = Written::default();
+    let session = log.open(0);
+    let grow = |value: &'static str| Update::Append {
+        key: Bytes::from("k"),
+        value: Bytes::from(value),
+        value_bytes_max: 3,
+    };
+    assert_eq!(log.update(1, session, 1, grow("abc")), Applied::Executed(Outcome::Done));
+    let too_large = Outcome::ValueTooLarge { value_bytes_max: 3 };
+    assert_eq!(log.update(1, session, 2, grow("d")), Applied::Executed(too_large));
+    assert_eq!(log.value("k"), Some(&b"abc"[..]));
+}
+
+#[test]
+fn a_state_put_together_from_its_parts_is_the_same_state() {
+    let mut log = Written::default();
+    let sessions: Vec<_> = (0..5).map(|second| log.open(second)).collect();
+    for (index, session) in sessions.iter().enumerate() {
+        let key = Bytes::from(format!("key{index}"));
+        let update = Update::Put { key, value: Bytes::from(vec![b'v'; 10 * index]) };
+        assert_eq!(log.update(5, *session, 1, update), Applied::Executed(Outcome::Done));
+    }
+    for bytes_max in [1, 40, 100, 10_000] {
+        let (mut copy, mut cursor) = (State::default(), Cursor::Start);
+        while cursor != Cursor::End {
+            let (items, next) = log.state.part(&cursor, bytes_max);
+            assert!(!items.is_empty(), "every part brings something");
+            items.into_iter().for_each(|item| copy.restore(item));
+            cursor = next;
+        }
+        assert_eq!(copy, log.state);
+    }
+}
