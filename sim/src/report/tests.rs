@@ -91,6 +91,15 @@ fn data(page: &str) -> serde_json::Value {
     serde_json::from_str(json).expect("and is JSON")
 }
 
+fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().expect("a whole number")
+}
+
+/// One field of each element of a list.
+fn each(list: &serde_json::Value, field: impl serde_json::value::Index + Copy) -> Vec<serde_json::Value> {
+    list.as_array().expect("a list").iter().map(|element| element[field].clone()).collect()
+}
+
 #[test]
 fn nothing_in_a_run_can_end_the_script_or_become_markup() {
     let page = render(&scenario(), &stale(), HOSTILE);
@@ -125,10 +134,9 @@ fn a_stale_read_is_told_with_the_write_it_missed() {
     assert!(first.contains("returned \"old\", although c1's put"), "{first}");
     assert!(first.contains("finished 800 ms earlier"), "{first}");
     assert_eq!(data["failed"], 3_100_000);
-    let focus = (data["focus"][0].as_u64().unwrap(), data["focus"][1].as_u64().unwrap());
+    let focus = (number(&data["focus"][0]), number(&data["focus"][1]));
     assert!(focus.0 < 2_000_000 && focus.1 > 3_100_000, "all of the contradiction is in view: {focus:?}");
-    let parts: Vec<_> =
-        data["operations"].as_array().unwrap().iter().map(|call| call["part"].clone()).collect();
+    let parts = each(&data["operations"], "part");
     assert_eq!(parts, ["support".into(), "against".into(), "against".into(), serde_json::Value::Null]);
 }
 
@@ -137,7 +145,7 @@ fn of_a_contradiction_the_longest_order_is_shown() {
     let data = data(&render(&scenario(), &stale(), "a run"));
     let key = &data["keys"][0];
     assert_eq!(key["until"], 2_200_000, "until the second write returned all is well");
-    let order: Vec<_> = key["order"].as_array().unwrap().iter().map(|effect| effect[0].clone()).collect();
+    let order = each(&key["order"], 0);
     assert_eq!(order[..2], [0, 1]);
 }
 
@@ -150,7 +158,7 @@ fn a_good_run_is_explained_completely() {
     assert_eq!(data["class"], "ok");
     let key = &data["keys"][0];
     assert!(key["until"].is_null());
-    let order: Vec<_> = key["order"].as_array().unwrap().iter().map(|effect| effect[0].clone()).collect();
+    let order = each(&key["order"], 0);
     assert_eq!(order, [0, 1, 2]);
     assert_eq!(data["failed"], serde_json::Value::Null);
 }
@@ -158,8 +166,7 @@ fn a_good_run_is_explained_completely() {
 #[test]
 fn lanes_say_who_was_down_and_whom_a_fault_struck() {
     let data = data(&render(&scenario(), &stale(), "a run"));
-    let states: Vec<_> =
-        data["lanes"][1]["roles"].as_array().unwrap().iter().map(|role| role["state"].clone()).collect();
+    let states = each(&data["lanes"][1]["roles"], "state");
     assert_eq!(states, ["starting", "down", "starting"]);
     assert_eq!(data["lanes"][1]["roles"][1]["from"], 1_000_000);
     assert_eq!(data["faults"][0]["nodes"], serde_json::json!([1]));
