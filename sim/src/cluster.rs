@@ -38,12 +38,11 @@ use crate::{
     disk::SimulatedDisk,
     network::NodeIndex,
     nodes::Nodes,
-    observe::NodeObserver,
     outcome::{Down, Happening},
     scenario::{Memory, Reads, Scenario},
     serve::{self, Services},
     trace::stable_hash,
-    world::{World, now},
+    world::{NodeObserver, World, now},
 };
 
 /// What a process is doing.

@@ -11,7 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use sim::{exit, generate::generate, scenario::Scenario, script};
 
-use crate::{bench, doctor, explore, replay};
+use crate::{bench, cause, doctor, explore, replay};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided.";
@@ -43,7 +43,17 @@ enum Command {
         /// Every step of every machine instead of one line per change of role, view or fault.
         #[arg(long)]
         trace: bool,
+        /// Draw the run into a page that explains it.
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
     },
+    /// Makes a failing run small: fewer faults, operations and servers, rounder times, the same failure.
+    #[command(after_help = EXIT_CODES)]
+    Minimise(cause::MinimiseOptions),
+    /// Minimises a failing run and keeps it in tests/scenarios, where `cargo test` replays it.
+    Save(cause::SaveOptions),
+    /// Lists the saved scenarios.
+    Saved,
     /// Prints the plan that a seed stands for, to be saved, edited and replayed.
     Plan {
         /// The seed.
@@ -68,7 +78,10 @@ pub fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Explore(arguments.explore));
     let result = match command {
         Command::Explore(options) => explore::explore(&options),
-        Command::Replay { run, trace } => replay::replay(&run, trace),
+        Command::Replay { run, trace, report } => replay::replay(&run, trace, report.as_deref()),
+        Command::Minimise(options) => cause::minimise(&options),
+        Command::Save(options) => cause::save(&options),
+        Command::Saved => cause::list(),
         Command::Plan { seed } => plan(&generate(seed)),
         Command::Doctor { seeds } => doctor::doctor(&seeds),
         Command::Bench(options) => bench::bench(&options),

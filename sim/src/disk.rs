@@ -7,7 +7,7 @@
 //! Left out: changes that reach the platter out of order, and bits that rot.
 
 #[cfg(madsim)]
-pub use self::simulated::SimulatedDisk;
+pub use self::simulated::{SimulatedDisk, Witness};
 
 use std::time::Duration;
 
@@ -117,12 +117,15 @@ mod simulated {
 
     use super::{Content, Disk};
 
+    /// Sees changes when they have become durable.
+    pub type Witness<C> = Box<dyn Fn(&<C as Content>::Write) + Send>;
+
     /// The disk as a running node sees it.
     pub struct SimulatedDisk<C: Content> {
         /// The disk, which outlives the node.
         pub disk: Arc<Mutex<Disk<C>>>,
         /// Sees each change when it has become durable.
-        pub durable: Box<dyn Fn(&C::Write) + Send>,
+        pub durable: Witness<C>,
     }
 
     impl<C: Content> Storage for SimulatedDisk<C> {

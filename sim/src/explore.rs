@@ -24,7 +24,7 @@ use sim::{
     run, screen,
 };
 
-use crate::command::say;
+use crate::{cause, command::say};
 
 /// Seeds of an exploration that is told neither a number nor a time: about a minute on two cores.
 const SEEDS_DEFAULT: u64 = 1_000;
@@ -50,6 +50,9 @@ pub struct Options {
     /// Write what became of each seed into this file: one JSON object a line, in order of the seeds.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Leave a plan and a report of each kind of failure in this folder.
+    #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
+    failures: PathBuf,
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
@@ -122,7 +125,7 @@ pub fn explore(options: &Options) -> Result<u8, String> {
         write_json(file, &reports).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     let findings = findings(&reports);
-    show(&findings);
+    show(&findings, &options.failures)?;
     say(&summary(&reports, began.elapsed(), stop.load(Ordering::Relaxed)));
     Ok(reports.iter().map(|report| report.class).min().map_or(exit::OK, exit::code))
 }
@@ -197,10 +200,12 @@ fn findings(reports: &[Report]) -> Vec<Finding<'_>> {
     findings
 }
 
-fn show(findings: &[Finding<'_>]) {
+fn show(findings: &[Finding<'_>], folder: &Path) -> Result<(), String> {
     for (place, Finding { headline, first: (seed, outcome), also, .. }) in findings.iter().enumerate() {
         if place < SCREENS_MAX {
-            say(&screen::failure(&generate(*seed), outcome, &format!("replay {seed}")));
+            let scenario = generate(*seed);
+            say(&screen::failure(&scenario, outcome, &format!("replay {seed}")));
+            cause::keep_failure(folder, *seed, &scenario, headline)?.iter().for_each(|row| say(row));
         } else {
             say(&format!("{headline}: cargo sim replay {seed}"));
         }
@@ -211,6 +216,7 @@ fn show(findings: &[Finding<'_>]) {
             say(&format!("{:>10}  seeds {}{rest}\n", "also", named.join(" ")));
         }
     }
+    Ok(())
 }
 
 fn summary(reports: &[Report], wall: Duration, interrupted: bool) -> String {

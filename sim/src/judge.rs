@@ -1,7 +1,8 @@
 //! Hands what the clients saw to the linearizability checker, and translates what it says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use linearize::{
     Budget, History, Operation as Judged, Options, Outcome as Ending,
     kv::{Input as KvInput, Kv, Output as KvOutput},
@@ -13,21 +14,44 @@ use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Ver
 /// histories of generated scenarios need a small fraction.
 const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
+/// When a written value was first committed, by key and value. Written values are unique.
+pub type Commits = BTreeMap<(Bytes, Bytes), Duration>;
+
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
-pub fn judge(operations: &[Operation]) -> Verdict {
+///
+/// Many operations of unknown fate on one key can be placed in too many orders. If the search gives up on
+/// them, it is helped by `commits`, what the servers did: a write that was never committed is left out, one
+/// that was took effect by then. Both only narrow what the clients saw, so if that has an order, so has what
+/// they saw. If it has none, nothing is proved: that stays undecided.
+pub fn judge(operations: &[Operation], commits: &Commits) -> Verdict {
+    match judge_as_seen(operations, None) {
+        Verdict::Undecided(why) => match judge_as_seen(operations, Some(commits)) {
+            Verdict::Linearizable => Verdict::Linearizable,
+            _ => Verdict::Undecided(why),
+        },
+        verdict => verdict,
+    }
+}
+
+fn judge_as_seen(operations: &[Operation], commits: Option<&Commits>) -> Verdict {
     let mut places = Vec::new();
     let mut judged = Vec::new();
     let mut processes = Processes::default();
     for (place, operation) in operations.iter().enumerate() {
+        let is_known = matches!(operation.end, End::Returned { .. });
         let outcome = match &operation.end {
             End::NotExecuted { .. } => continue,
-            End::Open | End::Unknown { .. } => Ending::Unknown,
             End::Returned { at, output } => {
                 Ending::Returned { at: nanoseconds(*at), output: kv_output(output) }
             }
+            End::Open | End::Unknown { .. } => match commits.map(|commits| fate(operation, commits)) {
+                None | Some(Fate::Unknown) => Ending::Unknown,
+                Some(Fate::Never) => continue,
+                Some(Fate::By(at)) => Ending::Returned { at: nanoseconds(at), output: KvOutput::Done },
+            },
         };
-        let process = processes.of(&operation.client, outcome == Ending::Unknown);
+        let process = processes.of(&operation.client, !is_known);
         places.push(place);
         let call = nanoseconds(operation.called);
         judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
@@ -49,10 +73,33 @@ pub fn judge(operations: &[Operation]) -> Verdict {
     }
 }
 
+/// What became of an operation whose client does not know.
+enum Fate {
+    /// It cannot be told.
+    Unknown,
+    /// It never took effect.
+    Never,
+    /// It took effect before this.
+    By(Duration),
+}
+
+fn fate(operation: &Operation, commits: &Commits) -> Fate {
+    let committed = |key: &Bytes, value: &Bytes| commits.get(&(key.clone(), value.clone())).copied();
+    match &operation.input {
+        Input::Get { .. } => Fate::Never,
+        Input::Delete { .. } => Fate::Unknown,
+        Input::Put { key, value } | Input::Append { key, value } => {
+            committed(key, value).map_or(Fate::Never, |at| Fate::By(at.max(operation.called)))
+        }
+        // Committed, it may still have found another value.
+        Input::CompareAndSwap { key, new, .. } => committed(key, new).map_or(Fate::Never, |_| Fate::Unknown),
+    }
+}
+
 /// Sequential processes: a client is one until an outcome stays unknown, and then goes on as another.
 #[derive(Default)]
 struct Processes {
-    current: std::collections::BTreeMap<NodeName, u64>,
+    current: BTreeMap<NodeName, u64>,
     next: u64,
 }
 
@@ -94,8 +141,6 @@ pub(crate) fn kv_output(output: &Output) -> KvOutput {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     const KEY: Bytes = Bytes::from_static(b"k");
@@ -127,7 +172,7 @@ mod tests {
             get("c2", 8, 9, Some("b")),
             get("c2", 10, 11, Some("a")),
         ];
-        assert_eq!(judge(&operations), Verdict::Linearizable);
+        assert_eq!(judge(&operations, &Commits::new()), Verdict::Linearizable);
     }
 
     #[test]
@@ -139,7 +184,9 @@ mod tests {
             put("c1", 2, "b", refused),
             get("c2", 8, 9, Some("b")),
         ];
-        let Verdict::Violation(contradiction) = judge(&operations) else { panic!("b was never written") };
+        let Verdict::Violation(contradiction) = judge(&operations, &Commits::new()) else {
+            panic!("b was never written")
+        };
         assert!(contradiction.operations.contains(&3), "in places of the whole list: {contradiction:?}");
         assert_eq!(contradiction.key, KEY);
     }
@@ -147,6 +194,36 @@ mod tests {
     #[test]
     fn a_stale_read_is_a_violation() {
         let operations = [put("c1", 0, "a", done(1)), put("c1", 2, "b", done(3)), get("c2", 4, 5, Some("a"))];
-        assert!(matches!(judge(&operations), Verdict::Violation(_)));
+        assert!(matches!(judge(&operations, &Commits::new()), Verdict::Violation(_)));
+    }
+
+    /// So many writes of unknown fate, and Gets that see few of them, that no budget suffices without help.
+    fn doubtful(stale: bool) -> (Vec<Operation>, Commits) {
+        let mut operations = Vec::new();
+        let mut commits = Commits::new();
+        for n in 0..60u64 {
+            let value = Bytes::from(format!("{n},"));
+            let unknown = End::Unknown { at: Duration::from_nanos(10 * n + 5), why: "gave up".into() };
+            let input = Input::Append { key: KEY, value: value.clone() };
+            operations.push(operation("c1", 10 * n, input, unknown));
+            if n % 2 == 0 {
+                commits.insert((KEY, value), Duration::from_nanos(10 * n + 4));
+            }
+        }
+        let all: String = (0..60).filter(|n| n % 2 == 0).map(|n| format!("{n},")).collect();
+        let seen = if stale { &all[3..] } else { &all };
+        let output = Output::Value(Some(Bytes::copy_from_slice(seen.as_bytes())));
+        let end = End::Returned { at: Duration::from_nanos(1001), output };
+        operations.push(operation("c2", 1000, Input::Get { key: KEY }, end));
+        (operations, commits)
+    }
+
+    #[test]
+    fn what_the_servers_did_only_narrows_what_the_clients_saw() {
+        let (operations, commits) = doubtful(false);
+        assert_eq!(judge_as_seen(&operations, Some(&commits)), Verdict::Linearizable);
+        let (operations, commits) = doubtful(true);
+        assert_ne!(judge_as_seen(&operations, Some(&commits)), Verdict::Linearizable);
+        assert_ne!(judge(&operations, &commits), judge_as_seen(&operations, Some(&commits)));
     }
 }

@@ -50,11 +50,13 @@ pub mod minimise;
 pub mod nemesis;
 pub mod network;
 pub mod nodes;
+#[cfg(madsim)]
 pub mod observe;
 pub mod outcome;
 pub mod report;
 #[cfg(madsim)]
 pub mod run;
+pub mod saved;
 pub mod scenario;
 pub mod scenarios;
 pub mod screen;

@@ -6,6 +6,8 @@
 #[cfg(madsim)]
 mod bench;
 #[cfg(madsim)]
+mod cause;
+#[cfg(madsim)]
 mod command;
 #[cfg(madsim)]
 mod doctor;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use pbkv::protocol::{
+    command::{Command, Update},
     identity::{OpNumber, ServerId, ViewNumber},
     log::Write,
     message::PingReplyBody,
@@ -22,6 +23,7 @@ use pbkv::protocol::{
 
 use crate::{
     invariants::{Check, Invariants},
+    judge::Commits,
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
@@ -59,6 +61,8 @@ pub struct Observer {
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
+    commits: Commits,
+    committed: OpNumber,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
     now: Duration,
@@ -83,6 +87,8 @@ impl Observer {
             invariants: Invariants::new(),
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
+            commits: Commits::new(),
+            committed: OpNumber(0),
             stepping: None,
             now: Duration::ZERO,
             steps_at_once: 0,
@@ -207,7 +213,14 @@ impl Observer {
         }
     }
 
-    fn before_replica(&mut self, at: Duration, node: NodeIndex, machine: &Replica, event: &replica::Event) {
+    /// A server is about to take an event.
+    pub fn before_replica(
+        &mut self,
+        at: Duration,
+        node: NodeIndex,
+        machine: &Replica,
+        event: &replica::Event,
+    ) {
         if self.begin_step(at, node, event) {
             if let replica::Event::Request { ticket, request } = event {
                 self.invariants.request_received(machine, *ticket, request);
@@ -218,8 +231,8 @@ impl Observer {
         }
     }
 
-    /// Returns whether something happened that the nemesis may wait for.
-    fn after_replica(
+    /// A server took a step. Returns whether something happened that the nemesis may wait for.
+    pub fn after_replica(
         &mut self,
         at: Duration,
         node: NodeIndex,
@@ -240,10 +253,35 @@ impl Observer {
                 messages.replica_said(at, &self.nodes, node, effect);
             }
         }
+        self.note_commits(at, machine);
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
         self.stopped || self.occurrences.len() > occurrences
+    }
+
+    /// Notes which values were committed by this step. What was compacted away in it, too, is missed.
+    fn note_commits(&mut self, at: Duration, machine: &Replica) {
+        if machine.commit() <= self.committed {
+            return;
+        }
+        let new = machine.log().entries_from(self.committed.next());
+        for entry in new.take_while(|entry| entry.position.op <= machine.commit()) {
+            let Command::Update { update, .. } = &entry.command else { continue };
+            let (Update::Put { key, value }
+            | Update::Append { key, value, .. }
+            | Update::CompareAndSwap { key, new: value, .. }) = update
+            else {
+                continue;
+            };
+            self.commits.entry((key.clone(), value.clone())).or_insert(at);
+        }
+        self.committed = machine.commit();
+    }
+
+    /// When each written value was first committed.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
@@ -264,7 +302,8 @@ impl Observer {
         self.timeline.push(Moment { at, node: name, event: Happening::Replica(notice.clone()) });
     }
 
-    fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
+    /// The view service is about to take an event.
+    pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
         if self.begin_step(at, Nodes::VIEW_SERVICE, event)
             && let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
@@ -276,7 +315,8 @@ impl Observer {
         }
     }
 
-    fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+    /// The view service took a step. Returns whether something happened that the nemesis may wait for.
+    pub fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
         use view_service::{Effect, Notice};
         if !self.end_step(effects) {
             return false;
@@ -398,61 +438,6 @@ impl Observer {
             violations: self.violations,
             stats,
             ..Outcome::default()
-        }
-    }
-}
-
-#[cfg(madsim)]
-pub use self::simulated::NodeObserver;
-
-#[cfg(madsim)]
-mod simulated {
-    use std::{sync::Arc, time::Duration};
-
-    use madsim::time::TimeHandle;
-    use pbkv::protocol::{
-        machine,
-        replica::{self, Replica},
-        view_service::{self, ViewService},
-    };
-
-    use crate::{network::NodeIndex, world::World};
-
-    /// The observer as one node's task sees it. The time that counts is the true one, not the node's.
-    pub struct NodeObserver {
-        world: Arc<World>,
-        node: NodeIndex,
-        time: TimeHandle,
-    }
-
-    impl NodeObserver {
-        /// Observes the machine of this node.
-        pub fn new(world: Arc<World>, node: NodeIndex) -> Self {
-            Self { world, node, time: TimeHandle::current() }
-        }
-    }
-
-    impl machine::Observer<Replica> for NodeObserver {
-        fn before(&mut self, _now: Duration, machine: &Replica, event: &replica::Event) {
-            self.world.observer().before_replica(self.time.elapsed(), self.node, machine, event);
-        }
-
-        fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
-            if self.world.observer().after_replica(self.time.elapsed(), self.node, machine, effects) {
-                self.world.look();
-            }
-        }
-    }
-
-    impl machine::Observer<ViewService> for NodeObserver {
-        fn before(&mut self, _now: Duration, _machine: &ViewService, event: &view_service::Event) {
-            self.world.observer().before_view_service(self.time.elapsed(), event);
-        }
-
-        fn after(&mut self, _now: Duration, _machine: &ViewService, effects: &[view_service::Effect]) {
-            if self.world.observer().after_view_service(self.time.elapsed(), effects) {
-                self.world.look();
-            }
         }
     }
 }

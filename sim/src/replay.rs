@@ -1,6 +1,6 @@
 //! One run at a time, told in full: a seed, a saved plan, or a named scenario.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use clap::Args;
 use sim::{
@@ -13,7 +13,10 @@ use sim::{
     trace::TraceLine,
 };
 
-use crate::command::{load, say};
+use crate::{
+    cause,
+    command::{load, say},
+};
 
 #[derive(Args)]
 pub struct ScenarioOptions {
@@ -37,13 +40,17 @@ pub struct ScenarioOptions {
 }
 
 /// `cargo sim replay`.
-pub fn replay(seed_or_plan: &str, trace: bool) -> Result<u8, String> {
+pub fn replay(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8, String> {
     let scenario = load(seed_or_plan)?;
     let outcome = told(&scenario, trace);
     say(&screen::verdict(&outcome));
     if outcome.class() != Class::Ok {
         say("");
         say(&screen::failure(&scenario, &outcome, &format!("replay {seed_or_plan}")));
+    }
+    if let Some(page) = page {
+        cause::draw(&scenario, page, &format!("{seed_or_plan}: {}", screen::headline(&outcome)))?;
+        say(&format!("{:>10}  {}", "report", page.display()));
     }
     Ok(exit::code(outcome.class()))
 }

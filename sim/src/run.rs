@@ -62,6 +62,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let messages = world.links.network().messages();
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
+    let commits = observer.commits().clone();
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;
     outcome.stats.messages = messages;
@@ -81,7 +82,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = judge(&outcome.operations);
+        outcome.verdict = judge(&outcome.operations, &commits);
     }
     outcome
 }

@@ -211,7 +211,7 @@ pub fn output(output: &Output) -> String {
 }
 
 fn optional(value: Option<&Bytes>) -> String {
-    value.map_or_else(|| "(absent)".into(), |value| bytes(value))
+    value.map_or_else(|| "(absent)".into(), bytes)
 }
 
 /// The end of a long value tells more than its beginning: appends grow there.

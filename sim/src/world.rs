@@ -6,7 +6,14 @@ use std::{
     time::Duration,
 };
 
-use pbkv::protocol::{log::Durable, view::Record};
+use madsim::time::TimeHandle;
+use pbkv::protocol::{
+    log::Durable,
+    machine,
+    replica::{self, Replica},
+    view::Record,
+    view_service::{self, ViewService},
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -146,5 +153,43 @@ impl World {
 
 /// Virtual time since the start of the run.
 pub fn now() -> Duration {
-    madsim::time::TimeHandle::current().elapsed()
+    TimeHandle::current().elapsed()
+}
+
+/// The observer as one node's task sees it. The time that counts is the true one, not the node's.
+pub struct NodeObserver {
+    world: Arc<World>,
+    node: NodeIndex,
+    time: TimeHandle,
+}
+
+impl NodeObserver {
+    /// Observes the machine of this node.
+    pub fn new(world: Arc<World>, node: NodeIndex) -> Self {
+        Self { world, node, time: TimeHandle::current() }
+    }
+}
+
+impl machine::Observer<Replica> for NodeObserver {
+    fn before(&mut self, _now: Duration, machine: &Replica, event: &replica::Event) {
+        self.world.observer().before_replica(self.time.elapsed(), self.node, machine, event);
+    }
+
+    fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
+        if self.world.observer().after_replica(self.time.elapsed(), self.node, machine, effects) {
+            self.world.look();
+        }
+    }
+}
+
+impl machine::Observer<ViewService> for NodeObserver {
+    fn before(&mut self, _now: Duration, _machine: &ViewService, event: &view_service::Event) {
+        self.world.observer().before_view_service(self.time.elapsed(), event);
+    }
+
+    fn after(&mut self, _now: Duration, _machine: &ViewService, effects: &[view_service::Effect]) {
+        if self.world.observer().after_view_service(self.time.elapsed(), effects) {
+            self.world.look();
+        }
+    }
 }

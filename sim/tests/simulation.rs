@@ -32,6 +32,16 @@ fn main() {
         trials
             .push(Trial::test(format!("scenario::{name}"), move || passes(&["scenario", "--exact", &name])));
     }
+    match sim::saved::list(&sim::saved::folder()) {
+        Ok(saved) => trials.extend(saved.into_iter().map(|saved| {
+            let path = saved.path.display().to_string();
+            Trial::test(format!("saved::{}", saved.name), move || passes(&["replay", &path]))
+        })),
+        Err(message) => {
+            eprintln!("error: {message}");
+            std::process::exit(2);
+        }
+    }
     match seeds() {
         Ok(seeds) => trials.extend(batches(seeds).map(|batch| {
             let name = format!("seeds::{}_to_{}", batch.start, batch.end - 1);

@@ -1,9 +1,9 @@
 //! Sequential objects: what a history is compared with.
 //!
-//! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Three provided methods
-//! make it faster where they apply: [`Model::partition`] splits a history into independent objects,
-//! [`Model::observes`] names operations that never change anything, and [`Model::decide`] may answer by a direct
-//! method without any search.
+//! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Provided methods make
+//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`],
+//! [`Model::overwrites`] and [`Model::interchangeable`] tell the search which branches it can do without, and
+//! [`Model::decide`] may answer by a direct method without any search.
 
 use std::hash::Hash;
 
@@ -46,6 +46,19 @@ pub trait Model {
     /// The search linearizes such an operation as soon as it is legal, without a branch. `true` for an operation that
     /// does change some state makes verdicts wrong; `false` is always safe.
     fn observes(&self, _input: &Self::Input, _output: &Self::Output) -> bool {
+        false
+    }
+
+    /// Whether an operation is legal in every state and leads to the same one from each.
+    ///
+    /// The search then takes no operation of unknown outcome right before it, because nobody would see that one's
+    /// effect. `false` is always safe.
+    fn overwrites(&self, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
+        false
+    }
+
+    /// Whether two operations of unknown outcome do the same in every state. `false` is always safe.
+    fn interchangeable(&self, _one: &Self::Input, _other: &Self::Input) -> bool {
         false
     }
 

@@ -9,6 +9,10 @@
 //! - *Configurations are remembered with their state*, after the observers, in 16 bytes: a sum of random words (Zobrist
 //!   1970) stands for the set. Two different configurations share a key with a probability of about n²/2¹²⁹ for n
 //!   configurations. A collision can only hide a branch, never invent one.
+//! - *Operations of unknown outcome are optional*, and come last among the choices. Those that ask the same are
+//!   interchangeable, so the earliest called is taken and only their number counts. A configuration is not visited if
+//!   another with the same state and the same returned operations got there with fewer of each kind: whatever is
+//!   possible from here was possible from there. And none is taken right before an operation that overwrites it.
 //! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its return, to
 //!   undo is to link them again, both in constant time.
 //! - *States are numbered*, and each operation's step from each state is computed once.
@@ -36,27 +40,55 @@ pub(crate) enum Progress {
     Paused,
 }
 
+/// Something linearized.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// An observer, without an alternative.
+    Observer(u32),
+    /// A returned operation.
+    Returned(u32),
+    /// One more of a kind of operations of unknown outcome.
+    Optional(u32),
+}
+
 #[derive(Clone, Copy)]
 struct Frame {
-    node: u32,
+    taken: Taken,
+    /// Before it was taken.
     state: u32,
-    /// Linearized without an alternative.
-    forced: bool,
+    fresh: bool,
+}
+
+/// Which choice to try next in a configuration: returned operations from a node on, then optional ones from a kind on.
+#[derive(Clone, Copy)]
+enum Cursor {
+    Returned(u32),
+    Optional(u32),
+}
+
+/// Operations of unknown outcome that ask the same, by local number, in the order of their calls.
+struct Kind {
+    members: Vec<u32>,
+    used: u16,
 }
 
 /// A search over the operations of one independent object.
 pub(crate) struct Search<'a, M: Model> {
     model: &'a M,
     operations: &'a [Operation<M::Input, M::Output>],
-    /// Index in `operations` by local number.
+    /// Index in `operations` by local number: returned operations first.
     indexes: Vec<u32>,
     observer: Vec<bool>,
+    overwrites: Vec<bool>,
     events: Events,
+    kinds: Vec<Kind>,
     states: States<M::State>,
     steps: FxHashMap<(u32, u32), u32>,
-    seen: HashTable<u128>,
+    seen: Seen,
     stack: Vec<Frame>,
     state: u32,
+    /// The last operation taken is optional, and nobody has seen its effect.
+    fresh: bool,
     set: u128,
     /// Returned operations not linearized yet.
     left: usize,
@@ -65,39 +97,46 @@ pub(crate) struct Search<'a, M: Model> {
     furthest: u32,
     placed: usize,
     /// Where to go on after a pause.
-    cursor: Option<u32>,
+    cursor: Option<Cursor>,
     configurations: u64,
 }
 
 impl<'a, M: Model> Search<'a, M> {
     /// Prepares a search. `part` lists operations of one independent object.
     pub(crate) fn new(model: &'a M, operations: &'a [Operation<M::Input, M::Output>], part: &[u32]) -> Self {
-        let indexes = part.to_vec();
-        let observer = indexes
+        let of = |index: u32| &operations[index as usize];
+        let (mut indexes, mut optional): (Vec<u32>, Vec<u32>) =
+            part.iter().partition(|&&index| of(index).output().is_some());
+        let returned = indexes.len();
+        optional.sort_by_key(|&index| of(index).call);
+        indexes.append(&mut optional);
+        let times: Vec<(u64, u64)> = indexes[..returned]
             .iter()
-            .map(|&index| {
-                let operation = &operations[index as usize];
-                operation.output().is_some_and(|output| model.observes(&operation.input, output))
-            })
+            .map(|&index| (of(index).call, of(index).returned_at().unwrap_or(u64::MAX)))
             .collect();
-        let times: Vec<(u64, Option<u64>)> = indexes
-            .iter()
-            .map(|&index| (operations[index as usize].call, operations[index as usize].returned_at()))
-            .collect();
-        let returned = times.iter().filter(|(_, returned)| returned.is_some()).count();
+        let observes = |operation: &Operation<M::Input, M::Output>| {
+            operation.output().is_some_and(|output| model.observes(&operation.input, output))
+        };
+        let overwrites = |operation: &Operation<M::Input, M::Output>| {
+            model.overwrites(&operation.input, operation.output())
+        };
         let mut states = States::new();
         let state = states.number(model.init());
+        let kinds = kinds(model, operations, &indexes, returned);
         Search {
             model,
             operations,
+            observer: indexes.iter().map(|&index| observes(of(index))).collect(),
+            overwrites: indexes.iter().map(|&index| overwrites(of(index))).collect(),
             indexes,
-            observer,
             events: Events::new(&times),
+            seen: Seen::new(kinds.len()),
+            kinds,
             states,
             steps: FxHashMap::default(),
-            seen: HashTable::new(),
             stack: Vec::new(),
             state,
+            fresh: false,
             set: 0,
             left: returned,
             returned,
@@ -112,53 +151,48 @@ impl<'a, M: Model> Search<'a, M> {
     pub(crate) fn run(&mut self, slice: u64, bytes: u64) -> Progress {
         let end = self.configurations.saturating_add(slice);
         loop {
-            let mut node = match self.cursor.take() {
-                Some(node) => node,
+            let mut cursor = match self.cursor.take() {
+                Some(cursor) => Some(cursor),
                 None => {
                     self.settle();
                     if self.left == 0 {
                         return Progress::Linearizable;
                     }
                     if self.remember() {
-                        let node = self.events.first();
+                        let first = Cursor::Returned(self.events.first());
                         let full = self.configurations.is_multiple_of(4096) && self.bytes() > bytes;
                         if full || self.configurations >= end {
-                            self.cursor = Some(node);
+                            self.cursor = Some(first);
                             return Progress::Paused;
                         }
-                        node
+                        Some(first)
                     } else {
-                        match self.backtrack() {
-                            Some(node) => node,
-                            None => return Progress::Illegal,
-                        }
+                        self.backtrack()
                     }
                 }
             };
             loop {
-                if self.events.is_return(node) {
-                    self.stuck_at(node);
-                    match self.backtrack() {
-                        Some(next) => node = next,
-                        None => return Progress::Illegal,
-                    }
-                    continue;
+                match cursor {
+                    None => return Progress::Illegal,
+                    Some(from) if self.choose(from) => break,
+                    Some(_) => cursor = self.backtrack(),
                 }
-                let number = self.events.operation(node);
-                if !self.observer[number as usize]
-                    && let Some(state) = self.step(number)
-                {
-                    self.take(node, state, false);
-                    break;
-                }
-                node = self.events.next(node);
             }
         }
     }
 
     /// The operations linearized so far, in order: the linearization once there is one.
     pub(crate) fn order(&self) -> Vec<u32> {
-        self.stack.iter().map(|frame| self.indexes[self.events.operation(frame.node) as usize]).collect()
+        let mut used = vec![0; self.kinds.len()];
+        let number = |frame: &Frame| match frame.taken {
+            Taken::Observer(number) | Taken::Returned(number) => self.indexes[number as usize],
+            Taken::Optional(kind) => {
+                let place = &mut used[kind as usize];
+                *place += 1;
+                self.indexes[self.kinds[kind as usize].members[*place - 1] as usize]
+            }
+        };
+        self.stack.iter().map(number).collect()
     }
 
     /// Configurations visited.
@@ -169,14 +203,14 @@ impl<'a, M: Model> Search<'a, M> {
     /// Bytes held, apart from what the states own on the heap.
     pub(crate) fn bytes(&self) -> u64 {
         let state = size_of::<M::State>() + 16;
-        (self.seen.capacity() * 17
-            + self.steps.capacity() * 13
-            + self.states.list.len() * state
-            + self.stack.capacity() * size_of::<Frame>()
-            + self.indexes.len() * 48) as u64
+        self.seen.bytes()
+            + (self.steps.capacity() * 13
+                + self.states.list.len() * state
+                + self.stack.capacity() * size_of::<Frame>()
+                + self.indexes.len() * 48) as u64
     }
 
-    /// The operation whose return no order could pass, and how many operations the longest order placed.
+    /// The operation whose return no order could pass, and how many returned operations the longest order placed.
     pub(crate) fn stuck(&self) -> (u32, usize) {
         let number = self.events.operation(self.furthest);
         (self.indexes[number as usize], self.placed)
@@ -184,18 +218,28 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// The operations that were open when the operation of [`Search::stuck`] returned.
     pub(crate) fn open(&self) -> Vec<u32> {
-        let end = self.furthest;
-        let open = |number: u32| {
-            let (call, returned) = (self.events.call[number as usize], self.events.returned[number as usize]);
-            call < end && (returned == NONE || returned >= end)
+        let open = |number: &u32| {
+            let returned = self.events.returned.get(*number as usize);
+            self.was_called(number) && returned.is_none_or(|&returned| returned >= self.furthest)
         };
-        (0..self.indexes.len() as u32).filter(|&n| open(n)).map(|n| self.indexes[n as usize]).collect()
+        (0..self.indexes.len() as u32).filter(open).map(|number| self.indexes[number as usize]).collect()
     }
 
     /// The operations called before the return that no order could pass: they alone are not linearizable.
     pub(crate) fn illegal_prefix(&self) -> Vec<u32> {
-        let called = |number: &u32| self.events.call[*number as usize] < self.furthest;
-        (0..self.indexes.len() as u32).filter(called).map(|n| self.indexes[n as usize]).collect()
+        let called = (0..self.indexes.len() as u32).filter(|number| self.was_called(number));
+        called.map(|number| self.indexes[number as usize]).collect()
+    }
+
+    fn was_called(&self, number: &u32) -> bool {
+        match self.events.call.get(*number as usize) {
+            Some(&call) => call < self.furthest,
+            None => self.call(*number) <= self.events.time[self.furthest as usize],
+        }
+    }
+
+    fn call(&self, number: u32) -> u64 {
+        self.operations[self.indexes[number as usize] as usize].call
     }
 
     /// Linearizes every observer that is legal now.
@@ -204,52 +248,93 @@ impl<'a, M: Model> Search<'a, M> {
         while node != NONE && !self.events.is_return(node) {
             let number = self.events.operation(node);
             if self.observer[number as usize] && self.step(number).is_some() {
-                self.take(node, self.state, true);
+                self.take(Taken::Observer(number), self.state);
             }
             node = self.events.next(node);
         }
     }
 
-    /// Notes the configuration; `false` if it was visited before.
+    /// Notes the configuration; `false` if it, or a better one, was visited before.
     fn remember(&mut self) -> bool {
         let key = self.set ^ word(u64::from(self.state) | 1 << 40);
-        let entry = self.seen.entry(key as u64, |&other| other == key, |&other| other as u64);
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(_) => false,
-            hashbrown::hash_table::Entry::Vacant(slot) => {
-                slot.insert(key);
-                self.configurations += 1;
-                true
+        let new = self.seen.insert(key, self.kinds.iter().map(|kind| kind.used));
+        self.configurations += u64::from(new);
+        new
+    }
+
+    /// Takes the first legal choice from the cursor on.
+    fn choose(&mut self, cursor: Cursor) -> bool {
+        let (mut node, first_kind) = match cursor {
+            Cursor::Returned(node) => (node, 0),
+            Cursor::Optional(kind) => (self.events.first(), kind),
+        };
+        while !self.events.is_return(node) {
+            let number = self.events.operation(node);
+            if matches!(cursor, Cursor::Returned(_))
+                && !self.observer[number as usize]
+                && !(self.fresh && self.overwrites[number as usize])
+                && let Some(state) = self.step(number)
+            {
+                self.take(Taken::Returned(number), state);
+                return true;
+            }
+            node = self.events.next(node);
+        }
+        self.furthest = self.furthest.max(node);
+        self.placed = self.placed.max(self.returned - self.left);
+        let deadline = self.events.time[node as usize];
+        for kind in first_kind..self.kinds.len() as u32 {
+            let Kind { members, used } = &self.kinds[kind as usize];
+            let Some(&number) = members.get(usize::from(*used)) else { continue };
+            if self.call(number) > deadline || (self.fresh && self.overwrites[number as usize]) {
+                continue;
+            }
+            if let Some(state) = self.step(members[0])
+                && state != self.state
+            {
+                self.take(Taken::Optional(kind), state);
+                return true;
             }
         }
+        false
     }
 
-    fn stuck_at(&mut self, node: u32) {
-        if node > self.furthest {
-            self.furthest = node;
+    fn take(&mut self, taken: Taken, state: u32) {
+        self.stack.push(Frame { taken, state: self.state, fresh: self.fresh });
+        match taken {
+            Taken::Observer(number) | Taken::Returned(number) => {
+                self.events.unlink(number);
+                self.set ^= word(u64::from(number));
+                self.left -= 1;
+                self.fresh = false;
+            }
+            Taken::Optional(kind) => {
+                self.kinds[kind as usize].used += 1;
+                self.fresh = true;
+            }
         }
-        self.placed = self.placed.max(self.returned - self.left);
-    }
-
-    fn take(&mut self, node: u32, state: u32, forced: bool) {
-        let number = self.events.operation(node);
-        self.stack.push(Frame { node, state: self.state, forced });
-        self.events.unlink(number);
-        self.set ^= word(u64::from(number));
-        self.left -= usize::from(self.events.returned[number as usize] != NONE);
         self.state = state;
     }
 
-    /// Undoes up to the last choice, and returns the node after the one chosen.
-    fn backtrack(&mut self) -> Option<u32> {
+    /// Undoes up to the last choice, and returns the one after it.
+    fn backtrack(&mut self) -> Option<Cursor> {
         while let Some(frame) = self.stack.pop() {
-            let number = self.events.operation(frame.node);
-            self.events.relink(number);
-            self.set ^= word(u64::from(number));
-            self.left += usize::from(self.events.returned[number as usize] != NONE);
             self.state = frame.state;
-            if !frame.forced {
-                return Some(self.events.next(frame.node));
+            self.fresh = frame.fresh;
+            match frame.taken {
+                Taken::Observer(number) | Taken::Returned(number) => {
+                    self.events.relink(number);
+                    self.set ^= word(u64::from(number));
+                    self.left += 1;
+                }
+                Taken::Optional(kind) => self.kinds[kind as usize].used -= 1,
+            }
+            match frame.taken {
+                Taken::Observer(_) => {}
+                Taken::Returned(number) => {
+                    return Some(Cursor::Returned(self.events.next(self.events.call[number as usize])));
+                }
+                Taken::Optional(kind) => return Some(Cursor::Optional(kind + 1)),
             }
         }
         None
@@ -268,6 +353,75 @@ impl<'a, M: Model> Search<'a, M> {
             }
         };
         (next != NONE).then_some(next)
+    }
+}
+
+/// Groups the operations of unknown outcome, which follow the first `returned` ones.
+fn kinds<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    indexes: &[u32],
+    returned: usize,
+) -> Vec<Kind> {
+    let input = |number: u32| &operations[indexes[number as usize] as usize].input;
+    let mut kinds: Vec<Kind> = Vec::new();
+    for number in returned as u32..indexes.len() as u32 {
+        let same = kinds.iter_mut().find(|kind| {
+            kind.members.len() < usize::from(u16::MAX)
+                && model.interchangeable(input(kind.members[0]), input(number))
+        });
+        match same {
+            Some(kind) => kind.members.push(number),
+            None => kinds.push(Kind { members: vec![number], used: 0 }),
+        }
+    }
+    kinds
+}
+
+/// Configurations visited. With optional operations, each key holds the least numbers of each kind used so far.
+struct Seen {
+    kinds: usize,
+    plain: HashTable<u128>,
+    least: FxHashMap<u128, Vec<u16>>,
+    bytes: u64,
+}
+
+impl Seen {
+    fn new(kinds: usize) -> Self {
+        Seen { kinds, plain: HashTable::new(), least: FxHashMap::default(), bytes: 0 }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes + (self.plain.capacity() * 17 + self.least.capacity() * 41) as u64
+    }
+
+    /// `false` if the configuration, or one that used no more of any kind, was visited before.
+    fn insert(&mut self, key: u128, used: impl Iterator<Item = u16>) -> bool {
+        if self.kinds == 0 {
+            let entry = self.plain.entry(key as u64, |&other| other == key, |&other| other as u64);
+            let hashbrown::hash_table::Entry::Vacant(slot) = entry else { return false };
+            slot.insert(key);
+            return true;
+        }
+        let used: Vec<u16> = used.collect();
+        let least = self.least.entry(key).or_default();
+        let at_most = |one: &[u16], other: &[u16]| one.iter().zip(other).all(|(one, other)| one <= other);
+        if least.chunks_exact(self.kinds).any(|earlier| at_most(earlier, &used)) {
+            return false;
+        }
+        let before = least.capacity();
+        let mut kept = 0;
+        for place in (0..least.len()).step_by(self.kinds) {
+            let chunk = place..place + self.kinds;
+            if !at_most(&used, &least[chunk.clone()]) {
+                least.copy_within(chunk, kept);
+                kept += self.kinds;
+            }
+        }
+        least.truncate(kept);
+        least.extend_from_slice(&used);
+        self.bytes += 2 * (least.capacity() - before) as u64;
+        true
     }
 }
 
@@ -320,6 +474,7 @@ struct Events {
     previous: Vec<u32>,
     /// The operation of a node; the top bit marks a return.
     node: Vec<u32>,
+    time: Vec<u64>,
     call: Vec<u32>,
     returned: Vec<u32>,
 }
@@ -327,13 +482,11 @@ struct Events {
 const RETURN: u32 = 1 << 31;
 
 impl Events {
-    fn new(times: &[(u64, Option<u64>)]) -> Self {
+    fn new(times: &[(u64, u64)]) -> Self {
         let mut events: Vec<(u64, u32)> = Vec::with_capacity(times.len() * 2);
         for (number, &(call, returned)) in times.iter().enumerate() {
             events.push((call, number as u32));
-            if let Some(at) = returned {
-                events.push((at, number as u32 | RETURN));
-            }
+            events.push((returned, number as u32 | RETURN));
         }
         // Calls sort before returns of the same instant, so that equal times are concurrent.
         events.sort_unstable_by_key(|&(time, node)| (time, node));
@@ -342,6 +495,7 @@ impl Events {
             next: (1..=nodes).map(|node| if node == nodes { NONE } else { node }).collect(),
             previous: (0..nodes).map(|node| node.wrapping_sub(1)).collect(),
             node: std::iter::once(NONE).chain(events.iter().map(|&(_, node)| node)).collect(),
+            time: std::iter::once(0).chain(events.iter().map(|&(time, _)| time)).collect(),
             call: vec![NONE; times.len()],
             returned: vec![NONE; times.len()],
         };
@@ -381,9 +535,6 @@ impl Events {
     }
 
     fn unlink_node(&mut self, node: u32) {
-        if node == NONE {
-            return;
-        }
         let (previous, next) = (self.previous[node as usize], self.next[node as usize]);
         self.next[previous as usize] = next;
         if next != NONE {
@@ -392,9 +543,6 @@ impl Events {
     }
 
     fn relink_node(&mut self, node: u32) {
-        if node == NONE {
-            return;
-        }
         let (previous, next) = (self.previous[node as usize], self.next[node as usize]);
         self.next[previous as usize] = node;
         if next != NONE {

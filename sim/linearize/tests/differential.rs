@@ -7,7 +7,7 @@ mod random;
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
 use linearize::{Model, Options, Verdict, check, oracle, witness};
 use proptest::prelude::*;
-use random::{Family, histories, select};
+use random::{Family, select};
 
 /// The store without anything that makes checking fast: only the search itself is left.
 struct Plain;
@@ -46,6 +46,14 @@ impl Model for Searched {
         Kv.observes(input, output)
     }
 
+    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
+        Kv.overwrites(input, output)
+    }
+
+    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
+        Kv.interchangeable(one, other)
+    }
+
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
         Kv.unobserved(operations, part)
     }
@@ -74,6 +82,11 @@ where
             prop_assert_eq!(set.len(), count, "listed twice: {:?}", violation);
             let alone = oracle::is_linearizable(&Kv, &select(history, &set));
             prop_assert!(!alone, "not a contradiction on its own: {:?}", violation);
+            // With appends, the support of an operation is known more closely than `Model::support` tells.
+            let appends = |operation: &KvOperation| matches!(operation.input, Input::Append { .. });
+            if !history.operations().iter().any(appends) {
+                prop_assert_eq!(&closed(history, set.clone()), &set, "without support: {:?}", violation);
+            }
             for &one in &set {
                 let rest = closed(history, set.iter().copied().filter(|&other| other != one).collect());
                 let smaller = !oracle::is_linearizable(&Kv, &select(history, &rest));
@@ -105,11 +118,7 @@ fn closed(history: &KvHistory, mut set: Vec<usize>) -> Vec<usize> {
 }
 
 fn run(family: Family) {
-    let cases = std::env::var("LINEARIZE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3_000);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let seed = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, seed);
-    let result = runner.run(&histories(family), |history| {
+    random::run(family, 3_000, |history| {
         let expected = oracle::is_linearizable(&Kv, history.operations());
         judge(&Kv, &history, expected)?;
         judge(&Searched, &history, expected)?;
@@ -117,9 +126,6 @@ fn run(family: Family) {
         prop_assert_eq!(plain.is_linearizable(), expected, "the bare search disagrees with the oracle");
         Ok(())
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
 
 macro_rules! families {

@@ -9,7 +9,7 @@ use linearize::kv::monitor::Monitor;
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
 use linearize::{Budget, History, Options, Outcome, check};
 use proptest::prelude::*;
-use random::{Family, histories, select};
+use random::{Family, select};
 
 const BUDGET: Budget = Budget { configurations: 100_000, bytes: 1 << 28 };
 
@@ -80,17 +80,10 @@ fn agrees(history: &KvHistory, eager: bool) -> Result<(), TestCaseError> {
 }
 
 fn run(family: Family) {
-    let cases = std::env::var("LINEARIZE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let seed = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, seed);
-    let result = runner.run(&histories(family), |history| {
+    random::run(family, 600, |history| {
         agrees(&history, true)?;
         agrees(&history, false)
     });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
 }
 
 macro_rules! families {
@@ -147,4 +140,53 @@ fn memory_is_bounded_by_what_is_open() {
         let violation = stale.expect("a return in order").expect("7 was overwritten long ago");
         assert_eq!(violation.operations.last(), Some(&8000), "{violation}");
     }
+}
+
+/// Feeds one client's operations, each at its own instants, and returns what the last one brought.
+fn last_verdict(steps: &[(u64, u64, Input, Option<Output>)]) -> Option<linearize::Violation> {
+    let mut monitor = Monitor::new(BUDGET).eager();
+    let mut found = None;
+    for (process, (call, at, input, output)) in steps.iter().enumerate() {
+        assert_eq!(found, None, "reported before the last step");
+        let process = process as u64;
+        monitor.call(process, *call, input.clone()).expect("in order");
+        match output {
+            Some(output) => found = monitor.returned(process, *at, output.clone()).expect("in order"),
+            None => monitor.unknown(process, *at).expect("in order"),
+        }
+    }
+    found
+}
+
+#[test]
+fn an_unknown_write_that_was_seen_cannot_happen_again() {
+    let key = Bytes::from_static(b"k");
+    let put =
+        |value: &'static str| Input::Put { key: key.clone(), value: Bytes::from_static(value.as_bytes()) };
+    let get = || Input::Get { key: key.clone() };
+    let value = |value: &'static str| Some(Output::Value(Some(Bytes::from_static(value.as_bytes()))));
+    let steps = [
+        (1, 2, put("9"), Some(Output::Done)),
+        (3, 4, Input::Delete { key: key.clone() }, Some(Output::Deleted { existed: Some(true) })),
+        (5, 6, put("1"), None),
+        (7, 8, get(), value("1")),
+        (9, 10, put("2"), Some(Output::Done)),
+        (11, 12, get(), value("2")),
+        (13, 14, get(), value("1")),
+    ];
+    assert!(last_verdict(&steps).is_some());
+}
+
+#[test]
+fn the_initial_state_lies_before_time_zero() {
+    let key = Bytes::from_static(b"k");
+    let get = || Input::Get { key: key.clone() };
+    let seen = Some(Output::Value(Some(Bytes::from_static(b"0,"))));
+    let steps = [
+        (0, 0, Input::Append { key: key.clone(), value: Bytes::from_static(b"0,") }, None),
+        (0, 0, get(), seen.clone()),
+        (0, 1, Input::Put { key: key.clone(), value: Bytes::from_static(b"5,") }, Some(Output::Done)),
+        (5, 5, get(), seen),
+    ];
+    assert!(last_verdict(&steps).is_some());
 }

@@ -5,6 +5,8 @@ use crate::scenario::Client;
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.
 const AFTER_HEAL_MS: u64 = 5_000;
+/// Clients with a shorter deadline than this give up during every takeover, in milliseconds.
+const IMPATIENT_MS: u64 = 2_000;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
 
@@ -20,7 +22,7 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
             (dice.between(1, 8), "get"),
             (dice.between(1, 4), "put"),
             (dice.between(1, 6), "append"),
-            (dice.between(0, 2), "delete"),
+            (dice.between(0, 1), "delete"),
             (dice.between(0, 4), "cas"),
         ],
     };
@@ -30,9 +32,17 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
         .map(|number| {
             let dice = &mut Dice::new(seed, &format!("workload/c{number}"));
             let deadline_ms = dice.weighted(&[(2, 400), (2, 1_500), (3, 5_000), (3, 30_000)]);
+            // Who gives up soon leaves many operations of unknown fate; each may take effect at any later
+            // time, and the effort of judging grows exponentially with those that are pending at once.
+            let pauses_ms: &[u64] = if deadline_ms < IMPATIENT_MS {
+                &[1_000, 1_500, 2_500]
+            } else {
+                &[100, 250, 250, 500, 500, 1_500]
+            };
+            let pause_ms = *dice.pick(pauses_ms);
             Client {
                 deadline_ms: deadline_ms.min(deadline_ms_max),
-                script: script(dice, &mix, faults_ms + AFTER_HEAL_MS),
+                script: script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS),
             }
         })
         .collect()
@@ -45,8 +55,7 @@ struct Mix {
     weights: [(u64, &'static str); 5],
 }
 
-fn script(dice: &mut Dice, mix: &Mix, end_ms: u64) -> Vec<String> {
-    let pause_ms = dice.weighted(&[(1, 100), (3, 250), (3, 500), (1, 1_500)]);
+fn script(dice: &mut Dice, mix: &Mix, pause_ms: u64, end_ms: u64) -> Vec<String> {
     let mut at_ms = dice.between(0, 2_000);
     let mut script = Vec::new();
     while at_ms < end_ms {

@@ -3,6 +3,7 @@
 const LABELS = 104; // Width of the names at the left.
 const MESSAGES_DRAWN_MAX = 1500; // More arrows than this in a window would be a grey area.
 const FAULT_ROWS_MAX = 7;
+const PRINTED = 1240; // Width on paper, scaled to the sheet.
 const chart = byId("chart");
 const node = (index) => run.nodes[index] ?? "sim";
 
@@ -43,7 +44,7 @@ const layout = (() => {
     y += 30;
   }
   at.key = y + 6;
-  at.height = y + 40;
+  at.height = y + 52;
   return at;
 })();
 const isClient = (index) => index > run.servers;
@@ -80,8 +81,10 @@ const PATTERNS = ["down", "paused", "view", "unknown", "bad"].map((name) => {
   return `<pattern id="hatch-${name}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="${thick}" height="7" fill="var(${ink})"/></pattern>`;
 }).join("");
 
+let notes = []; // Drawn last, above everything else.
 function drawChart() {
-  const width = Math.max(chart.clientWidth || 1200, 600);
+  notes = [];
+  const width = printing ? PRINTED : Math.max(chart.clientWidth || 1200, 600);
   const right = width - 8;
   const scale = (right - LABELS) / (state.to - state.from);
   const x = (at) => LABELS + (at - state.from) * scale;
@@ -103,6 +106,7 @@ function drawChart() {
   drawContradiction(out, x);
   drawKey(out, x, visible, bar, label);
   drawMarks(out, x, right);
+  out.push(notes.join(""));
   drawLabels(out, width);
   chart.setAttribute("height", layout.height);
   chart.setAttribute("viewBox", `0 0 ${width} ${layout.height}`);
@@ -177,7 +181,9 @@ function drawOperations(out, visible, bar, label, x) {
     const [x1, x2] = bar("operation", index, style, operation.from, to, y, BAR.client, operation.part ? 7 : 2.5);
     const kind = operation.part === "against" ? "against" : operation.end;
     const result = operation.kind === "get" && operation.end === "ok" ? ` → ${operation.result}` : "";
-    label(operation.text + result, x1, x2, y + 14, kind);
+    const text = operation.text + result;
+    if (operation.part && x2 - x1 < text.length * 6.7 + 8) beside(text, x1, x2, y + 14);
+    else label(text, x1, x2, y + 14, kind);
   });
   if (chosen === null) return;
   for (const [index, at] of run.keys[state.key].order) {
@@ -186,6 +192,12 @@ function drawOperations(out, visible, bar, label, x) {
     const place = x(at);
     out.push(`<path class="dot" d="M${place - 3.5} ${y}l3.5 -3.5l3.5 3.5l-3.5 3.5z"/>`);
   }
+}
+
+/** What contradicts is named even if its bar has no room: beside it, where there is some. */
+function beside(text, x1, x2, y) {
+  const room = (printing ? PRINTED : chart.clientWidth) - 8 - x2 > text.length * 6.7 + 10;
+  notes.push(`<text class="t-beside" x="${(room ? x2 + 5 : x1 - 10).toFixed(1)}" y="${y}" text-anchor="${room ? "start" : "end"}">${escapeText(text)}</text>`);
 }
 
 /** A client's message is seen at the server only; the other end is a latency away. */

@@ -137,7 +137,13 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("hashchange", followAddress);
 window.addEventListener("resize", redraw);
-for (const moment of ["beforeprint", "afterprint"]) window.addEventListener(moment, () => drawChart());
+let printing = false;
+for (const moment of ["beforeprint", "afterprint"]) {
+  window.addEventListener(moment, () => {
+    printing = moment === "beforeprint";
+    drawChart();
+  });
+}
 
 byId("theme").addEventListener("click", () => {
   const root = document.documentElement;

@@ -117,7 +117,7 @@ function showTexts() {
   byId("facts").innerHTML = run.facts.map(([name, value]) => `<div><dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd></div>`).join("");
   byId("plan").textContent = run.plan;
   byId("violation").disabled = run.failed === null;
-  const legend = [["r-primary", "primary"], ["r-backup", "backup"], ["r-idle", "idle"], ["r-fenced", "fenced"], ["r-down", "down"], ["b-paused", "stands still"], ["b-receives", "state transfer"], ["view waits", "view not active yet"], ["op ok", "answered"], ["op unknown", "fate unknown"], ["op not", "not executed"], ["op against", "contradicts"], ["op support", "may have written it"], ["fault", "fault"]];
+  const legend = [["r-primary", "primary"], ["r-backup", "backup"], ["r-idle", "idle"], ["r-fenced", "fenced"], ["r-down", "down"], ["b-paused", "stands still"], ["b-receives", "state transfer"], ["view waits", "view not active yet"], ["op ok", "answered"], ["op unknown", "fate unknown"], ["op not", "not executed"], ["op against", "contradicts"], ["op ok support", "may have written it"], ["fault", "fault"]];
   byId("legend").innerHTML = legend.map(([style, text]) => `<span><svg viewBox="0 0 22 12" aria-hidden="true"><rect class="${style}" x="1" y="1" width="20" height="10" rx="2"/></svg>${text}</span>`).join("") + `<span><svg viewBox="0 0 22 12" aria-hidden="true"><path class="dot" d="M6 6l5 -5l5 5l-5 5z"/></svg>took effect</span><span><svg viewBox="0 0 22 12" aria-hidden="true"><path class="cross" d="M8 3l6 6m0 -6l-6 6"/></svg>message lost</span>`;
 }
 

@@ -122,8 +122,9 @@ pub fn drafts() -> Vec<Draft> {
             holds: |seen| {
                 seen.all_returned(1).err().ok_or("all operations were answered")?;
                 let died = seen.fault(0)?.max(seen.fault(1)?);
-                if let Some((at, view)) = seen.proposals().find(|(at, _)| *at > died) {
-                    return Err(format!("at {at:?} a view of servers that hold nothing: {view:?}"));
+                // One may still be named that died unheard; it must not act.
+                if let Some((at, server)) = seen.promotions().find(|(at, _)| *at > died) {
+                    return Err(format!("{server}, which holds nothing, became primary at {at:?}"));
                 }
                 let mut later = seen.called(died, Duration::MAX);
                 let got = later.find(|operation| {

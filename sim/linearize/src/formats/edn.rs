@@ -33,6 +33,18 @@ impl<'a> Edn<'a> {
     }
 }
 
+/// The process of an event. `None` if it is not a client but, say, a nemesis, which goes by a name.
+pub(super) fn client(line: usize, event: &Edn<'_>) -> Result<Option<u64>, ParseError> {
+    if !matches!(event, Edn::Map(_)) {
+        return Err(ParseError::expected(line, "an event {:process ... :type ...}", event));
+    }
+    match event.get("process") {
+        Edn::Integer(number) if *number >= 0 => Ok(Some(*number as u64)),
+        Edn::Keyword(_) => Ok(None),
+        other => Err(ParseError::expected(line, ":process and a number", other)),
+    }
+}
+
 impl fmt::Display for Edn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,7 +18,7 @@
 
 use bytes::Bytes;
 
-use super::edn::{Edn, Reader};
+use super::edn::{Edn, Reader, client};
 use super::{End, Events, ParseError};
 use crate::kv::{Input, KvHistory, Output};
 
@@ -39,14 +39,7 @@ pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
 }
 
 fn take(events: &mut Events, line: usize, event: &Edn<'_>) -> Result<(), ParseError> {
-    let Edn::Map(_) = event else {
-        return Err(ParseError::expected(line, "an event {:process ... :type ...}", event));
-    };
-    let process = match event.get("process") {
-        Edn::Integer(number) if *number >= 0 => *number as u64,
-        Edn::Keyword(_) => return Ok(()),
-        other => return Err(ParseError::expected(line, ":process and a number", other)),
-    };
+    let Some(process) = client(line, event)? else { return Ok(()) };
     let Edn::Keyword(kind) = event.get("type") else {
         return Err(ParseError::expected(line, ":type and :invoke, :ok, :fail or :info", event.get("type")));
     };

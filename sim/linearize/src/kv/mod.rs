@@ -157,6 +157,18 @@ impl Model for Kv {
         }
     }
 
+    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
+        matches!(
+            (input, output),
+            (Input::Put { .. }, None | Some(Output::Done))
+                | (Input::Delete { .. }, None | Some(Output::Deleted { existed: None }))
+        )
+    }
+
+    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
+        one == other
+    }
+
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
     }

@@ -1,0 +1,210 @@
+//! From a failing run to its cause: made small, drawn, and kept as a regression scenario.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use sim::{
+    exit,
+    minimise::{self, Ended, Minimised},
+    outcome::{Class, RunOptions},
+    report, run, saved,
+    scenario::Scenario,
+    screen,
+};
+
+use crate::command::{load, say};
+
+/// Where plans and reports of failures go unless somebody says otherwise.
+pub const FOLDER: &str = "target/sim-failures";
+
+#[derive(Args)]
+pub struct Effort {
+    /// Start no further run after so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    seconds: u64,
+    /// At most so many runs; with it alone as the limit, the result is always the same.
+    #[arg(long, value_name = "N", default_value_t = minimise::Options::default().runs_max, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// How many runs at once [default: one a core]. Does not change the result.
+    #[arg(long, value_name = "J")]
+    jobs: Option<NonZeroUsize>,
+}
+
+#[derive(Args)]
+pub struct MinimiseOptions {
+    /// A seed, or the path of a plan.
+    #[arg(value_name = "SEED|PLAN.toml")]
+    run: String,
+    /// Where the small plan goes [default: target/sim-failures/NAME.minimised.toml].
+    #[arg(long, value_name = "FILE.toml")]
+    out: Option<PathBuf>,
+    /// Draw the small run into this page [default: beside the plan].
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+#[derive(Args)]
+pub struct SaveOptions {
+    /// A seed, or the path of a plan.
+    #[arg(value_name = "SEED|PLAN.toml")]
+    run: String,
+    /// A claim that the failure contradicts, such as `stale_primary_cannot_read`.
+    #[arg(long = "as", value_name = "NAME")]
+    name: String,
+    /// What the scenario shows, in a sentence [default: how it fails].
+    #[arg(long, value_name = "SENTENCE")]
+    about: Option<String>,
+    /// Keep the plan as it is: it need not fail, and is not minimised.
+    #[arg(long)]
+    whole: bool,
+    /// Replace a scenario of that name.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+/// `cargo sim minimise`.
+pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
+    let scenario = load(&options.run)?;
+    let Some(small) = smaller(&scenario, &options.effort)? else {
+        say(&format!("{} does not fail: there is nothing to minimise", options.run));
+        return Ok(exit::OK);
+    };
+    let out = options
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new(FOLDER).join(format!("{}.minimised.toml", file_name(&options.run))));
+    let page = options.report.clone().unwrap_or_else(|| out.with_extension("html"));
+    saved::write(&out, &small.scenario)?;
+    draw(&small.scenario, &page, &title(&options.run, &small))?;
+    say(&screen::failure(&small.scenario, &small.outcome, &format!("replay {}", out.display())));
+    say(&format!("{:>10}  {}", "report", page.display()));
+    Ok(exit::code(small.outcome.class()))
+}
+
+/// `cargo sim save`.
+pub fn save(options: &SaveOptions) -> Result<u8, String> {
+    saved::check_name(&options.name)?;
+    let path = saved::folder().join(format!("{}.toml", options.name));
+    if path.exists() && !options.replace {
+        return Err(format!("{} exists: choose another name, or add --replace", path.display()));
+    }
+    let scenario = load(&options.run)?;
+    let (mut kept, shows) = if options.whole {
+        (scenario.clone(), None)
+    } else {
+        let small = smaller(&scenario, &options.effort)?.ok_or_else(|| {
+            format!("{} does not fail; to keep it nevertheless, add --whole and --about", options.run)
+        })?;
+        let shows = format!("Failed once: {}.", small.signature);
+        (small.scenario, Some(shows))
+    };
+    let own = Some(scenario.about).filter(|about| !about.is_empty());
+    kept.about =
+        options.about.clone().or(own).or(shows).ok_or("say with --about what this scenario shows")?;
+    saved::write(&path, &kept)?;
+    say(&format!("saved {}: {}", path.display(), kept.about));
+    say(&format!("`cargo test {}` replays it; it passes once the cause is gone", options.name));
+    Ok(exit::OK)
+}
+
+/// `cargo sim saved`.
+pub fn list() -> Result<u8, String> {
+    for saved in saved::list(&saved::folder())? {
+        say(&format!("{:<60} {}", saved.name, saved.scenario.about));
+    }
+    Ok(exit::OK)
+}
+
+fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, String> {
+    let defaults = minimise::Options::default();
+    let options = minimise::Options {
+        time_max: Duration::from_secs(effort.seconds),
+        runs_max: effort.runs,
+        jobs: effort.jobs.map_or(defaults.jobs, NonZeroUsize::get),
+    };
+    let began = Instant::now();
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {elapsed} {msg}").map_err(|error| error.to_string())?,
+    );
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let small = minimise::minimise(
+        scenario,
+        &options,
+        |scenario| run(scenario, &RunOptions::default()),
+        |progress| {
+            bar.set_message(format!("{}: {} ({} runs)", progress.pass, progress.size, progress.runs));
+        },
+    );
+    bar.finish_and_clear();
+    let Some(mut small) = small else { return Ok(None) };
+    let ended = match small.ended {
+        Ended::Minimal => "",
+        Ended::Time => "; out of time, --seconds gives more",
+        Ended::Runs => "; out of runs, --runs gives more",
+    };
+    say(&format!(
+        "{} -> {} ({} -> {} servers, {} -> {} clients; {} runs in {:.1} s{ended})",
+        small.before,
+        small.after,
+        small.before.servers,
+        small.after.servers,
+        small.before.clients,
+        small.after.clients,
+        small.runs,
+        began.elapsed().as_secs_f64(),
+    ));
+    if small.scenario.about.is_empty() {
+        small.scenario.about = format!("Minimised from {}; {}.", small.before, small.signature);
+    }
+    Ok(Some(small))
+}
+
+/// Runs a scenario again, this time keeping the messages, and draws it.
+pub fn draw(scenario: &Scenario, page: &Path, title: &str) -> Result<(), String> {
+    let options = RunOptions { keep_messages: true, ..RunOptions::default() };
+    let outcome = run(scenario, &options);
+    saved::write_text(page, &report::render(scenario, &outcome, title))
+}
+
+/// Leaves plan and report of a failing seed in a folder; returns the rows that say where.
+pub fn keep_failure(
+    folder: &Path,
+    seed: u64,
+    scenario: &Scenario,
+    headline: &str,
+) -> Result<Vec<String>, String> {
+    let plan = folder.join(format!("seed-{seed}.toml"));
+    let page = folder.join(format!("seed-{seed}.html"));
+    saved::write(&plan, scenario)?;
+    draw(scenario, &page, &format!("seed {seed}: {headline}"))?;
+    Ok(vec![
+        format!("{:>10}  {}", "report", page.display()),
+        format!("{:>10}  {}", "kept as", plan.display()),
+        format!("{:>10}  cargo sim minimise {seed}", "smaller"),
+    ])
+}
+
+fn title(run: &str, small: &Minimised) -> String {
+    let name = if run.parse::<u64>().is_ok() { format!("seed {run}") } else { run.to_string() };
+    let class = if small.outcome.class() == Class::Ok { "" } else { ", minimised" };
+    format!("{name}{class}: {}", screen::headline(&small.outcome))
+}
+
+/// `42` becomes `seed-42`, `plans/some.toml` becomes `some`.
+fn file_name(run: &str) -> String {
+    if run.parse::<u64>().is_ok() {
+        return format!("seed-{run}");
+    }
+    let stem = Path::new(run).file_stem().unwrap_or_default().to_string_lossy();
+    stem.trim_end_matches(".minimised").to_string()
+}
