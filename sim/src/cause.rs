@@ -10,8 +10,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::{
     exit,
-    minimise::{self, Ended, Minimised},
-    outcome::{Class, RunOptions},
+    minimise::{self, Ended, Minimised, Signature},
+    outcome::{Outcome, RunOptions},
     report, run, saved,
     scenario::Scenario,
     screen,
@@ -84,7 +84,7 @@ pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
         .unwrap_or_else(|| Path::new(FOLDER).join(format!("{}.minimised.toml", file_name(&options.run))));
     let page = options.report.clone().unwrap_or_else(|| out.with_extension("html"));
     saved::write(&out, &small.scenario)?;
-    draw(&small.scenario, &page, &title(&options.run, &small))?;
+    draw(&small.scenario, &page, &format!("{}, minimised", title(&options.run, &small.outcome)))?;
     say(&screen::failure(&small.scenario, &small.outcome, &format!("replay {}", out.display())));
     say(&format!("{:>10}  {}", "report", page.display()));
     Ok(exit::code(small.outcome.class()))
@@ -137,10 +137,14 @@ fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, St
         ProgressStyle::with_template("{spinner} {elapsed} {msg}").map_err(|error| error.to_string())?,
     );
     bar.enable_steady_tick(Duration::from_millis(200));
+    // A history need not be judged again and again if the failure is not in it.
+    let signature = Signature::of(&run(scenario, &RunOptions::default()));
+    let in_history = matches!(signature, Some(Signature::NotLinearizable(_) | Signature::Undecided));
+    let run_options = RunOptions { skip_judgement: !in_history, ..RunOptions::default() };
     let small = minimise::minimise(
         scenario,
         &options,
-        |scenario| run(scenario, &RunOptions::default()),
+        |scenario| run(scenario, &run_options),
         |progress| {
             bar.set_message(format!("{}: {} ({} runs)", progress.pass, progress.size, progress.runs));
         },
@@ -194,10 +198,10 @@ pub fn keep_failure(
     ])
 }
 
-fn title(run: &str, small: &Minimised) -> String {
-    let name = if run.parse::<u64>().is_ok() { format!("seed {run}") } else { run.to_string() };
-    let class = if small.outcome.class() == Class::Ok { "" } else { ", minimised" };
-    format!("{name}{class}: {}", screen::headline(&small.outcome))
+/// The title of a page about a seed or a plan.
+pub fn title(run: &str, outcome: &Outcome) -> String {
+    let name = if run.parse::<u64>().is_ok() { format!("seed {run}") } else { file_name(run) };
+    format!("{name}: {}", screen::headline(outcome))
 }
 
 /// `42` becomes `seed-42`, `plans/some.toml` becomes `some`.

@@ -49,7 +49,7 @@ pub fn replay(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8
         say(&screen::failure(&scenario, &outcome, &format!("replay {seed_or_plan}")));
     }
     if let Some(page) = page {
-        cause::draw(&scenario, page, &format!("{seed_or_plan}: {}", screen::headline(&outcome)))?;
+        cause::draw(&scenario, page, &cause::title(seed_or_plan, &outcome))?;
         say(&format!("{:>10}  {}", "report", page.display()));
     }
     Ok(exit::code(outcome.class()))

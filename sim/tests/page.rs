@@ -26,9 +26,12 @@ const LABELS: f64 = 104.0;
 /// Width of the window.
 const WINDOW: f64 = 1280.0;
 
+/// A look at a page with this browser.
+type Test = fn(&Path) -> Result<(), Failed>;
+
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn(&Path) -> Result<(), Failed>); 4] = [
+    let tests: [(&str, Test); 4] = [
         ("opens_without_errors_and_shows_the_violation", shows_the_violation),
         ("opens_at_the_moment_of_its_address", follows_its_address),
         ("shows_a_run_without_a_failure", shows_a_good_run),
@@ -133,7 +136,7 @@ fn stale(value: &'static str) -> Outcome {
         let event = Happening::Called { operation: index };
         timeline.push(Moment { at: operation.called, node: operation.client.clone(), event });
     }
-    let message = |from, to, sent, lost| Message {
+    let message = |from, to, sent: f64, lost: bool| Message {
         from,
         to,
         kind: MessageKind::Replication,

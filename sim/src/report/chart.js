@@ -157,16 +157,18 @@ function drawBands(out, x, visible, bar, label) {
 function drawServers(out, visible, bar, label) {
   run.lanes.forEach((lane, place) => {
     const y = barY(lane.node);
+    const labels = [];
     lane.roles.forEach((role, index) => {
       if (!visible(role.from, role.to)) return;
       const [x1, x2] = bar("role", place * 1e5 + index, `r-${role.state}`, role.from, role.to, y, BAR.server);
-      label(role.text, x1, x2, y + 16, role.state);
+      labels.push([role.text, x1, x2, y + 16, role.state]);
     });
     lane.besides.forEach((span, index) => {
       if (!visible(span.from, span.to)) return;
       const paused = span.state === "paused";
       bar("beside", place * 1e5 + index, `b-${span.state}`, span.from, span.to, paused ? y : y + BAR.server + 2, paused ? BAR.server : 5);
     });
+    labels.forEach((each) => label(...each));
   });
 }
 

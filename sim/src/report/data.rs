@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     messages::{MESSAGES_MAX, MessageKind},
-    outcome::{Class, End, Happening, Input, Outcome, Verdict},
+    outcome::{Class, End, Happening, Input, Operation, Outcome, Verdict},
     scenario::Scenario,
     screen, timeline,
 };
@@ -175,7 +175,7 @@ fn last(outcome: &Outcome) -> Duration {
 
 /// What the first look shows: the contradicting operations with a margin, or the seconds before the failure.
 fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
-    const MARGIN: u64 = 400_000;
+    const FEW: usize = 8;
     const SHORTEST: u64 = 2_000_000;
     const LONGEST: u64 = 12_000_000;
     let Some(failed) = outcome.failed_at().map(micros) else { return (0, end) };
@@ -183,13 +183,16 @@ fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
         Verdict::Violation(contradiction) if outcome.violations.is_empty() => {
             let calls =
                 contradiction.operations.iter().map(|index| micros(outcome.operations[*index].called));
-            calls.min().unwrap_or(failed)
+            // Of many operations the last ones say most; few are shown all.
+            let all = calls.min().unwrap_or(failed);
+            if contradiction.operations.len() <= FEW { all } else { failed.saturating_sub(SHORTEST) }
         }
         _ if outcome.class() == Class::Liveness => return (0, end),
         _ => failed.saturating_sub(3_000_000),
     };
     let from = from.min(failed.saturating_sub(SHORTEST)).max(failed.saturating_sub(LONGEST));
-    (from.saturating_sub(MARGIN), (failed + MARGIN).min(end.max(failed)))
+    let margin = (failed - from) / 10;
+    (from.saturating_sub(margin), failed + margin)
 }
 
 fn facts(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> {
@@ -214,7 +217,7 @@ fn calls(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
         }
         _ => (&[][..], &[][..]),
     };
-    let call = |(index, operation): (usize, &crate::outcome::Operation)| {
+    let call = |(index, operation): (usize, &Operation)| {
         let (end, result) = match &operation.end {
             End::Open => ("open", "no answer before the end of the run".into()),
             End::Returned { output, .. } => ("ok", screen::output(output)),
@@ -300,9 +303,23 @@ fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, S
             Happening::Replica(_) => "role",
         };
         let node = nodes.find(&moment.node).unwrap_or(nodes.0.len());
-        (micros(moment.at), node, kind, timeline::words(moment, outcome))
+        let text = match &moment.event {
+            Happening::Returned { operation } => returned(&outcome.operations[*operation]),
+            _ => timeline::words(moment, outcome),
+        };
+        (micros(moment.at), node, kind, text)
     };
     outcome.timeline.iter().map(moment).collect()
+}
+
+fn returned(operation: &Operation) -> String {
+    let asked = screen::input(&operation.input);
+    match &operation.end {
+        End::Open => format!("{asked} is open"),
+        End::Returned { output, .. } => format!("{asked} returns {}", screen::output(output)),
+        End::Unknown { why, .. } => format!("{asked} is given up: {why}"),
+        End::NotExecuted { why, .. } => format!("{asked} was not executed: {why}"),
+    }
 }
 
 type MessageRow = (usize, usize, u8, u64, u64, u8, usize);

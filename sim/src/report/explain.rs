@@ -11,7 +11,7 @@ use pbkv::protocol::{
 use super::data::Nodes;
 use crate::{
     messages::MessageKind,
-    outcome::{Contradiction, End, Happening, Input, Operation, Outcome, Verdict},
+    outcome::{Contradiction, End, Happening, Input, NodeName, Operation, Outcome, Verdict, Violation},
     scenario::Scenario,
     screen,
     timeline::name,
@@ -19,6 +19,9 @@ use crate::{
 
 /// Sentences about one failure, at most.
 const SENTENCES_MAX: usize = 8;
+
+/// Operations that a sentence sets against what was seen, at most.
+const NAMED_MAX: usize = 2;
 
 /// Who answered an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +55,15 @@ pub(super) fn served_by(scenario: &Scenario, outcome: &Outcome, operation: usize
             message.kind == MessageKind::Client && message.to == client && message.from != 0 && !message.lost
         })?;
     let server = crate::nodes::Nodes::new(scenario).name(answer.from).clone();
+    Some(standing(outcome, &server, answer.sent))
+}
+
+/// What a server takes itself for at a time, and what is in force instead.
+fn standing(outcome: &Outcome, server: &NodeName, at: Duration) -> ServedBy {
     let mut role = "without a role".to_string();
     let mut own_view = None;
-    for moment in outcome.timeline.iter().take_while(|moment| moment.at <= answer.sent) {
-        if moment.node == server
+    for moment in outcome.timeline.iter().take_while(|moment| moment.at <= at) {
+        if moment.node == *server
             && let Happening::Replica(Notice::RoleChanged { role: new, view }) = &moment.event
         {
             role = match new {
@@ -66,18 +74,19 @@ pub(super) fn served_by(scenario: &Scenario, outcome: &Outcome, operation: usize
             own_view = Some(*view);
         }
     }
-    let (view, active, since) = view_at(outcome, answer.sent)?;
-    let other = own_view.is_some_and(|own| own != view.number);
-    let instead = other.then(|| {
+    let current = view_at(outcome, at).filter(|(view, ..)| own_view.is_some_and(|own| own != view.number));
+    let instead = current.map(|(view, active, since)| {
         let state = if active { "active" } else { "proposed" };
-        let primary = name(&view.primary);
-        format!(
-            "{} (primary {primary}) was {state} since {}",
-            view.number,
-            ago(answer.sent.saturating_sub(since))
-        )
+        let (number, primary) = (view.number, name(&view.primary));
+        format!("{number} (primary {primary}) had been {state} for {}", ago(at.saturating_sub(since)))
     });
-    Some(ServedBy { server: server.to_string(), role, instead })
+    ServedBy { server: server.to_string(), role, instead }
+}
+
+/// What the node of a broken invariant took itself for.
+fn context(outcome: &Outcome, node: &NodeName, at: Duration) -> Option<String> {
+    let ServedBy { server, role, instead } = standing(outcome, node, at);
+    instead.map(|instead| format!("At that moment {server} took itself for {role}, while {instead}."))
 }
 
 /// The view service's view at a time, whether it was active, and since when.
@@ -103,12 +112,9 @@ fn view_at(outcome: &Outcome, at: Duration) -> Option<(View, bool, Duration)> {
 pub(super) fn sentences(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     let mut sentences = Vec::new();
     for violation in &outcome.violations {
-        sentences.push(format!(
-            "{} broken at {}: {}.",
-            clock(violation.at),
-            violation.node,
-            violation.message
-        ));
+        let Violation { at, node, invariant, message } = violation;
+        sentences.push(format!("{} {invariant} broken at {node}: {message}.", clock(*at)));
+        sentences.extend(context(outcome, node, *at));
     }
     if let Verdict::Violation(contradiction) = &outcome.verdict {
         sentences.extend(contradicting(scenario, outcome, contradiction));
@@ -147,21 +153,23 @@ fn contradicting(scenario: &Scenario, outcome: &Outcome, contradiction: &Contrad
     };
     let culprit = &outcome.operations[last];
     let mut first = format!("{} {}", clock(culprit.end.at().unwrap_or(culprit.called)), told(culprit));
-    for other in involved.iter().filter(|index| **index != last) {
-        let operation = &outcome.operations[*other];
-        if let Some(at) = operation.end.at().filter(|at| *at < culprit.called) {
-            first.push_str(&format!(
-                ", although {} {} earlier",
-                finished(operation),
-                ago(culprit.called - at)
-            ));
-        }
+    let before = involved.iter().filter(|index| **index != last).map(|index| &outcome.operations[*index]);
+    let before: Vec<(Duration, &Operation)> = before
+        .filter_map(|operation| Some((operation.end.at().filter(|at| *at < culprit.called)?, operation)))
+        .collect();
+    // The nearest say most; all are listed beside the sentence.
+    for (place, (at, operation)) in before.iter().rev().take(NAMED_MAX).enumerate() {
+        let link = if place == 0 { ", although" } else { " and" };
+        first.push_str(&format!("{link} {} {} earlier", finished(operation), ago(culprit.called - *at)));
+    }
+    if before.len() > NAMED_MAX {
+        first.push_str(&format!(" and {} more before that", before.len() - NAMED_MAX));
     }
     if let Some(served) = served_by(scenario, outcome, last) {
         first.push_str(&format!("; {served}"));
     }
     first.push('.');
-    vec![first, capital(&contradiction.sentence)]
+    vec![first, format!("{}.", capital(&readable(&contradiction.sentence)))]
 }
 
 fn told(operation: &Operation) -> String {
@@ -200,4 +208,80 @@ fn ago(duration: Duration) -> String {
 fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The checker's sentence as a person would say it: operations by what they did instead of by their number,
+/// which counts differently there, and times in seconds.
+fn readable(sentence: &str) -> String {
+    if let Some(rest) = sentence.strip_prefix("no order of operations ")
+        && let Some((_, rest)) = rest.split_once(" gives ")
+    {
+        // The list is beside the sentence.
+        let rest = rest.split_once(", and operation ").map_or(rest, |(rest, _)| rest);
+        return format!("no order of these operations gives {rest}");
+    }
+    let mut text = String::new();
+    let mut rest = sentence;
+    while let Some(at) = rest.find("operation ") {
+        let (before, named) = rest.split_at(at);
+        let number = named["operation ".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        text.push_str(before);
+        match number.strip_prefix(" (").and_then(|inner| Some((inner, closing(inner)?))) {
+            Some((inner, end)) => {
+                text.push_str(&inner[..end]);
+                rest = &inner[end + 1..];
+            }
+            None => {
+                text.push_str("operation ");
+                rest = &named["operation ".len()..];
+            }
+        }
+    }
+    text.push_str(rest);
+    let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    for place in 1..words.len() {
+        let (word, tail) = words[place].split_at(words[place].trim_end_matches([',', ';', '.']).len());
+        if matches!(words[place - 1].as_str(), "at" | "from" | "to" | "until")
+            && let Ok(nanoseconds) = word.parse()
+        {
+            words[place] = format!("{:.3} s{tail}", Duration::from_nanos(nanoseconds).as_secs_f64());
+        }
+    }
+    words.join(" ")
+}
+
+/// Where the parenthesis that is open at the beginning closes.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 1;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn the_checkers_sentence_is_said_in_seconds_and_without_numbers_of_operations() {
+        let said = "nothing was in place from the start to the call of operation 1 (get \"k1\" -> (absent)) at \
+                    2000002048, but operation 0 (put \"k1\") ran from 118 to 1571025202, within that time";
+        let told = "nothing was in place from the start to the call of get \"k1\" -> (absent) at 2.000 s, but put \
+                    \"k1\" ran from 0.000 s to 1.571 s, within that time";
+        assert_eq!(readable(said), told);
+        assert_eq!(readable("operation 4 fits nowhere"), "operation 4 fits nowhere");
+        let said = "no order of operations 1, 3 and 2 more gives each of them its output: at most 3 of the 4 can be \
+                    placed, and operation 3 returned before it fits";
+        let told =
+            "no order of these operations gives each of them its output: at most 3 of the 4 can be placed";
+        assert_eq!(readable(said), told);
+    }
 }

@@ -43,9 +43,9 @@ function redraw() {
 
 function show(from, to) {
   const end = run.end;
-  const width = Math.min(Math.max(to - from, WINDOW_MIN), end * 1.04);
+  const width = Math.min(Math.max(to - from, WINDOW_MIN), end * 1.1);
   const middle = (from + to) / 2;
-  const first = Math.min(Math.max(middle - width / 2, -end * 0.02), end * 1.02 - width);
+  const first = Math.min(Math.max(middle - width / 2, -end * 0.02), end * 1.08 - width);
   state.from = first;
   state.to = first + width;
   redraw();
@@ -125,7 +125,7 @@ document.addEventListener("keydown", (event) => {
     "+": () => zoom(0.6, state.cursor),
     "=": () => zoom(0.6, state.cursor),
     "-": () => zoom(1 / 0.6, state.cursor),
-    0: () => show(0, run.end),
+    0: () => show(0, run.end * 1.03),
     v: jumpToFailure,
     m: () => toggleMessages(),
     Escape: () => pick(null),

@@ -80,6 +80,10 @@ function showOrder() {
   const placed = new Set(key.order.map(([index]) => index));
   const refused = evidence().filter(([index, part]) => part === "against" && !placed.has(index) && run.operations[index].key === key.name);
   rows.push(...refused.map(([index]) => row(index, undefined, "refused")));
+  if (rows.length === 0) {
+    byId("order").textContent = "No operation on it is known to have taken effect.";
+    return;
+  }
   byId("order").innerHTML = `<table><thead><tr><th>Called</th><th>Client</th><th>Operation</th><th>Result</th><th>Value afterwards</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
@@ -114,6 +118,7 @@ function showTexts() {
     const until = operation.to === null ? "open" : seconds(operation.to);
     return `<li><button type="button" data-operation="${index}"><span class="number ${part}">${place + 1}</span><span>${seconds(operation.from)} to ${until} s</span><span>${escapeText(node(operation.client))}</span><span>${escapeText(`${operation.text} → ${operation.result}${operation.by ? "; " + operation.by : ""}`)}</span></button></li>`;
   }).join("");
+  byId("evidence").scrollTop = byId("evidence").scrollHeight; // The last ones are nearest to the failure.
   byId("facts").innerHTML = run.facts.map(([name, value]) => `<div><dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd></div>`).join("");
   byId("plan").textContent = run.plan;
   byId("violation").disabled = run.failed === null;
@@ -208,7 +213,7 @@ byId("key").addEventListener("change", (event) => {
   showOrder();
   redraw();
 });
-for (const [id, action] of [["previous", () => step(-1)], ["next", () => step(1)], ["violation", jumpToFailure], ["in", () => zoom(0.6, state.cursor)], ["out", () => zoom(1 / 0.6)], ["all", () => show(0, run.end)]]) byId(id).addEventListener("click", action);
+for (const [id, action] of [["previous", () => step(-1)], ["next", () => step(1)], ["violation", jumpToFailure], ["in", () => zoom(0.6, state.cursor)], ["out", () => zoom(1 / 0.6)], ["all", () => show(0, run.end * 1.03)]]) byId(id).addEventListener("click", action);
 
 showTexts();
 showKeys();
