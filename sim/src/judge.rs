@@ -7,6 +7,7 @@ use linearize::{
     Budget, History, Operation as Judged, Options, Outcome as Ending,
     kv::{Input as KvInput, Kv, Output as KvOutput},
 };
+use pbkv::protocol::identity::OpNumber;
 
 use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict};
 
@@ -14,16 +15,30 @@ use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Ver
 /// histories of generated scenarios need a small fraction.
 const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
-/// When a written value was first committed, by key and value. Written values are unique.
-pub type Commits = BTreeMap<(Bytes, Bytes), Duration>;
+/// When and where a written value was first committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// When.
+    pub at: Duration,
+    /// Its place in the log: it orders what was committed at one time.
+    pub op: OpNumber,
+}
+
+/// The commitment of each written value, by key and value. Written values are unique.
+pub type Commits = BTreeMap<(Bytes, Bytes), Commit>;
+
+/// With commitments, judged times have room for an order within each nanosecond: calls come first, then
+/// commitments in the order of the log, then returns. So equal times still count as concurrent.
+const ORDER_BITS: u32 = 20;
+const LAST: u64 = (1 << ORDER_BITS) - 1;
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
 ///
 /// Many operations of unknown fate on one key can be placed in too many orders. If the search gives up on
 /// them, it is helped by `commits`, what the servers did: a write that was never committed is left out, one
-/// that was took effect by then. Both only narrow what the clients saw, so if that has an order, so has what
-/// they saw. If it has none, nothing is proved: that stays undecided.
+/// that was took effect just then. Both only narrow what the clients saw, so if that has an order, so has
+/// what they saw. If it has none, nothing is proved: that stays undecided.
 pub fn judge(operations: &[Operation], commits: &Commits) -> Verdict {
     match judge_as_seen(operations, None) {
         Verdict::Undecided(why) => match judge_as_seen(operations, Some(commits)) {
@@ -38,22 +53,46 @@ fn judge_as_seen(operations: &[Operation], commits: Option<&Commits>) -> Verdict
     let mut places = Vec::new();
     let mut judged = Vec::new();
     let mut processes = Processes::default();
+    let mut free = BTreeMap::<u64, u64>::new();
+    let time = |at: Duration, order: u64| match commits {
+        None => nanoseconds(at),
+        Some(_) => (nanoseconds(at) << ORDER_BITS) | order,
+    };
     for (place, operation) in operations.iter().enumerate() {
-        let is_known = matches!(operation.end, End::Returned { .. });
-        let outcome = match &operation.end {
+        let mut call = time(operation.called, 0);
+        let mut outcome = match &operation.end {
             End::NotExecuted { .. } => continue,
             End::Returned { at, output } => {
-                Ending::Returned { at: nanoseconds(*at), output: kv_output(output) }
+                Ending::Returned { at: time(*at, LAST), output: kv_output(output) }
             }
-            End::Open | End::Unknown { .. } => match commits.map(|commits| fate(operation, commits)) {
-                None | Some(Fate::Unknown) => Ending::Unknown,
-                Some(Fate::Never) => continue,
-                Some(Fate::By(at)) => Ending::Returned { at: nanoseconds(at), output: KvOutput::Done },
-            },
+            End::Open | End::Unknown { .. } => Ending::Unknown,
         };
+        let is_known = matches!(outcome, Ending::Returned { .. });
+        match commits.map(|commits| fate(operation, commits)) {
+            None | Some(Fate::Unknown) => {}
+            Some(Fate::Never) if is_known => {}
+            Some(Fate::Never) => continue,
+            Some(Fate::At(commit)) => {
+                let at = time(commit.at, commit.op.0 & LAST);
+                outcome = match outcome {
+                    Ending::Returned { at: returned, .. } if at > returned => outcome,
+                    Ending::Returned { output, .. } => Ending::Returned { at, output },
+                    Ending::Unknown => Ending::Returned { at, output: KvOutput::Done },
+                };
+                if matches!(&outcome, Ending::Returned { at: narrowed, .. } if *narrowed == at) {
+                    call = call.max(at);
+                }
+            }
+        }
         let process = processes.of(&operation.client, !is_known);
+        // What one client does at one time is in its own order.
+        let free = free.entry(process).or_default();
+        call = call.max(*free);
+        if let Ending::Returned { at, .. } = &mut outcome {
+            *at = call.max(*at);
+            *free = *at;
+        }
         places.push(place);
-        let call = nanoseconds(operation.called);
         judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
     }
     let history = History::new(judged).expect("clients do one thing after the other");
@@ -79,20 +118,24 @@ enum Fate {
     Unknown,
     /// It never took effect.
     Never,
-    /// It took effect before this.
-    By(Duration),
+    /// If it took effect, then here.
+    At(Commit),
 }
 
 fn fate(operation: &Operation, commits: &Commits) -> Fate {
     let committed = |key: &Bytes, value: &Bytes| commits.get(&(key.clone(), value.clone())).copied();
+    let is_known = matches!(operation.end, End::Returned { .. });
     match &operation.input {
         Input::Get { .. } => Fate::Never,
         Input::Delete { .. } => Fate::Unknown,
         Input::Put { key, value } | Input::Append { key, value } => {
-            committed(key, value).map_or(Fate::Never, |at| Fate::By(at.max(operation.called)))
+            committed(key, value).map_or(Fate::Never, Fate::At)
         }
-        // Committed, it may still have found another value.
-        Input::CompareAndSwap { key, new, .. } => committed(key, new).map_or(Fate::Never, |_| Fate::Unknown),
+        Input::CompareAndSwap { key, new, .. } => match committed(key, new) {
+            None => Fate::Never,
+            Some(commit) if is_known => Fate::At(commit),
+            Some(_) => Fate::Unknown, // committed, it may still have found another value
+        },
     }
 }
 
@@ -207,7 +250,8 @@ mod tests {
             let input = Input::Append { key: KEY, value: value.clone() };
             operations.push(operation("c1", 10 * n, input, unknown));
             if n % 2 == 0 {
-                commits.insert((KEY, value), Duration::from_nanos(10 * n + 4));
+                commits
+                    .insert((KEY, value), Commit { at: Duration::from_nanos(10 * n + 4), op: OpNumber(n) });
             }
         }
         let all: String = (0..60).filter(|n| n % 2 == 0).map(|n| format!("{n},")).collect();

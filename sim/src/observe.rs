@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use pbkv::protocol::{
     command::{Command, Update},
-    identity::{OpNumber, ServerId, ViewNumber},
+    identity::{OpNumber, Position, ServerId, ViewNumber},
     log::Write,
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
@@ -23,7 +24,7 @@ use pbkv::protocol::{
 
 use crate::{
     invariants::{Check, Invariants},
-    judge::Commits,
+    judge::{Commit, Commits},
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
@@ -62,6 +63,8 @@ pub struct Observer {
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
     commits: Commits,
+    /// Values on somebody's disk that are not committed yet.
+    written: BTreeMap<Position, (Bytes, Bytes)>,
     committed: OpNumber,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
@@ -88,6 +91,7 @@ impl Observer {
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
             commits: Commits::new(),
+            written: BTreeMap::new(),
             committed: OpNumber(0),
             stepping: None,
             now: Duration::ZERO,
@@ -253,30 +257,38 @@ impl Observer {
                 messages.replica_said(at, &self.nodes, node, effect);
             }
         }
-        self.note_commits(at, machine);
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
+        self.note_commits(at, effects);
         self.stopped || self.occurrences.len() > occurrences
     }
 
-    /// Notes which values were committed by this step. What was compacted away in it, too, is missed.
-    fn note_commits(&mut self, at: Duration, machine: &Replica) {
-        if machine.commit() <= self.committed {
-            return;
-        }
-        let new = machine.log().entries_from(self.committed.next());
-        for entry in new.take_while(|entry| entry.position.op <= machine.commit()) {
+    /// Notes which values this step handed to the disk, and which it committed. An operation is on a
+    /// disk before it is committed, and may be compacted away in the very step that commits it.
+    fn note_commits(&mut self, at: Duration, effects: &[replica::Effect]) {
+        let writes = effects.iter().filter_map(|effect| match effect {
+            replica::Effect::Persist { writes, .. } => Some(writes),
+            _ => None,
+        });
+        for write in writes.flatten() {
+            let Write::Entry(entry) = write else { continue };
             let Command::Update { update, .. } = &entry.command else { continue };
-            let (Update::Put { key, value }
+            if let Update::Put { key, value }
             | Update::Append { key, value, .. }
-            | Update::CompareAndSwap { key, new: value, .. }) = update
-            else {
-                continue;
-            };
-            self.commits.entry((key.clone(), value.clone())).or_insert(at);
+            | Update::CompareAndSwap { key, new: value, .. } = update
+            {
+                self.written.insert(entry.position, (key.clone(), value.clone()));
+            }
         }
-        self.committed = machine.commit();
+        let committed = &self.invariants.facts().committed;
+        while self.committed.0 < committed.len() as u64 {
+            self.committed = self.committed.next();
+            let position = committed.get(self.committed).expect("it is committed");
+            if let Some(written) = self.written.remove(&position) {
+                self.commits.entry(written).or_insert(Commit { at, op: self.committed });
+            }
+        }
     }
 
     /// When each written value was first committed.

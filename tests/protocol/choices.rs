@@ -222,7 +222,7 @@ impl Choice {
                 kind: None,
             }),
             Choice::HoldKind(kind) => {
-                let kinds = ["append", "ack", "part", "part", "part-ack", "answer"];
+                let kinds = ["append", "ack", "part", "part-ack", "part-ack", "part-ack", "answer"];
                 Command::Hold(Pick::Kind(kinds[usize::from(kind) % kinds.len()].to_owned()))
             }
             Choice::Release => Command::Release,
@@ -289,7 +289,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         2 => any::<u8>().prop_map(Choice::Isolate),
         2 => Just(Choice::Heal),
         3 => any::<(u8, u8)>().prop_map(|(from, to)| Choice::Hold(from, to)),
-        3 => any::<u8>().prop_map(Choice::HoldKind),
+        5 => any::<u8>().prop_map(Choice::HoldKind),
         4 => Just(Choice::Release),
         2 => any::<u8>().prop_map(Choice::SlowDisk),
         1 => Just(Choice::FastDisks),

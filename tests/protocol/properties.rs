@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Plans tried by default for each mode of reading.
-const CASES: u32 = 200;
+const CASES: u32 = 500;
 
 /// Choices in the longest plan.
 const LENGTH_MAX: usize = 250;

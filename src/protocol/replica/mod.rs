@@ -1,13 +1,13 @@
 //! A KV server's protocol machine.
 //!
 //! One [`Replica`] is one life of one server. What it knows for sure (identities, the view adopted last,
-//! the log) survives in [`Durable`](crate::protocol::log::Durable); its [`Role`] and how far it has applied the log do not.
+//! the log) survives in [`Durable`](crate::protocol::log::Durable); its role and how far it has applied the log do not.
 //!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
-//! * [`reads`]: how Gets are answered (R10).
+//! * `reads`: how Gets are answered (R10).
 //! * [`feed`]: what the primary sends to each replica, and when (R4, 4.4).
-//! * [`outbox`]: what may only be said when something is durable.
+//! * `outbox`: what may only be said when something is durable.
 //!
 //! This file is what all roles share: pings and the adoption of views (R1, R13 to R15).
 

@@ -8,7 +8,7 @@
 //!   replaces it, by the replicas that the primary confirmed (*activation*);
 //! * V-c: a record is durable before anybody is told of it.
 //!
-//! Everything else in here is policy ([`policy`](self::policy)): when to propose, and whom. A wrong
+//! Everything else in here is policy (`policy`): when to propose, and whom. A wrong
 //! policy costs time, never data. What the view service knows of the servers ([`servers`]) is soft: it
 //! is lost at a restart, and a restarted view service waits a full dead interval before it believes
 //! that anybody is dead.

@@ -18,16 +18,15 @@
 //! - *States are numbered*, and each operation's step from each state is computed once.
 //! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits for a hard object.
 
-use std::hash::{Hash, Hasher};
+mod events;
+mod seen;
 
-use hashbrown::HashTable;
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
 use crate::history::Operation;
 use crate::model::Model;
-
-const HEAD: u32 = 0;
-const NONE: u32 = u32::MAX;
+use events::{Events, NONE};
+use seen::{Seen, States, word};
 
 /// How far a search came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -376,177 +375,4 @@ fn kinds<M: Model>(
         }
     }
     kinds
-}
-
-/// Configurations visited. With optional operations, each key holds the least numbers of each kind used so far.
-struct Seen {
-    kinds: usize,
-    plain: HashTable<u128>,
-    least: FxHashMap<u128, Vec<u16>>,
-    bytes: u64,
-}
-
-impl Seen {
-    fn new(kinds: usize) -> Self {
-        Seen { kinds, plain: HashTable::new(), least: FxHashMap::default(), bytes: 0 }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes + (self.plain.capacity() * 17 + self.least.capacity() * 41) as u64
-    }
-
-    /// `false` if the configuration, or one that used no more of any kind, was visited before.
-    fn insert(&mut self, key: u128, used: impl Iterator<Item = u16>) -> bool {
-        if self.kinds == 0 {
-            let entry = self.plain.entry(key as u64, |&other| other == key, |&other| other as u64);
-            let hashbrown::hash_table::Entry::Vacant(slot) = entry else { return false };
-            slot.insert(key);
-            return true;
-        }
-        let used: Vec<u16> = used.collect();
-        let least = self.least.entry(key).or_default();
-        let at_most = |one: &[u16], other: &[u16]| one.iter().zip(other).all(|(one, other)| one <= other);
-        if least.chunks_exact(self.kinds).any(|earlier| at_most(earlier, &used)) {
-            return false;
-        }
-        let before = least.capacity();
-        let mut kept = 0;
-        for place in (0..least.len()).step_by(self.kinds) {
-            let chunk = place..place + self.kinds;
-            if !at_most(&used, &least[chunk.clone()]) {
-                least.copy_within(chunk, kept);
-                kept += self.kinds;
-            }
-        }
-        least.truncate(kept);
-        least.extend_from_slice(&used);
-        self.bytes += 2 * (least.capacity() - before) as u64;
-        true
-    }
-}
-
-/// A random word for a number: two rounds of the splitmix finalizer with different constants.
-fn word(number: u64) -> u128 {
-    let half = |seed: u64| {
-        let mut x = number.wrapping_add(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    };
-    u128::from(half(0x5851_f42d_4c95_7f2d)) << 64 | u128::from(half(0x1405_7b7e_f767_814f))
-}
-
-/// States seen so far, numbered in the order of their first appearance.
-struct States<S> {
-    list: Vec<S>,
-    numbers: HashTable<u32>,
-}
-
-impl<S: Eq + Hash> States<S> {
-    fn new() -> Self {
-        States { list: Vec::new(), numbers: HashTable::new() }
-    }
-
-    fn number(&mut self, state: S) -> u32 {
-        let hash = |state: &S| {
-            let mut hasher = FxHasher::default();
-            state.hash(&mut hasher);
-            hasher.finish()
-        };
-        let list = &self.list;
-        let equal = |&number: &u32| list[number as usize] == state;
-        let rehash = |&number: &u32| hash(&list[number as usize]);
-        match self.numbers.entry(hash(&state), equal, rehash) {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(slot) => {
-                let number = list.len() as u32;
-                slot.insert(number);
-                self.list.push(state);
-                number
-            }
-        }
-    }
-}
-
-/// Calls and returns in the order of time, as a linked list. Node 0 is its head.
-struct Events {
-    next: Vec<u32>,
-    previous: Vec<u32>,
-    /// The operation of a node; the top bit marks a return.
-    node: Vec<u32>,
-    time: Vec<u64>,
-    call: Vec<u32>,
-    returned: Vec<u32>,
-}
-
-const RETURN: u32 = 1 << 31;
-
-impl Events {
-    fn new(times: &[(u64, u64)]) -> Self {
-        let mut events: Vec<(u64, u32)> = Vec::with_capacity(times.len() * 2);
-        for (number, &(call, returned)) in times.iter().enumerate() {
-            events.push((call, number as u32));
-            events.push((returned, number as u32 | RETURN));
-        }
-        // Calls sort before returns of the same instant, so that equal times are concurrent.
-        events.sort_unstable_by_key(|&(time, node)| (time, node));
-        let nodes = events.len() as u32 + 1;
-        let mut list = Events {
-            next: (1..=nodes).map(|node| if node == nodes { NONE } else { node }).collect(),
-            previous: (0..nodes).map(|node| node.wrapping_sub(1)).collect(),
-            node: std::iter::once(NONE).chain(events.iter().map(|&(_, node)| node)).collect(),
-            time: std::iter::once(0).chain(events.iter().map(|&(time, _)| time)).collect(),
-            call: vec![NONE; times.len()],
-            returned: vec![NONE; times.len()],
-        };
-        for (index, &(_, node)) in events.iter().enumerate() {
-            let number = (node & !RETURN) as usize;
-            let place = if node & RETURN == 0 { &mut list.call } else { &mut list.returned };
-            place[number] = index as u32 + 1;
-        }
-        list
-    }
-
-    fn first(&self) -> u32 {
-        self.next[HEAD as usize]
-    }
-
-    fn next(&self, node: u32) -> u32 {
-        self.next[node as usize]
-    }
-
-    fn is_return(&self, node: u32) -> bool {
-        self.node[node as usize] & RETURN != 0
-    }
-
-    fn operation(&self, node: u32) -> u32 {
-        self.node[node as usize] & !RETURN
-    }
-
-    /// The call goes last, so that its `next` leads to an event still in the list.
-    fn unlink(&mut self, number: u32) {
-        self.unlink_node(self.returned[number as usize]);
-        self.unlink_node(self.call[number as usize]);
-    }
-
-    fn relink(&mut self, number: u32) {
-        self.relink_node(self.call[number as usize]);
-        self.relink_node(self.returned[number as usize]);
-    }
-
-    fn unlink_node(&mut self, node: u32) {
-        let (previous, next) = (self.previous[node as usize], self.next[node as usize]);
-        self.next[previous as usize] = next;
-        if next != NONE {
-            self.previous[next as usize] = previous;
-        }
-    }
-
-    fn relink_node(&mut self, node: u32) {
-        let (previous, next) = (self.previous[node as usize], self.next[node as usize]);
-        self.next[previous as usize] = node;
-        if next != NONE {
-            self.previous[next as usize] = node;
-        }
-    }
 }
