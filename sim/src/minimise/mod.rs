@@ -40,6 +40,9 @@ const ROUNDS_MAX: u32 = 12;
 /// Other seeds that are tried for each candidate.
 const OTHER_SEEDS: u64 = 6;
 
+/// With more operations than this, other forms of the scenario are tried in which fewer may suffice.
+const OPERATIONS_FEW: usize = 5;
+
 /// What minimising may cost.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -175,6 +178,12 @@ where
     search.subset("removing faults", |scenario| scenario.faults.len(), structure::with_faults);
     search.subset("removing clients", |scenario| scenario.clients.len(), structure::with_clients);
     search.subset("removing operations", structure::operations, structure::with_operations);
+    for form in [structure::pinned, structure::eager] {
+        if structure::operations(&search.best) > OPERATIONS_FEW {
+            let whole = form(&search.best, &search.outcome);
+            search.subset_of("removing operations", whole, structure::operations, structure::with_operations);
+        }
+    }
     search.each("joining clients", structure::with_clients_joined);
     search.each("removing servers", structure::with_fewer_servers);
     search.each("choosing plain options", structure::with_plain_options);

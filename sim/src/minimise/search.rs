@@ -77,7 +77,17 @@ where
         count: impl Fn(&Scenario) -> usize,
         with: impl Fn(&Scenario, &[usize]) -> Scenario,
     ) {
-        let whole = self.best.clone();
+        self.subset_of(pass, self.best.clone(), count, with);
+    }
+
+    /// Delta debugging over the parts of `whole`, another form of the smallest scenario that does the same.
+    pub fn subset_of(
+        &mut self,
+        pass: &'static str,
+        whole: Scenario,
+        count: impl Fn(&Scenario) -> usize,
+        with: impl Fn(&Scenario, &[usize]) -> Scenario,
+    ) {
         ddmin(count(&whole), |subsets| {
             self.first(pass, subsets.iter().map(|kept| with(&whole, kept)).collect())
         });

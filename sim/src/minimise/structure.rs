@@ -84,6 +84,35 @@ pub(super) fn with_operations(scenario: &Scenario, kept: &[usize]) -> Scenario {
     fewer
 }
 
+/// The same run, with each operation planned for the time at which it was called: without one of them, those
+/// behind it no longer move up.
+pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
+    let mut pinned = scenario.clone();
+    for (place, client) in pinned.clients.iter_mut().enumerate() {
+        let name = format!("c{}", place + 1);
+        let called = outcome.operations.iter().filter(|operation| *operation.client == *name);
+        for (line, operation) in client.script.iter_mut().zip(called) {
+            // Rounded down: a millisecond that has not begun would be waited for.
+            *line = at(line, u64::try_from(operation.called.as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+    pinned
+}
+
+/// The same plan with checkpoints after every other operation: what takes many operations because the log must
+/// outgrow a checkpoint takes few.
+pub(super) fn eager(scenario: &Scenario, _: &Outcome) -> Scenario {
+    let mut eager = scenario.clone();
+    eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);
+    eager
+}
+
+/// A line of a script at another time.
+pub(super) fn at(line: &str, at_ms: u64) -> String {
+    let rest = line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
+    format!("{}.{:03} {rest}", at_ms / 1000, at_ms % 1000)
+}
+
 /// Without clients that do nothing, and with the scripts of two clients given to one.
 pub(super) fn with_clients_joined(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
     let clients = &scenario.clients;

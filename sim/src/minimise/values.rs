@@ -5,7 +5,7 @@
 
 use super::{
     search::{Edit, Knob},
-    structure::{at_ms, begins_ms, nodes},
+    structure::{at, at_ms, begins_ms, nodes},
 };
 use crate::scenario::{Cut, FaultKind, Memory, Scenario};
 
@@ -58,12 +58,6 @@ fn move_up(plan: &mut Scenario, from: u64, by: u64) {
         *begins = shift(*begins);
     }
     plan.faults_ms = shift(plan.faults_ms).max(1);
-}
-
-/// A line of a script at another time.
-fn at(line: &str, at_ms: u64) -> String {
-    let rest = line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
-    format!("{}.{:03} {rest}", at_ms / 1000, at_ms % 1000)
 }
 
 /// A change of one fault.

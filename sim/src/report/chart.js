@@ -280,7 +280,7 @@ function drawMarks(out, x, right) {
   if (run.healed !== null) out.push(line(run.healed, "healed"));
   if (run.failed !== null) {
     out.push(line(run.failed, "failed"));
-    const end = x(run.failed) > right - 90;
+    const end = x(run.failed) > right - 120;
     out.push(`<text class="failed-text" x="${x(run.failed) + (end ? -5 : 5)}" y="${layout.height - 3}" text-anchor="${end ? "end" : "start"}">failure ${seconds(run.failed)} s</text>`);
   }
   const at = x(state.cursor);
