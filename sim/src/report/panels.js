@@ -101,7 +101,7 @@ function toggleMessages() {
 }
 
 function showFilters() {
-  const names = ["pings", "replication", "state transfer", "clients"];
+  const names = ["pings, views", "replication", "state transfer", "clients"];
   const boxes = names.map((name, kind) => `<label><input type="checkbox" data-kind="${kind}"${state.messages[kind] ? " checked" : ""}><span class="swatch" style="background:var(--m${kind})"></span>${name}</label>`);
   byId("filters").innerHTML = "<legend>Messages</legend>" + boxes.join("");
 }
