@@ -192,9 +192,9 @@ impl Cluster {
             return false;
         }
         let record = self.world.durable_record();
-        let Some(view) = record.view.as_ref().filter(|_| !record.stable.is_empty()) else { return true };
-        self.world.scenario.data_loss
-            || (self.intact(&record.stable, Some(node)) && self.intact(&view.insync, Some(node)))
+        let Some(view) = &record.view else { return true };
+        let spares = |members: &Members| members.is_empty() || self.intact(members, Some(node));
+        self.world.scenario.data_loss || (spares(&record.stable) && spares(&view.insync))
     }
 
     /// Whether one of these, other than `except`, still has its data.

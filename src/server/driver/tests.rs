@@ -15,7 +15,6 @@ type Diary = Arc<Mutex<Vec<String>>>;
 
 struct Scribe(Diary);
 
-#[derive(Debug)]
 enum Event {
     Input(u64),
     Persisted(WriteNumber),
@@ -28,12 +27,16 @@ impl Machine for Scribe {
     type Effect = u64;
 
     fn step(&mut self, _now: Duration, event: Event, effects: &mut Vec<u64>) {
-        if let Event::Input(number) = event {
-            effects.push(number);
-        }
-        if !matches!(event, Event::Flush) {
-            self.0.lock().expect("diary").push(format!("{event:?}"));
-        }
+        let line = match event {
+            Event::Input(number) => {
+                effects.push(number);
+                format!("Input({number})")
+            }
+            Event::Persisted(number) => format!("Persisted({number})"),
+            Event::Tick => "Tick".into(),
+            Event::Flush => return,
+        };
+        self.0.lock().expect("diary").push(line);
     }
 
     fn deadline(&self) -> Duration {
