@@ -55,6 +55,7 @@ fn replica(notice: &Notice) -> String {
         Notice::Activated { view } => format!("knows that {view} is active"),
         Notice::Fenced { view } => format!("is fenced: {view} exists"),
         Notice::Suspected { server } => format!("suspects {}", name(server)),
+        Notice::Joined { server, at } => format!("lets {} join, up to date at {at}", name(server)),
         Notice::TransferBegan { to, at } => format!("sends the state after {at:?} to {}", name(to)),
         Notice::TransferCompleted { to, at } => format!("{} has the state after {at}", name(to)),
         Notice::TransferAbandoned { to } => format!("gives up the state transfer to {}", name(to)),

@@ -188,6 +188,7 @@ fn log(notice: Notice) {
         Notice::Activated { view } => info!(%view, "the view is active"),
         Notice::Fenced { view } => warn!(%view, "a later view exists: no longer primary"),
         Notice::Suspected { server } => warn!(%server, "a replica is silent, told the view service"),
+        Notice::Joined { server, at } => info!(%server, %at, "a backup is up to date"),
         Notice::TransferBegan { to, at } => info!(%to, ?at, "a state transfer began"),
         Notice::TransferCompleted { to, at } => info!(%to, %at, "a state transfer completed"),
         Notice::TransferAbandoned { to } => {

@@ -92,6 +92,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Activated { view } => format!("knows that {view} is activated"),
         Notice::Fenced { view } => format!("is fenced by {view}"),
         Notice::Suspected { server } => format!("suspects {server}"),
+        Notice::Joined { server, at } => format!("lets {server} join, up to date at {at}"),
         Notice::TransferBegan { to, at } => format!("begins to transfer its state at {at:?} to {to}"),
         Notice::TransferCompleted { to, at } => format!("transferred its state at {at} to {to}"),
         Notice::TransferAbandoned { to } => format!("abandons the transfer to {to}"),

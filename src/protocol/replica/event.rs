@@ -91,6 +91,13 @@ pub enum Notice {
         /// Which.
         server: ServerId,
     },
+    /// A joiner has caught up; the view service is being told that it may be promoted.
+    Joined {
+        /// Which.
+        server: ServerId,
+        /// The operation up to which it holds the log.
+        at: OpNumber,
+    },
     /// A state transfer to a replica began.
     TransferBegan {
         /// To whom.

@@ -370,13 +370,13 @@ impl Replica {
         {
             self.commit_to(agreed, effects);
         }
-        self.admit_joiners(now);
+        self.admit_joiners(now, effects);
         self.serve_reads(now, effects);
     }
 
     /// R9: first wait for the joiner, then tell the view service. Announced, it may be promoted, so it
     /// must hold all that is committed; and it is waited for until a later view releases it.
-    fn admit_joiners(&mut self, now: Duration) {
+    fn admit_joiners(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let end = self.log.end().op;
         let Role::Primary(primary) = &mut self.role else { return };
         let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
@@ -394,9 +394,10 @@ impl Replica {
         }
         let enough = self.commit.max(primary.takeover_end);
         for server in primary.waits_for.difference(&primary.announced).cloned().collect::<Vec<_>>() {
-            if primary.peers[&server].matched.is_some_and(|matched| matched >= enough) {
-                primary.announced.insert(server);
+            if let Some(at) = primary.peers[&server].matched.filter(|matched| *matched >= enough) {
+                primary.announced.insert(server.clone());
                 self.pinger.wanted = true;
+                effects.push(Effect::Notice(Notice::Joined { server, at }));
             }
         }
     }
