@@ -261,7 +261,7 @@ fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
     let on = |trigger, later_ms, kind| Fault { at_ms: later_ms, on: Some(trigger), after_ms: at_ms, kind };
     let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
     let (soon, how) = (dice.magnitude(1, 400), cut(dice));
-    match dice.below(12) {
+    match dice.below(14) {
         // The primary fails over, and its successor is cut off at once.
         0 => vec![
             at(at_ms, crash("primary", long)),
@@ -297,6 +297,23 @@ fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
             .collect(),
         // The backup blinks, then the primary dies.
         10 => vec![at(at_ms, crash("backup", short)), at(at_ms + short + soon, crash("primary", long))],
+        // Parts of a state arrive again when the state is long past.
+        11 => vec![on(
+            Trigger::TransferBegan,
+            0,
+            FaultKind::Rpc {
+                from: vec!["primary".into()],
+                to: vec![],
+                how: if short % 2 == 0 { Mistreatment::Duplicate } else { Mistreatment::Delay },
+                percent: 50,
+                lasts_ms: long,
+            },
+        )],
+        // A view service that restarts just when it stops hearing a primary, which may hold a lease.
+        12 => vec![
+            at(at_ms, partition("primary", "vs", true, how, long)),
+            at(at_ms + soon, crash("vs", dice.magnitude(1, 100))),
+        ],
         // Late messages of an old view, while views change.
         _ => vec![
             at(
