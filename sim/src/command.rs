@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{exit, generate::generate, scenario::Scenario, script};
+use sim::{check, exit, generate::generate, scenario::Scenario, script};
 
 use crate::{bench, cause, doctor, explore, replay};
 
@@ -71,6 +71,13 @@ enum Command {
     /// Lists the named scenarios, or runs those whose names contain NAME.
     #[command(after_help = EXIT_CODES)]
     Scenario(replay::ScenarioOptions),
+    /// Judges whether histories recorded elsewhere are linearizable.
+    ///
+    /// Reads JSON lines, porcupine's key-value text, the log of Jepsen's etcd test and Jepsen's EDN histories; which
+    /// of them a file is, is found by its content. For a history that is not linearizable, prints why and the
+    /// operations that contradict each other.
+    #[command(after_help = check::EXIT_CODES)]
+    Check(check::Options),
 }
 
 pub fn main() -> ExitCode {
@@ -86,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Doctor { seeds } => doctor::doctor(&seeds),
         Command::Bench(options) => bench::bench(&options),
         Command::Scenario(options) => replay::scenario(&options),
+        Command::Check(options) => judge_files(&options),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -100,6 +108,15 @@ fn plan(scenario: &Scenario) -> Result<u8, String> {
     let text = toml::to_string_pretty(scenario).map_err(|error| format!("cannot print the plan: {error}"))?;
     say(text.trim_end());
     Ok(exit::OK)
+}
+
+fn judge_files(options: &check::Options) -> Result<u8, String> {
+    let mut streams = check::Streams {
+        input: &mut io::stdin().lock(),
+        say: &mut say,
+        complain: &mut |line| eprintln!("{line}"),
+    };
+    check::check(options, &mut streams)
 }
 
 /// The scenario that a seed or the path of a plan stands for.

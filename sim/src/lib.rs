@@ -34,6 +34,7 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod check;
 pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;

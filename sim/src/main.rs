@@ -1,4 +1,5 @@
-//! `cargo sim`: explores seeds, replays and explains single runs, checks that runs repeat exactly.
+//! `cargo sim`: explores seeds, replays and explains single runs, checks that runs repeat exactly,
+//! and judges histories recorded elsewhere.
 //!
 //! Every run is a function of its scenario; a seed stands for the scenario that is generated from it.
 //! The exit code says how it went: see [`sim::exit`].

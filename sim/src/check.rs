@@ -1,0 +1,417 @@
+//! `cargo sim check`: judges histories that were recorded elsewhere.
+//!
+//! A history is a file in any format that [`linearize::formats`] reads, found by its content. Each file is judged
+//! alone. A file that is no history is a refusal with its line, never a verdict, and does not keep the others from
+//! being judged. Compressed files are not unpacked: decompress them into standard input.
+//!
+//! Nothing here needs the simulated world: streams come in as values, so that tests can do without processes.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use linearize::{
+    Budget, Undecided, Verdict, Violation,
+    formats::{self, Recorded},
+    html,
+    kv::{Kv, describe::describe},
+};
+use serde::Serialize;
+
+use crate::exit;
+
+/// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
+pub const CONFIGURATIONS_DEFAULT: u64 = 100_000_000;
+/// What the search of one file may remember unless told otherwise, in MiB.
+pub const MEMORY_MIB_DEFAULT: u64 = 4_096;
+/// Above this, a number of MiB is a slip of the finger.
+const MEMORY_MIB_MAX: u64 = 1 << 30;
+/// Operations of one list that are printed; `--json` has all.
+const LISTED_MAX: usize = 40;
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// What the exit code of `cargo sim check` says.
+pub const EXIT_CODES: &str = "Exit codes: 0 all histories are linearizable, 1 at least one is not, \
+                              2 an input is not usable (standard error says where and what was expected), \
+                              6 the budget ended before a verdict. Of several, the first of 1, 2, 6 counts.";
+
+/// The command line of `cargo sim check`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Files with one history each; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print one JSON object a file instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Draw the history with its verdict into this page; with several files, into pages in this folder.
+    #[arg(long, value_name = "FILE.html|FOLDER")]
+    html: Option<PathBuf>,
+    /// How many configurations the search may visit in each file before it gives up.
+    #[arg(long, value_name = "N", default_value_t = CONFIGURATIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    configurations: u64,
+    /// How many MiB of visited configurations the search may remember in each file before it gives up.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
+    memory_mib: u64,
+}
+
+impl Options {
+    fn judged_with(&self) -> linearize::Options {
+        linearize::Options {
+            budget: Budget { configurations: self.configurations, bytes: self.memory_mib << 20 },
+            parallel: true,
+            // Only a drawing shows the order.
+            witness: self.html.is_some(),
+        }
+    }
+}
+
+/// Where input comes from and output goes, line by line.
+pub struct Streams<'a> {
+    /// Standard input.
+    pub input: &'a mut dyn io::Read,
+    /// Takes a line of standard output.
+    pub say: &'a mut dyn FnMut(&str),
+    /// Takes a line of standard error.
+    pub complain: &'a mut dyn FnMut(&str),
+}
+
+/// Judges every file and returns the exit code; an error if the command line as a whole is not usable.
+pub fn check(options: &Options, streams: &mut Streams<'_>) -> Result<u8, String> {
+    if options.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+        return Err("standard input (-) can be read only once".into());
+    }
+    let mut pages = Pages::new(options)?;
+    let mut code = exit::OK;
+    for file in &options.files {
+        let judged = judge(file, options, streams.input);
+        code = worse(code, judged.code());
+        if let Err(refusal) = &judged.result {
+            (streams.complain)(&format!("error: {}", refusal.sentence(&judged.name)));
+        }
+        let page = match pages.draw(file, &judged) {
+            Ok(page) => page,
+            Err(message) => {
+                (streams.complain)(&format!("error: {message}"));
+                code = worse(code, exit::USAGE);
+                None
+            }
+        };
+        if options.json {
+            (streams.say)(&json(&judged, page.as_deref()));
+        } else if let Ok(history) = &judged.result {
+            (streams.say)(text(&judged.name, history, page.as_deref()).trim_end());
+        }
+    }
+    Ok(code)
+}
+
+/// A proved violation outweighs a file that could not be judged, and that a judgement that gave up.
+fn worse(one: u8, other: u8) -> u8 {
+    let weight =
+        |code: &u8| [exit::OK, exit::UNDECIDED, exit::USAGE, exit::SAFETY].iter().position(|c| c == code);
+    if weight(&other) > weight(&one) { other } else { one }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == STDIN
+}
+
+/// What became of a file.
+struct Judged {
+    name: String,
+    result: Result<Judgement, Refusal>,
+}
+
+/// A history and its verdict.
+struct Judgement {
+    recorded: Recorded,
+    verdict: Verdict,
+    parsing: Duration,
+    checking: Duration,
+}
+
+/// Why a file is no history.
+struct Refusal {
+    /// Where, if the file could be read.
+    line: Option<usize>,
+    /// What was expected and what was found.
+    problem: String,
+}
+
+impl Judged {
+    fn code(&self) -> u8 {
+        match &self.result {
+            Err(_) => exit::USAGE,
+            Ok(judgement) => match judgement.verdict {
+                Verdict::Linearizable { .. } => exit::OK,
+                Verdict::Violation(_) => exit::SAFETY,
+                Verdict::Undecided(_) => exit::UNDECIDED,
+            },
+        }
+    }
+}
+
+impl Refusal {
+    fn sentence(&self, name: &str) -> String {
+        match self.line {
+            Some(line) => format!("{name}, line {line}: {}", self.problem),
+            None => format!("{name}: {}", self.problem),
+        }
+    }
+}
+
+fn judge(file: &Path, options: &Options, input: &mut dyn io::Read) -> Judged {
+    let name = if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() };
+    Judged { name, result: judgement(file, options, input) }
+}
+
+fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result<Judgement, Refusal> {
+    let bytes = read(file, input)
+        .map_err(|error| Refusal { line: None, problem: format!("cannot be read: {error}") })?;
+    let begin = Instant::now();
+    let recorded =
+        formats::parse(&bytes).map_err(|error| Refusal { line: Some(error.line), problem: error.problem })?;
+    drop(bytes);
+    let parsing = begin.elapsed();
+    let begin = Instant::now();
+    let verdict = linearize::check(&Kv, &recorded.history, &options.judged_with());
+    Ok(Judgement { recorded, verdict, parsing, checking: begin.elapsed() })
+}
+
+fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
+    if !is_stdin(file) {
+        return fs::read(file);
+    }
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The pages that `--html` asks for.
+enum Pages {
+    None,
+    One(PathBuf),
+    Folder { folder: PathBuf, taken: BTreeSet<String> },
+}
+
+impl Pages {
+    fn new(options: &Options) -> Result<Self, String> {
+        let Some(path) = &options.html else { return Ok(Pages::None) };
+        if options.files.len() > 1 || path.is_dir() {
+            fs::create_dir_all(path)
+                .map_err(|error| format!("the folder {} cannot be made: {error}", path.display()))?;
+            return Ok(Pages::Folder { folder: path.clone(), taken: BTreeSet::new() });
+        }
+        // Otherwise `--html history.txt other.txt` would replace a history by a drawing of the other.
+        if path.extension().is_none_or(|extension| extension != "html") {
+            return Err(format!("--html {}: expected a name that ends in .html", path.display()));
+        }
+        Ok(Pages::One(path.clone()))
+    }
+
+    /// Writes the page of a file and returns its path, if there is something to draw.
+    fn draw(&mut self, file: &Path, judged: &Judged) -> Result<Option<PathBuf>, String> {
+        let Ok(judgement) = &judged.result else { return Ok(None) };
+        let path = match self {
+            Pages::None => return Ok(None),
+            Pages::One(path) => path.clone(),
+            Pages::Folder { folder, taken } => folder.join(page_name(file, taken)),
+        };
+        fs::write(&path, html::page(&judgement.recorded.history, &judgement.verdict))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        Ok(Some(path))
+    }
+}
+
+/// A name in the folder of pages that no other file has: files of different folders may be called the same.
+fn page_name(file: &Path, taken: &mut BTreeSet<String>) -> String {
+    let stem = match file.file_name() {
+        Some(name) if !is_stdin(file) => name.to_string_lossy().into_owned(),
+        _ => "stdin".to_owned(),
+    };
+    let mut name = format!("{stem}.html");
+    let mut number = 1;
+    while !taken.insert(name.clone()) {
+        number += 1;
+        name = format!("{stem}-{number}.html");
+    }
+    name
+}
+
+/// The verdict for a reader: a line, and what lies behind it indented below.
+fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
+    let Judgement { recorded, verdict, parsing, checking } = judgement;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{name}: {}; {}, {} operations, read in {}, judged in {}",
+        headline(verdict),
+        recorded.format,
+        recorded.history.len(),
+        time(*parsing),
+        time(*checking),
+    );
+    match verdict {
+        Verdict::Linearizable { .. } => {}
+        Verdict::Violation(violation) => {
+            let _ = writeln!(text, "  {}", violation.sentence);
+            list(&mut text, "operations that contradict each other", recorded, &violation.operations);
+            list(&mut text, "operations that wrote what these saw", recorded, &violation.support);
+        }
+        Verdict::Undecided(undecided) => {
+            let _ = writeln!(
+                text,
+                "  keys without a verdict: {}, the hardest is \"{}\"; spent: {} configurations, {} MiB",
+                undecided.keys,
+                undecided.key.escape_ascii(),
+                undecided.configurations,
+                undecided.bytes.div_ceil(1 << 20),
+            );
+            list(&mut text, "operations open where the search got stuck", recorded, &undecided.open);
+        }
+    }
+    if let Some(page) = page {
+        let _ = writeln!(text, "  drawn in {}", page.display());
+    }
+    text
+}
+
+fn headline(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Linearizable { .. } => "linearizable",
+        Verdict::Violation(_) => "NOT LINEARIZABLE",
+        Verdict::Undecided(_) => "UNDECIDED",
+    }
+}
+
+fn list(text: &mut String, title: &str, recorded: &Recorded, indexes: &[usize]) {
+    if indexes.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "  {title}:");
+    for &index in indexes.iter().take(LISTED_MAX) {
+        let operation = &recorded.history.operations()[index];
+        let _ = writeln!(
+            text,
+            "    line {:>6}  operation {index:>6}  process {:>4}  {}",
+            recorded.lines[index],
+            operation.process,
+            describe(operation)
+        );
+    }
+    if indexes.len() > LISTED_MAX {
+        let _ = writeln!(text, "    and {} more (see --json)", indexes.len() - LISTED_MAX);
+    }
+}
+
+fn time(spent: Duration) -> String {
+    match spent.as_secs_f64() {
+        seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
+        seconds => format!("{:.2} ms", seconds * 1e3),
+    }
+}
+
+/// What `--json` prints for a file.
+#[derive(Serialize)]
+struct Line<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+    #[serde(flatten)]
+    facts: Facts<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Facts<'a> {
+    Refused { verdict: &'static str, line: Option<usize>, problem: &'a str },
+    Judged(JudgedFacts<'a>),
+}
+
+#[derive(Serialize)]
+struct JudgedFacts<'a> {
+    verdict: &'static str,
+    format: String,
+    operations: usize,
+    parse_ms: f64,
+    check_ms: f64,
+    #[serde(flatten)]
+    behind: Option<Behind<'a>>,
+}
+
+/// What lies behind a verdict that is not "linearizable".
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Behind<'a> {
+    Violation { key: String, sentence: &'a str, contradiction: Vec<Named>, support: Vec<Named> },
+    Undecided { key: String, keys: usize, configurations: u64, bytes: u64, open: Vec<Named> },
+}
+
+/// An operation. Without `ret` its outcome is unknown.
+#[derive(Serialize)]
+struct Named {
+    operation: usize,
+    line: usize,
+    process: u64,
+    call: u64,
+    ret: Option<u64>,
+    text: String,
+}
+
+fn json(judged: &Judged, page: Option<&Path>) -> String {
+    let facts = match &judged.result {
+        Err(refusal) => {
+            let verdict = if refusal.line.is_some() { "malformed" } else { "unreadable" };
+            Facts::Refused { verdict, line: refusal.line, problem: &refusal.problem }
+        }
+        Ok(judgement) => Facts::Judged(facts(judgement)),
+    };
+    let html = page.map(|page| page.display().to_string());
+    let line = Line { file: &judged.name, html, facts };
+    serde_json::to_string(&line).expect("names, numbers and lists are JSON")
+}
+
+fn facts(judgement: &Judgement) -> JudgedFacts<'_> {
+    let Judgement { recorded, verdict, parsing, checking } = judgement;
+    let named = |indexes: &[usize]| indexes.iter().map(|&index| named(recorded, index)).collect();
+    let shown = |key: &[u8]| key.escape_ascii().to_string();
+    let (word, behind) = match verdict {
+        Verdict::Linearizable { .. } => ("linearizable", None),
+        Verdict::Violation(Violation { key, operations, support, sentence, .. }) => {
+            let (contradiction, support) = (named(operations), named(support));
+            ("violation", Some(Behind::Violation { key: shown(key), sentence, contradiction, support }))
+        }
+        Verdict::Undecided(Undecided { key, open, configurations, bytes, keys }) => {
+            let (keys, configurations, bytes) = (*keys, *configurations, *bytes);
+            let open = named(open);
+            ("undecided", Some(Behind::Undecided { key: shown(key), keys, configurations, bytes, open }))
+        }
+    };
+    JudgedFacts {
+        verdict: word,
+        format: recorded.format.to_string(),
+        operations: recorded.history.len(),
+        parse_ms: parsing.as_secs_f64() * 1e3,
+        check_ms: checking.as_secs_f64() * 1e3,
+        behind,
+    }
+}
+
+fn named(recorded: &Recorded, index: usize) -> Named {
+    let operation = &recorded.history.operations()[index];
+    Named {
+        operation: index,
+        line: recorded.lines[index],
+        process: operation.process,
+        call: operation.call,
+        ret: operation.returned_at(),
+        text: describe(operation),
+    }
+}

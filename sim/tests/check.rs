@@ -1,0 +1,251 @@
+//! `cargo sim check` on recorded histories, on broken ones, and on command lines that make no sense.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{CommandFactory, Parser};
+use serde_json::Value;
+use sim::check::{self, Options, Streams};
+
+/// Not linearizable: a get of a value that was replaced.
+const STALE: &str = concat!(
+    r#"{"p":1,"call":1,"ret":2,"put":"k","value":"old"}"#,
+    "\n\n",
+    r#"{"p":1,"call":3,"ret":4,"put":"k","value":"new"}"#,
+    "\n",
+    r#"{"p":2,"call":5,"ret":6,"get":"k","value":"old"}"#,
+    "\n",
+);
+const GOOD: &str = r#"{"p":1,"call":1,"ret":2,"put":"k","value":"v"}"#;
+const BROKEN: &str = r#"{"p":1,"call":1,"ret":2,"get":"k"}"#;
+/// One key, twenty clients, repeated values: needs a search.
+const HARD: &str = "dup-c20-k1-n100-u0-none-s300228.txt.zst";
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What a command line came to.
+struct Ran {
+    code: Result<u8, String>,
+    out: String,
+    errors: String,
+}
+
+fn run_with(input: &str, arguments: &[&str]) -> Ran {
+    let line = Line::try_parse_from([&["check"], arguments].concat()).expect("a command line");
+    let (mut out, mut errors) = (String::new(), String::new());
+    let code = check::check(
+        &line.options,
+        &mut Streams {
+            input: &mut input.as_bytes(),
+            say: &mut |line| out.extend([line, "\n"]),
+            complain: &mut |line| errors.extend([line, "\n"]),
+        },
+    );
+    Ran { code, out, errors }
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    run_with("", arguments)
+}
+
+/// An empty folder of one test.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check").join(test);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("a folder of ours");
+    }
+    fs::create_dir_all(&folder).expect("a new folder");
+    folder
+}
+
+fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = folder.join(name);
+    fs::write(&path, content).expect("a new file");
+    path.display().to_string()
+}
+
+fn histories() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("linearize/tests/histories")
+}
+
+/// Decompresses a recorded history into the folder.
+fn recorded(folder: &Path, packed: &str) -> String {
+    let bytes = fs::read(histories().join(packed)).expect("a recorded history");
+    let text = zstd::decode_all(&bytes[..]).expect("a compressed file");
+    file(folder, packed.trim_end_matches(".zst"), text)
+}
+
+fn objects(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+}
+
+#[test]
+fn recorded_histories_get_their_known_verdicts() {
+    let folder = folder("verdicts");
+    let table = fs::read_to_string(histories().join("expected.tsv")).expect("a table of verdicts");
+    let mut counts = [0, 0];
+    for (packed, expected) in table.lines().filter_map(|line| line.split_once('\t')) {
+        let expected = u8::from(expected.trim() != "Ok");
+        let ran = run(&[&recorded(&folder, packed)]);
+        assert_eq!((ran.code, ran.errors.as_str()), (Ok(expected), ""), "{packed}: {}", ran.out);
+        let format = if packed.contains(".log") { "Jepsen etcd log" } else { "porcupine key-value text" };
+        assert!(ran.out.contains(format), "{}", ran.out);
+        counts[usize::from(expected)] += 1;
+    }
+    assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+}
+
+#[test]
+fn a_violation_names_its_operations_and_their_lines() {
+    let folder = folder("violation");
+    let ran = run(&[&file(&folder, "stale.jsonl", STALE)]);
+    assert_eq!(ran.code, Ok(1));
+    for words in [
+        "stale.jsonl: NOT LINEARIZABLE; JSON lines, 3 operations",
+        "\"old\" was in place from",
+        "line      1  operation      0  process    1  put \"k\" \"old\"",
+        "line      3  operation      1  process    1  put \"k\" \"new\"",
+        "line      4  operation      2  process    2  get \"k\" -> \"old\"",
+    ] {
+        assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
+    }
+}
+
+#[test]
+fn json_holds_one_object_for_each_file() {
+    let folder = folder("json");
+    let files = [
+        file(&folder, "good", GOOD),
+        file(&folder, "stale", STALE),
+        file(&folder, "broken", BROKEN),
+        recorded(&folder, HARD),
+        folder.join("missing").display().to_string(),
+    ];
+    let mut arguments = vec!["--json", "--configurations", "50"];
+    arguments.extend(files.iter().map(String::as_str));
+    let objects = objects(&run(&arguments).out);
+    let verdicts: Vec<&str> =
+        objects.iter().map(|object| object["verdict"].as_str().expect("a verdict")).collect();
+    assert_eq!(verdicts, ["linearizable", "violation", "malformed", "undecided", "unreadable"]);
+    for (object, file) in objects.iter().zip(&files) {
+        assert_eq!(object["file"], file.as_str());
+    }
+    let lines: Vec<&Value> =
+        objects[1]["contradiction"].as_array().expect("a list").iter().map(|named| &named["line"]).collect();
+    assert_eq!(lines, [1, 3, 4]);
+    assert_eq!(objects[1]["format"], "JSON lines");
+    assert_eq!(objects[1]["operations"], 3);
+    assert!(objects[1]["check_ms"].is_number());
+    assert_eq!(objects[2]["line"], 1);
+    assert_eq!(objects[3]["configurations"], 50);
+}
+
+#[test]
+fn an_exhausted_budget_is_undecided_and_says_what_was_spent_where() {
+    let folder = folder("undecided");
+    let hard = recorded(&folder, HARD);
+    let ran = run(&["--configurations", "50", &hard]);
+    assert_eq!(ran.code, Ok(6));
+    for words in
+        ["UNDECIDED", "the hardest is \"0\"; spent: 50 configurations", "open where the search", "line "]
+    {
+        assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
+    }
+    assert_eq!(run(&[&hard]).code, Ok(0));
+}
+
+#[test]
+fn malformed_files_are_refused_with_line_and_expectation() {
+    let folder = folder("malformed");
+    for (text, line, words) in [
+        (BROKEN, 1, "expected \"value\" and a string or null, found none"),
+        ("\n\nhello\n", 3, "expected a history: JSON lines, porcupine"),
+        ("{:process 0, :type :invoke, :f :put, :key \"x\", :value nil}", 1, "expected :value and a string"),
+        ("{:process 0, :type :ok, :f :get, :key \"x\", :value \"1\"}", 1, "never called"),
+        (
+            "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - x\t:ok\t:read\t1\n",
+            2,
+            "number of a process",
+        ),
+        ("[{:process 0, :type :invoke, :f :read\n", 1, "never closed"),
+    ] {
+        let path = file(&folder, "broken", text);
+        let ran = run(&[&path]);
+        assert_eq!((ran.code, ran.out.as_str()), (Ok(2), ""), "{text}");
+        let place = format!("error: {path}, line {line}: ");
+        assert!(ran.errors.starts_with(&place), "{} does not begin with {place}", ran.errors);
+        assert!(ran.errors.contains(words), "no {words:?} in {}", ran.errors);
+    }
+    let ran = run(&[&histories().join(HARD).display().to_string()]);
+    assert_eq!(ran.code, Ok(2));
+    assert!(ran.errors.contains("is the file compressed?"), "{}", ran.errors);
+}
+
+#[test]
+fn the_worst_file_decides_the_exit_code_and_hides_no_other() {
+    let folder = folder("codes");
+    let (good, stale) = (file(&folder, "good", GOOD), file(&folder, "stale", STALE));
+    let (broken, hard) = (file(&folder, "broken", BROKEN), recorded(&folder, HARD));
+    for (files, code) in [
+        (vec![&good, &good], 0),
+        (vec![&hard, &good], 6),
+        (vec![&broken, &hard, &good], 2),
+        (vec![&broken, &stale, &hard, &good], 1),
+    ] {
+        let mut arguments = vec!["--configurations", "50", "--json"];
+        arguments.extend(files.iter().map(|file| file.as_str()));
+        let ran = run(&arguments);
+        assert_eq!(ran.code, Ok(code), "{files:?}");
+        assert_eq!(objects(&ran.out).len(), files.len());
+    }
+}
+
+#[test]
+fn standard_input_is_a_file_like_others_but_only_once() {
+    let ran = run_with(STALE, &["-"]);
+    assert_eq!(ran.code, Ok(1));
+    assert!(ran.out.starts_with("standard input: NOT LINEARIZABLE"), "{}", ran.out);
+    assert!(run_with(BROKEN, &["-"]).errors.starts_with("error: standard input, line 1: "));
+    assert_eq!(run(&["-", "-"]).code, Err("standard input (-) can be read only once".into()));
+}
+
+#[test]
+fn drawings_go_into_a_file_or_a_folder_and_replace_no_history() {
+    let folder = folder("drawings");
+    let (here, there) = (folder.join("here"), folder.join("there"));
+    fs::create_dir_all(&here).expect("a new folder");
+    fs::create_dir_all(&there).expect("a new folder");
+    let (one, other) = (file(&here, "same", GOOD), file(&there, "same", STALE));
+    let page = folder.join("page.html").display().to_string();
+    assert_eq!(run(&["--html", &page, &one]).code, Ok(0));
+    assert!(fs::read_to_string(&page).expect("a page").contains("Linearizable: 1 operations"));
+    let pages = folder.join("pages");
+    let ran = run(&["--html", &pages.display().to_string(), &one, &other]);
+    assert_eq!(ran.code, Ok(1));
+    for (name, words) in [("same.html", "Linearizable"), ("same-2.html", "Not linearizable")] {
+        let page = pages.join(name);
+        assert!(fs::read_to_string(&page).expect("a page").contains(words), "{name}");
+        assert!(ran.out.contains(&format!("drawn in {}", page.display())), "{}", ran.out);
+    }
+    assert!(run(&["--html", &one, &other]).code.is_err_and(|error| error.contains("ends in .html")));
+    assert_eq!(fs::read_to_string(&one).expect("the history"), GOOD);
+}
+
+#[test]
+fn every_option_is_explained() {
+    Line::command().debug_assert();
+    for argument in Line::command().get_arguments() {
+        assert!(argument.get_help().is_some(), "{argument}");
+    }
+    for wrong in
+        [&["check"][..], &["check", "--configurations", "0", "f"], &["check", "--memory-mib", "x", "f"]]
+    {
+        assert!(Line::try_parse_from(wrong).is_err(), "{wrong:?}");
+    }
+}
