@@ -1,6 +1,6 @@
 //! The faults of the network: which are active, and what they do to a message.
 //!
-//! Pure state and verdicts; [`crate::serve`] carries them out. A *link* is an ordered pair of nodes. The
+//! Pure state and verdicts; `crate::serve` carries them out. A *link* is an ordered pair of nodes. The
 //! messages of a link are numbered, and everything that could have been left to chance is a hash of the
 //! scenario's seed, the fault, the link and that number. So a verdict depends on what a message is, not on
 //! how often somebody drew before, and a plan from which one fault was removed keeps the decisions of the

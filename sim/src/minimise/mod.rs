@@ -4,9 +4,9 @@
 //! handful. Minimising removes what it does not need and makes plain what is left:
 //!
 //! 1. the tail: nothing that begins after the failure can have caused it;
-//! 2. faults, clients and operations, by delta debugging ([`ddmin`], Zeller and Hildebrandt, TSE 2002);
-//! 3. servers, odd options, imperfect clocks, an uneven network ([`structure`]);
-//! 4. values: shorter and rounder times, plainer operations and faults ([`values`]);
+//! 2. faults, clients and operations, by delta debugging (`ddmin`, Zeller and Hildebrandt, TSE 2002);
+//! 3. servers, odd options, imperfect clocks, an uneven network (`structure`);
+//! 4. values: shorter and rounder times, plainer operations and faults (`values`);
 //! 5. the same again with a few other seeds for the network's latencies, because a failure that needs a
 //!    message in a window of a millisecond gets lost when everything around it moves.
 //!

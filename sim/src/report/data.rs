@@ -1,7 +1,7 @@
 //! What the page is given: the run as JSON, in the page's own terms.
 //!
-//! Times are whole microseconds of virtual time. Nodes are indexes into [`Page::nodes`], operations into
-//! [`Page::operations`]. Long texts are shared ([`Page::texts`]), because messages repeat themselves.
+//! Times are whole microseconds of virtual time. Nodes are indexes into `Page::nodes`, operations into
+//! `Page::operations`. Long texts are shared (`Page::texts`), because messages repeat themselves.
 
 use std::{collections::BTreeMap, time::Duration};
 
