@@ -27,7 +27,7 @@ use sim::{
 use crate::{cause, command::say};
 
 /// Seeds of an exploration that is told neither a number nor a time: about a minute on two cores.
-const SEEDS_DEFAULT: u64 = 1_000;
+const SEEDS_DEFAULT: u64 = 500;
 /// Findings that get a screen of their own; further ones get a line.
 const SCREENS_MAX: usize = 5;
 /// Other seeds of the same finding that are named.
@@ -35,7 +35,7 @@ const ALSO_MAX: usize = 12;
 
 #[derive(Args, Clone)]
 pub struct Options {
-    /// How many seeds [default: 1000, or without end with --minutes].
+    /// How many seeds [default: 500, or without end with --minutes].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// The first seed.
