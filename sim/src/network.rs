@@ -19,8 +19,12 @@ use crate::{
 /// A node, by its place in [`crate::nodes::Nodes`].
 pub type NodeIndex = usize;
 
+/// The time for which one message of two is held back, at most. One of four is held back for up to twice as long,
+/// and so on: what is said in one view may arrive in a much later one.
+pub const DELAY_USUAL: Duration = Duration::from_secs(2);
+
 /// The longest time for which a single message is held back.
-pub const DELAY_MAX: Duration = Duration::from_secs(2);
+pub const DELAY_MAX: Duration = Duration::from_secs(16);
 
 /// The longest time that a handler gets before it is cancelled.
 pub const CANCEL_AFTER_MAX: Duration = Duration::from_millis(30);
@@ -243,7 +247,10 @@ impl Network {
 
 impl Treatment {
     fn new(how: Mistreatment, fault: usize, hash: u64) -> Self {
-        let longest = if how == Mistreatment::Cancel { CANCEL_AFTER_MAX } else { DELAY_MAX };
+        let longest = match how {
+            Mistreatment::Cancel => CANCEL_AFTER_MAX,
+            _ => DELAY_MAX.min(DELAY_USUAL * (1 << (stable_hash(&(hash, "scale")).trailing_ones()).min(3))),
+        };
         Self { how, fault, after: fraction(longest, hash), variant: stable_hash(&hash) & 1 == 0 }
     }
 }
@@ -337,6 +344,20 @@ mod tests {
         };
         assert_eq!(strikes(false), strikes(true));
         assert!(strikes(true).iter().any(Option::is_some));
+    }
+
+    #[test]
+    fn most_messages_are_held_back_shortly_and_some_for_long() {
+        let mut network = Network::new(17, 2);
+        network.begin(0, 0, link(&[0], &[1]), mistreat(Mistreatment::Delay, 100));
+        let held: Vec<_> = (0..1000)
+            .filter_map(|_| network.message(0, 1).treatment)
+            .map(|treatment| treatment.after)
+            .collect();
+        let short = held.iter().filter(|after| **after <= DELAY_USUAL).count();
+        assert!((600..900).contains(&short), "{short} of 1000");
+        assert!(held.iter().any(|after| *after > DELAY_MAX / 2));
+        assert!(held.iter().all(|after| *after <= DELAY_MAX));
     }
 
     #[test]

@@ -284,7 +284,7 @@ pub enum Mistreatment {
     DropReply,
     /// The request arrives twice.
     Duplicate,
-    /// The message is held back for up to two seconds; later ones overtake it.
+    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
     Delay,
     /// The sender never gets an answer.
     Hang,

@@ -13,6 +13,7 @@
 
 mod dice;
 mod faults;
+mod patterns;
 mod workload;
 
 use dice::Dice;
