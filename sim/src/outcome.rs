@@ -10,6 +10,7 @@ pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    marks::Counts,
     messages::Message,
     scenario::{FaultKind, Memory, Mistreatment},
     trace::{TraceHash, TraceLine},
@@ -32,6 +33,8 @@ pub struct RunOptions {
     pub trace_sink: Option<TraceSink>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
+    /// Do not look out for marks: to show that a run is the same without.
+    pub skip_marks: bool,
 }
 
 /// Everything a run yields.
@@ -326,6 +329,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// How many runs reached each mark.
+    pub marks: Counts,
 }
 
 impl Stats {
@@ -351,6 +356,9 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        for (mark, runs) in &other.marks {
+            *self.marks.entry(*mark).or_default() += runs;
+        }
     }
 }
 
