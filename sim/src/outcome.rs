@@ -10,9 +10,9 @@ pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
-    marks::Counts,
+    marks::{Counts, Mark},
     messages::Message,
-    scenario::{FaultKind, Memory, Mistreatment},
+    scenario::{FaultKind, Memory, Mistreatment, Scenario},
     trace::{TraceHash, TraceLine},
 };
 
@@ -93,6 +93,12 @@ impl Outcome {
         } else {
             Class::Ok
         }
+    }
+
+    /// What the scenario was made for and this run did not reach.
+    pub fn missed(&self, scenario: &Scenario) -> Vec<Mark> {
+        let marks = &self.stats.marks;
+        scenario.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
     }
 
     /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if

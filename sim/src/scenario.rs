@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::marks::Mark;
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -10,6 +12,9 @@ pub struct Scenario {
     /// What it is meant to show.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// The situations it was made for. A saved scenario that no longer reaches them has gone blind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<Mark>,
     /// Seeds what madsim itself draws (latencies, task order) and the per-message decisions of faults.
     pub seed: u64,
     /// Virtual time under faults, in milliseconds. Then everything is healed.

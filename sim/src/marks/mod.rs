@@ -26,7 +26,7 @@ pub mod table;
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 pub use overlap::{Overlap, Part, Strike};
 pub use table::Situation;
@@ -97,6 +97,16 @@ impl Serialize for Mark {
     }
 }
 
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::find(&name).ok_or_else(|| {
+            let hint = "`cargo sim explore --seeds 1 --marks` lists them";
+            D::Error::custom(format!("no mark is called {name:?}: {hint}"))
+        })
+    }
+}
+
 /// What no run can reach, and why: situations that were considered, and overlaps.
 pub fn unreachable() -> impl Iterator<Item = (String, &'static str)> {
     let situations = table::UNREACHABLE.iter().map(|(what, why)| ((*what).to_string(), *why));
@@ -156,6 +166,19 @@ mod tests {
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
             assert!(about.ends_with('.') && about.starts_with(char::is_uppercase), "{name}: {about}");
         }
+    }
+
+    #[test]
+    fn a_plan_names_marks_and_one_that_does_not_exist_is_refused() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Plan {
+            reaches: Vec<Mark>,
+        }
+        let plan = Plan { reaches: Mark::all().collect() };
+        let text = toml::to_string(&plan).expect("names");
+        assert_eq!(toml::from_str::<Plan>(&text).expect("what was printed can be read"), plan);
+        let error = toml::from_str::<Plan>("reaches = ['stale_apend_refused']").expect_err("a typing error");
+        assert!(error.to_string().contains("stale_apend_refused") && error.to_string().contains("--marks"));
     }
 
     #[test]
