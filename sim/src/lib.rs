@@ -46,6 +46,7 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod liveness;
 pub mod marks;
 pub mod messages;
 pub mod minimise;
