@@ -20,6 +20,7 @@ use serde::Serialize;
 use sim::{
     exit,
     generate::generate,
+    marks::report,
     outcome::{Class, Outcome, RunOptions, Stats},
     run, screen,
 };
@@ -50,6 +51,15 @@ pub struct Options {
     /// Write what became of each seed into this file: one JSON object a line, in order of the seeds.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Print how many runs reached each situation worth reaching.
+    #[arg(long)]
+    marks: bool,
+    /// Fail with code 7 if there is a situation that no run reached.
+    #[arg(long)]
+    require_marks: bool,
+    /// Do not look out for situations: to measure what that costs, and that a run is the same without.
+    #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
+    skip_marks: bool,
     /// Leave a plan and a report of each kind of failure in this folder.
     #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
     failures: PathBuf,
@@ -106,10 +116,11 @@ pub fn explore(options: &Options) -> Result<u8, String> {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..jobs {
             let (sender, next) = (sender.clone(), &next);
+            let run_options = RunOptions { skip_marks: options.skip_marks, ..RunOptions::default() };
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || sender.send(one(seed)).is_err() {
+                    if seed >= end || sender.send(one(seed, &run_options)).is_err() {
                         return;
                     }
                 }
@@ -127,11 +138,22 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let findings = findings(&reports);
     show(&findings, &options.failures)?;
     say(&summary(&reports, began.elapsed(), stop.load(Ordering::Relaxed)));
-    Ok(reports.iter().map(|report| report.class).min().map_or(exit::OK, exit::code))
+    let mut stats = Stats::default();
+    reports.iter().for_each(|report| stats.add(&report.stats));
+    if options.skip_marks {
+        return Ok(reports.iter().map(|report| report.class).min().map_or(exit::OK, exit::code));
+    }
+    if options.marks {
+        say(&report::table(&stats.marks, reports.len() as u64));
+    }
+    say(&report::line(&stats.marks));
+    let code = reports.iter().map(|report| report.class).min().map_or(exit::OK, exit::code);
+    let missed = options.require_marks && !report::never(&stats.marks).is_empty();
+    Ok(if code == exit::OK && missed { exit::MARKS } else { code })
 }
 
-fn one(seed: u64) -> Report {
-    let outcome = run(&generate(seed), &RunOptions::default());
+fn one(seed: u64, options: &RunOptions) -> Report {
+    let outcome = run(&generate(seed), options);
     let (class, trace, stats) = (outcome.class(), outcome.trace_hash.to_string(), outcome.stats.clone());
     Report { seed, class, trace, stats, failure: (class != Class::Ok).then(|| Box::new(outcome)) }
 }

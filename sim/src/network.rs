@@ -9,9 +9,13 @@
 //! What a partition does to a message depends on when it ends, so it is asked for separately
 //! ([`Network::cut`]) by whoever carries the message, as often as something changed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
+    marks::Part,
     scenario::{Cut, Mistreatment},
     trace::{below, stable_hash},
 };
@@ -123,6 +127,9 @@ pub struct Network {
     active: Vec<Active>,
     messages: u64,
     struck: BTreeMap<Mistreatment, u64>,
+    /// The part that each node plays, and which parts were struck by what.
+    parts: Vec<Part>,
+    strikes: BTreeSet<(Mistreatment, Part)>,
 }
 
 impl Network {
@@ -135,6 +142,8 @@ impl Network {
             active: Vec::new(),
             messages: 0,
             struck: BTreeMap::new(),
+            parts: Vec::new(),
+            strikes: BTreeSet::new(),
         }
     }
 
@@ -166,6 +175,16 @@ impl Network {
     /// Messages that were mistreated so far.
     pub fn struck(&self) -> &BTreeMap<Mistreatment, u64> {
         &self.struck
+    }
+
+    /// From now on the nodes play these parts. Only for [`Self::strikes`]: no verdict depends on it.
+    pub fn cast(&mut self, parts: Vec<Part>) {
+        self.parts = parts;
+    }
+
+    /// Which mistreatments struck a message from or to whom.
+    pub fn strikes(&self) -> &BTreeSet<(Mistreatment, Part)> {
+        &self.strikes
     }
 
     /// Whether a partition is between the two, and what the sender sees of it. A refusal is seen even if
@@ -213,6 +232,8 @@ impl Network {
         }
         if let Some(treatment) = verdict.treatment {
             *self.struck.entry(treatment.how).or_default() += 1;
+            let parts = [from, to].into_iter().filter_map(|node| self.parts.get(node));
+            self.strikes.extend(parts.map(|part| (treatment.how, *part)));
         }
         verdict
     }

@@ -56,6 +56,8 @@ fn main() {
         passes(&["doctor", "0", "1", "2", "3"])
     }));
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
+    trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
     libtest_mimic::run(&arguments, trials).exit();
@@ -132,6 +134,44 @@ fn alone_as_in_a_batch() -> Result<(), Failed> {
                 batch.get(&seed)
             )
             .into());
+        }
+    }
+    Ok(())
+}
+
+/// Every trace hash is the same with and without the lookout for marks.
+fn marks_change_nothing() -> Result<(), Failed> {
+    let hashes = |name: &str, more: &[&str]| -> Result<String, Failed> {
+        let file = scratch(name);
+        let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+        passes(&[&["explore", "--seeds", "24", "--json", path], more].concat())?;
+        Ok(fs::read_to_string(&file)?)
+    };
+    let (with, without) = (hashes("marked.json", &[])?, hashes("unmarked.json", &["--skip-marks"])?);
+    let trace =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).map(|line| line["trace"].clone());
+    for (marked, unmarked) in with.lines().zip(without.lines()) {
+        if trace(marked)? != trace(unmarked)? {
+            return Err(format!("with the lookout for marks:\n{marked}\nwithout:\n{unmarked}").into());
+        }
+    }
+    if with.lines().count() == 24 { Ok(()) } else { Err("not every seed has a line".into()) }
+}
+
+/// Every saved scenario says what it reaches, and without its faults fails because it does not.
+fn blind_scenario() -> Result<(), Failed> {
+    for saved in sim::saved::list(&sim::saved::folder())? {
+        if saved.scenario.reaches.is_empty() {
+            return Err(format!("{}: `reaches` must name marks", saved.path.display()).into());
+        }
+        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..saved.scenario };
+        let file = scratch(&format!("{}.blind.toml", saved.name));
+        sim::saved::write(&file, &faultless)?;
+        let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
+        let output = simulate(&arguments)?;
+        let told = told(&arguments, &output);
+        if output.status.code() != Some(i32::from(sim::exit::MARKS)) {
+            return Err(told);
         }
     }
     Ok(())

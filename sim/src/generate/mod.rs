@@ -46,6 +46,7 @@ pub fn generate(seed: u64) -> Scenario {
         settle_ms: SETTLE_MS,
         cluster,
         network,
+        reaches: Vec::new(),
         data_loss: false,
         clients,
         faults,
