@@ -40,6 +40,7 @@ pub mod clock;
 pub mod cluster;
 pub mod disk;
 pub mod exit;
+pub mod explore;
 pub mod generate;
 pub mod invariants;
 pub mod judge;

@@ -8,7 +8,7 @@ use std::{
 
 use sim::exit;
 
-use crate::command::say;
+use super::say;
 
 /// Lines before the first difference that are shown.
 const CONTEXT_MAX: usize = 8;

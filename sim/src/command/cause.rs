@@ -17,7 +17,7 @@ use sim::{
     screen,
 };
 
-use crate::command::{load, say};
+use super::{load, say};
 
 /// Where plans and reports of failures go unless somebody says otherwise.
 pub const FOLDER: &str = "target/sim-failures";

@@ -1,5 +1,12 @@
 //! The command line.
 
+mod bench;
+mod cause;
+mod doctor;
+mod explore;
+mod peer;
+mod replay;
+
 use std::{
     fs,
     io::{self, Write},
@@ -10,8 +17,6 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use sim::{check, exit, generate::generate, scenario::Scenario, script};
-
-use crate::{bench, cause, doctor, explore, replay};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided.";
