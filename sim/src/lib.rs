@@ -10,6 +10,7 @@
 //!                        ├─ nemesis    executes the fault plan, draws nothing
 //!                        ├─ workload   clients execute their scripts
 //!                        ├─ observe    trace, timeline, invariants after every step
+//!                        ├─ order      what the servers committed; `watch` ends the run at an answer it cannot explain
 //!                        └─ judge      linearizability of everything the clients saw
 //! ```
 //!
@@ -54,6 +55,7 @@ pub mod network;
 pub mod nodes;
 #[cfg(madsim)]
 pub mod observe;
+pub mod order;
 pub mod outcome;
 pub mod report;
 #[cfg(madsim)]
@@ -69,6 +71,7 @@ pub mod serve;
 mod stream;
 pub mod timeline;
 pub mod trace;
+pub mod watch;
 #[cfg(madsim)]
 pub mod workload;
 #[cfg(madsim)]

@@ -2,7 +2,7 @@
 //! the trace, the timeline, the clients' operations, the numbers, and the invariants.
 //!
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
-//! The first broken invariant stops the observer; what the machines do afterwards is not part of the run.
+//! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Command, Update},
-    identity::{OpNumber, Position, ServerId, ViewNumber},
+    identity::{OpNumber, ServerId, ViewNumber},
     log::Write,
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
@@ -24,13 +22,14 @@ use pbkv::protocol::{
 
 use crate::{
     invariants::{Check, Invariants},
-    judge::{Commit, Commits},
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
+    order::ServersOrder,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
     scenario::Trigger,
     trace::{StableHasher, TraceHash, TraceLine},
+    watch::Watch,
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.
@@ -62,10 +61,8 @@ pub struct Observer {
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
-    commits: Commits,
-    /// Values on somebody's disk that are not committed yet.
-    written: BTreeMap<Position, (Bytes, Bytes)>,
-    committed: OpNumber,
+    order: ServersOrder,
+    watch: Watch,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
     now: Duration,
@@ -90,9 +87,8 @@ impl Observer {
             invariants: Invariants::new(),
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
-            commits: Commits::new(),
-            written: BTreeMap::new(),
-            committed: OpNumber(0),
+            order: ServersOrder::default(),
+            watch: Watch::default(),
             stepping: None,
             now: Duration::ZERO,
             steps_at_once: 0,
@@ -100,7 +96,7 @@ impl Observer {
         }
     }
 
-    /// Whether an invariant was broken.
+    /// Whether the run is over: an invariant was broken, or an answer cannot be explained.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -165,8 +161,11 @@ impl Observer {
         operation
     }
 
-    /// A client's call ended.
-    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) {
+    /// A client's call ended. Returns whether that ends the run, because no order explains the answer.
+    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) -> bool {
+        if self.stopped {
+            return true;
+        }
         self.stamp(at, client);
         match &end {
             End::Open => {}
@@ -187,6 +186,13 @@ impl Observer {
         self.operations[operation].end = end;
         let name = self.nodes.name(client).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
+        if !self.options.skip_judgement
+            && self.watch.is_contradiction(&self.operations, operation, &self.order)
+        {
+            self.line(|| "no order explains the answers".into());
+            self.stopped = true;
+        }
+        self.stopped
     }
 
     /// A server begins a life with this on its disk.
@@ -264,36 +270,22 @@ impl Observer {
         self.stopped || self.occurrences.len() > occurrences
     }
 
-    /// Notes which values this step handed to the disk, and which it committed. An operation is on a
-    /// disk before it is committed, and may be compacted away in the very step that commits it.
+    /// Notes what this step handed to the disk, and what it committed. An operation is on a disk before it
+    /// is committed, and may be compacted away in the very step that commits it.
     fn note_commits(&mut self, at: Duration, effects: &[replica::Effect]) {
-        let writes = effects.iter().filter_map(|effect| match effect {
-            replica::Effect::Persist { writes, .. } => Some(writes),
-            _ => None,
-        });
-        for write in writes.flatten() {
-            let Write::Entry(entry) = write else { continue };
-            let Command::Update { update, .. } = &entry.command else { continue };
-            if let Update::Put { key, value }
-            | Update::Append { key, value, .. }
-            | Update::CompareAndSwap { key, new: value, .. } = update
-            {
-                self.written.insert(entry.position, (key.clone(), value.clone()));
+        for effect in effects {
+            let replica::Effect::Persist { writes, .. } = effect else { continue };
+            for write in writes {
+                if let Write::Entry(entry) = write {
+                    self.order.written(entry);
+                }
             }
         }
         let committed = &self.invariants.facts().committed;
-        while self.committed.0 < committed.len() as u64 {
-            self.committed = self.committed.next();
-            let position = committed.get(self.committed).expect("it is committed");
-            if let Some(written) = self.written.remove(&position) {
-                self.commits.entry(written).or_insert(Commit { at, op: self.committed });
-            }
+        while self.order.committed_up_to().0 < committed.len() as u64 {
+            let next = self.order.committed_up_to().next();
+            self.order.committed(at, committed.get(next).expect("it is committed").view);
         }
-    }
-
-    /// When each written value was first committed.
-    pub fn commits(&self) -> &Commits {
-        &self.commits
     }
 
     fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
@@ -429,6 +421,11 @@ impl Observer {
                 message: format!("{}; but {}", broken.promised, broken.seen),
             });
         }
+    }
+
+    /// The order in which the servers took updates.
+    pub fn take_order(&mut self) -> ServersOrder {
+        std::mem::take(&mut self.order)
     }
 
     /// Adds the messages between nodes to what was kept. `clients` are those of the clients.

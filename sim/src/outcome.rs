@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
@@ -236,65 +237,6 @@ impl End {
             Self::Returned { at, .. } | Self::Unknown { at, .. } | Self::NotExecuted { at, .. } => Some(*at),
         }
     }
-}
-
-/// What a client asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
-    /// Reads a key.
-    Get {
-        /// The key.
-        key: Bytes,
-    },
-    /// Replaces the value of a key.
-    Put {
-        /// The key.
-        key: Bytes,
-        /// The new value.
-        value: Bytes,
-    },
-    /// Adds to the end of a key's value.
-    Append {
-        /// The key.
-        key: Bytes,
-        /// What to add.
-        value: Bytes,
-    },
-    /// Makes a key absent.
-    Delete {
-        /// The key.
-        key: Bytes,
-    },
-    /// Replaces the value of a key if it is the expected one.
-    CompareAndSwap {
-        /// The key.
-        key: Bytes,
-        /// The value the key must have; `None` for absent.
-        expected: Option<Bytes>,
-        /// The value it gets.
-        new: Bytes,
-    },
-}
-
-/// What the store answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// To a `Get`: the value, `None` if absent.
-    Value(Option<Bytes>),
-    /// To a `Put` or an `Append`.
-    Done,
-    /// To a `Delete`.
-    Deleted {
-        /// Whether the key held a value; `None` if not reported.
-        existed: Option<bool>,
-    },
-    /// To a `CompareAndSwap`.
-    Swapped {
-        /// Whether the value was replaced.
-        swapped: bool,
-        /// The value found: `None` if not reported, `Some(None)` for absent.
-        previous: Option<Option<Bytes>>,
-    },
 }
 
 /// Whether the operations are linearizable.

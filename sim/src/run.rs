@@ -62,7 +62,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let messages = world.links.network().messages();
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
-    let commits = observer.commits().clone();
+    let order = observer.take_order();
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;
     outcome.stats.messages = messages;
@@ -82,7 +82,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = judge(&outcome.operations, &commits);
+        outcome.verdict = judge(&outcome.operations, &order);
     }
     outcome
 }
