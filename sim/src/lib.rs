@@ -67,6 +67,7 @@ pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
+pub mod step;
 #[cfg(madsim)]
 mod stream;
 pub mod timeline;

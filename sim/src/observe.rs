@@ -28,6 +28,7 @@ use crate::{
     order::ServersOrder,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
     scenario::Trigger,
+    step::StepName,
     trace::{StableHasher, TraceHash, TraceLine},
     watch::Watch,
 };
@@ -65,6 +66,9 @@ pub struct Observer {
     watch: Watch,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
+    /// What is being done, while it is.
+    step: Option<StepName>,
+    failed_step: Option<StepName>,
     now: Duration,
     steps_at_once: u64,
     stopped: bool,
@@ -90,6 +94,8 @@ impl Observer {
             order: ServersOrder::default(),
             watch: Watch::default(),
             stepping: None,
+            step: None,
+            failed_step: None,
             now: Duration::ZERO,
             steps_at_once: 0,
             stopped: false,
@@ -109,6 +115,11 @@ impl Observer {
     /// The node whose machine is being stepped, if any is.
     pub fn stepping(&self) -> Option<&NodeName> {
         self.stepping.map(|node| self.nodes.name(node))
+    }
+
+    /// The step that is being taken, if one is.
+    pub fn step(&self) -> Option<StepName> {
+        self.step
     }
 
     /// What an all-knowing observer knows.
@@ -204,8 +215,10 @@ impl Observer {
     pub fn disk_written(&mut self, at: Duration, node: NodeIndex, write: &Write) {
         if !self.stopped {
             let server = self.nodes.id(node).clone();
+            self.step = Some(StepName::DISK);
             let check = self.invariants.disk_written(&server, write);
             self.check(at, node, check);
+            self.step = None;
         }
     }
 
@@ -218,8 +231,10 @@ impl Observer {
     /// The view service's record became durable.
     pub fn record_written(&mut self, at: Duration, record: &Record) {
         if !self.stopped {
+            self.step = Some(StepName::DISK);
             let check = self.invariants.record_persisted(record);
             self.check(at, Nodes::VIEW_SERVICE, check);
+            self.step = None;
         }
     }
 
@@ -231,7 +246,7 @@ impl Observer {
         machine: &Replica,
         event: &replica::Event,
     ) {
-        if self.begin_step(at, node, event) {
+        if self.begin_step(at, node, StepName::replica(machine, event), event) {
             if let replica::Event::Request { ticket, request } = event {
                 self.invariants.request_received(machine, *ticket, request);
             }
@@ -267,6 +282,7 @@ impl Observer {
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
         self.note_commits(at, effects);
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
@@ -308,7 +324,7 @@ impl Observer {
 
     /// The view service is about to take an event.
     pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
-        if self.begin_step(at, Nodes::VIEW_SERVICE, event)
+        if self.begin_step(at, Nodes::VIEW_SERVICE, StepName::view_service(event), event)
             && let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
         {
@@ -357,11 +373,19 @@ impl Observer {
                 self.check(at, Nodes::VIEW_SERVICE, check);
             }
         }
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
-    fn begin_step<E: Hash + std::fmt::Debug>(&mut self, at: Duration, node: NodeIndex, event: &E) -> bool {
+    fn begin_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        at: Duration,
+        node: NodeIndex,
+        step: StepName,
+        event: &E,
+    ) -> bool {
         self.stepping = Some(node);
+        self.step = Some(step);
         if self.stopped {
             return false;
         }
@@ -414,6 +438,7 @@ impl Observer {
         if !self.stopped {
             self.line(|| format!("broken: {broken}"));
             self.stopped = true;
+            self.failed_step = self.step;
             self.violations.push(Violation {
                 at,
                 node: self.nodes.name(node).clone(),
@@ -445,6 +470,7 @@ impl Observer {
             timeline: self.timeline,
             operations: self.operations,
             violations: self.violations,
+            failed_step: self.failed_step,
             stats,
             ..Outcome::default()
         }

@@ -12,6 +12,7 @@ use pbkv::protocol::{replica, view_service};
 use crate::{
     messages::Message,
     scenario::{FaultKind, Memory, Mistreatment},
+    step::StepName,
     trace::{TraceHash, TraceLine},
 };
 
@@ -53,6 +54,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// A panic, which ends the run.
     pub panic: Option<Panic>,
+    /// The step in which an invariant broke or something panicked, if it was a step.
+    pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
     /// Why nothing could be demanded after the heal: the scenario allows that all data is lost, and it was.

@@ -58,6 +58,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     });
     let at = world.observer().now();
     let stepping = world.observer().stepping().cloned();
+    let step = world.observer().step();
     let struck = world.links.network().struck().clone();
     let messages = world.links.network().messages();
     let mut observer = world.take_observer();
@@ -78,6 +79,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
         Err(message) => {
             outcome.stats.virtual_time = at;
+            outcome.failed_step = outcome.failed_step.or(step);
             outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
         }
     }
