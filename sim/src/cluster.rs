@@ -297,6 +297,8 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
+    let mut options = replica_options(&world.scenario);
+    options.session_ttl += world.chance.map_or(Duration::ZERO, |chance| chance.memory(node, life));
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),
@@ -304,7 +306,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,
         },
-        options: replica_options(&world.scenario),
+        options,
         limits: Limits::default(),
         view_service: world.nodes.view_service(),
     };

@@ -35,6 +35,8 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod chain;
+pub mod chance;
 pub mod check;
 pub mod clock;
 #[cfg(madsim)]

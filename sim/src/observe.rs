@@ -4,12 +4,7 @@
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
 //! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
 
-use std::{
-    collections::BTreeMap,
-    hash::{Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, hash::Hash, sync::Arc, time::Duration};
 
 use pbkv::protocol::{
     identity::{OpNumber, ServerId, ViewNumber},
@@ -17,10 +12,11 @@ use pbkv::protocol::{
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
     view::Record,
-    view_service::{self, Answer},
+    view_service::{self, Answer, ViewService},
 };
 
 use crate::{
+    chain::Chain,
     invariants::{Check, Invariants},
     messages::{Message, Messages},
     network::NodeIndex,
@@ -29,7 +25,7 @@ use crate::{
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
     scenario::Trigger,
     step::StepName,
-    trace::{StableHasher, TraceHash, TraceLine},
+    trace::TraceLine,
     watch::Watch,
 };
 
@@ -51,7 +47,7 @@ pub struct LastSeen {
 pub struct Observer {
     nodes: Arc<Nodes>,
     options: RunOptions,
-    hasher: StableHasher,
+    chain: Chain,
     trace: Vec<TraceLine>,
     timeline: Vec<Moment>,
     operations: Vec<Operation>,
@@ -81,8 +77,8 @@ impl Observer {
             pings: vec![0; nodes.len()],
             messages: options.keep_messages.then(Messages::default),
             nodes,
+            chain: Chain::new(options.table.clone()),
             options,
-            hasher: StableHasher::new(),
             trace: Vec::new(),
             timeline: Vec::new(),
             operations: Vec::new(),
@@ -154,8 +150,8 @@ impl Observer {
         }
         self.stamp(at, node);
         let text = format!("{event:?}");
-        text.hash(&mut self.hasher);
-        self.line(|| text);
+        self.line(|| text.clone());
+        self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &text);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event });
     }
@@ -165,8 +161,8 @@ impl Observer {
         let operation = self.operations.len();
         let name = self.nodes.name(client).clone();
         self.stamp(at, client);
-        input.hash(&mut self.hasher);
         self.line(|| format!("calls {input:?}"));
+        self.chain.note(at, (client, &name), StepName::CALL, &input);
         self.operations.push(Operation { client: name.clone(), called: at, input, end: End::Open });
         self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
         operation
@@ -178,22 +174,14 @@ impl Observer {
             return true;
         }
         self.stamp(at, client);
+        self.line(|| format!("ends {end:?}"));
         match &end {
             End::Open => {}
-            End::Returned { output, .. } => {
-                self.stats.returned += 1;
-                output.hash(&mut self.hasher);
-            }
-            End::Unknown { why, .. } => {
-                self.stats.unknown += 1;
-                (1u8, why).hash(&mut self.hasher);
-            }
-            End::NotExecuted { why, .. } => {
-                self.stats.not_executed += 1;
-                (2u8, why).hash(&mut self.hasher);
-            }
+            End::Returned { .. } => self.stats.returned += 1,
+            End::Unknown { .. } => self.stats.unknown += 1,
+            End::NotExecuted { .. } => self.stats.not_executed += 1,
         }
-        self.line(|| format!("ends {end:?}"));
+        self.chain.note(at, (client, self.nodes.name(client)), StepName::RETURN, &end);
         self.operations[operation].end = end;
         let name = self.nodes.name(client).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
@@ -264,7 +252,8 @@ impl Observer {
         machine: &Replica,
         effects: &[replica::Effect],
     ) -> bool {
-        if !self.end_step(effects) {
+        let summary = (machine.role(), machine.view_seen(), machine.commit(), machine.log().end());
+        if !self.end_step(effects, &summary, machine) {
             return false;
         }
         let occurrences = self.occurrences.len();
@@ -336,9 +325,14 @@ impl Observer {
     }
 
     /// The view service took a step. Returns whether something happened that the nemesis may wait for.
-    pub fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+    pub fn after_view_service(
+        &mut self,
+        at: Duration,
+        machine: &ViewService,
+        effects: &[view_service::Effect],
+    ) -> bool {
         use view_service::{Effect, Notice};
-        if !self.end_step(effects) {
+        if !self.end_step(effects, &machine.record().number, machine) {
             return false;
         }
         let occurrences = self.occurrences.len();
@@ -397,17 +391,22 @@ impl Observer {
             self.nodes.name(node)
         );
         self.stamp(at, node);
-        event.hash(&mut self.hasher);
+        self.chain.begin(at, (node, self.nodes.name(node)), step, event);
         self.line(|| format!("< {event:?}"));
         true
     }
 
-    fn end_step<E: Hash + std::fmt::Debug>(&mut self, effects: &[E]) -> bool {
+    fn end_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        effects: &[E],
+        summary: &impl Hash,
+        machine: &impl Hash,
+    ) -> bool {
         if !self.stopped {
-            effects.hash(&mut self.hasher);
             for effect in effects {
                 self.line(|| format!("> {effect:?}"));
             }
+            self.chain.end(&effects, summary, |hasher| machine.hash(hasher));
         }
         !self.stopped
     }
@@ -415,16 +414,18 @@ impl Observer {
     fn stamp(&mut self, at: Duration, node: NodeIndex) {
         self.now = at;
         self.stepping = Some(node);
-        self.hasher.write_u64(u64::try_from(at.as_nanos()).expect("less than 500 years"));
-        self.hasher.write_usize(node);
     }
 
     fn line(&mut self, text: impl FnOnce() -> String) {
-        if !self.options.keep_trace && self.options.trace_sink.is_none() {
+        let wanted = self.chain.wants_lines();
+        if !wanted && !self.options.keep_trace && self.options.trace_sink.is_none() {
             return;
         }
         let node = self.nodes.name(self.stepping.unwrap_or(Nodes::VIEW_SERVICE)).clone();
         let line = TraceLine { at: self.now, node, text: text() };
+        if wanted {
+            self.chain.line(line.to_string());
+        }
         if let Some(sink) = &self.options.trace_sink {
             sink(&line);
         }
@@ -465,7 +466,8 @@ impl Observer {
             stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
         }
         Outcome {
-            trace_hash: TraceHash(self.hasher.finish()),
+            trace_hash: self.chain.hash(),
+            table: self.chain.into_table(),
             trace: self.trace,
             timeline: self.timeline,
             operations: self.operations,

@@ -10,6 +10,8 @@ pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    chain::{Table, TableOptions},
+    chance::Chance,
     messages::Message,
     scenario::{FaultKind, Memory, Mistreatment},
     step::StepName,
@@ -31,6 +33,10 @@ pub struct RunOptions {
     pub keep_messages: bool,
     /// Hand every line of the trace to this as it is made.
     pub trace_sink: Option<TraceSink>,
+    /// Keep a table of the hash chain in [`Outcome::table`].
+    pub table: Option<TableOptions>,
+    /// A source of chance, planted so that the search for such can be tested.
+    pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
 }
@@ -42,6 +48,8 @@ pub struct Outcome {
     pub trace_hash: TraceHash,
     /// The trace, if it was asked for.
     pub trace: Vec<TraceLine>,
+    /// The table of the hash chain, if it was asked for.
+    pub table: Option<Table>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// The messages between nodes, if they were asked for.
@@ -205,7 +213,7 @@ pub struct Operation {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum End {
     /// The run ended first. It may have taken effect or not.
     Open,

@@ -18,6 +18,8 @@ use std::{
 pub use self::options::Options;
 use self::{display::Display, lines::Lines};
 use sim::{
+    chain::DIGEST_INTERVAL,
+    chance::Chance,
     explore::{
         Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
         findings::Novelty,
@@ -32,7 +34,11 @@ use sim::{
     screen,
 };
 
-use super::{cause, say};
+use super::{
+    cause,
+    doctor::{self, Execution},
+    say,
+};
 
 /// Findings that get a screen of their own; further ones get a line.
 const SCREENS_MAX: usize = 5;
@@ -44,21 +50,31 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
     let mut session = Session::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
-    let plans = session.plans.clone();
+    let (plans, chance) = (session.plans.clone(), options.plant_chance);
     let schedule = session.schedule.clone();
     workers::work(
         &schedule,
         Limits::new(options.jobs(), Duration::from_secs(options.run_seconds_max)),
         move || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
-        move |assignment| report(assignment, &plans),
+        move |assignment| report(assignment, &plans, chance),
         |news| session.hear(news),
     )?;
     session.end(stop.load(Ordering::Relaxed))
 }
 
-fn report(assignment: &Assignment, plans: &Plans) -> Report {
+/// Makes a run; if the schedule says so, another process makes it as well.
+fn report(assignment: &Assignment, plans: &Plans, chance: Option<Chance>) -> Report {
     let job = &assignment.job;
-    Report::new(job.clone(), run(&scenario(job, plans), &RunOptions::default()), None)
+    let scenario = scenario(job, plans);
+    if !assignment.recheck {
+        let options = RunOptions { chance, ..RunOptions::default() };
+        return Report::new(job.clone(), run(&scenario, &options), None);
+    }
+    let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, chance) };
+    let mut outcome = run(&scenario, &execution.options());
+    let recheck = doctor::recheck(&execution, &mut outcome);
+    let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
+    Report::new(job.clone(), outcome, Some(recheck))
 }
 
 /// The regressions' scenarios by their files.

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
-use sim::explore::Shard;
+use sim::{chance::Chance, explore::Shard};
 
 use crate::command::cause;
 
@@ -54,6 +54,8 @@ pub struct Options {
     /// [default: target/sim-failures, or `findings` in the folder of --state].
     #[arg(long, value_name = "FOLDER", conflicts_with = "state")]
     failures: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    pub plant_chance: Option<Chance>,
 }
 
 impl Options {
