@@ -49,6 +49,7 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod liveness;
 pub mod messages;
 pub mod minimise;
 #[cfg(madsim)]

@@ -55,7 +55,7 @@ pub fn recheck(execution: &Execution, outcome: &mut Outcome) -> Result<Recheck, 
     let mut there = There::start(execution)?;
     let Some(difference) = compare(&mut here, &mut there)? else { return Ok(Recheck::Same) };
     drop(there);
-    let kind = Kind::not_deterministic(&difference.parts, difference.step_name());
+    let kind = Kind::not_deterministic(&difference.parts[0], difference.step_name());
     let mut detail = vec![format!("{:>10}  {}", "seen", difference.words())];
     detail.extend(in_words(&Execution { digest_interval: 1, ..execution.clone() }, difference)?);
     Ok(Recheck::Differs { kind, detail })
@@ -71,8 +71,8 @@ struct Difference {
     steps: (u64, u64),
     first: Option<chain::Glance>,
     second: Option<chain::Glance>,
-    /// In which parts.
-    parts: String,
+    /// In which parts, the one that tells most first.
+    parts: Vec<String>,
 }
 
 impl Difference {
@@ -93,7 +93,7 @@ impl Difference {
         });
         let (first, second) = self.steps;
         let of = if first == second { first.to_string() } else { format!("{first} and {second}") };
-        format!("first in step {} of {of}{at} ({}): {}", self.step, self.step_name(), self.parts)
+        format!("first in step {} of {of}{at} ({}): {}", self.step, self.step_name(), self.parts.join(", "))
     }
 }
 
@@ -111,8 +111,8 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
     };
     let (one, other) = (first.glance(step)?, second.glance(step)?);
     let parts = match (&one, &other) {
-        (Some(one), Some(other)) => one.differs(other).join(", "),
-        _ => "one of them has ended".into(),
+        (Some(one), Some(other)) => one.differs(other).into_iter().map(String::from).collect(),
+        _ => vec!["one of them has ended".into()],
     };
     Ok(Some(Difference { step, steps, first: one, second: other, parts }))
 }

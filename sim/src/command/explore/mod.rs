@@ -43,7 +43,7 @@ use super::{
 /// Findings that get a screen of their own; further ones get a line.
 const SCREENS_MAX: usize = 5;
 /// Between two times that the state is saved, if nothing new is found.
-const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+const SAVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// `cargo sim explore`.
 pub fn explore(options: &Options) -> Result<u8, String> {
