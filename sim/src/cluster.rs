@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use madsim::{
@@ -312,6 +313,8 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
+    let mut options = world.scenario.cluster.replica_options();
+    options.session_ttl += world.chance.map_or(Duration::ZERO, |chance| chance.memory(node, life));
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),
@@ -319,7 +322,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,
         },
-        options: world.scenario.cluster.replica_options(),
+        options,
         limits: Limits::default(),
         view_service: world.nodes.view_service(),
     };
