@@ -106,7 +106,7 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
             return Ok(None);
         }
         let parts =
-            format!("every step is the same, but not the end: {} / {}", ends.0.verdict, ends.1.verdict);
+            vec![format!("not in any step, but in how it ended: {} / {}", ends.0.verdict, ends.1.verdict)];
         return Ok(Some(Difference { step: steps.0, steps, first: None, second: None, parts }));
     };
     let (one, other) = (first.glance(step)?, second.glance(step)?);
