@@ -189,13 +189,14 @@ impl Cluster {
     /// Of what was being written, some is kept.
     fn tear(&self, node: NodeIndex) {
         let world = &self.world;
-        if node == Nodes::VIEW_SERVICE {
+        let torn = if node == Nodes::VIEW_SERVICE {
             let mut disk = world.record.lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|record| world.observer().record_written(now(), record));
+            disk.crash(|record| world.record_written(record))
         } else {
             let mut disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|write| world.observer().disk_written(now(), node, write));
-        }
+            disk.crash(|write| world.observer().disk_written(now(), node, write))
+        };
+        world.observer().mark(|marks| marks.write_torn(node, torn));
     }
 
     /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
@@ -294,7 +295,7 @@ async fn run_view_service(world: Arc<World>, life: u64) {
     let config = ViewConfig { record: world.durable_record(), epoch, options };
     let durable = {
         let world = world.clone();
-        Box::new(move |record: &Record| world.observer().record_written(now(), record))
+        Box::new(move |record: &Record| world.record_written(record))
     };
     let disk = SimulatedDisk { disk: world.record.clone(), durable };
     let clock = SimulatedClock::new(world.deviation(node));

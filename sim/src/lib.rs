@@ -50,6 +50,7 @@ pub mod judge;
 #[cfg(madsim)]
 pub mod links;
 pub mod liveness;
+pub mod marks;
 pub mod messages;
 pub mod minimise;
 #[cfg(madsim)]

@@ -18,12 +18,13 @@ use pbkv::protocol::{
 use crate::{
     chain::Chain,
     invariants::{Check, Invariants},
+    marks::lookout::Lookout,
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
     order::ServersOrder,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
-    scenario::Trigger,
+    scenario::{Scenario, Trigger},
     step::StepName,
     trace::TraceLine,
     watch::Watch,
@@ -55,6 +56,7 @@ pub struct Observer {
     stats: Stats,
     pings: Vec<u64>,
     invariants: Invariants,
+    marks: Option<Lookout>,
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
@@ -72,8 +74,9 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing seen yet.
-    pub fn new(nodes: Arc<Nodes>, options: RunOptions) -> Self {
+    pub fn new(nodes: Arc<Nodes>, scenario: &Scenario, options: RunOptions) -> Self {
         Self {
+            marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
             messages: options.keep_messages.then(Messages::default),
             nodes,
@@ -143,11 +146,19 @@ impl Observer {
         &mut self.stats
     }
 
+    /// Lets the lookout for marks see something.
+    pub fn mark(&mut self, see: impl FnOnce(&mut Lookout)) {
+        if let Some(marks) = &mut self.marks {
+            see(marks);
+        }
+    }
+
     /// Something for the timeline that no machine reports.
     pub fn happened(&mut self, at: Duration, node: NodeIndex, event: Happening) {
         if self.stopped {
             return;
         }
+        self.mark(|marks| marks.happened(node, &event));
         self.stamp(at, node);
         let text = format!("{event:?}");
         self.line(|| text.clone());
@@ -174,6 +185,7 @@ impl Observer {
             return true;
         }
         self.stamp(at, client);
+        self.mark(|marks| marks.returned(&end));
         self.line(|| format!("ends {end:?}"));
         match &end {
             End::Open => {}
@@ -214,11 +226,13 @@ impl Observer {
     pub fn disk_lost(&mut self, node: NodeIndex) {
         let server = self.nodes.id(node).clone();
         self.invariants.disk_lost(&server);
+        self.mark(|marks| marks.disk_lost(node));
     }
 
     /// The view service's record became durable.
     pub fn record_written(&mut self, at: Duration, record: &Record) {
         if !self.stopped {
+            self.mark(|marks| marks.record_written(record));
             self.step = Some(StepName::DISK);
             let check = self.invariants.record_persisted(record);
             self.check(at, Nodes::VIEW_SERVICE, check);
@@ -235,6 +249,7 @@ impl Observer {
         event: &replica::Event,
     ) {
         if self.begin_step(at, node, StepName::replica(machine, event), event) {
+            self.mark(|marks| marks.before_replica(node, machine, event));
             if let replica::Event::Request { ticket, request } = event {
                 self.invariants.request_received(machine, *ticket, request);
             }
@@ -266,6 +281,9 @@ impl Observer {
             if let Some(messages) = &mut self.messages {
                 messages.replica_said(at, &self.nodes, node, effect);
             }
+        }
+        if let Some(marks) = &mut self.marks {
+            marks.after_replica(node, machine, effects, self.invariants.facts());
         }
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
@@ -312,9 +330,12 @@ impl Observer {
     }
 
     /// The view service is about to take an event.
-    pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
-        if self.begin_step(at, Nodes::VIEW_SERVICE, StepName::view_service(event), event)
-            && let view_service::Event::Ping { ping, .. } = event
+    pub fn before_view_service(&mut self, at: Duration, machine: &ViewService, event: &view_service::Event) {
+        if !self.begin_step(at, Nodes::VIEW_SERVICE, StepName::view_service(event), event) {
+            return;
+        }
+        self.mark(|marks| marks.before_view_service(at, machine, event));
+        if let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
         {
             self.pings[server] += 1;
@@ -324,10 +345,12 @@ impl Observer {
         }
     }
 
-    /// The view service took a step. Returns whether something happened that the nemesis may wait for.
+    /// The view service took a step, at a true time and at a time of its own. Returns whether something
+    /// happened that the nemesis may wait for.
     pub fn after_view_service(
         &mut self,
         at: Duration,
+        now: Duration,
         machine: &ViewService,
         effects: &[view_service::Effect],
     ) -> bool {
@@ -335,6 +358,7 @@ impl Observer {
         if !self.end_step(effects, &machine.record().number, machine) {
             return false;
         }
+        self.mark(|marks| marks.after_view_service(at, now, machine, effects));
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
@@ -462,6 +486,8 @@ impl Observer {
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
     pub fn into_outcome(self) -> Outcome {
         let mut stats = self.stats;
+        stats.marks =
+            self.marks.iter().flat_map(|marks| marks.reached().iter()).map(|mark| (mark, 1)).collect();
         for server in self.nodes.servers() {
             stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
         }

@@ -12,8 +12,9 @@ use pbkv::protocol::{replica, view_service};
 use crate::{
     chain::{Table, TableOptions},
     chance::Chance,
+    marks::{Counts, Mark},
     messages::Message,
-    scenario::{FaultKind, Memory, Mistreatment},
+    scenario::{FaultKind, Memory, Mistreatment, Scenario},
     step::StepName,
     trace::{TraceHash, TraceLine},
 };
@@ -39,6 +40,8 @@ pub struct RunOptions {
     pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
+    /// Do not look out for marks: to show that a run is the same without.
+    pub skip_marks: bool,
 }
 
 /// Everything a run yields.
@@ -101,6 +104,12 @@ impl Outcome {
         } else {
             Class::Ok
         }
+    }
+
+    /// What the scenario was made for and this run did not reach.
+    pub fn missed(&self, scenario: &Scenario) -> Vec<Mark> {
+        let marks = &self.stats.marks;
+        scenario.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
     }
 
     /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if
@@ -337,6 +346,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// How many runs reached each mark.
+    pub marks: Counts,
 }
 
 impl Stats {
@@ -362,6 +373,9 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        for (mark, runs) in &other.marks {
+            *self.marks.entry(*mark).or_default() += runs;
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use bytes::Bytes;
 
 use crate::{
+    marks::Mark,
     outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
     scenario::{Reads, Scenario},
     timeline::{is_turn, line, time},
@@ -73,6 +74,20 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
             &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"),
         );
     }
+    text
+}
+
+/// A scenario that passes, but no longer reaches what it was made for.
+pub fn blind(missed: &[Mark]) -> String {
+    let mut text = format!("{:>10}  the scenario no longer reaches what it was made for\n", "BLIND");
+    for mark in missed {
+        let _ = writeln!(text, "{:>10}  {}: {}", "never", mark.name(), mark.about());
+    }
+    let _ = write!(
+        text,
+        "{:>10}  change its times until it does; or, if the protocol cannot get there any more, its `reaches`",
+        "so"
+    );
     text
 }
 

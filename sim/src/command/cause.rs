@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sim::{
     exit,
     explore::Job,
+    marks::Mark,
     minimise::{self, Ended, Minimised, Signature},
     outcome::{Outcome, RunOptions},
     report, run, saved,
@@ -112,6 +113,7 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
     let own = Some(scenario.about).filter(|about| !about.is_empty());
     kept.about =
         options.about.clone().or(own).or(shows).ok_or("say with --about what this scenario shows")?;
+    kept.reaches = reaches(&kept);
     saved::write(&path, &kept)?;
     say(&format!("saved {}: {}", path.display(), kept.about));
     say(&format!("`cargo test {}` replays it; it passes once the cause is gone", options.name));
@@ -124,6 +126,15 @@ pub fn list() -> Result<u8, String> {
         say(&format!("{:<60} {}", saved.name, saved.scenario.about));
     }
     Ok(exit::OK)
+}
+
+/// The marks that a scenario reaches because of its faults: without them it does not. That it reaches them must
+/// stay true, or the scenario has gone blind.
+fn reaches(scenario: &Scenario) -> Vec<Mark> {
+    let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
+    let reached = |scenario: &Scenario| run(scenario, &options).stats.marks;
+    let quiet = reached(&Scenario { faults: Vec::new(), ..scenario.clone() });
+    reached(scenario).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
 fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, String> {

@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use sim::{chance::Chance, check, exit, generate::generate, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
-                          5 not deterministic, 6 undecided.";
+                          5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be.";
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///

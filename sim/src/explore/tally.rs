@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Findings, Gravity, Job, Kind, findings::Novelty};
 use crate::{
     exit,
+    marks::Counts,
     outcome::{Class, Outcome, Stats},
     trace::TraceHash,
 };
@@ -78,6 +79,8 @@ pub struct Sums {
     pub view_changes: u64,
     /// Faults that were executed, by kind.
     pub faults: BTreeMap<String, u64>,
+    /// How many runs reached each mark.
+    pub marks: Counts,
 }
 
 /// All runs so far.
@@ -109,6 +112,9 @@ impl Tally {
             } else {
                 sums.faults.insert((*fault).to_owned(), *count);
             }
+        }
+        for (mark, runs) in &stats.marks {
+            *sums.marks.entry(*mark).or_default() += runs;
         }
         sums.rechecked += u64::from(report.recheck.is_some());
         let differs = match &report.recheck {

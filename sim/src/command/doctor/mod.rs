@@ -17,7 +17,7 @@ use sim::{
 
 use self::side::{Asked, Side, There};
 pub use self::side::{Execution, answer};
-use super::say;
+use super::{load, say};
 
 /// Steps before the first difference that are shown.
 const CONTEXT_STEPS: u64 = 4;
@@ -32,6 +32,8 @@ const ATTEMPTS_MAX: u32 = 5;
 pub fn doctor(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
     let mut code = exit::OK;
     for run in runs {
+        // A plan that is not usable is refused here, with its reason.
+        load(run)?;
         let execution = Execution { judge: true, ..Execution::new(run.clone(), 1, plant_chance) };
         let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
         match compare(&mut first, &mut second)? {

@@ -19,7 +19,7 @@ pub use self::options::Options;
 use self::{display::Display, lines::Lines};
 use sim::{
     chain::DIGEST_INTERVAL,
-    chance::Chance,
+    exit,
     explore::{
         Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
         findings::Novelty,
@@ -28,6 +28,7 @@ use sim::{
         workers::{self, Limits, News},
     },
     generate::generate,
+    marks,
     outcome::RunOptions,
     run, saved,
     scenario::Scenario,
@@ -50,28 +51,30 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
     let mut session = Session::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
-    let (plans, chance) = (session.plans.clone(), options.plant_chance);
+    let plans = session.plans.clone();
+    let run_options =
+        RunOptions { chance: options.plant_chance, skip_marks: options.skip_marks, ..RunOptions::default() };
     let schedule = session.schedule.clone();
     workers::work(
         &schedule,
         Limits::new(options.jobs(), Duration::from_secs(options.run_seconds_max)),
         move || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
-        move |assignment| report(assignment, &plans, chance),
+        move |assignment| report(assignment, &plans, &run_options),
         |news| session.hear(news),
     )?;
     session.end(stop.load(Ordering::Relaxed))
 }
 
 /// Makes a run; if the schedule says so, another process makes it as well.
-fn report(assignment: &Assignment, plans: &Plans, chance: Option<Chance>) -> Report {
+fn report(assignment: &Assignment, plans: &Plans, options: &RunOptions) -> Report {
     let job = &assignment.job;
     let scenario = scenario(job, plans);
     if !assignment.recheck {
-        let options = RunOptions { chance, ..RunOptions::default() };
-        return Report::new(job.clone(), run(&scenario, &options), None);
+        return Report::new(job.clone(), run(&scenario, options), None);
     }
-    let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, chance) };
-    let mut outcome = run(&scenario, &execution.options());
+    let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance) };
+    let options = RunOptions { skip_marks: options.skip_marks, ..execution.options() };
+    let mut outcome = run(&scenario, &options);
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
@@ -252,7 +255,21 @@ impl Session {
             say(&format!("not waited for: {}", unfinished.join(", ")));
         }
         say(&summary::last_line(&self.tally, self.wall(), interrupted));
-        Ok(self.tally.code())
+        Ok(self.marks(self.tally.code()))
+    }
+
+    /// Says which situations were reached; the code is for those that were not, if nothing worse happened.
+    fn marks(&self, code: u8) -> u8 {
+        let (marks, options) = (&self.tally.sums.marks, &self.options);
+        if options.skip_marks {
+            return code;
+        }
+        if options.marks {
+            say(&marks::report::table(marks, self.tally.runs()));
+        }
+        say(&marks::report::line(marks));
+        let missed = options.require_marks && !marks::report::never(marks).is_empty();
+        if code == exit::OK && missed { exit::MARKS } else { code }
     }
 
     /// What a finding is, from the run by which it is known, made once more.

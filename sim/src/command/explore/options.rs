@@ -50,6 +50,15 @@ pub struct Options {
     /// makes again, because the one before was killed, have two lines, which are equal.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
+    /// Print how many runs reached each situation worth reaching.
+    #[arg(long)]
+    pub marks: bool,
+    /// Fail with code 7 if there is a situation that no run reached.
+    #[arg(long)]
+    pub require_marks: bool,
+    /// Do not look out for situations: to measure what that costs, and that a run is the same without.
+    #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
+    pub skip_marks: bool,
     /// Leave a plan and a page of each kind of failure in this folder
     /// [default: target/sim-failures, or `findings` in the folder of --state].
     #[arg(long, value_name = "FOLDER", conflicts_with = "state")]
