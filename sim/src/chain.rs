@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The state as a whole is hashed with one step in so many.
-pub const DIGEST_INTERVAL: u64 = 64;
+pub const DIGEST_INTERVAL: u64 = 256;
 
 /// What a table should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -314,7 +314,9 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
         durable.boot.next()
     };
     let mut options = world.scenario.cluster.replica_options();
-    options.session_ttl += world.chance.map_or(Duration::ZERO, |chance| chance.memory(node, life));
+    if let Some(chance) = world.chance {
+        options.session_ttl += chance.memory(node, life);
+    }
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),

@@ -79,7 +79,7 @@ pub struct Sums {
     pub view_changes: u64,
     /// Faults that were executed, by kind.
     pub faults: BTreeMap<String, u64>,
-    /// Runs that reached each situation.
+    /// How many runs reached each mark.
     pub marks: Counts,
 }
 
@@ -113,8 +113,8 @@ impl Tally {
                 sums.faults.insert((*fault).to_owned(), *count);
             }
         }
-        for (mark, count) in &stats.marks {
-            *sums.marks.entry(*mark).or_default() += count;
+        for (mark, runs) in &stats.marks {
+            *sums.marks.entry(*mark).or_default() += runs;
         }
         sums.rechecked += u64::from(report.recheck.is_some());
         let differs = match &report.recheck {

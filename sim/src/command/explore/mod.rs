@@ -28,7 +28,7 @@ use sim::{
         workers::{self, Limits, News},
     },
     generate::generate,
-    marks::report,
+    marks,
     outcome::RunOptions,
     run, saved,
     scenario::Scenario,
@@ -73,7 +73,8 @@ fn report(assignment: &Assignment, plans: &Plans, options: &RunOptions) -> Repor
         return Report::new(job.clone(), run(&scenario, options), None);
     }
     let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance) };
-    let mut outcome = run(&scenario, &execution.options());
+    let options = RunOptions { skip_marks: options.skip_marks, ..execution.options() };
+    let mut outcome = run(&scenario, &options);
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
@@ -254,16 +255,21 @@ impl Session {
             say(&format!("not waited for: {}", unfinished.join(", ")));
         }
         say(&summary::last_line(&self.tally, self.wall(), interrupted));
-        let reached = &self.tally.sums.marks;
-        if self.options.skip_marks {
-            return Ok(self.tally.code());
+        Ok(self.marks(self.tally.code()))
+    }
+
+    /// Says which situations were reached; the code is for those that were not, if nothing worse happened.
+    fn marks(&self, code: u8) -> u8 {
+        let (marks, options) = (&self.tally.sums.marks, &self.options);
+        if options.skip_marks {
+            return code;
         }
-        if self.options.marks {
-            say(&report::table(reached, self.tally.runs()));
+        if options.marks {
+            say(&marks::report::table(marks, self.tally.runs()));
         }
-        say(&report::line(reached));
-        let missed = self.options.require_marks && !report::never(reached).is_empty();
-        Ok(if self.tally.code() == exit::OK && missed { exit::MARKS } else { self.tally.code() })
+        say(&marks::report::line(marks));
+        let missed = options.require_marks && !marks::report::never(marks).is_empty();
+        if code == exit::OK && missed { exit::MARKS } else { code }
     }
 
     /// What a finding is, from the run by which it is known, made once more.
