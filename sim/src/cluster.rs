@@ -312,6 +312,10 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
+    let mut options = world.scenario.cluster.replica_options();
+    if let Some(chance) = world.chance {
+        options.session_ttl += chance.memory(node, life);
+    }
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),
@@ -319,7 +323,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,
         },
-        options: world.scenario.cluster.replica_options(),
+        options,
         limits: Limits::default(),
         view_service: world.nodes.view_service(),
     };

@@ -35,12 +35,15 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod chain;
+pub mod chance;
 pub mod check;
 pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;
 pub mod disk;
 pub mod exit;
+pub mod explore;
 pub mod generate;
 pub mod invariants;
 pub mod judge;
@@ -68,6 +71,7 @@ pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
+pub mod step;
 #[cfg(madsim)]
 mod stream;
 pub mod timeline;

@@ -10,9 +10,12 @@ pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    chain::{Table, TableOptions},
+    chance::Chance,
     marks::{Counts, Mark},
     messages::Message,
     scenario::{FaultKind, Memory, Mistreatment, Scenario},
+    step::StepName,
     trace::{TraceHash, TraceLine},
 };
 
@@ -31,6 +34,10 @@ pub struct RunOptions {
     pub keep_messages: bool,
     /// Hand every line of the trace to this as it is made.
     pub trace_sink: Option<TraceSink>,
+    /// Keep a table of the hash chain in [`Outcome::table`].
+    pub table: Option<TableOptions>,
+    /// A source of chance, planted so that the search for such can be tested.
+    pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
     /// Do not look out for marks: to show that a run is the same without.
@@ -44,6 +51,8 @@ pub struct Outcome {
     pub trace_hash: TraceHash,
     /// The trace, if it was asked for.
     pub trace: Vec<TraceLine>,
+    /// The table of the hash chain, if it was asked for.
+    pub table: Option<Table>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// The messages between nodes, if they were asked for.
@@ -56,6 +65,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// A panic, which ends the run.
     pub panic: Option<Panic>,
+    /// The step in which an invariant broke or something panicked, if it was a step.
+    pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
     /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
@@ -211,7 +222,7 @@ pub struct Operation {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum End {
     /// The run ended first. It may have taken effect or not.
     Open,

@@ -67,6 +67,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     });
     let at = world.observer().now();
     let stepping = world.observer().stepping().cloned();
+    let step = world.observer().step();
     let struck = world.links.network().struck().clone();
     let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
@@ -91,6 +92,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
         Err(message) => {
             outcome.stats.virtual_time = at;
+            outcome.failed_step = outcome.failed_step.or(step);
             outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
         }
     }

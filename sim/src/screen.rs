@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     marks::Mark,
-    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Stats, Verdict},
+    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
     scenario::{Reads, Scenario},
     timeline::{is_turn, line, time},
 };
@@ -164,9 +164,9 @@ pub fn verdict(outcome: &Outcome) -> String {
 }
 
 /// Faults by kind, the most frequent first.
-pub fn faults(stats: &Stats) -> String {
-    let mut kinds: Vec<_> = stats.faults.iter().filter(|(_, count)| **count > 0).collect();
-    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), **name));
+pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut kinds: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
     if kinds.is_empty() {
         return "no faults".into();
     }

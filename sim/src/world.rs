@@ -17,6 +17,7 @@ use pbkv::protocol::{
 use tokio::sync::Notify;
 
 use crate::{
+    chance::Chance,
     clock::Deviation,
     disk::Disk,
     links::Links,
@@ -36,6 +37,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub struct World {
     /// What is executed.
     pub scenario: Scenario,
+    /// A planted source of chance.
+    pub chance: Option<Chance>,
     /// Names and addresses.
     pub nodes: Arc<Nodes>,
     /// The network's faults.
@@ -59,13 +62,15 @@ impl World {
     /// The world before anything happened.
     pub fn new(scenario: &Scenario, options: &RunOptions) -> Self {
         let nodes = Arc::new(Nodes::new(scenario));
-        let salt = |node: NodeIndex| stable_hash(&(scenario.seed, "disk", node));
+        let chance = |node: NodeIndex| options.chance.map_or(0, |chance| chance.salt(node));
+        let salt = |node: NodeIndex| stable_hash(&(scenario.seed, "disk", node)) ^ chance(node);
         let slowest_ms = scenario.cluster.disk_ms_max;
         let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
         let mut network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
         network.cast(parts(&nodes, &Record::default()));
         Self {
             scenario: scenario.clone(),
+            chance: options.chance,
             links: Arc::new(Links::new(network, options.keep_messages)),
             record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             disks: nodes.servers().map(disk).collect(),

@@ -1,5 +1,12 @@
 //! The command line.
 
+mod bench;
+mod cause;
+mod doctor;
+mod explore;
+mod peer;
+mod replay;
+
 use std::{
     fs,
     io::{self, Write},
@@ -9,9 +16,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{check, exit, generate::generate, scenario::Scenario, script};
-
-use crate::{bench, cause, doctor, explore, replay};
+use sim::{chance::Chance, check, exit, generate::generate, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be.";
@@ -59,13 +64,18 @@ enum Command {
         /// The seed.
         seed: u64,
     },
-    /// Runs seeds twice, in two processes, and names the first step that differs.
+    /// Makes runs twice, in two processes, and names the first step that differs, and in what.
     #[command(after_help = EXIT_CODES)]
     Doctor {
-        /// The seeds.
-        #[arg(required = true)]
-        seeds: Vec<u64>,
+        /// Seeds, or paths of plans.
+        #[arg(required = true, value_name = "SEED|PLAN.toml")]
+        runs: Vec<String>,
+        #[arg(long, hide = true)]
+        plant_chance: Option<Chance>,
     },
+    /// Makes a run and answers the doctor's questions.
+    #[command(hide = true)]
+    Asked(doctor::Execution),
     /// Measures how fast the simulation is.
     Bench(bench::Options),
     /// Lists the named scenarios, or runs those whose names contain NAME.
@@ -90,7 +100,8 @@ pub fn main() -> ExitCode {
         Command::Save(options) => cause::save(&options),
         Command::Saved => cause::list(),
         Command::Plan { seed } => plan(&generate(seed)),
-        Command::Doctor { seeds } => doctor::doctor(&seeds),
+        Command::Doctor { runs, plant_chance } => doctor::doctor(&runs, plant_chance),
+        Command::Asked(execution) => doctor::answer(&execution),
         Command::Bench(options) => bench::bench(&options),
         Command::Scenario(options) => replay::scenario(&options),
         Command::Check(options) => judge_files(&options),

@@ -13,10 +13,7 @@ use sim::{
     trace::TraceLine,
 };
 
-use crate::{
-    cause,
-    command::{load, say},
-};
+use super::{cause, load, say};
 
 #[derive(Args)]
 pub struct ScenarioOptions {

@@ -15,7 +15,7 @@ use sim::{
     screen,
 };
 
-use crate::{command::say, peer};
+use super::{peer, say};
 
 /// Servers and clients of the first measurement.
 const SERVERS: u32 = 3;
