@@ -21,14 +21,14 @@ use sim::{
     chain::DIGEST_INTERVAL,
     exit,
     explore::{
-        Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
+        Assignment, Finding, Job, Kind, Report, Schedule, Steering, Store, Tally,
         findings::Novelty,
         store::{self, Progress},
         summary,
         workers::{self, Limits, News},
     },
     generate::generate,
-    marks,
+    marks::{self, family::Families},
     outcome::RunOptions,
     run, saved,
     scenario::Scenario,
@@ -145,7 +145,11 @@ impl Session {
                 (Schedule::new(jobs, range.clone(), options.shard), plans, Tally::default(), Duration::ZERO)
             }
         };
-        let seeds = (range.end < u64::MAX).then(|| options.shard.share(&range));
+        let schedule = match options.steer() {
+            true => schedule.steered(Steering::new(|seed| Families::of(&generate(seed)))),
+            false => schedule,
+        };
+        let seeds = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
         if goes_on {
             eprintln!("goes on: {}", summary::status(&tally, before, schedule.next_seed()));
         }
