@@ -16,6 +16,8 @@ pub const PANIC: u8 = 4;
 pub const NOT_DETERMINISTIC: u8 = 5;
 /// The judge gave up.
 pub const UNDECIDED: u8 = 6;
+/// A mutant was not caught.
+pub const NOT_CAUGHT: u8 = 7;
 
 /// The exit code for a run of this class.
 pub fn code(class: Class) -> u8 {

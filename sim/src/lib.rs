@@ -49,6 +49,7 @@ pub mod judge;
 pub mod links;
 pub mod messages;
 pub mod minimise;
+pub mod mutants;
 #[cfg(madsim)]
 pub mod nemesis;
 pub mod network;

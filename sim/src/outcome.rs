@@ -3,7 +3,7 @@
 //! A *moment* is something a person would want on a timeline; the trace holds every step. An *operation*
 //! is one call of a client, from its invocation to its end. Times are virtual, since the start of the run.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use linearize::kv::{Input, Output};
@@ -32,6 +32,9 @@ pub struct RunOptions {
     pub trace_sink: Option<TraceSink>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
+    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges. A mistake
+    /// that is found nevertheless is one that users would see.
+    pub skip_invariants: bool,
 }
 
 /// Everything a run yields.
@@ -104,6 +107,16 @@ impl Outcome {
         }
         let panic = self.panic.as_ref().map(|panic| panic.at);
         panic.or_else(|| self.stall.as_ref().map(|stall| stall.at))
+    }
+}
+
+impl FromStr for Class {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let failures = [Self::Safety, Self::Panic, Self::Liveness, Self::Undecided];
+        let found = failures.into_iter().find(|class| class.to_string() == text);
+        found.ok_or_else(|| "a run fails by safety, panic, liveness or undecided".into())
     }
 }
 

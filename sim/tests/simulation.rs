@@ -23,6 +23,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds of one test of the batch.
 const BATCH: u64 = 50;
+/// Mutants that few seeds catch, each by another judge, as far as that goes. `cargo sim mutants` tries them all.
+const MUTANTS: [&str; 4] = [
+    "answers_before_the_backups_have_it",
+    "client_takes_silence_for_failure",
+    "confirmation_is_said_once",
+    "reads_without_confirmation",
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -56,6 +63,10 @@ fn main() {
         passes(&["doctor", "0", "1", "2", "3"])
     }));
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("mutants::some_that_are_easily_seen_are_caught", || {
+        let few = ["--quick", "--seeds", "100"];
+        passes(&[&["mutants"], MUTANTS.as_slice(), &few].concat())
+    }));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
     libtest_mimic::run(&arguments, trials).exit();
@@ -161,6 +172,7 @@ fn wrong_usage() -> Result<(), Failed> {
         &["explore", "--seeds", "none"],
         &["explore", "--json", "/no/such/folder/file"],
         &["scenario", "no_such_scenario"],
+        &["mutants", "no_such_mutant"],
         &["--no-such-flag"],
     ] {
         let output = simulate(arguments)?;

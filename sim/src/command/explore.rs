@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sim::{
     explore::{Findings, Record, Report, Schedule, Tally, summary, workers},
     generate::generate,
-    outcome::RunOptions,
+    outcome::{Class, RunOptions},
     run, screen,
 };
 
@@ -46,6 +46,12 @@ pub struct Options {
     /// Write what became of each seed into this file: one JSON object a line, in order of the seeds.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Stop at the first seed that ends in one of these ways: `safety`, `panic`, `liveness`, `undecided`, by commas.
+    #[arg(long, value_name = "HOW", value_delimiter = ',')]
+    until: Vec<Class>,
+    /// Judge by what clients see alone: invariants are not checked. (`replay` and `minimise` do check them.)
+    #[arg(long)]
+    without_invariants: bool,
     /// Leave a plan and a report of each kind of failure in this folder.
     #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
     failures: PathBuf,
@@ -71,16 +77,25 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let schedule = Mutex::new(Schedule::new(options.start..end));
     let bar = progress(options.start, end, last.is_some() && options.seeds.is_none());
     let (mut tally, mut records) = (Tally::default(), Vec::new());
+    let found = AtomicBool::new(false);
+    let run_options = RunOptions { skip_invariants: options.without_invariants, ..RunOptions::default() };
     workers::work(
         &schedule,
         jobs,
-        || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
-        |seed| Report::new(seed, run(&generate(seed), &RunOptions::default())),
+        || {
+            !stop.load(Ordering::Relaxed)
+                && !found.load(Ordering::Relaxed)
+                && last.is_none_or(|last| Instant::now() < last)
+        },
+        |seed| Report::new(seed, run(&generate(seed), &run_options)),
         |report| {
             if json.is_some() {
                 records.push(Record::new(&report));
             }
             announce(&report, &tally, &bar);
+            if options.until.contains(&report.class) {
+                found.store(true, Ordering::Relaxed); // all earlier seeds have begun, and will end
+            }
             tally.add(report);
         },
     );

@@ -8,7 +8,18 @@ use std::{
 use serde::Serialize;
 
 use super::Report;
-use crate::screen;
+use crate::{minimise::Signature, outcome::Outcome, screen};
+
+/// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness` or `undecided`.
+pub fn judge(outcome: &Outcome) -> Option<String> {
+    Some(match Signature::of(outcome)? {
+        Signature::Invariant(number) => number,
+        Signature::NotLinearizable(_) => "checker".into(),
+        Signature::Panic(_) => "panic".into(),
+        Signature::Stall => "liveness".into(),
+        Signature::Undecided => "undecided".into(),
+    })
+}
 
 /// A line of `--json`.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +29,7 @@ pub struct Record {
     trace: String,
     class: String,
     headline: Option<String>,
+    judge: Option<String>,
     virtual_ms: u128,
     operations: u64,
     unknown: u64,
@@ -39,6 +51,7 @@ impl Record {
             trace: report.trace.to_string(),
             class: report.class.to_string(),
             headline: report.failure.as_deref().map(screen::headline),
+            judge: report.failure.as_deref().and_then(judge),
             virtual_ms: stats.virtual_time.as_millis(),
             operations: stats.operations(),
             unknown: stats.unknown,
