@@ -47,6 +47,7 @@ pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod liveness;
 pub mod messages;
 pub mod minimise;
 pub mod mutants;

@@ -144,9 +144,9 @@ impl Network {
         self.active.retain(|active| active.fault != fault);
     }
 
-    /// Ends all faults.
-    pub fn heal(&mut self) {
-        self.active.clear();
+    /// Ends all faults but these.
+    pub fn heal(&mut self, lasting: &[usize]) {
+        self.active.retain(|active| lasting.contains(&active.fault));
     }
 
     /// Whether a fault is active.
@@ -316,7 +316,7 @@ mod tests {
         assert!((250..350).contains(&struck), "{struck} of 1000");
         assert_eq!(network.struck()[&Mistreatment::DropReply], struck as u64);
         assert!((0..1000).all(|_| network.message(1, 3).treatment.is_none()), "only in its direction");
-        network.heal();
+        network.heal(&[]);
         assert_eq!(network.message(3, 1).treatment, None);
     }
 

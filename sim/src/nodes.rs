@@ -176,6 +176,7 @@ mod tests {
                 replicas: 3,
                 reads: Reads::Confirm,
                 checkpoint_interval: 10,
+                log_entries_max: None,
                 join_lag_max: 1,
                 chunk_bytes_max: 100,
                 append_window: 10,

@@ -58,8 +58,8 @@ pub struct Outcome {
     pub panic: Option<Panic>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
-    /// Why nothing could be demanded after the heal: the scenario allows that all data is lost, and it was.
-    pub data_lost: Option<String>,
+    /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
+    pub excused: Vec<String>,
     /// Numbers.
     pub stats: Stats,
 }

@@ -61,6 +61,9 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     for (place, moment) in before[before.len().saturating_sub(MOMENTS_MAX)..].iter().enumerate() {
         row(if place == 0 { "before" } else { "" }, &line(moment, outcome));
     }
+    for excuse in &outcome.excused {
+        row("excused", excuse);
+    }
     row("cluster", &cluster(scenario));
     row("replay", &format!("cargo sim {again}"));
     row("steps", &format!("cargo sim {again} --trace"));
@@ -127,7 +130,12 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
 /// One summary line of a finished run.
 pub fn verdict(outcome: &Outcome) -> String {
     let stats = &outcome.stats;
-    format!(
+    let mut text = String::new();
+    for excuse in &outcome.excused {
+        let _ = writeln!(text, "{excuse}");
+    }
+    let _ = write!(
+        text,
         "{}: {:.3} s virtual, {} operations ({} unknown), {} view changes, {} transfers, trace {}",
         headline(outcome),
         stats.virtual_time.as_secs_f64(),
@@ -136,7 +144,8 @@ pub fn verdict(outcome: &Outcome) -> String {
         stats.view_changes,
         stats.transfers,
         outcome.trace_hash,
-    )
+    );
+    text
 }
 
 /// Faults by kind, the most frequent first.

@@ -122,6 +122,7 @@ fn saturating(operations: u64) -> Scenario {
             replicas: 2,
             reads: Reads::Confirm,
             checkpoint_interval: 10_000,
+            log_entries_max: None,
             join_lag_max: 64,
             chunk_bytes_max: 256 << 10,
             append_window: 8_192,

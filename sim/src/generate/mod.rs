@@ -61,16 +61,18 @@ fn cluster(seed: u64) -> Cluster {
     } else {
         Vec::new()
     };
+    let checkpoint_interval = dice.magnitude(2, 2_000);
     Cluster {
         servers: servers as u32,
         replicas: replicas as u32,
         reads,
-        checkpoint_interval: dice.magnitude(2, 2_000),
+        checkpoint_interval,
         join_lag_max: dice.weighted(&[(1, 0), (1, 1), (2, 8), (3, 64)]),
         chunk_bytes_max: dice.magnitude(32, 65_536) as usize,
         append_window: dice.magnitude(1, 1_024),
         session_ttl_ms: dice.weighted(&[(1, 4_000), (1, 10_000), (6, 60_000)]),
         disk_ms_max: dice.weighted(&[(4, 0), (4, 2), (2, 20), (1, 100)]),
+        log_entries_max: dice.percent(30).then_some(4 * checkpoint_interval),
         starts_ms,
         clocks: clocks(seed, servers),
     }

@@ -32,7 +32,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [14185982098785531325, 5069295781261028890, 9863289675399720686, 15119533458569889990],
+        [12894094969496163556, 13166344460128165345, 10185133726123386503, 12724468700962943280],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }

@@ -10,6 +10,9 @@ const IMPATIENT_MS: u64 = 2_000;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
 
+/// Keys that a client puts before anything else, at most: then there is a state worth transferring.
+const LOADED_KEYS_MAX: u64 = 200;
+
 /// The clients of a seed.
 pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Client> {
     let mut dice = Dice::new(seed, "workload");
@@ -28,6 +31,7 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
     };
     // A client may retry for half the life of a session.
     let deadline_ms_max = session_ttl_ms / 2;
+    let loaded_keys = if dice.percent(20) { dice.magnitude(20, LOADED_KEYS_MAX) } else { 0 };
     (1..=count)
         .map(|number| {
             let dice = &mut Dice::new(seed, &format!("workload/c{number}"));
@@ -40,10 +44,11 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
                 &[100, 250, 250, 500, 500, 1_500]
             };
             let pause_ms = *dice.pick(pauses_ms);
-            Client {
-                deadline_ms: deadline_ms.min(deadline_ms_max),
-                script: script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS),
+            let mut script = script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS);
+            if number == 1 {
+                script.splice(0..0, (0..loaded_keys).map(|key| format!("0.000 put cold{key}")));
             }
+            Client { deadline_ms: deadline_ms.min(deadline_ms_max), script }
         })
         .collect()
 }

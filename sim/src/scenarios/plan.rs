@@ -20,6 +20,7 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Scenario {
             append_window: 1_024,
             session_ttl_ms: 60_000,
             disk_ms_max: 2,
+            log_entries_max: None,
             starts_ms: Vec::new(),
             clocks: Vec::new(),
         },
@@ -79,7 +80,7 @@ pub fn cut(from: &str, to: &str, lasts_ms: u64) -> FaultKind {
         to: vec![to.into()],
         both_ways: true,
         how: Cut::BlackHole,
-        lasts_ms,
+        lasts_ms: Some(lasts_ms),
     }
 }
 
