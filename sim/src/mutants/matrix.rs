@@ -1,11 +1,6 @@
 //! What became of each mutant, as a line, as a table, as JSON.
 
-use std::{
-    fmt::Write as _,
-    fs::File,
-    io::{BufWriter, Write as _},
-    path::Path,
-};
+use std::{fmt::Write as _, io};
 
 use serde::Serialize;
 
@@ -19,6 +14,9 @@ pub struct Row {
     /// Its number in the specification's catalogue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
+    /// What the simulator would have to do to catch it, if it is known not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// Who caught it first, with all judges at work.
     pub caught: Option<Catch>,
     /// Whether clients alone caught it.
@@ -71,6 +69,11 @@ pub(super) fn is_a_client(judge: &str) -> bool {
 }
 
 impl Row {
+    /// Not caught, although nothing says that this was to be expected.
+    pub fn is_missed(&self) -> bool {
+        self.caught.is_none() && self.awaits.is_none()
+    }
+
     /// Caught, but no client noticed.
     pub fn is_unseen_by_clients(&self) -> bool {
         matches!(self.clients, Clients::Never { .. })
@@ -90,7 +93,7 @@ impl Row {
 
     /// One line, in columns.
     pub fn line(&self) -> String {
-        let caught = self.caught.as_ref().map_or("NOT CAUGHT".into(), |catch| {
+        let caught = self.caught.as_ref().map_or(format!("{:46}", "NOT CAUGHT"), |catch| {
             format!(
                 "{:8} {:>4} seeds {:>7.1} h virtual {:>6.1} s",
                 catch.judge,
@@ -130,15 +133,9 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// Writes a JSON object a line.
-pub(super) fn write_json(path: &Path, rows: &[Row]) -> Result<(), String> {
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
-        for row in rows {
-            serde_json::to_writer(&mut file, row)?;
-            writeln!(file)?;
-        }
-        file.flush()
-    };
-    write().map_err(|error| format!("cannot write {}: {error}", path.display()))
+/// A JSON object a line.
+pub(super) fn write_json(row: &Row, mut to: impl io::Write) -> io::Result<()> {
+    serde_json::to_writer(&mut to, row)?;
+    writeln!(to)?;
+    to.flush()
 }

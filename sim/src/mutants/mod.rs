@@ -28,7 +28,7 @@ mod trial;
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -118,6 +118,11 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
         minimise: (!options.quick).then_some(Duration::from_secs(options.seconds)),
         ask_clients: !options.quick,
     };
+    let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    let mut json = match &options.json {
+        Some(path) => Some((path, File::create(path).map_err(|error| failed(path, error))?)),
+        None => None,
+    };
     let began = Instant::now();
     let workshop = Workshop::open(root())?;
     let mut rows = Vec::new();
@@ -126,13 +131,13 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
         if !options.markdown {
             say(&row.line());
         }
+        if let Some((path, file)) = &mut json {
+            matrix::write_json(&row, file).map_err(|error| failed(path, error))?;
+        }
         rows.push(row);
     }
     if options.markdown {
         say(&matrix::markdown(&rows));
-    }
-    if let Some(path) = &options.json {
-        matrix::write_json(path, &rows)?;
     }
     Ok(conclude(&rows, options.seeds, began.elapsed(), say))
 }
@@ -147,7 +152,8 @@ fn choose(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, String>
 }
 
 fn conclude(rows: &[Row], seeds: u64, wall: Duration, say: &mut dyn FnMut(&str)) -> u8 {
-    let missed: Vec<&Row> = rows.iter().filter(|row| row.caught.is_none()).collect();
+    let missed: Vec<&Row> = rows.iter().filter(|row| row.is_missed()).collect();
+    let caught = rows.iter().filter(|row| row.caught.is_some()).count();
     let unseen: Vec<&Row> = rows.iter().filter(|row| row.is_unseen_by_clients()).collect();
     for row in &unseen {
         say(&format!(
@@ -155,6 +161,18 @@ fn conclude(rows: &[Row], seeds: u64, wall: Duration, say: &mut dyn FnMut(&str))
             row.mutant,
             row.caught.as_ref().map_or("nobody", |catch| catch.judge.as_str())
         ));
+    }
+    for row in rows {
+        match (&row.caught, &row.awaits) {
+            (None, Some(awaits)) => {
+                say(&format!("{}: not caught, as is known; it awaits {awaits}", row.mutant))
+            }
+            (Some(_), Some(_)) => say(&format!(
+                "{}: caught, so remove `awaits: ` from sim/mutants/{}.patch",
+                row.mutant, row.mutant
+            )),
+            _ => {}
+        }
     }
     for row in &missed {
         say(&format!(
@@ -168,7 +186,7 @@ fn conclude(rows: &[Row], seeds: u64, wall: Duration, say: &mut dyn FnMut(&str))
         rows.iter().filter_map(|row| Some(row.caught.as_ref()?.judge.as_str())).collect();
     say(&format!(
         "{} of {} mutants caught in {:.0} s, by {}",
-        rows.len() - missed.len(),
+        caught,
         rows.len(),
         wall.as_secs_f64(),
         if judges.is_empty() { "nobody".into() } else { judges.into_iter().collect::<Vec<_>>().join(", ") }

@@ -6,6 +6,7 @@
 //! shows: A Get returns an old value: ...
 //!   (further lines of a value are indented by two spaces)
 //! known: Jepsen: etcd and Consul (2014), ...
+//! awaits: (only while the simulator cannot catch it) what the simulator would have to do
 //! --- a/src/protocol/replica/reads.rs
 //! +++ b/src/protocol/replica/reads.rs
 //! @@ ...
@@ -44,6 +45,8 @@ pub struct Header {
     pub shows: String,
     /// Where the mistake is known from: a paper, a system, a specification.
     pub known: String,
+    /// What the simulator would have to do to catch it, as long as it does not: a known blind spot.
+    pub awaits: Option<String>,
 }
 
 impl Mutant {
@@ -136,8 +139,8 @@ impl Header {
                     "the header has lines `key: value`, or two spaces and more of the value; not {line:?}"
                 )
             })?;
-            if !["rule", "mutant", "shows", "known"].contains(&key) {
-                return Err(format!("the header says rule, mutant, shows and known; not {key:?}"));
+            if !["rule", "mutant", "shows", "known", "awaits"].contains(&key) {
+                return Err(format!("the header says rule, mutant, shows, known and awaits; not {key:?}"));
             }
             if fields.insert(key, value.trim().into()).is_some() {
                 return Err(format!("the header says `{key}` twice"));
@@ -153,13 +156,15 @@ impl Header {
             shows: take("shows", "what a user would see")?,
             known: take("known", "the paper, system or specification from which the mistake is known")?,
             mutant: fields.remove("mutant"),
+            awaits: fields.remove("awaits"),
         })
     }
 }
 
 impl fmt::Display for Mutant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Header { rule, shows, known, .. } = &self.header;
-        write!(f, "{}\n     rule  {rule}\n    shows  {shows}\n    known  {known}", self.name)
+        let Header { rule, shows, known, awaits, .. } = &self.header;
+        write!(f, "{}\n     rule  {rule}\n    shows  {shows}\n    known  {known}", self.name)?;
+        awaits.as_ref().map_or(Ok(()), |awaits| write!(f, "\n   awaits  {awaits}"))
     }
 }

@@ -159,7 +159,15 @@ fn catch(judge: &str, seeds: u64) -> Catch {
 
 fn row(name: &str, caught: Option<Catch>, clients: Clients) -> Row {
     let small = caught.as_ref().map(|_| Small { faults: 2, operations: 5 });
-    Row { mutant: name.into(), rule: "R7".into(), number: Some("M24".into()), caught, clients, small }
+    Row {
+        mutant: name.into(),
+        rule: "R7".into(),
+        number: Some("M24".into()),
+        awaits: None,
+        caught,
+        clients,
+        small,
+    }
 }
 
 #[test]
@@ -195,4 +203,16 @@ fn a_mutant_that_nobody_caught_is_a_failure_that_says_what_to_do() {
         "{said:?}"
     );
     assert!(said[2].starts_with("1 of 2 mutants caught"), "{said:?}");
+}
+
+#[test]
+fn a_known_blind_spot_is_no_failure_and_its_end_is_noticed() {
+    let mut said = Vec::new();
+    let awaits = Some("partitions into halves".to_owned());
+    let blind = Row { awaits: awaits.clone(), ..row("one", None, Clients::NotAsked) };
+    let seen = Row { awaits, ..row("two", Some(catch("I6", 3)), Clients::NotAsked) };
+    let code = conclude(&[blind, seen], 9, Duration::ZERO, &mut |line| said.push(line.to_owned()));
+    assert_eq!(code, exit::OK);
+    assert!(said[0].contains("it awaits partitions into halves"), "{said:?}");
+    assert!(said[1].contains("remove `awaits: ` from sim/mutants/two.patch"), "{said:?}");
 }

@@ -88,6 +88,7 @@ impl Workshop {
             mutant: name.clone(),
             rule: header.rule.clone(),
             number: header.mutant.clone(),
+            awaits: header.awaits.clone(),
             caught,
             clients,
             small,
