@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use madsim::{
@@ -189,13 +190,14 @@ impl Cluster {
     /// Of what was being written, some is kept.
     fn tear(&self, node: NodeIndex) {
         let world = &self.world;
-        if node == Nodes::VIEW_SERVICE {
+        let torn = if node == Nodes::VIEW_SERVICE {
             let mut disk = world.record.lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|record| world.observer().record_written(now(), record));
+            disk.crash(|record| world.record_written(record))
         } else {
             let mut disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|write| world.observer().disk_written(now(), node, write));
-        }
+            disk.crash(|write| world.observer().disk_written(now(), node, write))
+        };
+        world.observer().mark(|marks| marks.write_torn(node, torn));
     }
 
     /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
@@ -294,7 +296,7 @@ async fn run_view_service(world: Arc<World>, life: u64) {
     let config = ViewConfig { record: world.durable_record(), epoch, options };
     let durable = {
         let world = world.clone();
-        Box::new(move |record: &Record| world.observer().record_written(now(), record))
+        Box::new(move |record: &Record| world.record_written(record))
     };
     let disk = SimulatedDisk { disk: world.record.clone(), durable };
     let clock = SimulatedClock::new(world.deviation(node));
@@ -311,6 +313,8 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
+    let mut options = world.scenario.cluster.replica_options();
+    options.session_ttl += world.chance.map_or(Duration::ZERO, |chance| chance.memory(node, life));
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),
@@ -318,7 +322,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,
         },
-        options: world.scenario.cluster.replica_options(),
+        options,
         limits: Limits::default(),
         view_service: world.nodes.view_service(),
     };

@@ -35,6 +35,8 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod chain;
+pub mod chance;
 pub mod check;
 pub mod clock;
 #[cfg(madsim)]
@@ -48,6 +50,7 @@ pub mod judge;
 #[cfg(madsim)]
 pub mod links;
 pub mod liveness;
+pub mod marks;
 pub mod messages;
 pub mod minimise;
 pub mod mutants;
@@ -69,6 +72,7 @@ pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
+pub mod step;
 #[cfg(madsim)]
 mod stream;
 pub mod timeline;

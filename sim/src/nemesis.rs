@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     cluster::{Cluster, Status},
+    marks::Strike,
     network::{Effect, Link, NodeIndex},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
@@ -189,6 +190,7 @@ impl Nemesis {
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
                 if let Some(lasts_ms) = lasts_ms {
                     let life = self.cluster.life(node);
                     self.enter(
@@ -273,8 +275,10 @@ impl Nemesis {
         let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
         // Not its place: without its neighbours a fault must decide as it did with them.
         let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
+        let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
         let link = Link { from: from_nodes, to: to_nodes };
         self.world.links.change(|network| network.begin(fault, salt, link, effect));
+        self.world.disturbed(Strike::of(kind), &named);
         match lasts_ms {
             None => self.lasting.push(fault),
             Some(lasts_ms) => {

@@ -186,6 +186,7 @@ mod tests {
                 clocks: Vec::new(),
             },
             network: Network { latency_us_min: 100, latency_us_max: 200 },
+            reaches: Vec::new(),
             data_loss: false,
             clients: vec![client.clone(), client],
             faults: Vec::new(),

@@ -4,12 +4,7 @@
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
 //! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
 
-use std::{
-    collections::BTreeMap,
-    hash::{Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, hash::Hash, sync::Arc, time::Duration};
 
 use pbkv::protocol::{
     identity::{OpNumber, ServerId, ViewNumber},
@@ -17,18 +12,21 @@ use pbkv::protocol::{
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
     view::Record,
-    view_service::{self, Answer},
+    view_service::{self, Answer, ViewService},
 };
 
 use crate::{
+    chain::Chain,
     invariants::{Check, Invariants},
+    marks::lookout::Lookout,
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
     order::ServersOrder,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
-    scenario::Trigger,
-    trace::{StableHasher, TraceHash, TraceLine},
+    scenario::{Scenario, Trigger},
+    step::StepName,
+    trace::TraceLine,
     watch::Watch,
 };
 
@@ -50,7 +48,7 @@ pub struct LastSeen {
 pub struct Observer {
     nodes: Arc<Nodes>,
     options: RunOptions,
-    hasher: StableHasher,
+    chain: Chain,
     trace: Vec<TraceLine>,
     timeline: Vec<Moment>,
     operations: Vec<Operation>,
@@ -58,6 +56,7 @@ pub struct Observer {
     stats: Stats,
     pings: Vec<u64>,
     invariants: Invariants,
+    marks: Option<Lookout>,
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
@@ -65,6 +64,9 @@ pub struct Observer {
     watch: Watch,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
+    /// What is being done, while it is.
+    step: Option<StepName>,
+    failed_step: Option<StepName>,
     now: Duration,
     steps_at_once: u64,
     stopped: bool,
@@ -72,13 +74,14 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing seen yet.
-    pub fn new(nodes: Arc<Nodes>, options: RunOptions) -> Self {
+    pub fn new(nodes: Arc<Nodes>, scenario: &Scenario, options: RunOptions) -> Self {
         Self {
+            marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
             messages: options.keep_messages.then(Messages::default),
             nodes,
+            chain: Chain::new(options.table.clone()),
             options,
-            hasher: StableHasher::new(),
             trace: Vec::new(),
             timeline: Vec::new(),
             operations: Vec::new(),
@@ -90,6 +93,8 @@ impl Observer {
             order: ServersOrder::default(),
             watch: Watch::default(),
             stepping: None,
+            step: None,
+            failed_step: None,
             now: Duration::ZERO,
             steps_at_once: 0,
             stopped: false,
@@ -109,6 +114,11 @@ impl Observer {
     /// The node whose machine is being stepped, if any is.
     pub fn stepping(&self) -> Option<&NodeName> {
         self.stepping.map(|node| self.nodes.name(node))
+    }
+
+    /// The step that is being taken, if one is.
+    pub fn step(&self) -> Option<StepName> {
+        self.step
     }
 
     /// What an all-knowing observer knows.
@@ -136,15 +146,23 @@ impl Observer {
         &mut self.stats
     }
 
+    /// Lets the lookout for marks see something.
+    pub fn mark(&mut self, see: impl FnOnce(&mut Lookout)) {
+        if let Some(marks) = &mut self.marks {
+            see(marks);
+        }
+    }
+
     /// Something for the timeline that no machine reports.
     pub fn happened(&mut self, at: Duration, node: NodeIndex, event: Happening) {
         if self.stopped {
             return;
         }
+        self.mark(|marks| marks.happened(node, &event));
         self.stamp(at, node);
         let text = format!("{event:?}");
-        text.hash(&mut self.hasher);
-        self.line(|| text);
+        self.line(|| text.clone());
+        self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &text);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event });
     }
@@ -154,8 +172,8 @@ impl Observer {
         let operation = self.operations.len();
         let name = self.nodes.name(client).clone();
         self.stamp(at, client);
-        input.hash(&mut self.hasher);
         self.line(|| format!("calls {input:?}"));
+        self.chain.note(at, (client, &name), StepName::CALL, &input);
         self.operations.push(Operation { client: name.clone(), called: at, input, end: End::Open });
         self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
         operation
@@ -167,22 +185,15 @@ impl Observer {
             return true;
         }
         self.stamp(at, client);
+        self.mark(|marks| marks.returned(&end));
+        self.line(|| format!("ends {end:?}"));
         match &end {
             End::Open => {}
-            End::Returned { output, .. } => {
-                self.stats.returned += 1;
-                output.hash(&mut self.hasher);
-            }
-            End::Unknown { why, .. } => {
-                self.stats.unknown += 1;
-                (1u8, why).hash(&mut self.hasher);
-            }
-            End::NotExecuted { why, .. } => {
-                self.stats.not_executed += 1;
-                (2u8, why).hash(&mut self.hasher);
-            }
+            End::Returned { .. } => self.stats.returned += 1,
+            End::Unknown { .. } => self.stats.unknown += 1,
+            End::NotExecuted { .. } => self.stats.not_executed += 1,
         }
-        self.line(|| format!("ends {end:?}"));
+        self.chain.note(at, (client, self.nodes.name(client)), StepName::RETURN, &end);
         self.operations[operation].end = end;
         let name = self.nodes.name(client).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
@@ -204,8 +215,10 @@ impl Observer {
     pub fn disk_written(&mut self, at: Duration, node: NodeIndex, write: &Write) {
         if !self.stopped {
             let server = self.nodes.id(node).clone();
+            self.step = Some(StepName::DISK);
             let check = self.invariants.disk_written(&server, write);
             self.check(at, node, check);
+            self.step = None;
         }
     }
 
@@ -213,13 +226,17 @@ impl Observer {
     pub fn disk_lost(&mut self, node: NodeIndex) {
         let server = self.nodes.id(node).clone();
         self.invariants.disk_lost(&server);
+        self.mark(|marks| marks.disk_lost(node));
     }
 
     /// The view service's record became durable.
     pub fn record_written(&mut self, at: Duration, record: &Record) {
         if !self.stopped {
+            self.mark(|marks| marks.record_written(record));
+            self.step = Some(StepName::DISK);
             let check = self.invariants.record_persisted(record);
             self.check(at, Nodes::VIEW_SERVICE, check);
+            self.step = None;
         }
     }
 
@@ -231,7 +248,8 @@ impl Observer {
         machine: &Replica,
         event: &replica::Event,
     ) {
-        if self.begin_step(at, node, event) {
+        if self.begin_step(at, node, StepName::replica(machine, event), event) {
+            self.mark(|marks| marks.before_replica(node, machine, event));
             if let replica::Event::Request { ticket, request } = event {
                 self.invariants.request_received(machine, *ticket, request);
             }
@@ -249,7 +267,8 @@ impl Observer {
         machine: &Replica,
         effects: &[replica::Effect],
     ) -> bool {
-        if !self.end_step(effects) {
+        let summary = (machine.role(), machine.view_seen(), machine.commit(), machine.log().end());
+        if !self.end_step(effects, &summary, machine) {
             return false;
         }
         let occurrences = self.occurrences.len();
@@ -263,10 +282,14 @@ impl Observer {
                 messages.replica_said(at, &self.nodes, node, effect);
             }
         }
+        if let Some(marks) = &mut self.marks {
+            marks.after_replica(node, machine, effects, self.invariants.facts());
+        }
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
         self.note_commits(at, effects);
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
@@ -307,9 +330,12 @@ impl Observer {
     }
 
     /// The view service is about to take an event.
-    pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
-        if self.begin_step(at, Nodes::VIEW_SERVICE, event)
-            && let view_service::Event::Ping { ping, .. } = event
+    pub fn before_view_service(&mut self, at: Duration, machine: &ViewService, event: &view_service::Event) {
+        if !self.begin_step(at, Nodes::VIEW_SERVICE, StepName::view_service(event), event) {
+            return;
+        }
+        self.mark(|marks| marks.before_view_service(at, machine, event));
+        if let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
         {
             self.pings[server] += 1;
@@ -319,12 +345,20 @@ impl Observer {
         }
     }
 
-    /// The view service took a step. Returns whether something happened that the nemesis may wait for.
-    pub fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+    /// The view service took a step, at a true time and at a time of its own. Returns whether something
+    /// happened that the nemesis may wait for.
+    pub fn after_view_service(
+        &mut self,
+        at: Duration,
+        now: Duration,
+        machine: &ViewService,
+        effects: &[view_service::Effect],
+    ) -> bool {
         use view_service::{Effect, Notice};
-        if !self.end_step(effects) {
+        if !self.end_step(effects, &machine.record().number, machine) {
             return false;
         }
+        self.mark(|marks| marks.after_view_service(at, now, machine, effects));
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
@@ -357,11 +391,19 @@ impl Observer {
                 self.check(at, Nodes::VIEW_SERVICE, check);
             }
         }
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
-    fn begin_step<E: Hash + std::fmt::Debug>(&mut self, at: Duration, node: NodeIndex, event: &E) -> bool {
+    fn begin_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        at: Duration,
+        node: NodeIndex,
+        step: StepName,
+        event: &E,
+    ) -> bool {
         self.stepping = Some(node);
+        self.step = Some(step);
         if self.stopped {
             return false;
         }
@@ -373,17 +415,22 @@ impl Observer {
             self.nodes.name(node)
         );
         self.stamp(at, node);
-        event.hash(&mut self.hasher);
+        self.chain.begin(at, (node, self.nodes.name(node)), step, event);
         self.line(|| format!("< {event:?}"));
         true
     }
 
-    fn end_step<E: Hash + std::fmt::Debug>(&mut self, effects: &[E]) -> bool {
+    fn end_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        effects: &[E],
+        summary: &impl Hash,
+        machine: &impl Hash,
+    ) -> bool {
         if !self.stopped {
-            effects.hash(&mut self.hasher);
             for effect in effects {
                 self.line(|| format!("> {effect:?}"));
             }
+            self.chain.end(&effects, summary, |hasher| machine.hash(hasher));
         }
         !self.stopped
     }
@@ -391,16 +438,18 @@ impl Observer {
     fn stamp(&mut self, at: Duration, node: NodeIndex) {
         self.now = at;
         self.stepping = Some(node);
-        self.hasher.write_u64(u64::try_from(at.as_nanos()).expect("less than 500 years"));
-        self.hasher.write_usize(node);
     }
 
     fn line(&mut self, text: impl FnOnce() -> String) {
-        if !self.options.keep_trace && self.options.trace_sink.is_none() {
+        let wanted = self.chain.wants_lines();
+        if !wanted && !self.options.keep_trace && self.options.trace_sink.is_none() {
             return;
         }
         let node = self.nodes.name(self.stepping.unwrap_or(Nodes::VIEW_SERVICE)).clone();
         let line = TraceLine { at: self.now, node, text: text() };
+        if wanted {
+            self.chain.line(line.to_string());
+        }
         if let Some(sink) = &self.options.trace_sink {
             sink(&line);
         }
@@ -414,6 +463,7 @@ impl Observer {
         if !self.stopped && !self.options.skip_invariants {
             self.line(|| format!("broken: {broken}"));
             self.stopped = true;
+            self.failed_step = self.step;
             self.violations.push(Violation {
                 at,
                 node: self.nodes.name(node).clone(),
@@ -436,15 +486,19 @@ impl Observer {
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
     pub fn into_outcome(self) -> Outcome {
         let mut stats = self.stats;
+        stats.marks =
+            self.marks.iter().flat_map(|marks| marks.reached().iter()).map(|mark| (mark, 1)).collect();
         for server in self.nodes.servers() {
             stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
         }
         Outcome {
-            trace_hash: TraceHash(self.hasher.finish()),
+            trace_hash: self.chain.hash(),
+            table: self.chain.into_table(),
             trace: self.trace,
             timeline: self.timeline,
             operations: self.operations,
             violations: self.violations,
+            failed_step: self.failed_step,
             stats,
             ..Outcome::default()
         }

@@ -3,15 +3,19 @@
 //! A *moment* is something a person would want on a timeline; the trace holds every step. An *operation*
 //! is one call of a client, from its invocation to its end. Times are virtual, since the start of the run.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    chain::{Table, TableOptions},
+    chance::Chance,
+    marks::{Counts, Mark},
     messages::Message,
-    scenario::{FaultKind, Memory, Mistreatment},
+    scenario::{FaultKind, Memory, Mistreatment, Scenario},
+    step::StepName,
     trace::{TraceHash, TraceLine},
 };
 
@@ -30,11 +34,17 @@ pub struct RunOptions {
     pub keep_messages: bool,
     /// Hand every line of the trace to this as it is made.
     pub trace_sink: Option<TraceSink>,
+    /// Keep a table of the hash chain in [`Outcome::table`].
+    pub table: Option<TableOptions>,
+    /// A source of chance, planted so that the search for such can be tested.
+    pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
     /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges. A mistake
     /// that is found nevertheless is one that users would see.
     pub skip_invariants: bool,
+    /// Do not look out for marks: to show that a run is the same without.
+    pub skip_marks: bool,
 }
 
 /// Everything a run yields.
@@ -44,6 +54,8 @@ pub struct Outcome {
     pub trace_hash: TraceHash,
     /// The trace, if it was asked for.
     pub trace: Vec<TraceLine>,
+    /// The table of the hash chain, if it was asked for.
+    pub table: Option<Table>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// The messages between nodes, if they were asked for.
@@ -56,6 +68,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// A panic, which ends the run.
     pub panic: Option<Panic>,
+    /// The step in which an invariant broke or something panicked, if it was a step.
+    pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
     /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
@@ -95,6 +109,12 @@ impl Outcome {
         }
     }
 
+    /// What the scenario was made for and this run did not reach.
+    pub fn missed(&self, scenario: &Scenario) -> Vec<Mark> {
+        let marks = &self.stats.marks;
+        scenario.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
+    }
+
     /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if
     /// nothing failed at a moment of its own (an undecided check, or no failure at all).
     pub fn failed_at(&self) -> Option<Duration> {
@@ -107,16 +127,6 @@ impl Outcome {
         }
         let panic = self.panic.as_ref().map(|panic| panic.at);
         panic.or_else(|| self.stall.as_ref().map(|stall| stall.at))
-    }
-}
-
-impl FromStr for Class {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let failures = [Self::Safety, Self::Panic, Self::Liveness, Self::Undecided];
-        let found = failures.into_iter().find(|class| class.to_string() == text);
-        found.ok_or_else(|| "a run fails by safety, panic, liveness or undecided".into())
     }
 }
 
@@ -215,7 +225,7 @@ pub struct Operation {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum End {
     /// The run ended first. It may have taken effect or not.
     Open,
@@ -339,6 +349,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// How many runs reached each mark.
+    pub marks: Counts,
 }
 
 impl Stats {
@@ -364,6 +376,9 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        for (mark, runs) in &other.marks {
+            *self.marks.entry(*mark).or_default() += runs;
+        }
     }
 }
 

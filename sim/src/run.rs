@@ -26,6 +26,7 @@ use crate::{
     cluster::{Cluster, Status},
     judge::judge,
     liveness::{self, Prospect},
+    marks::{Overlap, Strike},
     nemesis::Nemesis,
     network::NodeIndex,
     nodes::Nodes,
@@ -66,11 +67,16 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     });
     let at = world.observer().now();
     let stepping = world.observer().stepping().cloned();
+    let step = world.observer().step();
     let struck = world.links.network().struck().clone();
+    let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
     let order = observer.take_order();
+    for (how, part) in strikes {
+        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), part }));
+    }
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;
     outcome.stats.messages = messages;
@@ -86,6 +92,7 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         }
         Err(message) => {
             outcome.stats.virtual_time = at;
+            outcome.failed_step = outcome.failed_step.or(step);
             outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use pbkv::protocol::options::{ReadMode, ReplicaOptions, ViewServiceOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::marks::Mark;
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +15,9 @@ pub struct Scenario {
     /// What it is meant to show.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// The situations it was made for. A saved scenario that no longer reaches them has gone blind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<Mark>,
     /// Seeds what madsim itself draws (latencies, task order) and the per-message decisions of faults.
     pub seed: u64,
     /// Virtual time under faults, in milliseconds. Then everything is healed that is not broken for good.
@@ -284,7 +289,7 @@ pub enum Mistreatment {
     DropReply,
     /// The request arrives twice.
     Duplicate,
-    /// The message is held back for up to two seconds; later ones overtake it.
+    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
     Delay,
     /// The sender never gets an answer.
     Hang,

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Stats, Verdict},
+    marks::Mark,
+    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
     scenario::{Reads, Scenario},
     timeline::{is_turn, line, time},
 };
@@ -73,6 +74,20 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
             &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"),
         );
     }
+    text
+}
+
+/// A scenario that passes, but no longer reaches what it was made for.
+pub fn blind(missed: &[Mark]) -> String {
+    let mut text = format!("{:>10}  the scenario no longer reaches what it was made for\n", "BLIND");
+    for mark in missed {
+        let _ = writeln!(text, "{:>10}  {}: {}", "never", mark.name(), mark.about());
+    }
+    let _ = write!(
+        text,
+        "{:>10}  change its times until it does; or, if the protocol cannot get there any more, its `reaches`",
+        "so"
+    );
     text
 }
 
@@ -149,9 +164,9 @@ pub fn verdict(outcome: &Outcome) -> String {
 }
 
 /// Faults by kind, the most frequent first.
-pub fn faults(stats: &Stats) -> String {
-    let mut kinds: Vec<_> = stats.faults.iter().filter(|(_, count)| **count > 0).collect();
-    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), **name));
+pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut kinds: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
     if kinds.is_empty() {
         return "no faults".into();
     }

@@ -23,12 +23,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds of one test of the batch.
 const BATCH: u64 = 50;
-/// Mutants that few seeds catch, each by another judge, as far as that goes. `cargo sim mutants` tries them all.
+/// Mutants that few seeds catch, each by another judge. `cargo sim mutants` tries them all.
 const MUTANTS: [&str; 4] = [
     "answers_before_the_backups_have_it",
     "client_takes_silence_for_failure",
-    "confirmation_is_said_once",
-    "reads_without_confirmation",
+    "conflict_is_cut_one_operation_too_late",
+    "unacknowledged_view_is_left_alone",
 ];
 
 fn main() {
@@ -63,8 +63,10 @@ fn main() {
         passes(&["doctor", "0", "1", "2", "3"])
     }));
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
+    trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
     trials.push(Trial::test("mutants::some_that_are_easily_seen_are_caught", || {
-        let few = ["--quick", "--seeds", "100"];
+        let few = ["--quick", "--seeds", "300"];
         passes(&[&["mutants"], MUTANTS.as_slice(), &few].concat())
     }));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
@@ -114,8 +116,8 @@ fn alone_as_in_a_batch() -> Result<(), Failed> {
         let file = scratch(&format!("hashes-{start}-{count}.json"));
         let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
         let (start, count) = (start.to_string(), count.to_string());
-        let arguments = ["explore", "--start", &start, "--seeds", &count, "--jobs", jobs, "--json", path];
-        passes(&arguments)?;
+        let seeds = ["explore", "--no-regressions", "--start", &start, "--seeds", &count];
+        passes(&[seeds.as_slice(), &["--jobs", jobs, "--json", path]].concat())?;
         let lines = fs::read_to_string(&file)?;
         lines
             .lines()
@@ -143,6 +145,44 @@ fn alone_as_in_a_batch() -> Result<(), Failed> {
                 batch.get(&seed)
             )
             .into());
+        }
+    }
+    Ok(())
+}
+
+/// Every trace hash is the same with and without the lookout for marks.
+fn marks_change_nothing() -> Result<(), Failed> {
+    let hashes = |name: &str, more: &[&str]| -> Result<String, Failed> {
+        let file = scratch(name);
+        let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+        passes(&[&["explore", "--seeds", "24", "--json", path], more].concat())?;
+        Ok(fs::read_to_string(&file)?)
+    };
+    let (with, without) = (hashes("marked.json", &[])?, hashes("unmarked.json", &["--skip-marks"])?);
+    let trace =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).map(|line| line["trace"].clone());
+    for (marked, unmarked) in with.lines().zip(without.lines()) {
+        if trace(marked)? != trace(unmarked)? {
+            return Err(format!("with the lookout for marks:\n{marked}\nwithout:\n{unmarked}").into());
+        }
+    }
+    if with.lines().count() == 24 { Ok(()) } else { Err("not every seed has a line".into()) }
+}
+
+/// Every saved scenario says what it reaches, and without its faults fails because it does not.
+fn blind_scenario() -> Result<(), Failed> {
+    for saved in sim::saved::list(&sim::saved::folder())? {
+        if saved.scenario.reaches.is_empty() {
+            return Err(format!("{}: `reaches` must name marks", saved.path.display()).into());
+        }
+        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..saved.scenario };
+        let file = scratch(&format!("{}.blind.toml", saved.name));
+        sim::saved::write(&file, &faultless)?;
+        let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
+        let output = simulate(&arguments)?;
+        let told = told(&arguments, &output);
+        if output.status.code() != Some(i32::from(sim::exit::MARKS)) {
+            return Err(told);
         }
     }
     Ok(())

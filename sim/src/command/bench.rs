@@ -132,6 +132,7 @@ fn saturating(operations: u64) -> Scenario {
             clocks: Vec::new(),
         },
         network: Network { latency_us_min: 100, latency_us_max: 500 },
+        reaches: Vec::new(),
         data_loss: false,
         clients: (0..SATURATING_CLIENTS).map(client).collect(),
         faults: Vec::new(),

@@ -1,4 +1,7 @@
-//! What became of each seed, for other programs: a JSON object a line.
+//! What became of each run, for other programs: a JSON object a line, in the order in which the runs end.
+//!
+//! The order is not that of the seeds: holding a line back until all smaller seeds have ended takes memory
+//! that nothing bounds. Each line names its seed.
 
 use std::{
     collections::BTreeMap,
@@ -7,29 +10,18 @@ use std::{
 
 use serde::Serialize;
 
-use super::Report;
-use crate::{minimise::Signature, outcome::Outcome, screen};
-
-/// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness` or `undecided`.
-pub fn judge(outcome: &Outcome) -> Option<String> {
-    Some(match Signature::of(outcome)? {
-        Signature::Invariant(number) => number,
-        Signature::NotLinearizable(_) => "checker".into(),
-        Signature::Panic(_) => "panic".into(),
-        Signature::Stall => "liveness".into(),
-        Signature::Undecided => "undecided".into(),
-    })
-}
+use super::{Job, Report};
 
 /// A line of `--json`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Record {
-    /// The seed.
-    pub seed: u64,
+pub struct Record<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
     trace: String,
     class: String,
     headline: Option<String>,
-    judge: Option<String>,
     virtual_ms: u128,
     operations: u64,
     unknown: u64,
@@ -39,19 +31,23 @@ pub struct Record {
     transfers: u64,
     messages: u64,
     steps: u64,
-    faults: BTreeMap<&'static str, u64>,
+    faults: &'a BTreeMap<&'static str, u64>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// The line about a run.
-    pub fn new(report: &Report) -> Self {
+    pub fn new(report: &'a Report) -> Self {
         let stats = &report.stats;
+        let (seed, plan) = match &report.job {
+            Job::Seed(seed) => (Some(*seed), None),
+            Job::Regression(path) => (None, Some(path.display().to_string())),
+        };
         Self {
-            seed: report.seed,
+            seed,
+            plan,
             trace: report.trace.to_string(),
             class: report.class.to_string(),
-            headline: report.failure.as_deref().map(screen::headline),
-            judge: report.failure.as_deref().and_then(judge),
+            headline: report.failure.as_ref().map(ToString::to_string),
             virtual_ms: stats.virtual_time.as_millis(),
             operations: stats.operations(),
             unknown: stats.unknown,
@@ -61,17 +57,18 @@ impl Record {
             transfers: stats.transfers,
             messages: stats.messages,
             steps: stats.steps,
-            faults: stats.faults.clone(),
+            faults: &stats.faults,
         }
     }
 
-    /// Writes the line.
+    /// Writes the line at once, so that whoever reads along sees whole lines only.
     ///
     /// # Errors
     ///
     /// Those of the writer.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
-        serde_json::to_writer(&mut to, self)?;
-        writeln!(to)
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        to.write_all(&line)
     }
 }

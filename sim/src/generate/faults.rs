@@ -1,6 +1,6 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
-use super::Dice;
+use super::{Dice, patterns::pattern};
 use crate::scenario::{Cluster, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Trigger};
 
 /// Faults of one plan, at most; a pattern counts as its parts.
@@ -85,9 +85,9 @@ pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -
 
 /// Who takes part.
 #[derive(Clone, Copy)]
-struct Cast {
+pub(super) struct Cast {
     servers: u64,
-    clients: u64,
+    pub(super) clients: u64,
 }
 
 impl Cast {
@@ -107,11 +107,11 @@ impl Cast {
         }
     }
 
-    fn servers(self) -> Vec<Node> {
+    pub(super) fn servers(self) -> Vec<Node> {
         (1..=self.servers).map(|n| format!("s{n}")).collect()
     }
 
-    fn clients(self) -> Vec<Node> {
+    pub(super) fn clients(self) -> Vec<Node> {
         (1..=self.clients).map(|n| format!("c{n}")).collect()
     }
 
@@ -156,7 +156,7 @@ fn lasts_ms(dice: &mut Dice) -> u64 {
     dice.magnitude(20, 8_000)
 }
 
-fn cut(dice: &mut Dice) -> Cut {
+pub(super) fn cut(dice: &mut Dice) -> Cut {
     if dice.percent(40) { Cut::Refuse } else { Cut::BlackHole }
 }
 
@@ -333,127 +333,4 @@ fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
         _ => FaultKind::Crash { node: cast.server(dice), down_ms: None, memory: Memory::Kept },
     };
     Fault { at_ms, on, after_ms, kind }
-}
-
-/// Several faults that together make a known kind of trouble.
-fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
-    let crash = |node: &str, down_ms: u64| FaultKind::Crash {
-        node: node.into(),
-        down_ms: Some(down_ms),
-        memory: Memory::Kept,
-    };
-    let partition = |from: &str, to: &str, both_ways, how, lasts_ms| FaultKind::Partition {
-        from: vec![from.into()],
-        to: if to.is_empty() { vec![] } else { vec![to.into()] },
-        both_ways,
-        how,
-        lasts_ms: Some(lasts_ms),
-    };
-    let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
-    let on = |trigger, later_ms, kind| Fault { at_ms: later_ms, on: Some(trigger), after_ms: at_ms, kind };
-    let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
-    let (soon, how) = (dice.magnitude(1, 400), cut(dice));
-    if reads == Reads::Lease && dice.percent(20) {
-        // A primary that only its clients reach, under a lease of a view service that then restarts. One client
-        // has to go elsewhere, the others stay and read.
-        let writer = dice.pick(&cast.clients()).clone();
-        let mut others = cast.servers();
-        others.push("vs".into());
-        let (from, lasts_ms) = (vec!["primary".into()], Some(long));
-        let lonely =
-            FaultKind::Partition { from, to: others, both_ways: true, how: Cut::BlackHole, lasts_ms };
-        return vec![
-            at(at_ms, lonely),
-            at(at_ms, partition(&writer, "primary", true, Cut::Refuse, long)),
-            at(at_ms + dice.between(1, 200), crash("vs", dice.magnitude(1, 100))),
-        ];
-    }
-    match dice.below(16) {
-        // The primary fails over, and its successor is cut off at once.
-        0 => vec![
-            at(at_ms, crash("primary", long)),
-            on(Trigger::Promoted, soon, partition("primary", "", true, how, short + 1_000)),
-        ],
-        // A primary that does not hear that it was replaced, and still has clients.
-        1 => vec![at(at_ms, partition("primary", "vs", true, how, long))],
-        // As before, and it cannot be asked by its backup either.
-        2 => vec![
-            at(at_ms, partition("primary", "vs", true, how, long)),
-            at(at_ms + soon, partition("backup", "primary", false, Cut::BlackHole, long)),
-        ],
-        // Both in-sync replicas live, but cannot reach each other.
-        3 => vec![at(at_ms, partition("primary", "backup", true, how, long))],
-        // Each side of a state transfer.
-        4 => vec![on(Trigger::TransferBegan, soon, crash("joiner", short))],
-        5 => vec![on(Trigger::TransferBegan, soon, crash("primary", short))],
-        // The backup dies before the view with it is acknowledged.
-        6 => vec![on(Trigger::ViewProposed, dice.below(20), crash("backup", long))],
-        // The one who knows the new view and the one who decided it, both gone.
-        7 => vec![
-            on(Trigger::ViewProposed, dice.below(50), crash("vs", short)),
-            at(at_ms, crash("primary", long)),
-        ],
-        // A primary that sleeps through its replacement and wakes up with answers on its lips.
-        8 => vec![
-            at(at_ms, FaultKind::Pause { node: "primary".into(), lasts_ms: Some(long) }),
-            on(Trigger::Promoted, soon, partition("vs", "", true, how, short + 500)),
-        ],
-        // One restart after the other.
-        9 => (1..=cast.servers)
-            .map(|n| at(at_ms + (n - 1) * (short + soon), crash(&format!("s{n}"), short)))
-            .collect(),
-        // The backup blinks, then the primary dies.
-        10 => vec![at(at_ms, crash("backup", short)), at(at_ms + short + soon, crash("primary", long))],
-        // Parts of a state arrive again when the state is long past.
-        11 => vec![on(
-            Trigger::TransferBegan,
-            0,
-            FaultKind::Rpc {
-                from: vec!["primary".into()],
-                to: vec![],
-                how: if short % 2 == 0 { Mistreatment::Duplicate } else { Mistreatment::Delay },
-                percent: 50,
-                lasts_ms: long,
-            },
-        )],
-        // A view service that restarts just when it stops hearing a primary, which may hold a lease.
-        12 => vec![
-            at(at_ms, partition("primary", "vs", true, how, long)),
-            at(at_ms + soon, crash("vs", dice.magnitude(1, 100))),
-        ],
-        // Two replicas that hear only each other and their clients, while a third takes over.
-        13 => {
-            let (from, to) = (vec!["primary".into(), "backup".into()], vec!["vs".into()]);
-            let lasts_ms = Some(long);
-            vec![at(at_ms, FaultKind::Partition { from, to, both_ways: true, how, lasts_ms })]
-        }
-        // Replicas that hold more and less of the log when the primary dies.
-        14 => vec![
-            at(
-                at_ms,
-                FaultKind::Slow {
-                    from: vec!["primary".into()],
-                    to: vec!["backup".into()],
-                    latency_ms: short,
-                    jitter_ms: short,
-                    lasts_ms: long,
-                },
-            ),
-            at(at_ms + soon + short, crash("primary", long)),
-        ],
-        // Late messages of an old view, while views change.
-        _ => vec![
-            at(
-                at_ms,
-                FaultKind::Slow {
-                    from: vec!["primary".into()],
-                    to: vec![],
-                    latency_ms: short,
-                    jitter_ms: 2_000,
-                    lasts_ms: long,
-                },
-            ),
-            at(at_ms + soon, crash("primary", short)),
-        ],
-    }
 }

@@ -13,6 +13,7 @@
 
 mod dice;
 mod faults;
+mod patterns;
 mod workload;
 
 use dice::Dice;
@@ -45,6 +46,7 @@ pub fn generate(seed: u64) -> Scenario {
         settle_ms: SETTLE_MS,
         cluster,
         network,
+        reaches: Vec::new(),
         data_loss: false,
         clients,
         faults,

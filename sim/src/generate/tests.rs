@@ -32,7 +32,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [12894094969496163556, 13166344460128165345, 10185133726123386503, 12724468700962943280],
+        [12894094969496163556, 13166344460128165345, 2697110190450834596, 18347472286204937735],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }

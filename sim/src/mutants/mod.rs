@@ -40,6 +40,7 @@ pub use matrix::{Catch, Clients, Row, Small};
 pub use patch::{Header, Mutant, Overlay};
 pub use rules::rules;
 pub use tree::Copy;
+pub use trial::{Found, judge};
 
 use crate::exit;
 use trial::{Effort, Workshop};

@@ -5,19 +5,22 @@
 //! of them apart from the real ones.
 
 use std::{
-    env,
-    fs::{self, File},
-    io::{BufRead, BufReader},
+    env, fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Catch, Clients, Copy, Mutant, Overlay, Row, Small, matrix::is_a_client};
-use crate::{exit, minimise::Size, saved};
+use crate::{
+    exit,
+    minimise::{Signature, Size},
+    outcome::Outcome,
+    saved,
+};
 
 /// Where the copy, its programs and what they find go, below the root of the source tree.
 const FOLDER: &str = "target/mutants";
@@ -44,12 +47,25 @@ pub(super) struct Workshop {
     copy: Copy,
 }
 
-/// What a trial reads of a line of `explore --json`.
-#[derive(Deserialize)]
-struct Line {
-    seed: u64,
-    judge: Option<String>,
-    virtual_ms: u64,
+/// What a mutant's simulator found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// The first seed that failed, if any did, and who says so.
+    pub failed: Option<(u64, String)>,
+    /// Virtual seconds of all seeds up to it.
+    pub virtual_s: f64,
+}
+
+/// Who says that a run failed: an invariant by its number, `checker`, `panic` or `liveness`. A judge who gave up says
+/// nothing.
+pub fn judge(outcome: &Outcome, clients_alone: bool) -> Option<String> {
+    match Signature::of(outcome)? {
+        Signature::Invariant(number) if !clients_alone => Some(number),
+        Signature::NotLinearizable(_) => Some("checker".into()),
+        Signature::Panic(_) if !clients_alone => Some("panic".into()),
+        Signature::Stall => Some("liveness".into()),
+        Signature::Invariant(_) | Signature::Panic(_) | Signature::Undecided => None,
+    }
 }
 
 impl Workshop {
@@ -66,18 +82,15 @@ impl Workshop {
         fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let child = Child { program: &program, mutant, folder: &folder, effort };
 
-        let caught = child.explore(0, &["--until", "safety,liveness,panic"])?;
+        let caught = child.seek(0, false)?;
         let clients = match &caught {
             None => Clients::NotAsked,
             Some(catch) if is_a_client(&catch.judge) => Clients::Caught(catch.clone()),
             Some(_) if !effort.ask_clients => Clients::NotAsked,
             // Without a broken invariant a run is the same without invariants: earlier seeds need not be repeated.
-            Some(catch) => {
-                let begin = catch.seeds - 1;
-                child
-                    .explore(begin, &["--without-invariants", "--until", "safety,liveness"])?
-                    .map_or(Clients::Never { seeds: effort.seeds }, Clients::Caught)
-            }
+            Some(catch) => child
+                .seek(catch.seeds - 1, true)?
+                .map_or(Clients::Never { seeds: effort.seeds }, Clients::Caught),
         };
         let small = match (&caught, effort.minimise) {
             (Some(catch), Some(time)) => Some(child.minimise(catch.seeds - 1, time)?),
@@ -140,34 +153,20 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
-    /// Runs seeds from `start` on until one fails as `how` asks; `seeds` of the catch count from seed 0.
-    fn explore(&self, start: u64, how: &[&str]) -> Result<Option<Catch>, String> {
+    /// Runs seeds from `start` on until one fails; `seeds` of the catch count from seed 0.
+    fn seek(&self, start: u64, clients_alone: bool) -> Result<Option<Catch>, String> {
         let began = Instant::now();
-        let file = self.folder.join("explored.json");
         let mut command = self.command();
-        command.args(["explore", "--start", &start.to_string()]);
-        command.args(["--seeds", &self.effort.seeds.saturating_sub(start).to_string()]).args(how);
-        command.arg("--json").arg(&file).arg("--failures").arg(self.folder);
-        self.run(command)?;
-        let wall = began.elapsed();
-        let read = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
-        let mut virtual_ms = 0;
-        for line in BufReader::new(File::open(&file).map_err(read)?).lines() {
-            let line: Line = serde_json::from_str(&line.map_err(read)?).map_err(|error| {
-                format!("{} is not what `explore --json` writes: {error}", file.display())
-            })?;
-            virtual_ms += line.virtual_ms;
-            if let Some(judge) = line.judge.filter(|judge| how.contains(&"--until") && counts(judge, how)) {
-                let virtual_s = Duration::from_millis(virtual_ms).as_secs_f64();
-                return Ok(Some(Catch {
-                    judge,
-                    seeds: line.seed + 1,
-                    virtual_s,
-                    wall_s: wall.as_secs_f64(),
-                }));
-            }
+        command.args(["seek", "--start", &start.to_string(), "--end", &self.effort.seeds.to_string()]);
+        if clients_alone {
+            command.arg("--clients-alone");
         }
-        Ok(None)
+        let output = self.run(command)?;
+        let found: Found = serde_json::from_slice(&output.stdout).map_err(|error| {
+            format!("the mutant {} does not say what it found: {error}", self.mutant.name)
+        })?;
+        let (virtual_s, wall_s) = (found.virtual_s, began.elapsed().as_secs_f64());
+        Ok(found.failed.map(|(seed, judge)| Catch { judge, seeds: seed + 1, virtual_s, wall_s }))
     }
 
     /// Makes the failure of a seed small.
@@ -203,11 +202,6 @@ impl Child<'_> {
             )),
         }
     }
-}
-
-/// Whether the exploration was to stop at what this judge says.
-fn counts(judge: &str, how: &[&str]) -> bool {
-    judge != "undecided" && (judge != "panic" || how.iter().any(|word| word.contains("panic")))
 }
 
 /// A manifest of a workspace whose packages have another version.

@@ -206,7 +206,7 @@ fn facts(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> 
         ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
         ("view changes", stats.view_changes.to_string()),
         ("state transfers", stats.transfers.to_string()),
-        ("faults", screen::faults(stats)),
+        ("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))),
     ]
 }
 

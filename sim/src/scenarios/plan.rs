@@ -25,6 +25,7 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Scenario {
             clocks: Vec::new(),
         },
         network: Network { latency_us_min: 200, latency_us_max: 2_000 },
+        reaches: Vec::new(),
         data_loss: false,
         clients: Vec::new(),
         faults: Vec::new(),
