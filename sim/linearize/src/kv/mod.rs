@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use crate::history::{History, Operation};
 use crate::model::{Decision, Model};
+use crate::parts::Parts;
 use crate::verdict::Options;
 
 /// A history of key-value operations.
@@ -171,6 +172,10 @@ impl Model for Kv {
 
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
+    }
+
+    fn decide_all(&self, operations: &[KvOperation], options: &Options) -> (Parts, Vec<Decision>) {
+        fast::decide_all(operations, options)
     }
 
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 
 use super::blocks::Conflict;
-use super::versions::{INITIAL, Versions, hash};
+use super::versions::{INITIAL, Versions};
+use crate::parts::hash;
 
 /// Why values could not be decoded.
 pub(super) enum Failure {
