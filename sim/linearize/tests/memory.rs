@@ -26,7 +26,9 @@ fn the_fast_path_holds_a_bounded_number_of_bytes_for_each_operation() {
         ("append 90 %, 10000 keys", Workload { keys: 10_000, gets: 5, puts: 5, ..base }),
     ];
     for (name, workload) in workloads {
+        let empty = ALLOCATOR.current_usage();
         let history = history(workload, 7);
+        println!("{name}: history {}", (ALLOCATOR.current_usage() - empty) / history.len());
         for witness in [false, true] {
             ALLOCATOR.reset_peak_usage();
             let before = ALLOCATOR.current_usage();

@@ -130,10 +130,13 @@ fn plain_zones(versions: &mut Versions<'_>) -> Option<Zones> {
 }
 
 fn decode_reads(versions: &mut Versions<'_>) -> Result<(), Failure> {
-    let operations = versions.operations;
     versions.reset();
+    let operations = versions.operations;
     let reads = std::mem::take(&mut versions.reads);
-    let seen = reads.iter().map(|read| (read.operation, value_read(operations, read.operation)));
+    let shown = std::mem::take(&mut versions.shown);
+    let (before, after) = reads.split_at(reads.len() - shown.len());
+    let whole = |read: &Read| (read.operation, value_read(operations, read.operation).map(Bytes::as_ref));
+    let seen = before.iter().map(whole).chain(after.iter().map(|read| read.operation).zip(shown));
     decode::decode(versions, seen)
 }
 

@@ -134,7 +134,7 @@ fn value(versions: &Versions<'_>, version: u32) -> Option<Bytes> {
     let mut tokens = Vec::new();
     let mut at = version;
     while versions.appends.binary_search(&at).is_ok() {
-        tokens.push(versions.token(at));
+        tokens.push(versions.list[at as usize].value);
         at = versions.before[at as usize];
     }
     if tokens.is_empty() && at == INITIAL {

@@ -27,7 +27,7 @@ pub(super) fn returned(operation: &KvOperation) -> u64 {
 /// One write, and the reads of what it left behind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version<'a> {
-    /// The value, if it was written whole; empty for appends and absence.
+    /// The value, if it was written whole; what was added, if it was appended; empty for absence.
     pub(super) value: &'a [u8],
     /// The operation; [`NONE`] for the initial version.
     pub(super) write: u32,
@@ -75,6 +75,10 @@ pub(super) struct Versions<'a> {
     names: Names,
     /// Reads whose value is not recent, with its hash, before [`Versions::complete`].
     later: Vec<(u32, u64)>,
+    /// What was appended.
+    pub(super) tokens: Vec<Name>,
+    /// The values of the last reads, from the first append on: their operations need not be fetched again.
+    pub(super) shown: Vec<Option<&'a [u8]>>,
     /// The version that a swap or an append continues; empty if there are none of these.
     pub(super) before: Vec<u32>,
     /// The swap or append that continues a version.
@@ -119,6 +123,8 @@ impl<'a> Versions<'a> {
             named: Vec::with_capacity(capacity / 2),
             names: Names::default(),
             later: Vec::new(),
+            tokens: Vec::new(),
+            shown: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
         }
@@ -149,9 +155,10 @@ impl<'a> Versions<'a> {
                 self.name(version, new, key, recent);
                 self.swaps.push(version);
             }
-            Fact::Append(_) => {
-                let version = self.push(index, &[]);
+            Fact::Append(token) => {
+                let version = self.push(index, token);
                 self.appends.push(version);
+                self.tokens.push(Name::new(hash(token), version));
             }
             Fact::Erase { present } => {
                 let version = self.push(index, &[]);
@@ -187,11 +194,12 @@ impl<'a> Versions<'a> {
     }
 
     /// The version that a read about to be listed saw; [`NONE`] if it is not recent. Appends make this meaningless.
-    fn seen(&mut self, value: Option<&Bytes>, key: u32, recent: &Recent) -> u32 {
-        let Some(value) = value else { return INITIAL };
+    fn seen(&mut self, value: Option<&'a Bytes>, key: u32, recent: &Recent) -> u32 {
         if !self.appends.is_empty() {
+            self.shown.push(value.map(Bytes::as_ref));
             return NONE;
         }
+        let Some(value) = value else { return INITIAL };
         let hash = hash(value);
         match recent.find(hash, key) {
             Some(version) if same(self.list[version as usize].value, value) => version,
@@ -253,14 +261,6 @@ impl<'a> Versions<'a> {
         match self.operations.get(write as usize).map(fact) {
             Some(Fact::Swap { expected, .. }) => Some(expected),
             _ => None,
-        }
-    }
-
-    /// What an append added to make a version.
-    pub(super) fn token(&self, version: u32) -> &'a Bytes {
-        match fact(&self.operations[self.list[version as usize].write as usize]) {
-            Fact::Append(token) => token,
-            other => unreachable!("version {version} was made by {other:?}, not by an append"),
         }
     }
 
