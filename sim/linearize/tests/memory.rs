@@ -1,4 +1,4 @@
-//! What a check holds at most, in bytes for each operation beyond the history itself.
+//! What a check holds at most, in bytes for each operation.
 
 use linearize::kv::Kv;
 use linearize::{Options, check};
@@ -8,6 +8,11 @@ use peak_alloc::PeakAlloc;
 mod workload;
 
 use workload::{Workload, history};
+
+/// Beyond the history, in any workload.
+const CHECK_MAX: f64 = 160.0;
+/// With the history, where half of the operations are reads.
+const TOTAL_MAX: f64 = 300.0;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -28,14 +33,18 @@ fn the_fast_path_holds_a_bounded_number_of_bytes_for_each_operation() {
     for (name, workload) in workloads {
         let empty = ALLOCATOR.current_usage();
         let history = history(workload, 7);
-        println!("{name}: history {}", (ALLOCATOR.current_usage() - empty) / history.len());
+        let each = |bytes: usize| bytes as f64 / history.len() as f64;
+        let own = each(ALLOCATOR.current_usage() - empty);
         for witness in [false, true] {
             ALLOCATOR.reset_peak_usage();
             let before = ALLOCATOR.current_usage();
             let verdict = check(&Kv, &history, &Options { witness, ..Options::default() });
-            let held = (ALLOCATOR.peak_usage() - before) as f64 / history.len() as f64;
+            let held = each(ALLOCATOR.peak_usage() - before);
             assert!(verdict.is_linearizable(), "{name}: {verdict:?}");
-            println!("{name}, witness {witness}: {held:.1} bytes an operation");
+            println!("{name}: history {own:.0}, check {held:.0} (witness: {witness}) bytes an operation");
+            assert!(held <= CHECK_MAX, "{name}: a check holds {held} bytes for each operation");
+            let total = own + held;
+            assert!(workload.gets < 50 || total <= TOTAL_MAX, "{name}: {total} bytes for each operation");
         }
     }
 }
