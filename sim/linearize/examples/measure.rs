@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use linearize::kv::{Kv, KvHistory};
-use linearize::{Options, Verdict, check, formats};
+use linearize::{Budget, Options, Verdict, check, formats};
 
 #[path = "../benches/textbook/mod.rs"]
 mod textbook;
@@ -122,6 +122,59 @@ fn peer(limit: Duration) {
     }
 }
 
+/// Histories of one key that the fast path alone does not decide.
+fn hard(limit: Duration, wanted: &str) {
+    println!("{:52} {:>7} {:>8} {:>13} {:>15}", "one key", "length", "unknown", "legal", "stale read");
+    let base = Workload { keys: 1, ..Workload::default() };
+    let families = [
+        ("put/get of 5 values", Workload { values: 5, ..base }),
+        ("put/get of 50 values", Workload { values: 50, ..base }),
+        ("put/get/delete", Workload { gets: 50, puts: 30, deletes: 20, ..base }),
+        ("swaps that say nothing", Workload { gets: 40, puts: 20, swaps: 40, terse: true, ..base }),
+        ("swaps of 5 values", Workload { gets: 40, puts: 20, swaps: 40, values: 5, ..base }),
+        ("appends and deletes", Workload { gets: 40, puts: 0, deletes: 20, ..base }),
+        ("everything, unique", Workload { gets: 40, puts: 15, deletes: 10, swaps: 15, ..base }),
+        ("everything, terse", Workload { gets: 40, puts: 15, deletes: 10, swaps: 15, terse: true, ..base }),
+        ("everything, 5 values", Workload { gets: 40, puts: 25, deletes: 20, swaps: 10, values: 5, ..base }),
+    ];
+    let budget = Budget { configurations: 5_000_000, bytes: 1 << 30 };
+    let options = Options { budget, ..verdict_only() };
+    let mut undecided = 0;
+    let mut total = 0.0;
+    for (name, family) in families {
+        for (clients, operations) in [(5, 1_000), (5, 100_000), (15, 1_000), (15, 10_000), (30, 1_000)] {
+            let name = format!("{name}, {clients} clients");
+            if !name.contains(wanted) {
+                continue;
+            }
+            for unknown in [0, 2, 20] {
+                // Appended values grow with the square of the length, or worse if nothing resets them.
+                let appends = family.gets + family.puts + family.deletes + family.swaps < 100;
+                let operations = if appends { operations.min(10_000) } else { operations };
+                let judged = [false, true].map(|stale| {
+                    let history =
+                        history(Workload { clients, operations, unknown, stale, ..family }, 7);
+                    let (spent, verdict) = timed(|| check(&Kv, &history, &options));
+                    total += spent;
+                    assert!(stale || verdict.violation().is_none(), "{name}: {verdict:?}");
+                    match verdict {
+                        Verdict::Undecided(_) => {
+                            undecided += 1;
+                            format!("undecided {spent:>7.0} ms")
+                        }
+                        Verdict::Violation(_) => format!("{spent:>14.3} ms"),
+                        Verdict::Linearizable { .. } if stale => format!("legal {spent:>8.3} ms"),
+                        Verdict::Linearizable { .. } => format!("{spent:>14.3} ms"),
+                    }
+                });
+                println!("{name:52} {operations:>7} {unknown:>6} % {} {}", judged[0], judged[1]);
+            }
+        }
+    }
+    let _ = limit;
+    println!("{undecided} undecided, {total:.0} ms in all");
+}
+
 fn files(limit: Duration, files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let (mut own, mut peer, mut unfinished) = (0.0, 0.0, 0);
     for file in files {
@@ -148,6 +201,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match arguments.first().map(String::as_str) {
         Some("speed") => speed(number(5), arguments.get(2).map_or("", String::as_str)),
         Some("peer") => peer(limit),
+        Some("hard") => hard(limit, arguments.get(1).map_or("", String::as_str)),
         Some("files") => {
             let given = if arguments.get(1).is_some_and(|text| text.parse::<u32>().is_ok()) { 2 } else { 1 };
             files(limit, &arguments[given..])?;
