@@ -121,6 +121,6 @@ pub mod witness;
 
 pub use check::check;
 pub use history::{History, HistoryError, Operation, Outcome, Recorder};
-pub use model::{Decision, Model};
+pub use model::{Decision, Lens, Model};
 pub use parts::Parts;
 pub use verdict::{Budget, Options, Reason, Undecided, Verdict, Violation};

@@ -1,9 +1,9 @@
 //! Sequential objects: what a history is compared with.
 //!
 //! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Provided methods make
-//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`],
-//! [`Model::overwrites`] and [`Model::interchangeable`] tell the search which branches it can do without, and
-//! [`Model::decide`] may answer by a direct method without any search.
+//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`] and
+//! [`Model::lens`] tell the search which branches it can do without, and [`Model::decide`] may answer by a direct method
+//! without any search.
 
 use std::hash::Hash;
 
@@ -50,17 +50,17 @@ pub trait Model {
         false
     }
 
-    /// Whether an operation is legal in every state and leads to the same one from each.
-    ///
-    /// The search then takes no operation of unknown outcome right before it, because nobody would see that one's
-    /// effect. `false` is always safe.
-    fn overwrites(&self, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
-        false
-    }
-
-    /// Whether two operations of unknown outcome do the same in every state. `false` is always safe.
-    fn interchangeable(&self, _one: &Self::Input, _other: &Self::Input) -> bool {
-        false
+    /// What a search of one independent object's operations may treat as the same. The default is nothing.
+    fn lens<'a>(
+        &'a self,
+        _operations: &'a [Operation<Self::Input, Self::Output>],
+        part: &[u32],
+    ) -> Lens<'a, Self::State> {
+        Lens {
+            classes: (0..part.len() as u32).collect(),
+            overwrites: vec![false; part.len()],
+            representative: Box::new(|state| state),
+        }
     }
 
     /// Tries to decide one independent object's history without a search.
@@ -112,6 +112,18 @@ pub trait Model {
     ) -> Vec<u32> {
         part.to_vec()
     }
+}
+
+/// What the operations of one object cannot tell apart.
+pub struct Lens<'a, S> {
+    /// For each operation of the part, the number of its class: two of a class are legal in the same states and lead
+    /// to the same ones, as far as [`Lens::representative`] tells them apart.
+    pub classes: Vec<u32>,
+    /// Whether each operation is legal in every state and leads to the same one from each.
+    pub overwrites: Vec<bool>,
+    /// Replaces a state by one that every sequence of operations of the part treats alike; the same one for all that
+    /// are replaced by each other.
+    pub representative: Box<dyn Fn(S) -> S + Send + 'a>,
 }
 
 /// What [`Model::decide`] found.

@@ -5,7 +5,7 @@
 mod random;
 
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{Model, Options, Verdict, check, oracle, witness};
+use linearize::{Lens, Model, Options, Verdict, check, oracle, witness};
 use proptest::prelude::*;
 use random::{Family, select};
 
@@ -46,12 +46,8 @@ impl Model for Searched {
         Kv.observes(input, output)
     }
 
-    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
-        Kv.overwrites(input, output)
-    }
-
-    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
-        Kv.interchangeable(one, other)
+    fn lens<'a>(&'a self, operations: &'a [KvOperation], part: &[u32]) -> Lens<'a, Self::State> {
+        Kv.lens(operations, part)
     }
 
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {

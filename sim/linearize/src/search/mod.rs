@@ -24,7 +24,7 @@ mod seen;
 use rustc_hash::FxHashMap;
 
 use crate::history::Operation;
-use crate::model::Model;
+use crate::model::{Lens, Model};
 use events::{Events, NONE};
 use seen::{Seen, States, word};
 
@@ -65,7 +65,7 @@ enum Cursor {
     Optional(u32),
 }
 
-/// Operations of unknown outcome that ask the same, by local number, in the order of their calls.
+/// Operations of unknown outcome of one class, by local number, in the order of their calls.
 struct Kind {
     members: Vec<u32>,
     used: u16,
@@ -79,6 +79,9 @@ pub(crate) struct Search<'a, M: Model> {
     indexes: Vec<u32>,
     observer: Vec<bool>,
     overwrites: Vec<bool>,
+    /// The class of each returned operation; [`NONE`] if it is the only one of its class.
+    class: Vec<u32>,
+    representative: Box<dyn Fn(M::State) -> M::State + Send + 'a>,
     events: Events,
     kinds: Vec<Kind>,
     states: States<M::State>,
@@ -116,17 +119,17 @@ impl<'a, M: Model> Search<'a, M> {
         let observes = |operation: &Operation<M::Input, M::Output>| {
             operation.output().is_some_and(|output| model.observes(&operation.input, output))
         };
-        let overwrites = |operation: &Operation<M::Input, M::Output>| {
-            model.overwrites(&operation.input, operation.output())
-        };
+        let Lens { classes, overwrites, representative } = model.lens(operations, &indexes);
         let mut states = States::new();
-        let state = states.number(model.init());
-        let kinds = kinds(model, operations, &indexes, returned);
+        let state = states.number(representative(model.init()));
+        let kinds = kinds(&classes, returned);
         Search {
             model,
             operations,
             observer: indexes.iter().map(|&index| observes(of(index))).collect(),
-            overwrites: indexes.iter().map(|&index| overwrites(of(index))).collect(),
+            overwrites,
+            representative,
+            class: shared(&classes[..returned]),
             indexes,
             events: Events::new(&times),
             seen: Seen::new(kinds.len()),
@@ -272,6 +275,7 @@ impl<'a, M: Model> Search<'a, M> {
             if matches!(cursor, Cursor::Returned(_))
                 && !self.observer[number as usize]
                 && !(self.fresh && self.overwrites[number as usize])
+                && !self.can_wait(number)
                 && let Some(state) = self.step(number)
             {
                 self.take(Taken::Returned(number), state);
@@ -294,6 +298,25 @@ impl<'a, M: Model> Search<'a, M> {
                 self.take(Taken::Optional(kind), state);
                 return true;
             }
+        }
+        false
+    }
+
+    /// Whether another operation of the class can be taken instead, and has to be taken sooner.
+    fn can_wait(&self, number: u32) -> bool {
+        let class = self.class[number as usize];
+        if class == NONE {
+            return false;
+        }
+        let mut node = self.events.first();
+        while !self.events.is_return(node) {
+            let other = self.events.operation(node) as usize;
+            if self.class[other] == class
+                && self.events.returned[other] < self.events.returned[number as usize]
+            {
+                return true;
+            }
+            node = self.events.next(node);
         }
         false
     }
@@ -346,7 +369,7 @@ impl<'a, M: Model> Search<'a, M> {
                 let operation = &self.operations[self.indexes[number as usize] as usize];
                 let state = &self.states.list[self.state as usize];
                 let next = self.model.step(state, &operation.input, operation.output());
-                let next = next.map_or(NONE, |state| self.states.number(state));
+                let next = next.map_or(NONE, |state| self.states.number((self.representative)(state)));
                 self.steps.insert((number, self.state), next);
                 next
             }
@@ -356,23 +379,24 @@ impl<'a, M: Model> Search<'a, M> {
 }
 
 /// Groups the operations of unknown outcome, which follow the first `returned` ones.
-fn kinds<M: Model>(
-    model: &M,
-    operations: &[Operation<M::Input, M::Output>],
-    indexes: &[u32],
-    returned: usize,
-) -> Vec<Kind> {
-    let input = |number: u32| &operations[indexes[number as usize] as usize].input;
+fn kinds(classes: &[u32], returned: usize) -> Vec<Kind> {
+    let mut kind_of: FxHashMap<u32, usize> = FxHashMap::default();
     let mut kinds: Vec<Kind> = Vec::new();
-    for number in returned as u32..indexes.len() as u32 {
-        let same = kinds.iter_mut().find(|kind| {
-            kind.members.len() < usize::from(u16::MAX)
-                && model.interchangeable(input(kind.members[0]), input(number))
-        });
-        match same {
-            Some(kind) => kind.members.push(number),
-            None => kinds.push(Kind { members: vec![number], used: 0 }),
+    for number in returned..classes.len() {
+        let kind = *kind_of.entry(classes[number]).or_insert(kinds.len());
+        if kind == kinds.len() || kinds[kind].members.len() == usize::from(u16::MAX) {
+            kind_of.insert(classes[number], kinds.len());
+            kinds.push(Kind { members: vec![number as u32], used: 0 });
+        } else {
+            kinds[kind].members.push(number as u32);
         }
     }
     kinds
+}
+
+/// The classes, or [`NONE`] for those with a single member.
+fn shared(classes: &[u32]) -> Vec<u32> {
+    let mut members = vec![0u32; classes.iter().map(|&class| class as usize + 1).max().unwrap_or(0)];
+    classes.iter().for_each(|&class| members[class as usize] += 1);
+    classes.iter().map(|&class| if members[class as usize] > 1 { class } else { NONE }).collect()
 }
