@@ -115,7 +115,10 @@ fn peer(limit: Duration) {
         ("put/get, 100 clients, 1000 keys", Workload { operations: 100_000, keys: 1000, ..base }),
         ("append 50 %, 20 clients, 10 keys", Workload { clients: 20, gets: 40, puts: 10, ..base }),
         ("5 values, 5 clients, 1 key", Workload { clients: 5, keys: 1, values: 5, ..base }),
-        ("5 values, 20 clients, 1 key", Workload { operations: 1000, clients: 20, keys: 1, values: 5, ..base }),
+        (
+            "5 values, 20 clients, 1 key",
+            Workload { operations: 1000, clients: 20, keys: 1, values: 5, ..base },
+        ),
     ];
     for (name, workload) in workloads {
         beside(name, &history(workload, 7), limit);
@@ -152,8 +155,7 @@ fn hard(limit: Duration, wanted: &str) {
                 let appends = family.gets + family.puts + family.deletes + family.swaps < 100;
                 let operations = if appends { operations.min(10_000) } else { operations };
                 let judged = [false, true].map(|stale| {
-                    let history =
-                        history(Workload { clients, operations, unknown, stale, ..family }, 7);
+                    let history = history(Workload { clients, operations, unknown, stale, ..family }, 7);
                     let (spent, verdict) = timed(|| check(&Kv, &history, &options));
                     total += spent;
                     assert!(stale || verdict.violation().is_none(), "{name}: {verdict:?}");
@@ -206,7 +208,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let given = if arguments.get(1).is_some_and(|text| text.parse::<u32>().is_ok()) { 2 } else { 1 };
             files(limit, &arguments[given..])?;
         }
-        _ => return Err("expected one of: speed [ROUNDS [NAME]], peer [SECONDS], files [SECONDS] FILE...".into()),
+        _ => {
+            return Err(
+                "expected one of: speed [ROUNDS [NAME]], peer [SECONDS], files [SECONDS] FILE...".into()
+            );
+        }
     }
     Ok(())
 }

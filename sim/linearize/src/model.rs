@@ -1,8 +1,8 @@
 //! Sequential objects: what a history is compared with.
 //!
 //! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Provided methods make
-//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`] and
-//! [`Model::lens`] tell the search which branches it can do without, and [`Model::decide`] may answer by a direct method
+//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`],
+//! [`Model::lens`] and [`Model::may_enable`] tell the search which branches it can do without, and [`Model::decide`] may answer by a direct method
 //! without any search.
 
 use std::hash::Hash;
@@ -61,6 +61,18 @@ pub trait Model {
             overwrites: vec![false; part.len()],
             representative: Box::new(|state| state),
         }
+    }
+
+    /// Whether `change` may lead from a state in which `waiting` is not legal straight to one in which it is.
+    ///
+    /// The search gives up on a configuration if the operation that must come next at the latest is not legal and none
+    /// that may come before it can help. `false` where it can makes verdicts wrong; `true` is always safe.
+    fn may_enable(
+        &self,
+        _change: &Operation<Self::Input, Self::Output>,
+        _waiting: &Operation<Self::Input, Self::Output>,
+    ) -> bool {
+        true
     }
 
     /// Tries to decide one independent object's history without a search.

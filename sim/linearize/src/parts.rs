@@ -11,7 +11,6 @@ use crate::model::Model;
 /// The operations of each object.
 #[derive(Clone, Debug)]
 pub struct Parts {
-
     /// Indexes of operations, object after object.
     indexes: Vec<u32>,
     /// Where each object's indexes end.

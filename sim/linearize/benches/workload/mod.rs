@@ -145,10 +145,11 @@ fn falsify(operations: &mut [KvOperation]) {
         return;
     };
     let key = operations[late].input.key().clone();
-    let other = operations[..late].iter().filter(|operation| *operation.input.key() == key).find_map(|operation| {
-        let value = seen(operation)?;
-        (Some(&value) != seen(&operations[late]).as_ref()).then_some(value)
-    });
+    let other =
+        operations[..late].iter().filter(|operation| *operation.input.key() == key).find_map(|operation| {
+            let value = seen(operation)?;
+            (Some(&value) != seen(&operations[late]).as_ref()).then_some(value)
+        });
     if let (Some(other), Outcome::Returned { output, .. }) = (other, &mut operations[late].outcome) {
         *output = Output::Value(other);
     }

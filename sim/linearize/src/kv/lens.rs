@@ -24,8 +24,7 @@ pub(super) fn lens<'a>(operations: &'a [KvOperation], part: &[u32]) -> Lens<'a, 
     for &index in part {
         let operation = &operations[index as usize];
         let is_dead = live.leaves_dead(fact(operation));
-        let class =
-            if is_dead { Class::Dead } else { Class::Exact(&operation.input, operation.output()) };
+        let class = if is_dead { Class::Dead } else { Class::Exact(&operation.input, operation.output()) };
         let next = numbers.len() as u32;
         classes.push(*numbers.entry(class).or_insert(next));
         let is_blind = matches!(fact(operation), Fact::Write(_) | Fact::Erase { present: false });

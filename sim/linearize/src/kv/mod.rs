@@ -163,6 +163,10 @@ impl Model for Kv {
         lens::lens(operations, part)
     }
 
+    fn may_enable(&self, change: &KvOperation, waiting: &KvOperation) -> bool {
+        support::may_enable(fact::fact(change), fact::fact(waiting))
+    }
+
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
     }

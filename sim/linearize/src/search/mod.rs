@@ -9,12 +9,18 @@
 //! - *Configurations are remembered with their state*, after the observers, in 16 bytes: a sum of random words (Zobrist
 //!   1970) stands for the set. Two different configurations share a key with a probability of about n²/2¹²⁹ for n
 //!   configurations. A collision can only hide a branch, never invent one.
-//! - *Operations of unknown outcome are optional*, and come last among the choices. Those that ask the same are
+//! - *Operations of unknown outcome are optional*, and come last among the choices. Those of one class are
 //!   interchangeable, so the earliest called is taken and only their number counts. A configuration is not visited if
 //!   another with the same state and the same returned operations got there with fewer of each kind: whatever is
 //!   possible from here was possible from there. And none is taken right before an operation that overwrites it.
 //! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its return, to
 //!   undo is to link them again, both in constant time.
+//! - *Choices by deadline.* Whatever returns first is tried first, which leaves the others to be placed where they are
+//!   needed; of one class ([`Lens`]) only the one that returns first is tried at all: in an order that takes another
+//!   now, the two can change places.
+//! - *Look-ahead.* The operation that returns first is linearized before anything is called that is not open now. If it
+//!   is not legal and no open operation can make it so ([`Model::may_enable`]), no order goes on from here.
+//! - *One state for all that nothing can tell apart* ([`Lens`]): the values that nobody names.
 //! - *States are numbered*, and each operation's step from each state is computed once.
 //! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits for a hard object.
 
@@ -161,7 +167,7 @@ impl<'a, M: Model> Search<'a, M> {
                         return Progress::Linearizable;
                     }
                     if self.remember() {
-                        let first = Cursor::Returned(self.events.first());
+                        let first = Cursor::Returned(0);
                         let full = self.configurations.is_multiple_of(4096) && self.bytes() > bytes;
                         if full || self.configurations >= end {
                             self.cursor = Some(first);
@@ -266,14 +272,18 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Takes the first legal choice from the cursor on.
     fn choose(&mut self, cursor: Cursor) -> bool {
-        let (mut node, first_kind) = match cursor {
+        let (mut after, first_kind) = match cursor {
             Cursor::Returned(node) => (node, 0),
-            Cursor::Optional(kind) => (self.events.first(), kind),
+            Cursor::Optional(kind) => (NONE, kind),
         };
-        while !self.events.is_return(node) {
-            let number = self.events.operation(node);
-            if matches!(cursor, Cursor::Returned(_))
-                && !self.observer[number as usize]
+        let node = self.events.first_return();
+        if after == 0 && self.is_hopeless(node) {
+            self.note_stuck(node);
+            return false;
+        }
+        while let Some(number) = self.next_to_return(after) {
+            after = self.events.returned[number as usize];
+            if !self.observer[number as usize]
                 && !(self.fresh && self.overwrites[number as usize])
                 && !self.can_wait(number)
                 && let Some(state) = self.step(number)
@@ -281,10 +291,8 @@ impl<'a, M: Model> Search<'a, M> {
                 self.take(Taken::Returned(number), state);
                 return true;
             }
-            node = self.events.next(node);
         }
-        self.furthest = self.furthest.max(node);
-        self.placed = self.placed.max(self.returned - self.left);
+        self.note_stuck(node);
         let deadline = self.events.time[node as usize];
         for kind in first_kind..self.kinds.len() as u32 {
             let Kind { members, used } = &self.kinds[kind as usize];
@@ -300,6 +308,52 @@ impl<'a, M: Model> Search<'a, M> {
             }
         }
         false
+    }
+
+    /// Whether the operation that returns first is not legal, and nothing that may come before it can change that.
+    fn is_hopeless(&mut self, node: u32) -> bool {
+        let waiting = self.events.operation(node);
+        if self.step(waiting).is_some() {
+            return false;
+        }
+        let of = |number: u32| &self.operations[self.indexes[number as usize] as usize];
+        let mut other = self.events.first();
+        while other != node {
+            let number = self.events.operation(other);
+            if number != waiting && self.model.may_enable(of(number), of(waiting)) {
+                return false;
+            }
+            other = self.events.next(other);
+        }
+        let deadline = self.events.time[node as usize];
+        let helps = |kind: &Kind| {
+            let next = kind.members.get(usize::from(kind.used));
+            next.is_some_and(|&next| {
+                self.call(next) <= deadline && self.model.may_enable(of(next), of(waiting))
+            })
+        };
+        !self.kinds.iter().any(helps)
+    }
+
+    fn note_stuck(&mut self, node: u32) {
+        self.furthest = self.furthest.max(node);
+        self.placed = self.placed.max(self.returned - self.left);
+    }
+
+    /// Of the operations that may come next, the one that returns first after a node.
+    fn next_to_return(&self, after: u32) -> Option<u32> {
+        let mut node = self.events.first();
+        let mut found = None;
+        let mut least = NONE;
+        while !self.events.is_return(node) {
+            let number = self.events.operation(node);
+            let returned = self.events.returned[number as usize];
+            if returned > after && returned < least {
+                (found, least) = (Some(number), returned);
+            }
+            node = self.events.next(node);
+        }
+        found
     }
 
     /// Whether another operation of the class can be taken instead, and has to be taken sooner.
@@ -354,7 +408,7 @@ impl<'a, M: Model> Search<'a, M> {
             match frame.taken {
                 Taken::Observer(_) => {}
                 Taken::Returned(number) => {
-                    return Some(Cursor::Returned(self.events.next(self.events.call[number as usize])));
+                    return Some(Cursor::Returned(self.events.returned[number as usize]));
                 }
                 Taken::Optional(kind) => return Some(Cursor::Optional(kind + 1)),
             }

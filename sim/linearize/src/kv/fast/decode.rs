@@ -179,11 +179,8 @@ impl<'a> Tokens<'a> {
     fn new(versions: &Versions<'a>) -> Result<Self, Failure> {
         let token = |version: u32| versions.list[version as usize].value;
         let mut repeated = false;
-        let names = Names::new(
-            &versions.tokens,
-            |one, other| same(token(one), token(other)),
-            |_, _| repeated = true,
-        );
+        let names =
+            Names::new(&versions.tokens, |one, other| same(token(one), token(other)), |_, _| repeated = true);
         let lengths = |versions: &mut dyn Iterator<Item = u32>| {
             let mut lengths: Vec<usize> = Vec::new();
             for version in versions {
@@ -218,12 +215,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The version that a value seen by `operation` was built upon.
-    fn base(
-        &self,
-        versions: &Versions<'a>,
-        operation: u32,
-        value: Option<&'a [u8]>,
-    ) -> Result<u32, Failure> {
+    fn base(&self, versions: &Versions<'a>, operation: u32, value: Option<&'a [u8]>) -> Result<u32, Failure> {
         let Some(text) = value else { return Ok(INITIAL) };
         // No cut that decides lies behind this.
         let longest = |lengths: &[usize]| lengths.last().copied().unwrap_or(0);

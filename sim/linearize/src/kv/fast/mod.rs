@@ -22,8 +22,8 @@ mod zones;
 
 use bytes::Bytes;
 
-use super::{Kv, KvOperation};
 use super::fact::{Fact, fact};
+use super::{Kv, KvOperation};
 use crate::model::{Decision, until_contradiction};
 use crate::parts::Parts;
 use crate::verdict::Options;
