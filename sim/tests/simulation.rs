@@ -19,6 +19,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds of one test of the batch.
 const BATCH: u64 = 50;
+/// Mutants that few seeds catch, each by another judge. `cargo sim mutants` tries them all.
+const MUTANTS: [&str; 4] = [
+    "answers_before_the_backups_have_it",
+    "client_takes_silence_for_failure",
+    "conflict_is_cut_one_operation_too_late",
+    "unacknowledged_view_is_left_alone",
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -54,6 +61,10 @@ fn main() {
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
     trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
     trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
+    trials.push(Trial::test("mutants::some_that_are_easily_seen_are_caught", || {
+        let few = ["--quick", "--seeds", "300"];
+        passes(&[&["mutants"], MUTANTS.as_slice(), &few].concat())
+    }));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
     libtest_mimic::run(&arguments, trials).exit();
@@ -185,6 +196,7 @@ fn wrong_usage() -> Result<(), Failed> {
         &["explore", "--seeds", "none"],
         &["explore", "--json", "/no/such/folder/file"],
         &["scenario", "no_such_scenario"],
+        &["mutants", "no_such_mutant"],
         &["--no-such-flag"],
     ] {
         let output = simulate(arguments)?;

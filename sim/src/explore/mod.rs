@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A *job* is one run to be made: a regression (a plan that failed once), or a seed. [`Schedule`] alone decides
-//! which job is next; [`Tally`] alone takes what became of it. A *finding* is a [`Kind`] of failure, however many
+//! which job is next, and [`Steering`] may make it pass over seeds that promise little; [`Tally`] alone takes what became of it. A *finding* is a [`Kind`] of failure, however many
 //! seeds show it.
 //!
 //! Guaranteed: memory does not grow with the number of runs or of failures, only with the number of kinds of
@@ -25,6 +25,7 @@ pub mod findings;
 pub mod kind;
 pub mod record;
 pub mod schedule;
+pub mod steering;
 pub mod store;
 pub mod summary;
 pub mod tally;
@@ -34,5 +35,6 @@ pub use findings::{Finding, Findings};
 pub use kind::{Gravity, Kind};
 pub use record::Record;
 pub use schedule::{Assignment, Job, Schedule, Shard};
+pub use steering::Steering;
 pub use store::Store;
 pub use tally::{Report, Tally};

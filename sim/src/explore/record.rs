@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use super::{Job, Report};
+use crate::marks::Mark;
 
 /// A line of `--json`.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +33,7 @@ pub struct Record<'a> {
     messages: u64,
     steps: u64,
     faults: &'a BTreeMap<&'static str, u64>,
+    marks: Vec<Mark>,
 }
 
 impl<'a> Record<'a> {
@@ -58,6 +60,7 @@ impl<'a> Record<'a> {
             messages: stats.messages,
             steps: stats.steps,
             faults: &stats.faults,
+            marks: stats.marks.keys().copied().collect(),
         }
     }
 

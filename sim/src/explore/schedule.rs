@@ -11,6 +11,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::{Report, Steering};
+use crate::marks::Counts;
+
 /// One run in so many is made a second time, in another process. The first one always is.
 pub const RECHECK_INTERVAL: u64 = 50;
 
@@ -119,6 +122,7 @@ pub struct Schedule {
     shard: Shard,
     running: BTreeMap<Job, Instant>,
     handed_out: u64,
+    steering: Option<Steering>,
 }
 
 impl Schedule {
@@ -136,7 +140,15 @@ impl Schedule {
             shard,
             running: BTreeMap::new(),
             handed_out: 0,
+            steering: None,
         }
+    }
+
+    /// Of the seeds only those that the steering chooses. It is not part of a position: after a resumption it
+    /// begins to learn anew.
+    #[must_use]
+    pub fn steered(self, steering: Steering) -> Self {
+        Self { steering: Some(steering), ..self }
     }
 
     /// The job to be run next, if any is left.
@@ -149,13 +161,30 @@ impl Schedule {
     }
 
     fn take_seed(&mut self) -> Option<u64> {
-        let seed = self.next.filter(|seed| *seed < self.end)?;
-        self.next = seed.checked_add(self.shard.of);
-        Some(seed)
+        let Self { next, end, shard, steering, .. } = self;
+        let mut in_order = || {
+            let seed = next.filter(|seed| *seed < *end)?;
+            *next = seed.checked_add(shard.of);
+            Some(seed)
+        };
+        match steering {
+            Some(steering) => steering.choose(in_order),
+            None => in_order(),
+        }
+    }
+
+    /// What became of a job, before it is finished.
+    pub fn learn(&mut self, report: &Report) {
+        if let (Job::Seed(seed), Some(steering)) = (&report.job, &mut self.steering) {
+            steering.ended(*seed, &report.stats.marks);
+        }
     }
 
     /// The job is over, or given up. False if it was so before.
     pub fn finish(&mut self, job: &Job) -> bool {
+        if let (Job::Seed(seed), Some(steering)) = (job, &mut self.steering) {
+            steering.ended(*seed, &Counts::new());
+        }
         self.running.remove(job).is_some()
     }
 

@@ -106,6 +106,9 @@ impl Tally {
         sums.operations += stats.operations();
         sums.unknown += stats.unknown;
         sums.view_changes += stats.view_changes;
+        for (mark, runs) in &stats.marks {
+            *sums.marks.entry(*mark).or_default() += runs;
+        }
         for (fault, count) in &stats.faults {
             if let Some(sum) = sums.faults.get_mut(*fault) {
                 *sum += count;

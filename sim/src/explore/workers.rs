@@ -94,7 +94,10 @@ pub fn work<E>(
         match receiver.recv_timeout(TICK) {
             Ok(Message::Left) => live -= 1,
             Ok(Message::Ended(report)) => {
-                lock(schedule).finish(&report.job);
+                let mut schedule = lock(schedule);
+                schedule.learn(&report);
+                schedule.finish(&report.job);
+                drop(schedule);
                 hear(News::Ended(report))?;
             }
             Err(_) => {}

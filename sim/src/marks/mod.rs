@@ -19,6 +19,7 @@
 //!    situation itself, not a plan that may lead to it.
 //! 3. Explore (`cargo sim --seeds 1000 --marks`). If no seed reaches it, the generator lacks a plan.
 
+pub mod family;
 pub mod lookout;
 pub mod overlap;
 pub mod report;

@@ -21,14 +21,14 @@ use sim::{
     chain::DIGEST_INTERVAL,
     exit,
     explore::{
-        Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
+        Assignment, Finding, Job, Kind, Report, Schedule, Steering, Store, Tally,
         findings::Novelty,
         store::{self, Progress},
         summary,
         workers::{self, Limits, News},
     },
     generate::generate,
-    marks,
+    marks::{self, family::Families},
     outcome::RunOptions,
     run, saved,
     scenario::Scenario,
@@ -52,8 +52,12 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let mut session = Session::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let plans = session.plans.clone();
-    let run_options =
-        RunOptions { chance: options.plant_chance, skip_marks: options.skip_marks, ..RunOptions::default() };
+    let run_options = RunOptions {
+        chance: options.plant_chance,
+        skip_marks: options.skip_marks,
+        skip_invariants: options.without_invariants,
+        ..RunOptions::default()
+    };
     let schedule = session.schedule.clone();
     workers::work(
         &schedule,
@@ -145,7 +149,11 @@ impl Session {
                 (Schedule::new(jobs, range.clone(), options.shard), plans, Tally::default(), Duration::ZERO)
             }
         };
-        let seeds = (range.end < u64::MAX).then(|| options.shard.share(&range));
+        let schedule = match options.steer() {
+            true => schedule.steered(Steering::new(|seed| Families::of(&generate(seed)))),
+            false => schedule,
+        };
+        let seeds = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
         if goes_on {
             eprintln!("goes on: {}", summary::status(&tally, before, schedule.next_seed()));
         }
@@ -258,17 +266,17 @@ impl Session {
         Ok(self.marks(self.tally.code()))
     }
 
-    /// Says which situations were reached; the code is for those that were not, if nothing worse happened.
+    /// Tells which marks were reached; returns the exit code, given that of the runs.
     fn marks(&self, code: u8) -> u8 {
-        let (marks, options) = (&self.tally.sums.marks, &self.options);
+        let (options, reached) = (&self.options, &self.tally.sums.marks);
         if options.skip_marks {
             return code;
         }
         if options.marks {
-            say(&marks::report::table(marks, self.tally.runs()));
+            say(&marks::report::table(reached, self.tally.runs()));
         }
-        say(&marks::report::line(marks));
-        let missed = options.require_marks && !marks::report::never(marks).is_empty();
+        say(&marks::report::line(reached));
+        let missed = options.require_marks && !marks::report::never(reached).is_empty();
         if code == exit::OK && missed { exit::MARKS } else { code }
     }
 

@@ -50,15 +50,22 @@ pub struct Options {
     /// makes again, because the one before was killed, have two lines, which are equal.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
-    /// Print how many runs reached each situation worth reaching.
+    /// Of the seeds, run only about one in six: those that promise to reach rare marks, by what the runs before
+    /// have shown [default: with --hours, yes].
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    steer: Option<bool>,
+    /// Print how many runs reached each mark, a situation worth reaching.
     #[arg(long)]
     pub marks: bool,
-    /// Fail with code 7 if there is a situation that no run reached.
+    /// Fail with code 7 if there is a mark that no run reached.
     #[arg(long)]
     pub require_marks: bool,
-    /// Do not look out for situations: to measure what that costs, and that a run is the same without.
+    /// Do not look out for marks: to measure what that costs, and that a run is the same without.
     #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
     pub skip_marks: bool,
+    /// Judge by what clients see alone: invariants are not checked. (`replay` and `minimise` do check them.)
+    #[arg(long)]
+    pub without_invariants: bool,
     /// Leave a plan and a page of each kind of failure in this folder
     /// [default: target/sim-failures, or `findings` in the folder of --state].
     #[arg(long, value_name = "FOLDER", conflicts_with = "state")]
@@ -84,6 +91,11 @@ impl Options {
     pub fn time_max(&self) -> Option<Duration> {
         let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours))?;
         Some(Duration::from_secs_f64(60.0 * minutes))
+    }
+
+    /// Whether to pass over seeds that promise little.
+    pub fn steer(&self) -> bool {
+        self.steer.unwrap_or(self.hours.is_some()) && !self.skip_marks
     }
 
     /// Where plans and pages go if not into a state.
