@@ -288,27 +288,9 @@ impl Observer {
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
-        self.note_commits(at, effects);
+        self.order.note(at, effects, &self.invariants.facts().committed);
         self.step = None;
         self.stopped || self.occurrences.len() > occurrences
-    }
-
-    /// Notes what this step handed to the disk, and what it committed. An operation is on a disk before it
-    /// is committed, and may be compacted away in the very step that commits it.
-    fn note_commits(&mut self, at: Duration, effects: &[replica::Effect]) {
-        for effect in effects {
-            let replica::Effect::Persist { writes, .. } = effect else { continue };
-            for write in writes {
-                if let Write::Entry(entry) = write {
-                    self.order.written(entry);
-                }
-            }
-        }
-        let committed = &self.invariants.facts().committed;
-        while self.order.committed_up_to().0 < committed.len() as u64 {
-            let next = self.order.committed_up_to().next();
-            self.order.committed(at, committed.get(next).expect("it is committed").view);
-        }
     }
 
     fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {

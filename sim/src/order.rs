@@ -17,10 +17,15 @@ use linearize::{Model, kv::Kv};
 use pbkv::protocol::{
     command::{Command, Entry, Outcome, Update},
     identity::{OpNumber, RequestNumber, SessionId, ViewNumber},
+    log::Write,
+    replica::Effect,
     store::{Applied, State},
 };
 
-use crate::outcome::{End, Input, Operation, Output};
+use crate::{
+    invariants::Committed,
+    outcome::{End, Input, Operation, Output},
+};
 
 /// A change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,22 @@ pub struct ServersOrder {
 }
 
 impl ServersOrder {
+    /// Takes note of what a replica's step handed to the disk, and of what was committed by it. An operation is on a disk
+    /// before it is committed, and may be compacted away in the very step that commits it.
+    pub fn note(&mut self, at: Duration, effects: &[Effect], committed: &Committed) {
+        for effect in effects {
+            let Effect::Persist { writes, .. } = effect else { continue };
+            for write in writes {
+                if let Write::Entry(entry) = write {
+                    self.written(entry);
+                }
+            }
+        }
+        while let Some(next) = committed.get(self.committed.next()) {
+            self.committed(at, next.view);
+        }
+    }
+
     /// An entry is about to be on somebody's disk. That is so before it is committed.
     pub fn written(&mut self, entry: &Entry) {
         if entry.position.op > self.committed {

@@ -116,6 +116,9 @@ impl Tally {
                 sums.faults.insert((*fault).to_owned(), *count);
             }
         }
+        for (mark, count) in &stats.marks {
+            *sums.marks.entry(*mark).or_default() += count;
+        }
         sums.rechecked += u64::from(report.recheck.is_some());
         let differs = match &report.recheck {
             Some(Recheck::Differs { kind, detail }) => Some((kind, detail.as_slice())),

@@ -104,7 +104,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
         // A primary sleeps through its replacement, and all clients but one can ask nobody else.
         15 | 16 => {
             let mut loyal = cast.clients();
-            loyal.remove(dice.below(cast.clients) as usize);
+            loyal.remove(dice.below(cast.clients - 1) as usize);
             let (to, lasts_ms) = (vec!["vs".into()], Some(long + 1_000));
             let pause = FaultKind::Pause { node: "primary".into(), lasts_ms: Some(long) };
             let loyal = FaultKind::Partition { from: loyal, to, both_ways: true, how: Cut::Refuse, lasts_ms };
@@ -137,7 +137,8 @@ fn lonely_holder(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
         how,
         lasts_ms: Some(2_500),
     };
-    let writer = dice.pick(&cast.clients()).clone();
+    // The last one may be a reader.
+    let writer = format!("c{}", dice.between(1, cast.clients - 1));
     let mut others = cast.servers();
     others.push("vs".into());
     let restart =

@@ -105,8 +105,9 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
         if ends.0 == ends.1 {
             return Ok(None);
         }
-        let parts =
-            vec![format!("not in any step, but in how it ended: {} / {}", ends.0.verdict, ends.1.verdict)];
+        let what =
+            format!("every step is the same, but not the end: {} / {}", ends.0.verdict, ends.1.verdict);
+        let parts = vec![what];
         return Ok(Some(Difference { step: steps.0, steps, first: None, second: None, parts }));
     };
     let (one, other) = (first.glance(step)?, second.glance(step)?);

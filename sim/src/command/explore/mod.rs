@@ -52,8 +52,12 @@ pub fn explore(options: &Options) -> Result<u8, String> {
     let mut session = Session::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let plans = session.plans.clone();
-    let run_options =
-        RunOptions { chance: options.plant_chance, skip_marks: options.skip_marks, ..RunOptions::default() };
+    let run_options = RunOptions {
+        chance: options.plant_chance,
+        skip_marks: options.skip_marks,
+        skip_invariants: options.without_invariants,
+        ..RunOptions::default()
+    };
     let schedule = session.schedule.clone();
     workers::work(
         &schedule,

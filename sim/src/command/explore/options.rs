@@ -63,6 +63,9 @@ pub struct Options {
     /// Do not look out for marks: to measure what that costs, and that a run is the same without.
     #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
     pub skip_marks: bool,
+    /// Judge by what clients see alone: invariants are not checked. (`replay` and `minimise` do check them.)
+    #[arg(long)]
+    pub without_invariants: bool,
     /// Leave a plan and a page of each kind of failure in this folder
     /// [default: target/sim-failures, or `findings` in the folder of --state].
     #[arg(long, value_name = "FOLDER", conflicts_with = "state")]
