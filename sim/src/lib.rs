@@ -53,6 +53,7 @@ pub mod liveness;
 pub mod marks;
 pub mod messages;
 pub mod minimise;
+pub mod mutants;
 #[cfg(madsim)]
 pub mod nemesis;
 pub mod network;

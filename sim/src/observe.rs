@@ -442,7 +442,7 @@ impl Observer {
 
     fn check(&mut self, at: Duration, node: NodeIndex, check: Check) {
         let Err(broken) = check else { return };
-        if !self.stopped {
+        if !self.stopped && !self.options.skip_invariants {
             self.line(|| format!("broken: {broken}"));
             self.stopped = true;
             self.failed_step = self.step;

@@ -40,6 +40,9 @@ pub struct RunOptions {
     pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
+    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges. A mistake
+    /// that is found nevertheless is one that users would see.
+    pub skip_invariants: bool,
     /// Do not look out for marks: to show that a run is the same without.
     pub skip_marks: bool,
 }

@@ -1,14 +1,11 @@
 //! The check of a whole history: split, decide, search, report.
 
-use std::hash::Hasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 
 use crate::history::{History, Operation};
 use crate::minimise;
 use crate::model::{Decision, Model};
+use crate::parts::Parts;
 use crate::search::{Progress, Search};
 use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
 use crate::witness;
@@ -29,18 +26,22 @@ where
     M::State: Send,
 {
     let operations = history.operations();
-    let parts = partition(model, operations);
-    let decisions = on_each(&parts, options.parallel, |part| model.decide(operations, part, options));
+    let (parts, decisions) = if options.parallel {
+        decide_in_parallel(model, operations, options)
+    } else {
+        let (parts, decisions) = model.decide_all(operations, options);
+        (parts, decisions.into_iter().map(Some).collect())
+    };
     let mut orders = Vec::with_capacity(parts.len());
     let mut open = Vec::new();
-    for (part, decision) in parts.into_iter().zip(decisions) {
+    for (part, decision) in parts.iter().zip(decisions) {
         match decision {
             // A missing decision lies behind an object with a contradiction.
             Some(Decision::Violation(violation)) => {
                 return Verdict::Violation(minimise::refine(model, operations, *violation));
             }
             Some(Decision::Contradiction { around }) => {
-                return Verdict::Violation(minimise::isolate(model, operations, &part, &around));
+                return Verdict::Violation(minimise::isolate(model, operations, part, &around));
             }
             Some(Decision::Linearizable(order)) => orders.push(order),
             Some(Decision::Open) | None => open.push(part),
@@ -76,61 +77,31 @@ pub(crate) fn check_part<M: Model>(
     }
 }
 
-/// Groups operations by object, in the order of first appearance.
-pub(crate) fn partition<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>]) -> Vec<Vec<u32>> {
-    let hash = |name: &[u8]| {
-        let mut hasher = FxHasher::default();
-        hasher.write(name);
-        hasher.finish()
-    };
-    let name =
-        |parts: &[Vec<u32>], part: u32| model.partition(&operations[parts[part as usize][0] as usize].input);
-    let mut parts: Vec<Vec<u32>> = Vec::new();
-    let mut table: HashTable<u32> = HashTable::new();
-    for (index, operation) in operations.iter().enumerate() {
-        let own = model.partition(&operation.input);
-        let found = table.entry(hash(own), |&p| name(&parts, p) == own, |&p| hash(name(&parts, p)));
-        match found {
-            hashbrown::hash_table::Entry::Occupied(part) => parts[*part.get() as usize].push(index as u32),
-            hashbrown::hash_table::Entry::Vacant(slot) => {
-                slot.insert(parts.len() as u32);
-                parts.push(vec![index as u32]);
-            }
-        }
-    }
-    parts
-}
-
-/// Runs `decide` on each part, in order, until one has a contradiction; parts behind it may stay `None`.
-fn on_each<F>(parts: &[Vec<u32>], parallel: bool, decide: F) -> Vec<Option<Decision>>
+/// Decides parts until one has a contradiction; some behind it stay `None`.
+fn decide_in_parallel<M>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    options: &Options,
+) -> (Parts, Vec<Option<Decision>>)
 where
-    F: Fn(&[u32]) -> Decision + Sync,
+    M: Model + Sync,
+    M::Input: Sync,
+    M::Output: Sync,
 {
-    let mut decisions: Vec<Option<Decision>> = Vec::new();
-    decisions.resize_with(parts.len(), || None);
-    if !parallel || parts.len() < 2 {
-        for (part, slot) in parts.iter().zip(decisions.iter_mut()) {
-            if slot.insert(decide(part)).is_contradiction() {
-                break;
-            }
-        }
-        return decisions;
-    }
+    let parts = Parts::new(model, operations, |_, _| {});
     let stop = AtomicUsize::new(parts.len());
-    let done = in_parallel(parts.len(), |number| {
+    let mut done = in_parallel(parts.len(), |number| {
         if number > stop.load(Ordering::Relaxed) {
             return None;
         }
-        let decision = decide(&parts[number]);
+        let decision = model.decide(operations, parts.get(number), options);
         if decision.is_contradiction() {
             stop.fetch_min(number, Ordering::Relaxed);
         }
         Some(decision)
     });
-    for (number, decision) in done {
-        decisions[number] = decision;
-    }
-    decisions
+    done.sort_unstable_by_key(|&(number, _)| number);
+    (parts, done.into_iter().map(|(_, decision)| decision).collect())
 }
 
 /// Calls `work` with each number below `count` on as many threads as there are cores, and returns the results by number.
@@ -160,7 +131,7 @@ fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<(
 fn search_all<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
-    parts: &[Vec<u32>],
+    parts: &[&[u32]],
     options: &Options,
     orders: &mut Vec<Vec<u32>>,
 ) -> Result<(), Box<Verdict>>
@@ -186,7 +157,7 @@ where
         spent += searches.iter().map(|(_, search)| search.configurations()).sum::<u64>() - before;
         if let Some(at) = outcomes.iter().position(|&progress| progress == Progress::Illegal) {
             let (part, search) = &searches[at];
-            let violation = explain(model, operations, &parts[*part], search);
+            let violation = explain(model, operations, parts[*part], search);
             return Err(Box::new(Verdict::Violation(violation)));
         }
         let mut outcomes = outcomes.into_iter();
@@ -259,7 +230,7 @@ fn explain<M: Model>(
 fn undecided<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
-    parts: &[Vec<u32>],
+    parts: &[&[u32]],
     searches: &[(usize, Search<'_, M>)],
     configurations: u64,
 ) -> Undecided {

@@ -114,11 +114,13 @@ pub mod kv;
 mod minimise;
 pub mod model;
 pub mod oracle;
+mod parts;
 mod search;
 pub mod verdict;
 pub mod witness;
 
 pub use check::check;
 pub use history::{History, HistoryError, Operation, Outcome, Recorder};
-pub use model::{Decision, Model};
+pub use model::{Decision, Lens, Model};
+pub use parts::Parts;
 pub use verdict::{Budget, Options, Reason, Undecided, Verdict, Violation};

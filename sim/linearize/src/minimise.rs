@@ -4,7 +4,8 @@
 //! condition: whatever saw a value stays together with everything that may have written it ([`Model::support`]).
 //! A linearization of the whole history, restricted to such a **closed** set, is a linearization of the set; so a
 //! closed set that has none is a contradiction in the whole. The loop below removes halves, quarters and so on down to
-//! single operations, together with what loses its support, as long as the rest is still contradictory.
+//! single operations, together with what loses its support, as long as the rest is still contradictory. Observers go
+//! first: nothing rests on them, so that most of a long history is gone before any support is looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,8 @@ use crate::model::{Decision, Model};
 use crate::search::Progress;
 use crate::verdict::{Options, Reason, Violation};
 
-/// Operations times trials that one contradiction may cost.
-const EFFORT: usize = 4_000_000;
+/// Operations times trials, with the operations looked at for their support, that one contradiction may cost.
+const EFFORT: usize = 10_000_000;
 /// Configurations one trial may cost.
 const TRIAL_CONFIGURATIONS: u64 = 20_000;
 const TRIAL_BYTES: u64 = 64 << 20;
@@ -33,7 +34,8 @@ pub(crate) fn explain<M: Model>(
     placed: usize,
 ) -> Violation {
     let mut closure = Closure::new(model, operations, part);
-    let start = closure.with_support(prefix);
+    let until = operations[stuck as usize].returned_at().unwrap_or(u64::MAX);
+    let start = closure.past(prefix, until);
     let set = shrink(model, operations, &mut closure, start);
     describe(model, operations, &set, stuck, placed)
 }
@@ -55,7 +57,7 @@ pub(crate) fn isolate<M: Model>(
         let until = times.max().unwrap_or(u64::MAX);
         let prefix: Vec<u32> =
             part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
-        start = closure.with_support(&prefix);
+        start = closure.past(&prefix, until);
         if !is_contradiction(model, operations, &start) {
             start = part.to_vec();
         }
@@ -169,22 +171,55 @@ impl<'a, M: Model> Closure<'a, M> {
         closed.into_iter().collect()
     }
 
-    /// The largest closed set inside `set`.
-    fn supported(&mut self, set: Vec<u32>) -> Vec<u32> {
-        let mut set = set;
+    /// A closed set around those of `prefix`, the operations called until some time, that had returned by then.
+    ///
+    /// Whatever they saw was written by an operation called before. Observers that returned later go: others do not
+    /// need them, and they may need what is called later. What else returned later stays, with its support.
+    fn past(&mut self, prefix: &[u32], until: u64) -> Vec<u32> {
+        let (model, operations) = (self.model, self.operations);
+        let is_late = |index: &u32| operations[*index as usize].returned_at().is_none_or(|at| at > until);
+        let (late, mut past): (Vec<u32>, Vec<u32>) = prefix.iter().partition(|index| is_late(index));
+        let late: Vec<u32> = late.into_iter().filter(|&index| !observes(model, operations, index)).collect();
+        if late.len().saturating_mul(self.part.len()) > EFFORT {
+            return self.part.to_vec();
+        }
+        past.extend(self.with_support(&late));
+        past.sort_unstable();
+        past.dedup();
+        past
+    }
+
+    /// The largest closed set inside `set`; `None` if it takes more than `effort`, which is used up.
+    fn supported(&mut self, mut set: Vec<u32>, effort: &mut usize) -> Option<Vec<u32>> {
         loop {
             let before = set.len();
             let snapshot = set.clone();
             set.retain(|&operation| {
-                self.of(operation).iter().all(|needed| snapshot.binary_search(needed).is_ok())
+                if *effort == 0 {
+                    return true;
+                }
+                let looked_at = if self.known.contains_key(&operation) { 0 } else { self.part.len() };
+                let support = self.of(operation);
+                let cost = support.len() + if support.is_empty() { 1 } else { looked_at };
+                *effort = effort.saturating_sub(cost);
+                support.iter().all(|needed| snapshot.binary_search(needed).is_ok())
             });
+            if *effort == 0 {
+                return None;
+            }
             if set.len() == before {
-                return set;
+                return Some(set);
             }
         }
     }
 }
 
+fn observes<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>], index: u32) -> bool {
+    let operation = &operations[index as usize];
+    operation.output().is_some_and(|output| model.observes(&operation.input, output))
+}
+
+/// A contradictory set made smaller.
 fn shrink<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
@@ -192,18 +227,46 @@ fn shrink<M: Model>(
     start: Vec<u32>,
 ) -> Vec<u32> {
     let mut set = start;
-    let mut effort = EFFORT;
+    let mut effort = EFFORT / 2;
+    // One of them at least stays, as a rule; the last few are tried below.
+    let (mut observers, others): (Vec<u32>, Vec<u32>) =
+        set.iter().partition(|&&index| observes(model, operations, index));
+    let with = |observers: &[u32]| {
+        let mut all = [observers, &others].concat();
+        all.sort_unstable();
+        all
+    };
+    remove(&mut observers, &mut effort, |rest, effort| {
+        let all = with(&rest);
+        *effort = effort.saturating_sub(all.len());
+        is_contradiction(model, operations, &all).then_some(rest)
+    });
+    set = with(&observers);
+    effort += EFFORT / 2;
+    remove(&mut set, &mut effort, |rest, effort| {
+        let rest = closure.supported(rest, effort)?;
+        *effort = effort.saturating_sub(rest.len());
+        is_contradiction(model, operations, &rest).then_some(rest)
+    });
+    set
+}
+
+/// Removes halves, quarters and so on, as long as `try_with` accepts the rest, perhaps smaller still.
+fn remove(
+    set: &mut Vec<u32>,
+    effort: &mut usize,
+    mut try_with: impl FnMut(Vec<u32>, &mut usize) -> Option<Vec<u32>>,
+) {
     let mut chunk = set.len().div_ceil(2);
-    while chunk > 0 && effort > 0 {
+    while chunk > 0 && *effort > 0 {
         let mut end = set.len();
         let mut removed = false;
-        while end > 0 && effort > 0 {
+        while end > 0 && *effort > 0 {
             let begin = end.saturating_sub(chunk);
             let rest: Vec<u32> = set[..begin].iter().chain(&set[end..]).copied().collect();
-            let rest = closure.supported(rest);
-            effort = effort.saturating_sub(set.len() + rest.len());
-            if is_contradiction(model, operations, &rest) {
-                set = rest;
+            *effort = effort.saturating_sub(set.len());
+            if let Some(smaller) = try_with(rest, effort) {
+                *set = smaller;
                 removed = true;
             }
             end = begin.min(set.len());
@@ -214,7 +277,6 @@ fn shrink<M: Model>(
             break;
         }
     }
-    set
 }
 
 fn is_contradiction<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>], set: &[u32]) -> bool {

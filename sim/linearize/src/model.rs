@@ -2,12 +2,13 @@
 //!
 //! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Provided methods make
 //! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`],
-//! [`Model::overwrites`] and [`Model::interchangeable`] tell the search which branches it can do without, and
-//! [`Model::decide`] may answer by a direct method without any search.
+//! [`Model::lens`] and [`Model::may_enable`] tell the search which branches it can do without, and [`Model::decide`] may answer by a direct method
+//! without any search.
 
 use std::hash::Hash;
 
 use crate::history::Operation;
+use crate::parts::Parts;
 use crate::verdict::{Options, Violation};
 
 /// A deterministic sequential object.
@@ -49,17 +50,29 @@ pub trait Model {
         false
     }
 
-    /// Whether an operation is legal in every state and leads to the same one from each.
-    ///
-    /// The search then takes no operation of unknown outcome right before it, because nobody would see that one's
-    /// effect. `false` is always safe.
-    fn overwrites(&self, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
-        false
+    /// What a search of one independent object's operations may treat as the same. The default is nothing.
+    fn lens<'a>(
+        &'a self,
+        _operations: &'a [Operation<Self::Input, Self::Output>],
+        part: &[u32],
+    ) -> Lens<'a, Self::State> {
+        Lens {
+            classes: (0..part.len() as u32).collect(),
+            overwrites: vec![false; part.len()],
+            representative: Box::new(|state| state),
+        }
     }
 
-    /// Whether two operations of unknown outcome do the same in every state. `false` is always safe.
-    fn interchangeable(&self, _one: &Self::Input, _other: &Self::Input) -> bool {
-        false
+    /// Whether `change` may lead from a state in which `waiting` is not legal straight to one in which it is.
+    ///
+    /// The search gives up on a configuration if the operation that must come next at the latest is not legal and none
+    /// that may come before it can help. `false` where it can makes verdicts wrong; `true` is always safe.
+    fn may_enable(
+        &self,
+        _change: &Operation<Self::Input, Self::Output>,
+        _waiting: &Operation<Self::Input, Self::Output>,
+    ) -> bool {
+        true
     }
 
     /// Tries to decide one independent object's history without a search.
@@ -72,6 +85,24 @@ pub trait Model {
         _options: &Options,
     ) -> Decision {
         Decision::Open
+    }
+
+    /// Splits a history into its objects and decides each like [`Model::decide`], in order, up to the first with a
+    /// contradiction.
+    ///
+    /// A model may do both in one pass over the history, which is kinder to a processor's cache. Not called if
+    /// [`Options::parallel`] is on.
+    fn decide_all(
+        &self,
+        operations: &[Operation<Self::Input, Self::Output>],
+        options: &Options,
+    ) -> (Parts, Vec<Decision>)
+    where
+        Self: Sized,
+    {
+        let parts = Parts::new(self, operations, |_, _| {});
+        let decisions = until_contradiction(parts.iter().map(|part| self.decide(operations, part, options)));
+        (parts, decisions)
     }
 
     /// Operations of unknown outcome that may be left out, because no other operation can tell whether they happened.
@@ -95,6 +126,18 @@ pub trait Model {
     }
 }
 
+/// What the operations of one object cannot tell apart.
+pub struct Lens<'a, S> {
+    /// For each operation of the part, the number of its class: two of a class are legal in the same states and lead
+    /// to the same ones, as far as [`Lens::representative`] tells them apart.
+    pub classes: Vec<u32>,
+    /// Whether each operation is legal in every state and leads to the same one from each.
+    pub overwrites: Vec<bool>,
+    /// Replaces a state by one that every sequence of operations of the part treats alike; the same one for all that
+    /// are replaced by each other.
+    pub representative: Box<dyn Fn(S) -> S + Send + 'a>,
+}
+
 /// What [`Model::decide`] found.
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -116,4 +159,17 @@ impl Decision {
     pub fn is_contradiction(&self) -> bool {
         matches!(self, Decision::Violation(_) | Decision::Contradiction { .. })
     }
+}
+
+/// Takes decisions up to the first contradiction.
+pub(crate) fn until_contradiction(decisions: impl Iterator<Item = Decision>) -> Vec<Decision> {
+    let mut taken = Vec::new();
+    for decision in decisions {
+        let stop = decision.is_contradiction();
+        taken.push(decision);
+        if stop {
+            break;
+        }
+    }
+    taken
 }

@@ -11,21 +11,50 @@ use crate::history::{History, Operation};
 use crate::model::Model;
 
 /// Merges orders of independent objects by their earliest points.
+///
+/// A point is always the call of some operation, so it is counted by that operation's rank in the order of calls: the
+/// cost is linear if the history lists operations in that order, as most do.
 pub(crate) fn merge<I, O>(operations: &[Operation<I, O>], orders: &[Vec<u32>]) -> Vec<usize> {
     if let [order] = orders {
         return order.iter().map(|&index| index as usize).collect();
     }
-    let mut points: Vec<(u64, u32, u32)> = Vec::with_capacity(orders.iter().map(Vec::len).sum());
+    let ranks = ranks(operations);
+    let rank = |index: u32| ranks.as_ref().map_or(index, |ranks| ranks[index as usize]);
+    // How many operations have their point at or before a rank; then, where the next one of that point goes.
+    let mut places = vec![0u32; operations.len() + 1];
     for order in orders {
         let mut point = 0;
         for &index in order {
-            point = point.max(operations[index as usize].call);
-            points.push((point, points.len() as u32, index));
+            point = point.max(rank(index));
+            places[point as usize + 1] += 1;
         }
     }
-    // The second field keeps the order of one object among equal points.
-    points.sort_unstable();
-    points.into_iter().map(|(_, _, index)| index as usize).collect()
+    for point in 1..places.len() {
+        places[point] += places[point - 1];
+    }
+    let mut merged = vec![0; orders.iter().map(Vec::len).sum()];
+    for order in orders {
+        let mut point = 0;
+        for &index in order {
+            point = point.max(rank(index));
+            let place = &mut places[point as usize];
+            merged[*place as usize] = index as usize;
+            *place += 1;
+        }
+    }
+    merged
+}
+
+/// The place of each operation in the order of calls; `None` if they are listed in that order.
+fn ranks<I, O>(operations: &[Operation<I, O>]) -> Option<Vec<u32>> {
+    if operations.is_sorted_by_key(|operation| operation.call) {
+        return None;
+    }
+    let mut by_call: Vec<u32> = (0..operations.len() as u32).collect();
+    by_call.sort_by_key(|&index| operations[index as usize].call);
+    let mut ranks = vec![0; operations.len()];
+    by_call.into_iter().enumerate().for_each(|(rank, index)| ranks[index as usize] = rank as u32);
+    Some(ranks)
 }
 
 /// Why an order is not a linearization.

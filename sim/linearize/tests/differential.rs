@@ -3,11 +3,14 @@
 //! `LINEARIZE_CASES` sets the number of histories for each family.
 
 mod random;
+#[path = "../benches/workload/mod.rs"]
+mod workload;
 
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{Model, Options, Verdict, check, oracle, witness};
+use linearize::{History, Lens, Model, Options, Verdict, check, oracle, witness};
 use proptest::prelude::*;
 use random::{Family, select};
+use workload::Workload;
 
 /// The store without anything that makes checking fast: only the search itself is left.
 struct Plain;
@@ -46,12 +49,12 @@ impl Model for Searched {
         Kv.observes(input, output)
     }
 
-    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
-        Kv.overwrites(input, output)
+    fn lens<'a>(&'a self, operations: &'a [KvOperation], part: &[u32]) -> Lens<'a, Self::State> {
+        Kv.lens(operations, part)
     }
 
-    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
-        Kv.interchangeable(one, other)
+    fn may_enable(&self, change: &KvOperation, waiting: &KvOperation) -> bool {
+        Kv.may_enable(change, waiting)
     }
 
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
@@ -150,7 +153,51 @@ families! {
     repeated_swaps: [4, 3, 0, 0, 4], values 3, terse false;
     repeated_swaps_without_answers: [4, 3, 0, 0, 4], values 3, terse true;
     ambiguous_appends: [5, 3, 5, 0, 0], values 12, terse false;
+    appends_and_deletes: [4, 2, 5, 3, 0], values 0, terse false;
+    appends_and_deletes_without_answers: [4, 2, 5, 3, 0], values 0, terse true;
+    repeated_appends_and_deletes: [4, 2, 5, 3, 0], values 3, terse false;
     everything_unique: [4, 3, 3, 2, 3], values 0, terse false;
     everything_repeated: [4, 3, 3, 2, 3], values 2, terse false;
     everything_ambiguous_and_terse: [4, 3, 3, 2, 3], values 12, terse true;
+}
+
+/// Long histories are read in one pass over all keys; with threads, and if they are short, key by key.
+#[test]
+fn long_histories_get_the_verdict_that_each_key_gets_alone() {
+    let base = Workload { operations: 40_000, keys: 200, unknown: 5, ..Workload::default() };
+    let mixes = [
+        base,
+        Workload { gets: 40, puts: 10, ..base },
+        Workload { gets: 40, puts: 20, swaps: 30, deletes: 10, ..base },
+        Workload { gets: 40, puts: 20, swaps: 20, deletes: 10, keys: 2_000, ..base },
+        Workload { values: 1_000, ..base },
+    ];
+    for mix in mixes {
+        for stale in [false, true] {
+            let history = workload::history(Workload { stale, ..mix }, 11);
+            judge_in_another_order(&history, stale);
+            let together = check(&Kv, &history, &Options::default());
+            let apart = check(&Kv, &history, &Options { parallel: true, ..Options::default() });
+            assert_eq!(together, apart, "{mix:?}, stale: {stale}");
+            match &together {
+                Verdict::Linearizable { witness } => {
+                    assert_eq!(witness::replay(&Kv, &history, witness), Ok(()), "{mix:?}");
+                }
+                Verdict::Violation(violation) => assert!(stale, "{mix:?}: {violation}"),
+                Verdict::Undecided(undecided) => panic!("{mix:?}: {undecided}"),
+            }
+        }
+    }
+}
+
+/// A history may list one process after another instead of going by the clock.
+fn judge_in_another_order(history: &KvHistory, stale: bool) {
+    let mut operations = history.operations().to_vec();
+    operations.sort_by_key(|operation| operation.process);
+    let history = History::new(operations).expect("each process keeps its order");
+    match check(&Kv, &history, &Options::default()) {
+        Verdict::Linearizable { witness } => assert_eq!(witness::replay(&Kv, &history, &witness), Ok(())),
+        Verdict::Violation(violation) => assert!(stale, "{violation}"),
+        Verdict::Undecided(undecided) => panic!("{undecided}"),
+    }
 }

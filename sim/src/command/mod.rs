@@ -6,6 +6,7 @@ mod doctor;
 mod explore;
 mod peer;
 mod replay;
+mod seek;
 
 use std::{
     fs,
@@ -16,10 +17,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{chance::Chance, check, exit, generate::generate, scenario::Scenario, script};
+use sim::{chance::Chance, check, exit, generate::generate, mutants, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
-                          5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be.";
+                          5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
+                          8 a mutant was not caught.";
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///
@@ -81,6 +83,15 @@ enum Command {
     /// Lists the named scenarios, or runs those whose names contain NAME.
     #[command(after_help = EXIT_CODES)]
     Scenario(replay::ScenarioOptions),
+    /// Plants known mistakes, one at a time, and says which judge catches each, and how soon.
+    ///
+    /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A mutant that is
+    /// not caught means that the simulator has gone blind.
+    #[command(after_help = EXIT_CODES)]
+    Mutants(mutants::Options),
+    /// Finds the first seed that fails, for `mutants`.
+    #[command(hide = true)]
+    Seek(seek::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
     /// Reads JSON lines, porcupine's key-value text, the log of Jepsen's etcd test and Jepsen's EDN histories; which
@@ -104,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Asked(execution) => doctor::answer(&execution),
         Command::Bench(options) => bench::bench(&options),
         Command::Scenario(options) => replay::scenario(&options),
+        Command::Mutants(options) => mutants::mutants(&options, &mut say),
+        Command::Seek(options) => seek::seek(&options),
         Command::Check(options) => judge_files(&options),
     };
     match result {

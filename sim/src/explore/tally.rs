@@ -116,8 +116,8 @@ impl Tally {
                 sums.faults.insert((*fault).to_owned(), *count);
             }
         }
-        for (mark, count) in &stats.marks {
-            *sums.marks.entry(*mark).or_default() += count;
+        for (mark, runs) in &stats.marks {
+            *sums.marks.entry(*mark).or_default() += runs;
         }
         sums.rechecked += u64::from(report.recheck.is_some());
         let differs = match &report.recheck {

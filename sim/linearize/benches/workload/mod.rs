@@ -15,18 +15,36 @@ pub struct Workload {
     pub operations: usize,
     pub clients: u64,
     pub keys: u64,
-    /// Percent of operations that are gets and puts; the rest are appends.
+    /// Percent of operations that are gets, puts, deletes and swaps; the rest are appends.
     pub gets: u64,
     pub puts: u64,
+    pub deletes: u64,
+    pub swaps: u64,
     /// Percent of operations without an answer, half of which take effect.
     pub unknown: u64,
     /// Values are drawn from so many; 0 makes each unique.
     pub values: u64,
+    /// Deletes and swaps do not say what they found.
+    pub terse: bool,
+    /// A read in the middle saw the value of an earlier read of its key.
+    pub stale: bool,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Workload { operations: 1_000_000, clients: 100, keys: 10, gets: 50, puts: 50, unknown: 0, values: 0 }
+        Workload {
+            operations: 1_000_000,
+            clients: 100,
+            keys: 10,
+            gets: 50,
+            puts: 50,
+            deletes: 0,
+            swaps: 0,
+            unknown: 0,
+            values: 0,
+            terse: false,
+            stale: false,
+        }
     }
 }
 
@@ -58,10 +76,16 @@ pub fn history(workload: Workload, seed: u64) -> KvHistory {
         let number = if workload.values == 0 { index as u64 } else { random.below(workload.values) };
         let value = Bytes::from(format!("{number},"));
         let kind = random.below(100);
-        let input = if kind < workload.gets {
+        let Workload { gets, puts, deletes, swaps, .. } = workload;
+        let input = if kind < gets {
             Input::Get { key }
-        } else if kind < workload.gets + workload.puts {
+        } else if kind < gets + puts {
             Input::Put { key, value }
+        } else if kind < gets + puts + deletes {
+            Input::Delete { key }
+        } else if kind < gets + puts + deletes + swaps {
+            // What it expects is filled in when it takes effect: a client swaps what it has just read.
+            Input::CompareAndSwap { key, expected: None, new: value }
         } else {
             Input::Append { key, value }
         };
@@ -78,16 +102,55 @@ pub fn history(workload: Workload, seed: u64) -> KvHistory {
         queue.insert((call + length + 1 + random.below(5), client), ());
     }
     effects.sort_unstable();
-    let mut states: BTreeMap<Bytes, Option<Bytes>> = BTreeMap::new();
+    let mut states: BTreeMap<Bytes, [Option<Bytes>; 2]> = BTreeMap::new();
     for (_, index) in effects {
         let operation = &mut operations[index];
-        let state = states.entry(operation.input.key().clone()).or_default();
-        if let (Input::Get { .. }, Outcome::Returned { output, .. }) =
-            (&operation.input, &mut operation.outcome)
-        {
-            *output = Output::Value(state.clone());
+        let [state, earlier] = states.entry(operation.input.key().clone()).or_default();
+        if let Input::CompareAndSwap { expected, .. } = &mut operation.input {
+            *expected = if random.below(3) == 0 { earlier.clone() } else { state.clone() };
         }
-        *state = Kv.step(state, &operation.input, None).expect("the outcome is open");
+        if let Outcome::Returned { output, .. } = &mut operation.outcome {
+            *output = answer(state, &operation.input, workload.terse);
+        }
+        let next = Kv.step(state, &operation.input, None).expect("the outcome is open");
+        if next != *state {
+            *earlier = std::mem::replace(state, next);
+        }
+    }
+    if workload.stale {
+        falsify(&mut operations);
     }
     History::new(operations).expect("clients wait for their answers")
+}
+
+fn answer(state: &Option<Bytes>, input: &Input, terse: bool) -> Output {
+    match input {
+        Input::Get { .. } => Output::Value(state.clone()),
+        Input::Put { .. } | Input::Append { .. } => Output::Done,
+        Input::Delete { .. } => Output::Deleted { existed: (!terse).then_some(state.is_some()) },
+        Input::CompareAndSwap { expected, .. } => {
+            Output::Swapped { swapped: state == expected, previous: (!terse).then(|| state.clone()) }
+        }
+    }
+}
+
+/// Lets a read in the middle see what the first read of another value of its key saw, long before.
+fn falsify(operations: &mut [KvOperation]) {
+    let middle = operations.len() / 2;
+    let seen = |operation: &KvOperation| match operation.output() {
+        Some(Output::Value(value)) => Some(value.clone()),
+        _ => None,
+    };
+    let Some(late) = (middle..operations.len()).find(|&index| seen(&operations[index]).is_some()) else {
+        return;
+    };
+    let key = operations[late].input.key().clone();
+    let other =
+        operations[..late].iter().filter(|operation| *operation.input.key() == key).find_map(|operation| {
+            let value = seen(operation)?;
+            (Some(&value) != seen(&operations[late]).as_ref()).then_some(value)
+        });
+    if let (Some(other), Outcome::Returned { output, .. }) = (other, &mut operations[late].outcome) {
+        *output = Output::Value(other);
+    }
 }

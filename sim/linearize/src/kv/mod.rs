@@ -16,6 +16,7 @@
 pub mod describe;
 mod fact;
 mod fast;
+mod lens;
 pub mod monitor;
 mod sentence;
 mod support;
@@ -23,7 +24,8 @@ mod support;
 use bytes::Bytes;
 
 use crate::history::{History, Operation};
-use crate::model::{Decision, Model};
+use crate::model::{Decision, Lens, Model};
+use crate::parts::Parts;
 use crate::verdict::Options;
 
 /// A history of key-value operations.
@@ -157,20 +159,20 @@ impl Model for Kv {
         }
     }
 
-    fn overwrites(&self, input: &Input, output: Option<&Output>) -> bool {
-        matches!(
-            (input, output),
-            (Input::Put { .. }, None | Some(Output::Done))
-                | (Input::Delete { .. }, None | Some(Output::Deleted { existed: None }))
-        )
+    fn lens<'a>(&'a self, operations: &'a [KvOperation], part: &[u32]) -> Lens<'a, Self::State> {
+        lens::lens(operations, part)
     }
 
-    fn interchangeable(&self, one: &Input, other: &Input) -> bool {
-        one == other
+    fn may_enable(&self, change: &KvOperation, waiting: &KvOperation) -> bool {
+        support::may_enable(fact::fact(change), fact::fact(waiting))
     }
 
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
+    }
+
+    fn decide_all(&self, operations: &[KvOperation], options: &Options) -> (Parts, Vec<Decision>) {
+        fast::decide_all(operations, options)
     }
 
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {

@@ -47,6 +47,25 @@ fn may_contribute(change: Fact<'_>, value: Option<&Bytes>, appends: bool) -> boo
     }
 }
 
+/// See [`crate::Model::may_enable`]: whether a change can be the one that leaves what another operation needs.
+pub(super) fn may_enable(change: Fact<'_>, waiting: Fact<'_>) -> bool {
+    let value = match waiting {
+        Fact::Read(value) | Fact::Swap { expected: value, .. } => value,
+        Fact::Differs => return change.changes(),
+        Fact::Erase { present: true } => return change.changes() && !matches!(change, Fact::Erase { .. }),
+        // Legal always, or never.
+        Fact::Nothing | Fact::Impossible | Fact::Write(_) | Fact::Append(_) | Fact::Erase { .. } => {
+            return true;
+        }
+    };
+    match (change, value) {
+        (Fact::Erase { .. }, value) => value.is_none(),
+        (Fact::Write(written) | Fact::Swap { new: written, .. }, Some(value)) => written == value,
+        (Fact::Append(token), Some(value)) => value.ends_with(token),
+        _ => false,
+    }
+}
+
 fn contains(text: &[u8], piece: &[u8]) -> bool {
     memchr::memmem::find(text, piece).is_some()
 }

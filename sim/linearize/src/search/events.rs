@@ -48,6 +48,15 @@ impl Events {
         self.next[HEAD as usize]
     }
 
+    /// The first return in the list, which no operation called later may pass.
+    pub(super) fn first_return(&self) -> u32 {
+        let mut node = self.first();
+        while !self.is_return(node) {
+            node = self.next(node);
+        }
+        node
+    }
+
     pub(super) fn next(&self, node: u32) -> u32 {
         self.next[node as usize]
     }

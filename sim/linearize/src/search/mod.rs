@@ -9,12 +9,18 @@
 //! - *Configurations are remembered with their state*, after the observers, in 16 bytes: a sum of random words (Zobrist
 //!   1970) stands for the set. Two different configurations share a key with a probability of about n²/2¹²⁹ for n
 //!   configurations. A collision can only hide a branch, never invent one.
-//! - *Operations of unknown outcome are optional*, and come last among the choices. Those that ask the same are
+//! - *Operations of unknown outcome are optional*, and come last among the choices. Those of one class are
 //!   interchangeable, so the earliest called is taken and only their number counts. A configuration is not visited if
 //!   another with the same state and the same returned operations got there with fewer of each kind: whatever is
 //!   possible from here was possible from there. And none is taken right before an operation that overwrites it.
 //! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its return, to
 //!   undo is to link them again, both in constant time.
+//! - *Choices by deadline.* Whatever returns first is tried first, which leaves the others to be placed where they are
+//!   needed; of one class ([`Lens`]) only the one that returns first is tried at all: in an order that takes another
+//!   now, the two can change places.
+//! - *Look-ahead.* The operation that returns first is linearized before anything is called that is not open now. If it
+//!   is not legal and no open operation can make it so ([`Model::may_enable`]), no order goes on from here.
+//! - *One state for all that nothing can tell apart* ([`Lens`]): the values that nobody names.
 //! - *States are numbered*, and each operation's step from each state is computed once.
 //! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits for a hard object.
 
@@ -24,7 +30,7 @@ mod seen;
 use rustc_hash::FxHashMap;
 
 use crate::history::Operation;
-use crate::model::Model;
+use crate::model::{Lens, Model};
 use events::{Events, NONE};
 use seen::{Seen, States, word};
 
@@ -65,7 +71,7 @@ enum Cursor {
     Optional(u32),
 }
 
-/// Operations of unknown outcome that ask the same, by local number, in the order of their calls.
+/// Operations of unknown outcome of one class, by local number, in the order of their calls.
 struct Kind {
     members: Vec<u32>,
     used: u16,
@@ -79,6 +85,9 @@ pub(crate) struct Search<'a, M: Model> {
     indexes: Vec<u32>,
     observer: Vec<bool>,
     overwrites: Vec<bool>,
+    /// The class of each returned operation; [`NONE`] if it is the only one of its class.
+    class: Vec<u32>,
+    representative: Box<dyn Fn(M::State) -> M::State + Send + 'a>,
     events: Events,
     kinds: Vec<Kind>,
     states: States<M::State>,
@@ -116,17 +125,17 @@ impl<'a, M: Model> Search<'a, M> {
         let observes = |operation: &Operation<M::Input, M::Output>| {
             operation.output().is_some_and(|output| model.observes(&operation.input, output))
         };
-        let overwrites = |operation: &Operation<M::Input, M::Output>| {
-            model.overwrites(&operation.input, operation.output())
-        };
+        let Lens { classes, overwrites, representative } = model.lens(operations, &indexes);
         let mut states = States::new();
-        let state = states.number(model.init());
-        let kinds = kinds(model, operations, &indexes, returned);
+        let state = states.number(representative(model.init()));
+        let kinds = kinds(&classes, returned);
         Search {
             model,
             operations,
             observer: indexes.iter().map(|&index| observes(of(index))).collect(),
-            overwrites: indexes.iter().map(|&index| overwrites(of(index))).collect(),
+            overwrites,
+            representative,
+            class: shared(&classes[..returned]),
             indexes,
             events: Events::new(&times),
             seen: Seen::new(kinds.len()),
@@ -158,7 +167,7 @@ impl<'a, M: Model> Search<'a, M> {
                         return Progress::Linearizable;
                     }
                     if self.remember() {
-                        let first = Cursor::Returned(self.events.first());
+                        let first = Cursor::Returned(0);
                         let full = self.configurations.is_multiple_of(4096) && self.bytes() > bytes;
                         if full || self.configurations >= end {
                             self.cursor = Some(first);
@@ -263,24 +272,27 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Takes the first legal choice from the cursor on.
     fn choose(&mut self, cursor: Cursor) -> bool {
-        let (mut node, first_kind) = match cursor {
+        let (mut after, first_kind) = match cursor {
             Cursor::Returned(node) => (node, 0),
-            Cursor::Optional(kind) => (self.events.first(), kind),
+            Cursor::Optional(kind) => (NONE, kind),
         };
-        while !self.events.is_return(node) {
-            let number = self.events.operation(node);
-            if matches!(cursor, Cursor::Returned(_))
-                && !self.observer[number as usize]
+        let node = self.events.first_return();
+        if after == 0 && self.is_hopeless(node) {
+            self.note_stuck(node);
+            return false;
+        }
+        while let Some(number) = self.next_to_return(after) {
+            after = self.events.returned[number as usize];
+            if !self.observer[number as usize]
                 && !(self.fresh && self.overwrites[number as usize])
+                && !self.can_wait(number)
                 && let Some(state) = self.step(number)
             {
                 self.take(Taken::Returned(number), state);
                 return true;
             }
-            node = self.events.next(node);
         }
-        self.furthest = self.furthest.max(node);
-        self.placed = self.placed.max(self.returned - self.left);
+        self.note_stuck(node);
         let deadline = self.events.time[node as usize];
         for kind in first_kind..self.kinds.len() as u32 {
             let Kind { members, used } = &self.kinds[kind as usize];
@@ -294,6 +306,71 @@ impl<'a, M: Model> Search<'a, M> {
                 self.take(Taken::Optional(kind), state);
                 return true;
             }
+        }
+        false
+    }
+
+    /// Whether the operation that returns first is not legal, and nothing that may come before it can change that.
+    fn is_hopeless(&mut self, node: u32) -> bool {
+        let waiting = self.events.operation(node);
+        if self.step(waiting).is_some() {
+            return false;
+        }
+        let of = |number: u32| &self.operations[self.indexes[number as usize] as usize];
+        let mut other = self.events.first();
+        while other != node {
+            let number = self.events.operation(other);
+            if number != waiting && self.model.may_enable(of(number), of(waiting)) {
+                return false;
+            }
+            other = self.events.next(other);
+        }
+        let deadline = self.events.time[node as usize];
+        let helps = |kind: &Kind| {
+            let next = kind.members.get(usize::from(kind.used));
+            next.is_some_and(|&next| {
+                self.call(next) <= deadline && self.model.may_enable(of(next), of(waiting))
+            })
+        };
+        !self.kinds.iter().any(helps)
+    }
+
+    fn note_stuck(&mut self, node: u32) {
+        self.furthest = self.furthest.max(node);
+        self.placed = self.placed.max(self.returned - self.left);
+    }
+
+    /// Of the operations that may come next, the one that returns first after a node.
+    fn next_to_return(&self, after: u32) -> Option<u32> {
+        let mut node = self.events.first();
+        let mut found = None;
+        let mut least = NONE;
+        while !self.events.is_return(node) {
+            let number = self.events.operation(node);
+            let returned = self.events.returned[number as usize];
+            if returned > after && returned < least {
+                (found, least) = (Some(number), returned);
+            }
+            node = self.events.next(node);
+        }
+        found
+    }
+
+    /// Whether another operation of the class can be taken instead, and has to be taken sooner.
+    fn can_wait(&self, number: u32) -> bool {
+        let class = self.class[number as usize];
+        if class == NONE {
+            return false;
+        }
+        let mut node = self.events.first();
+        while !self.events.is_return(node) {
+            let other = self.events.operation(node) as usize;
+            if self.class[other] == class
+                && self.events.returned[other] < self.events.returned[number as usize]
+            {
+                return true;
+            }
+            node = self.events.next(node);
         }
         false
     }
@@ -331,7 +408,7 @@ impl<'a, M: Model> Search<'a, M> {
             match frame.taken {
                 Taken::Observer(_) => {}
                 Taken::Returned(number) => {
-                    return Some(Cursor::Returned(self.events.next(self.events.call[number as usize])));
+                    return Some(Cursor::Returned(self.events.returned[number as usize]));
                 }
                 Taken::Optional(kind) => return Some(Cursor::Optional(kind + 1)),
             }
@@ -346,7 +423,7 @@ impl<'a, M: Model> Search<'a, M> {
                 let operation = &self.operations[self.indexes[number as usize] as usize];
                 let state = &self.states.list[self.state as usize];
                 let next = self.model.step(state, &operation.input, operation.output());
-                let next = next.map_or(NONE, |state| self.states.number(state));
+                let next = next.map_or(NONE, |state| self.states.number((self.representative)(state)));
                 self.steps.insert((number, self.state), next);
                 next
             }
@@ -356,23 +433,24 @@ impl<'a, M: Model> Search<'a, M> {
 }
 
 /// Groups the operations of unknown outcome, which follow the first `returned` ones.
-fn kinds<M: Model>(
-    model: &M,
-    operations: &[Operation<M::Input, M::Output>],
-    indexes: &[u32],
-    returned: usize,
-) -> Vec<Kind> {
-    let input = |number: u32| &operations[indexes[number as usize] as usize].input;
+fn kinds(classes: &[u32], returned: usize) -> Vec<Kind> {
+    let mut kind_of: FxHashMap<u32, usize> = FxHashMap::default();
     let mut kinds: Vec<Kind> = Vec::new();
-    for number in returned as u32..indexes.len() as u32 {
-        let same = kinds.iter_mut().find(|kind| {
-            kind.members.len() < usize::from(u16::MAX)
-                && model.interchangeable(input(kind.members[0]), input(number))
-        });
-        match same {
-            Some(kind) => kind.members.push(number),
-            None => kinds.push(Kind { members: vec![number], used: 0 }),
+    for number in returned..classes.len() {
+        let kind = *kind_of.entry(classes[number]).or_insert(kinds.len());
+        if kind == kinds.len() || kinds[kind].members.len() == usize::from(u16::MAX) {
+            kind_of.insert(classes[number], kinds.len());
+            kinds.push(Kind { members: vec![number as u32], used: 0 });
+        } else {
+            kinds[kind].members.push(number as u32);
         }
     }
     kinds
+}
+
+/// The classes, or [`NONE`] for those with a single member.
+fn shared(classes: &[u32]) -> Vec<u32> {
+    let mut members = vec![0u32; classes.iter().map(|&class| class as usize + 1).max().unwrap_or(0)];
+    classes.iter().for_each(|&class| members[class as usize] += 1);
+    classes.iter().map(|&class| if members[class as usize] > 1 { class } else { NONE }).collect()
 }

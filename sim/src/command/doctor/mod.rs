@@ -17,7 +17,7 @@ use sim::{
 
 use self::side::{Asked, Side, There};
 pub use self::side::{Execution, answer};
-use super::say;
+use super::{load, say};
 
 /// Steps before the first difference that are shown.
 const CONTEXT_STEPS: u64 = 4;
@@ -32,6 +32,8 @@ const ATTEMPTS_MAX: u32 = 5;
 pub fn doctor(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
     let mut code = exit::OK;
     for run in runs {
+        // A plan that is not usable is refused here, with its reason.
+        load(run)?;
         let execution = Execution { judge: true, ..Execution::new(run.clone(), 1, plant_chance) };
         let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
         match compare(&mut first, &mut second)? {
@@ -105,9 +107,8 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
         if ends.0 == ends.1 {
             return Ok(None);
         }
-        let what =
-            format!("every step is the same, but not the end: {} / {}", ends.0.verdict, ends.1.verdict);
-        let parts = vec![what];
+        let parts =
+            vec![format!("not in any step, but in how it ended: {} / {}", ends.0.verdict, ends.1.verdict)];
         return Ok(Some(Difference { step: steps.0, steps, first: None, second: None, parts }));
     };
     let (one, other) = (first.glance(step)?, second.glance(step)?);

@@ -26,7 +26,7 @@ pub(super) enum Conflict {
 
 /// Checks each block on its own, and returns their zones.
 pub(super) fn zones(versions: &Versions<'_>) -> Result<Zones, Conflict> {
-    let mut zones = Zones::with_capacity(versions.list.len());
+    let mut zones = Zones::default();
     let linked = !versions.before.is_empty();
     let mut visited = 0;
     for root in 0..versions.list.len() as u32 {
@@ -128,7 +128,7 @@ pub(super) fn flatten(versions: &Versions<'_>, roots: &[u32]) -> Vec<u32> {
                 order.push(versions.list[at as usize].write);
             }
             let readers = &mut readers[starts[at as usize] as usize..starts[at as usize + 1] as usize];
-            if !readers.is_sorted_by_key(call) {
+            if !versions.in_order && !readers.is_sorted_by_key(call) {
                 readers.sort_by_key(call);
             }
             order.extend_from_slice(readers);

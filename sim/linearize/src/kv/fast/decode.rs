@@ -7,13 +7,15 @@
 //! A read costs one comparison with the longest value; each append is looked up once. Where a cut is ambiguous the
 //! search takes over ([`Failure::Ambiguous`]); separators at the end of tokens avoid that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use hashbrown::HashTable;
 
 use super::blocks::Conflict;
-use super::versions::{INITIAL, Versions, hash};
+use super::names::Names;
+use super::versions::{INITIAL, NONE, Read, Versions};
+use crate::parts::{hash, same};
 
 /// Why values could not be decoded.
 pub(super) enum Failure {
@@ -27,7 +29,7 @@ pub(super) enum Failure {
 #[derive(Clone, Copy)]
 struct Sight<'a> {
     operation: u32,
-    value: Option<&'a Bytes>,
+    value: &'a [u8],
     base: u32,
     /// The version that the operation made of it, if it is a swap.
     swap: Option<u32>,
@@ -43,29 +45,36 @@ struct Era<'a> {
 /// Finds the version of every value read or expected, and links swaps and appends to the versions they continue.
 pub(super) fn decode<'a>(
     versions: &mut Versions<'a>,
-    seen: impl Iterator<Item = (u32, Option<&'a Bytes>)>,
+    seen: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
 ) -> Result<(), Failure> {
     let tokens = Tokens::new(versions)?;
+    let count = seen.size_hint().0;
     let sights = sights(versions, &tokens, seen)?;
-    let mut eras: BTreeMap<u32, Era<'_>> = BTreeMap::new();
+    let mut eras: Vec<Era<'_>> = Vec::new();
+    let mut era_of = vec![NONE; versions.list.len()];
     for &sight in &sights {
-        let length = |sight: Sight<'_>| sight.value.map_or(0, |value| value.len());
-        let era = eras.entry(sight.base).or_insert(Era { longest: sight, ends: Vec::new() });
-        if length(sight) > length(era.longest) {
+        let era = &mut era_of[sight.base as usize];
+        if *era == NONE {
+            *era = eras.len() as u32;
+            eras.push(Era { longest: sight, ends: Vec::new() });
+        }
+        let era = &mut eras[*era as usize];
+        if sight.value.len() > era.longest.value.len() {
             era.longest = sight;
         }
     }
-    let mut shown_by: BTreeMap<u32, u32> = BTreeMap::new();
-    for (&base, era) in &mut eras {
-        spell(versions, &tokens, base, era, &mut shown_by)?;
+    let mut shown_by = vec![NONE; versions.list.len()];
+    for era in &mut eras {
+        spell(versions, &tokens, era, &mut shown_by)?;
     }
-    let mut reads = Vec::with_capacity(versions.reads.len());
+    let era = |sight: &Sight<'_>| &eras[era_of[sight.base as usize] as usize];
+    let mut reads = Vec::with_capacity(count);
     for sight in sights {
-        let version = locate(&eras[&sight.base], sight).map_err(Failure::Conflict)?;
+        let version = locate(era(&sight), sight).map_err(Failure::Conflict)?;
         match sight.swap {
             Some(swap) => {
                 versions.list[version as usize].happened = true;
-                let longest = eras[&sight.base].longest.operation;
+                let longest = era(&sight).longest.operation;
                 versions.link(version, swap).map_err(|one| {
                     // The other successor is a swap too, or an append that the longest value shows.
                     Failure::Conflict(match versions.appends.binary_search(&one) {
@@ -76,7 +85,7 @@ pub(super) fn decode<'a>(
             }
             None => {
                 versions.note_read(sight.operation, version);
-                reads.push(super::versions::Read { operation: sight.operation, version });
+                reads.push(Read { operation: sight.operation, version });
             }
         }
     }
@@ -88,21 +97,16 @@ pub(super) fn decode<'a>(
 fn sights<'a>(
     versions: &mut Versions<'a>,
     tokens: &Tokens<'a>,
-    seen: impl Iterator<Item = (u32, Option<&'a Bytes>)>,
+    seen: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
 ) -> Result<Vec<Sight<'a>>, Failure> {
-    let mut sights = Vec::with_capacity(versions.reads.len());
-    let mut queue: Vec<u32> = Vec::new();
-    let mut queued = BTreeSet::new();
-    let swaps: BTreeSet<u32> = versions.swaps.iter().copied().collect();
-    let certain = swaps.iter().copied().filter(|&swap| versions.list[swap as usize].happened);
-    for swap in certain {
-        queued.insert(swap);
-        queue.push(swap);
-    }
+    let mut sights = Vec::with_capacity(seen.size_hint().0 + versions.swaps.len());
+    let certain = versions.swaps.iter().copied().filter(|&swap| versions.list[swap as usize].happened);
+    let mut queue: Vec<u32> = certain.collect();
+    let mut queued: BTreeSet<u32> = queue.iter().copied().collect();
     for (operation, value) in seen {
         let base = tokens.base(versions, operation, value)?;
-        sights.push(Sight { operation, value, base, swap: None });
-        if swaps.contains(&base) && queued.insert(base) {
+        sights.push(Sight { operation, value: value.unwrap_or_default(), base, swap: None });
+        if versions.swaps.binary_search(&base).is_ok() && queued.insert(base) {
             queue.push(base);
         }
     }
@@ -110,9 +114,10 @@ fn sights<'a>(
         versions.list[swap as usize].happened = true;
         let operation = versions.list[swap as usize].write;
         let Some(value) = versions.expected(swap) else { continue };
+        let value = value.map(Bytes::as_ref);
         let base = tokens.base(versions, operation, value)?;
-        sights.push(Sight { operation, value, base, swap: Some(swap) });
-        if swaps.contains(&base) && queued.insert(base) {
+        sights.push(Sight { operation, value: value.unwrap_or_default(), base, swap: Some(swap) });
+        if versions.swaps.binary_search(&base).is_ok() && queued.insert(base) {
             queue.push(base);
         }
     }
@@ -123,24 +128,23 @@ fn sights<'a>(
 fn spell<'a>(
     versions: &mut Versions<'a>,
     tokens: &Tokens<'a>,
-    base: u32,
     era: &mut Era<'a>,
-    shown_by: &mut BTreeMap<u32, u32>,
+    shown_by: &mut [u32],
 ) -> Result<(), Failure> {
-    let text: &[u8] = era.longest.value.map_or(&[], |value| value);
-    let reader = era.longest.operation;
+    let Sight { value: text, operation: reader, base, .. } = era.longest;
     let mut end = if base == INITIAL { 0 } else { versions.list[base as usize].value.len() };
     let mut last = base;
     era.ends.push((end, base));
     versions.list[base as usize].happened = true;
     while end < text.len() {
-        let Some(version) = tokens.first(&text[end..])? else {
+        let Some(version) = tokens.first(versions, &text[end..])? else {
             return Err(Failure::Conflict(Conflict::NeverWritten(reader)));
         };
-        if let Some(one) = shown_by.insert(version, reader) {
+        let one = std::mem::replace(&mut shown_by[version as usize], reader);
+        if one != NONE {
             return Err(Failure::Conflict(Conflict::SeenTwice { version, one, other: reader }));
         }
-        end += versions.token(version).len();
+        end += versions.list[version as usize].value.len();
         versions.list[version as usize].happened = true;
         versions.link(last, version).unwrap_or_else(|other| {
             unreachable!("version {last} continued by {other}, but its era is cut once")
@@ -152,8 +156,7 @@ fn spell<'a>(
 }
 
 fn locate(era: &Era<'_>, sight: Sight<'_>) -> Result<u32, Conflict> {
-    let empty = Bytes::new();
-    let (text, longest) = (sight.value.unwrap_or(&empty), era.longest.value.unwrap_or(&empty));
+    let (text, longest) = (sight.value, era.longest.value);
     if !longest.starts_with(text) {
         return Err(Conflict::Split { one: sight.operation, other: era.longest.operation });
     }
@@ -165,42 +168,44 @@ fn locate(era: &Era<'_>, sight: Sight<'_>) -> Result<u32, Conflict> {
 
 /// What was appended, and the lengths that occur.
 struct Tokens<'a> {
-    by_token: HashTable<(u32, &'a [u8])>,
+    names: Names,
     token_lengths: Vec<usize>,
     value_lengths: Vec<usize>,
+    /// The beginning of the last value whose base was looked for, and that base.
+    last: Cell<Option<(&'a [u8], u32)>>,
 }
 
 impl<'a> Tokens<'a> {
     fn new(versions: &Versions<'a>) -> Result<Self, Failure> {
-        let mut by_token: HashTable<(u32, &'a [u8])> = HashTable::with_capacity(versions.appends.len());
-        let mut token_lengths = BTreeSet::new();
-        for &version in &versions.appends {
-            let token: &[u8] = versions.token(version);
-            let known = by_token.find(hash(token), |&(_, other)| other == token).is_some();
-            if known || token.is_empty() {
-                return Err(Failure::Ambiguous);
+        let token = |version: u32| versions.list[version as usize].value;
+        let mut repeated = false;
+        let names =
+            Names::new(&versions.tokens, |one, other| same(token(one), token(other)), |_, _| repeated = true);
+        let lengths = |versions: &mut dyn Iterator<Item = u32>| {
+            let mut lengths: Vec<usize> = Vec::new();
+            for version in versions {
+                if let Err(place) = lengths.binary_search(&token(version).len()) {
+                    lengths.insert(place, token(version).len());
+                }
             }
-            by_token.insert_unique(hash(token), (version, token), |&(_, token)| hash(token));
-            token_lengths.insert(token.len());
+            lengths
+        };
+        let whole = |version: &u32| versions.appends.binary_search(version).is_err();
+        let token_lengths = lengths(&mut versions.appends.iter().copied());
+        let value_lengths = lengths(&mut (INITIAL + 1..versions.list.len() as u32).filter(whole));
+        if repeated || token_lengths.first() == Some(&0) {
+            return Err(Failure::Ambiguous);
         }
-        let whole = |version: &u32| versions.appends.binary_search(version).is_err() && *version != INITIAL;
-        let value_lengths: BTreeSet<usize> = (0..versions.list.len() as u32)
-            .filter(whole)
-            .map(|version| versions.list[version as usize].value.len())
-            .collect();
-        Ok(Tokens {
-            by_token,
-            token_lengths: token_lengths.into_iter().collect(),
-            value_lengths: value_lengths.into_iter().collect(),
-        })
+        Ok(Tokens { names, token_lengths, value_lengths, last: Cell::new(None) })
     }
 
     /// The append that a text begins with, if any.
-    fn first(&self, text: &[u8]) -> Result<Option<u32>, Failure> {
+    fn first(&self, versions: &Versions<'a>, text: &[u8]) -> Result<Option<u32>, Failure> {
         let mut found = None;
         for &length in self.token_lengths.iter().take_while(|&&length| length <= text.len()) {
             let token = &text[..length];
-            if let Some(&(version, _)) = self.by_token.find(hash(token), |&(_, other)| other == token)
+            let is_it = |version: u32| versions.list[version as usize].value == token;
+            if let Some(version) = self.names.find(hash(token), is_it)
                 && found.replace(version).is_some()
             {
                 return Err(Failure::Ambiguous);
@@ -210,21 +215,32 @@ impl<'a> Tokens<'a> {
     }
 
     /// The version that a value seen by `operation` was built upon.
-    fn base(&self, versions: &Versions<'a>, operation: u32, value: Option<&Bytes>) -> Result<u32, Failure> {
+    fn base(&self, versions: &Versions<'a>, operation: u32, value: Option<&'a [u8]>) -> Result<u32, Failure> {
         let Some(text) = value else { return Ok(INITIAL) };
+        // No cut that decides lies behind this.
+        let longest = |lengths: &[usize]| lengths.last().copied().unwrap_or(0);
+        let until = longest(&self.value_lengths) + longest(&self.token_lengths);
+        let beginning = &text[..until.min(text.len())];
+        if let Some((last, base)) = self.last.get()
+            && last == beginning
+        {
+            return Ok(base);
+        }
         let mut found = None;
-        if !text.is_empty() && self.first(text)?.is_some() {
+        if !text.is_empty() && self.first(versions, text)?.is_some() {
             found = Some(INITIAL);
         }
         for &length in self.value_lengths.iter().take_while(|&&length| length <= text.len()) {
             let Some(version) = versions.find(&text[..length]) else { continue };
-            if length < text.len() && self.first(&text[length..])?.is_none() {
+            if length < text.len() && self.first(versions, &text[length..])?.is_none() {
                 continue;
             }
             if found.replace(version).is_some() {
                 return Err(Failure::Ambiguous);
             }
         }
-        found.ok_or(Failure::Conflict(Conflict::NeverWritten(operation)))
+        let base = found.ok_or(Failure::Conflict(Conflict::NeverWritten(operation)))?;
+        self.last.set(Some((beginning, base)));
+        Ok(base)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | writes become versions, by value | [`versions`] |
+//! | writes become versions, by value | [`versions`], [`names`] |
 //! | reads and swaps find their version | [`sources`] (whole values), [`decode`] (values built by appends) |
 //! | linked versions become blocks, checked inside and given zones | [`blocks`] |
 //! | zones are laid out on the line of time | [`zones`] |
@@ -12,6 +12,7 @@
 
 mod blocks;
 mod decode;
+mod names;
 mod refusals;
 mod report;
 mod settle;
@@ -21,48 +22,78 @@ mod zones;
 
 use bytes::Bytes;
 
-use super::KvOperation;
 use super::fact::{Fact, fact};
-use crate::model::Decision;
+use super::{Kv, KvOperation};
+use crate::model::{Decision, until_contradiction};
+use crate::parts::Parts;
 use crate::verdict::Options;
 use blocks::Conflict;
 use decode::Failure;
+use names::Recent;
 use sources::{Source, Sources};
-use versions::{NONE, Versions, call, returned};
+use versions::{NONE, Read, Versions, call, returned};
 use zones::Zones;
 
 pub(super) use settle::{Kept, settle};
 
+/// Histories of so many operations are read in their own order, all keys at once; shorter ones fit into a cache.
+const IN_ORDER_FROM: usize = 1 << 15;
+/// As long as a key has so many operations on average: the tables of many keys would not fit into a cache themselves.
+const IN_ORDER_DENSITY: usize = 16;
+
 /// See [`crate::Model::decide`].
 pub(super) fn decide(operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
-    let mut versions = match Versions::new(operations, part) {
-        Ok(versions) => versions,
-        Err(operation) => return report::impossible(operations, operation),
+    judge_versions(Versions::new(operations, part), part, options)
+}
+
+/// See [`crate::Model::decide_all`].
+pub(super) fn decide_all(operations: &[KvOperation], options: &Options) -> (Parts, Vec<Decision>) {
+    let keys_max = if operations.len() < IN_ORDER_FROM { 0 } else { operations.len() / IN_ORDER_DENSITY };
+    let mut keys: Option<Vec<Versions<'_>>> = Some(Vec::new());
+    let mut recent = Recent::new(operations.len());
+    let parts = Parts::new(&Kv, operations, |index, key| {
+        let Some(all) = &mut keys else { return };
+        if key as usize == keys_max {
+            keys = None;
+            return;
+        }
+        if key as usize == all.len() {
+            all.push(Versions::with_capacity(operations, 0));
+        }
+        all[key as usize].add(index, key, &mut recent);
+    });
+    let decisions = match keys {
+        None => until_contradiction(parts.iter().map(|part| decide(operations, part, options))),
+        Some(all) => until_contradiction(all.into_iter().zip(parts.iter()).map(|(mut versions, part)| {
+            versions.complete();
+            judge_versions(versions, part, options)
+        })),
     };
+    (parts, decisions)
+}
+
+fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -> Decision {
+    if let Some(operation) = versions.impossible {
+        return report::impossible(versions.operations, operation);
+    }
     if !versions.appends.is_empty() {
         return with_appends(&mut versions, part, options);
     }
     let sources = Sources::new(&versions);
     if !sources.ambiguous() {
-        let outcome = assign(&mut versions, &sources, Doubt::Skip).and_then(|_| judge(&versions));
-        return match outcome {
+        return match assign_unique(&mut versions).and_then(|()| judge(&versions)) {
             Ok(zones) => accept(&versions, part, &zones, options),
             Err(conflict) => report::violation(&versions, part, conflict),
         };
     }
-    let doubts = match assign(&mut versions, &sources, Doubt::Skip).and_then(|doubts| {
-        judge(&versions)?;
-        Ok(doubts)
-    }) {
-        Ok(doubts) => doubts,
-        Err(conflict) => return report::suspicion(&versions, conflict),
+    let mut attempt = |doubt| {
+        let doubts = assign(&mut versions, &sources, doubt)?;
+        Ok((doubts, judge(&versions)?))
     };
-    if doubts > 0 {
-        versions.reset();
-    }
-    let zones = match doubts {
-        0 => judge(&versions),
-        _ => assign(&mut versions, &sources, Doubt::Latest).and_then(|_| judge(&versions)),
+    let zones = match attempt(Doubt::Skip) {
+        Ok((0, zones)) => Ok(zones),
+        Ok(_) => attempt(Doubt::Latest).map(|(_, zones)| zones),
+        Err(conflict) => return report::suspicion(&versions, conflict),
     };
     match zones {
         Ok(zones) => accept_if_legal(&versions, part, &zones),
@@ -91,7 +122,7 @@ fn plain_zones(versions: &mut Versions<'_>) -> Option<Zones> {
         return None;
     }
     if versions.appends.is_empty() {
-        assign(versions, &sources, Doubt::Skip).ok()?;
+        assign_unique(versions).ok()?;
     } else {
         decode_reads(versions).ok()?;
     }
@@ -99,9 +130,13 @@ fn plain_zones(versions: &mut Versions<'_>) -> Option<Zones> {
 }
 
 fn decode_reads(versions: &mut Versions<'_>) -> Result<(), Failure> {
+    versions.reset();
     let operations = versions.operations;
     let reads = std::mem::take(&mut versions.reads);
-    let seen = reads.iter().map(|read| (read.operation, value_read(operations, read.operation)));
+    let shown = std::mem::take(&mut versions.shown);
+    let (before, after) = reads.split_at(reads.len() - shown.len());
+    let whole = |read: &Read| (read.operation, value_read(operations, read.operation).map(Bytes::as_ref));
+    let seen = before.iter().map(whole).chain(after.iter().map(|read| read.operation).zip(shown));
     decode::decode(versions, seen)
 }
 
@@ -121,10 +156,25 @@ enum Doubt {
     Latest,
 }
 
-/// Finds the version of every read, and links swaps to the versions they continue. Returns how many had several.
+/// Finds the version of every read, and links swaps to the versions they continue. Every value has one version.
+fn assign_unique(versions: &mut Versions<'_>) -> Result<(), Conflict> {
+    for index in 0..versions.reads.len() {
+        let Read { operation, version } = versions.reads[index];
+        if version == NONE {
+            let value = value_read(versions.operations, operation);
+            let version = first_version(versions, operation, value)?;
+            versions.reads[index].version = version;
+            versions.note_read(operation, version);
+        }
+    }
+    link_swaps(versions, |first, _, _| Ok(first))
+}
+
+/// Finds the version of every read as far as it can be told, and links swaps. Returns how many had several.
 fn assign(versions: &mut Versions<'_>, sources: &Sources, doubt: Doubt) -> Result<usize, Conflict> {
+    versions.reset();
     let mut doubts = 0;
-    let mut choose = |source: Source, operation: u32| match source {
+    let mut choose = |first, (call, returned), operation| match sources.resolve(first, call, returned) {
         Source::Missing => Err(Conflict::Overwritten(operation)),
         Source::One(version) => Ok(version),
         Source::Several(latest) => {
@@ -136,12 +186,21 @@ fn assign(versions: &mut Versions<'_>, sources: &Sources, doubt: Doubt) -> Resul
         let operation = versions.reads[index].operation;
         let entry = &versions.operations[operation as usize];
         let first = first_version(versions, operation, value_read(versions.operations, operation))?;
-        let version = choose(sources.resolve(first, call(entry), returned(entry)), operation)?;
+        let version = choose(first, (call(entry), returned(entry)), operation)?;
         versions.reads[index].version = version;
         if version != NONE {
             versions.note_read(operation, version);
         }
     }
+    link_swaps(versions, choose)?;
+    Ok(doubts)
+}
+
+/// Links each swap that happened to the version it found, which `choose` tells from the first of that value.
+fn link_swaps(
+    versions: &mut Versions<'_>,
+    mut choose: impl FnMut(u32, (u64, u64), u32) -> Result<u32, Conflict>,
+) -> Result<(), Conflict> {
     let mut queue: Vec<u32> = versions.swaps.clone();
     while let Some(swap) = queue.pop() {
         let Versions { list, before, .. } = &*versions;
@@ -151,7 +210,7 @@ fn assign(versions: &mut Versions<'_>, sources: &Sources, doubt: Doubt) -> Resul
         }
         let Some(expected) = versions.expected(swap) else { continue };
         let first = first_version(versions, version.write, expected)?;
-        let from = choose(sources.resolve(first, version.call, version.returned), version.write)?;
+        let from = choose(first, (version.call, version.returned), version.write)?;
         if from == NONE {
             continue;
         }
@@ -160,7 +219,7 @@ fn assign(versions: &mut Versions<'_>, sources: &Sources, doubt: Doubt) -> Resul
             queue.push(from);
         }
     }
-    Ok(doubts)
+    Ok(())
 }
 
 fn first_version(versions: &Versions<'_>, operation: u32, value: Option<&Bytes>) -> Result<u32, Conflict> {

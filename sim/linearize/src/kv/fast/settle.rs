@@ -35,7 +35,10 @@ pub(in super::super) enum Kept {
 /// ambiguous, so that the blocks are not known. Times are shifted as in [`super::versions`].
 pub(in super::super) fn settle(operations: &[KvOperation], horizon: u64, now: u64) -> Option<Vec<Kept>> {
     let part: Vec<u32> = (0..operations.len() as u32).collect();
-    let mut versions = Versions::new(operations, &part).ok()?;
+    let mut versions = Versions::new(operations, &part);
+    if versions.impossible.is_some() {
+        return None;
+    }
     let zones = super::plain_zones(&mut versions)?;
     let past = |zone: &&Zone| zone.first_return < horizon;
     let (mut last, mut second): (Option<Zone>, u64) = (None, 0);
@@ -131,7 +134,7 @@ fn value(versions: &Versions<'_>, version: u32) -> Option<Bytes> {
     let mut tokens = Vec::new();
     let mut at = version;
     while versions.appends.binary_search(&at).is_ok() {
-        tokens.push(versions.token(at));
+        tokens.push(versions.list[at as usize].value);
         at = versions.before[at as usize];
     }
     if tokens.is_empty() && at == INITIAL {

@@ -1,13 +1,11 @@
 //! Versions: what one key held, from one write to the next, and who saw it.
 
-use std::hash::Hasher;
-
 use bytes::Bytes;
-use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 
 use super::super::KvOperation;
 use super::super::fact::{Fact, fact};
+use super::names::{Name, Names, Recent};
+use crate::parts::{hash, same};
 
 /// No version, or no operation.
 pub(super) const NONE: u32 = u32::MAX;
@@ -29,7 +27,7 @@ pub(super) fn returned(operation: &KvOperation) -> u64 {
 /// One write, and the reads of what it left behind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version<'a> {
-    /// The value, if it was written whole; empty for appends and absence.
+    /// The value, if it was written whole; what was added, if it was appended; empty for absence.
     pub(super) value: &'a [u8],
     /// The operation; [`NONE`] for the initial version.
     pub(super) write: u32,
@@ -44,9 +42,10 @@ pub(super) struct Version<'a> {
 }
 
 /// An operation that saw a version.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Read {
     pub(super) operation: u32,
+    /// [`NONE`] until it is known.
     pub(super) version: u32,
 }
 
@@ -54,8 +53,13 @@ pub(super) struct Read {
 pub(super) struct Versions<'a> {
     pub(super) operations: &'a [KvOperation],
     pub(super) list: Vec<Version<'a>>,
-    /// Operations that only read, with the version once it is known.
+    /// Operations that only read. Values written whole have a version of that value; see [`Versions::reset`].
     pub(super) reads: Vec<Read>,
+    /// Reads are listed in the order of their calls.
+    pub(super) in_order: bool,
+    last_read: u64,
+    /// The first operation that contradicts itself.
+    pub(super) impossible: Option<u32>,
     /// Versions made by compare-and-swaps.
     pub(super) swaps: Vec<u32>,
     /// Versions made by appends.
@@ -66,7 +70,15 @@ pub(super) struct Versions<'a> {
     pub(super) negative: bool,
     /// Versions with the same value, beyond the first: (first, other), in the order of the history.
     pub(super) repeated: Vec<(u32, u32)>,
-    by_value: HashTable<u32>,
+    /// Every value written whole, before [`Versions::complete`].
+    named: Vec<Name>,
+    names: Names,
+    /// Reads whose value is not recent, with its hash, before [`Versions::complete`].
+    later: Vec<(u32, u64)>,
+    /// What was appended.
+    pub(super) tokens: Vec<Name>,
+    /// The values of the last reads, from the first append on: their operations need not be fetched again.
+    pub(super) shown: Vec<Option<&'a [u8]>>,
     /// The version that a swap or an append continues; empty if there are none of these.
     pub(super) before: Vec<u32>,
     /// The swap or append that continues a version.
@@ -74,8 +86,17 @@ pub(super) struct Versions<'a> {
 }
 
 impl<'a> Versions<'a> {
-    /// Reads the writes of one key. Fails with the index of an operation that contradicts itself.
-    pub(super) fn new(operations: &'a [KvOperation], part: &[u32]) -> Result<Self, u32> {
+    /// Reads the operations of one key.
+    pub(super) fn new(operations: &'a [KvOperation], part: &[u32]) -> Self {
+        let mut versions = Self::with_capacity(operations, part.len());
+        let mut recent = Recent::new(part.len());
+        part.iter().for_each(|&index| versions.add(index, 0, &mut recent));
+        versions.complete();
+        versions
+    }
+
+    /// No operation yet, and room for so many.
+    pub(super) fn with_capacity(operations: &'a [KvOperation], capacity: usize) -> Self {
         let initial = Version {
             value: &[],
             write: NONE,
@@ -85,66 +106,130 @@ impl<'a> Versions<'a> {
             first_return: NEVER,
             last_call: 0,
         };
-        let mut versions = Versions {
+        let mut list = Vec::with_capacity(capacity / 2 + 1);
+        list.push(initial);
+        Versions {
             operations,
-            list: Vec::with_capacity(part.len() / 2 + 1),
-            reads: Vec::with_capacity(part.len() / 2 + 1),
+            list,
+            reads: Vec::with_capacity(capacity / 2 + 1),
+            in_order: true,
+            last_read: 0,
             swaps: Vec::new(),
             appends: Vec::new(),
             erasures: Vec::new(),
+            impossible: None,
             negative: false,
             repeated: Vec::new(),
-            by_value: HashTable::with_capacity(part.len() / 2 + 1),
+            named: Vec::with_capacity(capacity / 2),
+            names: Names::default(),
+            later: Vec::new(),
+            tokens: Vec::new(),
+            shown: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
-        };
-        versions.list.push(initial);
-        for &index in part {
-            let operation = &operations[index as usize];
-            match fact(operation) {
-                Fact::Nothing => {}
-                Fact::Impossible => return Err(index),
-                Fact::Read(_) => versions.reads.push(Read { operation: index, version: NONE }),
-                Fact::Differs => versions.negative = true,
-                Fact::Write(value) => {
-                    let version = versions.push(index, value);
-                    versions.name(version, value);
+        }
+    }
+
+    /// Adds an operation of the key, in the order of the history. `recent` knows the key by its number.
+    pub(super) fn add(&mut self, index: u32, key: u32, recent: &mut Recent) {
+        let operation = &self.operations[index as usize];
+        match fact(operation) {
+            Fact::Nothing => {}
+            Fact::Impossible => self.impossible = self.impossible.or(Some(index)),
+            Fact::Read(value) => {
+                let version = self.seen(value, key, recent);
+                if version != NONE {
+                    self.note(version, call(operation), returned(operation));
                 }
-                Fact::Swap { new, .. } => {
-                    let version = versions.push(index, new);
-                    versions.name(version, new);
-                    versions.swaps.push(version);
-                }
-                Fact::Append(_) => {
-                    let version = versions.push(index, &[]);
-                    versions.appends.push(version);
-                }
-                Fact::Erase { present } => {
-                    let version = versions.push(index, &[]);
-                    versions.erasures.push(version);
-                    versions.negative |= present;
-                }
+                self.in_order &= self.last_read <= operation.call;
+                self.last_read = operation.call;
+                self.reads.push(Read { operation: index, version });
+            }
+            Fact::Differs => self.negative = true,
+            Fact::Write(value) => {
+                let version = self.push(index, value);
+                self.name(version, value, key, recent);
+            }
+            Fact::Swap { new, .. } => {
+                let version = self.push(index, new);
+                self.name(version, new, key, recent);
+                self.swaps.push(version);
+            }
+            Fact::Append(token) => {
+                let version = self.push(index, token);
+                self.appends.push(version);
+                self.tokens.push(Name::new(hash(token), version));
+            }
+            Fact::Erase { present } => {
+                let version = self.push(index, &[]);
+                self.erasures.push(version);
+                self.negative |= present;
             }
         }
-        if !versions.swaps.is_empty() || !versions.appends.is_empty() {
-            versions.before = vec![NONE; versions.list.len()];
-            versions.after = vec![NONE; versions.list.len()];
+    }
+
+    /// After the last operation.
+    pub(super) fn complete(&mut self) {
+        let named = std::mem::take(&mut self.named);
+        let value = |version: u32| self.list[version as usize].value;
+        let repeated = &mut self.repeated;
+        self.names = Names::new(
+            &named,
+            |one, other| same(value(one), value(other)),
+            |first, other| repeated.push((first, other)),
+        );
+        drop(named);
+        for (read, hash) in std::mem::take(&mut self.later) {
+            let operation = self.reads[read as usize].operation;
+            let Fact::Read(Some(value)) = fact(&self.operations[operation as usize]) else { continue };
+            if let Some(version) = self.find_hashed(hash, value) {
+                self.reads[read as usize].version = version;
+                self.note_read(operation, version);
+            }
         }
-        Ok(versions)
+        if !self.swaps.is_empty() || !self.appends.is_empty() {
+            self.before = vec![NONE; self.list.len()];
+            self.after = vec![NONE; self.list.len()];
+        }
+    }
+
+    /// The version that a read about to be listed saw; [`NONE`] if it is not recent. Appends make this meaningless.
+    fn seen(&mut self, value: Option<&'a Bytes>, key: u32, recent: &Recent) -> u32 {
+        if !self.appends.is_empty() {
+            self.shown.push(value.map(Bytes::as_ref));
+            return NONE;
+        }
+        let Some(value) = value else { return INITIAL };
+        let hash = hash(value);
+        match recent.find(hash, key) {
+            Some(version) if same(self.list[version as usize].value, value) => version,
+            _ => {
+                self.later.push((self.reads.len() as u32, hash));
+                NONE
+            }
+        }
     }
 
     /// The first version written as this value.
     pub(super) fn find(&self, value: &[u8]) -> Option<u32> {
-        self.by_value.find(hash(value), |&version| self.list[version as usize].value == value).copied()
+        self.find_hashed(hash(value), value)
+    }
+
+    fn find_hashed(&self, hash: u64, value: &[u8]) -> Option<u32> {
+        self.names.find(hash, |version| same(self.list[version as usize].value, value))
     }
 
     /// Notes that an operation saw a version.
     pub(super) fn note_read(&mut self, operation: u32, version: u32) {
         let operation = &self.operations[operation as usize];
+        self.note(version, call(operation), returned(operation));
+    }
+
+    fn note(&mut self, version: u32, call: u64, returned: u64) {
         let version = &mut self.list[version as usize];
         version.happened = true;
-        version.first_return = version.first_return.min(returned(operation));
-        version.last_call = version.last_call.max(call(operation));
+        version.first_return = version.first_return.min(returned);
+        version.last_call = version.last_call.max(call);
     }
 
     /// Notes that `next` continues `version`. Fails with the version that already does.
@@ -160,6 +245,7 @@ impl<'a> Versions<'a> {
 
     /// Forgets every read and link, for another attempt.
     pub(super) fn reset(&mut self) {
+        self.reads.iter_mut().for_each(|read| read.version = NONE);
         for version in &mut self.list {
             version.happened = version.returned != NEVER;
             version.first_return = NEVER;
@@ -175,14 +261,6 @@ impl<'a> Versions<'a> {
         match self.operations.get(write as usize).map(fact) {
             Some(Fact::Swap { expected, .. }) => Some(expected),
             _ => None,
-        }
-    }
-
-    /// What an append added to make a version.
-    pub(super) fn token(&self, version: u32) -> &'a Bytes {
-        match fact(&self.operations[self.list[version as usize].write as usize]) {
-            Fact::Append(token) => token,
-            other => unreachable!("version {version} was made by {other:?}, not by an append"),
         }
     }
 
@@ -202,22 +280,9 @@ impl<'a> Versions<'a> {
         version
     }
 
-    fn name(&mut self, version: u32, value: &[u8]) {
-        let list = &self.list;
-        let known = |&other: &u32| list[other as usize].value;
-        let entry =
-            self.by_value.entry(hash(value), |other| known(other) == value, |other| hash(known(other)));
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(first) => self.repeated.push((*first.get(), version)),
-            hashbrown::hash_table::Entry::Vacant(slot) => {
-                slot.insert(version);
-            }
-        }
+    fn name(&mut self, version: u32, value: &[u8], key: u32, recent: &mut Recent) {
+        let hash = hash(value);
+        self.named.push(Name::new(hash, version));
+        recent.insert(hash, key, version);
     }
-}
-
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(bytes);
-    hasher.finish()
 }

@@ -43,10 +43,6 @@ pub(super) struct Zones {
 }
 
 impl Zones {
-    pub(super) fn with_capacity(zones: usize) -> Self {
-        Zones { forward: Vec::with_capacity(zones), backward: Vec::with_capacity(zones) }
-    }
-
     pub(super) fn add(&mut self, zone: Zone) {
         if zone.is_forward() { self.forward.push(zone) } else { self.backward.push(zone) }
     }
