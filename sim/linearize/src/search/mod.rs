@@ -224,25 +224,27 @@ impl<'a, M: Model> Search<'a, M> {
         (self.indexes[number as usize], self.placed)
     }
 
-    /// The operations that were open when the operation of [`Search::stuck`] returned.
+    /// The operations that were open when the operation of [`Search::stuck`] returned; that of the next one if the
+    /// search was never stuck.
     pub(crate) fn open(&self) -> Vec<u32> {
+        let until = if self.furthest == 0 { self.events.first_return() } else { self.furthest };
         let open = |number: &u32| {
             let returned = self.events.returned.get(*number as usize);
-            self.was_called(number) && returned.is_none_or(|&returned| returned >= self.furthest)
+            self.was_called(number, until) && returned.is_none_or(|&returned| returned >= until)
         };
         (0..self.indexes.len() as u32).filter(open).map(|number| self.indexes[number as usize]).collect()
     }
 
     /// The operations called before the return that no order could pass: they alone are not linearizable.
     pub(crate) fn illegal_prefix(&self) -> Vec<u32> {
-        let called = (0..self.indexes.len() as u32).filter(|number| self.was_called(number));
+        let called = (0..self.indexes.len() as u32).filter(|number| self.was_called(number, self.furthest));
         called.map(|number| self.indexes[number as usize]).collect()
     }
 
-    fn was_called(&self, number: &u32) -> bool {
+    fn was_called(&self, number: &u32, until: u32) -> bool {
         match self.events.call.get(*number as usize) {
-            Some(&call) => call < self.furthest,
-            None => self.call(*number) <= self.events.time[self.furthest as usize],
+            Some(&call) => call < until,
+            None => self.call(*number) <= self.events.time[until as usize],
         }
     }
 
