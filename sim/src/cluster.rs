@@ -6,6 +6,7 @@
 //! and only when the machine is started again do its peers hear that their connections are gone.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,6 @@ use pbkv::{
     protocol::{
         identity::{Boot, DataId, ServerId},
         log::Durable,
-        options::{ReadMode, ReplicaOptions, ViewServiceOptions},
         replica::Start,
         view::{Members, Record},
     },
@@ -36,10 +36,11 @@ use pbkv::{
 use crate::{
     clock::SimulatedClock,
     disk::SimulatedDisk,
+    liveness::{Condition, Prospect, Scene},
     network::NodeIndex,
     nodes::Nodes,
     outcome::{Down, Happening},
-    scenario::{Memory, Reads, Scenario},
+    scenario::Memory,
     serve::{self, Services},
     trace::stable_hash,
     world::{NodeObserver, World, now},
@@ -62,7 +63,20 @@ pub enum Status {
 struct Process {
     id: NodeId,
     status: Status,
+    /// How many of its pauses have no end.
+    lasting_pauses: u32,
     life: u64,
+}
+
+impl Process {
+    fn condition(&self) -> Condition {
+        match self.status {
+            // Only the reader has not begun yet after the heal.
+            Status::Up | Status::Waiting => Condition::Runs,
+            Status::Paused(_) => Condition::StandsStill,
+            Status::Down(_) => Condition::IsDown,
+        }
+    }
 }
 
 /// All processes of a run. Clients are nodes, too, but their one life never ends.
@@ -81,7 +95,7 @@ impl Cluster {
             let (name, ip) = (world.nodes.name(node), Nodes::ip(node).into());
             network.add_dns_record(name, ip);
             let id = handle.create_node().name(&**name).ip(ip).build().id();
-            Process { id, status: Status::Waiting, life: 0 }
+            Process { id, status: Status::Waiting, lasting_pauses: 0, life: 0 }
         };
         let processes = (0..world.nodes.simulator()).map(make).collect();
         Self { world, handle, processes }
@@ -118,6 +132,7 @@ impl Cluster {
             self.handle.restart(process.id);
         }
         process.status = Status::Up;
+        process.lasting_pauses = 0;
         process.life += 1;
         self.handle.get_node(process.id).expect("it was made at the beginning")
     }
@@ -175,13 +190,14 @@ impl Cluster {
     /// Of what was being written, some is kept.
     fn tear(&self, node: NodeIndex) {
         let world = &self.world;
-        if node == Nodes::VIEW_SERVICE {
+        let torn = if node == Nodes::VIEW_SERVICE {
             let mut disk = world.record.lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|record| world.observer().record_written(now(), record));
+            disk.crash(|record| world.record_written(record))
         } else {
             let mut disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|write| world.observer().disk_written(now(), node, write));
-        }
+            disk.crash(|write| world.observer().disk_written(now(), node, write))
+        };
+        world.observer().mark(|marks| marks.write_torn(node, torn));
     }
 
     /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
@@ -211,8 +227,8 @@ impl Cluster {
         (disk.content().data == Some(data)).then_some(node)
     }
 
-    /// Makes a process stand still.
-    pub fn pause(&mut self, node: NodeIndex) -> Result<(), String> {
+    /// Makes a process stand still, for a while or for good.
+    pub fn pause(&mut self, node: NodeIndex, for_good: bool) -> Result<(), String> {
         let process = &mut self.processes[node];
         process.status = match process.status {
             Status::Up => Status::Paused(1),
@@ -221,6 +237,7 @@ impl Cluster {
                 return Err(format!("{} does not run", self.world.nodes.name(node)));
             }
         };
+        process.lasting_pauses += u32::from(for_good);
         self.handle.pause(process.id);
         Ok(())
     }
@@ -238,49 +255,48 @@ impl Cluster {
         }
     }
 
-    /// Ends all pauses.
+    /// Ends all pauses that have an end.
     pub fn resume_all(&mut self) {
         for node in 0..self.processes.len() {
-            while matches!(self.status(node), Status::Paused(_)) {
+            let lasting = self.processes[node].lasting_pauses;
+            while matches!(self.status(node), Status::Paused(times) if times > lasting) {
                 self.resume(node);
             }
         }
     }
 
-    /// Whether the data can be served once these nodes run: if not, the protocol must stall. The error says
-    /// why.
-    pub fn recoverable(&self, runs: impl Fn(NodeIndex) -> bool) -> Result<(), String> {
-        let record: Record = self.world.durable_record();
-        if record.stable.is_empty() {
-            return Ok(()); // nobody holds anything yet
-        }
+    /// What every client can expect if nothing is repaired any more.
+    pub fn prospects(&self) -> BTreeMap<NodeIndex, Prospect> {
+        let record = self.world.durable_record();
         let holders: Vec<_> =
             record.stable.iter().filter_map(|(server, data)| self.holder(server, *data)).collect();
-        if holders.is_empty() {
-            Err(format!(
-                "no server has its copy any more of those that held all the data: {:?}",
-                record.stable
-            ))
-        } else if !holders.iter().any(|node| runs(*node)) {
-            Err(format!("no server runs of those that hold all the data: {:?}", record.stable))
-        } else {
-            Ok(())
-        }
+        let conditions: Vec<_> = self.processes.iter().map(Process::condition).collect();
+        let scene = Scene {
+            nodes: &self.world.nodes,
+            record: &record,
+            network: &self.world.links.network(),
+            conditions: &conditions,
+            holders: &holders,
+        };
+        scene.prospects()
+    }
+
+    /// Whether the data are gone: nobody has its copy any more of those that held all of them.
+    pub fn is_data_lost(&self) -> bool {
+        let stable = self.world.durable_record().stable;
+        !stable.is_empty() && !self.intact(&stable, None)
     }
 }
 
 async fn run_view_service(world: Arc<World>, life: u64) {
     let node = Nodes::VIEW_SERVICE;
     let seed = world.scenario.seed;
-    let options = ViewServiceOptions {
-        replicas: world.scenario.cluster.replicas as usize,
-        ..ViewServiceOptions::default()
-    };
+    let options = world.scenario.cluster.view_service_options();
     let epoch = stable_hash(&(seed, "epoch", life));
     let config = ViewConfig { record: world.durable_record(), epoch, options };
     let durable = {
         let world = world.clone();
-        Box::new(move |record: &Record| world.observer().record_written(now(), record))
+        Box::new(move |record: &Record| world.record_written(record))
     };
     let disk = SimulatedDisk { disk: world.record.clone(), durable };
     let clock = SimulatedClock::new(world.deviation(node));
@@ -297,6 +313,10 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
+    let mut options = world.scenario.cluster.replica_options();
+    if let Some(chance) = world.chance {
+        options.session_ttl += chance.memory(node, life);
+    }
     let config = KvConfig {
         start: Start {
             server: world.nodes.id(node).clone(),
@@ -304,7 +324,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,
         },
-        options: replica_options(&world.scenario),
+        options,
         limits: Limits::default(),
         view_service: world.nodes.view_service(),
     };
@@ -334,24 +354,5 @@ async fn serve(
         result = serve::serve(node, world.nodes.clone(), world.links.clone(), services) => {
             panic!("{} cannot serve: {result:?}", world.nodes.name(node))
         }
-    }
-}
-
-/// The options that a scenario gives to its servers.
-pub fn replica_options(scenario: &Scenario) -> ReplicaOptions {
-    let cluster = &scenario.cluster;
-    let defaults = ReplicaOptions::default();
-    ReplicaOptions {
-        reads: match cluster.reads {
-            Reads::Confirm => ReadMode::Confirm,
-            Reads::Lease => ReadMode::Lease,
-        },
-        join_lag_max: cluster.join_lag_max,
-        session_ttl: Duration::from_millis(cluster.session_ttl_ms),
-        append_window: cluster.append_window,
-        chunk_bytes_max: cluster.chunk_bytes_max,
-        checkpoint_interval: cluster.checkpoint_interval,
-        log_entries_max: defaults.log_entries_max.max(4 * cluster.checkpoint_interval),
-        ..defaults
     }
 }

@@ -40,6 +40,15 @@ impl Content for Record {
     }
 }
 
+/// What a crash left of the write that was under way, in changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// So many are durable,
+    pub kept: usize,
+    /// and so many are lost.
+    pub lost: usize,
+}
+
 /// A disk.
 #[derive(Clone, Debug)]
 pub struct Disk<C: Content> {
@@ -79,11 +88,13 @@ impl<C: Content> Disk<C> {
     }
 
     /// The node dies. Of a write under way a prefix is kept; `durable` sees each change of it.
-    pub fn crash(&mut self, durable: impl FnMut(&C::Write)) {
+    pub fn crash(&mut self, durable: impl FnMut(&C::Write)) -> Torn {
         let hash = self.draw();
         let writes = self.under_way.take().unwrap_or_default();
-        let kept = below(hash, writes.len() as u64 + 1);
-        self.keep(writes, usize::try_from(kept).expect("no more than there were"), durable);
+        let kept = usize::try_from(below(hash, writes.len() as u64 + 1)).expect("no more than there were");
+        let torn = Torn { kept, lost: writes.len() - kept };
+        self.keep(writes, kept, durable);
+        torn
     }
 
     fn keep(&mut self, writes: Vec<C::Write>, first: usize, mut durable: impl FnMut(&C::Write)) {
@@ -178,7 +189,8 @@ mod tests {
             disk.complete(first, |_| ());
             let (_, torn) = disk.begin(vec![0, 1, 2, 3]);
             let mut seen = vec![9];
-            disk.crash(|write| seen.push(*write));
+            let Torn { kept: of_four, lost } = disk.crash(|write| seen.push(*write));
+            assert_eq!((of_four, of_four + lost), (seen.len() - 1, 4));
             disk.complete(torn, |_| panic!("the write was cut short"));
             assert_eq!(seen, disk.content().0, "every change that became durable is seen");
             let content = &disk.content().0;

@@ -16,6 +16,10 @@ pub const PANIC: u8 = 4;
 pub const NOT_DETERMINISTIC: u8 = 5;
 /// The judge gave up.
 pub const UNDECIDED: u8 = 6;
+/// Nothing failed, but not every situation was reached that had to be.
+pub const MARKS: u8 = 7;
+/// A mutant was not caught.
+pub const NOT_CAUGHT: u8 = 8;
 
 /// The exit code for a run of this class.
 pub fn code(class: Class) -> u8 {

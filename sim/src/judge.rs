@@ -5,100 +5,64 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use linearize::{
     Budget, History, Operation as Judged, Options, Outcome as Ending,
-    kv::{Input as KvInput, Kv, Output as KvOutput},
+    kv::{Kv, KvHistory},
+    witness,
 };
-use pbkv::protocol::identity::OpNumber;
+use pbkv::protocol::{command::Update, identity::OpNumber};
 
-use crate::outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict};
+use crate::{
+    order::{ServersOrder, Version},
+    outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict},
+};
 
 /// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
 /// histories of generated scenarios need a small fraction.
 const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
-/// What may be spent on following the servers' order; with it most histories need no search at all.
-const HINTED_BUDGET: Budget = Budget { configurations: 200_000, bytes: 64 << 20 };
-
-/// When and where a written value was first committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// When.
-    pub at: Duration,
-    /// Its place in the log: it orders what was committed at one time.
-    pub op: OpNumber,
-}
-
-/// The commitment of each written value, by key and value. Written values are unique.
-pub type Commits = BTreeMap<(Bytes, Bytes), Commit>;
-
-/// With commitments, judged times have room for an order within each nanosecond: calls come first, then
-/// commitments in the order of the log, then returns. So equal times still count as concurrent.
-const ORDER_BITS: u32 = 20;
-const LAST: u64 = (1 << ORDER_BITS) - 1;
-
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing.
 ///
-/// Many operations of unknown fate on one key can be placed in too many orders. So the judge first tries the
-/// order that `commits`, what the servers did, suggests: a write that was never committed is left out, one
-/// that was took effect just then. Both only narrow what the clients saw, so an order found is an order of
-/// what they saw, and needs no trust in the servers. If there is none, nothing is proved, and the clients'
-/// view alone decides.
-pub fn judge(operations: &[Operation], commits: &Commits) -> Verdict {
-    match judge_as_seen(operations, Some(commits), HINTED_BUDGET) {
-        Verdict::Linearizable => Verdict::Linearizable,
-        _ => judge_as_seen(operations, None, BUDGET),
+/// Many operations of unknown fate on one key can be placed in too many orders. So the judge first lets the
+/// checker replay the order in which the servers took them. If that is a linearization, it is one whatever the servers
+/// are worth. If it is none, nothing is proved, and the clients' view alone decides.
+pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
+    let (places, history) = history(operations, |_| true);
+    match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
+        Some(Ok(())) => Verdict::Linearizable,
+        None | Some(Err(_)) => decide(&places, &history, BUDGET),
     }
 }
 
-fn judge_as_seen(operations: &[Operation], commits: Option<&Commits>, budget: Budget) -> Verdict {
+/// Judges the operations on one key, by what the clients saw alone.
+pub fn judge_key(operations: &[Operation], key: &[u8], budget: Budget) -> Verdict {
+    let (places, history) = history(operations, |operation| operation.input.key() == key);
+    decide(&places, &history, budget)
+}
+
+/// The checker's history of some of the operations, and the place of each of its operations in the whole list.
+fn history(operations: &[Operation], is_judged: impl Fn(&Operation) -> bool) -> (Vec<usize>, KvHistory) {
     let mut places = Vec::new();
     let mut judged = Vec::new();
     let mut processes = Processes::default();
-    let mut free = BTreeMap::<u64, u64>::new();
-    let time = |at: Duration, order: u64| match commits {
-        None => nanoseconds(at),
-        Some(_) => (nanoseconds(at) << ORDER_BITS) | order,
-    };
     for (place, operation) in operations.iter().enumerate() {
-        let mut call = time(operation.called, 0);
-        let mut outcome = match &operation.end {
+        let outcome = match &operation.end {
             End::NotExecuted { .. } => continue,
-            End::Returned { at, output } => {
-                Ending::Returned { at: time(*at, LAST), output: kv_output(output) }
-            }
+            End::Returned { at, output } => Ending::Returned { at: nanoseconds(*at), output: output.clone() },
             End::Open | End::Unknown { .. } => Ending::Unknown,
         };
-        let is_known = matches!(outcome, Ending::Returned { .. });
-        match commits.map(|commits| fate(operation, commits)) {
-            None | Some(Fate::Unknown) => {}
-            Some(Fate::Never) if is_known => {}
-            Some(Fate::Never) => continue,
-            Some(Fate::At(commit)) => {
-                let at = time(commit.at, commit.op.0 & LAST);
-                outcome = match outcome {
-                    Ending::Returned { at: returned, .. } if at > returned => outcome,
-                    Ending::Returned { output, .. } => Ending::Returned { at, output },
-                    Ending::Unknown => Ending::Returned { at, output: KvOutput::Done },
-                };
-                if matches!(&outcome, Ending::Returned { at: narrowed, .. } if *narrowed == at) {
-                    call = call.max(at);
-                }
-            }
+        if is_judged(operation) {
+            let process = processes.of(&operation.client, outcome == Ending::Unknown);
+            let (call, input) = (nanoseconds(operation.called), operation.input.clone());
+            places.push(place);
+            judged.push(Judged { process, call, input, outcome });
         }
-        let process = processes.of(&operation.client, !is_known);
-        // What one client does at one time is in its own order.
-        let free = free.entry(process).or_default();
-        call = call.max(*free);
-        if let Ending::Returned { at, .. } = &mut outcome {
-            *at = call.max(*at);
-            *free = *at;
-        }
-        places.push(place);
-        judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
     }
-    let history = History::new(judged).expect("clients do one thing after the other");
+    (places, History::new(judged).expect("clients do one thing after the other"))
+}
+
+fn decide(places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
     let options = Options { budget, witness: false, ..Options::default() };
-    match linearize::check(&Kv, &history, &options) {
+    match linearize::check(&Kv, history, &options) {
         linearize::Verdict::Linearizable { .. } => Verdict::Linearizable,
         linearize::Verdict::Violation(violation) => {
             let outer = |inner: &[usize]| inner.iter().map(|index| places[*index]).collect();
@@ -113,30 +77,97 @@ fn judge_as_seen(operations: &[Operation], commits: Option<&Commits>, budget: Bu
     }
 }
 
-/// What became of an operation whose client does not know.
-enum Fate {
-    /// It cannot be told.
-    Unknown,
-    /// It never took effect.
-    Never,
-    /// If it took effect, then here.
-    At(Commit),
+/// The servers' order as an order of the judged operations, if it names each update that was answered and explains
+/// each Get.
+fn proposal(operations: &[Operation], places: &[usize], order: &ServersOrder) -> Option<Vec<usize>> {
+    /// Before or after the change with this number, at this time.
+    type Instant = (Duration, OpNumber, bool);
+    let mut writers = Writers::of(operations, places);
+    let mut instants: Vec<(Instant, usize)> = Vec::with_capacity(places.len());
+    for key in order.keys() {
+        for version in order.versions(key) {
+            let writer = writers.take(version)?;
+            instants.push(((version.at, version.op, false), writer));
+        }
+    }
+    for (index, place) in places.iter().enumerate() {
+        let Operation { called, input, end, .. } = &operations[*place];
+        if let (Input::Get { key }, End::Returned { at: returned, output: Output::Value(value) }) =
+            (input, end)
+        {
+            let count = order.holds(key, value, *called, *returned)?;
+            let after = count.checked_sub(1).map(|place| &order.versions(key)[place]);
+            let instant = match after {
+                Some(version) if version.at >= *called => (version.at, version.op, true),
+                _ => (*called, OpNumber(u64::MAX), true),
+            };
+            instants.push((instant, index));
+        }
+    }
+    instants.sort_unstable();
+    Some(instants.into_iter().map(|(_, index)| index).collect())
 }
 
-fn fate(operation: &Operation, commits: &Commits) -> Fate {
-    let committed = |key: &Bytes, value: &Bytes| commits.get(&(key.clone(), value.clone())).copied();
-    let is_known = matches!(operation.end, End::Returned { .. });
-    match &operation.input {
-        Input::Get { .. } => Fate::Never,
-        Input::Delete { .. } => Fate::Unknown,
-        Input::Put { key, value } | Input::Append { key, value } => {
-            committed(key, value).map_or(Fate::Never, Fate::At)
+/// Which operation asked for an update that took effect. Written values are unique. Deletes look alike: of those that
+/// can have been it, the one that ended first, because the others have longer to wait for theirs.
+#[derive(Default)]
+struct Writers {
+    values: BTreeMap<(Bytes, Bytes), usize>,
+    deletes: BTreeMap<Bytes, Vec<Delete>>,
+}
+
+struct Delete {
+    called: Duration,
+    /// The end of time, if it did not end.
+    ended: Duration,
+    existed: Option<bool>,
+    index: usize,
+}
+
+impl Writers {
+    fn of(operations: &[Operation], places: &[usize]) -> Self {
+        let mut writers = Self::default();
+        for (index, place) in places.iter().enumerate() {
+            let Operation { called, input, end, .. } = &operations[*place];
+            match input {
+                Input::Get { .. } => {}
+                Input::Delete { key } => {
+                    let (ended, existed) = match end {
+                        End::Returned { at, output: Output::Deleted { existed } } => (*at, *existed),
+                        _ => (Duration::MAX, None),
+                    };
+                    let delete = Delete { called: *called, ended, existed, index };
+                    writers.deletes.entry(key.clone()).or_default().push(delete);
+                }
+                Input::Put { key, value }
+                | Input::Append { key, value }
+                | Input::CompareAndSwap { key, new: value, .. } => {
+                    writers.values.insert((key.clone(), value.clone()), index);
+                }
+            }
         }
-        Input::CompareAndSwap { key, new, .. } => match committed(key, new) {
-            None => Fate::Never,
-            Some(commit) if is_known => Fate::At(commit),
-            Some(_) => Fate::Unknown, // committed, it may still have found another value
-        },
+        writers
+    }
+
+    fn take(&mut self, version: &Version) -> Option<usize> {
+        match &version.update {
+            Update::Put { key, value }
+            | Update::Append { key, value, .. }
+            | Update::CompareAndSwap { key, new: value, .. } => {
+                self.values.remove(&(key.clone(), value.clone()))
+            }
+            Update::Delete { key } => {
+                let deletes = self.deletes.get_mut(key)?;
+                let fits = |delete: &Delete| {
+                    delete.called < version.at
+                        && version.at < delete.ended
+                        && delete.existed.is_none_or(|existed| existed == version.before.is_some())
+                };
+                let fitting = deletes.iter().enumerate().filter(|(_, delete)| fits(delete));
+                let (place, _) = fitting.min_by_key(|(_, delete)| delete.ended)?;
+                Some(deletes.swap_remove(place).index)
+            }
+        }
     }
 }
 
@@ -164,27 +195,13 @@ pub(crate) fn nanoseconds(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).expect("less than 500 years")
 }
 
-pub(crate) fn kv_input(input: &Input) -> KvInput {
-    match input.clone() {
-        Input::Get { key } => KvInput::Get { key },
-        Input::Put { key, value } => KvInput::Put { key, value },
-        Input::Append { key, value } => KvInput::Append { key, value },
-        Input::Delete { key } => KvInput::Delete { key },
-        Input::CompareAndSwap { key, expected, new } => KvInput::CompareAndSwap { key, expected, new },
-    }
-}
-
-pub(crate) fn kv_output(output: &Output) -> KvOutput {
-    match output.clone() {
-        Output::Value(value) => KvOutput::Value(value),
-        Output::Done => KvOutput::Done,
-        Output::Deleted { existed } => KvOutput::Deleted { existed },
-        Output::Swapped { swapped, previous } => KvOutput::Swapped { swapped, previous },
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use pbkv::protocol::{
+        command::{Command, Entry},
+        identity::{Position, RequestNumber, SessionId, ViewNumber},
+    };
+
     use super::*;
 
     const KEY: Bytes = Bytes::from_static(b"k");
@@ -216,7 +233,7 @@ mod tests {
             get("c2", 8, 9, Some("b")),
             get("c2", 10, 11, Some("a")),
         ];
-        assert_eq!(judge(&operations, &Commits::new()), Verdict::Linearizable);
+        assert_eq!(judge(&operations, &ServersOrder::default()), Verdict::Linearizable);
     }
 
     #[test]
@@ -228,7 +245,7 @@ mod tests {
             put("c1", 2, "b", refused),
             get("c2", 8, 9, Some("b")),
         ];
-        let Verdict::Violation(contradiction) = judge(&operations, &Commits::new()) else {
+        let Verdict::Violation(contradiction) = judge(&operations, &ServersOrder::default()) else {
             panic!("b was never written")
         };
         assert!(contradiction.operations.contains(&3), "in places of the whole list: {contradiction:?}");
@@ -238,21 +255,30 @@ mod tests {
     #[test]
     fn a_stale_read_is_a_violation() {
         let operations = [put("c1", 0, "a", done(1)), put("c1", 2, "b", done(3)), get("c2", 4, 5, Some("a"))];
-        assert!(matches!(judge(&operations, &Commits::new()), Verdict::Violation(_)));
+        assert!(matches!(judge(&operations, &ServersOrder::default()), Verdict::Violation(_)));
     }
 
     /// So many writes of unknown fate, and Gets that see few of them, that no budget suffices without help.
-    fn doubtful(stale: bool) -> (Vec<Operation>, Commits) {
+    fn doubtful(stale: bool) -> (Vec<Operation>, ServersOrder) {
         let mut operations = Vec::new();
-        let mut commits = Commits::new();
+        let mut order = ServersOrder::default();
+        let view = ViewNumber(1);
+        let mut commit = |at: u64, command: Command| {
+            let position = Position { view, op: order.committed_up_to().next() };
+            order.written(&Entry { position, timestamp: Duration::ZERO, command });
+            order.committed(Duration::from_nanos(at), view);
+        };
+        commit(0, Command::OpenSession { ttl: Duration::from_secs(60) });
         for n in 0..60u64 {
             let value = Bytes::from(format!("{n},"));
             let unknown = End::Unknown { at: Duration::from_nanos(10 * n + 5), why: "gave up".into() };
             let input = Input::Append { key: KEY, value: value.clone() };
             operations.push(operation("c1", 10 * n, input, unknown));
-            if n % 2 == 0 {
-                commits
-                    .insert((KEY, value), Commit { at: Duration::from_nanos(10 * n + 4), op: OpNumber(n) });
+            // A retry that stands in the log twice takes effect once.
+            for _ in 0..2 * u64::from(n % 2 == 0) {
+                let update = Update::Append { key: KEY, value: value.clone(), value_bytes_max: 1000 };
+                let (session, request) = (SessionId(1), RequestNumber(n + 1));
+                commit(10 * n + 4, Command::Update { session, request, update });
             }
         }
         let all: String = (0..60).filter(|n| n % 2 == 0).map(|n| format!("{n},")).collect();
@@ -260,15 +286,57 @@ mod tests {
         let output = Output::Value(Some(Bytes::copy_from_slice(seen.as_bytes())));
         let end = End::Returned { at: Duration::from_nanos(1001), output };
         operations.push(operation("c2", 1000, Input::Get { key: KEY }, end));
-        (operations, commits)
+        (operations, order)
     }
 
     #[test]
-    fn what_the_servers_did_only_narrows_what_the_clients_saw() {
-        let (operations, commits) = doubtful(false);
-        assert_eq!(judge_as_seen(&operations, Some(&commits), BUDGET), Verdict::Linearizable);
-        let (operations, commits) = doubtful(true);
-        assert_ne!(judge_as_seen(&operations, Some(&commits), BUDGET), Verdict::Linearizable);
-        assert_ne!(judge(&operations, &commits), judge_as_seen(&operations, Some(&commits), BUDGET));
+    fn the_servers_order_explains_what_no_search_could() {
+        let (operations, order) = doubtful(false);
+        assert_eq!(judge(&operations, &order), Verdict::Linearizable);
+        assert!(operations.iter().all(|operation| order.explains(operation)));
+    }
+
+    #[test]
+    fn what_the_servers_order_does_not_explain_is_left_to_the_clients_view() {
+        let (operations, order) = doubtful(true);
+        assert_ne!(judge(&operations, &order), Verdict::Linearizable);
+        let get = operations.last().expect("there are operations");
+        assert!(!order.explains(get), "it is stale");
+    }
+
+    #[test]
+    fn deletes_that_look_alike_go_to_those_who_asked() {
+        let mut order = ServersOrder::default();
+        let view = ViewNumber(1);
+        let mut commit = |at: u64, command: Command| {
+            let position = Position { view, op: order.committed_up_to().next() };
+            order.written(&Entry { position, timestamp: Duration::ZERO, command });
+            order.committed(Duration::from_nanos(at), view);
+        };
+        let update = |request, update| Command::Update {
+            session: SessionId(1),
+            request: RequestNumber(request),
+            update,
+        };
+        commit(0, Command::OpenSession { ttl: Duration::from_secs(60) });
+        commit(2, update(1, Update::Put { key: KEY, value: "a".into() }));
+        commit(12, update(2, Update::Delete { key: KEY }));
+        commit(14, update(3, Update::Delete { key: KEY }));
+        let delete = |client, called, at, existed| {
+            let end = End::Returned { at: Duration::from_nanos(at), output: Output::Deleted { existed } };
+            operation(client, called, Input::Delete { key: KEY }, end)
+        };
+        let unknown = End::Unknown { at: Duration::from_nanos(11), why: "gave up".into() };
+        let operations = [
+            put("c1", 1, "a", done(3)),
+            operation("c2", 10, Input::Delete { key: KEY }, unknown),
+            delete("c1", 10, 20, Some(false)),
+            delete("c3", 10, 13, Some(true)),
+            get("c3", 16, 17, None),
+        ];
+        let (places, judged) = history(&operations, |_| true);
+        let proposed = proposal(&operations, &places, &order).expect("each commitment was asked for");
+        assert_eq!(proposed, [0, 3, 2, 4]);
+        assert_eq!(witness::replay(&Kv, &judged, &proposed), Ok(()));
     }
 }

@@ -10,6 +10,7 @@
 //!                        ├─ nemesis    executes the fault plan, draws nothing
 //!                        ├─ workload   clients execute their scripts
 //!                        ├─ observe    trace, timeline, invariants after every step
+//!                        ├─ order      what the servers committed; `watch` ends the run at an answer it cannot explain
 //!                        └─ judge      linearizability of everything the clients saw
 //! ```
 //!
@@ -34,25 +35,32 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod chain;
+pub mod chance;
 pub mod check;
 pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;
 pub mod disk;
 pub mod exit;
+pub mod explore;
 pub mod generate;
 pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
 pub mod links;
+pub mod liveness;
+pub mod marks;
 pub mod messages;
 pub mod minimise;
+pub mod mutants;
 #[cfg(madsim)]
 pub mod nemesis;
 pub mod network;
 pub mod nodes;
 #[cfg(madsim)]
 pub mod observe;
+pub mod order;
 pub mod outcome;
 pub mod report;
 #[cfg(madsim)]
@@ -64,10 +72,12 @@ pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
+pub mod step;
 #[cfg(madsim)]
 mod stream;
 pub mod timeline;
 pub mod trace;
+pub mod watch;
 #[cfg(madsim)]
 pub mod workload;
 #[cfg(madsim)]

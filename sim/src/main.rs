@@ -5,19 +5,7 @@
 //! The exit code says how it went: see [`sim::exit`].
 
 #[cfg(madsim)]
-mod bench;
-#[cfg(madsim)]
-mod cause;
-#[cfg(madsim)]
 mod command;
-#[cfg(madsim)]
-mod doctor;
-#[cfg(madsim)]
-mod explore;
-#[cfg(madsim)]
-mod peer;
-#[cfg(madsim)]
-mod replay;
 
 #[cfg(madsim)]
 fn main() -> std::process::ExitCode {

@@ -4,7 +4,7 @@
 //! A fault begins at its time, or that long after what it waits for. Whoever a fault names by a part is
 //! looked up when it begins. A fault that has nothing to act upon (a crash of what is down already) does
 //! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
-//! are started again, except those that the plan leaves down for good while the others can do without.
+//! are started again, except what the plan breaks for good.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     cluster::{Cluster, Status},
+    marks::Strike,
     network::{Effect, Link, NodeIndex},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
@@ -59,6 +60,8 @@ pub struct Nemesis {
     /// How many occurrences were looked at.
     looked_at: usize,
     active: Vec<usize>,
+    /// Faults of the network that have no end.
+    lasting: Vec<usize>,
 }
 
 impl Nemesis {
@@ -72,6 +75,7 @@ impl Nemesis {
             waiting: BTreeMap::new(),
             looked_at: 0,
             active: Vec::new(),
+            lasting: Vec::new(),
         };
         nemesis.enter(Duration::ZERO, Deed::Start(Nodes::VIEW_SERVICE));
         for (place, server) in world.nodes.servers().enumerate() {
@@ -185,13 +189,16 @@ impl Nemesis {
             }
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
-                self.cluster.pause(node)?;
-                let life = self.cluster.life(node);
-                self.enter(
-                    now() + Duration::from_millis(*lasts_ms),
-                    Deed::Resume { fault: place, node, life },
-                );
-                Ok(format!("{} stands still for {lasts_ms} ms", world.nodes.name(node)))
+                self.cluster.pause(node, lasts_ms.is_none())?;
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                if let Some(lasts_ms) = lasts_ms {
+                    let life = self.cluster.life(node);
+                    self.enter(
+                        now() + Duration::from_millis(*lasts_ms),
+                        Deed::Resume { fault: place, node, life },
+                    );
+                }
+                Ok(format!("{} stands still {}", world.nodes.name(node), for_how_long(*lasts_ms)))
             }
             FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
                 let effect = Effect::Cut { both_ways: *both_ways, how: *how };
@@ -204,7 +211,7 @@ impl Nemesis {
                     jitter: Duration::from_millis(*jitter_ms),
                 };
                 let what = format!("{latency_ms} to {} ms slower <->", latency_ms + jitter_ms);
-                self.disturb(place, from, to, effect, *lasts_ms, &what)
+                self.disturb(place, from, to, effect, Some(*lasts_ms), &what)
             }
             FaultKind::Rpc { from, to, how, percent, lasts_ms } => {
                 let effect = Effect::Mistreat { how: *how, percent: *percent };
@@ -213,7 +220,7 @@ impl Nemesis {
                     from,
                     to,
                     effect,
-                    *lasts_ms,
+                    Some(*lasts_ms),
                     &format!("{} {percent} % ->", fault_name(kind)),
                 )
             }
@@ -236,7 +243,7 @@ impl Nemesis {
             self.enter(now() + Duration::from_millis(down_ms), Deed::Restart { fault, node, life });
         }
         let verb = if how == Down::Crash { "crashes" } else { "loses power" };
-        let until = down_ms.map_or("for good".into(), |ms| format!("for {ms} ms"));
+        let until = for_how_long(down_ms);
         let memory = match (memory, kept) {
             (_, Memory::Lost) => "and its memory",
             (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
@@ -251,7 +258,7 @@ impl Nemesis {
         from: &[String],
         to: &[String],
         effect: Effect,
-        lasts_ms: u64,
+        lasts_ms: Option<u64>,
         what: &str,
     ) -> Result<String, String> {
         let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
@@ -264,14 +271,21 @@ impl Nemesis {
             nodes.iter().map(|node| &**self.world.nodes.name(*node)).collect::<Vec<_>>().join(",")
         };
         let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
-        let said = format!("{} {what} {others} for {lasts_ms} ms", names(&from_nodes));
+        let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
         let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
         // Not its place: without its neighbours a fault must decide as it did with them.
         let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
+        let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
         let link = Link { from: from_nodes, to: to_nodes };
         self.world.links.change(|network| network.begin(fault, salt, link, effect));
-        self.active.push(fault);
-        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        self.world.disturbed(Strike::of(kind), &named);
+        match lasts_ms {
+            None => self.lasting.push(fault),
+            Some(lasts_ms) => {
+                self.active.push(fault);
+                self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+            }
+        }
         Ok(said)
     }
 
@@ -283,10 +297,10 @@ impl Nemesis {
         self.world.happened(self.world.nodes.simulator(), event);
     }
 
-    /// Ends all faults, and starts what the rest cannot do without. The error says why the protocol must
-    /// stall now: all data is gone, or out of reach.
-    pub fn heal(&mut self) -> Result<(), String> {
-        self.world.links.change(crate::network::Network::heal);
+    /// Ends everything that has an end, and starts what is down for a while only.
+    pub fn heal(&mut self) {
+        let lasting = &self.lasting;
+        self.world.links.change(|network| network.heal(lasting));
         self.cluster.resume_all();
         for fault in std::mem::take(&mut self.active) {
             self.say(Happening::FaultEnded { fault });
@@ -296,7 +310,6 @@ impl Nemesis {
                 self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
             }
         }
-        self.cluster.start(Nodes::VIEW_SERVICE);
         for deed in std::mem::take(&mut self.agenda).into_values() {
             match deed {
                 Deed::Start(node) => self.cluster.start(node),
@@ -307,14 +320,10 @@ impl Nemesis {
                 Deed::End(_) | Deed::Resume { .. } => {}
             }
         }
-        let up = self.cluster.up();
-        if self.cluster.recoverable(|node| up[node]).is_err() {
-            for server in self.world.nodes.servers() {
-                self.cluster.start(server);
-            }
-        }
-        let up = self.cluster.up();
         self.say(Happening::Healed);
-        self.cluster.recoverable(|node| up[node])
     }
+}
+
+fn for_how_long(lasts_ms: Option<u64>) -> String {
+    lasts_ms.map_or("for good".into(), |ms| format!("for {ms} ms"))
 }

@@ -9,9 +9,13 @@
 //! What a partition does to a message depends on when it ends, so it is asked for separately
 //! ([`Network::cut`]) by whoever carries the message, as often as something changed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
+    marks::Part,
     scenario::{Cut, Mistreatment},
     trace::{below, stable_hash},
 };
@@ -19,8 +23,12 @@ use crate::{
 /// A node, by its place in [`crate::nodes::Nodes`].
 pub type NodeIndex = usize;
 
+/// The time for which one message of two is held back, at most. One of four is held back for up to twice as long,
+/// and so on: what is said in one view may arrive in a much later one.
+pub const DELAY_USUAL: Duration = Duration::from_secs(2);
+
 /// The longest time for which a single message is held back.
-pub const DELAY_MAX: Duration = Duration::from_secs(2);
+pub const DELAY_MAX: Duration = Duration::from_secs(16);
 
 /// The longest time that a handler gets before it is cancelled.
 pub const CANCEL_AFTER_MAX: Duration = Duration::from_millis(30);
@@ -119,6 +127,9 @@ pub struct Network {
     active: Vec<Active>,
     messages: u64,
     struck: BTreeMap<Mistreatment, u64>,
+    /// The part that each node plays, and which parts were struck by what.
+    parts: Vec<Part>,
+    strikes: BTreeSet<(Mistreatment, Part)>,
 }
 
 impl Network {
@@ -131,6 +142,8 @@ impl Network {
             active: Vec::new(),
             messages: 0,
             struck: BTreeMap::new(),
+            parts: Vec::new(),
+            strikes: BTreeSet::new(),
         }
     }
 
@@ -144,9 +157,9 @@ impl Network {
         self.active.retain(|active| active.fault != fault);
     }
 
-    /// Ends all faults.
-    pub fn heal(&mut self) {
-        self.active.clear();
+    /// Ends all faults but these.
+    pub fn heal(&mut self, lasting: &[usize]) {
+        self.active.retain(|active| lasting.contains(&active.fault));
     }
 
     /// Whether a fault is active.
@@ -162,6 +175,16 @@ impl Network {
     /// Messages that were mistreated so far.
     pub fn struck(&self) -> &BTreeMap<Mistreatment, u64> {
         &self.struck
+    }
+
+    /// From now on the nodes play these parts. Only for [`Self::strikes`]: no verdict depends on it.
+    pub fn cast(&mut self, parts: Vec<Part>) {
+        self.parts = parts;
+    }
+
+    /// Which mistreatments struck a message from or to whom.
+    pub fn strikes(&self) -> &BTreeSet<(Mistreatment, Part)> {
+        &self.strikes
     }
 
     /// Whether a partition is between the two, and what the sender sees of it. A refusal is seen even if
@@ -209,6 +232,8 @@ impl Network {
         }
         if let Some(treatment) = verdict.treatment {
             *self.struck.entry(treatment.how).or_default() += 1;
+            let parts = [from, to].into_iter().filter_map(|node| self.parts.get(node));
+            self.strikes.extend(parts.map(|part| (treatment.how, *part)));
         }
         verdict
     }
@@ -243,7 +268,10 @@ impl Network {
 
 impl Treatment {
     fn new(how: Mistreatment, fault: usize, hash: u64) -> Self {
-        let longest = if how == Mistreatment::Cancel { CANCEL_AFTER_MAX } else { DELAY_MAX };
+        let longest = match how {
+            Mistreatment::Cancel => CANCEL_AFTER_MAX,
+            _ => DELAY_MAX.min(DELAY_USUAL * (1 << (stable_hash(&(hash, "scale")).trailing_ones()).min(3))),
+        };
         Self { how, fault, after: fraction(longest, hash), variant: stable_hash(&hash) & 1 == 0 }
     }
 }
@@ -316,7 +344,7 @@ mod tests {
         assert!((250..350).contains(&struck), "{struck} of 1000");
         assert_eq!(network.struck()[&Mistreatment::DropReply], struck as u64);
         assert!((0..1000).all(|_| network.message(1, 3).treatment.is_none()), "only in its direction");
-        network.heal();
+        network.heal(&[]);
         assert_eq!(network.message(3, 1).treatment, None);
     }
 
@@ -337,6 +365,20 @@ mod tests {
         };
         assert_eq!(strikes(false), strikes(true));
         assert!(strikes(true).iter().any(Option::is_some));
+    }
+
+    #[test]
+    fn most_messages_are_held_back_shortly_and_some_for_long() {
+        let mut network = Network::new(17, 2);
+        network.begin(0, 0, link(&[0], &[1]), mistreat(Mistreatment::Delay, 100));
+        let held: Vec<_> = (0..1000)
+            .filter_map(|_| network.message(0, 1).treatment)
+            .map(|treatment| treatment.after)
+            .collect();
+        let short = held.iter().filter(|after| **after <= DELAY_USUAL).count();
+        assert!((600..900).contains(&short), "{short} of 1000");
+        assert!(held.iter().any(|after| *after > DELAY_MAX / 2));
+        assert!(held.iter().all(|after| *after <= DELAY_MAX));
     }
 
     #[test]

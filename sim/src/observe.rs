@@ -2,35 +2,32 @@
 //! the trace, the timeline, the clients' operations, the numbers, and the invariants.
 //!
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
-//! The first broken invariant stops the observer; what the machines do afterwards is not part of the run.
+//! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
 
-use std::{
-    collections::BTreeMap,
-    hash::{Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, hash::Hash, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Command, Update},
-    identity::{OpNumber, Position, ServerId, ViewNumber},
+    identity::{OpNumber, ServerId, ViewNumber},
     log::Write,
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
     view::Record,
-    view_service::{self, Answer},
+    view_service::{self, Answer, ViewService},
 };
 
 use crate::{
+    chain::Chain,
     invariants::{Check, Invariants},
-    judge::{Commit, Commits},
+    marks::lookout::Lookout,
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
+    order::ServersOrder,
     outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
-    scenario::Trigger,
-    trace::{StableHasher, TraceHash, TraceLine},
+    scenario::{Scenario, Trigger},
+    step::StepName,
+    trace::TraceLine,
+    watch::Watch,
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.
@@ -51,7 +48,7 @@ pub struct LastSeen {
 pub struct Observer {
     nodes: Arc<Nodes>,
     options: RunOptions,
-    hasher: StableHasher,
+    chain: Chain,
     trace: Vec<TraceLine>,
     timeline: Vec<Moment>,
     operations: Vec<Operation>,
@@ -59,15 +56,17 @@ pub struct Observer {
     stats: Stats,
     pings: Vec<u64>,
     invariants: Invariants,
+    marks: Option<Lookout>,
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
-    commits: Commits,
-    /// Values on somebody's disk that are not committed yet.
-    written: BTreeMap<Position, (Bytes, Bytes)>,
-    committed: OpNumber,
+    order: ServersOrder,
+    watch: Watch,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
+    /// What is being done, while it is.
+    step: Option<StepName>,
+    failed_step: Option<StepName>,
     now: Duration,
     steps_at_once: u64,
     stopped: bool,
@@ -75,13 +74,14 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing seen yet.
-    pub fn new(nodes: Arc<Nodes>, options: RunOptions) -> Self {
+    pub fn new(nodes: Arc<Nodes>, scenario: &Scenario, options: RunOptions) -> Self {
         Self {
+            marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
             messages: options.keep_messages.then(Messages::default),
             nodes,
+            chain: Chain::new(options.table.clone()),
             options,
-            hasher: StableHasher::new(),
             trace: Vec::new(),
             timeline: Vec::new(),
             operations: Vec::new(),
@@ -90,17 +90,18 @@ impl Observer {
             invariants: Invariants::new(),
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
-            commits: Commits::new(),
-            written: BTreeMap::new(),
-            committed: OpNumber(0),
+            order: ServersOrder::default(),
+            watch: Watch::default(),
             stepping: None,
+            step: None,
+            failed_step: None,
             now: Duration::ZERO,
             steps_at_once: 0,
             stopped: false,
         }
     }
 
-    /// Whether an invariant was broken.
+    /// Whether the run is over: an invariant was broken, or an answer cannot be explained.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -113,6 +114,11 @@ impl Observer {
     /// The node whose machine is being stepped, if any is.
     pub fn stepping(&self) -> Option<&NodeName> {
         self.stepping.map(|node| self.nodes.name(node))
+    }
+
+    /// The step that is being taken, if one is.
+    pub fn step(&self) -> Option<StepName> {
+        self.step
     }
 
     /// What an all-knowing observer knows.
@@ -140,15 +146,23 @@ impl Observer {
         &mut self.stats
     }
 
+    /// Lets the lookout for marks see something.
+    pub fn mark(&mut self, see: impl FnOnce(&mut Lookout)) {
+        if let Some(marks) = &mut self.marks {
+            see(marks);
+        }
+    }
+
     /// Something for the timeline that no machine reports.
     pub fn happened(&mut self, at: Duration, node: NodeIndex, event: Happening) {
         if self.stopped {
             return;
         }
+        self.mark(|marks| marks.happened(node, &event));
         self.stamp(at, node);
         let text = format!("{event:?}");
-        text.hash(&mut self.hasher);
-        self.line(|| text);
+        self.line(|| text.clone());
+        self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &text);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event });
     }
@@ -158,35 +172,38 @@ impl Observer {
         let operation = self.operations.len();
         let name = self.nodes.name(client).clone();
         self.stamp(at, client);
-        input.hash(&mut self.hasher);
         self.line(|| format!("calls {input:?}"));
+        self.chain.note(at, (client, &name), StepName::CALL, &input);
         self.operations.push(Operation { client: name.clone(), called: at, input, end: End::Open });
         self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
         operation
     }
 
-    /// A client's call ended.
-    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) {
+    /// A client's call ended. Returns whether that ends the run, because no order explains the answer.
+    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) -> bool {
+        if self.stopped {
+            return true;
+        }
         self.stamp(at, client);
+        self.mark(|marks| marks.returned(&end));
+        self.line(|| format!("ends {end:?}"));
         match &end {
             End::Open => {}
-            End::Returned { output, .. } => {
-                self.stats.returned += 1;
-                output.hash(&mut self.hasher);
-            }
-            End::Unknown { why, .. } => {
-                self.stats.unknown += 1;
-                (1u8, why).hash(&mut self.hasher);
-            }
-            End::NotExecuted { why, .. } => {
-                self.stats.not_executed += 1;
-                (2u8, why).hash(&mut self.hasher);
-            }
+            End::Returned { .. } => self.stats.returned += 1,
+            End::Unknown { .. } => self.stats.unknown += 1,
+            End::NotExecuted { .. } => self.stats.not_executed += 1,
         }
-        self.line(|| format!("ends {end:?}"));
+        self.chain.note(at, (client, self.nodes.name(client)), StepName::RETURN, &end);
         self.operations[operation].end = end;
         let name = self.nodes.name(client).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
+        if !self.options.skip_judgement
+            && self.watch.is_contradiction(&self.operations, operation, &self.order)
+        {
+            self.line(|| "no order explains the answers".into());
+            self.stopped = true;
+        }
+        self.stopped
     }
 
     /// A server begins a life with this on its disk.
@@ -198,8 +215,10 @@ impl Observer {
     pub fn disk_written(&mut self, at: Duration, node: NodeIndex, write: &Write) {
         if !self.stopped {
             let server = self.nodes.id(node).clone();
+            self.step = Some(StepName::DISK);
             let check = self.invariants.disk_written(&server, write);
             self.check(at, node, check);
+            self.step = None;
         }
     }
 
@@ -207,13 +226,17 @@ impl Observer {
     pub fn disk_lost(&mut self, node: NodeIndex) {
         let server = self.nodes.id(node).clone();
         self.invariants.disk_lost(&server);
+        self.mark(|marks| marks.disk_lost(node));
     }
 
     /// The view service's record became durable.
     pub fn record_written(&mut self, at: Duration, record: &Record) {
         if !self.stopped {
+            self.mark(|marks| marks.record_written(record));
+            self.step = Some(StepName::DISK);
             let check = self.invariants.record_persisted(record);
             self.check(at, Nodes::VIEW_SERVICE, check);
+            self.step = None;
         }
     }
 
@@ -225,7 +248,8 @@ impl Observer {
         machine: &Replica,
         event: &replica::Event,
     ) {
-        if self.begin_step(at, node, event) {
+        if self.begin_step(at, node, StepName::replica(machine, event), event) {
+            self.mark(|marks| marks.before_replica(node, machine, event));
             if let replica::Event::Request { ticket, request } = event {
                 self.invariants.request_received(machine, *ticket, request);
             }
@@ -243,7 +267,8 @@ impl Observer {
         machine: &Replica,
         effects: &[replica::Effect],
     ) -> bool {
-        if !self.end_step(effects) {
+        let summary = (machine.role(), machine.view_seen(), machine.commit(), machine.log().end());
+        if !self.end_step(effects, &summary, machine) {
             return false;
         }
         let occurrences = self.occurrences.len();
@@ -257,43 +282,15 @@ impl Observer {
                 messages.replica_said(at, &self.nodes, node, effect);
             }
         }
+        if let Some(marks) = &mut self.marks {
+            marks.after_replica(node, machine, effects, self.invariants.facts());
+        }
         let server = self.nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
-        self.note_commits(at, effects);
+        self.order.note(at, effects, &self.invariants.facts().committed);
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
-    }
-
-    /// Notes which values this step handed to the disk, and which it committed. An operation is on a
-    /// disk before it is committed, and may be compacted away in the very step that commits it.
-    fn note_commits(&mut self, at: Duration, effects: &[replica::Effect]) {
-        let writes = effects.iter().filter_map(|effect| match effect {
-            replica::Effect::Persist { writes, .. } => Some(writes),
-            _ => None,
-        });
-        for write in writes.flatten() {
-            let Write::Entry(entry) = write else { continue };
-            let Command::Update { update, .. } = &entry.command else { continue };
-            if let Update::Put { key, value }
-            | Update::Append { key, value, .. }
-            | Update::CompareAndSwap { key, new: value, .. } = update
-            {
-                self.written.insert(entry.position, (key.clone(), value.clone()));
-            }
-        }
-        let committed = &self.invariants.facts().committed;
-        while self.committed.0 < committed.len() as u64 {
-            self.committed = self.committed.next();
-            let position = committed.get(self.committed).expect("it is committed");
-            if let Some(written) = self.written.remove(&position) {
-                self.commits.entry(written).or_insert(Commit { at, op: self.committed });
-            }
-        }
-    }
-
-    /// When each written value was first committed.
-    pub fn commits(&self) -> &Commits {
-        &self.commits
     }
 
     fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
@@ -315,9 +312,12 @@ impl Observer {
     }
 
     /// The view service is about to take an event.
-    pub fn before_view_service(&mut self, at: Duration, event: &view_service::Event) {
-        if self.begin_step(at, Nodes::VIEW_SERVICE, event)
-            && let view_service::Event::Ping { ping, .. } = event
+    pub fn before_view_service(&mut self, at: Duration, machine: &ViewService, event: &view_service::Event) {
+        if !self.begin_step(at, Nodes::VIEW_SERVICE, StepName::view_service(event), event) {
+            return;
+        }
+        self.mark(|marks| marks.before_view_service(at, machine, event));
+        if let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
         {
             self.pings[server] += 1;
@@ -327,12 +327,20 @@ impl Observer {
         }
     }
 
-    /// The view service took a step. Returns whether something happened that the nemesis may wait for.
-    pub fn after_view_service(&mut self, at: Duration, effects: &[view_service::Effect]) -> bool {
+    /// The view service took a step, at a true time and at a time of its own. Returns whether something
+    /// happened that the nemesis may wait for.
+    pub fn after_view_service(
+        &mut self,
+        at: Duration,
+        now: Duration,
+        machine: &ViewService,
+        effects: &[view_service::Effect],
+    ) -> bool {
         use view_service::{Effect, Notice};
-        if !self.end_step(effects) {
+        if !self.end_step(effects, &machine.record().number, machine) {
             return false;
         }
+        self.mark(|marks| marks.after_view_service(at, now, machine, effects));
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
@@ -365,11 +373,19 @@ impl Observer {
                 self.check(at, Nodes::VIEW_SERVICE, check);
             }
         }
+        self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
-    fn begin_step<E: Hash + std::fmt::Debug>(&mut self, at: Duration, node: NodeIndex, event: &E) -> bool {
+    fn begin_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        at: Duration,
+        node: NodeIndex,
+        step: StepName,
+        event: &E,
+    ) -> bool {
         self.stepping = Some(node);
+        self.step = Some(step);
         if self.stopped {
             return false;
         }
@@ -381,17 +397,22 @@ impl Observer {
             self.nodes.name(node)
         );
         self.stamp(at, node);
-        event.hash(&mut self.hasher);
+        self.chain.begin(at, (node, self.nodes.name(node)), step, event);
         self.line(|| format!("< {event:?}"));
         true
     }
 
-    fn end_step<E: Hash + std::fmt::Debug>(&mut self, effects: &[E]) -> bool {
+    fn end_step<E: Hash + std::fmt::Debug>(
+        &mut self,
+        effects: &[E],
+        summary: &impl Hash,
+        machine: &impl Hash,
+    ) -> bool {
         if !self.stopped {
-            effects.hash(&mut self.hasher);
             for effect in effects {
                 self.line(|| format!("> {effect:?}"));
             }
+            self.chain.end(&effects, summary, |hasher| machine.hash(hasher));
         }
         !self.stopped
     }
@@ -399,16 +420,18 @@ impl Observer {
     fn stamp(&mut self, at: Duration, node: NodeIndex) {
         self.now = at;
         self.stepping = Some(node);
-        self.hasher.write_u64(u64::try_from(at.as_nanos()).expect("less than 500 years"));
-        self.hasher.write_usize(node);
     }
 
     fn line(&mut self, text: impl FnOnce() -> String) {
-        if !self.options.keep_trace && self.options.trace_sink.is_none() {
+        let wanted = self.chain.wants_lines();
+        if !wanted && !self.options.keep_trace && self.options.trace_sink.is_none() {
             return;
         }
         let node = self.nodes.name(self.stepping.unwrap_or(Nodes::VIEW_SERVICE)).clone();
         let line = TraceLine { at: self.now, node, text: text() };
+        if wanted {
+            self.chain.line(line.to_string());
+        }
         if let Some(sink) = &self.options.trace_sink {
             sink(&line);
         }
@@ -419,9 +442,10 @@ impl Observer {
 
     fn check(&mut self, at: Duration, node: NodeIndex, check: Check) {
         let Err(broken) = check else { return };
-        if !self.stopped {
+        if !self.stopped && !self.options.skip_invariants {
             self.line(|| format!("broken: {broken}"));
             self.stopped = true;
+            self.failed_step = self.step;
             self.violations.push(Violation {
                 at,
                 node: self.nodes.name(node).clone(),
@@ -429,6 +453,11 @@ impl Observer {
                 message: format!("{}; but {}", broken.promised, broken.seen),
             });
         }
+    }
+
+    /// The order in which the servers took updates.
+    pub fn take_order(&mut self) -> ServersOrder {
+        std::mem::take(&mut self.order)
     }
 
     /// Adds the messages between nodes to what was kept. `clients` are those of the clients.
@@ -439,15 +468,19 @@ impl Observer {
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
     pub fn into_outcome(self) -> Outcome {
         let mut stats = self.stats;
+        stats.marks =
+            self.marks.iter().flat_map(|marks| marks.reached().iter()).map(|mark| (mark, 1)).collect();
         for server in self.nodes.servers() {
             stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
         }
         Outcome {
-            trace_hash: TraceHash(self.hasher.finish()),
+            trace_hash: self.chain.hash(),
+            table: self.chain.into_table(),
             trace: self.trace,
             timeline: self.timeline,
             operations: self.operations,
             violations: self.violations,
+            failed_step: self.failed_step,
             stats,
             ..Outcome::default()
         }

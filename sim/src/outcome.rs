@@ -6,11 +6,16 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+pub use linearize::kv::{Input, Output};
 use pbkv::protocol::{replica, view_service};
 
 use crate::{
+    chain::{Table, TableOptions},
+    chance::Chance,
+    marks::{Counts, Mark},
     messages::Message,
-    scenario::{FaultKind, Memory, Mistreatment},
+    scenario::{FaultKind, Memory, Mistreatment, Scenario},
+    step::StepName,
     trace::{TraceHash, TraceLine},
 };
 
@@ -29,8 +34,17 @@ pub struct RunOptions {
     pub keep_messages: bool,
     /// Hand every line of the trace to this as it is made.
     pub trace_sink: Option<TraceSink>,
+    /// Keep a table of the hash chain in [`Outcome::table`].
+    pub table: Option<TableOptions>,
+    /// A source of chance, planted so that the search for such can be tested.
+    pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
+    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges. A mistake
+    /// that is found nevertheless is one that users would see.
+    pub skip_invariants: bool,
+    /// Do not look out for marks: to show that a run is the same without.
+    pub skip_marks: bool,
 }
 
 /// Everything a run yields.
@@ -40,6 +54,8 @@ pub struct Outcome {
     pub trace_hash: TraceHash,
     /// The trace, if it was asked for.
     pub trace: Vec<TraceLine>,
+    /// The table of the hash chain, if it was asked for.
+    pub table: Option<Table>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// The messages between nodes, if they were asked for.
@@ -52,10 +68,12 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// A panic, which ends the run.
     pub panic: Option<Panic>,
+    /// The step in which an invariant broke or something panicked, if it was a step.
+    pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
-    /// Why nothing could be demanded after the heal: the scenario allows that all data is lost, and it was.
-    pub data_lost: Option<String>,
+    /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
+    pub excused: Vec<String>,
     /// Numbers.
     pub stats: Stats,
 }
@@ -89,6 +107,12 @@ impl Outcome {
         } else {
             Class::Ok
         }
+    }
+
+    /// What the scenario was made for and this run did not reach.
+    pub fn missed(&self, scenario: &Scenario) -> Vec<Mark> {
+        let marks = &self.stats.marks;
+        scenario.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
     }
 
     /// When it was too late: the moment at which the evidence of the gravest failure was complete. None if
@@ -201,7 +225,7 @@ pub struct Operation {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum End {
     /// The run ended first. It may have taken effect or not.
     Open,
@@ -236,65 +260,6 @@ impl End {
             Self::Returned { at, .. } | Self::Unknown { at, .. } | Self::NotExecuted { at, .. } => Some(*at),
         }
     }
-}
-
-/// What a client asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
-    /// Reads a key.
-    Get {
-        /// The key.
-        key: Bytes,
-    },
-    /// Replaces the value of a key.
-    Put {
-        /// The key.
-        key: Bytes,
-        /// The new value.
-        value: Bytes,
-    },
-    /// Adds to the end of a key's value.
-    Append {
-        /// The key.
-        key: Bytes,
-        /// What to add.
-        value: Bytes,
-    },
-    /// Makes a key absent.
-    Delete {
-        /// The key.
-        key: Bytes,
-    },
-    /// Replaces the value of a key if it is the expected one.
-    CompareAndSwap {
-        /// The key.
-        key: Bytes,
-        /// The value the key must have; `None` for absent.
-        expected: Option<Bytes>,
-        /// The value it gets.
-        new: Bytes,
-    },
-}
-
-/// What the store answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// To a `Get`: the value, `None` if absent.
-    Value(Option<Bytes>),
-    /// To a `Put` or an `Append`.
-    Done,
-    /// To a `Delete`.
-    Deleted {
-        /// Whether the key held a value; `None` if not reported.
-        existed: Option<bool>,
-    },
-    /// To a `CompareAndSwap`.
-    Swapped {
-        /// Whether the value was replaced.
-        swapped: bool,
-        /// The value found: `None` if not reported, `Some(None)` for absent.
-        previous: Option<Option<Bytes>>,
-    },
 }
 
 /// Whether the operations are linearizable.
@@ -384,6 +349,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// How many runs reached each mark.
+    pub marks: Counts,
 }
 
 impl Stats {
@@ -409,6 +376,9 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        for (mark, runs) in &other.marks {
+            *self.marks.entry(*mark).or_default() += runs;
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Executes a scenario and judges it.
 //!
 //! A run has two phases. In the first the fault plan is executed, and only safety is demanded. Then everything
-//! is healed, and progress is demanded: every client comes to the end of its script, what it begins after the
-//! first half of the settling time succeeds, and a fresh client reads every key. The reads join the history.
+//! is healed that is not broken for good, and progress is demanded for every client that must be served
+//! ([`crate::liveness`]): it comes to the end of its script, what it begins after the first half of the
+//! settling time succeeds, and a fresh client reads every key. The reads join the history. Of a client that
+//! cannot be served it is demanded that nobody serves it.
 //!
 //! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
@@ -11,6 +13,7 @@
 use std::{
     any::Any,
     cell::RefCell,
+    collections::BTreeMap,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Once},
     thread,
@@ -22,14 +25,20 @@ use madsim::runtime::Runtime;
 use crate::{
     cluster::{Cluster, Status},
     judge::judge,
+    liveness::{self, Prospect},
+    marks::{Overlap, Strike},
     nemesis::Nemesis,
+    network::NodeIndex,
     nodes::Nodes,
     observe::Observer,
-    outcome::{End, Outcome, Panic, RunOptions, Stall, fault_name},
+    outcome::{Outcome, Panic, RunOptions, Stall, fault_name},
     scenario::{FaultKind, Scenario},
     script, workload,
     world::{World, now},
 };
+
+/// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
+const VIGIL_SHARE: u32 = 4;
 
 /// Executes a scenario on a fresh thread and judges what happened.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
@@ -58,11 +67,16 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     });
     let at = world.observer().now();
     let stepping = world.observer().stepping().cloned();
+    let step = world.observer().step();
     let struck = world.links.network().struck().clone();
+    let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
-    let commits = observer.commits().clone();
+    let order = observer.take_order();
+    for (how, part) in strikes {
+        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), part }));
+    }
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;
     outcome.stats.messages = messages;
@@ -74,15 +88,16 @@ fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
         Ok(ending) => {
             outcome.stats.virtual_time = ending.at;
             outcome.stall = ending.stall;
-            outcome.data_lost = ending.data_lost;
+            outcome.excused = ending.excused;
         }
         Err(message) => {
             outcome.stats.virtual_time = at;
+            outcome.failed_step = outcome.failed_step.or(step);
             outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = judge(&outcome.operations, &commits);
+        outcome.verdict = judge(&outcome.operations, &order);
     }
     outcome
 }
@@ -99,7 +114,7 @@ fn config(scenario: &Scenario) -> madsim::Config {
 struct Ending {
     at: Duration,
     stall: Option<Stall>,
-    data_lost: Option<String>,
+    excused: Vec<String>,
 }
 
 async fn live(world: Arc<World>) -> Ending {
@@ -109,21 +124,29 @@ async fn live(world: Arc<World>) -> Ending {
     }
     let mut nemesis = Nemesis::new(world.clone(), cluster);
     nemesis.run(Duration::from_millis(world.scenario.faults_ms)).await;
-    let mut ending = Ending { at: now(), stall: None, data_lost: None };
+    let mut ending = Ending { at: now(), stall: None, excused: Vec::new() };
     if world.observer().is_stopped() {
         return ending;
     }
-    let recoverable = nemesis.heal();
+    nemesis.heal();
     world.heal();
     let healed = now();
+    let prospects = nemesis.cluster().prospects();
+    let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
     let end = healed + Duration::from_millis(world.scenario.settle_ms);
+    let all_owed = prospects.values().all(|prospect| *prospect == Prospect::Served);
+    let soonest = if all_owed { healed } else { healed + (end - healed) / VIGIL_SHARE };
     let mut reading = false;
-    while now() < end && !world.observer().is_stopped() && !world.is_finished(world.nodes.reader()) {
-        if !reading && world.nodes.clients().all(|client| world.is_finished(client)) {
+    while now() < end && !world.observer().is_stopped() {
+        let is_done = |client| world.is_finished(client) || !owed(client);
+        if !reading && world.nodes.clients().all(is_done) {
             reading = true;
             let keys = script::keys(&world.scenario);
             let node = nemesis.cluster_mut().begin(world.nodes.reader());
             node.spawn(workload::read_everything(world.clone(), keys));
+        }
+        if reading && is_done(world.nodes.reader()) && now() >= soonest {
+            break;
         }
         world.news(end).await;
     }
@@ -131,46 +154,51 @@ async fn live(world: Arc<World>) -> Ending {
     if world.observer().is_stopped() {
         return ending;
     }
-    let stall = stall(&world, nemesis.cluster(), healed);
-    match recoverable {
-        Err(why) if world.scenario.data_loss => ending.data_lost = Some(why),
-        Err(why) => {
-            let mut stall =
-                stall.unwrap_or_else(|| Stall { at: now(), waiting: Vec::new(), cluster: Vec::new() });
-            stall.waiting.insert(0, why);
-            ending.stall = Some(stall);
-        }
-        Ok(()) => ending.stall = stall,
-    }
+    let at_end = nemesis.cluster().prospects();
+    let prospects = prospects
+        .into_iter()
+        .map(|(client, prospect)| (client, prospect.throughout(at_end[&client].clone())))
+        .collect();
+    ending.stall = stall(&world, nemesis.cluster(), healed, &prospects);
+    ending.excused = excuses(&world, prospects);
     ending
 }
 
-/// What did not end well, if anything.
-fn stall(world: &World, cluster: &Cluster, healed: Duration) -> Option<Stall> {
-    let mut waiting = Vec::new();
+/// Whom nothing is owed, and why: those with the same reason together.
+fn excuses(world: &World, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<String> {
+    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (client, prospect) in prospects {
+        let (how, why) = match prospect {
+            Prospect::Served => continue,
+            Prospect::Perhaps(why) => ("need not", why),
+            Prospect::Never(why) => ("cannot", why),
+        };
+        reasons.entry(format!("{how} be served: {why}")).or_default().push(world.nodes.name(client));
+    }
+    reasons.into_iter().map(|(reason, clients)| format!("{} {reason}", clients.join(", "))).collect()
+}
+
+/// What did not end as the prospects said, if anything.
+fn stall(
+    world: &World,
+    cluster: &Cluster,
+    healed: Duration,
+    prospects: &BTreeMap<NodeIndex, Prospect>,
+) -> Option<Stall> {
     let recovered = healed + Duration::from_millis(world.scenario.settle_ms / 2);
     let observer = world.observer();
-    let reader = world.nodes.name(world.nodes.reader());
-    for operation in observer.operations() {
-        let how = match &operation.end {
-            End::Returned { .. } => continue,
-            _ if operation.client == *reader || operation.called < recovered => continue,
-            End::Open => "was not answered".into(),
-            End::Unknown { why, .. } => format!("ended with its fate unknown: {why}"),
-            End::NotExecuted { why, .. } => format!("was not executed: {why}"),
-        };
-        waiting.push(format!(
-            "{:?} of {}, called {:?} after the heal, {how}",
-            operation.input,
-            operation.client,
-            operation.called - healed
-        ));
-    }
-    for client in world.nodes.clients().filter(|client| !world.is_finished(*client)) {
+    let mut waiting =
+        liveness::broken_promises(&world.nodes, observer.operations(), prospects, healed, recovered);
+    let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
+    for client in world.nodes.clients().filter(|client| owed(*client) && !world.is_finished(*client)) {
         waiting.push(format!("{} did not come to the end of its script", world.nodes.name(client)));
     }
-    if waiting.is_empty() && !world.is_finished(world.nodes.reader()) {
-        waiting.push(format!("{reader} was not told the value of every key"));
+    let reader = world.nodes.reader();
+    if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
+        waiting.push(format!("{} was not told the value of every key", world.nodes.name(reader)));
+    }
+    if cluster.is_data_lost() && !world.scenario.data_loss {
+        waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
     }
     if waiting.is_empty() {
         return None;

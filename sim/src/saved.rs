@@ -2,8 +2,9 @@
 //!
 //! A file holds one scenario; its name is a claim, its `about` says what went wrong. Each is replayed by
 //! `cargo test` and must end well. A plan means the same after unrelated changes: its faults name nodes or
-//! the parts they play, wait for what they need, and decide about each message by their own content. What it
-//! cannot promise is that it still reaches the situation it was made for; its `about` is there to check that.
+//! the parts they play, wait for what they need, and decide about each message by their own content. It
+//! cannot promise to reach the situation it was made for for ever, but it says which that is (`reaches`, marks of
+//! [`crate::marks`]): a scenario that no longer does fails, instead of passing blindly.
 
 use std::{
     fs,

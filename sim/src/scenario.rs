@@ -1,7 +1,12 @@
 //! A run, described as data: cluster, workload, fault plan. Generated from a seed, printed, saved as
 //! TOML, edited by hand, executed. Execution adds no choices of its own.
 
+use std::time::Duration;
+
+use pbkv::protocol::options::{ReadMode, ReplicaOptions, ViewServiceOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::marks::Mark;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
@@ -10,9 +15,12 @@ pub struct Scenario {
     /// What it is meant to show.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// The situations it was made for. A saved scenario that no longer reaches them has gone blind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reaches: Vec<Mark>,
     /// Seeds what madsim itself draws (latencies, task order) and the per-message decisions of faults.
     pub seed: u64,
-    /// Virtual time under faults, in milliseconds. Then everything is healed.
+    /// Virtual time under faults, in milliseconds. Then everything is healed that is not broken for good.
     pub faults_ms: u64,
     /// Virtual time after the heal within which every client operation must end well, in milliseconds.
     pub settle_ms: u64,
@@ -54,12 +62,43 @@ pub struct Cluster {
     pub session_ttl_ms: u64,
     /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
     pub disk_ms_max: u64,
+    /// Operations in the log at which a state transfer that needs them is given up; absent: so many that it does
+    /// not happen. At least four checkpoint intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_entries_max: Option<u64>,
     /// When each server is first started, in milliseconds; absent: at the beginning, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts_ms: Vec<u64>,
     /// Clocks that are not perfect.
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
     pub clocks: Vec<Clock>,
+}
+
+impl Cluster {
+    /// The options of the servers.
+    pub fn replica_options(&self) -> ReplicaOptions {
+        let defaults = ReplicaOptions::default();
+        ReplicaOptions {
+            reads: match self.reads {
+                Reads::Confirm => ReadMode::Confirm,
+                Reads::Lease => ReadMode::Lease,
+            },
+            join_lag_max: self.join_lag_max,
+            session_ttl: Duration::from_millis(self.session_ttl_ms),
+            append_window: self.append_window,
+            chunk_bytes_max: self.chunk_bytes_max,
+            checkpoint_interval: self.checkpoint_interval,
+            log_entries_max: self
+                .log_entries_max
+                .unwrap_or(defaults.log_entries_max.max(4 * self.checkpoint_interval)),
+            ..defaults
+        }
+    }
+
+    /// The options of the view service.
+    pub fn view_service_options(&self) -> ViewServiceOptions {
+        ViewServiceOptions { replicas: self.replicas as usize, ..ViewServiceOptions::default() }
+    }
 }
 
 /// How Gets are answered.
@@ -154,7 +193,7 @@ pub enum FaultKind {
     Crash {
         /// Which.
         node: Node,
-        /// After how long it is started again; never, if absent (then at the heal, if the plan says so).
+        /// After how long it is started again; never, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         down_ms: Option<u64>,
         /// Whether it remembers what it had made durable.
@@ -174,8 +213,9 @@ pub enum FaultKind {
     Pause {
         /// Which.
         node: Node,
-        /// For how long.
-        lasts_ms: u64,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
     },
     /// Nothing passes from one set of nodes to another.
     Partition {
@@ -187,8 +227,9 @@ pub enum FaultKind {
         both_ways: bool,
         /// Whether senders notice.
         how: Cut,
-        /// For how long.
-        lasts_ms: u64,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
     },
     /// Messages take longer.
     Slow {
@@ -248,7 +289,7 @@ pub enum Mistreatment {
     DropReply,
     /// The request arrives twice.
     Duplicate,
-    /// The message is held back for up to two seconds; later ones overtake it.
+    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
     Delay,
     /// The sender never gets an answer.
     Hang,

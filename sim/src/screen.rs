@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Stats, Verdict},
+    marks::Mark,
+    outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
     scenario::{Reads, Scenario},
     timeline::{is_turn, line, time},
 };
@@ -61,6 +62,9 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
     for (place, moment) in before[before.len().saturating_sub(MOMENTS_MAX)..].iter().enumerate() {
         row(if place == 0 { "before" } else { "" }, &line(moment, outcome));
     }
+    for excuse in &outcome.excused {
+        row("excused", excuse);
+    }
     row("cluster", &cluster(scenario));
     row("replay", &format!("cargo sim {again}"));
     row("steps", &format!("cargo sim {again} --trace"));
@@ -70,6 +74,20 @@ pub fn failure(scenario: &Scenario, outcome: &Outcome, again: &Again) -> String 
             &format!("cargo sim plan {seed} > {seed}.toml   # edit it, then: cargo sim replay {seed}.toml"),
         );
     }
+    text
+}
+
+/// A scenario that passes, but no longer reaches what it was made for.
+pub fn blind(missed: &[Mark]) -> String {
+    let mut text = format!("{:>10}  the scenario no longer reaches what it was made for\n", "BLIND");
+    for mark in missed {
+        let _ = writeln!(text, "{:>10}  {}: {}", "never", mark.name(), mark.about());
+    }
+    let _ = write!(
+        text,
+        "{:>10}  change its times until it does; or, if the protocol cannot get there any more, its `reaches`",
+        "so"
+    );
     text
 }
 
@@ -127,7 +145,12 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
 /// One summary line of a finished run.
 pub fn verdict(outcome: &Outcome) -> String {
     let stats = &outcome.stats;
-    format!(
+    let mut text = String::new();
+    for excuse in &outcome.excused {
+        let _ = writeln!(text, "{excuse}");
+    }
+    let _ = write!(
+        text,
         "{}: {:.3} s virtual, {} operations ({} unknown), {} view changes, {} transfers, trace {}",
         headline(outcome),
         stats.virtual_time.as_secs_f64(),
@@ -136,13 +159,14 @@ pub fn verdict(outcome: &Outcome) -> String {
         stats.view_changes,
         stats.transfers,
         outcome.trace_hash,
-    )
+    );
+    text
 }
 
 /// Faults by kind, the most frequent first.
-pub fn faults(stats: &Stats) -> String {
-    let mut kinds: Vec<_> = stats.faults.iter().filter(|(_, count)| **count > 0).collect();
-    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), **name));
+pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut kinds: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
+    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
     if kinds.is_empty() {
         return "no faults".into();
     }

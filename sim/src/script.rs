@@ -133,6 +133,8 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
     if cluster.starts_ms.len() > cluster.servers as usize {
         return Err("starts_ms has more times than there are servers".into());
     }
+    cluster.replica_options().validate()?;
+    cluster.view_service_options().validate()?;
     let nodes = Nodes::new(scenario);
     for clock in &cluster.clocks {
         if nodes.find(&clock.node).is_none() {

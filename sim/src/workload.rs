@@ -62,7 +62,9 @@ impl Caller {
             Err(ClientError::Unknown { why }) => End::Unknown { at, why },
             Err(error) => End::NotExecuted { at, why: error.to_string() },
         };
-        self.world.observer().returned(at, self.node, operation, end.clone());
+        if self.world.observer().returned(at, self.node, operation, end.clone()) {
+            self.world.look();
+        }
         end
     }
 

@@ -17,9 +17,11 @@ use pbkv::protocol::{
 use tokio::sync::Notify;
 
 use crate::{
+    chance::Chance,
     clock::Deviation,
     disk::Disk,
     links::Links,
+    marks::{Strike, overlap::parts},
     network::{Network, NodeIndex},
     nodes::Nodes,
     observe::Observer,
@@ -35,6 +37,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub struct World {
     /// What is executed.
     pub scenario: Scenario,
+    /// A planted source of chance.
+    pub chance: Option<Chance>,
     /// Names and addresses.
     pub nodes: Arc<Nodes>,
     /// The network's faults.
@@ -58,16 +62,19 @@ impl World {
     /// The world before anything happened.
     pub fn new(scenario: &Scenario, options: &RunOptions) -> Self {
         let nodes = Arc::new(Nodes::new(scenario));
-        let salt = |node: NodeIndex| stable_hash(&(scenario.seed, "disk", node));
+        let chance = |node: NodeIndex| options.chance.map_or(0, |chance| chance.salt(node));
+        let salt = |node: NodeIndex| stable_hash(&(scenario.seed, "disk", node)) ^ chance(node);
         let slowest_ms = scenario.cluster.disk_ms_max;
         let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
-        let network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
+        let mut network = Network::new(stable_hash(&(scenario.seed, "network")), nodes.len());
+        network.cast(parts(&nodes, &Record::default()));
         Self {
             scenario: scenario.clone(),
+            chance: options.chance,
             links: Arc::new(Links::new(network, options.keep_messages)),
             record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             disks: nodes.servers().map(disk).collect(),
-            observer: Mutex::new(Observer::new(nodes.clone(), options.clone())),
+            observer: Mutex::new(Observer::new(nodes.clone(), scenario, options.clone())),
             progress: Mutex::default(),
             nodes,
             news: Notify::new(),
@@ -81,7 +88,8 @@ impl World {
 
     /// Takes the observer out of a world that is over, and leaves one that has seen nothing.
     pub fn take_observer(&self) -> Observer {
-        std::mem::replace(&mut self.observer(), Observer::new(self.nodes.clone(), RunOptions::default()))
+        let fresh = Observer::new(self.nodes.clone(), &self.scenario, RunOptions::default());
+        std::mem::replace(&mut self.observer(), fresh)
     }
 
     /// A server's disk.
@@ -92,6 +100,18 @@ impl World {
     /// The view service's durable record.
     pub fn durable_record(&self) -> Record {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).content().clone()
+    }
+
+    /// The view service's record became durable.
+    pub fn record_written(&self, record: &Record) {
+        self.links.network().cast(parts(&self.nodes, record));
+        self.observer().record_written(now(), record);
+    }
+
+    /// A fault of the network, which names these nodes, began.
+    pub fn disturbed(&self, strike: Strike, nodes: &[NodeIndex]) {
+        let network = self.links.network();
+        self.observer().mark(|marks| marks.disturbed(strike, nodes, &network));
     }
 
     /// Puts something on the timeline, now.
@@ -183,12 +203,12 @@ impl machine::Observer<Replica> for NodeObserver {
 }
 
 impl machine::Observer<ViewService> for NodeObserver {
-    fn before(&mut self, _now: Duration, _machine: &ViewService, event: &view_service::Event) {
-        self.world.observer().before_view_service(self.time.elapsed(), event);
+    fn before(&mut self, _now: Duration, machine: &ViewService, event: &view_service::Event) {
+        self.world.observer().before_view_service(self.time.elapsed(), machine, event);
     }
 
-    fn after(&mut self, _now: Duration, _machine: &ViewService, effects: &[view_service::Effect]) {
-        if self.world.observer().after_view_service(self.time.elapsed(), effects) {
+    fn after(&mut self, now: Duration, machine: &ViewService, effects: &[view_service::Effect]) {
+        if self.world.observer().after_view_service(self.time.elapsed(), now, machine, effects) {
             self.world.look();
         }
     }

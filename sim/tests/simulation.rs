@@ -8,21 +8,24 @@
 //! `PBKV_SEED=S` makes the batch the seed S alone, `PBKV_SEEDS=N` makes it the first N seeds,
 //! `PBKV_SEEDS=A..B` those from A up to but without B.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    ops::Range,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    sync::OnceLock,
-};
+mod simulator;
 
+use std::{collections::BTreeMap, env, fs, ops::Range, process::Output};
+
+use self::simulator::scratch;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Seeds of the batch unless the environment says otherwise.
 const SEEDS_DEFAULT: u64 = 200;
 /// Seeds of one test of the batch.
 const BATCH: u64 = 50;
+/// Mutants that few seeds catch, each by another judge. `cargo sim mutants` tries them all.
+const MUTANTS: [&str; 4] = [
+    "answers_before_the_backups_have_it",
+    "client_takes_silence_for_failure",
+    "conflict_is_cut_one_operation_too_late",
+    "unacknowledged_view_is_left_alone",
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -56,6 +59,12 @@ fn main() {
         passes(&["doctor", "0", "1", "2", "3"])
     }));
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
+    trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
+    trials.push(Trial::test("mutants::some_that_are_easily_seen_are_caught", || {
+        let few = ["--quick", "--seeds", "300"];
+        passes(&[&["mutants"], MUTANTS.as_slice(), &few].concat())
+    }));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
     libtest_mimic::run(&arguments, trials).exit();
@@ -100,20 +109,8 @@ fn told(arguments: &[&str], output: &Output) -> Failed {
 /// A seed's trace hash is the same in a batch of its neighbours, run side by side, and alone.
 fn alone_as_in_a_batch() -> Result<(), Failed> {
     let hashes = |start: u64, count: u64, jobs: &str| -> Result<BTreeMap<u64, String>, Failed> {
-        let file = scratch(&format!("hashes-{start}-{count}.json"));
-        let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
         let (start, count) = (start.to_string(), count.to_string());
-        let arguments = ["explore", "--start", &start, "--seeds", &count, "--jobs", jobs, "--json", path];
-        passes(&arguments)?;
-        let lines = fs::read_to_string(&file)?;
-        lines
-            .lines()
-            .map(|line| {
-                let line: serde_json::Value = serde_json::from_str(line)?;
-                let seed = line["seed"].as_u64().ok_or("a line without a seed")?;
-                Ok((seed, line["trace"].as_str().ok_or("a line without a trace hash")?.to_string()))
-            })
-            .collect()
+        hashes(&format!("{start}-{count}"), &["--start", &start, "--seeds", &count, "--jobs", jobs])
     };
     let batch = hashes(0, 24, "3")?;
     if batch.len() != 24 {
@@ -132,6 +129,44 @@ fn alone_as_in_a_batch() -> Result<(), Failed> {
                 batch.get(&seed)
             )
             .into());
+        }
+    }
+    Ok(())
+}
+
+/// Every trace hash is the same with and without the lookout for marks.
+fn marks_change_nothing() -> Result<(), Failed> {
+    let seeds = ["--seeds", "24"];
+    let with = hashes("marked", &seeds)?;
+    let without = hashes("unmarked", &[seeds.as_slice(), &["--skip-marks"]].concat())?;
+    if with.len() != 24 || with != without {
+        return Err(format!("with the lookout for marks:\n{with:#?}\nwithout:\n{without:#?}").into());
+    }
+    Ok(())
+}
+
+/// The trace hash of each seed that is explored with these arguments.
+fn hashes(name: &str, arguments: &[&str]) -> Result<BTreeMap<u64, String>, Failed> {
+    let file = scratch(&format!("hashes-{name}.json"));
+    let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+    passes(&[&["explore", "--json", path], arguments].concat())?;
+    Ok(simulator::traces(&file)?)
+}
+
+/// Every saved scenario says what it reaches, and without its faults fails because it does not.
+fn blind_scenario() -> Result<(), Failed> {
+    for saved in sim::saved::list(&sim::saved::folder())? {
+        if saved.scenario.reaches.is_empty() {
+            return Err(format!("{}: `reaches` must name marks", saved.path.display()).into());
+        }
+        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..saved.scenario };
+        let file = scratch(&format!("{}.blind.toml", saved.name));
+        sim::saved::write(&file, &faultless)?;
+        let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
+        let output = simulate(&arguments)?;
+        let told = told(&arguments, &output);
+        if output.status.code() != Some(i32::from(sim::exit::MARKS)) {
+            return Err(told);
         }
     }
     Ok(())
@@ -161,6 +196,7 @@ fn wrong_usage() -> Result<(), Failed> {
         &["explore", "--seeds", "none"],
         &["explore", "--json", "/no/such/folder/file"],
         &["scenario", "no_such_scenario"],
+        &["mutants", "no_such_mutant"],
         &["--no-such-flag"],
     ] {
         let output = simulate(arguments)?;
@@ -171,48 +207,7 @@ fn wrong_usage() -> Result<(), Failed> {
     Ok(())
 }
 
-fn scratch(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
 fn simulate(arguments: &[&str]) -> Result<Output, Failed> {
-    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let program = PROGRAM.get_or_init(build).clone()?;
-    let output = Command::new(program).args(arguments).current_dir(workspace()).stdin(Stdio::null()).output();
+    let output = simulator::command(arguments)?.output();
     output.map_err(|error| format!("cannot start the simulator: {error}").into())
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Builds the simulator as the alias `cargo sim` does, so that both share the result. Another process that
-/// builds it at the same time (nextest runs each test in its own) waits for cargo's lock.
-fn build() -> Result<PathBuf, String> {
-    let target = workspace().join("target").join("sim");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "--profile", "sim", "--package", "sim", "--bin", "sim"])
-        .args([
-            "--config",
-            "build.rustflags=['--cfg','madsim']",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(workspace())
-        // Stronger than any other place from which cargo takes flags.
-        .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}madsim")
-        .stdin(Stdio::null());
-    let output = cargo.output().map_err(|error| format!("cannot start cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("the simulator does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let executable = messages.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    executable.ok_or_else(|| "cargo built no simulator".into())
 }

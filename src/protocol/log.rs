@@ -67,7 +67,7 @@ impl Durable {
 }
 
 /// A snapshot and the entries after it, without gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log {
     snapshot: Snapshot,
     entries: VecDeque<Entry>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// What the view service may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ViewServiceOptions {
     /// Copies the view service strives for, the primary included.
     pub replicas: usize,
@@ -37,7 +37,7 @@ impl Default for ViewServiceOptions {
 }
 
 /// How a primary with backups answers a Get (R10, 5.2 and 5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadMode {
     /// Every in-sync backup confirms, after the Get arrived, that it knows no later view. No clock is trusted.
     Confirm,
@@ -47,7 +47,7 @@ pub enum ReadMode {
 }
 
 /// What a replica may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReplicaOptions {
     /// How often a server signals the view service.
     pub ping_interval: Duration,

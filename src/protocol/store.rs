@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The state after some prefix of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     keys: OrdMap<Bytes, Bytes>,
     sessions: OrdMap<SessionId, Session>,
@@ -60,7 +60,7 @@ pub enum Applied {
 }
 
 /// Where a state transfer stands in the sender's snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cursor {
     /// Nothing was sent.
     #[default]

@@ -1,7 +1,7 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
-use super::Dice;
-use crate::scenario::{Cluster, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger};
+use super::{Dice, patterns::pattern};
+use crate::scenario::{Cluster, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Trigger};
 
 /// Faults of one plan, at most; a pattern counts as its parts.
 pub(super) const FAULTS_MAX: usize = 250;
@@ -26,9 +26,10 @@ enum Kind {
     Slow,
     Rpc(Mistreatment),
     Pattern,
+    Lasting,
 }
 
-const KINDS: [(Kind, &str); 17] = [
+const KINDS: [(Kind, &str); 18] = [
     (Kind::Crash, "crash"),
     (Kind::PowerLoss, "power loss"),
     (Kind::Amnesia, "amnesia"),
@@ -46,6 +47,7 @@ const KINDS: [(Kind, &str); 17] = [
     (Kind::Rpc(Mistreatment::Hang), "hang"),
     (Kind::Rpc(Mistreatment::Cancel), "cancel"),
     (Kind::Pattern, "pattern"),
+    (Kind::Lasting, "lasting"),
 ];
 
 /// The fault plan of a seed, in order of time.
@@ -65,9 +67,13 @@ pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -
             faults.extend(amnesia(dice, cast, faults_ms, mean_ms, cluster.replicas));
             continue;
         }
+        if kind == Kind::Lasting {
+            faults.extend((0..dice.weighted(&[(4, 1), (1, 2)])).map(|_| lasting(dice, cast, faults_ms)));
+            continue;
+        }
         let mut at_ms = dice.wait(mean_ms);
         while at_ms < faults_ms {
-            faults.extend(one(dice, kind, cast, at_ms));
+            faults.extend(one(dice, kind, cast, at_ms, cluster.reads));
             at_ms += dice.wait(mean_ms).max(50);
         }
     }
@@ -79,9 +85,9 @@ pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -
 
 /// Who takes part.
 #[derive(Clone, Copy)]
-struct Cast {
+pub(super) struct Cast {
     servers: u64,
-    clients: u64,
+    pub(super) clients: u64,
 }
 
 impl Cast {
@@ -94,14 +100,18 @@ impl Cast {
     }
 
     fn any(self, dice: &mut Dice) -> Node {
-        if dice.percent(15) { "vs".to_string() } else { self.server(dice) }
+        match dice.weighted(&[(3, "vs"), (2, "client"), (15, "server")]) {
+            "vs" => "vs".to_string(),
+            "client" => dice.pick(&self.clients()).clone(),
+            _ => self.server(dice),
+        }
     }
 
-    fn servers(self) -> Vec<Node> {
+    pub(super) fn servers(self) -> Vec<Node> {
         (1..=self.servers).map(|n| format!("s{n}")).collect()
     }
 
-    fn clients(self) -> Vec<Node> {
+    pub(super) fn clients(self) -> Vec<Node> {
         (1..=self.clients).map(|n| format!("c{n}")).collect()
     }
 
@@ -146,13 +156,13 @@ fn lasts_ms(dice: &mut Dice) -> u64 {
     dice.magnitude(20, 8_000)
 }
 
-fn cut(dice: &mut Dice) -> Cut {
+pub(super) fn cut(dice: &mut Dice) -> Cut {
     if dice.percent(40) { Cut::Refuse } else { Cut::BlackHole }
 }
 
-fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
+fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
     if kind == Kind::Pattern {
-        return pattern(dice, cast, at_ms);
+        return pattern(dice, cast, at_ms, reads);
     }
     let (at_ms, on, after_ms) = moment(dice, at_ms);
     let partition = |dice: &mut Dice, from: Vec<Node>, to: Vec<Node>, both_ways| FaultKind::Partition {
@@ -160,7 +170,7 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
         to,
         both_ways,
         how: cut(dice),
-        lasts_ms: lasts_ms(dice),
+        lasts_ms: Some(lasts_ms(dice)),
     };
     let kind = match kind {
         Kind::Crash => {
@@ -170,9 +180,14 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
             FaultKind::PowerLoss { node: cast.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
         }
         Kind::ViewServiceCrash => {
-            FaultKind::Crash { node: "vs".into(), down_ms: down_ms(dice), memory: Memory::Kept }
+            let (node, down_ms, memory) = ("vs".into(), down_ms(dice), Memory::Kept);
+            if dice.percent(60) {
+                FaultKind::Crash { node, down_ms, memory }
+            } else {
+                FaultKind::PowerLoss { node, down_ms, memory }
+            }
         }
-        Kind::Pause => FaultKind::Pause { node: cast.any(dice), lasts_ms: lasts_ms(dice) },
+        Kind::Pause => FaultKind::Pause { node: cast.any(dice), lasts_ms: Some(lasts_ms(dice)) },
         Kind::Isolate => {
             let node = cast.any(dice);
             partition(dice, vec![node], vec![], true)
@@ -207,12 +222,12 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64) -> Vec<Fault> {
             let (from, to) = cast.link(dice);
             FaultKind::Rpc { from, to, how, percent: dice.magnitude(1, 100) as u32, lasts_ms: lasts_ms(dice) }
         }
-        Kind::Amnesia | Kind::Pattern => unreachable!("these are planned elsewhere"),
+        Kind::Amnesia | Kind::Pattern | Kind::Lasting => unreachable!("these are planned elsewhere"),
     };
     vec![Fault { at_ms, on, after_ms, kind }]
 }
 
-/// Losses of memory, within the budget: one moment chosen by a trigger, or several far enough apart.
+/// Losses of memory, within the budget: one at an interesting moment, or several far enough apart.
 fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: u32) -> Vec<Fault> {
     if replicas < 2 {
         return Vec::new();
@@ -226,7 +241,35 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
         };
         Fault { at_ms, on, after_ms: if on.is_some() { REJOIN_MS } else { 0 }, kind }
     };
-    if dice.percent(30) {
+    let at_ms = dice.between(REJOIN_MS, faults_ms);
+    let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
+    let backup_forgets = |dice: &mut Dice| {
+        let (node, down_ms) = ("backup".into(), Some(dice.magnitude(10, 500)));
+        at(at_ms, FaultKind::Crash { node, down_ms, memory: Memory::Lost })
+    };
+    let how = dice.weighted(&[(8, "now and then"), (3, "once"), (2, "old state"), (2, "heir")]);
+    if how == "old state" {
+        // Parts of the state that is transferred then arrive again when it is long past.
+        let how = if dice.percent(50) { Mistreatment::Duplicate } else { Mistreatment::Delay };
+        let (from, to) = (vec!["primary".into()], vec![]);
+        let percent = dice.between(40, 100) as u32;
+        let late = at(at_ms, FaultKind::Rpc { from, to, how, percent, lasts_ms: 4_000 });
+        return vec![backup_forgets(dice), late];
+    }
+    if how == "heir" {
+        // Clients do not hear what was done, and who is asked again knows it from the state it received.
+        let (from, to, how) = (cast.clients(), vec!["primary".into()], Mistreatment::DropReply);
+        let silence = at(at_ms, FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 3_000 });
+        let (node, down_ms) = ("primary".into(), Some(4_000));
+        let death = Fault {
+            at_ms: dice.magnitude(1, 400),
+            on: Some(Trigger::TransferCompleted),
+            after_ms: at_ms,
+            kind: FaultKind::Crash { node, down_ms, memory: Memory::Kept },
+        };
+        return vec![backup_forgets(dice), silence, death];
+    }
+    if how == "once" {
         let trigger =
             [Trigger::TransferBegan, Trigger::ViewProposed, Trigger::ViewActivated, Trigger::Promoted];
         let (at_ms, on) = (dice.below(300), Some(*dice.pick(&trigger)));
@@ -243,90 +286,51 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
     faults
 }
 
-/// Several faults that together make a known kind of trouble.
-fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
-    let crash = |node: &str, down_ms: u64| FaultKind::Crash {
-        node: node.into(),
-        down_ms: Some(down_ms),
-        memory: Memory::Kept,
-    };
-    let partition = |from: &str, to: &str, both_ways, how, lasts_ms| FaultKind::Partition {
-        from: vec![from.into()],
-        to: if to.is_empty() { vec![] } else { vec![to.into()] },
+/// Something that breaks for good. What is owed to whom then is for [`crate::liveness`] to say; most often it is
+/// everything to everybody.
+fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
+    let at_ms = dice.between(faults_ms / 4, faults_ms);
+    let (at_ms, on, after_ms) = moment(dice, at_ms);
+    let partition = |dice: &mut Dice, from: Node, to: Vec<Node>, both_ways| FaultKind::Partition {
+        from: vec![from],
+        to,
         both_ways,
-        how,
-        lasts_ms,
+        how: cut(dice),
+        lasts_ms: None,
     };
-    let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
-    let on = |trigger, later_ms, kind| Fault { at_ms: later_ms, on: Some(trigger), after_ms: at_ms, kind };
-    let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
-    let (soon, how) = (dice.magnitude(1, 400), cut(dice));
-    match dice.below(14) {
-        // The primary fails over, and its successor is cut off at once.
-        0 => vec![
-            at(at_ms, crash("primary", long)),
-            on(Trigger::Promoted, soon, partition("primary", "", true, how, short + 1_000)),
-        ],
-        // A primary that does not hear that it was replaced, and still has clients.
-        1 => vec![at(at_ms, partition("primary", "vs", true, how, long))],
-        // As before, and it cannot be asked by its backup either.
-        2 => vec![
-            at(at_ms, partition("primary", "vs", true, how, long)),
-            at(at_ms + soon, partition("backup", "primary", false, Cut::BlackHole, long)),
-        ],
-        // Both in-sync replicas live, but cannot reach each other.
-        3 => vec![at(at_ms, partition("primary", "backup", true, how, long))],
-        // Each side of a state transfer.
-        4 => vec![on(Trigger::TransferBegan, soon, crash("joiner", short))],
-        5 => vec![on(Trigger::TransferBegan, soon, crash("primary", short))],
-        // The backup dies before the view with it is acknowledged.
-        6 => vec![on(Trigger::ViewProposed, dice.below(20), crash("backup", long))],
-        // The one who knows the new view and the one who decided it, both gone.
-        7 => vec![
-            on(Trigger::ViewProposed, dice.below(50), crash("vs", short)),
-            at(at_ms, crash("primary", long)),
-        ],
-        // A primary that sleeps through its replacement and wakes up with answers on its lips.
-        8 => vec![
-            at(at_ms, FaultKind::Pause { node: "primary".into(), lasts_ms: long }),
-            on(Trigger::Promoted, soon, partition("vs", "", true, how, short + 500)),
-        ],
-        // One restart after the other.
-        9 => (1..=cast.servers)
-            .map(|n| at(at_ms + (n - 1) * (short + soon), crash(&format!("s{n}"), short)))
-            .collect(),
-        // The backup blinks, then the primary dies.
-        10 => vec![at(at_ms, crash("backup", short)), at(at_ms + short + soon, crash("primary", long))],
-        // Parts of a state arrive again when the state is long past.
-        11 => vec![on(
-            Trigger::TransferBegan,
-            0,
-            FaultKind::Rpc {
-                from: vec!["primary".into()],
-                to: vec![],
-                how: if short % 2 == 0 { Mistreatment::Duplicate } else { Mistreatment::Delay },
-                percent: 50,
-                lasts_ms: long,
-            },
-        )],
-        // A view service that restarts just when it stops hearing a primary, which may hold a lease.
-        12 => vec![
-            at(at_ms, partition("primary", "vs", true, how, long)),
-            at(at_ms + soon, crash("vs", dice.magnitude(1, 100))),
-        ],
-        // Late messages of an old view, while views change.
-        _ => vec![
-            at(
-                at_ms,
-                FaultKind::Slow {
-                    from: vec!["primary".into()],
-                    to: vec![],
-                    latency_ms: short,
-                    jitter_ms: 2_000,
-                    lasts_ms: long,
-                },
-            ),
-            at(at_ms + soon, crash("primary", short)),
-        ],
-    }
+    let kind = match dice.below(16) {
+        0..=3 => {
+            let both_ways = dice.percent(60);
+            partition(dice, "primary".into(), vec!["backup".into()], both_ways)
+        }
+        4 => partition(dice, "backup".into(), vec!["primary".into()], false),
+        5 => partition(dice, "primary".into(), cast.servers(), true),
+        6 => {
+            let (one, other) = (cast.server(dice), cast.server(dice));
+            partition(dice, one, vec![other], true)
+        }
+        7 => {
+            let node = cast.server(dice);
+            partition(dice, node, vec!["vs".into()], true)
+        }
+        8 => {
+            let node = cast.server(dice);
+            partition(dice, "vs".into(), vec![node], false)
+        }
+        9 => {
+            let node = cast.server(dice);
+            partition(dice, node, vec![], true)
+        }
+        10 => {
+            let (client, server) = (dice.pick(&cast.clients()).clone(), cast.server(dice));
+            partition(dice, client, vec![server], true)
+        }
+        11 | 12 => FaultKind::Pause { node: cast.server(dice), lasts_ms: None },
+        13 => {
+            let node = if dice.percent(30) { "vs".into() } else { cast.server(dice) };
+            FaultKind::PowerLoss { node, down_ms: None, memory: Memory::Kept }
+        }
+        _ => FaultKind::Crash { node: cast.server(dice), down_ms: None, memory: Memory::Kept },
+    };
+    Fault { at_ms, on, after_ms, kind }
 }

@@ -13,6 +13,7 @@
 
 mod dice;
 mod faults;
+mod patterns;
 mod workload;
 
 use dice::Dice;
@@ -45,6 +46,7 @@ pub fn generate(seed: u64) -> Scenario {
         settle_ms: SETTLE_MS,
         cluster,
         network,
+        reaches: Vec::new(),
         data_loss: false,
         clients,
         faults,
@@ -61,16 +63,20 @@ fn cluster(seed: u64) -> Cluster {
     } else {
         Vec::new()
     };
+    let checkpoint_interval = dice.magnitude(2, 2_000);
+    let chunk_bytes_max =
+        if dice.percent(40) { dice.magnitude(32, 256) } else { dice.magnitude(256, 65_536) } as usize;
     Cluster {
         servers: servers as u32,
         replicas: replicas as u32,
         reads,
-        checkpoint_interval: dice.magnitude(2, 2_000),
+        checkpoint_interval,
         join_lag_max: dice.weighted(&[(1, 0), (1, 1), (2, 8), (3, 64)]),
-        chunk_bytes_max: dice.magnitude(32, 65_536) as usize,
+        chunk_bytes_max,
         append_window: dice.magnitude(1, 1_024),
         session_ttl_ms: dice.weighted(&[(1, 4_000), (1, 10_000), (6, 60_000)]),
         disk_ms_max: dice.weighted(&[(4, 0), (4, 2), (2, 20), (1, 100)]),
+        log_entries_max: dice.percent(30).then_some(4 * checkpoint_interval),
         starts_ms,
         clocks: clocks(seed, servers),
     }

@@ -32,7 +32,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [14185982098785531325, 5069295781261028890, 9863289675399720686, 15119533458569889990],
+        [11615566219291590933, 14937999884117041973, 4117339081322018029, 328321852588169520],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }

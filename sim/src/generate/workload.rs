@@ -7,8 +7,13 @@ use crate::scenario::Client;
 const AFTER_HEAL_MS: u64 = 5_000;
 /// Clients with a shorter deadline than this give up during every takeover, in milliseconds.
 const IMPATIENT_MS: u64 = 2_000;
+/// The deadline of a client that polls, in milliseconds.
+const POLL_MS: u64 = 300;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
+
+/// Keys that a client puts before anything else, at most: then there is a state worth transferring.
+const LOADED_KEYS_MAX: u64 = 200;
 
 /// The clients of a seed.
 pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Client> {
@@ -26,11 +31,20 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
             (dice.between(0, 4), "cas"),
         ],
     };
+    // The last client does nothing but read hot keys, often, and waits for nobody: it sees what is stale.
+    let polls = dice.percent(60);
     // A client may retry for half the life of a session.
     let deadline_ms_max = session_ttl_ms / 2;
+    let loaded_keys = if dice.percent(30) { dice.magnitude(20, LOADED_KEYS_MAX) } else { 0 };
     (1..=count)
         .map(|number| {
             let dice = &mut Dice::new(seed, &format!("workload/c{number}"));
+            if polls && number == count {
+                let mix = Mix { hot_percent: 100, weights: [(1, "get"); 5], ..mix };
+                let pause_ms = *dice.pick(&[50, 100, 200]);
+                let script = script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS);
+                return Client { deadline_ms: POLL_MS, script };
+            }
             let deadline_ms = dice.weighted(&[(2, 400), (2, 1_500), (3, 5_000), (3, 30_000)]);
             // Who gives up soon leaves many operations of unknown fate; each may take effect at any later
             // time, and the effort of judging grows exponentially with those that are pending at once.
@@ -40,10 +54,11 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
                 &[100, 250, 250, 500, 500, 1_500]
             };
             let pause_ms = *dice.pick(pauses_ms);
-            Client {
-                deadline_ms: deadline_ms.min(deadline_ms_max),
-                script: script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS),
+            let mut script = script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS);
+            if number == 1 {
+                script.splice(0..0, (0..loaded_keys).map(|key| format!("0.000 put cold{key}")));
             }
+            Client { deadline_ms: deadline_ms.min(deadline_ms_max), script }
         })
         .collect()
 }

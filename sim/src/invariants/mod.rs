@@ -27,7 +27,7 @@ use pbkv::protocol::{
     view::{Record, View},
 };
 
-pub use facts::Facts;
+pub use facts::{Committed, Disk, Facts};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

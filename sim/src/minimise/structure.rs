@@ -165,7 +165,8 @@ pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
 
 /// With options that need no explanation, first all of them, then one by one.
 pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
-    const SETTERS: [fn(&mut Cluster); 9] = [
+    const SETTERS: [fn(&mut Cluster); 10] = [
+        |cluster| cluster.log_entries_max = None,
         |cluster| cluster.clocks.clear(),
         |cluster| cluster.starts_ms.clear(),
         |cluster| cluster.reads = Reads::Confirm,

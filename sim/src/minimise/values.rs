@@ -176,9 +176,10 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
             down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
         }
-        FaultKind::Pause { lasts_ms, .. }
-        | FaultKind::Partition { lasts_ms, .. }
-        | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Pause { lasts_ms, .. } | FaultKind::Partition { lasts_ms, .. } => {
+            lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
+        }
+        FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
         FaultKind::Slow { latency_ms, jitter_ms, lasts_ms, .. } => {
             vec![(latency_ms, 0), (jitter_ms, 0), (lasts_ms, 1)]
         }

@@ -206,7 +206,7 @@ fn facts(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> 
         ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
         ("view changes", stats.view_changes.to_string()),
         ("state transfers", stats.transfers.to_string()),
-        ("faults", screen::faults(stats)),
+        ("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))),
     ]
 }
 
@@ -234,7 +234,7 @@ fn calls(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
             from: micros(operation.called),
             to: operation.end.at().map(micros),
             kind: kind(&operation.input),
-            key: history::key(&operation.input).escape_ascii().to_string(),
+            key: operation.input.key().escape_ascii().to_string(),
             text: screen::input(&operation.input),
             result,
             end,
@@ -258,7 +258,7 @@ pub(super) fn kind(input: &Input) -> &'static str {
 
 fn keys(outcome: &Outcome) -> Vec<Key> {
     let count = |key: &bytes::Bytes| {
-        outcome.operations.iter().filter(|operation| history::key(&operation.input) == key).count()
+        outcome.operations.iter().filter(|operation| operation.input.key() == key).count()
     };
     let histories = history::histories(&outcome.operations).into_iter();
     histories

@@ -133,6 +133,7 @@ pub(super) fn sentences(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         sentences
             .push("Every operation took effect once, at one moment between its call and its return.".into());
     }
+    sentences.extend(outcome.excused.iter().map(|excuse| format!("{excuse}.")));
     sentences.truncate(SENTENCES_MAX);
     sentences
 }

@@ -8,13 +8,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use linearize::{
-    History, Operation as Judged, Options, Outcome as Ending, Verdict,
-    kv::{Input as KvInput, Kv, Output as KvOutput},
-};
+use linearize::{History, Operation as Judged, Options, Outcome as Ending, Verdict, kv::Kv};
 
 use crate::{
-    judge::{kv_input, kv_output, nanoseconds},
+    judge::nanoseconds,
     outcome::{End, Input, Operation, Output},
 };
 
@@ -43,22 +40,11 @@ pub struct Effect {
     pub value: Option<Bytes>,
 }
 
-/// The key of an operation.
-pub fn key(input: &Input) -> &Bytes {
-    match input {
-        Input::Get { key }
-        | Input::Put { key, .. }
-        | Input::Append { key, .. }
-        | Input::Delete { key }
-        | Input::CompareAndSwap { key, .. } => key,
-    }
-}
-
 /// The histories of all keys, in the order of their names.
 pub fn histories(operations: &[Operation]) -> Vec<KeyHistory> {
     let mut keys: BTreeMap<&Bytes, Vec<usize>> = BTreeMap::new();
     for (index, operation) in operations.iter().enumerate() {
-        keys.entry(key(&operation.input)).or_default().push(index);
+        keys.entry(operation.input.key()).or_default().push(index);
     }
     keys.into_iter().map(|(key, places)| explain(key, &places, operations)).collect()
 }
@@ -81,21 +67,21 @@ fn explain(key: &Bytes, places: &[usize], operations: &[Operation]) -> KeyHistor
 
 /// An order of what had happened until a time.
 fn witness(places: &[usize], operations: &[Operation], until: Duration) -> Option<Vec<usize>> {
-    let mut judged: Vec<Judged<KvInput, KvOutput>> = Vec::new();
+    let mut judged: Vec<Judged<Input, Output>> = Vec::new();
     let mut own = Vec::new();
     for (process, place) in places.iter().enumerate() {
         let operation = &operations[*place];
         let outcome = match &operation.end {
             End::NotExecuted { .. } => continue,
             End::Returned { at, output } if *at <= until => {
-                Ending::Returned { at: nanoseconds(*at), output: kv_output(output) }
+                Ending::Returned { at: nanoseconds(*at), output: output.clone() }
             }
             End::Open | End::Unknown { .. } | End::Returned { .. } => Ending::Unknown,
         };
         if operation.called <= until {
             // Each a process of its own: that a client does one thing after the other is in the times already.
             let (process, call) = (process as u64, nanoseconds(operation.called));
-            judged.push(Judged { process, call, input: kv_input(&operation.input), outcome });
+            judged.push(Judged { process, call, input: operation.input.clone(), outcome });
             own.push(*place);
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::data::{Nodes, micros};
 use crate::{
     outcome::{Down, Happening, NodeName, Outcome, fault_name},
-    scenario::{FaultKind, Scenario},
+    scenario::{Fault, FaultKind, Scenario},
     timeline::name,
 };
 
@@ -92,7 +92,11 @@ pub(super) fn lanes(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Ve
                 close(&mut lanes, &format!("stands still (fault {fault})"), moment.at);
             }
             if matches!(moment.event, Happening::Healed) {
-                lanes.iter_mut().for_each(|lane| end_besides(lane, "paused", moment.at));
+                for (fault, Fault { kind, .. }) in scenario.faults.iter().enumerate() {
+                    if matches!(kind, FaultKind::Pause { lasts_ms: Some(_), .. }) {
+                        close(&mut lanes, &format!("stands still (fault {fault})"), moment.at);
+                    }
+                }
             }
             continue;
         };

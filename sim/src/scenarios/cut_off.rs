@@ -87,7 +87,7 @@ pub fn drafts() -> Vec<Draft> {
                     to: vec!["s1".into()],
                     both_ways: false,
                     how: Cut::BlackHole,
-                    lasts_ms: 2 * CUT_MS,
+                    lasts_ms: Some(2 * CUT_MS),
                 };
                 scenario.faults = vec![at(around(6_000, seed), deaf)];
                 scenario
@@ -105,7 +105,7 @@ pub fn drafts() -> Vec<Draft> {
             middle_ms: 7_500,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
-                let pause = FaultKind::Pause { node: "s1".into(), lasts_ms: 4_000 };
+                let pause = FaultKind::Pause { node: "s1".into(), lasts_ms: Some(4_000) };
                 let paused_ms = around(6_000, seed);
                 scenario.faults = vec![
                     at(paused_ms, pause),

@@ -20,10 +20,12 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Scenario {
             append_window: 1_024,
             session_ttl_ms: 60_000,
             disk_ms_max: 2,
+            log_entries_max: None,
             starts_ms: Vec::new(),
             clocks: Vec::new(),
         },
         network: Network { latency_us_min: 200, latency_us_max: 2_000 },
+        reaches: Vec::new(),
         data_loss: false,
         clients: Vec::new(),
         faults: Vec::new(),
@@ -79,7 +81,7 @@ pub fn cut(from: &str, to: &str, lasts_ms: u64) -> FaultKind {
         to: vec![to.into()],
         both_ways: true,
         how: Cut::BlackHole,
-        lasts_ms,
+        lasts_ms: Some(lasts_ms),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::protocol::{
 };
 
 /// A transferred state under construction: parts of one transfer, in order.
+#[derive(Hash)]
 pub(super) struct Staging {
     transfer: TransferId,
     next_part: u64,

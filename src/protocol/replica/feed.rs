@@ -19,6 +19,7 @@ use crate::protocol::{
 const PART_RETRY_HEARTBEATS: u32 = 2;
 
 /// A state transfer under way.
+#[derive(Hash)]
 struct Transfer {
     id: TransferId,
     snapshot: Snapshot,
@@ -30,6 +31,7 @@ struct Transfer {
 }
 
 /// What the primary knows of another replica in this view.
+#[derive(Hash)]
 pub struct Peer {
     pub(super) data: DataId,
     /// It holds the log up to here, durably and in this view; unknown before its first answer.

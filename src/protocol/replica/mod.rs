@@ -40,6 +40,7 @@ const PINGS_REMEMBERED: usize = 16;
 /// What a replica is, and what it needs for that.
 // One replica has one role: its size does not matter.
 #[allow(clippy::large_enum_variant)]
+#[derive(Hash)]
 enum Role {
     Idle,
     Backup,
@@ -47,6 +48,7 @@ enum Role {
 }
 
 /// The conversation with the view service.
+#[derive(Hash)]
 struct Pinger {
     number: u64,
     due: Duration,
@@ -59,6 +61,7 @@ struct Pinger {
 }
 
 /// A KV server's protocol machine.
+#[derive(Hash)]
 pub struct Replica {
     options: ReplicaOptions,
     server: ServerId,

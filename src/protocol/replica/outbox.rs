@@ -12,6 +12,7 @@ use crate::protocol::{
     log::Write,
 };
 
+#[derive(Hash)]
 pub(super) struct Outbox {
     writes: Vec<Write>,
     /// The latest batch handed to the disk, and the latest that is durable.

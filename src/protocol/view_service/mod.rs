@@ -115,6 +115,7 @@ pub enum Notice {
 }
 
 /// The view service's protocol machine.
+#[derive(Hash)]
 pub struct ViewService {
     options: ViewServiceOptions,
     record: Record,

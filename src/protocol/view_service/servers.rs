@@ -17,7 +17,7 @@ use crate::protocol::{
 };
 
 /// What is known of one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Server {
     /// Its latest life.
     pub boot: Boot,
@@ -39,7 +39,7 @@ pub struct Server {
 
 /// A primary's word that it could not reach a replica, remembered so that the replica is not taken
 /// back at once and dropped again, for ever.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Suspicion {
     until: Duration,
     length: Duration,
@@ -47,7 +47,7 @@ struct Suspicion {
 }
 
 /// What is known of all servers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Servers {
     servers: BTreeMap<ServerId, Server>,
     /// By the one that suspects and the one that is suspected.

@@ -13,10 +13,7 @@ use sim::{
     trace::TraceLine,
 };
 
-use crate::{
-    cause,
-    command::{load, say},
-};
+use super::{cause, load, say};
 
 #[derive(Args)]
 pub struct ScenarioOptions {
@@ -51,6 +48,12 @@ pub fn replay(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8
     if let Some(page) = page {
         cause::draw(&scenario, page, &cause::title(seed_or_plan, &outcome))?;
         say(&format!("{:>10}  {}", "report", page.display()));
+    }
+    let missed = outcome.missed(&scenario);
+    if outcome.class() == Class::Ok && !missed.is_empty() {
+        say("");
+        say(&screen::blind(&missed));
+        return Ok(exit::MARKS);
     }
     Ok(exit::code(outcome.class()))
 }

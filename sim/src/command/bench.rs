@@ -15,7 +15,7 @@ use sim::{
     screen,
 };
 
-use crate::{command::say, peer};
+use super::{peer, say};
 
 /// Servers and clients of the first measurement.
 const SERVERS: u32 = 3;
@@ -122,6 +122,7 @@ fn saturating(operations: u64) -> Scenario {
             replicas: 2,
             reads: Reads::Confirm,
             checkpoint_interval: 10_000,
+            log_entries_max: None,
             join_lag_max: 64,
             chunk_bytes_max: 256 << 10,
             append_window: 8_192,
@@ -131,6 +132,7 @@ fn saturating(operations: u64) -> Scenario {
             clocks: Vec::new(),
         },
         network: Network { latency_us_min: 100, latency_us_max: 500 },
+        reaches: Vec::new(),
         data_loss: false,
         clients: (0..SATURATING_CLIENTS).map(client).collect(),
         faults: Vec::new(),

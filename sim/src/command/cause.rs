@@ -1,6 +1,7 @@
 //! From a failing run to its cause: made small, drawn, and kept as a regression scenario.
 
 use std::{
+    fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -10,6 +11,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::{
     exit,
+    explore::Job,
+    marks::Mark,
     minimise::{self, Ended, Minimised, Signature},
     outcome::{Outcome, RunOptions},
     report, run, saved,
@@ -17,7 +20,7 @@ use sim::{
     screen,
 };
 
-use crate::command::{load, say};
+use super::{load, say};
 
 /// Where plans and reports of failures go unless somebody says otherwise.
 pub const FOLDER: &str = "target/sim-failures";
@@ -110,6 +113,7 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
     let own = Some(scenario.about).filter(|about| !about.is_empty());
     kept.about =
         options.about.clone().or(own).or(shows).ok_or("say with --about what this scenario shows")?;
+    kept.reaches = reaches(&kept);
     saved::write(&path, &kept)?;
     say(&format!("saved {}: {}", path.display(), kept.about));
     say(&format!("`cargo test {}` replays it; it passes once the cause is gone", options.name));
@@ -122,6 +126,15 @@ pub fn list() -> Result<u8, String> {
         say(&format!("{:<60} {}", saved.name, saved.scenario.about));
     }
     Ok(exit::OK)
+}
+
+/// The marks that a scenario reaches because of its faults: without them it does not. That it reaches them must
+/// stay true, or the scenario has gone blind.
+fn reaches(scenario: &Scenario) -> Vec<Mark> {
+    let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
+    let reached = |scenario: &Scenario| run(scenario, &options).stats.marks;
+    let quiet = reached(&Scenario { faults: Vec::new(), ..scenario.clone() });
+    reached(scenario).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
 fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, String> {
@@ -180,22 +193,36 @@ pub fn draw(scenario: &Scenario, page: &Path, title: &str) -> Result<(), String>
     saved::write_text(page, &report::render(scenario, &outcome, title))
 }
 
-/// Leaves plan and report of a failing seed in a folder; returns the rows that say where.
+/// Leaves plan and page of a failing run in a folder; returns the rows that say where. A regression has its
+/// plan already.
 pub fn keep_failure(
     folder: &Path,
-    seed: u64,
+    job: &Job,
     scenario: &Scenario,
     headline: &str,
 ) -> Result<Vec<String>, String> {
-    let plan = folder.join(format!("seed-{seed}.toml"));
-    let page = folder.join(format!("seed-{seed}.html"));
-    saved::write(&plan, scenario)?;
-    draw(scenario, &page, &format!("seed {seed}: {headline}"))?;
-    Ok(vec![
-        format!("{:>10}  {}", "report", page.display()),
-        format!("{:>10}  {}", "kept as", plan.display()),
-        format!("{:>10}  cargo sim minimise {seed}", "smaller"),
-    ])
+    let (name, again) = (file_name(&job.again()), job.again());
+    let page = folder.join(format!("{name}.html"));
+    let mut rows = vec![format!("{:>10}  {}", "report", page.display())];
+    if matches!(job, Job::Seed(_)) {
+        let plan = folder.join(format!("{name}.toml"));
+        saved::write(&plan, scenario)?;
+        rows.push(format!("{:>10}  {}", "kept as", plan.display()));
+    }
+    draw(scenario, &page, &format!("{job}: {headline}"))?;
+    rows.push(format!("{:>10}  cargo sim minimise {again}", "smaller"));
+    Ok(rows)
+}
+
+/// Removes what was left of a failing seed: another one shows the same.
+pub fn forget_failure(folder: &Path, job: &Job) {
+    if let Job::Seed(_) = job {
+        let name = file_name(&job.again());
+        for ending in ["toml", "html"] {
+            // If it stays, nothing is wrong with it.
+            let _ = fs::remove_file(folder.join(format!("{name}.{ending}")));
+        }
+    }
 }
 
 /// The title of a page about a seed or a plan.

@@ -1,5 +1,13 @@
 //! The command line.
 
+mod bench;
+mod cause;
+mod doctor;
+mod explore;
+mod peer;
+mod replay;
+mod seek;
+
 use std::{
     fs,
     io::{self, Write},
@@ -9,12 +17,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{check, exit, generate::generate, scenario::Scenario, script};
-
-use crate::{bench, cause, doctor, explore, replay};
+use sim::{chance::Chance, check, exit, generate::generate, mutants, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
-                          5 not deterministic, 6 undecided.";
+                          5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
+                          8 a mutant was not caught.";
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///
@@ -59,18 +66,32 @@ enum Command {
         /// The seed.
         seed: u64,
     },
-    /// Runs seeds twice, in two processes, and names the first step that differs.
+    /// Makes runs twice, in two processes, and names the first step that differs, and in what.
     #[command(after_help = EXIT_CODES)]
     Doctor {
-        /// The seeds.
-        #[arg(required = true)]
-        seeds: Vec<u64>,
+        /// Seeds, or paths of plans.
+        #[arg(required = true, value_name = "SEED|PLAN.toml")]
+        runs: Vec<String>,
+        #[arg(long, hide = true)]
+        plant_chance: Option<Chance>,
     },
+    /// Makes a run and answers the doctor's questions.
+    #[command(hide = true)]
+    Asked(doctor::Execution),
     /// Measures how fast the simulation is.
     Bench(bench::Options),
     /// Lists the named scenarios, or runs those whose names contain NAME.
     #[command(after_help = EXIT_CODES)]
     Scenario(replay::ScenarioOptions),
+    /// Plants known mistakes, one at a time, and says which judge catches each, and how soon.
+    ///
+    /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A mutant that is
+    /// not caught means that the simulator has gone blind.
+    #[command(after_help = EXIT_CODES)]
+    Mutants(mutants::Options),
+    /// Finds the first seed that fails, for `mutants`.
+    #[command(hide = true)]
+    Seek(seek::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
     /// Reads JSON lines, porcupine's key-value text, the log of Jepsen's etcd test and Jepsen's EDN histories; which
@@ -90,9 +111,12 @@ pub fn main() -> ExitCode {
         Command::Save(options) => cause::save(&options),
         Command::Saved => cause::list(),
         Command::Plan { seed } => plan(&generate(seed)),
-        Command::Doctor { seeds } => doctor::doctor(&seeds),
+        Command::Doctor { runs, plant_chance } => doctor::doctor(&runs, plant_chance),
+        Command::Asked(execution) => doctor::answer(&execution),
         Command::Bench(options) => bench::bench(&options),
         Command::Scenario(options) => replay::scenario(&options),
+        Command::Mutants(options) => mutants::mutants(&options, &mut say),
+        Command::Seek(options) => seek::seek(&options),
         Command::Check(options) => judge_files(&options),
     };
     match result {

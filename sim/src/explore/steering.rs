@@ -1,0 +1,277 @@
+//! Spends more seeds on families of scenarios that reach rare marks.
+//!
+//! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is known
+//! without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far. From
+//! the runs before it is learned how much more often each family occurs among the runs that reach a mark
+//! than among all. A seed is worth what its families promise, summed over the rare marks, those that were reached
+//! least counting most. Of so many seeds in order the most promising one is run and the others are passed over,
+//! except that a share of the runs takes the next seed as it comes: what promises nothing so far is tried, too.
+//!
+//! Which seeds are run is a function of the first seed and of the results: they are chosen a *block* at a time,
+//! from the results of all blocks but the one before, which may still be running. So the order in which runs end
+//! does not matter, nor how many there are at once, unless one takes as long as a whole block of the others: its
+//! block is then not waited for, and the next one is not steered.
+//!
+//! Measured with 12,000 seeds that were run once, from four first seeds, 1,000 runs each: 2.3 times as many runs
+//! of marks that one run in fifty or fewer reaches as without steering (238 to 294 instead of 110 to 151), and 161
+//! or 162 marks instead of 157 to 161.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::marks::{
+    Counts, Mark,
+    family::{ALL, Families},
+};
+
+/// Runs of a block.
+const BLOCK: usize = 50;
+/// Seeds of which one is run.
+const CANDIDATES: usize = 8;
+/// One run in so many takes the next seed as it comes.
+const PLAIN_INTERVAL: usize = 4;
+/// A mark is rare if fewer than one run in so many reached it.
+const RARE: u64 = 50;
+/// So many runs in which a family is as frequent as among all are taken for granted: a single run proves little.
+const PRIOR: f64 = 4.0;
+/// How much more a plan may promise than any other, at most.
+const LIFT_MAX: f64 = 20.0;
+
+/// How often each family occurred.
+#[derive(Clone, Debug)]
+struct Occurrences {
+    runs: u64,
+    families: Vec<u64>,
+}
+
+impl Default for Occurrences {
+    fn default() -> Self {
+        Self { runs: 0, families: vec![0; ALL.len()] }
+    }
+}
+
+impl Occurrences {
+    fn add(&mut self, families: Families) {
+        self.runs += 1;
+        families.iter().for_each(|family| self.families[family] += 1);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.families.iter_mut().zip(&other.families).for_each(|(own, more)| *own += more);
+    }
+}
+
+/// What was learned from runs: how often each family occurred, among all of them and among those that reached
+/// a mark.
+#[derive(Clone, Debug, Default)]
+struct Learned {
+    all: Occurrences,
+    reached: BTreeMap<Mark, Occurrences>,
+}
+
+impl Learned {
+    fn add(&mut self, families: Families, marks: &Counts) {
+        self.all.add(families);
+        marks.keys().for_each(|mark| self.reached.entry(*mark).or_default().add(families));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.all.merge(&other.all);
+        other.reached.iter().for_each(|(mark, more)| self.reached.entry(*mark).or_default().merge(more));
+    }
+
+    /// What to expect of plans.
+    fn promises(&self) -> Promises {
+        let rare = |reached: &&Occurrences| reached.runs * RARE < self.all.runs;
+        let promise = |reached: &Occurrences| {
+            let lift = |family: usize| {
+                let usual = self.all.families[family] as f64 / self.all.runs as f64;
+                let here = (reached.families[family] as f64 + PRIOR * usual) / (reached.runs as f64 + PRIOR);
+                if usual == 0.0 { 0.0 } else { (here / usual).ln() }
+            };
+            Promise { weight: 1.0 / (1 + reached.runs) as f64, lifts: (0..ALL.len()).map(lift).collect() }
+        };
+        Promises(self.reached.values().filter(rare).map(promise).collect())
+    }
+}
+
+/// What the families promise for one rare mark.
+struct Promise {
+    weight: f64,
+    /// By family: the logarithm of how much more frequent it is among runs that reached the mark.
+    lifts: Vec<f64>,
+}
+
+/// For all rare marks.
+#[derive(Default)]
+struct Promises(Vec<Promise>);
+
+impl Promises {
+    fn worth(&self, families: Families) -> f64 {
+        let one = |promise: &Promise| {
+            let lift: f64 = families.iter().map(|family| promise.lifts[family]).sum();
+            promise.weight * lift.exp().min(LIFT_MAX)
+        };
+        self.0.iter().map(one).sum()
+    }
+}
+
+/// Seeds that were chosen together.
+#[derive(Debug, Default)]
+struct Block {
+    /// Those that have not ended.
+    running: BTreeSet<u64>,
+    learned: Learned,
+}
+
+/// Chooses seeds.
+pub struct Steering {
+    families: fn(u64) -> Families,
+    learned: Learned,
+    /// The block that is handed out, and those before it whose results are not learned yet.
+    blocks: Vec<Block>,
+    handed_out: usize,
+    promises: Promises,
+}
+
+impl Steering {
+    /// Nothing learned yet; `families` are those of a seed.
+    pub fn new(families: fn(u64) -> Families) -> Self {
+        Self {
+            families,
+            learned: Learned::default(),
+            blocks: Vec::new(),
+            handed_out: 0,
+            promises: Promises::default(),
+        }
+    }
+
+    /// The seed to be run next, of those that `next` gives in order.
+    pub fn choose(&mut self, mut next: impl FnMut() -> Option<u64>) -> Option<u64> {
+        if self.handed_out.is_multiple_of(BLOCK) {
+            self.begin_block();
+        }
+        let plain = self.promises.0.is_empty() || self.handed_out.is_multiple_of(PLAIN_INTERVAL);
+        let seed = if plain {
+            next()?
+        } else {
+            let worth = |seed| (self.promises.worth((self.families)(seed)), seed);
+            let candidates: Vec<(f64, u64)> = std::iter::from_fn(next).take(CANDIDATES).map(worth).collect();
+            // The first of equals.
+            candidates.into_iter().rev().max_by(|(a, _), (b, _)| a.total_cmp(b))?.1
+        };
+        self.handed_out += 1;
+        self.blocks.last_mut().expect("a block was begun").running.insert(seed);
+        Some(seed)
+    }
+
+    fn begin_block(&mut self) {
+        let latest = self.blocks.pop();
+        self.blocks.retain(|block| {
+            let ended = block.running.is_empty();
+            if ended {
+                self.learned.merge(&block.learned);
+            }
+            !ended
+        });
+        self.promises = if self.blocks.is_empty() { self.learned.promises() } else { Promises::default() };
+        self.blocks.extend(latest);
+        self.blocks.push(Block::default());
+    }
+
+    /// A seed has ended and reached these marks; none, if it was given up.
+    pub fn ended(&mut self, seed: u64, marks: &Counts) {
+        if let Some(block) = self.blocks.iter_mut().find(|block| block.running.contains(&seed)) {
+            block.running.remove(&seed);
+            block.learned.add((self.families)(seed), marks);
+        }
+    }
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steering").field("handed_out", &self.handed_out).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::stable_hash;
+
+    /// The family that reaches the rare mark: an eighth of the seeds.
+    const PROMISING: usize = 5;
+
+    fn families(seed: u64) -> Families {
+        let others = (0..ALL.len())
+            .filter(|place| stable_hash(&(seed, place)).is_multiple_of(3) && *place != PROMISING);
+        others.chain((seed % 8 == 3).then_some(PROMISING)).collect()
+    }
+
+    /// Every run reaches one mark, and one in 32 of the promising family another one.
+    fn marks(seed: u64) -> Counts {
+        let common = Mark::find("read_by_sole_primary").expect("a mark");
+        let rare = Mark::find("receiver_crashes_during_transfer").expect("a mark");
+        let reached = seed % 8 == 3 && stable_hash(&seed).is_multiple_of(32);
+        [Some(common), reached.then_some(rare)].into_iter().flatten().map(|mark| (mark, 1)).collect()
+    }
+
+    /// The seeds that are run if they end in the order in which `order` picks from those that run.
+    fn steered(runs: usize, order: fn(usize) -> usize) -> Vec<u64> {
+        let (mut steering, mut seeds, mut chosen) = (Steering::new(families), 0.., Vec::new());
+        let mut running = Vec::new();
+        while chosen.len() < runs {
+            let seed = steering.choose(|| seeds.next()).expect("there are more seeds");
+            chosen.push(seed);
+            running.push(seed);
+            if running.len() == 3 {
+                let seed = running.remove(order(chosen.len()) % 3);
+                steering.ended(seed, &marks(seed));
+            }
+        }
+        chosen
+    }
+
+    #[test]
+    fn a_family_that_reaches_a_rare_mark_gets_more_seeds() {
+        let promising = |seed: &u64| seed % 8 == 3;
+        let steered = steered(3000, |_| 0);
+        let (more, usual) = (steered.iter().filter(|seed| promising(seed)).count(), 3000 / 8);
+        assert!(more > 2 * usual, "{more} instead of {usual}");
+        let distinct: BTreeSet<u64> = steered.iter().copied().collect();
+        assert_eq!(distinct.len(), 3000, "no seed is run twice");
+    }
+
+    #[test]
+    fn the_order_in_which_runs_end_does_not_matter() {
+        assert_eq!(steered(300, |_| 0), steered(300, |turn| turn));
+    }
+
+    #[test]
+    fn a_block_that_does_not_end_is_not_waited_for() {
+        let (mut steering, mut seeds) = (Steering::new(families), 0..);
+        for turn in 0..5 * BLOCK {
+            let seed = steering.choose(|| seeds.next()).expect("there are more seeds");
+            if turn > 0 {
+                steering.ended(seed, &marks(seed));
+            }
+        }
+        assert_eq!(
+            seeds.start,
+            5 * BLOCK as u64,
+            "without what the first run shows, seeds come as they come"
+        );
+    }
+
+    #[test]
+    fn the_last_seeds_are_run_and_then_there_are_none() {
+        let (mut steering, mut seeds) = (Steering::new(families), 0..130);
+        let mut chosen = Vec::new();
+        while let Some(seed) = steering.choose(|| seeds.next()) {
+            steering.ended(seed, &marks(seed));
+            chosen.push(seed);
+        }
+        assert!(seeds.is_empty() && chosen.len() <= 130);
+        assert_eq!(chosen[..BLOCK], (0..BLOCK as u64).collect::<Vec<_>>()[..], "nothing is known at first");
+    }
+}

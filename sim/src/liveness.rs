@@ -1,0 +1,348 @@
+//! What the cluster owes to each client after the heal, given what stays broken.
+//!
+//! Some faults have no end: a server that is down for good, a cable that nobody repairs. Whether the protocol must
+//! make progress around them, or cannot, follows from who holds all the data and who reaches whom:
+//!
+//! - A client **will be served** if the view service reaches a server that holds all the data, and the client
+//!   reaches the view service and every such server: whichever is primary, the others are replaced if it
+//!   misses them. A stall is a failure.
+//! - It **cannot be served** if it reaches no running server that holds all the data. An answer is a failure,
+//!   because nobody can have given it.
+//! - Otherwise it **may be served**, depending on who is primary and what the client knew before; the protocol
+//!   promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary stays primary
+//!   if the view service hears it, whoever else does not.
+//!
+//! Two nodes *reach* each other if messages pass in both directions, because every message has an answer.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pbkv::protocol::view::Record;
+
+use crate::{
+    network::{Network, NodeIndex},
+    nodes::Nodes,
+    outcome::{End, Operation},
+};
+
+/// What a process is doing once the faults are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It runs.
+    Runs,
+    /// It stands still for good.
+    StandsStill,
+    /// It is down for good.
+    IsDown,
+}
+
+/// What stays after the heal.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// The nodes.
+    pub nodes: &'a Nodes,
+    /// The view service's durable record.
+    pub record: &'a Record,
+    /// The faults of the network that stay.
+    pub network: &'a Network,
+    /// What each node is doing.
+    pub conditions: &'a [Condition],
+    /// The servers that have their contents on disk, by those contents, of those that the record names as
+    /// possible primaries.
+    pub holders: &'a [NodeIndex],
+}
+
+/// What a client can expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// To be served.
+    Served,
+    /// Nothing in particular, and why.
+    Perhaps(String),
+    /// Not to be served, and why.
+    Never(String),
+}
+
+impl Prospect {
+    /// What can be expected of a time at whose beginning and end this was expected: the protocol may have changed
+    /// who holds the data in between.
+    #[must_use]
+    pub fn throughout(self, end: Self) -> Self {
+        match (self, end) {
+            (Self::Served, Self::Served) => Self::Served,
+            (Self::Never(why), Self::Never(_)) => Self::Never(why),
+            (Self::Served, other) | (other, Self::Served) => Self::Perhaps(other.why().unwrap_or_default()),
+            (Self::Perhaps(why), _) | (_, Self::Perhaps(why)) => Self::Perhaps(why),
+        }
+    }
+
+    /// Why nothing is promised.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Served => None,
+            Self::Perhaps(why) | Self::Never(why) => Some(why.clone()),
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// What every client can expect, the reader among them.
+    pub fn prospects(&self) -> BTreeMap<NodeIndex, Prospect> {
+        let clients = self.nodes.clients().chain([self.nodes.reader()]);
+        clients.map(|client| (client, self.prospect(client))).collect()
+    }
+
+    fn prospect(&self, client: NodeIndex) -> Prospect {
+        let name = |node: NodeIndex| &**self.nodes.name(node);
+        if let Some(how) = self.trouble(client) {
+            return Prospect::Never(format!("{} {how}", name(client)));
+        }
+        let holders = self.holders();
+        if !holders.iter().any(|holder| self.runs(*holder) && self.reach(client, *holder)) {
+            return Prospect::Never(self.out_of_reach(&holders));
+        }
+        if let Some(how) = self.trouble(Nodes::VIEW_SERVICE) {
+            return Prospect::Perhaps(format!("the view service {how}"));
+        }
+        if !self.reach(client, Nodes::VIEW_SERVICE) {
+            return Prospect::Perhaps(format!("{} is cut off from the view service", name(client)));
+        }
+        let mut candidates = holders
+            .into_iter()
+            .filter(|node| self.runs(*node) && self.reach(*node, Nodes::VIEW_SERVICE))
+            .peekable();
+        if candidates.peek().is_none() {
+            return Prospect::Perhaps("the view service reaches nobody who holds all the data".into());
+        }
+        match candidates.find(|candidate| !self.reach(client, *candidate)) {
+            Some(candidate) => Prospect::Perhaps(format!(
+                "{} may be primary, and {} is cut off from it",
+                name(candidate),
+                name(client)
+            )),
+            None => Prospect::Served,
+        }
+    }
+
+    /// Who may become primary: those who hold all the data, or anybody as long as there is none.
+    fn holders(&self) -> Vec<NodeIndex> {
+        if self.record.stable.is_empty() { self.nodes.servers().collect() } else { self.holders.to_vec() }
+    }
+
+    fn out_of_reach(&self, holders: &[NodeIndex]) -> String {
+        let how = |holder: NodeIndex| self.trouble(holder).unwrap_or("is out of reach");
+        match holders {
+            [] => "no server has its copy any more of those that held all the data".into(),
+            [only] => format!("{} holds the only complete copy and {}", self.nodes.name(*only), how(*only)),
+            several => {
+                let each: Vec<_> = several
+                    .iter()
+                    .map(|holder| format!("{} {}", self.nodes.name(*holder), how(*holder)))
+                    .collect();
+                format!("of those who hold all the data, {}", each.join(", and "))
+            }
+        }
+    }
+
+    fn trouble(&self, node: NodeIndex) -> Option<&'static str> {
+        match self.conditions[node] {
+            Condition::Runs => None,
+            Condition::StandsStill => Some("stands still"),
+            Condition::IsDown => Some("is down"),
+        }
+    }
+
+    fn runs(&self, node: NodeIndex) -> bool {
+        self.trouble(node).is_none()
+    }
+
+    fn reach(&self, one: NodeIndex, other: NodeIndex) -> bool {
+        self.network.cut(one, other).is_none() && self.network.cut(other, one).is_none()
+    }
+}
+
+/// The operations that ended otherwise than was to be expected, one in a sentence. What was called before `recovered`
+/// may fail; the reader asks again by itself.
+pub fn broken_promises(
+    nodes: &Nodes,
+    operations: &[Operation],
+    prospects: &BTreeMap<NodeIndex, Prospect>,
+    healed: Duration,
+    recovered: Duration,
+) -> Vec<String> {
+    let broken = |operation: &Operation| {
+        let client = nodes.find(&operation.client).expect("clients are nodes");
+        let how = match (&operation.end, &prospects[&client]) {
+            (_, Prospect::Perhaps(_)) => return None,
+            (End::Returned { .. }, Prospect::Never(why)) if operation.called > healed => {
+                format!("was answered, although {why}")
+            }
+            (End::Returned { .. }, _) | (_, Prospect::Never(_)) => return None,
+            _ if client == nodes.reader() || operation.called < recovered => return None,
+            (End::Open, _) => "was not answered".into(),
+            (End::Unknown { why, .. }, _) => format!("ended with its fate unknown: {why}"),
+            (End::NotExecuted { why, .. }, _) => format!("was not executed: {why}"),
+        };
+        let Operation { input, client, called, .. } = operation;
+        Some(format!("{input:?} of {client}, called {:?} after the heal, {how}", *called - healed))
+    };
+    operations.iter().filter_map(broken).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pbkv::protocol::identity::{Boot, DataId};
+
+    use super::*;
+    use crate::{
+        generate::generate,
+        network::{Effect, Link},
+        outcome::{Input, Output},
+        scenario::{Cut, Scenario},
+    };
+
+    const VS: NodeIndex = Nodes::VIEW_SERVICE;
+
+    /// Three servers, of which the first two hold all the data, and a client.
+    struct Stage {
+        nodes: Nodes,
+        record: Record,
+        network: Network,
+        conditions: Vec<Condition>,
+        holders: Vec<NodeIndex>,
+        client: NodeIndex,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let mut scenario: Scenario = generate(0);
+            scenario.cluster.servers = 3;
+            scenario.clients.truncate(1);
+            let nodes = Nodes::new(&scenario);
+            let data = DataId { boot: Boot(1), nonce: 1 };
+            let stable = [1, 2].map(|node| (nodes.id(node).clone(), data)).into();
+            Self {
+                record: Record { stable, ..Record::default() },
+                network: Network::new(0, nodes.len()),
+                conditions: vec![Condition::Runs; nodes.len()],
+                holders: vec![1, 2],
+                client: nodes.clients().start,
+                nodes,
+            }
+        }
+
+        fn cut(mut self, from: NodeIndex, to: NodeIndex) -> Self {
+            let link = Link { from: vec![from], to: vec![to] };
+            self.network.begin(0, 0, link, Effect::Cut { both_ways: false, how: Cut::BlackHole });
+            self
+        }
+
+        fn with(mut self, node: NodeIndex, condition: Condition) -> Self {
+            self.conditions[node] = condition;
+            self
+        }
+
+        fn holders(mut self, holders: &[NodeIndex]) -> Self {
+            self.holders = holders.to_vec();
+            self
+        }
+
+        fn prospect(&self) -> Prospect {
+            let Self { nodes, record, network, conditions, holders, client } = self;
+            let scene = Scene { nodes, record, network, conditions, holders };
+            scene.prospects().remove(client).expect("every client has one")
+        }
+
+        fn never(&self) -> String {
+            let Prospect::Never(why) = self.prospect() else { panic!("{:?}", self.prospect()) };
+            why
+        }
+
+        fn perhaps(&self) -> String {
+            let Prospect::Perhaps(why) = self.prospect() else { panic!("{:?}", self.prospect()) };
+            why
+        }
+    }
+
+    #[test]
+    fn whatever_does_not_matter_is_no_excuse() {
+        assert_eq!(Stage::new().prospect(), Prospect::Served);
+        assert_eq!(Stage::new().with(2, Condition::IsDown).prospect(), Prospect::Served, "one copy suffices");
+        assert_eq!(Stage::new().with(3, Condition::IsDown).prospect(), Prospect::Served);
+        assert_eq!(Stage::new().cut(1, 2).prospect(), Prospect::Served, "one of them has to give way");
+        assert_eq!(Stage::new().cut(VS, 2).prospect(), Prospect::Served, "half heard is not heard");
+        assert_eq!(Stage::new().cut(2, 3).cut(1, 3).prospect(), Prospect::Served);
+    }
+
+    #[test]
+    fn without_a_complete_copy_nobody_can_be_served() {
+        let one_left = Stage::new().holders(&[1]);
+        assert_eq!(one_left.prospect(), Prospect::Served);
+        assert_eq!(
+            Stage::new().holders(&[1]).with(1, Condition::IsDown).never(),
+            "s1 holds the only complete copy and is down"
+        );
+        assert_eq!(
+            Stage::new().with(1, Condition::StandsStill).cut(4, 2).never(),
+            "of those who hold all the data, s1 stands still, and s2 is out of reach"
+        );
+        assert!(Stage::new().holders(&[]).never().contains("no server has its copy any more"));
+        assert_eq!(Stage::new().with(4, Condition::StandsStill).never(), "c1 stands still");
+    }
+
+    #[test]
+    fn before_there_are_data_anybody_may_serve() {
+        let mut stage = Stage::new().holders(&[]);
+        stage.record.stable.clear();
+        assert_eq!(stage.prospect(), Prospect::Served);
+        let stage = (1..=3).fold(stage, |stage, server| stage.with(server, Condition::IsDown));
+        assert!(stage.never().contains("s3 is down"));
+    }
+
+    #[test]
+    fn where_it_depends_nothing_is_promised() {
+        assert_eq!(Stage::new().with(VS, Condition::IsDown).perhaps(), "the view service is down");
+        assert_eq!(Stage::new().cut(VS, 4).perhaps(), "c1 is cut off from the view service");
+        assert_eq!(Stage::new().cut(4, 2).perhaps(), "s2 may be primary, and c1 is cut off from it");
+        assert!(Stage::new().cut(1, VS).cut(VS, 2).perhaps().contains("reaches nobody"));
+    }
+
+    #[test]
+    fn promises_are_kept_in_both_directions() {
+        let stage = Stage::new();
+        let seconds = Duration::from_secs;
+        let at = seconds(101);
+        let answered = End::Returned { at, output: Output::Done };
+        let unknown = End::Unknown { at, why: "gave up".into() };
+        let refused = End::NotExecuted { at, why: "no session".into() };
+        let broken = |prospect: Prospect, called: u64, end: &End| {
+            let input = Input::Put { key: "k".into(), value: "v".into() };
+            let operation =
+                Operation { client: "c1".into(), called: seconds(called), input, end: end.clone() };
+            let prospects = [(stage.client, prospect)].into();
+            broken_promises(&stage.nodes, &[operation], &prospects, seconds(40), seconds(100))
+        };
+        let never = || Prospect::Never("s1 holds the only complete copy and is down".into());
+        for failed in [&End::Open, &unknown, &refused] {
+            assert_eq!(broken(Prospect::Served, 100, failed).len(), 1, "it is owed an answer");
+            assert!(broken(Prospect::Served, 99, failed).is_empty(), "it may take time to recover");
+            assert!(broken(never(), 100, failed).is_empty(), "it must stall");
+            assert!(broken(Prospect::Perhaps(String::new()), 100, failed).is_empty());
+        }
+        assert!(broken(Prospect::Served, 100, &answered).is_empty());
+        assert!(broken(never(), 39, &answered).is_empty(), "it was answered before");
+        let impossible = broken(never(), 41, &answered);
+        assert!(
+            impossible[0].ends_with("although s1 holds the only complete copy and is down"),
+            "{impossible:?}"
+        );
+    }
+
+    #[test]
+    fn what_changed_in_between_is_not_promised() {
+        let never = || Prospect::Never("down".into());
+        assert_eq!(Prospect::Served.throughout(Prospect::Served), Prospect::Served);
+        assert_eq!(never().throughout(never()), never());
+        assert_eq!(Prospect::Served.throughout(never()), Prospect::Perhaps("down".into()));
+        assert_eq!(never().throughout(Prospect::Served), Prospect::Perhaps("down".into()));
+    }
+}

@@ -1,0 +1,120 @@
+//! Families of scenarios: features of a plan that are known without running it.
+
+use crate::scenario::{Fault, FaultKind, Memory, Mistreatment, Reads, Scenario, Trigger};
+
+/// A feature of a plan; every plan has many.
+pub struct Family {
+    /// What its plans have in common.
+    pub name: &'static str,
+    holds: fn(&Scenario) -> bool,
+}
+
+/// The families to which a plan belongs, as places in [`ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Families(u64);
+
+impl Families {
+    /// Those of a plan.
+    pub fn of(scenario: &Scenario) -> Self {
+        let bit = |(place, family): (usize, &Family)| u64::from((family.holds)(scenario)) << place;
+        Self(ALL.iter().enumerate().map(bit).sum())
+    }
+
+    /// Their places.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..ALL.len()).filter(move |place| self.0 & (1 << place) != 0)
+    }
+}
+
+impl FromIterator<usize> for Families {
+    fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
+        Self(places.into_iter().fold(0, |set, place| set | 1 << place))
+    }
+}
+
+fn any(scenario: &Scenario, is: fn(&Fault) -> bool) -> bool {
+    scenario.faults.iter().any(is)
+}
+
+fn names(fault: &Fault, node: &str) -> bool {
+    crate::script::fault_nodes(&fault.kind).contains(&node)
+}
+
+fn mistreats(fault: &Fault, which: Mistreatment) -> bool {
+    matches!(fault.kind, FaultKind::Rpc { how, .. } if how == which)
+}
+
+fn forgets(fault: &Fault) -> bool {
+    matches!(
+        fault.kind,
+        FaultKind::Crash { memory: Memory::Lost, .. } | FaultKind::PowerLoss { memory: Memory::Lost, .. }
+    )
+}
+
+macro_rules! families {
+    ($($name:literal: $holds:expr,)*) => { &[$(Family { name: $name, holds: $holds },)*] };
+}
+
+/// All families.
+pub const ALL: &[Family] = families! {
+    "crash": |s| any(s, |f| matches!(f.kind, FaultKind::Crash { .. })),
+    "power loss": |s| any(s, |f| matches!(f.kind, FaultKind::PowerLoss { .. })),
+    "memory lost": |s| any(s, forgets),
+    "view service down": |s| any(s, |f| names(f, "vs") && matches!(f.kind, FaultKind::Crash { .. } | FaultKind::PowerLoss { .. })),
+    "pause": |s| any(s, |f| matches!(f.kind, FaultKind::Pause { .. })),
+    "partition": |s| any(s, |f| matches!(f.kind, FaultKind::Partition { both_ways: true, .. })),
+    "one-way partition": |s| any(s, |f| matches!(f.kind, FaultKind::Partition { both_ways: false, .. })),
+    "slow": |s| any(s, |f| matches!(f.kind, FaultKind::Slow { .. })),
+    "lost request": |s| any(s, |f| mistreats(f, Mistreatment::DropRequest)),
+    "lost reply": |s| any(s, |f| mistreats(f, Mistreatment::DropReply)),
+    "duplicate": |s| any(s, |f| mistreats(f, Mistreatment::Duplicate)),
+    "delay": |s| any(s, |f| mistreats(f, Mistreatment::Delay)),
+    "hang": |s| any(s, |f| mistreats(f, Mistreatment::Hang)),
+    "cancel": |s| any(s, |f| mistreats(f, Mistreatment::Cancel)),
+    "on transfer": |s| any(s, |f| matches!(f.on, Some(Trigger::TransferBegan | Trigger::TransferCompleted))),
+    "on view": |s| any(s, |f| matches!(f.on, Some(Trigger::ViewProposed | Trigger::ViewActivated | Trigger::Promoted))),
+    "aimed at joiner": |s| any(s, |f| names(f, "joiner")),
+    "aimed at idle": |s| any(s, |f| names(f, "idle")),
+    "aimed at view service": |s| any(s, |f| names(f, "vs")),
+    "many faults": |s| s.faults.len() >= 30,
+    "few faults": |s| s.faults.len() < 8,
+    "two servers": |s| s.cluster.servers == 2,
+    "four servers or more": |s| s.cluster.servers >= 4,
+    "one copy": |s| s.cluster.replicas == 1,
+    "three copies": |s| s.cluster.replicas == 3,
+    "leases": |s| s.cluster.reads == Reads::Lease,
+    "short log": |s| s.cluster.checkpoint_interval < 20,
+    "medium log": |s| (20..100).contains(&s.cluster.checkpoint_interval),
+    "small parts": |s| s.cluster.chunk_bytes_max < 256,
+    "short window": |s| s.cluster.append_window < 8,
+    "wide window": |s| s.cluster.append_window >= 64,
+    "short sessions": |s| s.cluster.session_ttl_ms < 60_000,
+    "slow disk": |s| s.cluster.disk_ms_max >= 20,
+    "instant disk": |s| s.cluster.disk_ms_max == 0,
+    "late starts": |s| !s.cluster.starts_ms.is_empty(),
+    "drifting clocks": |s| s.cluster.clocks.iter().any(|clock| clock.drift_ppm.abs() > 200),
+    "wrong clocks": |s| s.cluster.clocks.iter().any(|clock| clock.skew_ms.abs() > 100),
+    "slow network": |s| s.network.latency_us_max > 10_000,
+    "patient joining": |s| s.cluster.join_lag_max < 2,
+    "many operations": |s| s.clients.iter().map(|client| client.script.len()).sum::<usize>() > 500,
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::generate::generate;
+
+    #[test]
+    fn every_family_holds_for_some_seeds_and_not_for_all() {
+        assert!(ALL.len() <= 64, "a set is a word");
+        let names: BTreeSet<&str> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        let plans: Vec<Families> = (0..200).map(|seed| Families::of(&generate(seed))).collect();
+        for (place, family) in ALL.iter().enumerate() {
+            let held = plans.iter().filter(|plan| plan.iter().any(|own| own == place)).count();
+            assert!((1..200).contains(&held), "{}: {held}", family.name);
+        }
+    }
+}

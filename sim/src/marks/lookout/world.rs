@@ -1,0 +1,96 @@
+//! Processes, disks, the network, the clients.
+
+use super::{
+    super::{Overlap, Part, Situation, Strike},
+    Lookout, Server,
+};
+use crate::{
+    disk::Torn,
+    network::{Network, NodeIndex},
+    nodes::Nodes,
+    outcome::End,
+};
+
+impl Lookout {
+    /// A fault strikes these nodes.
+    pub fn struck(&mut self, strike: Strike, nodes: &[NodeIndex]) {
+        for node in nodes {
+            if let Some(part) = self.parts.get(*node) {
+                self.reach_overlap(Overlap { strike, part: *part });
+            }
+        }
+    }
+
+    /// A fault struck somebody who played this part.
+    pub fn reach_overlap(&mut self, overlap: Overlap) {
+        debug_assert!(overlap.impossible().is_none(), "{} was thought impossible", overlap.name());
+        self.reach(super::Mark::Overlap(overlap));
+    }
+
+    /// A process begins a life.
+    pub(super) fn started(&mut self, node: NodeIndex) {
+        if node == Nodes::VIEW_SERVICE {
+            self.view_service_started();
+        }
+        self.servers[node] = Server { is_up: true, ..Server::default() };
+    }
+
+    /// A process ends.
+    pub(super) fn ended(&mut self, node: NodeIndex, crash: bool) {
+        self.struck(if crash { Strike::Crash } else { Strike::PowerLoss }, &[node]);
+        let server = std::mem::take(&mut self.servers[node]);
+        if node == Nodes::VIEW_SERVICE {
+            return self.view_service_ended();
+        }
+        self.reach_if(server.following.is_receiving(), Situation::ReceiverCrashes);
+        self.reach_if(server.following.installing, Situation::ReceiverCrashesBeforeDurable);
+        self.reach_if(server.leading.is_sending(), Situation::SenderCrashes);
+        let stable = &self.record.stable;
+        let down = |id| self.nodes.server(id).is_some_and(|node| !self.servers[node].is_up);
+        let all_down = !stable.is_empty() && stable.keys().all(down);
+        self.reach_if(all_down, Situation::AllCopiesDown);
+    }
+
+    /// A server's disk was wiped.
+    pub fn disk_lost(&mut self, node: NodeIndex) {
+        self.struck(Strike::MemoryLoss, &[node]);
+    }
+
+    /// A process ended while its disk was writing.
+    pub fn write_torn(&mut self, node: NodeIndex, torn: Torn) {
+        let Torn { kept, lost } = torn;
+        if kept + lost == 0 {
+            return;
+        }
+        self.reach(match (kept, lost) {
+            (_, 1..) if node == Nodes::VIEW_SERVICE => Situation::RecordLost,
+            (0, _) => Situation::WriteLost,
+            (_, 0) => Situation::WriteKept,
+            _ => Situation::WriteTorn,
+        });
+    }
+
+    /// A fault of the network, which names these nodes, began. (What it does to single messages is known only
+    /// when it strikes one.)
+    pub fn disturbed(&mut self, strike: Strike, nodes: &[NodeIndex], network: &Network) {
+        if !matches!(strike, Strike::Message(_)) {
+            self.struck(strike, nodes);
+        }
+        let passes = |from, to| network.cut(from, to).is_none() && network.cut(to, from).is_none();
+        let playing = |part| self.parts.iter().position(move |own| *own == part);
+        let (Some(primary), Some(backup)) = (playing(Part::Primary), playing(Part::Backup)) else { return };
+        let told = [primary, backup].map(|node| passes(node, Nodes::VIEW_SERVICE));
+        let together = passes(primary, backup);
+        self.reach_if(!together && told == [true, true], Situation::PairApart);
+        self.reach_if(together && told == [false, false], Situation::PairAlone);
+    }
+
+    /// A client's call ended.
+    pub fn returned(&mut self, end: &End) {
+        match end {
+            End::Unknown { .. } => self.reach(Situation::Unknown),
+            End::NotExecuted { .. } => self.reach(Situation::NotExecuted),
+            End::Open | End::Returned { .. } => {}
+        }
+    }
+}

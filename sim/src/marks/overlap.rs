@@ -1,0 +1,171 @@
+//! Faults that strike nodes while these play a part: each kind of fault, for each part.
+
+use pbkv::protocol::view::Record;
+
+use crate::{
+    network::NodeIndex,
+    nodes::Nodes,
+    scenario::{FaultKind, Mistreatment},
+};
+
+/// The part that a node plays according to the view service's durable record, as fault plans name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The view service.
+    ViewService,
+    /// The primary of the current view.
+    Primary,
+    /// An in-sync replica that is not.
+    Backup,
+    /// A replica to which state is being transferred.
+    Joiner,
+    /// A server without a role.
+    Idle,
+    /// A client.
+    Client,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 6] =
+        [Self::ViewService, Self::Primary, Self::Backup, Self::Joiner, Self::Idle, Self::Client];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ViewService => "view_service",
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+            Self::Joiner => "joiner",
+            Self::Idle => "idle",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// The part that each node plays.
+pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Part> {
+    let part = |node: NodeIndex| {
+        if node == Nodes::VIEW_SERVICE {
+            return Part::ViewService;
+        }
+        if !nodes.servers().contains(&node) {
+            return Part::Client;
+        }
+        let (id, Some(view)) = (nodes.id(node), &record.view) else { return Part::Idle };
+        if view.primary == *id {
+            Part::Primary
+        } else if view.insync.contains_key(id) {
+            Part::Backup
+        } else if view.joining.contains_key(id) {
+            Part::Joiner
+        } else {
+            Part::Idle
+        }
+    };
+    (0..nodes.len()).map(part).collect()
+}
+
+/// A kind of fault, without its data. A loss of memory is one in addition to the crash it comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strike {
+    /// [`FaultKind::Crash`].
+    Crash,
+    /// [`FaultKind::PowerLoss`].
+    PowerLoss,
+    /// What was durable is gone.
+    MemoryLoss,
+    /// [`FaultKind::Pause`].
+    Pause,
+    /// [`FaultKind::Partition`].
+    Partition,
+    /// [`FaultKind::Slow`].
+    Slow,
+    /// [`FaultKind::Rpc`]: a message from or to the node was really mistreated.
+    Message(Mistreatment),
+}
+
+impl Strike {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Crash,
+        Self::PowerLoss,
+        Self::MemoryLoss,
+        Self::Pause,
+        Self::Partition,
+        Self::Slow,
+        Self::Message(Mistreatment::DropRequest),
+        Self::Message(Mistreatment::DropReply),
+        Self::Message(Mistreatment::Duplicate),
+        Self::Message(Mistreatment::Delay),
+        Self::Message(Mistreatment::Hang),
+        Self::Message(Mistreatment::Cancel),
+    ];
+
+    /// The kind of a fault in a plan.
+    pub fn of(kind: &FaultKind) -> Self {
+        match kind {
+            FaultKind::Crash { .. } => Self::Crash,
+            FaultKind::PowerLoss { .. } => Self::PowerLoss,
+            FaultKind::Pause { .. } => Self::Pause,
+            FaultKind::Partition { .. } => Self::Partition,
+            FaultKind::Slow { .. } => Self::Slow,
+            FaultKind::Rpc { how, .. } => Self::Message(*how),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::PowerLoss => "power_loss",
+            Self::MemoryLoss => "memory_loss",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::Slow => "slowness",
+            Self::Message(Mistreatment::DropRequest) => "lost_request",
+            Self::Message(Mistreatment::DropReply) => "lost_reply",
+            Self::Message(Mistreatment::Duplicate) => "duplicate",
+            Self::Message(Mistreatment::Delay) => "delay",
+            Self::Message(Mistreatment::Hang) => "hang",
+            Self::Message(Mistreatment::Cancel) => "cancellation",
+        }
+    }
+}
+
+/// A fault strikes a node that plays a part: it begins at this node, or at a message from or to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Overlap {
+    /// What strikes.
+    pub strike: Strike,
+    /// Whom.
+    pub part: Part,
+}
+
+impl Overlap {
+    /// The place among all of them, possible or not.
+    pub(super) fn index(self) -> usize {
+        let place = |found: Option<usize>| found.expect("every kind and part is listed");
+        let strike = place(Strike::ALL.iter().position(|strike| *strike == self.strike));
+        strike * Part::ALL.len() + place(Part::ALL.iter().position(|part| *part == self.part))
+    }
+
+    /// All of them, possible or not.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Strike::ALL.into_iter().flat_map(|strike| Part::ALL.map(|part| Self { strike, part }))
+    }
+
+    /// Why no run can reach it, if none can.
+    pub fn impossible(self) -> Option<&'static str> {
+        match (self.strike, self.part) {
+            (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Part::Client) => {
+                Some("clients do not crash, they give up")
+            }
+            (Strike::MemoryLoss, Part::ViewService) => Some("the view service never loses its record"),
+            _ => None,
+        }
+    }
+
+    /// The name.
+    pub fn name(self) -> String {
+        format!("{}_strikes_{}", self.strike.name(), self.part.name())
+    }
+}

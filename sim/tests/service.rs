@@ -1,0 +1,243 @@
+//! Exploration as a service, as its user sees it: real processes that are interrupted, killed, resumed and split, and
+//! the doctor, with a source of chance to find and without.
+
+mod simulator;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use self::simulator::{command, scratch, traces};
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn fresh(name: &str) -> (PathBuf, String) {
+    let path = scratch(&format!("service-{name}"));
+    let _ = fs::remove_dir_all(&path);
+    let _ = fs::remove_file(&path);
+    let text = path.to_str().expect("the path of the target directory is UTF-8").to_owned();
+    (path, text)
+}
+
+fn simulate(arguments: &[&str]) -> Output {
+    command(arguments).expect("it builds").output().expect("it starts")
+}
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = command(arguments).expect("it builds");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn told(output: &Output) -> String {
+    format!("{}\n{}{}", output.status, stdout(output), String::from_utf8_lossy(&output.stderr))
+}
+
+fn state(folder: &Path) -> Option<serde_json::Value> {
+    let text = fs::read(folder.join("exploration.json")).ok()?;
+    Some(serde_json::from_slice(&text).expect("a state is whole at every moment"))
+}
+
+fn seeds(folder: &Path) -> u64 {
+    state(folder).and_then(|state| state["progress"]["tally"]["sums"]["seeds"].as_u64()).unwrap_or(0)
+}
+
+/// Waits until the state in the folder counts more seeds than this.
+fn wait_for_seeds(folder: &Path, more_than: u64) {
+    let began = Instant::now();
+    while seeds(folder) <= more_than {
+        assert!(began.elapsed() < PATIENCE, "no progress in {}", folder.display());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill starts");
+    assert!(sent.success(), "kill {name}: {sent}");
+}
+
+#[test]
+fn an_exploration_goes_on_where_it_was_killed_and_ends_well_when_it_is_interrupted() {
+    let (folder, path) = fresh("resumed");
+    let (json, json_path) = fresh("resumed.json");
+    let endless = ["explore", "--hours", "1", "--state", &path, "--json", &json_path];
+
+    let mut killed = start(&endless);
+    wait_for_seeds(&folder, 0);
+    let refused = simulate(&["explore", "--seeds", "1", "--state", &path]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    assert!(told(&refused).contains("another exploration"), "{}", told(&refused));
+    killed.kill().expect("it runs");
+    killed.wait().expect("it was started");
+    let before = seeds(&folder);
+
+    let interrupted = start(&endless);
+    wait_for_seeds(&folder, before);
+    signal(&interrupted, "-INT");
+    let output = interrupted.wait_with_output().expect("it was started");
+    assert!(output.status.success(), "{}", told(&output));
+    let last = stdout(&output).lines().find(|line| line.contains("all well")).map(str::to_owned);
+    assert!(last.is_some_and(|line| line.contains("(interrupted)")), "{}", told(&output));
+    let after = seeds(&folder);
+    assert!(after > before, "{after} seeds after the interruption, {before} before");
+
+    // Up to a seed that neither process had reached, each seed is counted once.
+    let next = state(&folder).expect("it was saved")["progress"]["position"]["next"].as_u64();
+    let all = next.expect("a seed") + 10;
+    let rest = simulate(&["explore", "--seeds", &all.to_string(), "--state", &path, "--json", &json_path]);
+    assert!(rest.status.success(), "{}", told(&rest));
+    assert!(stdout(&rest).starts_with(&format!("{all} seeds and ")), "{}", told(&rest));
+    let seen: Vec<u64> = traces(&json).expect("whole lines").into_keys().collect();
+    assert_eq!(seen, (0..all).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_state_of_another_build_is_refused_until_told_to_begin_again() {
+    let (folder, path) = fresh("build");
+    let explore = ["explore", "--seeds", "2", "--state", &path];
+    assert!(simulate(&explore).status.success());
+    let file = folder.join("exploration.json");
+    let mut other = state(&folder).expect("it was saved");
+    other["build"] = "0123456789abcdef".into();
+    fs::write(&file, other.to_string()).expect("writable");
+    let refused = simulate(&explore);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    for part in ["another build", "0123456789abcdef", "--restart"] {
+        assert!(told(&refused).contains(part), "no {part:?} in {}", told(&refused));
+    }
+    let other_seeds = simulate(&["explore", "--seeds", "2", "--start", "5", "--restart", "--state", &path]);
+    assert!(other_seeds.status.success(), "{}", told(&other_seeds));
+    let refused = simulate(&explore);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    assert!(told(&refused).contains("from seed 5"), "{}", told(&refused));
+}
+
+/// A plan that an earlier exploration left is run first, and named as what it is.
+#[test]
+fn a_finding_of_an_earlier_exploration_is_run_before_any_seed() {
+    let (folder, path) = fresh("regression");
+    let (json, json_path) = fresh("regression.json");
+    fs::create_dir_all(folder.join("findings")).expect("writable");
+    let plan = simulate(&["plan", "5"]);
+    fs::write(folder.join("findings/seed-5.toml"), &plan.stdout).expect("writable");
+    let explored =
+        simulate(&["explore", "--seeds", "1", "--jobs", "1", "--state", &path, "--json", &json_path]);
+    assert!(explored.status.success(), "{}", told(&explored));
+    let text = fs::read_to_string(json).expect("it was written");
+    let lines: Vec<&str> = text.lines().collect();
+    let found = lines.iter().position(|line| line.contains("findings/seed-5.toml"));
+    assert!(found.is_some_and(|place| place < lines.len() - 1), "{text}");
+    assert!(lines.last().is_some_and(|line| line.contains("\"seed\":0")), "{text}");
+}
+
+#[test]
+fn shards_together_make_every_seed_once() {
+    let mut all = BTreeMap::new();
+    for shard in ["0/3", "1/3", "2/3"] {
+        let (json, path) = fresh(&format!("shard-{}.json", &shard[..1]));
+        let arguments = ["explore", "--no-regressions", "--start", "4", "--seeds", "14", "--shard", shard];
+        let output = simulate(&[arguments.as_slice(), &["--json", &path]].concat());
+        assert!(output.status.success(), "{}", told(&output));
+        for (seed, trace) in traces(&json).expect("whole lines") {
+            assert_eq!(all.insert(seed, trace), None, "seed {seed} belongs to two shards");
+        }
+    }
+    let (json, path) = fresh("whole.json");
+    let whole = ["explore", "--no-regressions", "--start", "4", "--seeds", "14", "--json", &path];
+    assert!(simulate(&whole).status.success());
+    assert_eq!(all, traces(&json).expect("whole lines"));
+    assert_eq!(all.into_keys().collect::<Vec<_>>(), (4..18).collect::<Vec<_>>());
+}
+
+/// The lines about each run, beginning with the verdict.
+fn diagnoses(output: &Output) -> Vec<Vec<String>> {
+    let mut diagnoses: Vec<Vec<String>> = Vec::new();
+    for line in stdout(output).lines() {
+        match diagnoses.last_mut() {
+            Some(diagnosis) if line.starts_with(' ') => diagnosis.push(line.to_owned()),
+            _ => diagnoses.push(vec![line.to_owned()]),
+        }
+    }
+    diagnoses
+}
+
+/// A server's memory of sessions lasts a little longer or shorter in its second life. That is a difference of its state
+/// from the first step of that life on, and nothing but its state shows it for long.
+#[test]
+fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
+    let runs: Vec<String> = (0..16).map(|seed| seed.to_string()).collect();
+    let arguments: Vec<&str> =
+        ["doctor", "--plant-chance", "state"].into_iter().chain(runs.iter().map(String::as_str)).collect();
+    let output = simulate(&arguments);
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    let mut found = None;
+    for (seed, diagnosis) in diagnoses(&output).iter().enumerate() {
+        let timeline = stdout(&simulate(&["replay", &seed.to_string()]));
+        let restart = timeline.lines().find(|line| line.contains(" s1 ") && line.contains("up, life 2"));
+        let Some(restart) = restart else {
+            assert!(diagnosis[0].contains("twice the same"), "s1 of seed {seed} lives once:\n{diagnosis:#?}");
+            continue;
+        };
+        // The same instant, of which the timeline shows microseconds.
+        let at = restart.split_whitespace().next().expect("a time");
+        assert!(diagnosis[0].contains(&format!(" at {at}")), "not at {at}: {diagnosis:#?}");
+        assert!(diagnosis[0].contains(" of s1 ") && diagnosis[0].ends_with(": state"), "{diagnosis:#?}");
+        let before: Vec<&String> = diagnosis.iter().filter(|line| line.contains("both  ")).collect();
+        assert!(before.iter().any(|line| line.contains("Up { life: 2")), "{diagnosis:#?}");
+        found = Some(seed.to_string());
+    }
+    let seed = found.expect("in sixteen runs s1 is restarted at least once");
+
+    // An exploration makes its first run twice, and has the same step to tell.
+    let output = simulate(&[
+        "explore",
+        "--no-regressions",
+        "--start",
+        &seed,
+        "--seeds",
+        "1",
+        "--plant-chance",
+        "state",
+    ]);
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    let text = stdout(&output);
+    for part in ["NOT DETERMINISTIC", "1 made twice", "Up { life: 2", &format!("cargo sim replay {seed}")] {
+        assert!(text.contains(part), "no {part:?} in {}", told(&output));
+    }
+}
+
+/// The disk of one server takes another time for each write.
+#[test]
+fn the_doctor_finds_a_step_that_comes_at_another_time() {
+    let output = simulate(&["doctor", "--plant-chance", "time", "1", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    let seen = diagnoses(&output);
+    let differ = seen.iter().filter(|diagnosis| diagnosis[0].contains("NOT DETERMINISTIC"));
+    for diagnosis in differ {
+        let (first, text) = (&diagnosis[0], diagnosis.join("\n"));
+        assert!(first.contains(": time"), "{text}");
+        assert!(text.contains("Persist {") && text.contains("Persisted(w"), "the write and its end:\n{text}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_nothing_where_there_is_nothing() {
+    let (file, path) = fresh("plan.toml");
+    fs::write(&file, simulate(&["plan", "3"]).stdout).expect("writable");
+    let output = simulate(&["doctor", "3", &path]);
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = stdout(&output);
+    assert_eq!(lines.lines().filter(|line| line.contains("twice the same")).count(), 2, "{lines}");
+    let refused = simulate(&["doctor", "no-such-plan.toml"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    assert!(told(&refused).contains("neither a seed nor a plan"), "{}", told(&refused));
+}
