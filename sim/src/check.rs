@@ -14,12 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use linearize::{
     Budget, Undecided, Verdict, Violation,
-    formats::{self, Recorded},
+    formats::{self, Format, Recorded},
     html,
-    kv::{Kv, describe::describe},
+    kv::{
+        Kv,
+        describe::describe,
+        sentence::{Words, tell},
+    },
 };
 use serde::Serialize;
 
@@ -53,12 +57,44 @@ pub struct Options {
     /// Draw the history with its verdict into this page; with several files, into pages in this folder.
     #[arg(long, value_name = "FILE.html|FOLDER")]
     html: Option<PathBuf>,
+    /// What the times of JSON lines are counted in, which sentences show in seconds; logs of events have no times.
+    #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
+    unit: Unit,
     /// How many configurations the search may visit in each file before it gives up.
     #[arg(long, value_name = "N", default_value_t = CONFIGURATIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
     configurations: u64,
     /// How many MiB of visited configurations the search may remember in each file before it gives up.
     #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
     memory_mib: u64,
+}
+
+/// What times are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    /// Nanoseconds.
+    Ns,
+    /// Microseconds.
+    Us,
+    /// Milliseconds.
+    Ms,
+    /// Seconds.
+    S,
+    /// No known unit: shown as it is.
+    None,
+}
+
+impl Unit {
+    fn show(self, time: u64) -> String {
+        let digits = match self {
+            Unit::Ns => 9,
+            Unit::Us => 6,
+            Unit::Ms => 3,
+            Unit::S => return format!("{time} s"),
+            Unit::None => return time.to_string(),
+        };
+        let second = 10u64.pow(digits);
+        format!("{}.{:0width$} s", time / second, time % second, width = digits as usize)
+    }
 }
 
 impl Options {
@@ -133,6 +169,7 @@ struct Judged {
 struct Judgement {
     recorded: Recorded,
     verdict: Verdict,
+    unit: Unit,
     parsing: Duration,
     checking: Duration,
 }
@@ -143,6 +180,19 @@ struct Refusal {
     line: Option<usize>,
     /// What was expected and what was found.
     problem: String,
+}
+
+impl Judgement {
+    /// The sentence of a contradiction, which names operations by their lines.
+    fn sentence(&self, violation: &Violation) -> String {
+        let Judgement { recorded, unit, .. } = self;
+        let operation = |index: usize| format!("line {}", recorded.lines[index]);
+        let time = |time: u64| match recorded.format {
+            Format::Lines => unit.show(time),
+            _ => format!("event {time}"),
+        };
+        tell(&recorded.history, violation, &Words { operation: &operation, time: &time })
+    }
 }
 
 impl Judged {
@@ -182,7 +232,7 @@ fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result
     let parsing = begin.elapsed();
     let begin = Instant::now();
     let verdict = linearize::check(&Kv, &recorded.history, &options.judged_with());
-    Ok(Judgement { recorded, verdict, parsing, checking: begin.elapsed() })
+    Ok(Judgement { recorded, verdict, unit: options.unit, parsing, checking: begin.elapsed() })
 }
 
 fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
@@ -247,7 +297,7 @@ fn page_name(file: &Path, taken: &mut BTreeSet<String>) -> String {
 
 /// The verdict for a reader: a line, and what lies behind it indented below.
 fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
-    let Judgement { recorded, verdict, parsing, checking } = judgement;
+    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -261,7 +311,7 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
     match verdict {
         Verdict::Linearizable { .. } => {}
         Verdict::Violation(violation) => {
-            let _ = writeln!(text, "  {}", violation.sentence);
+            let _ = writeln!(text, "  {}", judgement.sentence(violation));
             list(&mut text, "operations that contradict each other", recorded, &violation.operations);
             list(&mut text, "operations that wrote what these saw", recorded, &violation.support);
         }
@@ -332,25 +382,25 @@ struct Line<'a> {
 #[serde(untagged)]
 enum Facts<'a> {
     Refused { verdict: &'static str, line: Option<usize>, problem: &'a str },
-    Judged(JudgedFacts<'a>),
+    Judged(JudgedFacts),
 }
 
 #[derive(Serialize)]
-struct JudgedFacts<'a> {
+struct JudgedFacts {
     verdict: &'static str,
     format: String,
     operations: usize,
     parse_ms: f64,
     check_ms: f64,
     #[serde(flatten)]
-    behind: Option<Behind<'a>>,
+    behind: Option<Behind>,
 }
 
 /// What lies behind a verdict that is not "linearizable".
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Behind<'a> {
-    Violation { key: String, sentence: &'a str, contradiction: Vec<Named>, support: Vec<Named> },
+enum Behind {
+    Violation { key: String, sentence: String, contradiction: Vec<Named>, support: Vec<Named> },
     Undecided { key: String, keys: usize, configurations: u64, bytes: u64, open: Vec<Named> },
 }
 
@@ -378,13 +428,14 @@ fn json(judged: &Judged, page: Option<&Path>) -> String {
     serde_json::to_string(&line).expect("names, numbers and lists are JSON")
 }
 
-fn facts(judgement: &Judgement) -> JudgedFacts<'_> {
-    let Judgement { recorded, verdict, parsing, checking } = judgement;
+fn facts(judgement: &Judgement) -> JudgedFacts {
+    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
     let named = |indexes: &[usize]| indexes.iter().map(|&index| named(recorded, index)).collect();
     let shown = |key: &[u8]| key.escape_ascii().to_string();
     let (word, behind) = match verdict {
         Verdict::Linearizable { .. } => ("linearizable", None),
-        Verdict::Violation(Violation { key, operations, support, sentence, .. }) => {
+        Verdict::Violation(violation @ Violation { key, operations, support, .. }) => {
+            let sentence = judgement.sentence(violation);
             let (contradiction, support) = (named(operations), named(support));
             ("violation", Some(Behind::Violation { key: shown(key), sentence, contradiction, support }))
         }

@@ -94,7 +94,11 @@ fn recorded_histories_get_their_known_verdicts() {
         let expected = u8::from(expected.trim() != "Ok");
         let ran = run(&[&recorded(&folder, packed)]);
         assert_eq!((ran.code, ran.errors.as_str()), (Ok(expected), ""), "{packed}: {}", ran.out);
-        let format = if packed.contains(".log") { "Jepsen etcd log" } else { "porcupine key-value text" };
+        let format = match packed {
+            log if log.contains(".log") => "Jepsen etcd log",
+            lines if lines.contains(".jsonl") => "JSON lines",
+            _ => "porcupine key-value text",
+        };
         assert!(ran.out.contains(format), "{}", ran.out);
         counts[usize::from(expected)] += 1;
     }
@@ -108,12 +112,18 @@ fn a_violation_names_its_operations_and_their_lines() {
     assert_eq!(ran.code, Ok(1));
     for words in [
         "stale.jsonl: NOT LINEARIZABLE; JSON lines, 3 operations",
-        "\"old\" was in place from",
+        "\"old\" was in place from the return of line 1 (put \"k\" \"old\") at 0.000000002 s to the call of line 4",
         "line      1  operation      0  process    1  put \"k\" \"old\"",
         "line      3  operation      1  process    1  put \"k\" \"new\"",
         "line      4  operation      2  process    2  get \"k\" -> \"old\"",
     ] {
         assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
+    }
+    for (unit, shown) in
+        [("us", "at 0.000002 s to"), ("ms", "at 0.002 s to"), ("s", "at 2 s to"), ("none", "at 2 to")]
+    {
+        let ran = run(&["--unit", unit, &file(&folder, "stale.jsonl", STALE)]);
+        assert!(ran.out.contains(shown), "no {shown:?} in\n{}", ran.out);
     }
 }
 
@@ -173,7 +183,8 @@ fn malformed_files_are_refused_with_line_and_expectation() {
             2,
             "number of a process",
         ),
-        ("[{:process 0, :type :invoke, :f :read\n", 1, "never closed"),
+        ("[{:process 0, :type :invoke, :f :read\n", 2, "expected } to close the { of line 1"),
+        ("", 1, "expected a history"),
     ] {
         let path = file(&folder, "broken", text);
         let ran = run(&[&path]);

@@ -17,6 +17,8 @@ use crate::verdict::{Options, Reason, Violation};
 
 /// Operations times trials, with the operations looked at for their support, that one contradiction may cost.
 const EFFORT: usize = 10_000_000;
+/// What a configuration of a trial counts for among these.
+const CONFIGURATION: u64 = 50;
 /// Configurations one trial may cost.
 const TRIAL_CONFIGURATIONS: u64 = 20_000;
 const TRIAL_BYTES: u64 = 64 << 20;
@@ -49,7 +51,7 @@ pub(crate) fn isolate<M: Model>(
 ) -> Violation {
     let mut closure = Closure::new(model, operations, part);
     let mut start = closure.with_support(around);
-    if !is_contradiction(model, operations, &start) {
+    if !is_contradiction(model, operations, &start, &mut { EFFORT }) {
         let times = around.iter().map(|&index| {
             let operation = &operations[index as usize];
             operation.returned_at().unwrap_or(operation.call).max(operation.call)
@@ -58,7 +60,7 @@ pub(crate) fn isolate<M: Model>(
         let prefix: Vec<u32> =
             part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
         start = closure.past(&prefix, until);
-        if !is_contradiction(model, operations, &start) {
+        if !is_contradiction(model, operations, &start, &mut { EFFORT }) {
             start = part.to_vec();
         }
     }
@@ -239,14 +241,14 @@ fn shrink<M: Model>(
     remove(&mut observers, &mut effort, |rest, effort| {
         let all = with(&rest);
         *effort = effort.saturating_sub(all.len());
-        is_contradiction(model, operations, &all).then_some(rest)
+        is_contradiction(model, operations, &all, effort).then_some(rest)
     });
     set = with(&observers);
     effort += EFFORT / 2;
     remove(&mut set, &mut effort, |rest, effort| {
         let rest = closure.supported(rest, effort)?;
         *effort = effort.saturating_sub(rest.len());
-        is_contradiction(model, operations, &rest).then_some(rest)
+        is_contradiction(model, operations, &rest, effort).then_some(rest)
     });
     set
 }
@@ -279,7 +281,12 @@ fn remove(
     }
 }
 
-fn is_contradiction<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>], set: &[u32]) -> bool {
+fn is_contradiction<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+    effort: &mut usize,
+) -> bool {
     if set.is_empty() {
         return false;
     }
@@ -288,7 +295,9 @@ fn is_contradiction<M: Model>(model: &M, operations: &[Operation<M::Input, M::Ou
         Decision::Linearizable(_) => false,
         Decision::Open => {
             let mut search = prepare(model, operations, set);
-            search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES) == Progress::Illegal
+            let progress = search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES);
+            *effort = effort.saturating_sub((search.configurations() * CONFIGURATION) as usize);
+            progress == Progress::Illegal
         }
     }
 }

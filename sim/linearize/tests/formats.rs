@@ -102,7 +102,10 @@ fn porcupine_text_begins_with_the_empty_string() {
             "line 1: expected :type and :invoke, :ok or :info, found :sometimes",
         ),
         ("{:process 0, :type :invoke, :f :get, :key \"x".to_owned(), "line 1: this string is never closed"),
-        ("{:process 0, :key \"x\"".to_owned(), "line 1: this bracket is never closed"),
+        (
+            "{:process 0, :key \"x\"".to_owned(),
+            "line 1: expected } to close the { of line 1, found the end of the text",
+        ),
     ] {
         assert_eq!(problem(&text), words, "{text}");
     }
@@ -170,11 +173,24 @@ fn jepsen_logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
 }
 
 #[test]
-fn what_is_no_history_is_an_error_or_empty() {
+fn what_is_no_history_is_an_error() {
     assert!(problem("hello\n").contains("expected a history"));
     let packed = parse(&[0x28, 0xb5, 0x2f, 0xfd, 0xff]).expect_err("not text");
     assert!(packed.to_string().contains("compressed"));
-    assert!(parse(b" \n\n").expect("nothing").history.is_empty());
+    for nothing in ["", " \n\n"] {
+        assert!(problem(nothing).contains("expected a history: JSON lines"), "{}", problem(nothing));
+        assert!(problem(nothing).ends_with("found nothing"), "{}", problem(nothing));
+    }
+    let event = "{:process 0, :type :invoke, :f :read, :value nil}\n";
+    assert!(legal(&format!("[{event}]")));
+    assert_eq!(
+        problem(&format!("\n[{event}{event}").replacen("process 0", "process 1", 1)),
+        "line 4: expected another event, or ] to close the list that begins in line 2, found the end of the text"
+    );
+    assert_eq!(
+        problem(&format!("[{}", event.replace("nil}", "[1 2}"))),
+        "line 1: expected ] to close the [ of line 1, found }"
+    );
     let deep = "{:process ".to_owned() + &"[".repeat(100_000);
     assert!(problem(&deep).contains("nested too deeply"));
 }

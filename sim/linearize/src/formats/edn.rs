@@ -120,13 +120,22 @@ impl<'a> Reader<'a> {
 
     fn sequence(&mut self, depth: usize) -> Result<Vec<Edn<'a>>, ParseError> {
         let open = self.line;
+        let (bracket, close) = match self.peek() {
+            Some(b'[') => ('[', ']'),
+            Some(b'(') => ('(', ')'),
+            _ => ('{', '}'),
+        };
         self.at += 1;
+        let wanted = || format!("{close} to close the {bracket} of line {open}");
         let mut items = Vec::new();
         loop {
             self.skip();
             match self.peek() {
-                None => return Err(ParseError::new(open, "this bracket is never closed")),
-                Some(b']' | b')' | b'}') => {
+                None => return Err(ParseError::expected(self.line, &wanted(), "the end of the text")),
+                Some(byte @ (b']' | b')' | b'}')) => {
+                    if byte != close as u8 {
+                        return Err(ParseError::expected(self.line, &wanted(), char::from(byte)));
+                    }
                     self.at += 1;
                     return Ok(items);
                 }

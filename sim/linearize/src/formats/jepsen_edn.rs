@@ -27,15 +27,29 @@ const SINGLE: Bytes = Bytes::from_static(b"register");
 pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
     let mut events = Events::default();
     let mut reader = Reader::new(text, 1);
+    // Where the list of all events began, if they are in one.
+    let mut list = None;
     while !reader.at_end() {
-        if reader.accept(b"[(])") {
+        if list.is_none() && reader.accept(b"[(") {
+            list = Some(reader.line());
+            continue;
+        }
+        if list.is_some() && reader.accept(b"])") {
+            list = None;
             continue;
         }
         let line = reader.line();
         let event = reader.value()?;
         take(&mut events, line, &event)?;
     }
-    Ok(events.finish())
+    match list {
+        None => Ok(events.finish()),
+        Some(open) => Err(ParseError::expected(
+            reader.line(),
+            &format!("another event, or ] to close the list that begins in line {open}"),
+            "the end of the text",
+        )),
+    }
 }
 
 fn take(events: &mut Events, line: usize, event: &Edn<'_>) -> Result<(), ParseError> {

@@ -103,15 +103,13 @@ pub fn parse(bytes: &[u8]) -> Result<Recorded, ParseError> {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         ParseError::expected(line, "text in UTF-8", "other bytes (is the file compressed?)")
     })?;
-    if text.trim().is_empty() {
-        return Ok(Recorded { format: Format::Lines, history: KvHistory::default(), lines: Vec::new() });
-    }
     let format = detect(text).ok_or_else(|| {
         let line = 1 + text.lines().take_while(|line| line.trim().is_empty()).count();
+        let found = if text.trim().is_empty() { "nothing" } else { "something else" };
         ParseError::expected(
             line,
             "a history: JSON lines, porcupine's key-value text, a Jepsen etcd log or a Jepsen EDN history",
-            "something else",
+            found,
         )
     })?;
     let (history, lines) = match format {

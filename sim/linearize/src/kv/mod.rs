@@ -18,7 +18,7 @@ mod fact;
 mod fast;
 mod lens;
 pub mod monitor;
-mod sentence;
+pub mod sentence;
 mod support;
 
 use bytes::Bytes;

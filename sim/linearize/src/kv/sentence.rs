@@ -1,13 +1,33 @@
 //! Contradictions in words.
 
-use super::KvOperation;
 use super::describe::{describe, show_value};
 use super::fact::{Fact, fact};
-use crate::verdict::Reason;
+use super::{KvHistory, KvOperation};
+use crate::verdict::{Reason, Violation};
+
+/// How operations and times are named.
+pub struct Words<'a> {
+    /// Names an operation by its index.
+    pub operation: &'a dyn Fn(usize) -> String,
+    /// Names a time.
+    pub time: &'a dyn Fn(u64) -> String,
+}
 
 /// Why some operations contradict each other, as a sentence. `find` gives the operation of an index.
 pub(super) fn sentence<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation) -> String {
-    let say = |index: usize| format!("operation {index} ({})", describe(find(index)));
+    let words = Words { operation: &|index| format!("operation {index}"), time: &|time| time.to_string() };
+    told(reason, find, &words)
+}
+
+/// The sentence of a contradiction in other words, such as lines of a file instead of indexes.
+pub fn tell(history: &KvHistory, violation: &Violation, words: &Words<'_>) -> String {
+    told(&violation.reason, |index| &history.operations()[index], words)
+}
+
+fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Words<'_>) -> String {
+    let say = |index: usize| format!("{} ({})", (words.operation)(index), describe(find(index)));
+    let returned = |operation: &KvOperation| returned(operation, words);
+    let called = |operation: &KvOperation| (words.time)(operation.call);
     match reason {
         Reason::Impossible { operation } => format!("{} has an answer that no state allows", say(*operation)),
         Reason::NeverWritten { read } => format!("{} saw a value that nobody had written", say(*read)),
@@ -20,15 +40,15 @@ pub(super) fn sentence<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperat
             say(*read),
             returned(find(*read)),
             say(*write),
-            find(*write).call
+            called(find(*write))
         ),
-        Reason::TwoValuesAtOnce { first, second } => two_values(*first, *second, find),
+        Reason::TwoValuesAtOnce { first, second } => two_values(*first, *second, find, words),
         Reason::WrongOrder { earlier, later } => format!(
             "the values seen prove that {} came before {}, but the latter returned at {} and the former was called at {}",
             say(*earlier),
             say(*later),
             returned(find(*later)),
-            find(*earlier).call
+            called(find(*earlier))
         ),
         Reason::Forked { one, other } => {
             format!("{} and {} continue the same value in two ways", say(*one), say(*other))
@@ -54,13 +74,16 @@ fn two_values<'a>(
     first: (Option<usize>, usize),
     second: (usize, usize),
     find: impl Fn(usize) -> &'a KvOperation,
+    words: &Words<'_>,
 ) -> String {
-    let say = |index: usize| format!("operation {index} ({})", describe(find(index)));
-    let until = format!("the call of {} at {}", say(first.1), find(first.1).call);
+    let say = |index: usize| format!("{} ({})", (words.operation)(index), describe(find(index)));
+    let returned = |operation: &KvOperation| returned(operation, words);
+    let called = |operation: &KvOperation| (words.time)(operation.call);
+    let until = format!("the call of {} at {}", say(first.1), called(find(first.1)));
     let held = match first.0 {
         Some(begin) => format!(
             "{} was in place from the return of {} at {} to {until}",
-            value(begin, find(begin)),
+            value(&(words.operation)(begin), find(begin)),
             say(begin),
             returned(find(begin))
         ),
@@ -71,7 +94,7 @@ fn two_values<'a>(
         return format!(
             "{held}, but {} ran from {} to {}, within that time and with another value",
             say(second.0),
-            inner.call,
+            called(inner),
             returned(inner)
         );
     }
@@ -80,18 +103,18 @@ fn two_values<'a>(
         say(second.0),
         returned(find(second.0)),
         say(second.1),
-        find(second.1).call
+        called(find(second.1))
     )
 }
 
-fn value(index: usize, operation: &KvOperation) -> String {
+fn value(name: &str, operation: &KvOperation) -> String {
     match fact(operation) {
         Fact::Read(value) => show_value(value),
         Fact::Write(value) | Fact::Swap { new: value, .. } => show_value(Some(value)),
-        _ => format!("what operation {index} wrote"),
+        _ => format!("what {name} wrote"),
     }
 }
 
-fn returned(operation: &KvOperation) -> String {
-    operation.returned_at().map_or_else(|| "an unknown time".to_owned(), |at| at.to_string())
+fn returned(operation: &KvOperation, words: &Words<'_>) -> String {
+    operation.returned_at().map_or_else(|| "an unknown time".to_owned(), |at| (words.time)(at))
 }

@@ -16,8 +16,9 @@
 //! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its return, to
 //!   undo is to link them again, both in constant time.
 //! - *Choices by deadline.* Whatever returns first is tried first, which leaves the others to be placed where they are
-//!   needed; of one class ([`Lens`]) only the one that returns first is tried at all: in an order that takes another
-//!   now, the two can change places.
+//!   needed. Of one class ([`Lens`]) only the one that returns first is tried at all. For let an order take `b` now and
+//!   `a` of the same class later, both called already, and let `a` return first: then the two can change places, since
+//!   `a` is open now, and `b` has not returned where `a` has not; and no state changes.
 //! - *Look-ahead.* The operation that returns first is linearized before anything is called that is not open now. If it
 //!   is not legal and no open operation can make it so ([`Model::may_enable`]), no order goes on from here.
 //! - *One state for all that nothing can tell apart* ([`Lens`]): the values that nobody names.
@@ -224,25 +225,27 @@ impl<'a, M: Model> Search<'a, M> {
         (self.indexes[number as usize], self.placed)
     }
 
-    /// The operations that were open when the operation of [`Search::stuck`] returned.
+    /// The operations that were open when the operation of [`Search::stuck`] returned; that of the next one if the
+    /// search was never stuck.
     pub(crate) fn open(&self) -> Vec<u32> {
+        let until = if self.furthest == 0 { self.events.first_return() } else { self.furthest };
         let open = |number: &u32| {
             let returned = self.events.returned.get(*number as usize);
-            self.was_called(number) && returned.is_none_or(|&returned| returned >= self.furthest)
+            self.was_called(number, until) && returned.is_none_or(|&returned| returned >= until)
         };
         (0..self.indexes.len() as u32).filter(open).map(|number| self.indexes[number as usize]).collect()
     }
 
     /// The operations called before the return that no order could pass: they alone are not linearizable.
     pub(crate) fn illegal_prefix(&self) -> Vec<u32> {
-        let called = (0..self.indexes.len() as u32).filter(|number| self.was_called(number));
+        let called = (0..self.indexes.len() as u32).filter(|number| self.was_called(number, self.furthest));
         called.map(|number| self.indexes[number as usize]).collect()
     }
 
-    fn was_called(&self, number: &u32) -> bool {
+    fn was_called(&self, number: &u32, until: u32) -> bool {
         match self.events.call.get(*number as usize) {
-            Some(&call) => call < self.furthest,
-            None => self.call(*number) <= self.events.time[self.furthest as usize],
+            Some(&call) => call < until,
+            None => self.call(*number) <= self.events.time[until as usize],
         }
     }
 
@@ -283,11 +286,11 @@ impl<'a, M: Model> Search<'a, M> {
         }
         while let Some(number) = self.next_to_return(after) {
             after = self.events.returned[number as usize];
-            if !self.observer[number as usize]
-                && !(self.fresh && self.overwrites[number as usize])
-                && !self.can_wait(number)
-                && let Some(state) = self.step(number)
-            {
+            let is_hidden = self.fresh && self.overwrites[number as usize];
+            if self.observer[number as usize] || is_hidden || self.can_wait(number) {
+                continue;
+            }
+            if let Some(state) = self.step(number) {
                 self.take(Taken::Returned(number), state);
                 return true;
             }
@@ -436,10 +439,10 @@ impl<'a, M: Model> Search<'a, M> {
 fn kinds(classes: &[u32], returned: usize) -> Vec<Kind> {
     let mut kind_of: FxHashMap<u32, usize> = FxHashMap::default();
     let mut kinds: Vec<Kind> = Vec::new();
-    for number in returned..classes.len() {
-        let kind = *kind_of.entry(classes[number]).or_insert(kinds.len());
+    for (number, &class) in classes.iter().enumerate().skip(returned) {
+        let kind = *kind_of.entry(class).or_insert(kinds.len());
         if kind == kinds.len() || kinds[kind].members.len() == usize::from(u16::MAX) {
-            kind_of.insert(classes[number], kinds.len());
+            kind_of.insert(class, kinds.len());
             kinds.push(Kind { members: vec![number as u32], used: 0 });
         } else {
             kinds[kind].members.push(number as u32);
