@@ -116,9 +116,6 @@ impl Tally {
                 sums.faults.insert((*fault).to_owned(), *count);
             }
         }
-        for (mark, runs) in &stats.marks {
-            *sums.marks.entry(*mark).or_default() += runs;
-        }
         sums.rechecked += u64::from(report.recheck.is_some());
         let differs = match &report.recheck {
             Some(Recheck::Differs { kind, detail }) => Some((kind, detail.as_slice())),
@@ -172,6 +169,18 @@ mod tests {
 
     fn report(seed: u64, outcome: Outcome) -> Report {
         Report::new(Job::Seed(seed), outcome, None)
+    }
+
+    #[test]
+    fn a_mark_counts_once_for_each_run_that_reached_it() {
+        let mark = crate::marks::Mark::find("stale_append_refused").expect("a mark");
+        let mut outcome = Outcome::default();
+        outcome.stats.marks.insert(mark, 1);
+        let mut tally = Tally::default();
+        for seed in 0..3 {
+            tally.add(&Report::new(Job::Seed(seed), outcome.clone(), None));
+        }
+        assert_eq!(tally.sums.marks[&mark], 3);
     }
 
     #[test]
