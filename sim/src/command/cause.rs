@@ -13,7 +13,7 @@ use sim::{
     exit,
     explore::Job,
     marks::Mark,
-    minimise::{self, Ended, Minimised, Signature},
+    minimise::{self, Aim, Ended, Minimised, Signature},
     outcome::{Outcome, RunOptions},
     report, run, saved,
     scenario::Scenario,
@@ -49,8 +49,15 @@ pub struct MinimiseOptions {
     /// Draw the small run into this page [default: beside the plan].
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Keep this mark instead of a failure: the smallest run that ends well and reaches it.
+    #[arg(long, value_name = "MARK", value_parser = mark)]
+    reaching: Option<Mark>,
     #[command(flatten)]
     effort: Effort,
+}
+
+fn mark(name: &str) -> Result<Mark, String> {
+    Mark::find(name).ok_or_else(|| "no mark is called so; `cargo sim --seeds 1 --marks` lists them".into())
 }
 
 #[derive(Args)]
@@ -67,6 +74,9 @@ pub struct SaveOptions {
     /// Keep the plan as it is: it need not fail, and is not minimised.
     #[arg(long)]
     whole: bool,
+    /// Keep the smallest run that ends well and reaches this mark, so that every exploration does.
+    #[arg(long, value_name = "MARK", value_parser = mark, conflicts_with = "whole")]
+    reaching: Option<Mark>,
     /// Replace a scenario of that name.
     #[arg(long)]
     replace: bool,
@@ -77,8 +87,10 @@ pub struct SaveOptions {
 /// `cargo sim minimise`.
 pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
     let scenario = load(&options.run)?;
-    let Some(small) = smaller(&scenario, &options.effort)? else {
-        say(&format!("{} does not fail: there is nothing to minimise", options.run));
+    let Some(small) = smaller(&scenario, options.reaching, &options.effort)? else {
+        let what =
+            options.reaching.map_or("fail".into(), |mark| format!("end well and reach {}", mark.name()));
+        say(&format!("{} does not {what}: there is nothing to minimise", options.run));
         return Ok(exit::OK);
     };
     let out = options
@@ -104,19 +116,26 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
     let (mut kept, shows) = if options.whole {
         (scenario.clone(), None)
     } else {
-        let small = smaller(&scenario, &options.effort)?.ok_or_else(|| {
-            format!("{} does not fail; to keep it nevertheless, add --whole and --about", options.run)
+        let small = smaller(&scenario, options.reaching, &options.effort)?.ok_or_else(|| {
+            options.reaching.map_or_else(
+                || format!("{} does not fail; to keep it nevertheless, add --whole and --about", options.run),
+                |mark| format!("{} does not end well and reach {}", options.run, mark.name()),
+            )
         })?;
-        let shows = format!("Failed once: {}.", small.signature);
+        let shows = match small.aim {
+            Aim::Failure(signature) => format!("Failed once: {signature}."),
+            Aim::Reaches(mark) => mark.about(),
+        };
         (small.scenario, Some(shows))
     };
     let own = Some(scenario.about).filter(|about| !about.is_empty());
     kept.about =
         options.about.clone().or(own).or(shows).ok_or("say with --about what this scenario shows")?;
-    kept.reaches = reaches(&kept);
+    kept.reaches = options.reaching.map_or_else(|| reaches(&kept), |mark| vec![mark]);
     saved::write(&path, &kept)?;
     say(&format!("saved {}: {}", path.display(), kept.about));
-    say(&format!("`cargo test {}` replays it; it passes once the cause is gone", options.name));
+    let until = if options.reaching.is_some() { "" } else { "; it passes once the cause is gone" };
+    say(&format!("`cargo test {}` replays it{until}", options.name));
     Ok(exit::OK)
 }
 
@@ -137,7 +156,11 @@ fn reaches(scenario: &Scenario) -> Vec<Mark> {
     reached(scenario).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
-fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, String> {
+fn smaller(
+    scenario: &Scenario,
+    reaching: Option<Mark>,
+    effort: &Effort,
+) -> Result<Option<Minimised>, String> {
     let defaults = minimise::Options::default();
     let options = minimise::Options {
         time_max: Duration::from_secs(effort.seconds),
@@ -150,12 +173,20 @@ fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, St
         ProgressStyle::with_template("{spinner} {elapsed} {msg}").map_err(|error| error.to_string())?,
     );
     bar.enable_steady_tick(Duration::from_millis(200));
+    let aim = match reaching {
+        Some(mark) => Aim::Reaches(mark),
+        None => match Signature::of(&run(scenario, &RunOptions::default())) {
+            Some(signature) => Aim::Failure(signature),
+            None => return Ok(None),
+        },
+    };
     // A history need not be judged again and again if the failure is not in it.
-    let signature = Signature::of(&run(scenario, &RunOptions::default()));
-    let in_history = matches!(signature, Some(Signature::NotLinearizable(_) | Signature::Undecided));
-    let run_options = RunOptions { skip_judgement: !in_history, ..RunOptions::default() };
+    let in_history = matches!(aim, Aim::Failure(Signature::NotLinearizable(_) | Signature::Undecided));
+    let run_options =
+        RunOptions { skip_judgement: !in_history, skip_marks: reaching.is_none(), ..RunOptions::default() };
     let small = minimise::minimise(
         scenario,
+        aim,
         &options,
         |scenario| run(scenario, &run_options),
         |progress| {
@@ -181,7 +212,7 @@ fn smaller(scenario: &Scenario, effort: &Effort) -> Result<Option<Minimised>, St
         began.elapsed().as_secs_f64(),
     ));
     if small.scenario.about.is_empty() {
-        small.scenario.about = format!("Minimised from {}; {}.", small.before, small.signature);
+        small.scenario.about = format!("Minimised from {}; {}.", small.before, small.aim);
     }
     Ok(Some(small))
 }

@@ -12,6 +12,9 @@
 //!
 //! Rounds are repeated until one changes nothing.
 //!
+//! What a scenario without a failure can be made small for is a mark that it reaches ([`Aim`]): a rare situation as a
+//! plan that a person can read.
+//!
 //! *Alike*: a candidate is adopted only if it fails like the original, as its [`Signature`] says, so
 //! that minimising does not slip into another bug.
 //!
@@ -27,7 +30,7 @@ mod values;
 
 use std::{fmt, time::Duration};
 
-pub use signature::{Signature, Sort};
+pub use signature::{Aim, Signature, Sort};
 
 use crate::{
     outcome::Outcome,
@@ -125,8 +128,8 @@ pub struct Minimised {
     pub scenario: Scenario,
     /// What it does.
     pub outcome: Outcome,
-    /// How it fails, as the original did.
-    pub signature: Signature,
+    /// What it does as the original did.
+    pub aim: Aim,
     /// The size of the original.
     pub before: Size,
     /// The size of the result.
@@ -137,17 +140,20 @@ pub struct Minimised {
     pub ended: Ended,
 }
 
-/// Makes a failing scenario small. `run` must be a function of the scenario; it is called from several
-/// threads at once. `None` if the scenario does not fail.
+/// Makes a scenario small that fails, or reaches a mark. `run` must be a function of the scenario; it is called
+/// from several threads at once. `None` if the scenario does not do what is aimed at.
 pub fn minimise(
     scenario: &Scenario,
+    aim: Aim,
     options: &Options,
     run: impl Fn(&Scenario) -> Outcome + Sync,
     progress: impl FnMut(&Progress),
 ) -> Option<Minimised> {
     let outcome = run(scenario);
-    let signature = Signature::of(&outcome)?;
-    let mut search = Search::new(scenario.clone(), outcome, signature, options, run, progress);
+    if !aim.is_met(&outcome) {
+        return None;
+    }
+    let mut search = Search::new(scenario.clone(), outcome, aim, options, run, progress);
     for _ in 0..ROUNDS_MAX {
         let before = search.best.clone();
         everything(&mut search);
@@ -163,7 +169,7 @@ pub fn minimise(
         after: Size::of(&search.best),
         runs: search.runs,
         ended: search.ended.unwrap_or(Ended::Minimal),
-        signature: search.signature.clone(),
+        aim: search.aim.clone(),
         scenario: search.best,
         outcome: search.outcome,
     })

@@ -10,14 +10,14 @@ use std::{
     time::Instant,
 };
 
-use super::{Ended, Options, Progress, Signature, Size, ddmin::ddmin};
+use super::{Aim, Ended, Options, Progress, Size, ddmin::ddmin};
 use crate::{outcome::Outcome, scenario::Scenario, trace::stable_hash};
 
 /// The smallest scenario so far, and the means to find a smaller one.
 pub(super) struct Search<R, P> {
     pub best: Scenario,
     pub outcome: Outcome,
-    pub signature: Signature,
+    pub aim: Aim,
     pub runs: u64,
     pub ended: Option<Ended>,
     /// How many other seeds are tried for each candidate.
@@ -44,20 +44,13 @@ where
     R: Fn(&Scenario) -> Outcome + Sync,
     P: FnMut(&Progress),
 {
-    pub fn new(
-        best: Scenario,
-        outcome: Outcome,
-        signature: Signature,
-        options: &Options,
-        run: R,
-        progress: P,
-    ) -> Self {
+    pub fn new(best: Scenario, outcome: Outcome, aim: Aim, options: &Options, run: R, progress: P) -> Self {
         let adopted = [name(&Scenario { seed: 0, ..best.clone() })].into();
         Self {
             adopted,
             best,
             outcome,
-            signature,
+            aim,
             runs: 1,
             ended: None,
             seeds: 0,
@@ -160,7 +153,7 @@ where
     /// The first candidate that fails alike, with its outcome. The time limit ends the search early.
     fn run_in_order(&mut self, candidates: &[(usize, u64, Scenario)]) -> Option<(usize, Outcome)> {
         let (next, first) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        let (run, signature, deadline) = (&self.run, &self.signature, self.deadline);
+        let (run, aim, deadline) = (&self.run, &self.aim, self.deadline);
         let worker = || {
             let mut found = None;
             loop {
@@ -170,7 +163,7 @@ where
                     return found;
                 }
                 let outcome = run(&candidates[index].2);
-                if Signature::of(&outcome).as_ref() == Some(signature) {
+                if aim.is_met(&outcome) {
                     first.fetch_min(index, Ordering::Relaxed);
                     // A worker takes ever larger numbers: its first find is its smallest.
                     found.get_or_insert((index, outcome));

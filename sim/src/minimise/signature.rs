@@ -2,7 +2,38 @@
 
 use std::fmt;
 
-use crate::outcome::{Contradiction, End, Input, Outcome, Output, Verdict};
+use crate::{
+    marks::Mark,
+    outcome::{Class, Contradiction, End, Input, Outcome, Output, Verdict},
+};
+
+/// What a smaller scenario must still do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Fail for this reason.
+    Failure(Signature),
+    /// End well and reach this situation.
+    Reaches(Mark),
+}
+
+impl Aim {
+    /// Whether a run does.
+    pub fn is_met(&self, outcome: &Outcome) -> bool {
+        match self {
+            Self::Failure(signature) => Signature::of(outcome).as_ref() == Some(signature),
+            Self::Reaches(mark) => outcome.class() == Class::Ok && outcome.stats.marks.contains_key(mark),
+        }
+    }
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failure(signature) => signature.fmt(f),
+            Self::Reaches(mark) => write!(f, "reaches {}", mark.name()),
+        }
+    }
+}
 
 /// The reason of a failure, as far as it can be told from outside. Two runs with the same signature are
 /// taken to fail for the same reason.

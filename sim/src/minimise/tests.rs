@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::{
     generate::generate,
+    marks::Mark,
     outcome::{Stall, Violation},
     scenario::{Fault, FaultKind, Memory},
 };
@@ -59,7 +60,23 @@ fn fails(scenario: &Scenario) -> Outcome {
 
 fn minimised(jobs: usize, runs_max: u64) -> Minimised {
     let options = Options { time_max: Duration::from_secs(600), runs_max, jobs };
-    minimise(&large(), &options, fails, |_| {}).expect("it fails")
+    minimise(&large(), aim(), &options, fails, |_| {}).expect("it fails")
+}
+
+fn aim() -> Aim {
+    Aim::Failure(Signature::Invariant("I5".into()))
+}
+
+#[test]
+fn a_mark_is_met_by_a_run_that_ends_well_and_reaches_it() {
+    let mark = Mark::find("stale_append_refused").expect("a mark");
+    let mut outcome = Outcome::default();
+    assert!(!Aim::Reaches(mark).is_met(&outcome));
+    outcome.stats.marks.insert(mark, 1);
+    assert!(Aim::Reaches(mark).is_met(&outcome));
+    assert!(!aim().is_met(&outcome));
+    outcome.stall = Some(Stall { at: Duration::ZERO, waiting: Vec::new(), cluster: Vec::new() });
+    assert!(!Aim::Reaches(mark).is_met(&outcome), "it has to end well");
 }
 
 #[test]
@@ -67,8 +84,8 @@ fn what_a_failure_needs_is_left_and_nothing_else() {
     let small = minimised(2, 20_000);
     assert_eq!((small.after.faults, small.after.operations, small.after.clients), (2, 1, 1), "{small:#?}");
     assert_eq!(small.ended, Ended::Minimal);
-    assert_eq!(small.signature, Signature::Invariant("I5".into()));
-    assert_eq!(Signature::of(&fails(&small.scenario)), Some(small.signature));
+    assert_eq!(small.aim, aim());
+    assert!(aim().is_met(&fails(&small.scenario)));
     assert!(small.scenario.cluster.clocks.is_empty());
     assert_eq!(small.scenario.cluster.servers, 2);
     assert!(small.scenario.faults_ms < 2_000, "{}", small.scenario.faults_ms);
@@ -93,23 +110,23 @@ fn runs_are_counted_and_bounded() {
         runs.fetch_add(1, Ordering::Relaxed);
         fails(scenario)
     };
-    let small = minimise(&large(), &options, counted, |_| {}).expect("it fails");
+    let small = minimise(&large(), aim(), &options, counted, |_| {}).expect("it fails");
     assert_eq!(small.runs, runs.load(Ordering::Relaxed));
     assert!(small.runs <= 40);
     assert_eq!(small.ended, Ended::Runs);
-    assert_eq!(Signature::of(&fails(&small.scenario)), Some(small.signature), "it fails at any time");
+    assert!(aim().is_met(&fails(&small.scenario)), "it fails at any time");
 }
 
 #[test]
 fn without_time_the_original_comes_back() {
     let options = Options { time_max: Duration::ZERO, ..Options::default() };
-    let same = minimise(&large(), &options, fails, |_| {}).expect("it fails");
+    let same = minimise(&large(), aim(), &options, fails, |_| {}).expect("it fails");
     assert_eq!((same.scenario, same.runs, same.ended), (large(), 1, Ended::Time));
 }
 
 #[test]
 fn what_does_not_fail_cannot_be_minimised() {
-    assert!(minimise(&large(), &Options::default(), |_| Outcome::default(), |_| {}).is_none());
+    assert!(minimise(&large(), aim(), &Options::default(), |_| Outcome::default(), |_| {}).is_none());
 }
 
 #[test]
