@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use madsim::{

@@ -18,7 +18,8 @@
 //!
 //! # Where chance could come in, and what keeps it out
 //!
-//! A run is a function of its scenario: same trace, in any process, alone or in a batch.
+//! A run is a function of its scenario: same trace, in any process, alone or in a batch. Every exploration checks
+//! a sample of its runs in a second process, and the doctor names the first step that differs.
 //!
 //! | source | answer |
 //! | --- | --- |
@@ -28,7 +29,7 @@
 //! | keys of `ahash`, `rand` from the operating system | not used in anything that is simulated |
 //! | unbiased `select!` | forbidden; `biased;` everywhere |
 //! | tokio's `watch` wakes its listeners by a randomly chosen shard | not used between simulated tasks; `Notify` wakes in order of arrival |
-//! | the trace's hash | a hasher without keys, fed with numbers of fixed width |
+//! | the trace's hash | a hasher without keys, fed with numbers of fixed width; the machines' state is part of it ([`chain`]) |
 //! | wall clock, file system, threads | nodes have simulated clocks and disks, nothing simulated starts a thread |
 //! | dates that madsim-tonic's own server adds to answers | our accept loop adds none |
 //! | names of nodes and services | fixed addresses; each server and client resolves names to the same ones |

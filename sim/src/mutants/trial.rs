@@ -26,8 +26,10 @@ use crate::{
 const FOLDER: &str = "target/mutants";
 /// What cargo makes of dependencies, shared with `cargo sim` and the tests.
 const BUILD_FOLDER: &str = "target/sim";
-/// The version of a mutant's crates.
+/// The version of a mutant's crates; it goes on with a number.
 const VERSION: &str = "0.0.0-mutant";
+/// What rustc says when objects do not fit together.
+const LINK_FAILED: &str = "error: linking with";
 
 /// What a trial may cost.
 pub(super) struct Effort {
@@ -108,11 +110,26 @@ impl Workshop {
         })
     }
 
-    /// Builds the mutant's simulator as the alias `cargo sim` builds the real one.
+    /// Builds the mutant's simulator. A build that was killed can leave behind what no longer links; then all of the
+    /// workspace is built once more, under another version.
     fn build(&self, mutant: &Mutant, overlay: &Overlay) -> Result<PathBuf, String> {
+        let file = self.root.join(FOLDER).join("version");
+        let number =
+            fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u64);
+        let built = self.build_as(&format!("{VERSION}.{number}"), mutant, overlay);
+        if !built.as_ref().is_err_and(|why| why.contains(LINK_FAILED)) {
+            return built;
+        }
+        fs::write(&file, (number + 1).to_string())
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        self.build_as(&format!("{VERSION}.{}", number + 1), mutant, overlay)
+    }
+
+    /// Builds as the alias `cargo sim` does.
+    fn build_as(&self, version: &str, mutant: &Mutant, overlay: &Overlay) -> Result<PathBuf, String> {
         let mut overlay = overlay.clone();
         let manifest = self.copy.original(Path::new("Cargo.toml")).ok_or("there is no Cargo.toml")?;
-        overlay.insert("Cargo.toml".into(), with_version(manifest, VERSION)?);
+        overlay.insert("Cargo.toml".into(), with_version(manifest, version)?);
         self.copy.make(&overlay)?;
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
