@@ -131,7 +131,10 @@
 //! | 5 values, 5 clients, 1 key, 10,000 operations: repeated | 4.1 ms | 21 ms |
 //! | 5 values, 20 clients, 1 key, 1,000 operations: repeated | 0.41 ms | no answer |
 //!
-//! `... -- hard` judges histories of one key that need a search; `... -- files` compares on recorded ones.
+//! `... -- hard` judges histories of one key that need a search; `... -- files` compares on recorded ones. Of 263 of 30 to
+//! 2,000 operations, the textbook search finished 191 within a second each, in 2.0 s altogether, this crate the same ones
+//! in 0.08 s. On some short ones that are not linearizable it took up to 90 times longer: it also makes the contradiction
+//! small, which the other does not.
 //! `scripts/beside-porcupine.sh` does so with porcupine; its driver was compiled against porcupine's public names, but no
 //! run beside porcupine itself is recorded here.
 //!
