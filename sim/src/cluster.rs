@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use madsim::{
@@ -285,6 +286,22 @@ impl Cluster {
         let stable = self.world.durable_record().stable;
         !stable.is_empty() && !self.intact(&stable, None)
     }
+}
+
+/// Ends every life, the clients' too, and drops what they held: tasks that wait for each other would otherwise
+/// keep each other, and all that they share, for as long as this process lasts.
+pub async fn end(nodes: &Nodes) {
+    let handle = Handle::current();
+    for node in 0..nodes.simulator() {
+        let name = &**nodes.name(node);
+        if handle.get_node(name).is_some() {
+            // What was paused must be dropped by the executor, not under its lock.
+            handle.resume(name);
+            handle.kill(name);
+        }
+    }
+    // Time passes when the executor has nothing left to drop.
+    madsim::time::sleep(Duration::from_nanos(1)).await;
 }
 
 async fn run_view_service(world: Arc<World>, life: u64) {

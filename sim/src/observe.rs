@@ -106,6 +106,11 @@ impl Observer {
         self.stopped
     }
 
+    /// What the machines do from now on is not part of the run.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// The latest time at which anything was seen.
     pub fn now(&self) -> Duration {
         self.now

@@ -23,7 +23,7 @@ use std::{
 use madsim::runtime::Runtime;
 
 use crate::{
-    cluster::{Cluster, Status},
+    cluster::{self, Cluster, Status},
     judge::judge,
     liveness::{self, Prospect},
     marks::{Overlap, Strike},
@@ -58,13 +58,18 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
 
 fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let world = Arc::new(World::new(scenario, options));
-    let result = catch(|| {
-        let runtime = Runtime::with_seed_and_config(scenario.seed, config(scenario));
-        let ending = runtime.block_on(live(world.clone()));
+    let runtime = Runtime::with_seed_and_config(scenario.seed, config(scenario));
+    let result = catch(|| runtime.block_on(live(world.clone())));
+    world.observer().stop();
+    let ended = catch(|| {
+        runtime.block_on(cluster::end(&world.nodes));
         // Whatever is still running is dropped where panics are caught.
         drop(runtime);
-        ending
     });
+    let result = result.and_then(|ending| ended.map(|()| ending));
+    if result.is_ok() {
+        assert_eq!(Arc::strong_count(&world), 1, "a task outlived its run");
+    }
     let at = world.observer().now();
     let stepping = world.observer().stepping().cloned();
     let step = world.observer().step();
