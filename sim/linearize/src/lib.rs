@@ -101,25 +101,26 @@
 //! # Speed
 //!
 //! `cargo run --release -p linearize --example measure -- speed` judges a million operations of clients that work back to
-//! back. Milliseconds of processor time on one thread of a shared two-core virtual machine, the best of five; with and
-//! without a witness. Other shares of unknown outcomes (2, 20 and 50 %) are faster than none.
+//! back: 5 to 1,000 clients; 0, 2, 20 or 50 % of the outcomes unknown (of appends up to 20 %). Milliseconds of processor time
+//! on one thread of a shared and busy two-core virtual machine, the best of five, the least and the most of all those:
 //!
-//! | a million operations | 5 clients | 100 clients | 1,000 clients |
-//! | --- | --- | --- | --- |
-//! | put/get, 1 key | 84, with witness 108 | 106, 128 | 100, 127 |
-//! | put/get, 10 keys | | 104, 124 | 112, 144 |
-//! | put/get, 1,000 keys | | 120, 144 | 136, 152 |
-//! | half appends, 1,000 keys | | 291, 308 | |
-//! | half appends, 10,000 keys | | 436, 464 | |
+//! | a million operations | verdict | with a witness |
+//! | --- | --- | --- |
+//! | put/get, 1 key | 68 to 127 | 86 to 157 |
+//! | put/get, 10 keys | 76 to 104 | 103 to 143 |
+//! | put/get, 1,000 keys | 110 to 133 | 139 to 171 |
+//! | half appends, 1,000 keys | 307 to 340 | 307 to 360 |
+//! | half appends, 10,000 keys | 406 to 438 | 454 to 490 |
 //!
-//! Most of it is waiting for memory: about a fifth for streaming the operations once, half for the values (one hash each,
-//! and one comparison with the value it names), a tenth for fresh pages, the rest for zones and sorting. What helps is to
-//! touch each operation once, while its neighbours are in the cache, and to look a value up among the last few thousand
-//! written before the table of all. A check holds at most 160 bytes for each operation beyond the history (59 to 84 if
-//! half of them are reads), and a history with it less than 300; `tests/memory.rs` pins both.
+//! Most of it is waiting for memory: streaming the operations once, one hash for each value and one comparison with the
+//! value it names; then fresh pages, zones and sorting. What helps is to touch each operation once, while its
+//! neighbours are in the cache, and to look a value up among the last few thousand written before the table of all. A
+//! check holds at most 160 bytes for each operation beyond the history (56 to 84 if half of them are reads). With the
+//! history it stays below 300 if half of them are reads, and comes to 350 or so if nearly all are writes. `tests/memory.rs`
+//! pins both.
 //!
 //! `... -- peer` puts the textbook search beside it (`benches/textbook`: keys apart, linked events, a cache of sets with
-//! states), for which four seconds of processor time were allowed:
+//! states), for which ten seconds of wall time were allowed:
 //!
 //! | history | this crate | textbook search |
 //! | --- | --- | --- |

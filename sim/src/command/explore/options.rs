@@ -7,14 +7,14 @@ use sim::{chance::Chance, explore::Shard};
 
 use crate::command::cause;
 
-/// Seeds of an exploration that is told neither a number nor a time: about a quarter of a minute on two cores.
-const SEEDS_DEFAULT: u64 = 500;
+/// Seeds of an exploration that is told neither a number nor a time: about half a minute on two cores.
+const SEEDS_DEFAULT: u64 = 1_000;
 /// Seconds of wall time that a run may take. Ordinary ones take a hundredth of one.
 const RUN_SECONDS_MAX: u64 = 300;
 
 #[derive(Args, Clone)]
 pub struct Options {
-    /// How many seeds [default: 500, or without end with --minutes or --hours].
+    /// How many seeds [default: 1000, or without end with --minutes or --hours].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: Option<u64>,
     /// The first seed.
