@@ -224,9 +224,9 @@ fn the_doctor_finds_a_step_that_comes_at_another_time() {
     let seen = diagnoses(&output);
     let differ = seen.iter().filter(|diagnosis| diagnosis[0].contains("NOT DETERMINISTIC"));
     for diagnosis in differ {
-        let (first, text) = (&diagnosis[0], diagnosis.join("\n"));
-        assert!(first.contains(": time"), "{text}");
-        assert!(text.contains("Persist {") && text.contains("Persisted(w"), "the write and its end:\n{text}");
+        // One of the two had completed a write, and the other had not or later.
+        let first = &diagnosis[0];
+        assert!(first.contains(": time") && first.contains("a completed write"), "{diagnosis:#?}");
     }
 }
 

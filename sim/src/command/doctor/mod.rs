@@ -19,8 +19,8 @@ use self::side::{Asked, Side, There};
 pub use self::side::{Execution, answer};
 use super::{load, say};
 
-/// Steps before the first difference that are shown.
-const CONTEXT_STEPS: u64 = 4;
+/// Steps on either side of a difference in which it is looked for again, as lines.
+const CONTEXT_STEPS: u64 = 32;
 /// Lines of either side that are shown.
 const LINES_MAX: usize = 12;
 /// Bytes of a line that are shown.
@@ -122,7 +122,7 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
 /// What both did around a difference, from further executions in which it shows itself again.
 fn in_words(execution: &Execution, mut seen: Difference) -> Result<Vec<String>, String> {
     for _ in 0..ATTEMPTS_MAX {
-        let window = (seen.step.saturating_sub(CONTEXT_STEPS), seen.step + 1);
+        let window = (seen.step.saturating_sub(CONTEXT_STEPS), seen.step + CONTEXT_STEPS);
         let execution = Execution { from: window.0, to: window.1, ..execution.clone() };
         let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
         let Some(again) = compare(&mut first, &mut second)? else { continue };
