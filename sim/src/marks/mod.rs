@@ -6,7 +6,7 @@
 //!
 //! There are two sorts: *situations*, named one by one in [`table`], and *overlaps* ([`overlap`]): each
 //! kind of fault striking each part that a node plays. What no run can reach is no mark, and is listed
-//! with the reason ([`unreachable`]).
+//! with the reason ([`unreachable()`]).
 //!
 //! [`lookout`] sees every step of every machine through the run's one observer, and what the nemesis and the
 //! disks do. It keeps what it needs beside the machines, decides nothing, and draws nothing: a run is the

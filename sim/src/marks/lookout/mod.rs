@@ -1,10 +1,10 @@
 //! Sees whether a run reaches the situations: fed by the run's observer, by the nemesis and by the disks.
 //!
-//! * [`following`]: what arrives at a server from its primary, and what its disk holds.
-//! * [`leading`]: becoming, being and having been primary.
-//! * [`requests`]: clients' requests and their answers.
-//! * [`views`]: the view service.
-//! * [`world`]: processes, disks, the network.
+//! * `following`: what arrives at a server from its primary, and what its disk holds.
+//! * `leading`: becoming, being and having been primary.
+//! * `requests`: clients' requests and their answers.
+//! * `views`: the view service.
+//! * `world`: processes, disks, the network.
 //!
 //! A step is looked at twice: before it, when the machine does not yet know the event, and after it. What
 //! the machines do not show (parts that wait to be installed, leases, requests under way) is mirrored here
