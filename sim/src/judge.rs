@@ -224,6 +224,13 @@ mod tests {
         End::Returned { at: Duration::from_nanos(at), output: Output::Done }
     }
 
+    fn commit(order: &mut ServersOrder, at: u64, command: Command) {
+        let view = ViewNumber(1);
+        let position = Position { view, op: order.committed_up_to().next() };
+        order.written(&Entry { position, timestamp: Duration::ZERO, command });
+        order.committed(Duration::from_nanos(at), view);
+    }
+
     #[test]
     fn a_write_of_unknown_fate_may_show_up_at_any_later_time() {
         let unknown = End::Unknown { at: Duration::from_nanos(5), why: "gave up".into() };
@@ -262,12 +269,7 @@ mod tests {
     fn doubtful(stale: bool) -> (Vec<Operation>, ServersOrder) {
         let mut operations = Vec::new();
         let mut order = ServersOrder::default();
-        let view = ViewNumber(1);
-        let mut commit = |at: u64, command: Command| {
-            let position = Position { view, op: order.committed_up_to().next() };
-            order.written(&Entry { position, timestamp: Duration::ZERO, command });
-            order.committed(Duration::from_nanos(at), view);
-        };
+        let mut commit = |at, command| commit(&mut order, at, command);
         commit(0, Command::OpenSession { ttl: Duration::from_secs(60) });
         for n in 0..60u64 {
             let value = Bytes::from(format!("{n},"));
@@ -307,12 +309,7 @@ mod tests {
     #[test]
     fn deletes_that_look_alike_go_to_those_who_asked() {
         let mut order = ServersOrder::default();
-        let view = ViewNumber(1);
-        let mut commit = |at: u64, command: Command| {
-            let position = Position { view, op: order.committed_up_to().next() };
-            order.written(&Entry { position, timestamp: Duration::ZERO, command });
-            order.committed(Duration::from_nanos(at), view);
-        };
+        let mut commit = |at, command| commit(&mut order, at, command);
         let update = |request, update| Command::Update {
             session: SessionId(1),
             request: RequestNumber(request),

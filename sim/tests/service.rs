@@ -104,7 +104,8 @@ fn an_exploration_goes_on_where_it_was_killed_and_ends_well_when_it_is_interrupt
 fn a_state_of_another_build_is_refused_until_told_to_begin_again() {
     let (folder, path) = fresh("build");
     let explore = ["explore", "--seeds", "2", "--state", &path];
-    assert!(simulate(&explore).status.success());
+    let first = simulate(&explore);
+    assert!(first.status.success(), "{}", told(&first));
     let file = folder.join("exploration.json");
     let mut other = state(&folder).expect("it was saved");
     other["build"] = "0123456789abcdef".into();

@@ -3,9 +3,9 @@
 //! * **Swarm**: each seed enables a random subset of the fault kinds, the empty one included, at rates
 //!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
 //!   in which few things happen often.
-//! * **Budget**: a plan leaves the cluster recoverable. Memory is lost on one server at a time with
-//!   time for recovery in between, or once at a moment that a trigger chooses; execution spares the
-//!   last copy. Clocks stay within what leases assume (section 5.3 of the protocol).
+//! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
+//!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
+//!   [`crate::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
 //!
