@@ -1,10 +1,8 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
 use super::{Dice, patterns::pattern};
-use crate::scenario::{Cluster, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Trigger};
+use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
 
-/// Faults of one plan, at most; a pattern counts as its parts.
-pub(super) const FAULTS_MAX: usize = 250;
 /// Between two losses of memory, from the return of the first to the second, in milliseconds: the time
 /// for being declared a stranger, state transfer and activation, several times over.
 pub(super) const REJOIN_MS: u64 = 6_000;
@@ -50,12 +48,14 @@ const KINDS: [(Kind, &str); 18] = [
     (Kind::Lasting, "lasting"),
 ];
 
-/// The fault plan of a seed, in order of time.
-pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -> Vec<Fault> {
+/// What goes wrong in a scenario that has no faults yet.
+pub(super) fn plan(scenario: &Scenario) -> Vec<Fault> {
+    let Scenario { seed, faults_ms, cluster, .. } = scenario;
+    let (seed, faults_ms) = (*seed, *faults_ms);
     let mut swarm = Dice::new(seed, "swarm");
     // The share of kinds that this seed enables; nothing at all in one of sixteen.
     let enabled_percent = swarm.weighted(&[(1, 0), (4, 10), (6, 25), (3, 50), (2, 80)]);
-    let cast = Cast { servers: u64::from(cluster.servers), clients };
+    let cast = Cast::of(scenario);
     let mut faults = Vec::new();
     for (kind, name) in KINDS {
         let (enabled, mean_ms) = (swarm.percent(enabled_percent), swarm.magnitude(1_000, 32_000));
@@ -77,9 +77,6 @@ pub(super) fn plan(seed: u64, faults_ms: u64, cluster: &Cluster, clients: u64) -
             at_ms += dice.wait(mean_ms).max(50);
         }
     }
-    // A triggered fault stands where its trigger begins to count.
-    faults.sort_by_key(|fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms });
-    faults.truncate(FAULTS_MAX);
     faults
 }
 
@@ -91,6 +88,10 @@ pub(super) struct Cast {
 }
 
 impl Cast {
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        Self { servers: scenario.cluster.servers.into(), clients: scenario.clients.len() as u64 }
+    }
+
     /// A server, by part or by name.
     fn server(self, dice: &mut Dice) -> Node {
         match dice.weighted(&[(4, "primary"), (3, "backup"), (1, "joiner"), (1, "idle"), (3, "")]) {

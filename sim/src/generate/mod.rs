@@ -3,6 +3,7 @@
 //! * **Swarm**: each seed enables a random subset of the fault kinds, the empty one included, at rates
 //!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
 //!   in which few things happen often.
+//! * **Stories**: one seed of eight tells of a misfortune that single faults do not make, however many.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
 //!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
 //!   [`crate::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
@@ -14,9 +15,12 @@
 mod dice;
 mod faults;
 mod patterns;
+mod stories;
 mod workload;
 
 use dice::Dice;
+use faults::Cast;
+use stories::Story;
 
 use crate::scenario::{Clock, Cluster, Network, Reads, Scenario};
 
@@ -32,25 +36,36 @@ pub const SETTLE_MS: u64 = 120_000;
 /// Drift of a generated clock at most, in parts per million: leases are safe below 111,111.
 pub const DRIFT_PPM_MAX: u64 = 100_000;
 
+/// Faults of one plan, at most; a pattern counts as its parts.
+pub const FAULTS_MAX: usize = 250;
+
 /// The scenario of a seed. Pure.
 pub fn generate(seed: u64) -> Scenario {
+    let story = Story::of(seed);
+    let drawn_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
+    let faults_ms = story.map_or(drawn_ms, |_| stories::LENGTH_MS);
     let cluster = cluster(seed);
-    let network = network(seed);
-    let faults_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
     let clients = workload::clients(seed, faults_ms, cluster.session_ttl_ms);
-    let faults = faults::plan(seed, faults_ms, &cluster, clients.len() as u64);
-    Scenario {
+    let mut scenario = Scenario {
         about: String::new(),
         seed,
         faults_ms,
         settle_ms: SETTLE_MS,
         cluster,
-        network,
+        network: network(seed),
         reaches: Vec::new(),
         data_loss: false,
         clients,
-        faults,
+        faults: Vec::new(),
+    };
+    match story {
+        None => scenario.faults = faults::plan(&scenario),
+        Some(story) => story.tell(&mut scenario),
     }
+    // A triggered fault stands where its trigger begins to count.
+    scenario.faults.sort_by_key(|fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms });
+    scenario.faults.truncate(FAULTS_MAX);
+    scenario
 }
 
 fn cluster(seed: u64) -> Cluster {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{DRIFT_PPM_MAX, FAULTS_MS, faults, generate};
+use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, faults, generate, stories::STORIES};
 use crate::scenario::{FaultKind, Memory, Scenario};
 
 fn text(scenario: &Scenario) -> String {
@@ -32,7 +32,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [11615566219291590933, 14937999884117041973, 4117339081322018029, 328321852588169520],
+        [15833886243855785865, 14937999884117041973, 4117339081322018029, 328321852588169520],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }
@@ -58,6 +58,17 @@ fn seeds_differ_in_shape_faults_and_load() {
         .collect();
     assert_eq!(kinds.len(), 16, "every kind of fault occurs: {kinds:?}");
     assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
+}
+
+#[test]
+fn one_seed_of_eight_tells_a_story_and_every_story_is_told() {
+    let plans: Vec<Scenario> = (0..1000).map(generate).filter(|s| !s.about.is_empty()).collect();
+    assert!((90..150).contains(&plans.len()), "{} of 1000", plans.len());
+    for story in STORIES {
+        let told = plans.iter().filter(|s| s.about.contains(story.about)).count();
+        assert!((3..60).contains(&told), "{} is told by {told} of 1000 seeds", story.about);
+    }
+    assert!(plans.iter().all(|s| !s.faults.is_empty() && s.cluster.starts_ms.is_empty()));
 }
 
 #[test]
@@ -91,8 +102,9 @@ proptest! {
     }
 
     #[test]
-    fn no_plan_takes_the_memory_of_all_copies_at_once(seed in any::<u64>()) {
+    fn no_plan_takes_the_memory_of_all_copies_at_once_unless_it_says_so(seed in any::<u64>()) {
         let scenario = generate(seed);
+        prop_assume!(!scenario.data_loss);
         let losses = memory_losses(&scenario);
         prop_assert!(losses.is_empty() || scenario.cluster.replicas >= 2, "the only copy is lost");
         if losses.iter().any(|(_, triggered, _)| *triggered) {
@@ -113,7 +125,7 @@ proptest! {
         prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));
-        prop_assert!(s.faults.len() <= faults::FAULTS_MAX);
+        prop_assert!(s.faults.len() <= FAULTS_MAX);
         prop_assert!(s.faults.iter().all(|fault| fault.at_ms <= s.faults_ms + 20_000));
         for client in &s.clients {
             prop_assert!(client.deadline_ms <= s.cluster.session_ttl_ms / 2);

@@ -1,0 +1,318 @@
+//! Stories: whole plans around one rare misfortune, told again and again within a run.
+//!
+//! A misfortune that needs several things at their times (a slow answer, then silence, then a writer elsewhere) does
+//! not happen by single faults, however many. One seed of eight tells a story instead: cluster, clocks and faults are
+//! what it needs; times, lengths, network and load are drawn.
+
+use super::{Cast, Dice, faults::cut};
+use crate::{
+    scenario::{Client, Clock, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger},
+    script::Step,
+};
+
+/// The share of seeds that tell a story, in percent.
+const STORIES_PERCENT: u64 = 12;
+/// When the first misfortune of a story begins, in milliseconds: the replicas are in sync by then.
+const BEGIN_MS: u64 = 5_000;
+/// From one misfortune of a story to the next, in milliseconds: the cluster has recovered by then.
+const ROUND_MS: u64 = 9_000;
+/// Virtual time under faults of a story, in milliseconds.
+pub(super) const LENGTH_MS: u64 = 40_000;
+
+/// One misfortune.
+#[derive(Clone, Copy)]
+pub(super) struct Story {
+    weight: u64,
+    /// What it is about, in words.
+    pub(super) about: &'static str,
+    plan: fn(&mut Dice, &mut Scenario),
+}
+
+const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenario)) -> Story {
+    Story { weight, about, plan }
+}
+
+/// All of them.
+pub(super) const STORIES: [Story; 10] = [
+    story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
+    story(2, "a lease comes late", late_lease),
+    story(2, "the holder of a lease sleeps", sleeping_holder),
+    story(2, "a dead life speaks", ghost),
+    story(1, "everything is lost", everything_lost),
+    story(2, "the heir's clock is ahead", heir_from_the_future),
+    story(2, "a primary is replaced unawares", replaced_unawares),
+    story(1, "updates outlive their sessions", echo_of_a_session),
+    story(4, "a primary is chosen twice", chosen_twice),
+    story(2, "a house is divided", house_divided),
+];
+
+impl Story {
+    /// The story that a seed tells, if it tells one.
+    pub(super) fn of(seed: u64) -> Option<Self> {
+        let dice = &mut Dice::new(seed, "story");
+        dice.percent(STORIES_PERCENT).then(|| dice.weighted(&STORIES.map(|story| (story.weight, story))))
+    }
+
+    /// Plans it into a scenario that has no faults yet.
+    pub(super) fn tell(self, scenario: &mut Scenario) {
+        scenario.about = format!("Story: {}.", self.about);
+        scenario.cluster.starts_ms.clear();
+        (self.plan)(&mut Dice::new(scenario.seed, "story/plan"), scenario);
+    }
+}
+
+fn at(at_ms: u64, kind: FaultKind) -> Fault {
+    Fault { at_ms, on: None, after_ms: 0, kind }
+}
+
+fn on(trigger: Trigger, after_ms: u64, later_ms: u64, kind: FaultKind) -> Fault {
+    Fault { at_ms: later_ms, on: Some(trigger), after_ms, kind }
+}
+
+fn nodes(names: &[&str]) -> Vec<Node> {
+    names.iter().map(|name| (*name).to_string()).collect()
+}
+
+fn apart(from: Vec<Node>, to: Vec<Node>, how: Cut, lasts_ms: u64) -> FaultKind {
+    FaultKind::Partition { from, to, both_ways: true, how, lasts_ms: Some(lasts_ms) }
+}
+
+fn one_way(from: Vec<Node>, to: Vec<Node>, how: Cut, lasts_ms: u64) -> FaultKind {
+    FaultKind::Partition { from, to, both_ways: false, how, lasts_ms: Some(lasts_ms) }
+}
+
+fn crash(node: &str, down_ms: u64, memory: Memory) -> FaultKind {
+    FaultKind::Crash { node: node.into(), down_ms: Some(down_ms), memory }
+}
+
+/// At least so many servers and copies.
+fn at_least(scenario: &mut Scenario, servers: u32, replicas: u32) {
+    let cluster = &mut scenario.cluster;
+    cluster.servers = cluster.servers.max(servers);
+    cluster.replicas = cluster.replicas.max(replicas);
+    scenario.cluster.clocks.clear();
+}
+
+/// Servers that are as slow, and a view service that is as fast, as leases allow for.
+fn leases(scenario: &mut Scenario) {
+    scenario.cluster.reads = Reads::Lease;
+    let drift = super::DRIFT_PPM_MAX as i64;
+    let slow =
+        Cast::of(scenario).servers().into_iter().map(|node| Clock { node, skew_ms: 0, drift_ppm: -drift });
+    scenario.cluster.clocks =
+        slow.chain([Clock { node: "vs".into(), skew_ms: 0, drift_ppm: drift }]).collect();
+}
+
+/// The others read on at the primary while one client has to go elsewhere.
+fn one_goes_elsewhere(dice: &mut Dice, scenario: &Scenario, lasts_ms: u64) -> FaultKind {
+    let writer = format!("c{}", dice.between(1, scenario.clients.len() as u64 - 1));
+    apart(vec![writer], nodes(&["primary"]), Cut::Refuse, lasts_ms)
+}
+
+/// The last client reads a hot key for so long, many times.
+fn one_reads_on(dice: &mut Dice, scenario: &mut Scenario, begin_ms: u64, lasts_ms: u64) {
+    let Some(reader) = scenario.clients.last_mut() else { return };
+    let interval_ms = dice.between(10, 50);
+    let reads = (begin_ms..begin_ms + lasts_ms).step_by(interval_ms as usize);
+    reader.script.extend(reads.map(|ms| format!("{}.{:03} get hot0", ms / 1_000, ms % 1_000)));
+    reader.script.sort_by_key(|line| Step::parse(line).map(|step| step.at).ok());
+}
+
+/// Keeps of a client's script what is to be done at these times.
+fn keep(client: &mut Client, times: impl Fn(u64) -> bool) {
+    let at_ms = |line: &str| Step::parse(line).map_or(0, |step| step.at.as_millis() as u64);
+    client.script.retain(|line| times(at_ms(line)));
+}
+
+/// The times at which a misfortune begins.
+fn rounds() -> impl Iterator<Item = u64> {
+    (BEGIN_MS..LENGTH_MS - ROUND_MS / 2).step_by(ROUND_MS as usize)
+}
+
+/// The primary's acknowledgements of a view are still on their way to the view service when the next view begins.
+/// Meanwhile a backup is silent for just so long that it is given up, and back before they arrive.
+fn overtaken_acknowledgement(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    for begin_ms in rounds() {
+        let (from, to) = (nodes(&["primary"]), nodes(&["vs"]));
+        let (latency_ms, jitter_ms) = (dice.between(270, 450), dice.magnitude(1, 60));
+        let slow = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: ROUND_MS - 1_000 };
+        let silent_ms = dice.between(1_500, 2_800);
+        let silence = apart(nodes(&["backup"]), nodes(&["vs"]), cut(dice), silent_ms);
+        let death = crash("primary", dice.magnitude(100, 3_000), Memory::Kept);
+        scenario.faults.push(at(begin_ms, slow));
+        scenario.faults.push(at(begin_ms + 1_000, silence));
+        scenario.faults.push(at(begin_ms + 1_000 + silent_ms + dice.between(1_200, 2_500), death));
+    }
+}
+
+/// The grant of a lease is long on its way to a primary that only its clients reach then.
+fn late_lease(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    leases(scenario);
+    let servers = Cast::of(scenario).servers();
+    for begin_ms in rounds() {
+        let (from, to, how) = (nodes(&["primary"]), nodes(&["vs"]), Mistreatment::Delay);
+        let late = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 2_000 };
+        let cut_ms = begin_ms + dice.between(1_000, 2_000);
+        let unheard = one_way(nodes(&["primary"]), nodes(&["vs"]), Cut::BlackHole, 4_000);
+        let alone = apart(nodes(&["primary"]), servers.clone(), Cut::BlackHole, 4_000);
+        let elsewhere = one_goes_elsewhere(dice, scenario, 4_000);
+        one_reads_on(dice, scenario, cut_ms + 1_000, 1_500);
+        scenario.faults.extend([
+            at(begin_ms, late),
+            at(cut_ms, unheard),
+            at(cut_ms, alone),
+            at(cut_ms, elsewhere),
+        ]);
+    }
+}
+
+/// The holder of a lease sleeps through its replacement, and most clients wait for it.
+fn sleeping_holder(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    leases(scenario);
+    for begin_ms in rounds() {
+        let lasts_ms = dice.between(2_000, 5_000);
+        let pause = FaultKind::Pause { node: "primary".into(), lasts_ms: Some(lasts_ms) };
+        one_reads_on(dice, scenario, begin_ms + lasts_ms - 1_000, 1_200);
+        let mut loyal = Cast::of(scenario).clients();
+        loyal.remove(dice.below(loyal.len() as u64 - 1) as usize);
+        let loyal = apart(loyal, nodes(&["vs"]), Cut::Refuse, lasts_ms + 1_000);
+        scenario.faults.extend([at(begin_ms, pause), at(begin_ms, loyal)]);
+    }
+}
+
+/// The first server's first life says one thing, which arrives when a later life, with a smaller number because its
+/// clock was set back, has long been primary.
+fn ghost(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    leases(scenario);
+    scenario.cluster.clocks[0].skew_ms = 60_000;
+    let others = Cast::of(scenario).servers();
+    let slow = FaultKind::Slow {
+        from: nodes(&["s1"]),
+        to: nodes(&["vs"]),
+        latency_ms: dice.between(6_000, 9_000),
+        jitter_ms: dice.magnitude(1, 4_000),
+        lasts_ms: 400,
+    };
+    let forget = crash("s1", dice.magnitude(10, 300), Memory::Lost);
+    let lasts_ms = dice.between(1_500, 3_000);
+    let alone = [others, nodes(&["vs"])].concat();
+    one_reads_on(dice, scenario, 6_500, 6_000);
+    scenario.faults.extend([
+        at(0, slow),
+        at(dice.between(380, 480), forget),
+        on(Trigger::ViewProposed, 5_500, 0, apart(nodes(&["s1"]), alone, Cut::BlackHole, lasts_ms)),
+        on(Trigger::Promoted, 5_500, 0, one_goes_elsewhere(dice, scenario, lasts_ms)),
+    ]);
+}
+
+/// All copies are lost, one soon after the other.
+fn everything_lost(dice: &mut Dice, scenario: &mut Scenario) {
+    scenario.data_loss = true;
+    let begin_ms = BEGIN_MS + dice.between(0, 20_000);
+    for server in Cast::of(scenario).servers() {
+        let kind = crash(&server, dice.magnitude(10, 4_000), Memory::Lost);
+        scenario.faults.push(at(begin_ms + dice.magnitude(1, 2_000), kind));
+    }
+}
+
+/// Clients do not hear what was done, and ask again a server whose clock is far ahead.
+fn heir_from_the_future(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    scenario.cluster.session_ttl_ms = *dice.pick(&[4_000, 10_000]);
+    for client in &mut scenario.clients {
+        client.deadline_ms = client.deadline_ms.min(scenario.cluster.session_ttl_ms / 2);
+    }
+    let servers = Cast::of(scenario).servers();
+    scenario.cluster.clocks = (0..)
+        .zip(servers)
+        .map(|(place, node)| Clock { node, skew_ms: 30_000 * place, drift_ppm: 0 })
+        .collect();
+    for begin_ms in rounds() {
+        let (from, to, how) = (Cast::of(scenario).clients(), nodes(&["primary"]), Mistreatment::DropReply);
+        let lasts_ms = dice.magnitude(100, 1_000);
+        let silence = FaultKind::Rpc { from, to, how, percent: dice.between(40, 100) as u32, lasts_ms };
+        let death = crash("primary", dice.between(1_000, 3_000), Memory::Kept);
+        scenario.faults.extend([at(begin_ms, silence), at(begin_ms + lasts_ms, death)]);
+    }
+}
+
+/// A primary that is cut off from the view service only is asked for one key again and again, and by nobody else for
+/// anything: nothing tells it that it was replaced but its own messages to its backup.
+fn replaced_unawares(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    scenario.cluster.reads = Reads::Confirm;
+    for begin_ms in rounds() {
+        let unheard = apart(nodes(&["primary"]), nodes(&["vs"]), cut(dice), 4_000);
+        scenario
+            .faults
+            .extend([at(begin_ms, unheard), at(begin_ms, one_goes_elsewhere(dice, scenario, 4_000))]);
+        for client in &mut scenario.clients {
+            keep(client, |at_ms| !(begin_ms..begin_ms + 2_500).contains(&at_ms));
+        }
+        one_reads_on(dice, scenario, begin_ms + 500, 2_000);
+    }
+}
+
+/// Some servers and clients hear only each other, and so do all the others, with the view service among them.
+fn house_divided(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 3, 2);
+    let others = Cast::of(scenario);
+    for begin_ms in rounds() {
+        let mut side = nodes(if dice.percent(50) { &["primary", "backup"] } else { &["primary"] });
+        side.extend(others.clients().into_iter().filter(|_| dice.percent(50)));
+        let lasts_ms = dice.between(1_500, ROUND_MS - 1_000);
+        scenario.faults.push(at(begin_ms, apart(side, vec![], cut(dice), lasts_ms)));
+    }
+}
+
+/// Updates arrive again when their clients have been silent for longer than a session lives.
+fn echo_of_a_session(dice: &mut Dice, scenario: &mut Scenario) {
+    scenario.cluster.session_ttl_ms = 4_000;
+    for client in &mut scenario.clients {
+        client.deadline_ms = client.deadline_ms.min(scenario.cluster.session_ttl_ms / 2);
+        if dice.percent(60) {
+            let busy_ms = dice.between(1_000, 3_000);
+            keep(client, |at_ms| at_ms % ROUND_MS < busy_ms);
+        }
+    }
+    let how = if dice.percent(60) { Mistreatment::Duplicate } else { Mistreatment::Delay };
+    let percent = dice.between(20, 80) as u32;
+    scenario.faults.push(at(
+        0,
+        FaultKind::Rpc { from: Cast::of(scenario).clients(), to: vec![], how, percent, lasts_ms: LENGTH_MS },
+    ));
+}
+
+/// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's log was cut
+/// to that of the other one, who ruled, unacknowledged, for a moment.
+fn chosen_twice(dice: &mut Dice, scenario: &mut Scenario) {
+    scenario.cluster.servers = 3;
+    scenario.cluster.replicas = 3;
+    scenario.cluster.clocks.clear();
+    scenario.cluster.disk_ms_max = scenario.cluster.disk_ms_max.min(20);
+    let begin_ms = BEGIN_MS + dice.between(0, 1_000);
+    let (first, second, third, vs) = (nodes(&["s1"]), nodes(&["s2"]), nodes(&["s3"]), nodes(&["vs"]));
+    let later = |dice: &mut Dice, min_ms, max_ms| begin_ms + dice.between(min_ms, max_ms);
+    // Dumb for so long that it is replaced, deaf for so long that it does not hear of it.
+    let dumb = at(begin_ms, one_way(first.clone(), vs.clone(), Cut::Refuse, dice.between(1_350, 1_650)));
+    let deaf = at(begin_ms, one_way(vs.clone(), first.clone(), Cut::Refuse, dice.between(1_800, 2_200)));
+    // What it orders last, the third has and the second has not, and the view service does not hear of it; then nobody
+    // asks it any more.
+    let shorter_ms = later(dice, 850, 1_000);
+    let shorter = at(shorter_ms, apart(first.clone(), second.clone(), Cut::Refuse, 8_000));
+    let unheard = at(shorter_ms, one_way(third.clone(), vs.clone(), Cut::Refuse, dice.between(1_000, 1_250)));
+    let unasked =
+        at(later(dice, 1_150, 1_350), apart(Cast::of(scenario).clients(), first.clone(), Cut::Refuse, 3_000));
+    let left_behind =
+        at(later(dice, 1_600, 1_800), apart(first, third.clone(), cut(dice), dice.between(2_000, 4_000)));
+    // The second rules without being acknowledged, and forgets everything.
+    let proposed = begin_ms + 100;
+    let unacknowledged =
+        on(Trigger::Promoted, proposed, 0, one_way(second, vs, Cut::Refuse, dice.between(150, 300)));
+    let forget = on(Trigger::ViewProposed, proposed, dice.between(450, 850), crash("s2", 10, Memory::Lost));
+    scenario.faults.extend([dumb, deaf, shorter, unheard, unasked, left_behind, unacknowledged, forget]);
+}
