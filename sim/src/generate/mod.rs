@@ -21,6 +21,7 @@ mod workload;
 use dice::Dice;
 use faults::Cast;
 use stories::Story;
+pub use stories::{STORIES, story_of};
 
 use crate::scenario::{Clock, Cluster, Network, Reads, Scenario};
 

@@ -23,8 +23,7 @@ pub(super) const LENGTH_MS: u64 = 40_000;
 #[derive(Clone, Copy)]
 pub(super) struct Story {
     weight: u64,
-    /// What it is about, in words.
-    pub(super) about: &'static str,
+    about: &'static str,
     plan: fn(&mut Dice, &mut Scenario),
 }
 
@@ -32,8 +31,7 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-/// All of them.
-pub(super) const STORIES: [Story; 10] = [
+const ALL: [Story; 10] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
@@ -46,11 +44,28 @@ pub(super) const STORIES: [Story; 10] = [
     story(2, "a house is divided", house_divided),
 ];
 
+/// What each story is about.
+pub const STORIES: [&str; ALL.len()] = {
+    let mut about = [""; ALL.len()];
+    let mut place = 0;
+    while place < ALL.len() {
+        about[place] = ALL[place].about;
+        place += 1;
+    }
+    about
+};
+
+/// The story that a generated plan tells.
+pub fn story_of(scenario: &Scenario) -> Option<&'static str> {
+    let about = scenario.about.strip_prefix("Story: ")?.strip_suffix('.')?;
+    STORIES.into_iter().find(|story| *story == about)
+}
+
 impl Story {
     /// The story that a seed tells, if it tells one.
     pub(super) fn of(seed: u64) -> Option<Self> {
         let dice = &mut Dice::new(seed, "story");
-        dice.percent(STORIES_PERCENT).then(|| dice.weighted(&STORIES.map(|story| (story.weight, story))))
+        dice.percent(STORIES_PERCENT).then(|| dice.weighted(&ALL.map(|story| (story.weight, story))))
     }
 
     /// Plans it into a scenario that has no faults yet.
