@@ -1,7 +1,7 @@
 //! Stories: whole plans around one rare misfortune, told again and again within a run.
 //!
 //! A misfortune that needs several things at their times (a slow answer, then silence, then a writer elsewhere) does
-//! not happen by single faults, however many. One seed of eight tells a story instead: cluster, clocks and faults are
+//! not happen by single faults, however many. One seed of seven tells a story instead: cluster, clocks and faults are
 //! what it needs; times, lengths, network and load are drawn.
 
 use super::{Cast, Dice, faults::cut};
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The share of seeds that tell a story, in percent.
-const STORIES_PERCENT: u64 = 12;
+const STORIES_PERCENT: u64 = 14;
 /// When the first misfortune of a story begins, in milliseconds: the replicas are in sync by then.
 const BEGIN_MS: u64 = 5_000;
 /// From one misfortune of a story to the next, in milliseconds: the cluster has recovered by then.
@@ -31,7 +31,7 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-const ALL: [Story; 10] = [
+const ALL: [Story; 11] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
@@ -39,6 +39,7 @@ const ALL: [Story; 10] = [
     story(1, "everything is lost", everything_lost),
     story(2, "the heir's clock is ahead", heir_from_the_future),
     story(2, "a primary is replaced unawares", replaced_unawares),
+    story(2, "answers outlive their view", late_answers),
     story(1, "updates outlive their sessions", echo_of_a_session),
     story(4, "a primary is chosen twice", chosen_twice),
     story(2, "a house is divided", house_divided),
@@ -268,7 +269,37 @@ fn replaced_unawares(dice: &mut Dice, scenario: &mut Scenario) {
         for client in &mut scenario.clients {
             keep(client, |at_ms| !(begin_ms..begin_ms + 2_500).contains(&at_ms));
         }
-        one_reads_on(dice, scenario, begin_ms + 500, 2_000);
+        one_reads_on(dice, scenario, begin_ms + 500, 2_500);
+        if dice.percent(60) {
+            let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
+            let (latency_ms, jitter_ms) = (dice.between(50, 450), dice.magnitude(1, 200));
+            let slow = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: 4_000 };
+            scenario.faults.push(at(begin_ms, slow));
+        }
+    }
+}
+
+/// A backup's answers are late while the view changes around it and its primary. Then the primary is left alone with
+/// its clients.
+fn late_answers(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 3, 3);
+    scenario.cluster.reads = Reads::Confirm;
+    let others = [Cast::of(scenario).servers(), nodes(&["vs"])].concat();
+    for begin_ms in rounds() {
+        // The next backup plays that part while the first one is down.
+        let other_dies = crash("backup", 3_000, Memory::Kept);
+        let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
+        let (latency_ms, jitter_ms) = (dice.between(50, 400), dice.magnitude(1, 400));
+        let late = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: 2_500 };
+        let alone = apart(nodes(&["primary"]), others.clone(), cut(dice), 4_500);
+        let elsewhere = one_goes_elsewhere(dice, scenario, 4_500);
+        one_reads_on(dice, scenario, begin_ms + 4_500, 2_500);
+        scenario.faults.extend([
+            at(begin_ms, other_dies),
+            at(begin_ms + 100, late),
+            at(begin_ms + 3_000, alone),
+            at(begin_ms + 3_000, elsewhere),
+        ]);
     }
 }
 

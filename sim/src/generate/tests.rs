@@ -61,9 +61,9 @@ fn seeds_differ_in_shape_faults_and_load() {
 }
 
 #[test]
-fn one_seed_of_eight_tells_a_story_and_every_story_is_told() {
+fn one_seed_of_seven_tells_a_story_and_every_story_is_told() {
     let plans: Vec<Scenario> = (0..1000).map(generate).filter(|s| !s.about.is_empty()).collect();
-    assert!((90..150).contains(&plans.len()), "{} of 1000", plans.len());
+    assert!((100..180).contains(&plans.len()), "{} of 1000", plans.len());
     for story in STORIES {
         let told = plans.iter().filter(|s| story_of(s) == Some(story)).count();
         assert!((3..60).contains(&told), "{story} is told by {told} of 1000 seeds");

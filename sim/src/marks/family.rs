@@ -110,6 +110,7 @@ pub const ALL: &[Family] = families! {
     "everything is lost": |s| tells(s, "everything is lost"),
     "the heir's clock is ahead": |s| tells(s, "the heir's clock is ahead"),
     "a primary is replaced unawares": |s| tells(s, "a primary is replaced unawares"),
+    "answers outlive their view": |s| tells(s, "answers outlive their view"),
     "updates outlive their sessions": |s| tells(s, "updates outlive their sessions"),
     "a primary is chosen twice": |s| tells(s, "a primary is chosen twice"),
     "a house is divided": |s| tells(s, "a house is divided"),
