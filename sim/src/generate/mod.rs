@@ -3,7 +3,7 @@
 //! * **Swarm**: each seed enables a random subset of the fault kinds, the empty one included, at rates
 //!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
 //!   in which few things happen often.
-//! * **Stories**: one seed of seven tells of a misfortune that single faults do not make, however many.
+//! * **Stories**: one seed of six tells of a misfortune that single faults do not make, however many.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
 //!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
 //!   [`crate::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
@@ -46,14 +46,15 @@ pub fn generate(seed: u64) -> Scenario {
     let drawn_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
     let faults_ms = story.map_or(drawn_ms, |_| stories::LENGTH_MS);
     let cluster = cluster(seed);
-    let clients = workload::clients(seed, faults_ms, cluster.session_ttl_ms);
+    let network = network(seed);
+    let clients = workload::clients(seed, faults_ms, cluster.session_ttl_ms, &network);
     let mut scenario = Scenario {
         about: String::new(),
         seed,
         faults_ms,
         settle_ms: SETTLE_MS,
         cluster,
-        network: network(seed),
+        network,
         reaches: Vec::new(),
         data_loss: false,
         clients,

@@ -1,17 +1,21 @@
 //! Stories: whole plans around one rare misfortune, told again and again within a run.
 //!
 //! A misfortune that needs several things at their times (a slow answer, then silence, then a writer elsewhere) does
-//! not happen by single faults, however many. One seed of seven tells a story instead: cluster, clocks and faults are
+//! not happen by single faults, however many. One seed of six tells a story instead: cluster, clocks and faults are
 //! what it needs; times, lengths, network and load are drawn.
 
-use super::{Cast, Dice, faults::cut};
+use super::{
+    Cast, Dice,
+    faults::{REJOIN_MS, cut},
+    workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
+};
 use crate::{
     scenario::{Client, Clock, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger},
     script::Step,
 };
 
 /// The share of seeds that tell a story, in percent.
-const STORIES_PERCENT: u64 = 14;
+const STORIES_PERCENT: u64 = 16;
 /// When the first misfortune of a story begins, in milliseconds: the replicas are in sync by then.
 const BEGIN_MS: u64 = 5_000;
 /// From one misfortune of a story to the next, in milliseconds: the cluster has recovered by then.
@@ -19,6 +23,8 @@ const ROUND_MS: u64 = 9_000;
 /// Virtual time under faults of a story, in milliseconds.
 pub(super) const LENGTH_MS: u64 = 40_000;
 
+/// How often one client reads on, at most: what it could not do in time it does later, within the time for that.
+const READS_MAX: u64 = 60;
 /// One misfortune.
 #[derive(Clone, Copy)]
 pub(super) struct Story {
@@ -31,7 +37,7 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-const ALL: [Story; 11] = [
+const ALL: [Story; 12] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
@@ -40,7 +46,8 @@ const ALL: [Story; 11] = [
     story(2, "the heir's clock is ahead", heir_from_the_future),
     story(2, "a primary is replaced unawares", replaced_unawares),
     story(2, "answers outlive their view", late_answers),
-    story(1, "updates outlive their sessions", echo_of_a_session),
+    story(2, "updates outlive their sessions", echo_of_a_session),
+    story(4, "a state is transferred under fire", transfer_under_fire),
     story(4, "a primary is chosen twice", chosen_twice),
     story(2, "a house is divided", house_divided),
 ];
@@ -109,6 +116,12 @@ fn at_least(scenario: &mut Scenario, servers: u32, replicas: u32) {
     scenario.cluster.clocks.clear();
 }
 
+/// Sessions that live so long, and clients that go on trying for as long as they may.
+fn sessions(scenario: &mut Scenario, ttl_ms: u64) {
+    scenario.cluster.session_ttl_ms = ttl_ms;
+    scenario.clients.iter_mut().for_each(|client| client.deadline_ms = ttl_ms / 2);
+}
+
 /// Servers that are as slow, and a view service that is as fast, as leases allow for.
 fn leases(scenario: &mut Scenario) {
     scenario.cluster.reads = Reads::Lease;
@@ -125,13 +138,16 @@ fn one_goes_elsewhere(dice: &mut Dice, scenario: &Scenario, lasts_ms: u64) -> Fa
     apart(vec![writer], nodes(&["primary"]), Cut::Refuse, lasts_ms)
 }
 
-/// The last client reads a hot key for so long, many times.
+/// The last client, which does nothing but read, reads a hot key for so long, as often as answers can come.
 fn one_reads_on(dice: &mut Dice, scenario: &mut Scenario, begin_ms: u64, lasts_ms: u64) {
+    let answer_ms = answer_ms(&scenario.network);
+    let interval_ms = (answer_ms + dice.between(10, 50)).max(lasts_ms / READS_MAX);
     let Some(reader) = scenario.clients.last_mut() else { return };
-    let interval_ms = dice.between(10, 50);
     let reads = (begin_ms..begin_ms + lasts_ms).step_by(interval_ms as usize);
+    reader.script.retain(|line| line.contains(" get "));
     reader.script.extend(reads.map(|ms| format!("{}.{:03} get hot0", ms / 1_000, ms % 1_000)));
     reader.script.sort_by_key(|line| Step::parse(line).map(|step| step.at).ok());
+    reader.deadline_ms = POLL_MS;
 }
 
 /// Keeps of a client's script what is to be done at these times.
@@ -235,22 +251,17 @@ fn everything_lost(dice: &mut Dice, scenario: &mut Scenario) {
     }
 }
 
-/// Clients do not hear what was done, and ask again a server whose clock is far ahead.
+/// Clients do not hear what was done, and ask again a server whose clock is further ahead than a session lives.
 fn heir_from_the_future(dice: &mut Dice, scenario: &mut Scenario) {
     at_least(scenario, 2, 2);
-    scenario.cluster.session_ttl_ms = *dice.pick(&[4_000, 10_000]);
-    for client in &mut scenario.clients {
-        client.deadline_ms = client.deadline_ms.min(scenario.cluster.session_ttl_ms / 2);
-    }
+    sessions(scenario, 10_000);
     let servers = Cast::of(scenario).servers();
-    scenario.cluster.clocks = (0..)
-        .zip(servers)
-        .map(|(place, node)| Clock { node, skew_ms: 30_000 * place, drift_ppm: 0 })
-        .collect();
+    let ahead = |(place, node): (i64, _)| Clock { node, skew_ms: 30_000 * place, drift_ppm: 0 };
+    scenario.cluster.clocks = (0..).zip(servers).map(ahead).collect();
     for begin_ms in rounds() {
         let (from, to, how) = (Cast::of(scenario).clients(), nodes(&["primary"]), Mistreatment::DropReply);
-        let lasts_ms = dice.magnitude(100, 1_000);
-        let silence = FaultKind::Rpc { from, to, how, percent: dice.between(40, 100) as u32, lasts_ms };
+        let lasts_ms = dice.between(200, 1_500);
+        let silence = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms };
         let death = crash("primary", dice.between(1_000, 3_000), Memory::Kept);
         scenario.faults.extend([at(begin_ms, silence), at(begin_ms + lasts_ms, death)]);
     }
@@ -317,20 +328,45 @@ fn house_divided(dice: &mut Dice, scenario: &mut Scenario) {
 
 /// Updates arrive again when their clients have been silent for longer than a session lives.
 fn echo_of_a_session(dice: &mut Dice, scenario: &mut Scenario) {
-    scenario.cluster.session_ttl_ms = 4_000;
+    sessions(scenario, 4_000);
     for client in &mut scenario.clients {
-        client.deadline_ms = client.deadline_ms.min(scenario.cluster.session_ttl_ms / 2);
         if dice.percent(60) {
             let busy_ms = dice.between(1_000, 3_000);
-            keep(client, |at_ms| at_ms % ROUND_MS < busy_ms);
+            keep(client, |at_ms| at_ms % (LENGTH_MS / 2) < busy_ms);
         }
     }
-    let how = if dice.percent(60) { Mistreatment::Duplicate } else { Mistreatment::Delay };
-    let percent = dice.between(20, 80) as u32;
-    scenario.faults.push(at(
-        0,
-        FaultKind::Rpc { from: Cast::of(scenario).clients(), to: vec![], how, percent, lasts_ms: LENGTH_MS },
-    ));
+    let (from, how) = (Cast::of(scenario).clients(), Mistreatment::Duplicate);
+    let percent = dice.between(20, 90) as u32;
+    scenario.faults.push(at(0, FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms: LENGTH_MS }));
+}
+
+/// A backup forgets everything, its state travels in many parts, parts are late or come twice, and something happens to
+/// the sender, the receiver or between them while they are on their way.
+fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    scenario.cluster.chunk_bytes_max = dice.magnitude(32, 256) as usize;
+    scenario.cluster.checkpoint_interval = dice.magnitude(2, 64);
+    scenario.cluster.log_entries_max = None;
+    let keys = dice.between(40, LOADED_KEYS_MAX);
+    scenario.clients[0].script.splice(0..0, load(keys));
+    for begin_ms in rounds() {
+        let begin_ms = begin_ms + REJOIN_MS / 2;
+        let forget = crash("backup", dice.magnitude(10, 500), Memory::Lost);
+        let (from, to) = (nodes(&["primary"]), vec![]);
+        let how = *dice.pick(&[Mistreatment::Delay, Mistreatment::Duplicate, Mistreatment::DropRequest]);
+        let percent = dice.magnitude(5, 80) as u32;
+        let late = FaultKind::Rpc { from, to, how, percent, lasts_ms: 4_000 };
+        scenario.faults.extend([at(begin_ms, forget), at(begin_ms, late)]);
+        let between = (nodes(&["primary"]), nodes(&["joiner"]));
+        let blow = match dice.below(8) {
+            0..=3 => crash("joiner", dice.magnitude(1, 300), Memory::Kept),
+            4 => crash("primary", dice.magnitude(1, 300), Memory::Kept),
+            5 => FaultKind::Pause { node: "joiner".into(), lasts_ms: Some(dice.between(100, 2_500)) },
+            6 => one_way(between.1, between.0, cut(dice), dice.between(100, 1_500)),
+            _ => apart(between.0, between.1, cut(dice), dice.between(100, 1_500)),
+        };
+        scenario.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 200), blow));
+    }
 }
 
 /// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's log was cut

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, story_of};
-use crate::scenario::{FaultKind, Memory, Scenario};
+use crate::scenario::{FaultKind, Memory, Network, Scenario};
 
 fn text(scenario: &Scenario) -> String {
     toml::to_string(scenario).expect("a scenario is made of what TOML can say")
@@ -32,7 +32,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [15833886243855785865, 14937999884117041973, 4117339081322018029, 328321852588169520],
+        [8204700385328020831, 280310877253287392, 4117339081322018029, 328321852588169520],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }
@@ -61,9 +61,9 @@ fn seeds_differ_in_shape_faults_and_load() {
 }
 
 #[test]
-fn one_seed_of_seven_tells_a_story_and_every_story_is_told() {
+fn one_seed_of_six_tells_a_story_and_every_story_is_told() {
     let plans: Vec<Scenario> = (0..1000).map(generate).filter(|s| !s.about.is_empty()).collect();
-    assert!((100..180).contains(&plans.len()), "{} of 1000", plans.len());
+    assert!((120..200).contains(&plans.len()), "{} of 1000", plans.len());
     for story in STORIES {
         let told = plans.iter().filter(|s| story_of(s) == Some(story)).count();
         assert!((3..60).contains(&told), "{story} is told by {told} of 1000 seeds");
@@ -74,7 +74,9 @@ fn one_seed_of_seven_tells_a_story_and_every_story_is_told() {
 #[test]
 fn a_draw_of_one_fault_kind_moves_no_other_part() {
     // Two clusters of different size: the workload and the network are drawn from streams of their own.
-    let (a, b) = (super::workload::clients(3, 10_000, 60_000), super::workload::clients(3, 20_000, 60_000));
+    let network = Network { latency_us_min: 500, latency_us_max: 1_000 };
+    let clients = |faults_ms| super::workload::clients(3, faults_ms, 60_000, &network);
+    let (a, b) = (clients(10_000), clients(20_000));
     for (shorter, longer) in a.iter().zip(&b) {
         assert!(longer.script.starts_with(&shorter.script));
     }

@@ -1,22 +1,28 @@
 //! What clients do: a few operations a second each, on a few hot keys and many cold ones.
 
 use super::{CLIENTS_MAX, Dice};
-use crate::scenario::Client;
+use crate::scenario::{Client, Network};
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.
 const AFTER_HEAL_MS: u64 = 5_000;
 /// Clients with a shorter deadline than this give up during every takeover, in milliseconds.
 const IMPATIENT_MS: u64 = 2_000;
 /// The deadline of a client that polls, in milliseconds.
-const POLL_MS: u64 = 300;
+pub(super) const POLL_MS: u64 = 300;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
 
 /// Keys that a client puts before anything else, at most: then there is a state worth transferring.
-const LOADED_KEYS_MAX: u64 = 200;
+pub(super) const LOADED_KEYS_MAX: u64 = 200;
+
+/// The longest that a Get takes if nothing goes wrong, in milliseconds: to the primary and back, and from there to a
+/// backup and back. Who asks more often falls behind.
+pub(super) fn answer_ms(network: &Network) -> u64 {
+    4 * network.latency_us_max / 1_000
+}
 
 /// The clients of a seed.
-pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Client> {
+pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64, network: &Network) -> Vec<Client> {
     let mut dice = Dice::new(seed, "workload");
     let count = dice.between(2, CLIENTS_MAX);
     let mix = Mix {
@@ -41,7 +47,7 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
             let dice = &mut Dice::new(seed, &format!("workload/c{number}"));
             if polls && number == count {
                 let mix = Mix { hot_percent: 100, weights: [(1, "get"); 5], ..mix };
-                let pause_ms = *dice.pick(&[50, 100, 200]);
+                let pause_ms = answer_ms(network).max(*dice.pick(&[50, 100, 200]));
                 let script = script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS);
                 return Client { deadline_ms: POLL_MS, script };
             }
@@ -56,11 +62,16 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64) -> Vec<Cli
             let pause_ms = *dice.pick(pauses_ms);
             let mut script = script(dice, &mix, pause_ms, faults_ms + AFTER_HEAL_MS);
             if number == 1 {
-                script.splice(0..0, (0..loaded_keys).map(|key| format!("0.000 put cold{key}")));
+                script.splice(0..0, load(loaded_keys));
             }
             Client { deadline_ms: deadline_ms.min(deadline_ms_max), script }
         })
         .collect()
+}
+
+/// Puts so many keys, before anything else.
+pub(super) fn load(keys: u64) -> impl Iterator<Item = String> {
+    (0..keys).map(|key| format!("0.000 put cold{key}"))
 }
 
 struct Mix {

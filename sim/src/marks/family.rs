@@ -112,6 +112,7 @@ pub const ALL: &[Family] = families! {
     "a primary is replaced unawares": |s| tells(s, "a primary is replaced unawares"),
     "answers outlive their view": |s| tells(s, "answers outlive their view"),
     "updates outlive their sessions": |s| tells(s, "updates outlive their sessions"),
+    "a state is transferred under fire": |s| tells(s, "a state is transferred under fire"),
     "a primary is chosen twice": |s| tells(s, "a primary is chosen twice"),
     "a house is divided": |s| tells(s, "a house is divided"),
     "many operations": |s| s.clients.iter().map(|client| client.script.len()).sum::<usize>() > 500,
