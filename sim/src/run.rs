@@ -40,6 +40,10 @@ use crate::{
 /// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
 const VIGIL_SHARE: u32 = 4;
 
+/// In so much time every process that is up takes a step: it is longer than from one ping to the next by the slowest
+/// clock of any seed.
+const LAST_LOOK: Duration = Duration::from_millis(750);
+
 /// Executes a scenario on a fresh thread and judges what happened.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
     if let Err(why) = script::validate(scenario) {
@@ -166,6 +170,13 @@ async fn live(world: Arc<World>) -> Ending {
             break;
         }
         world.news(end).await;
+    }
+    if !world.observer().is_stopped() {
+        world.observer().close();
+        let closed = now() + LAST_LOOK;
+        while now() < closed && !world.observer().is_stopped() {
+            world.news(closed).await;
+        }
     }
     ending.at = now();
     if world.observer().is_stopped() {
