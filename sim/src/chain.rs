@@ -3,9 +3,9 @@
 //! A *step* is one event taken by a machine, with its effects; or a call of a client, its end, or something that
 //! the simulator did. Each is fed into one hasher as data: when, where, the event, the effects, and of the
 //! machine's state a summary (role, view, commit point, end of the log). The state as a whole is fed in with every
-//! [`DIGEST_INTERVAL`]th step: hashing it costs more than the step itself. So the trace's hash tells apart two runs
-//! whose machines differ, although no event has shown it yet, unless they come to differ within the last
-//! steps.
+//! [`DIGEST_INTERVAL`]th step, because hashing it costs more than the step itself, and with every step after the end of the
+//! run ([`Chain::close`]), when each machine that is up takes a few more. So the trace's hash tells apart two runs whose
+//! machines differ, although no event has shown it, unless a failure ends one of them early.
 //!
 //! On request the chain keeps a [`Table`]: a value after each step, and its parts, hashed one by one. Values of
 //! two runs agree up to some step, and from there on differ for ever: so the first step that differs is found by
@@ -46,6 +46,7 @@ pub struct TableOptions {
 pub struct Chain {
     hasher: StableHasher,
     steps: u64,
+    closing: bool,
     options: Option<TableOptions>,
     table: Table,
     open: Option<Link>,
@@ -55,6 +56,11 @@ impl Chain {
     /// A chain without links.
     pub fn new(options: Option<TableOptions>) -> Self {
         Self { options, ..Self::default() }
+    }
+
+    /// The steps from here on are the last ones: each shows the whole state.
+    pub fn close(&mut self) {
+        self.closing = true;
     }
 
     /// A step begins.
@@ -73,14 +79,15 @@ impl Chain {
     pub fn end(&mut self, effects: &impl Hash, summary: &impl Hash, state: impl Fn(&mut StableHasher)) {
         effects.hash(&mut self.hasher);
         summary.hash(&mut self.hasher);
-        if self.steps.is_multiple_of(DIGEST_INTERVAL) {
+        let is_due = |interval| self.closing || self.steps.is_multiple_of(interval);
+        if is_due(DIGEST_INTERVAL) {
             state(&mut self.hasher);
         }
         if let Some(mut link) = self.open.take() {
             let interval = self.options.as_ref().map_or(DIGEST_INTERVAL, |options| options.digest_interval);
             link.effects = stable_hash(effects);
             link.state = stable_hash(summary);
-            if self.steps.is_multiple_of(interval) {
+            if is_due(interval) {
                 let mut digest = StableHasher::new();
                 state(&mut digest);
                 link.state = stable_hash(&(link.state, digest.finish()));
@@ -328,6 +335,23 @@ mod tests {
         for from in [0, 1, DIGEST_INTERVAL as usize] {
             assert_ne!(other_state(from), hash(&one, None), "a state that differs from step {from} on");
         }
+    }
+
+    #[test]
+    fn the_last_steps_show_the_whole_state_in_hash_and_table() {
+        let closed = |state: u64, closes: bool| {
+            let mut chain = chain(&steps(10), DIGEST_INTERVAL);
+            if closes {
+                chain.close();
+            }
+            chain.begin(Duration::from_secs(1), (1, &"s1".into()), StepName::SIMULATOR, &0);
+            chain.end(&(), &(), |hasher| state.hash(hasher));
+            (chain.hash(), chain.into_table().expect("it was asked for"))
+        };
+        let ((one, first), (other, second)) = (closed(1, true), closed(2, true));
+        assert_ne!(one, other);
+        assert_eq!(difference(&first, &second), Some(10));
+        assert_eq!(closed(1, false), closed(2, false), "the first interval does not end with it");
     }
 
     #[test]

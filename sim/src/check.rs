@@ -186,7 +186,7 @@ impl Judgement {
     /// The sentence of a contradiction, which names operations by their lines.
     fn sentence(&self, violation: &Violation) -> String {
         let Judgement { recorded, unit, .. } = self;
-        let operation = |index: usize| format!("line {}", recorded.lines[index]);
+        let operation = |index: usize, did: &str| format!("line {} ({did})", recorded.lines[index]);
         let time = |time: u64| match recorded.format {
             Format::Lines => unit.show(time),
             _ => format!("event {time}"),

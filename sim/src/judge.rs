@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use linearize::{
-    Budget, History, Operation as Judged, Options, Outcome as Ending,
-    kv::{Kv, KvHistory},
+    Budget, History, Operation as Judged, Options, Outcome as Ending, Reason, Violation,
+    kv::{
+        Kv, KvHistory,
+        sentence::{Words, tell},
+    },
     witness,
 };
 use pbkv::protocol::{command::Update, identity::OpNumber};
@@ -29,14 +32,14 @@ pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
     let (places, history) = history(operations, |_| true);
     match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
         Some(Ok(())) => Verdict::Linearizable,
-        None | Some(Err(_)) => decide(&places, &history, BUDGET),
+        None | Some(Err(_)) => decide(operations, &places, &history, BUDGET),
     }
 }
 
 /// Judges the operations on one key, by what the clients saw alone.
 pub fn judge_key(operations: &[Operation], key: &[u8], budget: Budget) -> Verdict {
     let (places, history) = history(operations, |operation| operation.input.key() == key);
-    decide(&places, &history, budget)
+    decide(operations, &places, &history, budget)
 }
 
 /// The checker's history of some of the operations, and the place of each of its operations in the whole list.
@@ -60,7 +63,7 @@ fn history(operations: &[Operation], is_judged: impl Fn(&Operation) -> bool) -> 
     (places, History::new(judged).expect("clients do one thing after the other"))
 }
 
-fn decide(places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
+fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
     let options = Options { budget, witness: false, ..Options::default() };
     match linearize::check(&Kv, history, &options) {
         linearize::Verdict::Linearizable { .. } => Verdict::Linearizable,
@@ -70,11 +73,27 @@ fn decide(places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
                 key: violation.key.clone().into(),
                 operations: outer(&violation.operations),
                 support: outer(&violation.support),
-                sentence: violation.sentence.clone(),
+                sentence: sentence(operations, places, history, &violation),
             })
         }
         linearize::Verdict::Undecided(undecided) => Verdict::Undecided(undecided.to_string()),
     }
+}
+
+/// A contradiction in words. Its operations are named by what they did, by whom, and, unless the sentence is about times
+/// anyway, by when they were called.
+fn sentence(operations: &[Operation], places: &[usize], history: &KvHistory, found: &Violation) -> String {
+    let is_about_times = matches!(
+        found.reason,
+        Reason::FromTheFuture { .. } | Reason::TwoValuesAtOnce { .. } | Reason::WrongOrder { .. }
+    );
+    let seconds = |time: u64| format!("{:.3} s", Duration::from_nanos(time).as_secs_f64());
+    let name = |index: usize, did: &str| {
+        let Operation { client, called, .. } = &operations[places[index]];
+        let by = format!("{did} by {client}");
+        if is_about_times { by } else { format!("{by} at {}", seconds(nanoseconds(*called))) }
+    };
+    tell(history, found, &Words { operation: &name, time: &seconds })
 }
 
 /// The servers' order as an order of the judged operations, if it names each update that was answered and explains
@@ -257,6 +276,32 @@ mod tests {
         };
         assert!(contradiction.operations.contains(&3), "in places of the whole list: {contradiction:?}");
         assert_eq!(contradiction.key, KEY);
+    }
+
+    #[test]
+    fn a_contradiction_is_told_by_what_was_done_by_whom_and_when() {
+        const S: u64 = 1_000_000_000;
+        let invalid = End::NotExecuted { at: Duration::ZERO, why: "invalid".into() };
+        let told = |mut operations: Vec<Operation>| {
+            // The checker counts without it.
+            operations.insert(0, put("c3", 0, "x", invalid.clone()));
+            match judge(&operations, &ServersOrder::default()) {
+                Verdict::Violation(contradiction) => contradiction.sentence,
+                verdict => panic!("{verdict:?}"),
+            }
+        };
+        let stale = vec![
+            put("c1", S, "a", done(2 * S)),
+            put("c2", 3 * S + S / 4, "b", done(4 * S)),
+            get("c1", 5 * S, 6 * S, Some("a")),
+        ];
+        assert_eq!(
+            told(stale),
+            "\"a\" was in place from the return of put \"k\" \"a\" by c1 at 2.000 s to the call of get \"k\" -> \"a\" by c1 \
+             at 5.000 s, but put \"k\" \"b\" by c2 ran from 3.250 s to 4.000 s, within that time and with another value"
+        );
+        let invented = vec![get("c1", 5 * S + S / 8, 6 * S, Some("x"))];
+        assert_eq!(told(invented), "get \"k\" -> \"x\" by c1 at 5.125 s saw a value that nobody had written");
     }
 
     #[test]

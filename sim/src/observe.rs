@@ -106,6 +106,11 @@ impl Observer {
         self.stopped
     }
 
+    /// The run is over but for a last look at the state of every machine.
+    pub fn close(&mut self) {
+        self.chain.close();
+    }
+
     /// What the machines do from now on is not part of the run.
     pub fn stop(&mut self) {
         self.stopped = true;

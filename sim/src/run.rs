@@ -40,6 +40,10 @@ use crate::{
 /// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
 const VIGIL_SHARE: u32 = 4;
 
+/// In so much time every process that is up takes a step: it is longer than from one ping to the next by the slowest
+/// clock of any seed.
+const LAST_LOOK: Duration = Duration::from_millis(750);
+
 /// Executes a scenario on a fresh thread and judges what happened.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
     if let Err(why) = script::validate(scenario) {
@@ -47,19 +51,31 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
         let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
         return Outcome { panic: Some(panic), ..Outcome::default() };
     }
+    execute(scenario, options, live)
+}
+
+/// Lets a world live on a fresh thread, and judges what happened in it.
+fn execute<L: Future<Output = Ending>>(
+    scenario: &Scenario,
+    options: &RunOptions,
+    live: impl FnOnce(Arc<World>) -> L + Send,
+) -> Outcome {
     thread::scope(|scope| {
         let run = thread::Builder::new()
             .name("run".into())
-            .spawn_scoped(scope, || execute(scenario, options))
+            .spawn_scoped(scope, || {
+                let world = Arc::new(World::new(scenario, options));
+                let life = live(world.clone());
+                judged(world, life, options)
+            })
             .expect("a thread can be started");
         run.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
     })
 }
 
-fn execute(scenario: &Scenario, options: &RunOptions) -> Outcome {
-    let world = Arc::new(World::new(scenario, options));
-    let runtime = Runtime::with_seed_and_config(scenario.seed, config(scenario));
-    let result = catch(|| runtime.block_on(live(world.clone())));
+fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOptions) -> Outcome {
+    let runtime = Runtime::with_seed_and_config(world.scenario.seed, config(&world.scenario));
+    let result = catch(|| runtime.block_on(life));
     world.observer().stop();
     let ended = catch(|| {
         runtime.block_on(cluster::end(&world.nodes));
@@ -154,6 +170,13 @@ async fn live(world: Arc<World>) -> Ending {
             break;
         }
         world.news(end).await;
+    }
+    if !world.observer().is_stopped() {
+        world.observer().close();
+        let closed = now() + LAST_LOOK;
+        while now() < closed && !world.observer().is_stopped() {
+            world.news(closed).await;
+        }
     }
     ending.at = now();
     if world.observer().is_stopped() {
@@ -267,4 +290,69 @@ fn payload_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future::join_all};
+
+    use super::*;
+    use crate::{
+        outcome::{Class, End, Input, Output, Verdict},
+        scenarios,
+    };
+
+    /// Time under faults, while the clients' scripts take ten seconds.
+    const FAULTS_MS: u64 = 6_000;
+
+    /// How much later than its cause the end of a run may be noticed.
+    const SOON: Duration = Duration::from_millis(1);
+
+    /// A run of real servers and clients in which also somebody tells of answers, at these times, that no server gave.
+    fn run_with_lies(lies: &'static [Duration]) -> Outcome {
+        let claim = scenarios::all().into_iter().next().expect("there are claims");
+        let scenario = Scenario { faults_ms: FAULTS_MS, ..(claim.scenario)(0) };
+        execute(&scenario, &RunOptions::default(), |world| async move {
+            let told = join_all(lies.iter().map(|at| lie(world.clone(), *at)));
+            tokio::select! {
+                biased;
+                ending = live(world.clone()) => ending,
+                never = told.then(|_| std::future::pending()) => never,
+            }
+        })
+    }
+
+    async fn lie(world: Arc<World>, at: Duration) {
+        madsim::time::sleep(at - SOON).await;
+        let (client, key) = (world.nodes.reader(), "hot0".into());
+        let get = world.observer().called(now(), client, Input::Get { key });
+        madsim::time::sleep(SOON).await;
+        let output = Output::Value(Some("written by nobody".into()));
+        world.returned(client, get, End::Returned { at: now(), output });
+    }
+
+    #[test]
+    fn a_run_ends_at_its_first_bad_answer() {
+        let honest = run_with_lies(&[]);
+        assert_eq!((honest.class(), &honest.verdict), (Class::Ok, &Verdict::Linearizable));
+        assert!(honest.stats.virtual_time > Duration::from_secs(9), "{:?}", honest.stats.virtual_time);
+
+        const WHILE_FAULTS: Duration = Duration::from_millis(3_300);
+        const AFTER_THE_HEAL: Duration = Duration::from_millis(7_700);
+        for (lies, first) in [
+            (&[WHILE_FAULTS, AFTER_THE_HEAL] as &[Duration], WHILE_FAULTS),
+            (&[AFTER_THE_HEAL], AFTER_THE_HEAL),
+        ] {
+            let outcome = run_with_lies(lies);
+            let is_lie = |place: &&usize| outcome.operations[**place].client == "reader".into();
+            let Verdict::Violation(contradiction) = &outcome.verdict else {
+                panic!("{:?} is no contradiction", outcome.verdict)
+            };
+            let lie = contradiction.operations.iter().find(is_lie).expect("it is what cannot be");
+            let told = outcome.operations[*lie].end.at().expect("it returned");
+            assert!(first <= told && told < first + SOON, "{told:?} is not the lie of {first:?}");
+            let end = outcome.stats.virtual_time;
+            assert!(told <= end && end < told + SOON, "told at {told:?}, ended at {end:?}");
+        }
+    }
 }

@@ -18,6 +18,8 @@ const EVIDENCE_MAX: usize = 14;
 const MOMENTS_MAX: usize = 12;
 /// Characters of a value or a message on one line, at most.
 const TEXT_MAX: usize = 100;
+/// Characters of the sentence about a contradiction, at most.
+const SENTENCE_MAX: usize = 500;
 
 /// What a run was asked to show again by: `replay 42`, `replay plan.toml`, `scenario NAME --seed 3`.
 pub type Again = str;
@@ -125,7 +127,7 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
         );
         let ends = essential.iter().filter_map(|at| outcome.operations[*at].end.at());
         let end = ends.max().unwrap_or(outcome.stats.virtual_time);
-        return (short(&contradiction.sentence), lines, end);
+        return (cut(&contradiction.sentence, SENTENCE_MAX), lines, end);
     }
     if let Some(panic) = &outcome.panic {
         let mut lines = panic.message.lines().map(short);
@@ -248,10 +250,14 @@ pub fn bytes(value: &Bytes) -> String {
 }
 
 fn short(text: &str) -> String {
-    if text.chars().count() <= 2 * TEXT_MAX {
+    cut(text, 2 * TEXT_MAX)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
         return text.into();
     }
-    text.chars().take(2 * TEXT_MAX).chain("...".chars()).collect()
+    text.chars().take(most).chain("...".chars()).collect()
 }
 
 /// Failures that differ only in numbers are one finding.

@@ -62,9 +62,7 @@ impl Caller {
             Err(ClientError::Unknown { why }) => End::Unknown { at, why },
             Err(error) => End::NotExecuted { at, why: error.to_string() },
         };
-        if self.world.observer().returned(at, self.node, operation, end.clone()) {
-            self.world.look();
-        }
+        self.world.returned(self.node, operation, end.clone());
         end
     }
 

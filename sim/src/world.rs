@@ -25,7 +25,7 @@ use crate::{
     network::{Network, NodeIndex},
     nodes::Nodes,
     observe::Observer,
-    outcome::{Happening, RunOptions},
+    outcome::{End, Happening, RunOptions},
     scenario::Scenario,
     trace::stable_hash,
 };
@@ -117,6 +117,13 @@ impl World {
     /// Puts something on the timeline, now.
     pub fn happened(&self, node: NodeIndex, event: Happening) {
         self.observer().happened(now(), node, event);
+    }
+
+    /// A client's call ended, now. The run ends with it if no order explains the answer.
+    pub fn returned(&self, client: NodeIndex, operation: usize, end: End) {
+        if self.observer().returned(now(), client, operation, end) {
+            self.look();
+        }
     }
 
     /// Waits until something happened that the nemesis should look at, until a time, or for a while.

@@ -6,10 +6,16 @@ mod simulator;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
+};
+
+use sim::{
+    chain::DIGEST_INTERVAL,
+    scenario::{Fault, FaultKind, Memory},
 };
 
 use self::simulator::{command, scratch, traces};
@@ -98,6 +104,30 @@ fn an_exploration_goes_on_where_it_was_killed_and_ends_well_when_it_is_interrupt
     assert!(stdout(&rest).starts_with(&format!("{all} seeds and ")), "{}", told(&rest));
     let seen: Vec<u64> = traces(&json).expect("whole lines").into_keys().collect();
     assert_eq!(seen, (0..all).collect::<Vec<_>>());
+}
+
+/// Which seeds a steering chooses depends on what it learned. That must survive, or the same command explores others.
+#[test]
+fn a_steered_exploration_that_was_killed_chooses_the_seeds_of_one_that_was_not() {
+    const SEEDS: &str = "1000";
+    let (folder, path) = fresh("steered");
+    let (json, json_path) = fresh("steered.json");
+    let explore = ["explore", "--steer", "--no-regressions", "--seeds", SEEDS];
+    let stored = [explore.as_slice(), &["--state", &path, "--json", &json_path]].concat();
+    // Nothing is chosen before a mark is rare among the runs that are learned from.
+    let mut killed = start(&stored);
+    wait_for_seeds(&folder, 160);
+    killed.kill().expect("it runs");
+    killed.wait().expect("it was started");
+    let rest = simulate(&stored);
+    assert!(rest.status.success(), "{}", told(&rest));
+
+    let (whole_json, whole_path) = fresh("steered-whole.json");
+    let whole = simulate(&[explore.as_slice(), &["--json", &whole_path]].concat());
+    assert!(whole.status.success(), "{}", told(&whole));
+    let (seen, whole) = (traces(&json).expect("whole lines"), traces(&whole_json).expect("whole lines"));
+    assert!(whole.len() > 170 && whole.len() < 500, "{} seeds chosen", whole.len());
+    assert_eq!(seen, whole);
 }
 
 #[test]
@@ -215,6 +245,30 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
     for part in ["NOT DETERMINISTIC", "1 made twice", "Up { life: 2", &format!("cargo sim replay {seed}")] {
         assert!(text.contains(part), "no {part:?} in {}", told(&output));
     }
+}
+
+/// `s1` restarts so late that no step of its second life is one of those with which explorations look at a whole state.
+/// Only the last look of a run does, and two processes come to different hashes.
+#[test]
+fn a_state_that_differs_in_the_last_steps_only_is_seen_by_an_exploration() {
+    let (file, path) = fresh("late.toml");
+    let claim = sim::scenarios::all().into_iter().next().expect("there are claims");
+    let mut scenario = (claim.scenario)(0);
+    let late = FaultKind::Crash { node: "s1".into(), down_ms: Some(10), memory: Memory::Kept };
+    scenario.faults = vec![Fault { at_ms: scenario.faults_ms - 20, on: None, after_ms: 0, kind: late }];
+    sim::saved::write(&file, &scenario).expect("writable");
+    let verdict = |planted: &[&str]| {
+        let asked = ["asked", &path, "--digest-interval", &DIGEST_INTERVAL.to_string()];
+        let mut asked = command(&[asked.as_slice(), planted].concat()).expect("it builds");
+        let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        asked.stdin.take().expect("it is piped").write_all(b"\"End\"\n").expect("it listens");
+        let output = asked.wait_with_output().expect("it was started");
+        assert!(output.status.success() && stdout(&output).contains("trace"), "{}", told(&output));
+        stdout(&output)
+    };
+    assert_eq!(verdict(&[]), verdict(&[]));
+    let planted = ["--plant-chance", "state"];
+    assert_ne!(verdict(&planted), verdict(&planted));
 }
 
 /// The disk of one server takes another time for each write.

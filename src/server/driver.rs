@@ -11,9 +11,9 @@
 
 use std::{future, io, pin::Pin, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::clock::Clock;
+use super::{ServerError, clock::Clock};
 use crate::{
     protocol::{
         identity::WriteNumber,
@@ -118,6 +118,32 @@ where
             }
         }
         disk.start();
+    }
+}
+
+/// The running task. Ends when dropped.
+#[derive(Debug)]
+pub struct Driver(JoinHandle<io::Result<()>>);
+
+impl Driver {
+    /// Starts a [`run`] on the current runtime.
+    pub fn spawn(run: impl Future<Output = io::Result<()>> + Send + 'static) -> Self {
+        Self(tokio::spawn(run))
+    }
+
+    /// Resolves only if the task had to end on its own.
+    pub async fn failed(&mut self) -> ServerError {
+        match (&mut self.0).await {
+            Ok(Ok(())) => ServerError::Stopped("nobody can reach it any more".into()),
+            Ok(Err(error)) => ServerError::Storage(error),
+            Err(error) => ServerError::Stopped(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,18 +1,15 @@
 //! A KV server: the replica's machine, its connections, and the two services it offers.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     ServerError,
     clock::Clock,
     contact::{Contact, Pinged},
-    driver::{self, Port},
+    driver::{self, Driver, Port},
     link::{self, Answers, Arrived, Links},
     tickets::Tickets,
 };
@@ -58,7 +55,7 @@ pub struct KvServer {
     kv: KvService,
     replication: ReplicationService,
     message_bytes_max: usize,
-    driver: JoinHandle<io::Result<()>>,
+    driver: Driver,
 }
 
 impl KvServer {
@@ -79,7 +76,7 @@ impl KvServer {
             contact: Contact::new(clock.clone(), inbox.clone(), config.view_service),
         };
         let machine = Replica::new(config.options, config.start, clock.now());
-        let driver = tokio::spawn(driver::run(machine, port, inputs, storage, clock.clone(), observer));
+        let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock.clone(), observer));
         let kv = KvService { inbox: inbox.clone(), limits };
         let converse = move |messages| link::conversation(clock.clone(), messages, inbox.clone());
         let replication = ReplicationService { converse: Arc::new(converse) };
@@ -103,17 +100,7 @@ impl KvServer {
 
     /// Resolves only if the server had to stop on its own.
     pub async fn failed(&mut self) -> ServerError {
-        match (&mut self.driver).await {
-            Ok(Ok(())) => ServerError::Stopped("nobody can reach it any more".into()),
-            Ok(Err(error)) => ServerError::Storage(error),
-            Err(error) => ServerError::Stopped(error.to_string()),
-        }
-    }
-}
-
-impl Drop for KvServer {
-    fn drop(&mut self) {
-        self.driver.abort();
+        self.driver.failed().await
     }
 }
 

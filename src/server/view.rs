@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     ServerError,
     clock::Clock,
-    driver::{self, Port},
+    driver::{self, Driver, Port},
     tickets::Tickets,
 };
 use crate::{
@@ -45,7 +42,7 @@ pub struct ViewConfig {
 #[derive(Debug)]
 pub struct ViewServer {
     inbox: mpsc::Sender<Input>,
-    driver: JoinHandle<std::io::Result<()>>,
+    driver: Driver,
 }
 
 impl ViewServer {
@@ -59,7 +56,7 @@ impl ViewServer {
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let machine = ViewService::new(config.options, config.record, config.epoch, clock.now());
         let port = ViewPort { callers: Tickets::new() };
-        let driver = tokio::spawn(driver::run(machine, port, inputs, storage, clock, observer));
+        let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock, observer));
         Self { inbox, driver }
     }
 
@@ -70,17 +67,7 @@ impl ViewServer {
 
     /// Resolves only if the service had to stop on its own.
     pub async fn failed(&mut self) -> ServerError {
-        match (&mut self.driver).await {
-            Ok(Ok(())) => ServerError::Stopped("nobody can reach it any more".into()),
-            Ok(Err(error)) => ServerError::Storage(error),
-            Err(error) => ServerError::Stopped(error.to_string()),
-        }
-    }
-}
-
-impl Drop for ViewServer {
-    fn drop(&mut self) {
-        self.driver.abort();
+        self.driver.failed().await
     }
 }
 

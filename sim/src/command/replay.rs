@@ -76,7 +76,9 @@ fn told(scenario: &Scenario, trace: bool) -> Outcome {
 pub fn scenario(options: &ScenarioOptions) -> Result<u8, String> {
     let Some(name) = &options.name else {
         for claim in scenarios::all() {
-            say(&format!("{:<80} {}", claim.name, claim.about));
+            let scenario = (claim.scenario)(0);
+            let reaches: Vec<String> = scenario.reaches.iter().map(|mark| mark.name()).collect();
+            say(&format!("{}\n    {}\n    reaches {}", claim.name, claim.about, reaches.join(", ")));
         }
         return Ok(exit::OK);
     };
@@ -119,7 +121,8 @@ fn batch(claim: &Claim, seeds: u64) -> u8 {
     exit::OK
 }
 
-/// The general judges first, then what the scenario claims beyond them: a false claim is a safety violation.
+/// The general judges first, then what the scenario claims beyond them: a false claim is a safety violation. One that
+/// holds must also have reached what it is about.
 fn judge(claim: &Claim, seed: u64, scenario: &Scenario, outcome: &Outcome) -> u8 {
     let again = format!("scenario --exact {} --seed {seed}", claim.name);
     if outcome.class() != Class::Ok {
@@ -132,6 +135,12 @@ fn judge(claim: &Claim, seed: u64, scenario: &Scenario, outcome: &Outcome) -> u8
         say(&format!("{:>10}  {seen}", "seen"));
         say(&format!("{:>10}  cargo sim {again}", "replay"));
         return exit::SAFETY;
+    }
+    let missed = outcome.missed(scenario);
+    if !missed.is_empty() {
+        say(&screen::blind(&missed));
+        say(&format!("{:>10}  cargo sim {again}", "replay"));
+        return exit::MARKS;
     }
     exit::OK
 }

@@ -11,8 +11,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Report, Steering};
-use crate::marks::Counts;
+use super::{Report, Steering, steering::Course};
+use crate::marks::{Counts, family::Families};
 
 /// One run in so many is made a second time, in another process. The first one always is.
 pub const RECHECK_INTERVAL: u64 = 50;
@@ -110,6 +110,8 @@ pub struct Position {
     pub waiting: Vec<Job>,
     /// The first seed that was never handed out.
     pub next: u64,
+    /// What chooses among them, if anything does.
+    pub steering: Option<Course>,
 }
 
 /// Hands out jobs, each once: regressions first, then the seeds of a shard in order. Workers share it behind
@@ -122,13 +124,15 @@ pub struct Schedule {
     shard: Shard,
     running: BTreeMap<Job, Instant>,
     handed_out: u64,
+    /// Where a steering was when it was stored.
+    course: Option<Course>,
     steering: Option<Steering>,
 }
 
 impl Schedule {
     /// These regressions, then those of the seeds that belong to the shard.
     pub fn new(regressions: Vec<Job>, seeds: Range<u64>, shard: Shard) -> Self {
-        Self::resume(Position { waiting: regressions, next: seeds.start }, seeds.end, shard)
+        Self::resume(Position { waiting: regressions, next: seeds.start, steering: None }, seeds.end, shard)
     }
 
     /// Goes on from a position, up to but without a last seed.
@@ -140,15 +144,17 @@ impl Schedule {
             shard,
             running: BTreeMap::new(),
             handed_out: 0,
+            course: position.steering,
             steering: None,
         }
     }
 
-    /// Of the seeds only those that the steering chooses. It is not part of a position: after a resumption it
-    /// begins to learn anew.
+    /// Of the seeds only those that a steering chooses, by the families of each. It goes on from the position, unless no
+    /// steering came so far.
     #[must_use]
-    pub fn steered(self, steering: Steering) -> Self {
-        Self { steering: Some(steering), ..self }
+    pub fn steered(self, families: fn(u64) -> Families) -> Self {
+        let course = self.course.unwrap_or_default();
+        Self { course: None, steering: Some(Steering::new(families, course)), ..self }
     }
 
     /// The job to be run next, if any is left.
@@ -209,6 +215,7 @@ impl Schedule {
         Position {
             waiting: self.running.keys().chain(&self.waiting).cloned().collect(),
             next: self.next.unwrap_or(u64::MAX),
+            steering: self.steering.as_ref().map(|steering| steering.course().clone()),
         }
     }
 }

@@ -19,6 +19,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::marks::{
     Counts, Mark,
     family::{ALL, Families},
@@ -38,7 +40,7 @@ const PRIOR: f64 = 4.0;
 const LIFT_MAX: f64 = 20.0;
 
 /// How often each family occurred.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Occurrences {
     runs: u64,
     families: Vec<u64>,
@@ -64,7 +66,7 @@ impl Occurrences {
 
 /// What was learned from runs: how often each family occurred, among all of them and among those that reached
 /// a mark.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Learned {
     all: Occurrences,
     reached: BTreeMap<Mark, Occurrences>,
@@ -118,41 +120,53 @@ impl Promises {
 }
 
 /// Seeds that were chosen together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Block {
     /// Those that have not ended.
     running: BTreeSet<u64>,
     learned: Learned,
 }
 
+/// How far a steering has come, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    learned: Learned,
+    /// Those before the block that is handed out whose results are not learned yet, and that one.
+    blocks: Vec<Block>,
+    handed_out: usize,
+}
+
+impl Course {
+    /// What to expect of plans in the block that is handed out. The one before it may still be running.
+    fn promises(&self) -> Promises {
+        if self.blocks.len() > 2 { Promises::default() } else { self.learned.promises() }
+    }
+}
+
 /// Chooses seeds.
 pub struct Steering {
     families: fn(u64) -> Families,
-    learned: Learned,
-    /// The block that is handed out, and those before it whose results are not learned yet.
-    blocks: Vec<Block>,
-    handed_out: usize,
+    course: Course,
     promises: Promises,
 }
 
 impl Steering {
-    /// Nothing learned yet; `families` are those of a seed.
-    pub fn new(families: fn(u64) -> Families) -> Self {
-        Self {
-            families,
-            learned: Learned::default(),
-            blocks: Vec::new(),
-            handed_out: 0,
-            promises: Promises::default(),
-        }
+    /// From the beginning, with nothing learned yet, or on from where another one was; `families` are those of a seed.
+    pub fn new(families: fn(u64) -> Families, course: Course) -> Self {
+        Self { families, promises: course.promises(), course }
+    }
+
+    /// How far it has come.
+    pub fn course(&self) -> &Course {
+        &self.course
     }
 
     /// The seed to be run next, of those that `next` gives in order.
     pub fn choose(&mut self, mut next: impl FnMut() -> Option<u64>) -> Option<u64> {
-        if self.handed_out.is_multiple_of(BLOCK) {
+        if self.course.handed_out.is_multiple_of(BLOCK) {
             self.begin_block();
         }
-        let plain = self.promises.0.is_empty() || self.handed_out.is_multiple_of(PLAIN_INTERVAL);
+        let plain = self.promises.0.is_empty() || self.course.handed_out.is_multiple_of(PLAIN_INTERVAL);
         let seed = if plain {
             next()?
         } else {
@@ -161,28 +175,29 @@ impl Steering {
             // The first of equals.
             candidates.into_iter().rev().max_by(|(a, _), (b, _)| a.total_cmp(b))?.1
         };
-        self.handed_out += 1;
-        self.blocks.last_mut().expect("a block was begun").running.insert(seed);
+        self.course.handed_out += 1;
+        self.course.blocks.last_mut().expect("a block was begun").running.insert(seed);
         Some(seed)
     }
 
     fn begin_block(&mut self) {
-        let latest = self.blocks.pop();
-        self.blocks.retain(|block| {
+        let Course { learned, blocks, .. } = &mut self.course;
+        let latest = blocks.pop();
+        blocks.retain(|block| {
             let ended = block.running.is_empty();
             if ended {
-                self.learned.merge(&block.learned);
+                learned.merge(&block.learned);
             }
             !ended
         });
-        self.promises = if self.blocks.is_empty() { self.learned.promises() } else { Promises::default() };
-        self.blocks.extend(latest);
-        self.blocks.push(Block::default());
+        blocks.extend(latest);
+        blocks.push(Block::default());
+        self.promises = self.course.promises();
     }
 
     /// A seed has ended and reached these marks; none, if it was given up.
     pub fn ended(&mut self, seed: u64, marks: &Counts) {
-        if let Some(block) = self.blocks.iter_mut().find(|block| block.running.contains(&seed)) {
+        if let Some(block) = self.course.blocks.iter_mut().find(|block| block.running.contains(&seed)) {
             block.running.remove(&seed);
             block.learned.add((self.families)(seed), marks);
         }
@@ -191,7 +206,7 @@ impl Steering {
 
 impl std::fmt::Debug for Steering {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Steering").field("handed_out", &self.handed_out).finish_non_exhaustive()
+        f.debug_struct("Steering").field("handed_out", &self.course.handed_out).finish_non_exhaustive()
     }
 }
 
@@ -217,9 +232,13 @@ mod tests {
         [Some(common), reached.then_some(rare)].into_iter().flatten().map(|mark| (mark, 1)).collect()
     }
 
+    fn fresh() -> Steering {
+        Steering::new(families, Course::default())
+    }
+
     /// The seeds that are run if they end in the order in which `order` picks from those that run.
     fn steered(runs: usize, order: fn(usize) -> usize) -> Vec<u64> {
-        let (mut steering, mut seeds, mut chosen) = (Steering::new(families), 0.., Vec::new());
+        let (mut steering, mut seeds, mut chosen) = (fresh(), 0.., Vec::new());
         let mut running = Vec::new();
         while chosen.len() < runs {
             let seed = steering.choose(|| seeds.next()).expect("there are more seeds");
@@ -249,8 +268,33 @@ mod tests {
     }
 
     #[test]
+    fn a_course_that_was_stored_goes_on_with_the_same_choices() {
+        let choose = |runs: usize, stored_every: usize| {
+            let (mut steering, mut seeds, mut chosen) = (fresh(), 0.., Vec::new());
+            for run in 0..runs {
+                if run % stored_every == stored_every - 1 {
+                    let stored = serde_json::to_string(steering.course()).expect("data");
+                    steering =
+                        Steering::new(families, serde_json::from_str(&stored).expect("what was stored"));
+                }
+                chosen.push(steering.choose(|| seeds.next()).expect("there are more seeds"));
+                // A few run on while others are chosen.
+                if let Some(ended) = chosen.len().checked_sub(4) {
+                    steering.ended(chosen[ended], &marks(chosen[ended]));
+                }
+            }
+            chosen
+        };
+        let whole = choose(400, usize::MAX);
+        assert_ne!(whole, (0..400).collect::<Vec<_>>(), "seeds were passed over");
+        for stored_every in [1, 7, BLOCK, BLOCK + 1] {
+            assert_eq!(choose(400, stored_every), whole, "stored every {stored_every} runs");
+        }
+    }
+
+    #[test]
     fn a_block_that_does_not_end_is_not_waited_for() {
-        let (mut steering, mut seeds) = (Steering::new(families), 0..);
+        let (mut steering, mut seeds) = (fresh(), 0..);
         for turn in 0..5 * BLOCK {
             let seed = steering.choose(|| seeds.next()).expect("there are more seeds");
             if turn > 0 {
@@ -266,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_last_seeds_are_run_and_then_there_are_none() {
-        let (mut steering, mut seeds) = (Steering::new(families), 0..130);
+        let (mut steering, mut seeds) = (fresh(), 0..130);
         let mut chosen = Vec::new();
         while let Some(seed) = steering.choose(|| seeds.next()) {
             steering.ended(seed, &marks(seed));

@@ -86,6 +86,12 @@ impl From<Situation> for Mark {
     }
 }
 
+impl From<Overlap> for Mark {
+    fn from(overlap: Overlap) -> Self {
+        Self::Overlap(overlap)
+    }
+}
+
 impl fmt::Debug for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())

@@ -1,4 +1,6 @@
-use super::*;
+use std::{env, process::Command};
+
+use super::{trial::linked, *};
 
 const TEXT: &str = "\
 rule: R7
@@ -215,4 +217,38 @@ fn a_known_blind_spot_is_no_failure_and_its_end_is_noticed() {
     assert_eq!(code, exit::OK);
     assert!(said[0].contains("it awaits partitions into halves"), "{said:?}");
     assert!(said[1].contains("remove `awaits: ` from sim/mutants/two.patch"), "{said:?}");
+}
+
+/// What rustc says about a program that compiles, and whose linker fails.
+fn rustc_that_cannot_link(folder: &Path) -> String {
+    write(folder, "main.rs", "fn main() {}");
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["main.rs", "-C", "linker=false"]).current_dir(folder);
+    let output = rustc.output().expect("there is a compiler: it compiled this");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_does_not_link_is_built_once_more_under_another_version_and_nothing_else_is() {
+    let root = scratch("linked");
+    let (file, unlinked) = (root.join("version"), rustc_that_cannot_link(&root));
+    // Builds by these results, in order; returns what came of it and under which versions.
+    let build = |results: &[Result<(), &str>]| {
+        let (mut results, mut versions) = (results.iter(), Vec::new());
+        let built = linked(&file, |version| {
+            versions.push(version.to_owned());
+            results.next().expect("no further build").map_err(String::from)
+        });
+        (built, versions)
+    };
+    let version = |number: u64| format!("0.0.0-mutant.{number}");
+
+    assert_eq!(build(&[Err("error[E0425]: cannot find value")]).1, [version(0)], "it would fail again");
+    assert_eq!(build(&[Ok(())]), (Ok(()), vec![version(0)]));
+    assert_eq!(build(&[Err(&unlinked), Ok(())]), (Ok(()), vec![version(0), version(1)]));
+    assert_eq!(build(&[Ok(())]), (Ok(()), vec![version(1)]), "what does not link stays behind");
+    let (built, versions) = build(&[Err(&unlinked), Err(&unlinked)]);
+    assert_eq!((built, versions), (Err(unlinked.clone()), vec![version(1), version(2)]), "no third time");
+    fs::remove_dir_all(root).expect("it is there");
 }

@@ -110,19 +110,10 @@ impl Workshop {
         })
     }
 
-    /// Builds the mutant's simulator. A build that was killed can leave behind what no longer links; then all of the
-    /// workspace is built once more, under another version.
+    /// Builds the mutant's simulator.
     fn build(&self, mutant: &Mutant, overlay: &Overlay) -> Result<PathBuf, String> {
         let file = self.root.join(FOLDER).join("version");
-        let number =
-            fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u64);
-        let built = self.build_as(&format!("{VERSION}.{number}"), mutant, overlay);
-        if !built.as_ref().is_err_and(|why| why.contains(LINK_FAILED)) {
-            return built;
-        }
-        fs::write(&file, (number + 1).to_string())
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-        self.build_as(&format!("{VERSION}.{}", number + 1), mutant, overlay)
+        linked(&file, |version| self.build_as(version, mutant, overlay))
     }
 
     /// Builds as the alias `cargo sim` does.
@@ -158,6 +149,19 @@ impl Workshop {
         });
         executable.ok_or_else(|| format!("cargo built no simulator of the mutant {}", mutant.name))
     }
+}
+
+/// Builds under the version whose number is in `file`. A build that was killed can leave behind what no longer links; then
+/// all of the workspace is built once more, under another version, which is the one of later builds, too.
+pub(super) fn linked<T>(file: &Path, mut build: impl FnMut(&str) -> Result<T, String>) -> Result<T, String> {
+    let number = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u64);
+    let built = build(&format!("{VERSION}.{number}"));
+    if !built.as_ref().is_err_and(|why| why.contains(LINK_FAILED)) {
+        return built;
+    }
+    fs::write(file, (number + 1).to_string())
+        .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    build(&format!("{VERSION}.{}", number + 1))
 }
 
 /// A mutant's simulator.

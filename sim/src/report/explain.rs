@@ -170,7 +170,7 @@ fn contradicting(scenario: &Scenario, outcome: &Outcome, contradiction: &Contrad
         first.push_str(&format!("; {served}"));
     }
     first.push('.');
-    vec![first, format!("{}.", capital(&readable(&contradiction.sentence)))]
+    vec![first, format!("{}.", capital(&contradiction.sentence))]
 }
 
 fn told(operation: &Operation) -> String {
@@ -209,80 +209,4 @@ fn ago(duration: Duration) -> String {
 fn capital(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// The checker's sentence as a person would say it: operations by what they did instead of by their number,
-/// which counts differently there, and times in seconds.
-fn readable(sentence: &str) -> String {
-    if let Some(rest) = sentence.strip_prefix("no order of operations ")
-        && let Some((_, rest)) = rest.split_once(" gives ")
-    {
-        // The list is beside the sentence.
-        let rest = rest.split_once(", and operation ").map_or(rest, |(rest, _)| rest);
-        return format!("no order of these operations gives {rest}");
-    }
-    let mut text = String::new();
-    let mut rest = sentence;
-    while let Some(at) = rest.find("operation ") {
-        let (before, named) = rest.split_at(at);
-        let number = named["operation ".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
-        text.push_str(before);
-        match number.strip_prefix(" (").and_then(|inner| Some((inner, closing(inner)?))) {
-            Some((inner, end)) => {
-                text.push_str(&inner[..end]);
-                rest = &inner[end + 1..];
-            }
-            None => {
-                text.push_str("operation ");
-                rest = &named["operation ".len()..];
-            }
-        }
-    }
-    text.push_str(rest);
-    let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    for place in 1..words.len() {
-        let (word, tail) = words[place].split_at(words[place].trim_end_matches([',', ';', '.']).len());
-        if matches!(words[place - 1].as_str(), "at" | "from" | "to" | "until")
-            && let Ok(nanoseconds) = word.parse()
-        {
-            words[place] = format!("{:.3} s{tail}", Duration::from_nanos(nanoseconds).as_secs_f64());
-        }
-    }
-    words.join(" ")
-}
-
-/// Where the parenthesis that is open at the beginning closes.
-fn closing(text: &str) -> Option<usize> {
-    let mut open = 1;
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => open += 1,
-            ')' => open -= 1,
-            _ => {}
-        }
-        if open == 0 {
-            return Some(at);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::readable;
-
-    #[test]
-    fn the_checkers_sentence_is_said_in_seconds_and_without_numbers_of_operations() {
-        let said = "nothing was in place from the start to the call of operation 1 (get \"k1\" -> (absent)) at \
-                    2000002048, but operation 0 (put \"k1\") ran from 118 to 1571025202, within that time";
-        let told = "nothing was in place from the start to the call of get \"k1\" -> (absent) at 2.000 s, but put \
-                    \"k1\" ran from 0.000 s to 1.571 s, within that time";
-        assert_eq!(readable(said), told);
-        assert_eq!(readable("operation 4 fits nowhere"), "operation 4 fits nowhere");
-        let said = "no order of operations 1, 3 and 2 more gives each of them its output: at most 3 of the 4 can be \
-                    placed, and operation 3 returned before it fits";
-        let told =
-            "no order of these operations gives each of them its output: at most 3 of the 4 can be placed";
-        assert_eq!(readable(said), told);
-    }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{
     Draft,
     evidence::Evidence,
-    plan::{around, at, client, cut, on, quiet},
+    plan::{around, at, client, cut, on, quiet, strikes},
 };
 use crate::{
+    marks::{Part, Situation, Strike},
     outcome::{End, Input, Operation},
     scenario::{Cut, FaultKind, Mistreatment, Scenario, Trigger},
 };
@@ -20,6 +21,13 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "stale_primary_cut_off_from_the_view_service_cannot_read",
             about: "a primary that hears everybody but the view service is replaced and answers no stale Get",
+            reaches: vec![
+                strikes(Strike::Partition, Part::Primary),
+                Situation::TwoPrimaries.into(),
+                Situation::Fenced.into(),
+                Situation::FencedRefuses.into(),
+                Situation::StaleAppend.into(),
+            ],
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
@@ -37,6 +45,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "stale_primary_cut_off_from_the_backup_cannot_read",
             about: "a primary cut off from its backup alone drops it by a new view, and reads are never stale",
+            reaches: vec![
+                strikes(Strike::Partition, Part::Backup),
+                Situation::PairApart.into(),
+                Situation::Suspected.into(),
+                Situation::SuspectLeftOut.into(),
+            ],
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
@@ -58,6 +72,13 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "stale_primary_cut_off_from_both_cannot_complete_anything",
             about: "a primary that only its clients can reach completes neither a write nor a read",
+            reaches: vec![
+                Situation::TwoPrimaries.into(),
+                Situation::StaleReadRefused.into(),
+                Situation::ShorterLog.into(),
+                Situation::Conflict.into(),
+                Situation::DuplicateAcrossViews.into(),
+            ],
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
@@ -79,6 +100,11 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "deaf_primary_is_replaced",
             about: "a primary whose pings arrive but who hears no answer is not alive",
+            reaches: vec![
+                strikes(Strike::Partition, Part::Primary),
+                Situation::DeafPrimary.into(),
+                Situation::TwoPrimaries.into(),
+            ],
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
@@ -102,6 +128,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "primary_that_slept_through_its_replacement_answers_nothing_stale",
             about: "a paused primary wakes up after it was replaced, with requests waiting, and misleads nobody",
+            reaches: vec![
+                strikes(Strike::Pause, Part::Primary),
+                Situation::TwoPrimaries.into(),
+                Situation::StaleReadRefused.into(),
+                Situation::OvertakenPing.into(),
+            ],
             middle_ms: 7_500,
             scenario: |seed| {
                 let mut scenario = readers_and_writers(seed);
@@ -124,6 +156,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "pings_do_not_grow_with_client_operations",
             about: "the view service hears a server's regular pings, however many operations clients call",
+            reaches: vec![Situation::GrowsInPlace.into(), Situation::AdoptedFromPrimary.into()],
             middle_ms: 8_000,
             scenario: |seed| {
                 let mut scenario = quiet(seed, 20_000);

@@ -2,9 +2,12 @@
 
 use super::{
     Draft,
-    plan::{around, at, client, crash, quiet},
+    plan::{around, at, client, crash, quiet, strikes},
 };
-use crate::scenario::{FaultKind, Mistreatment, Scenario};
+use crate::{
+    marks::{Part, Situation, Strike},
+    scenario::{FaultKind, Mistreatment, Scenario},
+};
 
 /// Clients that append to one key.
 const APPENDERS: u64 = 8;
@@ -14,6 +17,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "concurrent_appends_survive_a_crash_of_the_primary_once_and_in_order",
             about: "many clients append to one key while the primary dies: each value once, in its client's order",
+            reaches: vec![strikes(Strike::Crash, Part::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 6_000,
             scenario: |seed| {
                 let mut scenario = appenders(seed);
@@ -29,12 +33,19 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "lost_replies_and_retries_across_a_takeover_apply_once",
             about: "most replies to clients are lost while the primary dies; retries at the new one apply nothing twice",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Primary),
+                strikes(Strike::Message(Mistreatment::DropReply), Part::Client),
+                Situation::RetryFromTable.into(),
+                Situation::RetryFromTableAfterFailover.into(),
+            ],
             middle_ms: 6_500,
             scenario: |seed| {
                 let mut scenario = appenders(seed);
                 let dropped = mistreat(Mistreatment::DropReply, 60, 6_000);
+                // Down for longer than a restarted view service needs to find it dead.
                 scenario.faults =
-                    vec![at(4_000, dropped), at(around(6_000, seed), crash("primary", Some(5_000)))];
+                    vec![at(4_000, dropped), at(around(6_000, seed), crash("primary", Some(8_000)))];
                 scenario
             },
             holds: |seen| {
@@ -50,6 +61,13 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "duplicated_and_delayed_requests_apply_once",
             about: "requests arrive twice and late, also at a primary that was just promoted; nothing applies twice",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Primary),
+                strikes(Strike::Message(Mistreatment::Duplicate), Part::Client),
+                strikes(Strike::Message(Mistreatment::Delay), Part::Client),
+                Situation::RetryFromTable.into(),
+                Situation::Superseded.into(),
+            ],
             middle_ms: 6_500,
             scenario: |seed| {
                 let mut scenario = appenders(seed);

@@ -1,9 +1,10 @@
 //! Named scenarios: claims about the whole system that can be false.
 //!
-//! A claim is a scenario with fixed faults and fixed scripts, and what must be seen in its outcome beyond
-//! what the general judges demand of every run. It holds for every seed: seeds vary latencies, the
-//! phase of faults against pings and heartbeats, and how Gets are answered. Each claim is made a second
-//! time with a view service that crashes and comes back in the middle.
+//! A claim is a scenario with fixed faults and fixed scripts, the marks that are its point
+//! ([`crate::marks`]), and what must be seen in its outcome beyond what the general judges demand of every run. It holds,
+//! and its marks are reached, for every seed: seeds vary latencies, the phase of faults against pings and
+//! heartbeats, and how Gets are answered. Each claim is made a second time with a view service that crashes and
+//! comes back in the middle.
 
 mod cut_off;
 mod evidence;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use evidence::Evidence;
 
 use crate::{
+    marks::{Mark, Part, Strike},
     outcome::Outcome,
     scenario::{FaultKind, Memory, Scenario},
 };
@@ -51,6 +53,8 @@ impl Claim {
 struct Draft {
     name: &'static str,
     about: &'static str,
+    /// Without these situations a run says nothing about the claim: two to five.
+    reaches: Vec<Mark>,
     /// When a crash of the view service hurts most, in milliseconds.
     middle_ms: u64,
     scenario: fn(u64) -> Scenario,
@@ -85,6 +89,7 @@ fn with_view_service_restart(draft: &Draft) -> Claim {
         let down_ms = Some(DOWN_MS[(seed % 4) as usize]);
         let crash = FaultKind::Crash { node: "vs".into(), down_ms, memory: Memory::Kept };
         scenario.faults.push(plan::at(middle_ms + seed * 331 % 1_500, crash));
+        scenario.reaches.push(plan::strikes(Strike::Crash, Part::ViewService));
         scenario
     };
     Claim {
@@ -98,8 +103,8 @@ fn with_view_service_restart(draft: &Draft) -> Claim {
 }
 
 fn named(draft: &Draft) -> impl Fn(u64) -> Scenario + use<> {
-    let (build, about) = (draft.scenario, draft.about);
-    move |seed| Scenario { about: about.into(), ..build(seed) }
+    let (build, about, reaches) = (draft.scenario, draft.about, draft.reaches.clone());
+    move |seed| Scenario { about: about.into(), reaches: reaches.clone(), ..build(seed) }
 }
 
 #[cfg(test)]
@@ -118,6 +123,15 @@ mod tests {
             names.iter().filter(|name| name.ends_with("_while_the_view_service_restarts")).count() * 2
                 == names.len()
         );
+    }
+
+    #[test]
+    fn every_claim_says_which_situations_are_its_point() {
+        for claim in all() {
+            let reaches = (claim.scenario)(0).reaches;
+            let distinct: BTreeSet<_> = reaches.iter().collect();
+            assert!(distinct.len() == reaches.len() && reaches.len() >= 2, "{}: {reaches:?}", claim.name);
+        }
     }
 
     #[test]

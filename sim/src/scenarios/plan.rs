@@ -1,6 +1,9 @@
 //! The words in which named scenarios are written.
 
-use crate::scenario::{Client, Cluster, Cut, Fault, FaultKind, Memory, Network, Reads, Scenario, Trigger};
+use crate::{
+    marks::{Mark, Overlap, Part, Strike},
+    scenario::{Client, Cluster, Cut, Fault, FaultKind, Memory, Network, Reads, Scenario, Trigger},
+};
 
 /// Three servers, two copies, everything else at its default, nobody calls, nothing goes wrong. Even seeds
 /// confirm reads, odd ones lease them.
@@ -83,6 +86,11 @@ pub fn cut(from: &str, to: &str, lasts_ms: u64) -> FaultKind {
         how: Cut::BlackHole,
         lasts_ms: Some(lasts_ms),
     }
+}
+
+/// That a fault strikes a node which plays a part.
+pub fn strikes(strike: Strike, part: Part) -> Mark {
+    Overlap { strike, part }.into()
 }
 
 /// Messages from one node to another, and back, take longer.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{
     Draft, TAKEOVER,
     evidence::{Evidence, name},
-    plan::{around, at, client, crash, crash_forgetting, on, quiet},
+    plan::{around, at, client, crash, crash_forgetting, on, quiet, strikes},
 };
 use crate::{
+    marks::{Part, Situation, Strike},
     outcome::{End, Happening, Input},
     scenario::{Client, Scenario, Trigger},
 };
@@ -20,6 +21,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "first_server_becomes_primary_and_the_second_its_backup",
             about: "the first server that pings becomes primary alone, the second becomes its in-sync backup",
+            reaches: vec![Situation::JoinByLog.into(), Situation::GrowsInPlace.into()],
             middle_ms: 1_500,
             scenario: |seed| {
                 let mut scenario = steady(seed, 10_000, 1_000);
@@ -39,6 +41,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "backup_takes_over",
             about: "when the primary dies for good, its backup becomes primary and has everything",
+            reaches: vec![strikes(Strike::Crash, Part::Primary), Situation::SoleRead.into()],
             middle_ms: 6_000,
             scenario: |seed| {
                 let mut scenario = steady(seed, 15_000, 1_000);
@@ -60,6 +63,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "idle_third_server_becomes_backup_in_a_single_view_change",
             about: "the view that replaces a dead primary already brings in the idle server as the new backup",
+            reaches: vec![strikes(Strike::Crash, Part::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 6_000,
             scenario: |seed| {
                 let mut scenario = steady(seed, 15_000, 1_000);
@@ -86,6 +90,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "restarted_primary_is_treated_as_dead",
             about: "a primary that restarts without its memory is replaced at once, before its time-out",
+            reaches: vec![strikes(Strike::MemoryLoss, Part::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 5_500,
             scenario: |seed| {
                 let mut scenario = steady(seed, 15_000, 1_000);
@@ -107,6 +112,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "new_empty_server_never_becomes_primary_when_all_data_died",
             about: "when every copy of the data is lost, no empty server becomes primary and no Get returns",
+            reaches: vec![
+                strikes(Strike::MemoryLoss, Part::Primary),
+                strikes(Strike::MemoryLoss, Part::Backup),
+                Situation::AllCopiesDown.into(),
+                Situation::IdleRefuses.into(),
+            ],
             middle_ms: 8_500,
             scenario: |seed| {
                 let mut scenario = steady(seed, 20_000, 1_000);
@@ -137,6 +148,11 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "backup_that_dies_before_the_view_is_acknowledged_is_no_deadlock",
             about: "the new backup dies before the new primary acknowledged their view; the cluster goes on",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Primary),
+                Situation::JoinerGivenUp.into(),
+                Situation::ViewJumps.into(),
+            ],
             middle_ms: 7_500,
             scenario: |seed| {
                 let mut scenario = steady(seed, 20_000, 1_000);
@@ -161,6 +177,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "put_right_after_the_backup_failed_is_answered",
             about: "a Put that is called just after the backup died is answered within the time of a takeover",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Backup),
+                Situation::Suspected.into(),
+                Situation::PromotionWithTail.into(),
+                Situation::TailCommitted.into(),
+            ],
             middle_ms: 6_000,
             scenario: |seed| right_after(seed, "s2"),
             holds: |seen| {
@@ -171,6 +193,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "put_right_after_the_primary_failed_is_answered",
             about: "a Put that is called just after the primary died is answered within the time of a takeover",
+            reaches: vec![strikes(Strike::Crash, Part::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 6_000,
             scenario: |seed| right_after(seed, "s1"),
             holds: |seen| {
@@ -181,6 +204,13 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "repeated_crashes_make_clients_wait_for_at_most_five_seconds",
             about: "while one server after the other crashes, some forgetting all, no client waits for over 5 s",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Backup),
+                strikes(Strike::MemoryLoss, Part::Primary),
+                Situation::RebootedPrimary.into(),
+                Situation::PromotionWithTail.into(),
+                Situation::TailCommitted.into(),
+            ],
             middle_ms: 15_000,
             scenario: |seed| {
                 let mut scenario = steady(seed, 50_000, 1_000);
@@ -205,6 +235,11 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "three_replicas_survive_two_crashes",
             about: "of three replicas the last one has everything after the two others died one after the other",
+            reaches: vec![
+                strikes(Strike::MemoryLoss, Part::Primary),
+                Situation::ThreeCopies.into(),
+                Situation::SoleRead.into(),
+            ],
             middle_ms: 9_000,
             scenario: |seed| {
                 let mut scenario = steady(seed, 25_000, 1_000);

@@ -7,9 +7,10 @@ use pbkv::protocol::replica::Notice;
 use super::{
     Draft,
     evidence::{Evidence, name},
-    plan::{at, client, crash, crash_forgetting, loader, on, quiet, slow},
+    plan::{at, client, crash, crash_forgetting, loader, on, quiet, slow, strikes},
 };
 use crate::{
+    marks::{Part, Situation, Strike},
     outcome::End,
     scenario::{Scenario, Trigger},
 };
@@ -22,6 +23,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "writes_during_state_transfer_are_not_blocked",
             about: "while a new server receives the state over a slow link, clients go on writing at full speed",
+            reaches: vec![
+                strikes(Strike::Slow, Part::Idle),
+                Situation::TransferInParts.into(),
+                Situation::CommitInTransfer.into(),
+                Situation::CompactionInTransfer.into(),
+            ],
             middle_ms: JOINS_MS + 200,
             scenario: |seed| {
                 let mut scenario = large_state(seed);
@@ -49,12 +56,17 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "crash_of_the_receiver_during_state_transfer_is_survived",
             about: "the server that receives the state dies in the middle, comes back and gets all of it",
+            reaches: vec![
+                strikes(Strike::MemoryLoss, Part::Joiner),
+                Situation::ReceiverCrashes.into(),
+                Situation::TransferInParts.into(),
+            ],
             middle_ms: JOINS_MS + 1_000,
             scenario: |seed| {
                 let mut scenario = large_state(seed);
                 scenario.faults = vec![
                     at(0, slow(&["s1"], &["s2"], 120, 10, 60_000)),
-                    on(Trigger::TransferBegan, 0, 100 + seed * 37 % 200, crash_forgetting("s2", Some(1_500))),
+                    on(Trigger::TransferBegan, 0, 140 + seed * 37 % 160, crash_forgetting("s2", Some(1_500))),
                 ];
                 scenario
             },
@@ -69,6 +81,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "crash_of_the_sender_during_state_transfer_is_survived",
             about: "the primary dies while it sends the state; with its backup the new server gets all of it",
+            reaches: vec![
+                strikes(Strike::Crash, Part::Primary),
+                Situation::SenderCrashes.into(),
+                Situation::ThreeCopies.into(),
+                Situation::TransferInParts.into(),
+            ],
             middle_ms: JOINS_MS + 1_500,
             scenario: |seed| {
                 let mut scenario = large_state(seed);
@@ -97,6 +115,12 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "sole_primary_that_crashes_during_state_transfer_keeps_the_data",
             about: "the only copy restarts with its disk in the middle of a transfer; the joiner is not promoted",
+            reaches: vec![
+                Situation::SenderCrashes.into(),
+                Situation::AllCopiesDown.into(),
+                Situation::RebootedPrimary.into(),
+                Situation::TransferInParts.into(),
+            ],
             middle_ms: JOINS_MS + 1_500,
             scenario: |seed| {
                 let mut scenario = large_state(seed);

@@ -7,15 +7,16 @@ use crate::verdict::{Reason, Violation};
 
 /// How operations and times are named.
 pub struct Words<'a> {
-    /// Names an operation by its index.
-    pub operation: &'a dyn Fn(usize) -> String,
+    /// Names an operation by its index and by what it did.
+    pub operation: &'a dyn Fn(usize, &str) -> String,
     /// Names a time.
     pub time: &'a dyn Fn(u64) -> String,
 }
 
 /// Why some operations contradict each other, as a sentence. `find` gives the operation of an index.
 pub(super) fn sentence<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation) -> String {
-    let words = Words { operation: &|index| format!("operation {index}"), time: &|time| time.to_string() };
+    let operation = |index: usize, did: &str| format!("operation {index} ({did})");
+    let words = Words { operation: &operation, time: &|time| time.to_string() };
     told(reason, find, &words)
 }
 
@@ -25,7 +26,7 @@ pub fn tell(history: &KvHistory, violation: &Violation, words: &Words<'_>) -> St
 }
 
 fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Words<'_>) -> String {
-    let say = |index: usize| format!("{} ({})", (words.operation)(index), describe(find(index)));
+    let say = |index: usize| (words.operation)(index, &describe(find(index)));
     let returned = |operation: &KvOperation| returned(operation, words);
     let called = |operation: &KvOperation| (words.time)(operation.call);
     match reason {
@@ -76,14 +77,14 @@ fn two_values<'a>(
     find: impl Fn(usize) -> &'a KvOperation,
     words: &Words<'_>,
 ) -> String {
-    let say = |index: usize| format!("{} ({})", (words.operation)(index), describe(find(index)));
+    let say = |index: usize| (words.operation)(index, &describe(find(index)));
     let returned = |operation: &KvOperation| returned(operation, words);
     let called = |operation: &KvOperation| (words.time)(operation.call);
     let until = format!("the call of {} at {}", say(first.1), called(find(first.1)));
     let held = match first.0 {
         Some(begin) => format!(
             "{} was in place from the return of {} at {} to {until}",
-            value(&(words.operation)(begin), find(begin)),
+            value(find(begin)),
             say(begin),
             returned(find(begin))
         ),
@@ -107,11 +108,11 @@ fn two_values<'a>(
     )
 }
 
-fn value(name: &str, operation: &KvOperation) -> String {
+fn value(operation: &KvOperation) -> String {
     match fact(operation) {
         Fact::Read(value) => show_value(value),
         Fact::Write(value) | Fact::Swap { new: value, .. } => show_value(Some(value)),
-        _ => format!("what {name} wrote"),
+        _ => "what it left".to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ use sim::{
     chain::DIGEST_INTERVAL,
     exit,
     explore::{
-        Assignment, Finding, Job, Kind, Report, Schedule, Steering, Store, Tally,
+        Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
         findings::Novelty,
         store::{self, Progress},
         summary,
@@ -150,7 +150,7 @@ impl Session {
             }
         };
         let schedule = match options.steer() {
-            true => schedule.steered(Steering::new(|seed| Families::of(&generate(seed)))),
+            true => schedule.steered(|seed| Families::of(&generate(seed))),
             false => schedule,
         };
         let seeds = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
