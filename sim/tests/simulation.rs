@@ -153,14 +153,19 @@ fn hashes(name: &str, arguments: &[&str]) -> Result<BTreeMap<u64, String>, Faile
     Ok(simulator::traces(&file)?)
 }
 
-/// Every saved scenario says what it reaches, and without its faults fails because it does not.
+/// Every saved scenario and every claim about faults says what it reaches, and without its faults fails because it does
+/// not.
 fn blind_scenario() -> Result<(), Failed> {
-    for saved in sim::saved::list(&sim::saved::folder())? {
-        if saved.scenario.reaches.is_empty() {
-            return Err(format!("{}: `reaches` must name marks", saved.path.display()).into());
+    let saved = sim::saved::list(&sim::saved::folder())?.into_iter();
+    let claims = sim::scenarios::all().into_iter().map(|claim| ((claim.scenario)(0), claim.name));
+    let claims = claims.filter(|(scenario, _)| !scenario.faults.is_empty());
+    let all = saved.map(|saved| (saved.scenario, saved.name)).chain(claims);
+    for (scenario, name) in all {
+        if scenario.reaches.is_empty() {
+            return Err(format!("{name}: `reaches` must name marks").into());
         }
-        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..saved.scenario };
-        let file = scratch(&format!("{}.blind.toml", saved.name));
+        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..scenario };
+        let file = scratch(&format!("{name}.blind.toml"));
         sim::saved::write(&file, &faultless)?;
         let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
         let output = simulate(&arguments)?;
