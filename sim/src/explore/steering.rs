@@ -3,18 +3,19 @@
 //! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is known
 //! without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far. From
 //! the runs before it is learned how much more or less often each family occurs among the runs that reach a mark
-//! than among all (naive Bayes: families are taken for independent of each other). A seed is worth what its families promise, summed over the rare marks, those that were reached
-//! least counting most. Of so many seeds in order the most promising one is run and the others are passed over,
-//! except that a share of the runs takes the next seed as it comes: what promises nothing so far is tried, too.
+//! than among all (naive Bayes: families are taken for independent of each other). A seed is worth what its families
+//! promise, summed over the rare marks, those that were reached least counting most. Of so many seeds in order the most
+//! promising one is run and the others are passed over, except that a share of the runs takes the next seed as it
+//! comes: what promises nothing so far is tried, too.
 //!
 //! Which seeds are run is a function of the first seed and of the results: they are chosen a *block* at a time,
 //! from the results of all blocks but the one before, which may still be running. So the order in which runs end
 //! does not matter, nor how many there are at once, unless one takes as long as a whole block of the others: its
 //! block is then not waited for, and the next one is not steered.
 //!
-//! What it gains, with marks that fewer than one run in fifty reaches called rare, as in 10,000 runs in order: from seed 0 on,
-//! 1,126 steered runs reached rare marks 155 times for a thousand runs and 161 of all 162 marks; from seed 3,000 on, 1,112
-//! runs 163 times, and 161. In order it was 84 times for a thousand runs, and 157 to 161 marks in as many runs.
+//! What it gains, where a mark counts as rare if fewer than one in fifty of 10,000 runs in order reach it: from seed 0
+//! on, 1,126 steered runs reached rare marks 155 times for a thousand runs, and 161 of all 162 marks; from seed 3,000
+//! on, 1,112 runs 163 times, and 161. In order it was 84 times, and 157 to 161 marks in as many runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
