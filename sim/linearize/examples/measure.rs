@@ -9,10 +9,14 @@
 //! `cargo run --release -p linearize --example measure -- hard [NAME]` judges histories that need a search.
 //!
 //! `cargo run --release -p linearize --example measure -- files [SECONDS] FILE...` does so on recorded histories.
+//!
+//! `cargo run --release -p linearize --example measure -- times FILE...` prints name, operations, milliseconds and verdict,
+//! for `scripts/beside-porcupine.sh`; `text OPERATIONS` writes puts and gets of 100 clients on 10 keys for it, in
+//! porcupine's text.
 
 use std::time::{Duration, Instant};
 
-use linearize::kv::{Kv, KvHistory};
+use linearize::kv::{Input, Kv, KvHistory, Output};
 use linearize::{Budget, Options, Verdict, check, formats};
 
 #[path = "../benches/textbook/mod.rs"]
@@ -96,11 +100,7 @@ fn speed(rounds: u32, wanted: &str) {
 fn beside(name: &str, history: &KvHistory, limit: Duration) -> (f64, Option<f64>) {
     let (own, verdict) = best(history, &verdict_only(), ROUNDS);
     let (peer, found) = timed(|| textbook::check(history.operations(), limit));
-    let word = match &verdict {
-        Verdict::Linearizable { .. } => "legal",
-        Verdict::Violation(_) => "illegal",
-        Verdict::Undecided(_) => "undecided",
-    };
+    let word = word(&verdict);
     let agreed = match (&verdict, found) {
         (Verdict::Undecided(_), _) | (_, None) => true,
         (verdict, Some(found)) => verdict.is_linearizable() == found,
@@ -186,13 +186,68 @@ fn hard(wanted: &str) {
     println!("{undecided} undecided, {total:.0} ms in all");
 }
 
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Linearizable { .. } => "legal",
+        Verdict::Violation(_) => "illegal",
+        Verdict::Undecided(_) => "undecided",
+    }
+}
+
+fn recorded(file: &str) -> Result<KvHistory, Box<dyn std::error::Error>> {
+    let text = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+    Ok(formats::parse(&text).map_err(|error| format!("{file}: {error}"))?.history)
+}
+
+fn times(files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    for file in files {
+        let history = recorded(file)?;
+        let (spent, verdict) = best(&history, &verdict_only(), ROUNDS);
+        println!("{file}\t{}\t{spent:.4}\t{}", history.len(), word(&verdict));
+    }
+    Ok(())
+}
+
+/// Every outcome is known, so that an event is a line, by time.
+fn text(operations: usize) {
+    let history = history(Workload { operations, ..Workload::default() }, 7);
+    let mut events = Vec::new();
+    for operation in history.operations() {
+        let (Input::Get { key } | Input::Put { key, .. }) = &operation.input else { continue };
+        let (Some(at), Some(output)) = (operation.returned_at(), operation.output()) else { continue };
+        let (called, returned) = match (&operation.input, output) {
+            (Input::Put { value, .. }, _) => (quoted(Some(value)), quoted(Some(value))),
+            (_, Output::Value(value)) => ("nil".to_owned(), quoted(value.as_ref())),
+            _ => continue,
+        };
+        let function = if matches!(operation.input, Input::Put { .. }) { "put" } else { "get" };
+        let key = quoted(Some(key));
+        let line = |kind: &str, value: &str| {
+            format!(
+                "{{:process {}, :type :{kind}, :f :{function}, :key {key}, :value {value}}}",
+                operation.process
+            )
+        };
+        // What is called in the moment of a return overlaps it.
+        events.push((operation.call, 0, line("invoke", &called)));
+        events.push((at, 1, line("ok", &returned)));
+    }
+    events.sort();
+    for (_, _, line) in events {
+        println!("{line}");
+    }
+}
+
+fn quoted(bytes: Option<&bytes::Bytes>) -> String {
+    format!("\"{}\"", bytes.map_or_else(Default::default, |bytes| String::from_utf8_lossy(bytes)))
+}
+
 fn files(limit: Duration, files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let (mut own, mut peer, mut unfinished) = (0.0, 0.0, 0);
     for file in files {
-        let text = std::fs::read(file)?;
-        let recorded = formats::parse(&text).map_err(|error| format!("{file}: {error}"))?;
+        let history = recorded(file)?;
         let name = file.rsplit('/').next().unwrap_or(file);
-        match beside(name, &recorded.history, limit) {
+        match beside(name, &history, limit) {
             (mine, Some(theirs)) => (own, peer) = (own + mine, peer + theirs),
             (_, None) => unfinished += 1,
         }
@@ -213,13 +268,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("speed") => speed(number(5), arguments.get(2).map_or("", String::as_str)),
         Some("peer") => peer(limit),
         Some("hard") => hard(arguments.get(1).map_or("", String::as_str)),
+        Some("times") => times(&arguments[1..])?,
+        Some("text") => text(number(1_000) as usize),
         Some("files") => {
             let given = if arguments.get(1).is_some_and(|text| text.parse::<u32>().is_ok()) { 2 } else { 1 };
             files(limit, &arguments[given..])?;
         }
         _ => {
             return Err(
-                "expected one of: speed [ROUNDS [NAME]], peer [SECONDS], hard [NAME], files [SECONDS] FILE...".into()
+                "expected one of: speed [ROUNDS [NAME]], peer [SECONDS], hard [NAME], files [SECONDS] FILE..., times FILE..., text OPERATIONS"
+                    .into()
             );
         }
     }

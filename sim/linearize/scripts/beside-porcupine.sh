@@ -1,27 +1,30 @@
 #!/usr/bin/env bash
-# Judges the same files with this crate and, where Go is installed, with porcupine, and prints both times.
+# Judges the same files with this crate and, where Go is installed, with porcupine: milliseconds of processor time of one
+# check in memory, the best of three rounds. A contradiction is made minimal here, which porcupine does not try.
 #
-#   scripts/beside-porcupine.sh FILE...     porcupine's key-value text, uncompressed
+#   scripts/beside-porcupine.sh FILE...     porcupine's key-value text or its Jepsen logs, uncompressed
 #
 # The go tool fetches porcupine into a scratch module; PORCUPINE_VERSION chooses one. PORCUPINE_DIR names a copy
-# on this machine instead, and nothing is fetched.
+# on this machine instead, and nothing is fetched. PORCUPINE_SECONDS bounds its time for a file; the default is 10.
+# The exit code is 1 if the two disagree.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-[ $# -gt 0 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
 for file in "$@"; do
     [ -r "$file" ] || { echo "$file: cannot be read" >&2; exit 2; }
 done
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
-(cd "$here" && cargo build --quiet --release --example judge)
+(cd "$here" && cargo build --quiet --release --example measure)
 target=$(cd "$here" && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-"$target/release/examples/judge" --no-witness "$@"
+"$target/release/examples/measure" times "$@" >"$scratch/own"
 
 if ! command -v go >/dev/null; then
+    cat "$scratch/own"
     echo "porcupine: not run, Go is not installed" >&2
     exit 0
 fi
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 cp "$here/scripts/porcupine.go" "$scratch/main.go"
 copy=${PORCUPINE_DIR:+$(cd "$PORCUPINE_DIR" && pwd)}
 (
@@ -36,4 +39,22 @@ copy=${PORCUPINE_DIR:+$(cd "$PORCUPINE_DIR" && pwd)}
     go vet -mod=mod .
     go build -mod=mod -o beside .
 ) || { echo "porcupine: not run, it could not be built; PORCUPINE_DIR can name a copy of its source" >&2; exit 1; }
-"$scratch/beside" "$@"
+"$scratch/beside" "${PORCUPINE_SECONDS:-10}" "$@" >"$scratch/peer"
+
+paste "$scratch/own" "$scratch/peer" | awk -F'\t' '
+    {
+        name = $1; sub(/.*\//, "", name)
+        finished = $8 != "Unknown" && $4 != "undecided"
+        printf "%-44s %7d %-9s %11.4f ms %12.4f ms %s%.1f x\n", name, $2, $4, $3, $7, $8 == "Unknown" ? "> " : "", $7 / $3
+        if (finished && ($4 == "legal") != ($8 == "Ok")) { print "  porcupine says " $8; differ++ }
+        if (!finished) { open++; next }
+        own += $3; peer += $7; both++
+        if ($7 < $3) slower++
+        if (!worst || $7 / $3 < worst) { worst = $7 / $3; where = name }
+    }
+    END {
+        if (both) printf "%d that both decided: %.2f ms and %.2f ms in sum, %.1f x; %d slower here, the worst %.2f x, %s\n", \
+            both, own, peer, peer / own, slower, worst, where
+        printf "%d not decided by one of them; %d disagreements\n", open, differ
+        exit differ > 0
+    }'

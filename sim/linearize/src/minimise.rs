@@ -6,8 +6,13 @@
 //! closed set that has none is a contradiction in the whole. The loop below removes halves, quarters and so on down to
 //! single operations, together with what loses its support, as long as the rest is still contradictory. Observers go
 //! first: nothing rests on them, so that most of a long history is gone before any support is looked up.
+//!
+//! The same condition says that nothing is tried twice: what a set cannot do without, no part of it can. So one pass over
+//! single operations makes a set minimal, and observers that the first loop could not remove stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 use crate::check::prepare;
 use crate::history::Operation;
@@ -51,7 +56,7 @@ pub(crate) fn isolate<M: Model>(
 ) -> Violation {
     let mut closure = Closure::new(model, operations, part);
     let mut start = closure.with_support(around);
-    if !is_contradiction(model, operations, &start, &mut { EFFORT }) {
+    if !is_contradiction(model, operations, &start, &mut Effort::new()) {
         let times = around.iter().map(|&index| {
             let operation = &operations[index as usize];
             operation.returned_at().unwrap_or(operation.call).max(operation.call)
@@ -60,7 +65,7 @@ pub(crate) fn isolate<M: Model>(
         let prefix: Vec<u32> =
             part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
         start = closure.past(&prefix, until);
-        if !is_contradiction(model, operations, &start, &mut { EFFORT }) {
+        if !is_contradiction(model, operations, &start, &mut Effort::new()) {
             start = part.to_vec();
         }
     }
@@ -142,7 +147,9 @@ pub(crate) struct Closure<'a, M: Model> {
     model: &'a M,
     operations: &'a [Operation<M::Input, M::Output>],
     part: &'a [u32],
-    known: BTreeMap<u32, Vec<u32>>,
+    known: FxHashMap<u32, Vec<u32>>,
+    /// By operation: whether it is in the set in hand. All false in between.
+    present: Vec<bool>,
 }
 
 impl<'a, M: Model> Closure<'a, M> {
@@ -151,7 +158,8 @@ impl<'a, M: Model> Closure<'a, M> {
         operations: &'a [Operation<M::Input, M::Output>],
         part: &'a [u32],
     ) -> Self {
-        Closure { model, operations, part, known: BTreeMap::new() }
+        let present = vec![false; operations.len()];
+        Closure { model, operations, part, known: FxHashMap::default(), present }
     }
 
     fn of(&mut self, operation: u32) -> &[u32] {
@@ -193,32 +201,56 @@ impl<'a, M: Model> Closure<'a, M> {
 
     /// The largest closed set inside `set`; `None` if it takes more than `effort`, which is used up.
     fn supported(&mut self, mut set: Vec<u32>, effort: &mut usize) -> Option<Vec<u32>> {
-        loop {
-            let before = set.len();
-            let snapshot = set.clone();
-            set.retain(|&operation| {
-                if *effort == 0 {
-                    return true;
-                }
-                let looked_at = if self.known.contains_key(&operation) { 0 } else { self.part.len() };
-                let support = self.of(operation);
-                let cost = support.len() + if support.is_empty() { 1 } else { looked_at };
+        set.iter().for_each(|&index| self.present[index as usize] = true);
+        let mut lost = Vec::new();
+        let supported = loop {
+            for &operation in &set {
+                let known = self.known.len();
+                let support = self
+                    .known
+                    .entry(operation)
+                    .or_insert_with(|| self.model.support(self.operations, self.part, operation));
+                let is_supported = support.iter().all(|&needed| self.present[needed as usize]);
+                let cost = 1 + support.len() + if self.known.len() > known { self.part.len() } else { 0 };
                 *effort = effort.saturating_sub(cost);
-                support.iter().all(|needed| snapshot.binary_search(needed).is_ok())
-            });
-            if *effort == 0 {
-                return None;
+                if !is_supported {
+                    lost.push(operation);
+                }
+                if *effort == 0 {
+                    break;
+                }
             }
-            if set.len() == before {
-                return Some(set);
+            if *effort == 0 || lost.is_empty() {
+                break *effort > 0;
             }
-        }
+            lost.drain(..).for_each(|index| self.present[index as usize] = false);
+            set.retain(|&index| self.present[index as usize]);
+        };
+        set.iter().for_each(|&index| self.present[index as usize] = false);
+        supported.then_some(set)
     }
 }
 
 fn observes<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>], index: u32) -> bool {
     let operation = &operations[index as usize];
     operation.output().is_some_and(|output| model.observes(&operation.input, output))
+}
+
+/// What may still be spent on a contradiction.
+struct Effort {
+    left: usize,
+    /// Whether a trial ended early: that nothing was found then says nothing about smaller sets.
+    gave_up: bool,
+}
+
+impl Effort {
+    fn new() -> Self {
+        Effort { left: EFFORT, gave_up: false }
+    }
+
+    fn spend(&mut self, cost: usize) {
+        self.left = self.left.saturating_sub(cost);
+    }
 }
 
 /// A contradictory set made smaller.
@@ -228,45 +260,50 @@ fn shrink<M: Model>(
     closure: &mut Closure<'_, M>,
     start: Vec<u32>,
 ) -> Vec<u32> {
-    let mut set = start;
-    let mut effort = EFFORT / 2;
-    // One of them at least stays, as a rule; the last few are tried below.
-    let (mut observers, others): (Vec<u32>, Vec<u32>) =
-        set.iter().partition(|&&index| observes(model, operations, index));
-    let with = |observers: &[u32]| {
-        let mut all = [observers, &others].concat();
-        all.sort_unstable();
-        all
-    };
+    let mut effort = Effort { left: EFFORT / 2, ..Effort::new() };
+    let (mut observers, mut others): (Vec<u32>, Vec<u32>) =
+        start.iter().partition(|&&index| observes(model, operations, index));
     remove(&mut observers, &mut effort, |rest, effort| {
-        let all = with(&rest);
-        *effort = effort.saturating_sub(all.len());
+        let all = merged(&rest, &others);
+        effort.spend(all.len());
         is_contradiction(model, operations, &all, effort).then_some(rest)
     });
-    set = with(&observers);
-    effort += EFFORT / 2;
-    remove(&mut set, &mut effort, |rest, effort| {
-        let rest = closure.supported(rest, effort)?;
-        *effort = effort.saturating_sub(rest.len());
-        is_contradiction(model, operations, &rest, effort).then_some(rest)
+    // Those that are not known to be needed are tried again among the rest.
+    if effort.gave_up || effort.left == 0 {
+        others = merged(&std::mem::take(&mut observers), &others);
+    }
+    effort.left += EFFORT / 2;
+    remove(&mut others, &mut effort, |rest, effort| {
+        let all = closure.supported(merged(&rest, &observers), &mut effort.left)?;
+        effort.spend(all.len());
+        let (kept, rest): (Vec<u32>, _) =
+            all.iter().partition(|index| observers.binary_search(index).is_ok());
+        let is_smaller = kept.len() == observers.len() && is_contradiction(model, operations, &all, effort);
+        is_smaller.then_some(rest)
     });
-    set
+    merged(&observers, &others)
+}
+
+fn merged(one: &[u32], other: &[u32]) -> Vec<u32> {
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    all
 }
 
 /// Removes halves, quarters and so on, as long as `try_with` accepts the rest, perhaps smaller still.
 fn remove(
     set: &mut Vec<u32>,
-    effort: &mut usize,
-    mut try_with: impl FnMut(Vec<u32>, &mut usize) -> Option<Vec<u32>>,
+    effort: &mut Effort,
+    mut try_with: impl FnMut(Vec<u32>, &mut Effort) -> Option<Vec<u32>>,
 ) {
     let mut chunk = set.len().div_ceil(2);
-    while chunk > 0 && *effort > 0 {
+    while chunk > 0 && effort.left > 0 {
         let mut end = set.len();
         let mut removed = false;
-        while end > 0 && *effort > 0 {
+        while end > 0 && effort.left > 0 {
             let begin = end.saturating_sub(chunk);
             let rest: Vec<u32> = set[..begin].iter().chain(&set[end..]).copied().collect();
-            *effort = effort.saturating_sub(set.len());
+            effort.spend(set.len());
             if let Some(smaller) = try_with(rest, effort) {
                 *set = smaller;
                 removed = true;
@@ -275,7 +312,7 @@ fn remove(
         }
         if chunk > 1 {
             chunk /= 2;
-        } else if !removed {
+        } else if !(removed && effort.gave_up) {
             break;
         }
     }
@@ -285,7 +322,7 @@ fn is_contradiction<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     set: &[u32],
-    effort: &mut usize,
+    effort: &mut Effort,
 ) -> bool {
     if set.is_empty() {
         return false;
@@ -296,7 +333,8 @@ fn is_contradiction<M: Model>(
         Decision::Open => {
             let mut search = prepare(model, operations, set);
             let progress = search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES);
-            *effort = effort.saturating_sub((search.configurations() * CONFIGURATION) as usize);
+            effort.spend((search.configurations() * CONFIGURATION) as usize);
+            effort.gave_up |= progress == Progress::Paused;
             progress == Progress::Illegal
         }
     }

@@ -166,6 +166,8 @@ fn jepsen_logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
     let recorded = parse(text.as_bytes()).expect("a history");
     assert_eq!((recorded.format, recorded.history.len()), (Format::JepsenLog, 2));
     assert!(legal(&text));
+    let aligned = text.replace('\t', "   ");
+    assert_eq!(parse(aligned.as_bytes()).expect("a history").history.len(), 2, "spaces instead of tabs");
     assert!(!legal(&text.replace("[2 3]", "[1 3]")), "the swap must have found 1");
     assert!(problem(&(text.clone() + &line("0 :invoke :jump 1"))).starts_with("line 9: expected :invoke"));
     assert!(problem(&(text.clone() + &line("4 :ok :write 1"))).contains("never called"));

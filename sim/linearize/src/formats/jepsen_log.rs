@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A failed compare-and-swap found another value than it expected, and does not say which. A read that timed out is left
-//! out. `:info` is an unknown outcome. Lines without `jepsen.util -`, and those of the nemesis, are not events of a client.
+//! out. Some logs have spaces instead of tabs. `:info` is an unknown outcome. Lines without `jepsen.util -`, and those of the nemesis, are not events of a client.
 
 use bytes::Bytes;
 
@@ -29,16 +29,21 @@ pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
 }
 
 fn take(events: &mut Events, line: usize, event: &str) -> Result<(), ParseError> {
-    let mut fields = event.split('\t').map(str::trim);
-    let process = fields.next().unwrap_or_default();
+    let mut rest = event;
+    let mut field = || {
+        let (field, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        rest = after.trim_start();
+        field
+    };
+    let process = field();
     if process.starts_with(':') {
         return Ok(());
     }
     let process: u64 = process
         .parse()
         .map_err(|_| ParseError::expected(line, "the number of a process", format!("{process:?}")))?;
-    let (kind, function) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-    let value = Reader::new(fields.next().unwrap_or_default(), line).value().unwrap_or(Edn::Nil);
+    let (kind, function) = (field(), field());
+    let value = Reader::new(rest, line).value().unwrap_or(Edn::Nil);
     match (kind, function) {
         (":invoke", ":read") => events.call(line, process, Input::Get { key: KEY }),
         (":invoke", ":write") => {
