@@ -150,10 +150,14 @@ fn one_reads_on(dice: &mut Dice, scenario: &mut Scenario, begin_ms: u64, lasts_m
     reader.deadline_ms = POLL_MS;
 }
 
-/// Keeps of a client's script what is to be done at these times.
+/// Keeps of a client's script what is to be done at these times, and the first line if nothing is.
 fn keep(client: &mut Client, times: impl Fn(u64) -> bool) {
     let at_ms = |line: &str| Step::parse(line).map_or(0, |step| step.at.as_millis() as u64);
+    let first = client.script.first().cloned();
     client.script.retain(|line| times(at_ms(line)));
+    if client.script.is_empty() {
+        client.script.extend(first);
+    }
 }
 
 /// The times at which a misfortune begins.
