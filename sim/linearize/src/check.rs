@@ -11,7 +11,7 @@ use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
 use crate::witness;
 
 /// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
-const SLICE: u64 = 10_000;
+const SLICE: u64 = 500;
 const SLICE_GROWTH: u64 = 8;
 
 /// Judges a history.
@@ -38,10 +38,12 @@ where
         match decision {
             // A missing decision lies behind an object with a contradiction.
             Some(Decision::Violation(violation)) => {
-                return Verdict::Violation(minimise::refine(model, operations, *violation));
+                let refined = |violation| minimise::refine(model, operations, violation);
+                return Verdict::Violation(if options.smallest { refined(*violation) } else { *violation });
             }
             Some(Decision::Contradiction { around }) => {
-                return Verdict::Violation(minimise::isolate(model, operations, part, &around));
+                let isolate = if options.smallest { minimise::isolate } else { minimise::surround };
+                return Verdict::Violation(isolate(model, operations, part, &around));
             }
             Some(Decision::Linearizable(order)) => orders.push(order),
             Some(Decision::Open) | None => open.push(part),
@@ -70,7 +72,7 @@ pub(crate) fn check_part<M: Model>(
             let mut search = prepare(model, operations, part);
             match search.run(budget.configurations, budget.bytes) {
                 Progress::Linearizable => Some(Ok(())),
-                Progress::Illegal => Some(Err(explain(model, operations, part, &search))),
+                Progress::Illegal => Some(Err(explain(model, operations, part, &search, &options))),
                 Progress::Paused => None,
             }
         }
@@ -157,7 +159,7 @@ where
         spent += searches.iter().map(|(_, search)| search.configurations()).sum::<u64>() - before;
         if let Some(at) = outcomes.iter().position(|&progress| progress == Progress::Illegal) {
             let (part, search) = &searches[at];
-            let violation = explain(model, operations, parts[*part], search);
+            let violation = explain(model, operations, parts[*part], search, options);
             return Err(Box::new(Verdict::Violation(violation)));
         }
         let mut outcomes = outcomes.into_iter();
@@ -222,9 +224,15 @@ fn explain<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     part: &[u32],
     search: &Search<'_, M>,
+    options: &Options,
 ) -> Violation {
     let (stuck, placed) = search.stuck();
-    minimise::explain(model, operations, part, &search.illegal_prefix(), stuck, placed)
+    let prefix = search.illegal_prefix();
+    if options.smallest {
+        minimise::explain(model, operations, part, &prefix, stuck, placed)
+    } else {
+        minimise::no_order(model, operations, &prefix, stuck, placed)
+    }
 }
 
 fn undecided<M: Model>(

@@ -74,6 +74,17 @@ pub(crate) fn isolate<M: Model>(
     describe(model, operations, &set, stuck, 0)
 }
 
+/// The same, told at once: of all operations on the object.
+pub(crate) fn surround<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    around: &[u32],
+) -> Violation {
+    let stuck = around.last().or(part.last()).copied().unwrap_or_default();
+    no_order(model, operations, part, stuck, 0)
+}
+
 /// Makes a complete contradiction minimal if it is small enough.
 pub(crate) fn refine<M: Model>(
     model: &M,
@@ -108,6 +119,17 @@ fn describe<M: Model>(
         return violation;
     }
     let (stuck, placed) = alone(model, operations, set).unwrap_or((stuck, placed));
+    no_order(model, operations, set, stuck, placed)
+}
+
+/// Names a set that a search found to have no order.
+pub(crate) fn no_order<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    set: &[u32],
+    stuck: u32,
+    placed: usize,
+) -> Violation {
     let sentence = format!(
         "no order of operations {} gives each of them its output: at most {placed} of the {} can be placed, \
          and operation {stuck} returned before it fits",
@@ -116,7 +138,7 @@ fn describe<M: Model>(
     );
     Violation {
         key: model.partition(&operations[set[0] as usize].input).to_vec(),
-        operations: wide(set),
+        operations: set.iter().map(|&index| index as usize).collect(),
         support: Vec::new(),
         reason: Reason::NoOrder { placed, stuck: stuck as usize },
         sentence,

@@ -11,11 +11,14 @@ pub struct Options {
     pub parallel: bool,
     /// Returns a linearization with a positive verdict.
     pub witness: bool,
+    /// Makes a contradiction as small as it gets. Otherwise it is told as it was found, which takes no longer than the
+    /// verdict and may name every operation up to the one that no order can place.
+    pub smallest: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { budget: Budget::default(), parallel: false, witness: true }
+        Options { budget: Budget::default(), parallel: false, witness: true, smallest: true }
     }
 }
 
