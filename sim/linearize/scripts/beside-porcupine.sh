@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Judges the same files with this crate and, where Go is installed, with porcupine: milliseconds of processor time of one
-# check in memory, the best of three rounds. A contradiction is made minimal here, which porcupine does not try.
+# check in memory, the best of three rounds: the verdict here, with its contradiction made small in brackets, which
+# porcupine does not try, the verdict there.
 #
 #   scripts/beside-porcupine.sh FILE...     porcupine's key-value text or its Jepsen logs, uncompressed
 #
@@ -9,7 +10,7 @@
 # The exit code is 1 if the two disagree.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
 for file in "$@"; do
     [ -r "$file" ] || { echo "$file: cannot be read" >&2; exit 2; }
 done
@@ -44,17 +45,18 @@ copy=${PORCUPINE_DIR:+$(cd "$PORCUPINE_DIR" && pwd)}
 paste "$scratch/own" "$scratch/peer" | awk -F'\t' '
     {
         name = $1; sub(/.*\//, "", name)
-        finished = $8 != "Unknown" && $4 != "undecided"
-        printf "%-44s %7d %-9s %11.4f ms %12.4f ms %s%.1f x\n", name, $2, $4, $3, $7, $8 == "Unknown" ? "> " : "", $7 / $3
-        if (finished && ($4 == "legal") != ($8 == "Ok")) { print "  porcupine says " $8; differ++ }
+        finished = $9 != "Unknown" && $5 != "undecided"
+        printf "%-44s %7d %-9s %9.4f ms (%9.4f) %12.4f ms %s%.1f x\n", \
+            name, $2, $5, $3, $4, $8, $9 == "Unknown" ? "> " : "", $8 / $3
+        if (finished && ($5 == "legal") != ($9 == "Ok")) { print "  porcupine says " $9; differ++ }
         if (!finished) { open++; next }
-        own += $3; peer += $7; both++
-        if ($7 < $3) slower++
-        if (!worst || $7 / $3 < worst) { worst = $7 / $3; where = name }
+        own += $3; small += $4; peer += $8; both++
+        if ($8 < $3) slower++
+        if (!worst || $8 / $3 < worst) { worst = $8 / $3; where = name }
     }
     END {
-        if (both) printf "%d that both decided: %.2f ms and %.2f ms in sum, %.1f x; %d slower here, the worst %.2f x, %s\n", \
-            both, own, peer, peer / own, slower, worst, where
+        if (both) printf "%d that both decided: %.2f ms (%.2f) and %.2f ms in sum, %.1f x; %d slower here, the worst %.2f x, %s\n", \
+            both, own, small, peer, peer / own, slower, worst, where
         printf "%d not decided by one of them; %d disagreements\n", open, differ
         exit differ > 0
     }'
