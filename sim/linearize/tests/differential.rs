@@ -4,6 +4,14 @@
 //!
 //! The rules of the lens were broken one at a time, and these tests failed each time: every append leaves a dead value;
 //! every put does; a value that can grow into a named one is dead; absence and a dead value are one state.
+//!
+//! So were those of the contradiction made small:
+//!
+//! | Rule broken | Caught by |
+//! | --- | --- |
+//! | a set keeps what has lost its support | `deletes`, `unique_puts` and 12 more |
+//! | the pass over operations leaves one out after each trial | `deletes`, `unique_puts` and 16 more |
+//! | the last observer is taken as needed untried | `deletes`, `ambiguous_appends` and others |
 
 mod random;
 #[path = "../benches/workload/mod.rs"]

@@ -18,7 +18,8 @@ pub(super) fn support(operations: &[KvOperation], part: &[u32], operation: u32) 
         Fact::Read(value) | Fact::Swap { expected: value, .. } => Some(value),
         Fact::Differs | Fact::Erase { present: true } => None,
     };
-    let appends = part.iter().any(|&other| matches!(fact(&operations[other as usize]), Fact::Append(_)));
+    let is_append = |&other: &u32| matches!(fact(&operations[other as usize]), Fact::Append(_));
+    let appends = value.is_some() && part.iter().any(is_append);
     let may_write = |other: &KvOperation| {
         let fact = fact(other);
         fact.changes() && value.is_none_or(|value| may_contribute(fact, value, appends))
