@@ -11,8 +11,8 @@
 //! `cargo run --release -p linearize --example measure -- files [SECONDS] FILE...` does so on recorded histories.
 //!
 //! `cargo run --release -p linearize --example measure -- times FILE...` prints name, operations, milliseconds of the
-//! verdict alone and with a contradiction made small, and verdict, for `scripts/beside-porcupine.sh`; `text OPERATIONS` writes puts and gets of 100 clients on 10 keys for it, in
-//! porcupine's text.
+//! verdict alone and with a contradiction made small, and verdict, for `scripts/beside-porcupine.sh`; `text OPERATIONS`
+//! writes puts and gets of 100 clients on 10 keys for it, in porcupine's text.
 
 use std::time::{Duration, Instant};
 

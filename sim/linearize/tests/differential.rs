@@ -112,6 +112,23 @@ where
     Ok(())
 }
 
+/// What is told as it was found is a contradiction, too, if a larger one.
+fn judge_as_found<M>(model: &M, history: &KvHistory, expected: bool) -> Result<(), TestCaseError>
+where
+    M: Model<Input = Input, Output = Output> + Sync,
+    M::State: Send,
+{
+    let verdict = check(model, history, &Options { smallest: false, ..Options::default() });
+    prop_assert_eq!(verdict.is_linearizable(), expected);
+    if let Verdict::Violation(violation) = verdict {
+        let mut set: Vec<usize> = [&violation.operations[..], &violation.support[..]].concat();
+        set.sort_unstable();
+        let alone = oracle::is_linearizable(&Kv, &select(history, &set));
+        prop_assert!(!alone, "not a contradiction on its own: {:?}", violation);
+    }
+    Ok(())
+}
+
 /// Leaves out what has lost a write that it may have seen.
 fn closed(history: &KvHistory, mut set: Vec<usize>) -> Vec<usize> {
     let all: Vec<u32> = (0..history.len() as u32).collect();
@@ -136,6 +153,8 @@ fn run(family: Family) {
         let expected = oracle::is_linearizable(&Kv, history.operations());
         judge(&Kv, &history, expected)?;
         judge(&Searched, &history, expected)?;
+        judge_as_found(&Kv, &history, expected)?;
+        judge_as_found(&Searched, &history, expected)?;
         let plain = check(&Plain, &history, &Options { witness: false, ..Options::default() });
         prop_assert_eq!(plain.is_linearizable(), expected, "the bare search disagrees with the oracle");
         Ok(())
