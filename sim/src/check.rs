@@ -104,6 +104,7 @@ impl Options {
             parallel: true,
             // Only a drawing shows the order.
             witness: self.html.is_some(),
+            smallest: true,
         }
     }
 }
