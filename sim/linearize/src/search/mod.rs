@@ -24,6 +24,12 @@
 //! - *One state for all that nothing can tell apart* ([`Lens`]): the values that nobody names.
 //! - *States are numbered*, and each operation's step from each state is computed once.
 //! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits for a hard object.
+//!
+//! Two ideas of others are left out, because these rules have their effect. *Cuts at quiescent instants*, where nothing is
+//! open, carry a set of states from one segment to the next. Here all configurations of such an instant have one set, so
+//! they are told apart by their states alone, and what follows is searched once for each; without a cut, states are
+//! only reached as far as a legal history needs them. *Writes that nobody needs, placed as late as they can be*: those
+//! whose values nobody names are one class, of which one is tried.
 
 mod events;
 mod seen;
