@@ -172,11 +172,12 @@ pub mod model;
 pub mod oracle;
 mod parts;
 mod search;
+mod threads;
 pub mod verdict;
 pub mod witness;
 
 pub use check::check;
 pub use history::{History, HistoryError, Operation, Outcome, Recorder};
 pub use model::{Decision, Lens, Model};
-pub use parts::Parts;
+pub use parts::{Parts, Shard};
 pub use verdict::{Budget, Options, Reason, Undecided, Verdict, Violation};
