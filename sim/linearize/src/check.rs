@@ -28,7 +28,7 @@ where
     M::State: Send,
 {
     let operations = history.operations();
-    let (parts, decisions) = if options.parallel && operations.len() >= PARALLEL_FROM {
+    let (parts, decisions) = if options.parallel && is_for_threads(model, operations) {
         decide_in_parallel(model, operations, options)
     } else {
         let (parts, decisions) = model.decide_all(operations, options);
@@ -56,6 +56,14 @@ where
     }
     let witness = if options.witness { witness::merge(operations, &orders) } else { Vec::new() };
     Verdict::Linearizable { witness }
+}
+
+/// Whether a history is long enough for threads, and of several objects as far as its beginning tells.
+fn is_for_threads<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>]) -> bool {
+    let Some(beginning) = operations.get(..PARALLEL_FROM) else { return false };
+    beginning
+        .iter()
+        .any(|operation| model.partition(&operation.input) != model.partition(&beginning[0].input))
 }
 
 /// Judges one independent object's operations, with a bound on the configurations of a search. `None` if that ends first.
