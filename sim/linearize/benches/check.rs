@@ -33,11 +33,14 @@ fn checks(criterion: &mut Criterion) {
         ("put/get, 1 key, 50 % unknown", Workload { keys: 1, unknown: 50, ..base }),
         ("put/get/append, 1000 keys", Workload { keys: 1000, gets: 40, puts: 10, ..base }),
     ];
-    for (name, workload) in million {
-        judge(criterion, &format!("1M {name}"), workload, &verdict);
+    for (name, workload) in &million {
+        judge(criterion, &format!("1M {name}"), *workload, &verdict);
     }
     judge(criterion, "1M put/get, 10 keys, with witness", base, &Options::default());
-    judge(criterion, "1M put/get, 10 keys, parallel", base, &Options { parallel: true, ..verdict.clone() });
+    let parallel = Options { parallel: true, ..verdict.clone() };
+    for (name, workload) in &million {
+        judge(criterion, &format!("1M {name}, parallel"), *workload, &parallel);
+    }
     let small = Workload { operations: 10_000, ..base };
     judge(criterion, "10k put/get, 10 keys", small, &verdict);
     let repeated = Workload { operations: 10_000, clients: 8, values: 5, ..base };

@@ -1,18 +1,20 @@
 //! The check of a whole history: split, decide, search, report.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::history::{History, Operation};
 use crate::minimise;
 use crate::model::{Decision, Model};
-use crate::parts::Parts;
+use crate::parts::{Parts, Sharded};
 use crate::search::{Progress, Search};
+use crate::threads::in_parallel;
 use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
 use crate::witness;
 
 /// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
 const SLICE: u64 = 500;
 const SLICE_GROWTH: u64 = 8;
+
+/// Shorter histories are decided before a thread has started.
+const PARALLEL_FROM: usize = 1 << 15;
 
 /// Judges a history.
 ///
@@ -26,7 +28,7 @@ where
     M::State: Send,
 {
     let operations = history.operations();
-    let (parts, decisions) = if options.parallel {
+    let (parts, decisions) = if options.parallel && is_for_threads(model, operations) {
         decide_in_parallel(model, operations, options)
     } else {
         let (parts, decisions) = model.decide_all(operations, options);
@@ -56,6 +58,14 @@ where
     Verdict::Linearizable { witness }
 }
 
+/// Whether a history is long enough for threads, and of several objects as far as its beginning tells.
+fn is_for_threads<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>]) -> bool {
+    let Some(beginning) = operations.get(..PARALLEL_FROM) else { return false };
+    beginning
+        .iter()
+        .any(|operation| model.partition(&operation.input) != model.partition(&beginning[0].input))
+}
+
 /// Judges one independent object's operations, with a bound on the configurations of a search. `None` if that ends first.
 pub(crate) fn check_part<M: Model>(
     model: &M,
@@ -79,7 +89,7 @@ pub(crate) fn check_part<M: Model>(
     }
 }
 
-/// Decides parts until one has a contradiction; some behind it stay `None`.
+/// Decides shards until each has a contradiction or an end; what lies behind a contradiction stays `None`.
 fn decide_in_parallel<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
@@ -90,43 +100,17 @@ where
     M::Input: Sync,
     M::Output: Sync,
 {
-    let parts = Parts::new(model, operations, |_, _| {});
-    let stop = AtomicUsize::new(parts.len());
-    let mut done = in_parallel(parts.len(), |number| {
-        if number > stop.load(Ordering::Relaxed) {
-            return None;
-        }
-        let decision = model.decide(operations, parts.get(number), options);
-        if decision.is_contradiction() {
-            stop.fetch_min(number, Ordering::Relaxed);
-        }
-        Some(decision)
+    let history = Sharded::new(model, operations);
+    let decided = in_parallel(history.shards.len(), |shard| {
+        model.decide_shard(operations, &history.shard(shard), options)
     });
-    done.sort_unstable_by_key(|&(number, _)| number);
-    (parts, done.into_iter().map(|(_, decision)| decision).collect())
-}
-
-/// Calls `work` with each number below `count` on as many threads as there are cores, and returns the results by number.
-fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<(usize, T)> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut results = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return results;
-            }
-            results.push((number, work(number)));
+    let mut decisions: Vec<Option<Decision>> = history.parts.iter().map(|_| None).collect();
+    for (objects, decided) in history.shards.iter().zip(decided) {
+        for (&object, decision) in objects.iter().zip(decided) {
+            decisions[object as usize] = Some(decision);
         }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<(usize, T)>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
-    })
+    }
+    (history.parts, decisions)
 }
 
 /// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard object.
@@ -197,12 +181,10 @@ where
     }
     let cells: Vec<std::sync::Mutex<&mut (usize, Search<'_, M>)>> =
         searches.iter_mut().map(std::sync::Mutex::new).collect();
-    let mut outcomes = in_parallel(cells.len(), |number| {
+    in_parallel(cells.len(), |number| {
         let mut search = cells[number].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         search.1.run(slice, bytes)
-    });
-    outcomes.sort_unstable_by_key(|&(number, _)| number);
-    outcomes.into_iter().map(|(_, progress)| progress).collect()
+    })
 }
 
 /// A search of one part, without the operations that nobody can tell from never having happened.

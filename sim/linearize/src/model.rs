@@ -8,7 +8,7 @@
 use std::hash::Hash;
 
 use crate::history::Operation;
-use crate::parts::Parts;
+use crate::parts::{Parts, Shard};
 use crate::verdict::{Options, Violation};
 
 /// A deterministic sequential object.
@@ -90,8 +90,7 @@ pub trait Model {
     /// Splits a history into its objects and decides each like [`Model::decide`], in order, up to the first with a
     /// contradiction.
     ///
-    /// A model may do both in one pass over the history, which is kinder to a processor's cache. Not called if
-    /// [`Options::parallel`] is on.
+    /// A model may do both in one pass over the history, which is kinder to a processor's cache.
     fn decide_all(
         &self,
         operations: &[Operation<Self::Input, Self::Output>],
@@ -103,6 +102,16 @@ pub trait Model {
         let parts = Parts::new(self, operations, |_, _| {});
         let decisions = until_contradiction(parts.iter().map(|part| self.decide(operations, part, options)));
         (parts, decisions)
+    }
+
+    /// The same for some of the objects, where [`Options::parallel`] spreads a long history over threads.
+    fn decide_shard(
+        &self,
+        operations: &[Operation<Self::Input, Self::Output>],
+        shard: &Shard<'_>,
+        options: &Options,
+    ) -> Vec<Decision> {
+        until_contradiction(shard.iter().map(|part| self.decide(operations, part, options)))
     }
 
     /// Operations of unknown outcome that may be left out, because no other operation can tell whether they happened.

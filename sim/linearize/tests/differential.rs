@@ -56,7 +56,7 @@ mod random;
 mod workload;
 
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{History, Lens, Model, Options, Verdict, check, oracle, witness};
+use linearize::{History, Lens, Model, Options, Outcome, Verdict, check, oracle, witness};
 use proptest::prelude::*;
 use random::{Family, select};
 use workload::Workload;
@@ -229,7 +229,7 @@ families! {
     everything_ambiguous_and_terse: [4, 3, 3, 2, 3], values 12, terse true;
 }
 
-/// Long histories are read in one pass over all keys; with threads, and if they are short, key by key.
+/// Long histories are read in one pass over all keys, or over those of a thread; short ones key by key.
 #[test]
 fn long_histories_get_the_verdict_that_each_key_gets_alone() {
     let base = Workload { operations: 40_000, keys: 200, unknown: 5, ..Workload::default() };
@@ -255,6 +255,34 @@ fn long_histories_get_the_verdict_that_each_key_gets_alone() {
                 Verdict::Undecided(undecided) => panic!("{mix:?}: {undecided}"),
             }
         }
+    }
+}
+
+/// Many keys contradict: the one that appears first is told, whichever thread finds one first.
+#[test]
+fn the_first_key_with_a_contradiction_is_told() {
+    let base = Workload { operations: 40_000, keys: 200, ..Workload::default() };
+    let mut operations = workload::history(base, 11).operations().to_vec();
+    let mut keys: Vec<bytes::Bytes> = Vec::new();
+    for operation in &mut operations {
+        let key = operation.input.key();
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+        let sound = keys.iter().take(50).any(|early| early == key);
+        if let (false, Outcome::Returned { output: Output::Value(value), .. }) =
+            (sound, &mut operation.outcome)
+        {
+            *value = Some("written by nobody".into());
+        }
+    }
+    let history = History::new(operations).expect("only answers were changed");
+    for parallel in [false, true] {
+        let Verdict::Violation(violation) = check(&Kv, &history, &Options { parallel, ..Options::default() })
+        else {
+            panic!("a value that nobody wrote was taken");
+        };
+        assert_eq!(violation.key, keys[50], "parallel: {parallel}");
     }
 }
 

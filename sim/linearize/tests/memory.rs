@@ -35,13 +35,14 @@ fn the_fast_path_holds_a_bounded_number_of_bytes_for_each_operation() {
         let history = history(workload, 7);
         let each = |bytes: usize| bytes as f64 / history.len() as f64;
         let own = each(ALLOCATOR.current_usage() - empty);
-        for witness in [false, true] {
+        for (witness, parallel) in [(false, false), (true, false), (false, true)] {
             ALLOCATOR.reset_peak_usage();
             let before = ALLOCATOR.current_usage();
-            let verdict = check(&Kv, &history, &Options { witness, ..Options::default() });
+            let verdict = check(&Kv, &history, &Options { witness, parallel, ..Options::default() });
             let held = each(ALLOCATOR.peak_usage() - before);
             assert!(verdict.is_linearizable(), "{name}: {verdict:?}");
-            println!("{name}: history {own:.0}, check {held:.0} (witness: {witness}) bytes an operation");
+            let how = format!("witness: {witness}, parallel: {parallel}");
+            println!("{name}: history {own:.0}, check {held:.0} ({how}) bytes an operation");
             assert!(held <= CHECK_MAX, "{name}: a check holds {held} bytes for each operation");
             let total = own + held;
             assert!(workload.gets < 50 || total <= TOTAL_MAX, "{name}: {total} bytes for each operation");

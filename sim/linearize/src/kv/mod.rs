@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use crate::history::{History, Operation};
 use crate::model::{Decision, Lens, Model};
-use crate::parts::Parts;
+use crate::parts::{Parts, Shard};
 use crate::verdict::Options;
 
 /// A history of key-value operations.
@@ -173,6 +173,15 @@ impl Model for Kv {
 
     fn decide_all(&self, operations: &[KvOperation], options: &Options) -> (Parts, Vec<Decision>) {
         fast::decide_all(operations, options)
+    }
+
+    fn decide_shard(
+        &self,
+        operations: &[KvOperation],
+        shard: &Shard<'_>,
+        options: &Options,
+    ) -> Vec<Decision> {
+        fast::decide_shard(operations, shard, options)
     }
 
     fn unobserved(&self, operations: &[KvOperation], part: &[u32]) -> Vec<u32> {

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use super::fact::{Fact, fact};
 use super::{Kv, KvOperation};
 use crate::model::{Decision, until_contradiction};
-use crate::parts::Parts;
+use crate::parts::{Parts, Shard};
 use crate::verdict::Options;
 use blocks::Conflict;
 use decode::Failure;
@@ -48,28 +48,65 @@ pub(super) fn decide(operations: &[KvOperation], part: &[u32], options: &Options
 
 /// See [`crate::Model::decide_all`].
 pub(super) fn decide_all(operations: &[KvOperation], options: &Options) -> (Parts, Vec<Decision>) {
-    let keys_max = if operations.len() < IN_ORDER_FROM { 0 } else { operations.len() / IN_ORDER_DENSITY };
-    let mut keys: Option<Vec<Versions<'_>>> = Some(Vec::new());
-    let mut recent = Recent::new(operations.len());
-    let parts = Parts::new(&Kv, operations, |index, key| {
-        let Some(all) = &mut keys else { return };
-        if key as usize == keys_max {
-            keys = None;
+    let mut in_order = InOrder::new(operations, operations.len());
+    let parts = Parts::new(&Kv, operations, |index, key| in_order.add(index, key));
+    let decisions = in_order.decide(parts.iter(), options);
+    (parts, decisions)
+}
+
+/// See [`crate::Model::decide_shard`].
+pub(super) fn decide_shard(
+    operations: &[KvOperation],
+    shard: &Shard<'_>,
+    options: &Options,
+) -> Vec<Decision> {
+    let mut in_order = InOrder::new(operations, shard.operations());
+    if shard.len() > in_order.keys_max {
+        return until_contradiction(shard.iter().map(|part| decide(operations, part, options)));
+    }
+    shard.in_order(|index, key| in_order.add(index, key));
+    in_order.decide(shard.iter(), options)
+}
+
+/// All keys at once, in the order of the history.
+struct InOrder<'a> {
+    operations: &'a [KvOperation],
+    /// None if there are too many.
+    keys: Option<Vec<Versions<'a>>>,
+    keys_max: usize,
+    recent: Recent,
+}
+
+impl<'a> InOrder<'a> {
+    /// For keys with so many operations of the history together.
+    fn new(operations: &'a [KvOperation], length: usize) -> Self {
+        let keys_max = if operations.len() < IN_ORDER_FROM { 0 } else { length / IN_ORDER_DENSITY };
+        InOrder { operations, keys: Some(Vec::new()), keys_max, recent: Recent::new(length) }
+    }
+
+    /// Adds an operation. Keys are numbered in the order of first appearance.
+    fn add(&mut self, index: u32, key: u32) {
+        let Some(keys) = &mut self.keys else { return };
+        if key as usize == self.keys_max {
+            self.keys = None;
             return;
         }
-        if key as usize == all.len() {
-            all.push(Versions::with_capacity(operations, 0));
+        if key as usize == keys.len() {
+            keys.push(Versions::with_capacity(self.operations, 0));
         }
-        all[key as usize].add(index, key, &mut recent);
-    });
-    let decisions = match keys {
-        None => until_contradiction(parts.iter().map(|part| decide(operations, part, options))),
-        Some(all) => until_contradiction(all.into_iter().zip(parts.iter()).map(|(mut versions, part)| {
-            versions.complete();
-            judge_versions(versions, part, options)
-        })),
-    };
-    (parts, decisions)
+        keys[key as usize].add(index, key, &mut self.recent);
+    }
+
+    /// Decides the keys that were added, or each on its own if there were too many.
+    fn decide<'p>(self, parts: impl Iterator<Item = &'p [u32]>, options: &Options) -> Vec<Decision> {
+        match self.keys {
+            None => until_contradiction(parts.map(|part| decide(self.operations, part, options))),
+            Some(keys) => until_contradiction(keys.into_iter().zip(parts).map(|(mut versions, part)| {
+                versions.complete();
+                judge_versions(versions, part, options)
+            })),
+        }
+    }
 }
 
 fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -> Decision {
