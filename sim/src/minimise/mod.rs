@@ -184,9 +184,15 @@ where
     search.subset("removing faults", |scenario| scenario.faults.len(), structure::with_faults);
     search.subset("removing clients", |scenario| scenario.clients.len(), structure::with_clients);
     search.subset("removing operations", structure::operations, structure::with_operations);
-    for form in [structure::pinned, structure::eager] {
-        if structure::operations(&search.best) > OPERATIONS_FEW {
-            let whole = form(&search.best, &search.outcome);
+    let forms: [fn(&Scenario, &Outcome) -> Scenario; 4] = [
+        structure::pinned,
+        structure::with_frequent_checkpoints,
+        structure::with_eager_checkpoints,
+        structure::with_small_parts,
+    ];
+    for form in forms {
+        let whole = form(&search.best, &search.outcome);
+        if structure::operations(&search.best) > OPERATIONS_FEW && whole != search.best {
             search.subset_of("removing operations", whole, structure::operations, structure::with_operations);
         }
     }

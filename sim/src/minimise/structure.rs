@@ -99,12 +99,26 @@ pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
     pinned
 }
 
-/// The same plan with checkpoints after every other operation: what takes many operations because the log must
-/// outgrow a checkpoint takes few.
-pub(super) fn eager(scenario: &Scenario, _: &Outcome) -> Scenario {
+/// The same plan with a checkpoint after each operation: what takes many because the log must outgrow a checkpoint
+/// takes few.
+pub(super) fn with_eager_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
     let mut eager = scenario.clone();
-    eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);
+    eager.cluster.checkpoint_interval = 1;
     eager
+}
+
+/// The same after every other operation, because the first change after a checkpoint may matter.
+pub(super) fn with_frequent_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
+    let mut frequent = scenario.clone();
+    frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.min(2);
+    frequent
+}
+
+/// The same with transfers in the smallest parts: a state that must outgrow one takes few operations.
+pub(super) fn with_small_parts(scenario: &Scenario, _: &Outcome) -> Scenario {
+    let mut small = scenario.clone();
+    small.cluster.chunk_bytes_max = 1;
+    small
 }
 
 /// A line of a script at another time.
