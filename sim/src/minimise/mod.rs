@@ -186,8 +186,8 @@ where
     search.subset("removing operations", structure::operations, structure::with_operations);
     let forms: [fn(&Scenario, &Outcome) -> Scenario; 4] = [
         structure::pinned,
-        structure::with_frequent_checkpoints,
         structure::with_eager_checkpoints,
+        structure::with_frequent_checkpoints,
         structure::with_small_parts,
     ];
     for form in forms {

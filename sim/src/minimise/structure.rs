@@ -99,19 +99,19 @@ pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
     pinned
 }
 
-/// The same plan with a checkpoint after each operation: what takes many because the log must outgrow a checkpoint
+/// The same plan with checkpoints twice as often: what takes many operations because the log must outgrow a checkpoint
 /// takes few.
-pub(super) fn with_eager_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
-    let mut eager = scenario.clone();
-    eager.cluster.checkpoint_interval = 1;
-    eager
-}
-
-/// The same after every other operation, because the first change after a checkpoint may matter.
 pub(super) fn with_frequent_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
     let mut frequent = scenario.clone();
-    frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.min(2);
+    frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.div_ceil(2);
     frequent
+}
+
+/// The same with a checkpoint after every other operation at least.
+pub(super) fn with_eager_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
+    let mut eager = scenario.clone();
+    eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);
+    eager
 }
 
 /// The same with transfers in the smallest parts: a state that must outgrow one takes few operations.

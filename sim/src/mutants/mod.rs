@@ -64,7 +64,7 @@ pub struct Options {
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
     /// Seconds for making each failure small.
-    #[arg(long, value_name = "S", default_value_t = 15)]
+    #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
     /// Print the matrix as a table for documentation.
     #[arg(long)]
