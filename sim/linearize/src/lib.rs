@@ -123,8 +123,8 @@
 //! instead of 278 for half appends on as many. One key is for one thread (`cargo bench -p linearize`).
 //!
 //! `scripts/beside-porcupine.sh` puts porcupine beside it, in milliseconds of processor time for one check in memory. It
-//! got two seconds of wall time for a recorded history, ten for the others. Its search had the state in the hash of its
-//! cache; without that, the first row comes to 6,071.
+//! got two seconds of wall time for a recorded history, ten for the others. What ran is a transcript of its search, without
+//! drawing and partial results, and with the state in the hash of its cache; without that, the first row comes to 6,071.
 //!
 //! | history | this crate | porcupine | ratio |
 //! | --- | --- | --- | --- |
