@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Options {
     /// Limits of the search. The fast path has none: its cost is bounded by the length of the history.
     pub budget: Budget,
-    /// Checks independent objects on several threads. With `false` no thread is created. The verdict is the same.
+    /// Decides the objects of a long history, and searches several, on all cores. With `false` no thread is created. The verdict is the same.
     pub parallel: bool,
     /// Returns a linearization with a positive verdict.
     pub witness: bool,

@@ -95,6 +95,42 @@ fn what_a_failure_needs_is_left_and_nothing_else() {
     }
 }
 
+/// Fails if more than `enough` operations are planned.
+fn fails_beyond(scenario: &Scenario, enough: u64) -> Outcome {
+    let mut outcome = Outcome::default();
+    if structure::operations(scenario) as u64 > enough {
+        let at = Duration::from_secs(10_000);
+        let (node, invariant, message) = ("s1".into(), "I5".into(), "diverged".into());
+        outcome.violations.push(Violation { at, node, invariant, message });
+    }
+    outcome
+}
+
+#[test]
+fn what_must_outgrow_a_checkpoint_or_a_message_is_given_a_smaller_one() {
+    let interval = |scenario: &Scenario| scenario.cluster.checkpoint_interval;
+    let part = |scenario: &Scenario| scenario.cluster.chunk_bytes_max as u64 / 40;
+    let forms: [(&str, &(dyn Fn(&Scenario) -> u64 + Sync)); 3] = [
+        ("a checkpoint after few operations will do", &interval),
+        // After fewer than three it does not fail, so that only halving it helps.
+        ("the interval must not be too short", &|scenario| match interval(scenario) {
+            0..3 => u64::MAX,
+            more => more,
+        }),
+        ("small parts will do", &part),
+    ];
+    let mut scenario = large();
+    scenario.cluster.checkpoint_interval = 64;
+    scenario.cluster.chunk_bytes_max = 2_000;
+    for (name, enough) in forms {
+        let options = Options { time_max: Duration::from_secs(600), runs_max: 50_000, jobs: 1 };
+        let run = |scenario: &Scenario| fails_beyond(scenario, enough(scenario));
+        let small = minimise(&scenario, aim(), &options, run, |_| {}).expect("it fails");
+        assert!(small.before.operations > 64, "{name}: {}", small.before);
+        assert!(small.after.operations <= OPERATIONS_FEW, "{name}: {}", small.after);
+    }
+}
+
 #[test]
 fn the_result_does_not_depend_on_the_number_of_cores() {
     let (one, many) = (minimised(1, 20_000), minimised(7, 20_000));

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A failed compare-and-swap found another value than it expected, and does not say which. A read that timed out is left
-//! out. Some logs have spaces instead of tabs. `:info` is an unknown outcome. Lines without `jepsen.util -`, and those of the nemesis, are not events of a client.
+//! out. `:info` is an unknown outcome. Lines without `jepsen.util -`, and those of the nemesis, are not events of a client.
+//! Some logs have spaces instead of tabs.
 
 use bytes::Bytes;
 
