@@ -107,7 +107,7 @@ pub(super) fn with_frequent_checkpoints(scenario: &Scenario, _: &Outcome) -> Sce
     frequent
 }
 
-/// The same with a checkpoint after every other operation at least.
+/// The same at once, with a checkpoint after every other operation, where halving would take a round for each half.
 pub(super) fn with_eager_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
     let mut eager = scenario.clone();
     eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);

@@ -108,16 +108,15 @@ fn fails_beyond(scenario: &Scenario, enough: u64) -> Outcome {
 
 #[test]
 fn what_must_outgrow_a_checkpoint_or_a_message_is_given_a_smaller_one() {
-    let interval = |scenario: &Scenario| scenario.cluster.checkpoint_interval;
-    let part = |scenario: &Scenario| scenario.cluster.chunk_bytes_max as u64 / 40;
-    let forms: [(&str, &(dyn Fn(&Scenario) -> u64 + Sync)); 3] = [
-        ("a checkpoint after few operations will do", &interval),
+    type Enough = fn(&Scenario) -> u64;
+    let forms: [(&str, Enough); 3] = [
+        ("a checkpoint after few operations will do", |scenario| scenario.cluster.checkpoint_interval),
         // After fewer than three it does not fail, so that only halving it helps.
-        ("the interval must not be too short", &|scenario| match interval(scenario) {
+        ("the interval must not be too short", |scenario| match scenario.cluster.checkpoint_interval {
             0..3 => u64::MAX,
             more => more,
         }),
-        ("small parts will do", &part),
+        ("small parts will do", |scenario| scenario.cluster.chunk_bytes_max as u64 / 40),
     ];
     let mut scenario = large();
     scenario.cluster.checkpoint_interval = 64;
