@@ -1,6 +1,8 @@
 //! Size limits of the shell. The protocol's own timings and limits are in [`crate::protocol::options`].
 
-use crate::protocol::options::ReplicaOptions;
+use std::time::Duration;
+
+use crate::protocol::options::{ReplicaOptions, VALUE_BYTES_MAX, check_count};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ impl Default for Limits {
 /// What the largest message may cost beyond keys and values: field tags, numbers, names.
 const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 
+/// Servers whose connection is slower than this, in bytes a second, cannot replicate to each other.
+const LINK_BYTES_PER_SECOND_MIN: u64 = 16 << 20;
+
 impl Limits {
     /// The largest gRPC message that a server may have to take: operations are gathered up to `append_bytes_max`
     /// and state up to `chunk_bytes_max`, and one more item of the largest size may end either (a compare-and-swap
@@ -30,17 +35,22 @@ impl Limits {
         2 * (gathered + item) + MESSAGE_OVERHEAD_BYTES
     }
 
-    /// Whether these values can work; the error says what to change.
+    /// Whether these values can work, among themselves and with the protocol's; the error says what to change.
     ///
     /// # Errors
     ///
-    /// If a limit is zero or so large that one message could not be sent.
-    pub fn validate(&self) -> Result<(), String> {
-        if self.key_bytes_max == 0 || self.value_bytes_max == 0 {
-            return Err("key-bytes-max and value-bytes-max must be at least 1".into());
-        }
-        if self.key_bytes_max > 64 << 20 || self.value_bytes_max > 64 << 20 {
-            return Err("key-bytes-max and value-bytes-max must not exceed 64 MiB".into());
+    /// If a limit is zero or so large that one message could not be sent, or not before its receiver is suspected.
+    pub fn validate(&self, options: &ReplicaOptions) -> Result<(), String> {
+        check_count("key-bytes-max", self.key_bytes_max as u64, 1, VALUE_BYTES_MAX)?;
+        check_count("value-bytes-max", self.value_bytes_max as u64, 1, VALUE_BYTES_MAX)?;
+        let item = (self.key_bytes_max + 2 * self.value_bytes_max) as u64;
+        let travels = Duration::from_micros(item * 1_000_000 / LINK_BYTES_PER_SECOND_MIN);
+        if options.suspect_after < travels {
+            return Err(format!(
+                "suspect-after ({:?}) must be at least {travels:?}: a replica may need so long to receive one operation \
+                 with --value-bytes-max {}",
+                options.suspect_after, self.value_bytes_max
+            ));
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ fn the_product_does_not_know_the_simulator() {
     // Binding sockets and catching signals exists in one world only.
     ban(
         &["src"],
-        &["src/process/host.rs"],
+        &["src/process/host"],
         &["madsim", "sim::", "cfg(madsim)"],
         "only the dependencies in Cargo.toml switch worlds",
     );

@@ -4,9 +4,12 @@
 //! drifts, and its skew is a constant that nobody may rely upon. Its wall clock, from which a server that
 //! remembers nothing takes the number of its life, is set anew at each start: it is off by some share of
 //! the skew that differs from life to life, so that it may stand before the time of the life before.
+//!
+//! While a whole machine stands still (`Pacer`) its monotonic clock counts nothing; its wall clock is right again at
+//! the next start.
 
 #[cfg(madsim)]
-pub use self::simulated::SimulatedClock;
+pub use self::simulated::{Pacer, SimulatedClock};
 
 use std::time::Duration;
 
@@ -71,35 +74,59 @@ fn duration(ns: i128) -> Duration {
 
 #[cfg(madsim)]
 mod simulated {
-    use std::time::Duration;
+    use std::{
+        sync::{Arc, Mutex, PoisonError},
+        time::Duration,
+    };
 
     use madsim::time::TimeHandle;
     use pbkv::server::clock::Clock;
 
     use super::Deviation;
 
+    /// How much time a node's clock did not count, because the whole machine stood still.
+    #[derive(Clone, Debug, Default)]
+    pub struct Pacer(Arc<Mutex<Duration>>);
+
+    impl Pacer {
+        /// The clock stood still for so long.
+        pub fn lose(&self, time: Duration) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) += time;
+        }
+
+        fn lost(&self) -> Duration {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
     /// The clock as a running node sees it.
     #[derive(Clone)]
     pub struct SimulatedClock {
         time: TimeHandle,
         deviation: Deviation,
+        pacer: Pacer,
     }
 
     impl SimulatedClock {
         /// A clock of the current world.
-        pub fn new(deviation: Deviation) -> Self {
-            Self { time: TimeHandle::current(), deviation }
+        pub fn new(deviation: Deviation, pacer: Pacer) -> Self {
+            Self { time: TimeHandle::current(), deviation, pacer }
+        }
+
+        /// The time that this clock counted.
+        fn counted(&self) -> Duration {
+            self.time.elapsed().saturating_sub(self.pacer.lost())
         }
     }
 
     impl Clock for SimulatedClock {
         fn now(&self) -> Duration {
-            self.deviation.node_time(self.time.elapsed())
+            self.deviation.node_time(self.counted())
         }
 
         async fn sleep_until(&self, at: Duration) {
             let until = self.deviation.true_time(at);
-            while let Some(rest) = until.checked_sub(self.time.elapsed()).filter(|rest| !rest.is_zero()) {
+            while let Some(rest) = until.checked_sub(self.counted()).filter(|rest| !rest.is_zero()) {
                 self.time.sleep(rest).await;
             }
         }

@@ -3,11 +3,14 @@
 //!
 //! A *life* is one run of a process. A crash ends it so that peers see their connections reset. A loss of
 //! power ends it in silence: the process stands still for ever, nothing it has not written to disk survives,
-//! and only when the machine is started again do its peers hear that their connections are gone.
+//! and only when the machine is started again do its peers hear that their connections are gone. However a life ends,
+//! what it has sent is on its way and arrives; peers hear of the end of a connection after that.
+
+mod record;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -22,29 +25,37 @@ use pbkv::{
         log::Durable,
         replica::Start,
         view::{Members, Record},
+        view_service::{SealKey, adoption::Adopt},
     },
     server::{
         kv::{KvConfig, KvServer},
         view::{ViewConfig, ViewServer},
     },
+    storage::record_file::{FILE, RecordFile},
     wire::{
         kv_server::KvServer as KvGrpc, replication_server::ReplicationServer as ReplicationGrpc,
         view_service_server::ViewServiceServer as ViewServiceGrpc,
     },
 };
 
+use self::record::Mishap;
 use crate::{
     clock::SimulatedClock,
-    disk::SimulatedDisk,
+    disk::{SimulatedDisk, Torn},
+    files::{SimulatedFolder, SimulatedRecord},
+    health::Surroundings,
     liveness::{Condition, Prospect, Scene},
     network::NodeIndex,
-    nodes::Nodes,
+    nodes::{Nodes, SIMULATOR},
     outcome::{Down, Happening},
     scenario::Memory,
     serve::{self, Services},
     trace::stable_hash,
     world::{NodeObserver, World, now},
 };
+
+/// The longest message that a server takes which sets no limit, in bytes: tonic's.
+const DECODED_BYTES_MAX: usize = 4 << 20;
 
 /// What a process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +76,8 @@ struct Process {
     status: Status,
     /// How many of its pauses have no end.
     lasting_pauses: u32,
+    /// Since when its clock stands still, if it does.
+    frozen: Option<Duration>,
     life: u64,
 }
 
@@ -84,6 +97,7 @@ pub struct Cluster {
     world: Arc<World>,
     handle: Handle,
     processes: Vec<Process>,
+    mishap: Option<Mishap>,
 }
 
 impl Cluster {
@@ -95,10 +109,11 @@ impl Cluster {
             let (name, ip) = (world.nodes.name(node), Nodes::ip(node).into());
             network.add_dns_record(name, ip);
             let id = handle.create_node().name(&**name).ip(ip).build().id();
-            Process { id, status: Status::Waiting, lasting_pauses: 0, life: 0 }
+            Process { id, status: Status::Waiting, lasting_pauses: 0, frozen: None, life: 0 }
         };
         let processes = (0..world.nodes.simulator()).map(make).collect();
-        Self { world, handle, processes }
+        handle.create_node().name(SIMULATOR).build();
+        Self { world, handle, processes, mishap: None }
     }
 
     /// What a node's process is doing.
@@ -147,7 +162,8 @@ impl Cluster {
         let world = self.world.clone();
         if node == Nodes::VIEW_SERVICE {
             world.happened(node, Happening::Up { life, memory: Memory::Kept });
-            handle.spawn(run_view_service(world, life));
+            let adopt = self.mishap.as_ref().and_then(|mishap| mishap.adopt.clone());
+            handle.spawn(run_view_service(world, life, adopt));
         } else {
             let durable = {
                 let disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +171,7 @@ impl Cluster {
             };
             let memory = if durable.boot == Boot(0) { Memory::Lost } else { Memory::Kept };
             world.happened(node, Happening::Up { life, memory });
-            world.observer().server_started(world.nodes.id(node), &durable);
+            world.observer().server_started(now(), node, &durable);
             handle.spawn(run_server(world, node, life, durable));
         }
     }
@@ -168,6 +184,7 @@ impl Cluster {
             Status::Down(_) => return Err(format!("{} is down already", self.world.nodes.name(node))),
             Status::Up | Status::Paused(_) => {}
         }
+        self.thaw(node);
         match how {
             Down::Crash => {
                 self.handle.resume(id);
@@ -176,23 +193,23 @@ impl Cluster {
             Down::PowerLoss => self.handle.pause(id),
         }
         self.processes[node].status = Status::Down(how);
-        self.tear(node);
-        let memory =
-            if memory == Memory::Lost && self.may_forget(node) { Memory::Lost } else { Memory::Kept };
+        self.world.links.network().ended(node);
+        self.tear(node, how);
+        let forgets = memory == Memory::Lost || self.world.scenario.cluster.volatile;
+        let memory = if forgets && self.may_forget(node) { Memory::Lost } else { Memory::Kept };
         if memory == Memory::Lost {
             self.world.disk(node).lock().unwrap_or_else(PoisonError::into_inner).wipe();
-            self.world.observer().disk_lost(node);
+            self.world.observer().disk_lost(now(), node);
         }
         self.world.happened(node, Happening::Down(how));
         Ok(memory)
     }
 
     /// Of what was being written, some is kept.
-    fn tear(&self, node: NodeIndex) {
+    fn tear(&self, node: NodeIndex, how: Down) {
         let world = &self.world;
         let torn = if node == Nodes::VIEW_SERVICE {
-            let mut disk = world.record.lock().unwrap_or_else(PoisonError::into_inner);
-            disk.crash(|record| world.record_written(record))
+            self.tear_record(how)
         } else {
             let mut disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
             disk.crash(|write| world.observer().disk_written(now(), node, write))
@@ -200,17 +217,45 @@ impl Cluster {
         world.observer().mark(|marks| marks.write_torn(node, torn));
     }
 
+    /// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What the end of
+    /// a process left is that of its next life when it has synced it, and until then power may take it.
+    fn tear_record(&self, how: Down) -> Torn {
+        let world = &self.world;
+        let under_way = {
+            let mut files = world.record.lock().unwrap_or_else(PoisonError::into_inner);
+            if how == Down::Crash { files.crash() } else { files.lose_power() }
+        };
+        let news = self.found_record().filter(|found| is_news(world, found));
+        if let (Some(record), Down::PowerLoss) = (&news, how) {
+            world.record_written(record);
+        }
+        let kept = usize::from(news.is_some());
+        Torn { kept, lost: usize::from(under_way) - kept.min(usize::from(under_way)) }
+    }
+
+    /// The record that a view service would find now, unless it is damaged.
+    fn found_record(&self) -> Option<Record> {
+        let found = RecordFile::new(SimulatedFolder::new(self.world.record.clone())).read();
+        found.ok().map(Option::unwrap_or_default)
+    }
+
     /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
-    /// remain among those from which the next primary is taken, and among those that the current primary
-    /// may be announcing right now.
+    /// remain among those from which the next primary is taken, and among those of the current view once its primary
+    /// began to acknowledge it: the acknowledgement, which may be on its way, makes them those.
     fn may_forget(&self, node: NodeIndex) -> bool {
         if node == Nodes::VIEW_SERVICE {
             return false;
         }
-        let record = self.world.durable_record();
-        let Some(view) = &record.view else { return true };
         let spares = |members: &Members| members.is_empty() || self.intact(members, Some(node));
-        self.world.scenario.data_loss || (spares(&record.stable) && spares(&view.insync))
+        let acknowledged = self.world.observer().invariants().facts().acknowledged;
+        let allows = |record: &Record| {
+            let in_use = record.view.as_ref().filter(|view| acknowledged >= view.number);
+            spares(&record.stable) && in_use.is_none_or(|view| spares(&view.insync))
+        };
+        // The one that is there may become the durable one.
+        let found = self.found_record();
+        self.world.scenario.data_loss
+            || (allows(&self.world.durable_record()) && found.is_none_or(|found| allows(&found)))
     }
 
     /// Whether one of these, other than `except`, still has its data.
@@ -242,8 +287,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Makes a machine stand still for a while, and its clock with it. The clock goes on when the machine does.
+    pub fn freeze(&mut self, node: NodeIndex) -> Result<(), String> {
+        self.pause(node, false)?;
+        self.processes[node].frozen.get_or_insert(now());
+        Ok(())
+    }
+
+    /// The clock of a machine that stood still goes on, behind by as much.
+    fn thaw(&mut self, node: NodeIndex) {
+        if let Some(since) = self.processes[node].frozen.take() {
+            self.world.pacer(node).lose(now() - since);
+        }
+    }
+
     /// Ends one pause.
     pub fn resume(&mut self, node: NodeIndex) {
+        if self.processes[node].status == Status::Paused(1) {
+            self.thaw(node);
+        }
         let process = &mut self.processes[node];
         match process.status {
             Status::Paused(1) => {
@@ -265,6 +327,26 @@ impl Cluster {
         }
     }
 
+    /// What is around the machines of the view service and of the servers. `stutters`: one of them does.
+    pub fn surroundings(&self, stutters: bool) -> Surroundings {
+        let last = *self.world.nodes.servers().end();
+        let network = self.world.links.network();
+        let pairs = (0..=last).flat_map(|one| (one + 1..=last).map(move |other| (one, other)));
+        let apart = pairs
+            .filter(|(one, other)| network.cut(*one, *other).or(network.cut(*other, *one)).is_some())
+            .collect();
+        Surroundings {
+            runs: (0..=last)
+                .map(|node| {
+                    let serves = node != Nodes::VIEW_SERVICE || self.mishap.is_none();
+                    serves && self.status(node) == Status::Up
+                })
+                .collect(),
+            apart,
+            disturbed: stutters || network.disturbs(0..last + 1),
+        }
+    }
+
     /// What every client can expect if nothing is repaired any more.
     pub fn prospects(&self) -> BTreeMap<NodeIndex, Prospect> {
         let record = self.world.durable_record();
@@ -277,6 +359,8 @@ impl Cluster {
             network: &self.world.links.network(),
             conditions: &conditions,
             holders: &holders,
+            is_calm: self.world.scenario.faults.len() == 1,
+            copies_min: *self.world.scenario.cluster.copies_min().end(),
         };
         scene.prospects()
     }
@@ -288,11 +372,11 @@ impl Cluster {
     }
 }
 
-/// Ends every life, the clients' too, and drops what they held: tasks that wait for each other would otherwise
+/// Ends every life, the clients' too, and what is under way between them, and drops what they held: tasks that wait for each other would otherwise
 /// keep each other, and all that they share, for as long as this process lasts.
 pub async fn end(nodes: &Nodes) {
     let handle = Handle::current();
-    for node in 0..nodes.simulator() {
+    for node in 0..nodes.len() {
         let name = &**nodes.name(node);
         if handle.get_node(name).is_some() {
             // What was paused must be dropped by the executor, not under its lock.
@@ -304,21 +388,45 @@ pub async fn end(nodes: &Nodes) {
     madsim::time::sleep(Duration::from_nanos(1)).await;
 }
 
-async fn run_view_service(world: Arc<World>, life: u64) {
+/// Whether a record that is found is a later one than was known to be durable, and not an old copy.
+fn is_news(world: &World, found: &Record) -> bool {
+    let durable = world.durable_record();
+    found.number >= durable.number && *found != durable
+}
+
+async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<ServerId>) {
     let node = Nodes::VIEW_SERVICE;
     let seed = world.scenario.seed;
-    let options = world.scenario.cluster.view_service_options();
+    let options = world.scenario.cluster.view_service_options(life);
     let epoch = stable_hash(&(seed, "epoch", life));
-    let config = ViewConfig { record: world.durable_record(), epoch, options };
+    let key = SealKey(stable_hash(&(seed, "seal", life)), epoch);
+    let mut file = record_file(&world);
+    let record = file.load().await.unwrap_or_else(|error| panic!("the view service cannot start: {error}"));
+    if let Some(record) = record.as_ref().filter(|record| is_news(&world, record)) {
+        world.record_written(record);
+    }
+    let adopt = adopt.filter(|_| record.is_none()).map(|server| Adopt { server, anyway: false });
+    let config = ViewConfig { record: record.unwrap_or_default(), adopt, epoch, key, options };
     let durable = {
         let world = world.clone();
         Box::new(move |record: &Record| world.record_written(record))
     };
-    let disk = SimulatedDisk { disk: world.record.clone(), durable };
-    let clock = SimulatedClock::new(world.deviation(node));
+    let disk = SimulatedRecord { file, durable };
+    let clock = SimulatedClock::new(world.deviation(node), world.pacer(node));
     let mut server = ViewServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let services = Services::default().with(ViewServiceGrpc::new(server.service()));
-    serve(&world, node, services, server.failed()).await;
+    serve(&world, node, services, DECODED_BYTES_MAX, server.failed()).await;
+}
+
+/// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it must refuse.
+fn record_file(world: &World) -> RecordFile<SimulatedFolder> {
+    let open = |files| RecordFile::new(SimulatedFolder::new(files));
+    let damaged = world.record.lock().unwrap_or_else(PoisonError::into_inner).damaged(FILE);
+    if let Some(damaged) = damaged {
+        let read = open(Arc::new(Mutex::new(damaged))).read();
+        assert!(read.is_err(), "the view service takes a damaged record: {read:?}");
+    }
+    open(world.record.clone())
 }
 
 async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Durable) {
@@ -329,7 +437,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
-    let mut options = world.scenario.cluster.replica_options();
+    let mut options = world.scenario.cluster.replica_options(world.nodes.name(node), life);
     if let Some(chance) = world.chance {
         options.session_ttl += chance.memory(node, life);
     }
@@ -351,23 +459,25 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
         })
     };
     let disk = SimulatedDisk { disk: world.disk(node).clone(), durable: written };
-    let clock = SimulatedClock::new(deviation);
+    let clock = SimulatedClock::new(deviation, world.pacer(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
+    let bytes_max = server.message_bytes_max();
     let services =
         Services::default().with(KvGrpc::new(server.kv())).with(ReplicationGrpc::new(server.replication()));
-    serve(&world, node, services, server.failed()).await;
+    serve(&world, node, services, bytes_max, server.failed()).await;
 }
 
 async fn serve(
     world: &Arc<World>,
     node: NodeIndex,
     services: Services,
+    bytes_max: usize,
     failed: impl Future<Output = pbkv::server::ServerError>,
 ) {
     tokio::select! {
         biased;
         error = failed => panic!("{} stopped: {error}", world.nodes.name(node)),
-        result = serve::serve(node, world.nodes.clone(), world.links.clone(), services) => {
+        result = serve::serve(node, world.nodes.clone(), world.links.clone(), services, bytes_max) => {
             panic!("{} cannot serve: {result:?}", world.nodes.name(node))
         }
     }

@@ -4,6 +4,8 @@
 //! the platter: a crash keeps a *prefix* of the batch, chosen by a hash (a torn write). Once the write has
 //! returned, nothing of it is ever lost, except by [`Disk::wipe`], which stands for a lost or replaced disk.
 //!
+//! The view service's record is not here but in a file ([`crate::files`]).
+//!
 //! Left out: changes that reach the platter out of order, and bits that rot.
 
 #[cfg(madsim)]
@@ -11,7 +13,7 @@ pub use self::simulated::{SimulatedDisk, Witness};
 
 use std::time::Duration;
 
-use pbkv::protocol::{log, view::Record};
+use pbkv::protocol::log;
 
 use crate::trace::{below, stable_hash};
 
@@ -29,14 +31,6 @@ impl Content for log::Durable {
 
     fn change(&mut self, write: log::Write) {
         self.apply(write);
-    }
-}
-
-impl Content for Record {
-    type Write = Self;
-
-    fn change(&mut self, write: Self) {
-        *self = write;
     }
 }
 

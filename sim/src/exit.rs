@@ -20,6 +20,8 @@ pub const UNDECIDED: u8 = 6;
 pub const MARKS: u8 = 7;
 /// A mutant was not caught.
 pub const NOT_CAUGHT: u8 = 8;
+/// Copies were missing or the view was not left alone, and no fault explains it.
+pub const HEALTH: u8 = 9;
 
 /// The exit code for a run of this class.
 pub fn code(class: Class) -> u8 {
@@ -27,6 +29,7 @@ pub fn code(class: Class) -> u8 {
         Class::Ok => OK,
         Class::Safety => SAFETY,
         Class::Liveness => LIVENESS,
+        Class::Health => HEALTH,
         Class::Panic => PANIC,
         Class::Undecided => UNDECIDED,
     }

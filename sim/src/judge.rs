@@ -15,7 +15,8 @@ use pbkv::protocol::{command::Update, identity::OpNumber};
 
 use crate::{
     order::{ServersOrder, Version},
-    outcome::{Contradiction, End, Input, NodeName, Operation, Output, Verdict},
+    outcome::{self, Contradiction, End, Input, NodeName, Operation, Output, Verdict},
+    screen,
 };
 
 /// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
@@ -27,13 +28,44 @@ const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 ///
 /// Many operations of unknown fate on one key can be placed in too many orders. So the judge first lets the
 /// checker replay the order in which the servers took them. If that is a linearization, it is one whatever the servers
-/// are worth. If it is none, nothing is proved, and the clients' view alone decides.
+/// are worth. If it is none, the clients' view alone decides whether their history can be, and [`unexplained`] names what
+/// the servers and the clients do not agree on.
 pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
     let (places, history) = history(operations, |_| true);
     match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
         Some(Ok(())) => Verdict::Linearizable,
         None | Some(Err(_)) => decide(operations, &places, &history, BUDGET),
     }
+}
+
+/// I9: what clients were told is what the servers committed. An answer that the servers' order does not explain, or an
+/// update that was reported as not executed and stands in the order, is a broken promise even if no client could tell.
+/// A delete that was executed although its client was told otherwise cannot be told from another one.
+pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<outcome::Violation> {
+    if !order.is_complete() {
+        return None;
+    }
+    operations.iter().find_map(|operation| {
+        let seen = match &operation.end {
+            End::Returned { .. } if !order.explains(operation) => {
+                "the order in which the servers committed does not explain it".to_owned()
+            }
+            End::NotExecuted { .. } => {
+                let version = order.version_of_input(&operation.input)?;
+                format!("it was committed as {} at {:.6} s", version.op, version.at.as_secs_f64())
+            }
+            _ => return None,
+        };
+        Some(outcome::Violation {
+            at: operation.end.at().unwrap_or_default(),
+            node: operation.client.clone(),
+            invariant: "I9".into(),
+            message: format!(
+                "what a client is told is what the servers committed; but of {} {seen}",
+                screen::operation(operation)
+            ),
+        })
+    })
 }
 
 /// Judges the operations on one key, by what the clients saw alone.
@@ -226,7 +258,7 @@ mod tests {
     const KEY: Bytes = Bytes::from_static(b"k");
 
     fn operation(client: &str, called: u64, input: Input, end: End) -> Operation {
-        Operation { client: client.into(), called: Duration::from_nanos(called), input, end }
+        Operation { end, ..Operation::called(client.into(), Duration::from_nanos(called), input) }
     }
 
     fn put(client: &str, called: u64, value: &'static str, end: End) -> Operation {
@@ -276,6 +308,25 @@ mod tests {
         };
         assert!(contradiction.operations.contains(&3), "in places of the whole list: {contradiction:?}");
         assert_eq!(contradiction.key, KEY);
+    }
+
+    #[test]
+    fn what_the_servers_committed_must_be_what_clients_were_told() {
+        let at = |nanoseconds| Duration::from_nanos(nanoseconds);
+        let mut order = ServersOrder::default();
+        commit(&mut order, 1, Command::OpenSession { ttl: Duration::from_secs(60) });
+        let update = Update::Put { key: KEY, value: "a".into() };
+        commit(&mut order, 3, Command::Update { session: SessionId(1), request: RequestNumber(1), update });
+        let broken = |operation| unexplained(&[operation], &order).map(|violation| violation.message);
+        assert_eq!(broken(put("c1", 2, "a", done(4))), None);
+        assert_eq!(broken(put("c1", 2, "b", End::Open)), None);
+        assert_eq!(broken(put("c1", 2, "a", End::Unknown { at: at(4), why: "silence".into() })), None);
+        let refused = |value| put("c1", 2, value, End::NotExecuted { at: at(4), why: "refused".into() });
+        assert_eq!(broken(refused("b")), None);
+        let denied = broken(refused("a")).expect("it was executed");
+        assert!(denied.contains("it was committed as op2"), "{denied}");
+        assert!(broken(put("c1", 2, "b", done(4))).expect("it is absent").contains("does not explain"));
+        assert!(broken(put("c1", 4, "a", done(5))).is_some(), "it was committed before it was called");
     }
 
     #[test]

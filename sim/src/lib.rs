@@ -10,6 +10,7 @@
 //!                        ├─ nemesis    executes the fault plan, draws nothing
 //!                        ├─ workload   clients execute their scripts
 //!                        ├─ observe    trace, timeline, invariants after every step
+//!                        ├─ health     redundancy and stability, as far as the faults allow
 //!                        ├─ order      what the servers committed; `watch` ends the run at an answer it cannot explain
 //!                        └─ judge      linearizability of everything the clients saw
 //! ```
@@ -43,9 +44,15 @@ pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;
 pub mod disk;
+#[cfg(madsim)]
+mod encoding;
 pub mod exit;
 pub mod explore;
+pub mod files;
+#[cfg(madsim)]
+mod forgery;
 pub mod generate;
+pub mod health;
 pub mod invariants;
 pub mod judge;
 #[cfg(madsim)]
@@ -64,6 +71,7 @@ pub mod observe;
 pub mod order;
 pub mod outcome;
 pub mod report;
+pub mod revisions;
 #[cfg(madsim)]
 pub mod run;
 pub mod saved;
@@ -73,6 +81,7 @@ pub mod screen;
 pub mod script;
 #[cfg(madsim)]
 pub mod serve;
+pub mod settings;
 pub mod step;
 #[cfg(madsim)]
 mod stream;

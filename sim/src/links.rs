@@ -5,12 +5,14 @@ use std::{
     time::Duration,
 };
 
+use madsim::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::{
     messages::{Message, MessageIndex, Messages},
-    network::{Network, NodeIndex},
-    scenario::Cut,
+    network::{Network, NodeIndex, Verdict},
+    nodes::SIMULATOR,
+    scenario::{Cluster, Cut},
 };
 
 /// The faults of the network, shared by the nemesis and by every connection.
@@ -18,6 +20,10 @@ pub struct Links {
     network: Mutex<Network>,
     /// The clients' messages, if they are kept.
     messages: Option<Mutex<Messages>>,
+    /// Whether the handler of a call ends when its caller has left.
+    pub callers_leave: bool,
+    /// Whether messages travel as bytes.
+    pub encoded: bool,
     changed: Notify,
 }
 
@@ -32,11 +38,28 @@ pub enum Passage {
     Refused,
 }
 
+/// What became of a message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is there.
+    Arrived,
+    /// Its sender is told that it was not delivered.
+    Refused,
+    /// It is lost, and its sender is not told.
+    Lost,
+}
+
+/// Lets something happen that is under way, whatever becomes of the process that began it.
+pub fn on_the_way(what: impl Future<Output = ()> + Send + 'static) {
+    Handle::current().get_node(SIMULATOR).expect("it is made with the others").spawn(what);
+}
+
 impl Links {
     /// Shares a network, and keeps the clients' messages on request.
-    pub fn new(network: Network, keep_messages: bool) -> Self {
+    pub fn new(network: Network, cluster: &Cluster, keep_messages: bool) -> Self {
         let messages = keep_messages.then(Mutex::default);
-        Self { network: Mutex::new(network), messages, changed: Notify::new() }
+        let Cluster { callers_leave, encoded, .. } = *cluster;
+        Self { network: Mutex::new(network), messages, callers_leave, encoded, changed: Notify::new() }
     }
 
     /// Keeps a client's message or an answer to it, if messages are kept.
@@ -86,6 +109,39 @@ impl Links {
             }
             changed.await;
         }
+    }
+
+    /// Carries a message from one node to another, if no mistreatment is in its way.
+    pub async fn carry(&self, from: NodeIndex, to: NodeIndex, verdict: &Verdict, extra: Duration) -> Arrival {
+        let delay = verdict.delay + extra;
+        if !delay.is_zero() {
+            madsim::time::sleep(delay).await;
+        }
+        match self.pass(from, to).await {
+            Passage::Open => Arrival::Arrived,
+            Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
+            Passage::Held => Arrival::Lost,
+            Passage::Refused => Arrival::Refused,
+        }
+    }
+
+    /// Carries a message that arrives even if the process that sent it has ended by then.
+    pub async fn carry_on(
+        &self,
+        from: NodeIndex,
+        to: NodeIndex,
+        verdict: &Verdict,
+        extra: Duration,
+    ) -> Arrival {
+        let ends = |network: &Network| (network.ends(from), network.ends(to));
+        let sent = ends(&self.network());
+        let arrival = self.carry(from, to, verdict, extra).await;
+        let mut network = self.network();
+        let (sender, receiver) = ends(&network);
+        if arrival == Arrival::Arrived && sender > sent.0 && receiver == sent.1 {
+            network.outlived();
+        }
+        arrival
     }
 
     /// Waits until the fault at this place of the scenario is over.

@@ -8,9 +8,11 @@
 //!   misses them. A stall is a failure.
 //! - It **cannot be served** if it reaches no running server that holds all the data. An answer is a failure,
 //!   because nobody can have given it.
+//! - If fewer servers are left around a possible primary than its operator wants copies of an update, it may be
+//!   served: its reads are, and its updates are refused.
 //! - Otherwise it **may be served**, depending on who is primary and what the client knew before; the protocol
 //!   promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary stays primary
-//!   if the view service hears it, whoever else does not.
+//!   if the view service and one of its backups hear and reach it, whoever else does not; or if it has less than two.
 //!
 //! Two nodes *reach* each other if messages pass in both directions, because every message has an answer.
 
@@ -49,6 +51,10 @@ pub struct Scene<'a> {
     /// The servers that have their contents on disk, by those contents, of those that the record names as
     /// possible primaries.
     pub holders: &'a [NodeIndex],
+    /// Nothing goes wrong in the whole run but what stays: who did not hear whom before is no secret.
+    pub is_calm: bool,
+    /// Some primary may refuse updates that fewer copies than these would hold.
+    pub copies_min: usize,
 }
 
 /// What a client can expect.
@@ -106,14 +112,23 @@ impl Scene<'_> {
         if !self.reach(client, Nodes::VIEW_SERVICE) {
             return Prospect::Perhaps(format!("{} is cut off from the view service", name(client)));
         }
-        let mut candidates = holders
+        let candidates: Vec<_> = holders
             .into_iter()
             .filter(|node| self.runs(*node) && self.reach(*node, Nodes::VIEW_SERVICE))
-            .peekable();
-        if candidates.peek().is_none() {
+            .collect();
+        if candidates.is_empty() {
             return Prospect::Perhaps("the view service reaches nobody who holds all the data".into());
         }
-        match candidates.find(|candidate| !self.reach(client, *candidate)) {
+        let fewest =
+            candidates.iter().map(|candidate| self.copies_around(*candidate)).min().unwrap_or_default();
+        if fewest < self.copies_min {
+            return Prospect::Perhaps(format!(
+                "{} copies are asked for, and {fewest} can be made",
+                self.copies_min
+            ));
+        }
+        let stays = |candidate: &&NodeIndex| !self.is_unheard(**candidate, &candidates);
+        match candidates.iter().filter(stays).copied().find(|candidate| !self.reach(client, *candidate)) {
             Some(candidate) => Prospect::Perhaps(format!(
                 "{} may be primary, and {} is cut off from it",
                 name(candidate),
@@ -121,6 +136,26 @@ impl Scene<'_> {
             )),
             None => Prospect::Served,
         }
+    }
+
+    /// How many servers can hold a copy with this one as primary, itself included.
+    fn copies_around(&self, primary: NodeIndex) -> usize {
+        let joins = |server: &NodeIndex| {
+            self.runs(*server) && self.reach(*server, Nodes::VIEW_SERVICE) && self.reach(primary, *server)
+        };
+        self.nodes.servers().filter(joins).count()
+    }
+
+    /// Whether this primary has to give way because none of its backups, of two at least, hears it. Only in a calm run is it
+    /// known that none was dropped before, for another reason.
+    fn is_unheard(&self, primary: NodeIndex, candidates: &[NodeIndex]) -> bool {
+        let view = self.record.view.as_ref();
+        let all_in_sync = view.is_some_and(|view| view.activated && view.insync.len() == candidates.len());
+        let mut backups = candidates.iter().filter(|candidate| **candidate != primary);
+        self.is_calm
+            && all_in_sync
+            && candidates.len() > 2
+            && backups.all(|backup| self.network.cut(primary, *backup).is_some())
     }
 
     /// Who may become primary: those who hold all the data, or anybody as long as there is none.
@@ -190,7 +225,10 @@ pub fn broken_promises(
 
 #[cfg(test)]
 mod tests {
-    use pbkv::protocol::identity::{Boot, DataId};
+    use pbkv::protocol::{
+        identity::{Boot, DataId, ViewNumber},
+        view::View,
+    };
 
     use super::*;
     use crate::{
@@ -210,6 +248,8 @@ mod tests {
         conditions: Vec<Condition>,
         holders: Vec<NodeIndex>,
         client: NodeIndex,
+        is_calm: bool,
+        copies_min: usize,
     }
 
     impl Stage {
@@ -226,6 +266,8 @@ mod tests {
                 conditions: vec![Condition::Runs; nodes.len()],
                 holders: vec![1, 2],
                 client: nodes.clients().start,
+                is_calm: false,
+                copies_min: 0,
                 nodes,
             }
         }
@@ -247,8 +289,9 @@ mod tests {
         }
 
         fn prospect(&self) -> Prospect {
-            let Self { nodes, record, network, conditions, holders, client } = self;
-            let scene = Scene { nodes, record, network, conditions, holders };
+            let Self { nodes, record, network, conditions, holders, client, .. } = self;
+            let (is_calm, copies_min) = (self.is_calm, self.copies_min);
+            let scene = Scene { nodes, record, network, conditions, holders, is_calm, copies_min };
             scene.prospects().remove(client).expect("every client has one")
         }
 
@@ -271,6 +314,17 @@ mod tests {
         assert_eq!(Stage::new().cut(1, 2).prospect(), Prospect::Served, "one of them has to give way");
         assert_eq!(Stage::new().cut(VS, 2).prospect(), Prospect::Served, "half heard is not heard");
         assert_eq!(Stage::new().cut(2, 3).cut(1, 3).prospect(), Prospect::Served);
+    }
+
+    #[test]
+    fn updates_are_owed_only_with_as_many_copies_as_are_asked_for() {
+        let asking = |copies_min| Stage { copies_min, ..Stage::new() };
+        assert_eq!(asking(3).prospect(), Prospect::Served);
+        assert_eq!(asking(2).with(3, Condition::IsDown).prospect(), Prospect::Served);
+        let too_few = "3 copies are asked for, and 2 can be made";
+        assert_eq!(asking(3).with(3, Condition::IsDown).perhaps(), too_few);
+        assert_eq!(asking(3).cut(1, 3).perhaps(), too_few, "the first may be primary");
+        assert_eq!(asking(3).cut(VS, 3).perhaps(), too_few);
     }
 
     #[test]
@@ -307,6 +361,30 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_two_backups_do_not_hear_gives_way() {
+        let mut stage = Stage::new().holders(&[1, 2, 3]).cut(1, 2).cut(1, 3).cut(1, 4);
+        let insync = stage.record.stable.clone();
+        let view = View {
+            generation: stage.record.generation,
+            number: ViewNumber(1),
+            primary: stage.nodes.id(1).clone(),
+            primary_boot: Boot(1),
+            insync: [(stage.nodes.id(3).clone(), insync[stage.nodes.id(1)])]
+                .into_iter()
+                .chain(insync)
+                .collect(),
+            joining: Default::default(),
+            activated: true,
+        };
+        stage.record.view = Some(view);
+        assert_eq!(stage.perhaps(), "s1 may be primary, and c1 is cut off from it");
+        stage.is_calm = true;
+        assert_eq!(stage.prospect(), Prospect::Served);
+        let pair = stage.holders(&[1, 2]);
+        assert_eq!(pair.perhaps(), "s1 may be primary, and c1 is cut off from it");
+    }
+
+    #[test]
     fn promises_are_kept_in_both_directions() {
         let stage = Stage::new();
         let seconds = Duration::from_secs;
@@ -317,7 +395,7 @@ mod tests {
         let broken = |prospect: Prospect, called: u64, end: &End| {
             let input = Input::Put { key: "k".into(), value: "v".into() };
             let operation =
-                Operation { client: "c1".into(), called: seconds(called), input, end: end.clone() };
+                Operation { end: end.clone(), ..Operation::called("c1".into(), seconds(called), input) };
             let prospects = [(stage.client, prospect)].into();
             broken_promises(&stage.nodes, &[operation], &prospects, seconds(40), seconds(100))
         };

@@ -6,19 +6,24 @@
 //! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
 //! are started again, except what the plan breaks for good.
 
+mod record;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
+use pbkv::protocol::replica::{Notice, RoleName};
+
 use crate::{
     cluster::{Cluster, Status},
+    health,
     marks::Strike,
-    network::{Effect, Link, NodeIndex},
+    network::{DELAY_MAX, Effect, Link, NodeIndex, fraction},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
-    scenario::{Fault, FaultKind, Memory, Trigger},
+    scenario::{Fault, FaultKind, Memory, Mistreatment, Trigger},
     trace::stable_hash,
     world::{World, now},
 };
@@ -38,14 +43,53 @@ enum Deed {
         node: NodeIndex,
         life: u64,
     },
+    /// Ends one moment of a stutter, unless that life is over.
+    GoOn {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Lets a process that stutters stand still once more, unless that life is over.
+    Falter {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+        beat: u64,
+    },
     /// Starts a process again, unless that happened.
     Restart {
         fault: usize,
         node: NodeIndex,
         life: u64,
     },
+    /// Starts the view service with what an operator made of its record, unless that happened,
+    Mistake {
+        fault: usize,
+        life: u64,
+    },
+    /// and looks after it.
+    Correct {
+        fault: usize,
+    },
     /// Starts a process for the first time.
     Start(NodeIndex),
+}
+
+impl Deed {
+    /// The fault that it is part of.
+    fn fault(self) -> Option<usize> {
+        match self {
+            Self::Begin(fault)
+            | Self::End(fault)
+            | Self::Resume { fault, .. }
+            | Self::GoOn { fault, .. }
+            | Self::Falter { fault, .. }
+            | Self::Mistake { fault, .. }
+            | Self::Correct { fault }
+            | Self::Restart { fault, .. } => Some(fault),
+            Self::Start(_) => None,
+        }
+    }
 }
 
 /// The executor of the fault plan.
@@ -116,6 +160,8 @@ impl Nemesis {
             {
                 let deed = entry.remove();
                 self.perform(deed);
+                let kind = |fault: usize| fault_name(&self.world.scenario.faults[fault].kind);
+                self.look_around(Some(deed.fault().map_or(health::START, kind)));
                 self.look();
             }
             if now() >= end {
@@ -124,6 +170,28 @@ impl Nemesis {
             let next = self.agenda.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
             self.world.news(next).await;
         }
+    }
+
+    /// Tells the judge of the cluster's health what is around the machines after something was done.
+    fn look_around(&self, cause: Option<&'static str>) {
+        let surroundings = self.cluster.surroundings(self.stutters());
+        self.world.observer().health().surrounded(now(), surroundings, cause);
+    }
+
+    /// Whether a server or the view service stutters.
+    fn stutters(&self) -> bool {
+        let faults = &self.world.scenario.faults;
+        self.active.iter().any(|fault| matches!(faults[*fault].kind, FaultKind::Stutter { .. }))
+    }
+
+    /// A fault strikes these nodes: with a pair of nodes, the link between them.
+    fn strike(&self, kind: &FaultKind, nodes: &[NodeIndex]) {
+        let lateness = match kind {
+            FaultKind::Rpc { how: Mistreatment::Delay | Mistreatment::Duplicate, .. } => DELAY_MAX,
+            FaultKind::Slow { latency_ms, jitter_ms, .. } => Duration::from_millis(latency_ms + jitter_ms),
+            _ => Duration::ZERO,
+        };
+        self.world.observer().health().struck(now(), nodes, lateness);
     }
 
     /// Looks whether something happened that a fault waits for.
@@ -167,6 +235,23 @@ impl Nemesis {
                     self.say(Happening::FaultEnded { fault });
                 }
             }
+            Deed::GoOn { node, life, .. } => {
+                if self.cluster.life(node) == life {
+                    self.cluster.resume(node);
+                }
+            }
+            Deed::Falter { fault, node, life, beat } => self.falter(fault, node, life, beat),
+            Deed::Mistake { life, .. } => {
+                if self.cluster.life(Nodes::VIEW_SERVICE) == life {
+                    self.cluster.start(Nodes::VIEW_SERVICE);
+                }
+            }
+            Deed::Correct { fault } => {
+                if self.cluster.find_record() {
+                    self.strike_all(fault);
+                    self.say(Happening::FaultEnded { fault });
+                }
+            }
             Deed::Restart { fault, node, life } => {
                 if self.cluster.life(node) == life {
                     self.cluster.start(node);
@@ -187,9 +272,13 @@ impl Nemesis {
             FaultKind::PowerLoss { node, down_ms, memory } => {
                 self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
             }
+            FaultKind::Record { adopt, down_ms, runs_ms } => {
+                self.mistake(place, adopt.as_deref(), *down_ms, *runs_ms)
+            }
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
+                self.strike(kind, &[node]);
                 world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
                 if let Some(lasts_ms) = lasts_ms {
                     let life = self.cluster.life(node);
@@ -200,17 +289,46 @@ impl Nemesis {
                 }
                 Ok(format!("{} stands still {}", world.nodes.name(node), for_how_long(*lasts_ms)))
             }
+            FaultKind::Freeze { node, lasts_ms } => {
+                let node = self.resolve(node)?;
+                self.cluster.freeze(node)?;
+                self.strike(kind, &[node]);
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                let life = self.cluster.life(node);
+                let deed = Deed::Resume { fault: place, node, life };
+                self.enter(now() + Duration::from_millis(*lasts_ms), deed);
+                Ok(format!("{} stands still for {lasts_ms} ms and its clock with it", world.nodes.name(node)))
+            }
+            FaultKind::Stutter { node, pause_ms, lasts_ms, .. } => {
+                let node = self.resolve(node)?;
+                if !self.cluster.up()[node] {
+                    return Err(format!("{} does not run", world.nodes.name(node)));
+                }
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                // Pauses too short to be told from work are not left out of what a node takes for silence (R16).
+                let others = world.nodes.servers().filter(|_| node <= *world.nodes.servers().end());
+                let everybody: Vec<_> = others.chain([node]).collect();
+                self.strike(kind, &everybody);
+                let life = self.cluster.life(node);
+                self.active.push(place);
+                self.enter(now() + Duration::from_millis(*lasts_ms), Deed::End(place));
+                self.enter(now(), Deed::Falter { fault: place, node, life, beat: 0 });
+                let name = world.nodes.name(node);
+                Ok(format!("{name} stutters for {lasts_ms} ms, up to {pause_ms} ms at a time"))
+            }
             FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
                 let effect = Effect::Cut { both_ways: *both_ways, how: *how };
                 let arrow = if *both_ways { "<-/->" } else { "-/->" };
                 self.disturb(place, from, to, effect, *lasts_ms, &format!("{how:?} {arrow}"))
             }
-            FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms } => {
+            FaultKind::Slow { from, to, one_way, latency_ms, jitter_ms, lasts_ms } => {
                 let effect = Effect::Slow {
+                    both_ways: !one_way,
                     latency: Duration::from_millis(*latency_ms),
                     jitter: Duration::from_millis(*jitter_ms),
                 };
-                let what = format!("{latency_ms} to {} ms slower <->", latency_ms + jitter_ms);
+                let arrow = if *one_way { "->" } else { "<->" };
+                let what = format!("{latency_ms} to {} ms slower {arrow}", latency_ms + jitter_ms);
                 self.disturb(place, from, to, effect, Some(*lasts_ms), &what)
             }
             FaultKind::Rpc { from, to, how, percent, lasts_ms } => {
@@ -227,6 +345,23 @@ impl Nemesis {
         }
     }
 
+    /// One of the moments in which a process that stutters stands still, and the one after it.
+    fn falter(&mut self, fault: usize, node: NodeIndex, life: u64, beat: u64) {
+        let world = self.world.clone();
+        let FaultKind::Stutter { pause_ms, run_ms, .. } = world.scenario.faults[fault].kind else { return };
+        if !self.active.contains(&fault) || self.cluster.life(node) != life {
+            return;
+        }
+        let salt = (world.scenario.seed, "stutter", node, pause_ms, run_ms, beat);
+        let pause = fraction(Duration::from_millis(pause_ms), stable_hash(&salt));
+        // A process that is down by now has no life to go on with.
+        if self.cluster.pause(node, false).is_ok() {
+            self.enter(now() + pause, Deed::GoOn { fault, node, life });
+            let next = Deed::Falter { fault, node, life, beat: beat + 1 };
+            self.enter(now() + pause + Duration::from_millis(run_ms), next);
+        }
+    }
+
     fn stop(
         &mut self,
         fault: usize,
@@ -237,6 +372,7 @@ impl Nemesis {
     ) -> Result<String, String> {
         let node = self.resolve(node)?;
         let kept = self.cluster.stop(node, how, memory)?;
+        self.strike(&self.world.scenario.faults[fault].kind, &[node]);
         let name = self.world.nodes.name(node).clone();
         if let Some(down_ms) = down_ms {
             let life = self.cluster.life(node);
@@ -276,6 +412,12 @@ impl Nemesis {
         // Not its place: without its neighbours a fault must decide as it did with them.
         let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
         let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
+        for (from, to) in from_nodes.iter().flat_map(|from| to_nodes.iter().map(move |to| (*from, *to))) {
+            let last = *self.world.nodes.servers().end();
+            if from != to && from <= last && to <= last {
+                self.strike(kind, &[from, to]);
+            }
+        }
         let link = Link { from: from_nodes, to: to_nodes };
         self.world.links.change(|network| network.begin(fault, salt, link, effect));
         self.world.disturbed(Strike::of(kind), &named);
@@ -313,14 +455,30 @@ impl Nemesis {
         for deed in std::mem::take(&mut self.agenda).into_values() {
             match deed {
                 Deed::Start(node) => self.cluster.start(node),
-                Deed::Restart { .. } => self.perform(deed),
+                Deed::Restart { .. } | Deed::Mistake { .. } | Deed::Correct { .. } => self.perform(deed),
                 Deed::Begin(fault) => {
                     self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
                 }
-                Deed::End(_) | Deed::Resume { .. } => {}
+                Deed::End(_) | Deed::Resume { .. } | Deed::GoOn { .. } | Deed::Falter { .. } => {}
             }
         }
+        self.look_around(None);
         self.say(Happening::Healed);
+    }
+}
+
+impl Trigger {
+    /// What a server's notice sets off.
+    pub fn of(notice: &Notice) -> Option<Self> {
+        match notice {
+            Notice::TransferBegan { .. } => Some(Self::TransferBegan),
+            Notice::TransferCompleted { .. } => Some(Self::TransferCompleted),
+            Notice::RoleChanged { role: RoleName::Primary, .. } => Some(Self::Promoted),
+            Notice::Joined { .. } => Some(Self::Joined),
+            Notice::Confirmed { .. } => Some(Self::Confirmed),
+            Notice::Suspected { .. } => Some(Self::Suspected),
+            _ => None,
+        }
     }
 }
 

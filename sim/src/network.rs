@@ -58,8 +58,10 @@ pub enum Effect {
         /// What the sender sees.
         how: Cut,
     },
-    /// Messages take longer, in both directions.
+    /// Messages take longer.
     Slow {
+        /// In the other direction, too.
+        both_ways: bool,
         /// All of them,
         latency: Duration,
         /// and each by up to this on top.
@@ -126,6 +128,10 @@ pub struct Network {
     ordinals: Vec<u64>,
     active: Vec<Active>,
     messages: u64,
+    /// How many lives of each node have ended.
+    ends: Vec<u64>,
+    /// Whether a message arrived whose sender had ended.
+    outlived: bool,
     struck: BTreeMap<Mistreatment, u64>,
     /// The part that each node plays, and which parts were struck by what.
     parts: Vec<Part>,
@@ -141,6 +147,8 @@ impl Network {
             ordinals: vec![0; nodes * nodes],
             active: Vec::new(),
             messages: 0,
+            ends: vec![0; nodes],
+            outlived: false,
             struck: BTreeMap::new(),
             parts: Vec::new(),
             strikes: BTreeSet::new(),
@@ -170,6 +178,26 @@ impl Network {
     /// Messages so far.
     pub fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// A process has ended.
+    pub fn ended(&mut self, node: NodeIndex) {
+        self.ends[node] += 1;
+    }
+
+    /// How many lives of a node have ended.
+    pub fn ends(&self, node: NodeIndex) -> u64 {
+        self.ends[node]
+    }
+
+    /// A message arrives although the process that sent it has ended.
+    pub fn outlived(&mut self) {
+        self.outlived = true;
+    }
+
+    /// Whether a message arrived although the process that sent it had ended.
+    pub fn has_outlived(&self) -> bool {
+        self.outlived
     }
 
     /// Messages that were mistreated so far.
@@ -203,6 +231,15 @@ impl Network {
         cut
     }
 
+    /// Whether messages between any two of these nodes are slow or mistreated.
+    pub fn disturbs(&self, nodes: std::ops::Range<NodeIndex>) -> bool {
+        let strikes = |link: &Link| {
+            let pairs = nodes.clone().flat_map(|from| nodes.clone().map(move |to| (from, to)));
+            pairs.into_iter().any(|(from, to)| link.covers(from, to))
+        };
+        self.active.iter().any(|active| !matches!(active.effect, Effect::Cut { .. }) && strikes(&active.link))
+    }
+
     /// What is to be done with the next message from one node to another.
     pub fn message(&mut self, from: NodeIndex, to: NodeIndex) -> Verdict {
         let ordinal = self.count(from, to);
@@ -215,8 +252,8 @@ impl Network {
             let own = || stable_hash(&(self.seed, *salt, from, to, ordinal));
             match effect {
                 Effect::Cut { .. } => {}
-                Effect::Slow { latency, jitter } => {
-                    if link.covers(from, to) || link.covers(to, from) {
+                Effect::Slow { both_ways, latency, jitter } => {
+                    if link.covers(from, to) || (*both_ways && link.covers(to, from)) {
                         verdict.delay += *latency + fraction(*jitter, own());
                     }
                 }
@@ -248,8 +285,8 @@ impl Network {
         }
         verdict.hash = stable_hash(&(self.seed, from, to, ordinal));
         for Active { salt, link, effect, .. } in &self.active {
-            if let Effect::Slow { latency, jitter } = effect
-                && (link.covers(from, to) || link.covers(to, from))
+            if let Effect::Slow { both_ways, latency, jitter } = effect
+                && (link.covers(from, to) || (*both_ways && link.covers(to, from)))
             {
                 verdict.delay +=
                     *latency + fraction(*jitter, stable_hash(&(self.seed, *salt, from, to, ordinal)));
@@ -324,7 +361,7 @@ mod tests {
     fn slowness_strikes_both_directions_and_lets_messages_overtake() {
         let mut network = Network::new(7, 4);
         let (latency, jitter) = (Duration::from_millis(40), Duration::from_millis(100));
-        network.begin(3, 9, link(&[1], &[2]), Effect::Slow { latency, jitter });
+        network.begin(3, 9, link(&[1], &[2]), Effect::Slow { both_ways: true, latency, jitter });
         let delays: Vec<_> = (0..20).map(|_| network.message(1, 2).delay).collect();
         assert!(delays.iter().all(|delay| (latency..latency + jitter).contains(delay)), "{delays:?}");
         assert!(delays.windows(2).any(|pair| pair[0] > pair[1]), "{delays:?}");

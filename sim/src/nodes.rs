@@ -13,6 +13,9 @@ const VIEW_SERVICE_PORT: u16 = 8000;
 /// The port on which servers listen.
 const SERVER_PORT: u16 = 8001;
 
+/// The name of the simulator's own node.
+pub const SIMULATOR: &str = "sim";
+
 /// Names and addresses of all nodes.
 #[derive(Clone, Debug)]
 pub struct Nodes {
@@ -28,7 +31,7 @@ impl Nodes {
         let mut names: Vec<NodeName> = vec![Arc::from("vs")];
         names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
         names.extend((1..=scenario.clients.len()).map(|i| Arc::from(format!("c{i}"))));
-        names.extend(["reader", "sim"].map(Arc::from));
+        names.extend(["reader", SIMULATOR].map(Arc::from));
         let ids = (1..=servers).map(|i| ServerId::new(format!("s{i}:{SERVER_PORT}"))).collect();
         Self { names, ids, clients: scenario.clients.len() }
     }
@@ -162,7 +165,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::scenario::{Client, Cluster, Network, Reads};
+    use crate::scenario::{Client, Cluster, Network};
 
     fn nodes() -> Nodes {
         let client = Client { deadline_ms: 1000, script: Vec::new() };
@@ -171,20 +174,8 @@ mod tests {
             seed: 1,
             faults_ms: 0,
             settle_ms: 0,
-            cluster: Cluster {
-                servers: 4,
-                replicas: 3,
-                reads: Reads::Confirm,
-                checkpoint_interval: 10,
-                log_entries_max: None,
-                join_lag_max: 1,
-                chunk_bytes_max: 100,
-                append_window: 10,
-                session_ttl_ms: 1000,
-                disk_ms_max: 0,
-                starts_ms: Vec::new(),
-                clocks: Vec::new(),
-            },
+            watch_ms: 0,
+            cluster: Cluster { servers: 4, replicas: 3, ..Cluster::default() },
             network: Network { latency_us_min: 100, latency_us_max: 200 },
             reaches: Vec::new(),
             data_loss: false,
@@ -196,7 +187,7 @@ mod tests {
     fn record(nodes: &Nodes) -> Record {
         let member = |node| (nodes.id(node).clone(), DataId { boot: Boot(1), nonce: node as u64 });
         let view = View {
-            generation: Generation(1),
+            generation: Generation::FIRST,
             number: ViewNumber(4),
             primary: nodes.id(2).clone(),
             primary_boot: Boot(1),
@@ -204,7 +195,7 @@ mod tests {
             joining: [member(4)].into(),
             activated: true,
         };
-        Record { generation: Generation(1), number: ViewNumber(4), view: Some(view), stable: [].into() }
+        Record { generation: Generation::FIRST, number: ViewNumber(4), view: Some(view), ..Record::default() }
     }
 
     #[test]

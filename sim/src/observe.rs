@@ -4,26 +4,28 @@
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
 //! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
 
+mod outside;
+
 use std::{collections::BTreeMap, hash::Hash, sync::Arc, time::Duration};
 
 use pbkv::protocol::{
-    identity::{OpNumber, ServerId, ViewNumber},
-    log::Write,
+    identity::{OpNumber, ViewNumber},
     message::PingReplyBody,
     replica::{self, Replica, RoleName},
-    view::Record,
     view_service::{self, Answer, ViewService},
 };
 
 use crate::{
     chain::Chain,
+    health::{Health, limits::Limits},
     invariants::{Check, Invariants},
     marks::lookout::Lookout,
     messages::{Message, Messages},
     network::NodeIndex,
     nodes::Nodes,
     order::ServersOrder,
-    outcome::{End, Happening, Input, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
+    outcome::{Happening, Moment, NodeName, Operation, Outcome, RunOptions, Stats, Violation},
+    revisions::Revisions,
     scenario::{Scenario, Trigger},
     step::StepName,
     trace::TraceLine,
@@ -56,12 +58,14 @@ pub struct Observer {
     stats: Stats,
     pings: Vec<u64>,
     invariants: Invariants,
+    revisions: Revisions,
     marks: Option<Lookout>,
     messages: Option<Messages>,
     occurrences: Vec<(Trigger, Duration)>,
     last_seen: BTreeMap<NodeIndex, LastSeen>,
     order: ServersOrder,
     watch: Watch,
+    health: Health,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
     /// What is being done, while it is.
@@ -78,6 +82,7 @@ impl Observer {
         Self {
             marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
+            health: Health::new(&nodes, Limits::of(scenario)),
             messages: options.keep_messages.then(Messages::default),
             nodes,
             chain: Chain::new(options.table.clone()),
@@ -87,7 +92,8 @@ impl Observer {
             operations: Vec::new(),
             violations: Vec::new(),
             stats: Stats::default(),
-            invariants: Invariants::new(),
+            invariants: Invariants::asking_for(*scenario.cluster.copies_min().start()),
+            revisions: Revisions::default(),
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
             order: ServersOrder::default(),
@@ -109,6 +115,7 @@ impl Observer {
     /// The run is over but for a last look at the state of every machine.
     pub fn close(&mut self) {
         self.chain.close();
+        self.invariants.close();
     }
 
     /// What the machines do from now on is not part of the run.
@@ -146,6 +153,11 @@ impl Observer {
         self.last_seen.get(&node).copied()
     }
 
+    /// The judge of the cluster's health.
+    pub fn health(&mut self) -> &mut Health {
+        &mut self.health
+    }
+
     /// All operations so far.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
@@ -175,79 +187,6 @@ impl Observer {
         self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &text);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event });
-    }
-
-    /// A client calls; returns the place of its operation.
-    pub fn called(&mut self, at: Duration, client: NodeIndex, input: Input) -> usize {
-        let operation = self.operations.len();
-        let name = self.nodes.name(client).clone();
-        self.stamp(at, client);
-        self.line(|| format!("calls {input:?}"));
-        self.chain.note(at, (client, &name), StepName::CALL, &input);
-        self.operations.push(Operation { client: name.clone(), called: at, input, end: End::Open });
-        self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
-        operation
-    }
-
-    /// A client's call ended. Returns whether that ends the run, because no order explains the answer.
-    pub fn returned(&mut self, at: Duration, client: NodeIndex, operation: usize, end: End) -> bool {
-        if self.stopped {
-            return true;
-        }
-        self.stamp(at, client);
-        self.mark(|marks| marks.returned(&end));
-        self.line(|| format!("ends {end:?}"));
-        match &end {
-            End::Open => {}
-            End::Returned { .. } => self.stats.returned += 1,
-            End::Unknown { .. } => self.stats.unknown += 1,
-            End::NotExecuted { .. } => self.stats.not_executed += 1,
-        }
-        self.chain.note(at, (client, self.nodes.name(client)), StepName::RETURN, &end);
-        self.operations[operation].end = end;
-        let name = self.nodes.name(client).clone();
-        self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
-        if !self.options.skip_judgement
-            && self.watch.is_contradiction(&self.operations, operation, &self.order)
-        {
-            self.line(|| "no order explains the answers".into());
-            self.stopped = true;
-        }
-        self.stopped
-    }
-
-    /// A server begins a life with this on its disk.
-    pub fn server_started(&mut self, server: &ServerId, durable: &pbkv::protocol::log::Durable) {
-        self.invariants.server_started(server, durable);
-    }
-
-    /// A change became durable at a server.
-    pub fn disk_written(&mut self, at: Duration, node: NodeIndex, write: &Write) {
-        if !self.stopped {
-            let server = self.nodes.id(node).clone();
-            self.step = Some(StepName::DISK);
-            let check = self.invariants.disk_written(&server, write);
-            self.check(at, node, check);
-            self.step = None;
-        }
-    }
-
-    /// A server's disk was wiped.
-    pub fn disk_lost(&mut self, node: NodeIndex) {
-        let server = self.nodes.id(node).clone();
-        self.invariants.disk_lost(&server);
-        self.mark(|marks| marks.disk_lost(node));
-    }
-
-    /// The view service's record became durable.
-    pub fn record_written(&mut self, at: Duration, record: &Record) {
-        if !self.stopped {
-            self.mark(|marks| marks.record_written(record));
-            self.step = Some(StepName::DISK);
-            let check = self.invariants.record_persisted(record);
-            self.check(at, Nodes::VIEW_SERVICE, check);
-            self.step = None;
-        }
     }
 
     /// A server is about to take an event.
@@ -295,26 +234,24 @@ impl Observer {
         if let Some(marks) = &mut self.marks {
             marks.after_replica(node, machine, effects, self.invariants.facts());
         }
-        let server = self.nodes.id(node);
+        let nodes = self.nodes.clone();
+        let server = nodes.id(node);
         let check = self.invariants.replica_stepped(server, machine, effects);
         self.check(at, node, check);
         self.order.note(at, effects, &self.invariants.facts().committed);
+        let check = self.invariants.state_seen(server, machine, &self.order);
+        self.check(at, node, check);
         self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
 
     fn replica_notice(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
-        use replica::Notice;
+        self.occurrences.extend(Trigger::of(notice).map(|trigger| (trigger, at)));
         match notice {
-            Notice::TransferBegan { .. } => self.occurrences.push((Trigger::TransferBegan, at)),
-            Notice::TransferCompleted { .. } => {
-                self.stats.transfers += 1;
-                self.occurrences.push((Trigger::TransferCompleted, at));
-            }
-            Notice::RoleChanged { role: RoleName::Primary, .. } => {
-                self.stats.promotions += 1;
-                self.occurrences.push((Trigger::Promoted, at));
-            }
+            replica::Notice::Suspected { server } => self.health.suspected(at, node, server),
+            replica::Notice::TransferBegan { to, .. } => self.health.transfer_began(at, node, to),
+            replica::Notice::TransferCompleted { .. } => self.stats.transfers += 1,
+            replica::Notice::RoleChanged { role: RoleName::Primary, .. } => self.stats.promotions += 1,
             _ => {}
         }
         let name = self.nodes.name(node).clone();
@@ -337,12 +274,11 @@ impl Observer {
         }
     }
 
-    /// The view service took a step, at a true time and at a time of its own. Returns whether something
-    /// happened that the nemesis may wait for.
+    /// The view service took a step, at a true time. Returns whether something happened that the nemesis may
+    /// wait for.
     pub fn after_view_service(
         &mut self,
         at: Duration,
-        now: Duration,
         machine: &ViewService,
         effects: &[view_service::Effect],
     ) -> bool {
@@ -350,16 +286,17 @@ impl Observer {
         if !self.end_step(effects, &machine.record().number, machine) {
             return false;
         }
-        self.mark(|marks| marks.after_view_service(at, now, machine, effects));
+        self.mark(|marks| marks.after_view_service(at, machine, effects));
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
-                messages.view_service_said(at, effect);
+                messages.view_service_said(at, &self.nodes, effect);
             }
             let told = match effect {
                 Effect::Notice(notice) => {
                     match notice {
-                        Notice::Proposed { view, .. } => {
+                        Notice::Proposed { view, why } => {
+                            self.health.proposed(at, view, why);
                             self.stats.view_changes += u64::from(view.number > ViewNumber(1));
                             self.occurrences.push((Trigger::ViewProposed, at));
                         }
@@ -376,7 +313,7 @@ impl Observer {
                     PingReplyBody::Accepted { view, .. } => view,
                     _ => continue,
                 },
-                Effect::Persist { .. } => continue,
+                Effect::Persist { .. } | Effect::Probe { .. } => continue,
             };
             if let Some(view) = told {
                 let check = self.invariants.view_told(view);
@@ -478,6 +415,7 @@ impl Observer {
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
     pub fn into_outcome(self) -> Outcome {
         let mut stats = self.stats;
+        stats.copies = self.health.copies().clone();
         stats.marks =
             self.marks.iter().flat_map(|marks| marks.reached().iter()).map(|mark| (mark, 1)).collect();
         for server in self.nodes.servers() {
@@ -490,6 +428,7 @@ impl Observer {
             timeline: self.timeline,
             operations: self.operations,
             violations: self.violations,
+            unhealthy: self.health.broken().cloned(),
             failed_step: self.failed_step,
             stats,
             ..Outcome::default()

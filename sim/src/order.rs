@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use linearize::{Model, kv::Kv};
 use pbkv::protocol::{
-    command::{Command, Entry, Outcome, Update},
+    command::{Command, Entry, Expected, Outcome, Update},
     identity::{OpNumber, RequestNumber, SessionId, ViewNumber},
     log::Write,
     replica::Effect,
@@ -26,6 +26,12 @@ use crate::{
     invariants::Committed,
     outcome::{End, Input, Operation, Output},
 };
+
+/// How often the state is kept, in operations. Keeping one costs a copy of what the next operation changes.
+const STATE_INTERVAL: u64 = 16;
+
+/// So many of the latest states are kept: a replica that is further behind is compared when it has caught up.
+const STATES_MAX: usize = 64;
 
 /// A change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +46,19 @@ pub struct Version {
     pub before: Option<Bytes>,
     /// What it held then.
     pub after: Option<Bytes>,
+    /// The operation that changed it last, this one included; 0 if it is absent then.
+    pub modified: OpNumber,
 }
 
 /// The updates that took effect, in the order of the log.
 #[derive(Clone, Debug, Default)]
 pub struct ServersOrder {
+    /// The state after all that is committed,
     state: State,
+    /// and after every [`STATE_INTERVAL`]th operation of the latest ones.
+    states: BTreeMap<OpNumber, State>,
+    /// An operation was committed that nobody was seen to write: the states are not those of the log any more.
+    has_gap: bool,
     /// Entries on somebody's disk that are not committed yet.
     written: BTreeMap<(OpNumber, ViewNumber), Entry>,
     committed: OpNumber,
@@ -78,6 +91,11 @@ impl ServersOrder {
         }
     }
 
+    /// Whether every committed operation was seen to be written before: otherwise the order explains less than it should.
+    pub fn is_complete(&self) -> bool {
+        !self.has_gap
+    }
+
     /// The operation up to which commitments were told of.
     pub fn committed_up_to(&self) -> OpNumber {
         self.committed
@@ -90,17 +108,35 @@ impl ServersOrder {
         let entry = self.written.remove(&(op, view));
         self.written = self.written.split_off(&(op.next(), ViewNumber(0)));
         // What nobody was seen to write explains nothing.
-        let Some(entry) = entry else { return };
+        let Some(entry) = entry else {
+            self.has_gap = true;
+            return;
+        };
         let executed_before = match &entry.command {
             Command::Update { session, request, .. } => self.last_request(*session) == Some(*request),
             Command::OpenSession { .. } | Command::CloseSession { .. } => false,
         };
         let applied = self.state.apply(&entry);
-        if let (Command::Update { update, .. }, Applied::Executed(outcome)) = (entry.command, applied)
+        if let (Command::Update { update, .. }, Applied::Executed(executed)) = (entry.command, applied)
             && !executed_before
-            && !matches!(outcome, Outcome::ValueTooLarge { .. })
+            && !matches!(executed.outcome, Outcome::ValueTooLarge { .. })
         {
             self.took_effect(at, op, update);
+        }
+        if op.0.is_multiple_of(STATE_INTERVAL) {
+            self.states.insert(op, self.state.clone());
+            if self.states.len() > STATES_MAX {
+                self.states.pop_first();
+            }
+        }
+    }
+
+    /// The state after the committed operations up to `op`, if it is known and was kept.
+    pub fn state_after(&self, op: OpNumber) -> Option<&State> {
+        match op {
+            _ if self.has_gap => None,
+            op if op == self.committed => Some(&self.state),
+            op => self.states.get(&op),
         }
     }
 
@@ -112,11 +148,18 @@ impl ServersOrder {
     fn took_effect(&mut self, at: Duration, op: OpNumber, update: Update) {
         let versions = self.versions.entry(update.key().clone()).or_default();
         let before = versions.last().and_then(|version| version.after.clone());
-        let after = Kv.step(&before, &as_input(&update), None).expect("any update can be made");
+        let modified = versions.last().map_or(OpNumber(0), |version| version.modified);
+        let input = as_input(&update, &before, modified);
+        let after = Kv.step(&before, &input, None).expect("any update can be made");
+        let modified = match &input {
+            Input::Delete { .. } => OpNumber(0),
+            Input::CompareAndSwap { expected, .. } if *expected != before => modified,
+            _ => op,
+        };
         if let Some(value) = written_value(&update) {
             self.values.entry((update.key().clone(), value.clone())).or_insert(versions.len());
         }
-        versions.push(Version { at, op, update, before, after });
+        versions.push(Version { at, op, update, before, after, modified });
     }
 
     /// The changes of a key, in order.
@@ -133,6 +176,16 @@ impl ServersOrder {
     pub fn version_of(&self, key: &Bytes, value: &Bytes) -> Option<&Version> {
         let place = self.values.get(&(key.clone(), value.clone()))?;
         Some(&self.versions(key)[*place])
+    }
+
+    /// The change that an operation asked for, if it wrote a value.
+    pub fn version_of_input(&self, input: &Input) -> Option<&Version> {
+        match input {
+            Input::Get { .. } | Input::Delete { .. } => None,
+            Input::Put { key, value }
+            | Input::Append { key, value }
+            | Input::CompareAndSwap { key, new: value, .. } => self.version_of(key, value),
+        }
     }
 
     /// How many changes of `key` came before the moment, between `called` and `returned`, at which it held `value`: the
@@ -193,11 +246,21 @@ fn written_value(update: &Update) -> Option<&Bytes> {
     }
 }
 
-fn as_input(update: &Update) -> Input {
+/// An update in the words of the checker's model, which knows values alone: a revision that the key has stands for the
+/// value that it has, any other for one that it has not.
+fn as_input(update: &Update, before: &Option<Bytes>, modified: OpNumber) -> Input {
     match update.clone() {
         Update::Put { key, value } => Input::Put { key, value },
         Update::Append { key, value, .. } => Input::Append { key, value },
         Update::Delete { key } => Input::Delete { key },
-        Update::CompareAndSwap { key, expected, new } => Input::CompareAndSwap { key, expected, new },
+        Update::CompareAndSwap { key, expected, new } => {
+            let expected = match expected {
+                Expected::Value(value) => value,
+                Expected::Revision(revision) if revision == modified => before.clone(),
+                Expected::Revision(_) if before.is_none() => Some(Bytes::new()),
+                Expected::Revision(_) => None,
+            };
+            Input::CompareAndSwap { key, expected, new }
+        }
     }
 }

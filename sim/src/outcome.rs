@@ -7,14 +7,16 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use linearize::kv::{Input, Output};
-use pbkv::protocol::{replica, view_service};
+use pbkv::protocol::{identity::OpNumber, replica, view_service};
 
 use crate::{
     chain::{Table, TableOptions},
     chance::Chance,
+    health::{Copies, Unhealthy},
     marks::{Counts, Mark},
     messages::Message,
     scenario::{FaultKind, Memory, Mistreatment, Scenario},
+    script::Asked,
     step::StepName,
     trace::{TraceHash, TraceLine},
 };
@@ -74,6 +76,8 @@ pub struct Outcome {
     pub stall: Option<Stall>,
     /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
     pub excused: Vec<String>,
+    /// A promise about the cluster's health that was broken, the first one.
+    pub unhealthy: Option<Unhealthy>,
     /// Numbers.
     pub stats: Stats,
 }
@@ -87,6 +91,8 @@ pub enum Class {
     Panic,
     /// Something did not end in time.
     Liveness,
+    /// Copies were missing or the view was not left alone, and no fault explains it.
+    Health,
     /// The judge gave up.
     Undecided,
     /// All is well.
@@ -102,6 +108,8 @@ impl Outcome {
             Class::Panic
         } else if self.stall.is_some() {
             Class::Liveness
+        } else if self.unhealthy.is_some() {
+            Class::Health
         } else if matches!(self.verdict, Verdict::Undecided(_)) {
             Class::Undecided
         } else {
@@ -126,7 +134,8 @@ impl Outcome {
             return ends.max();
         }
         let panic = self.panic.as_ref().map(|panic| panic.at);
-        panic.or_else(|| self.stall.as_ref().map(|stall| stall.at))
+        let panic_or_stall = panic.or_else(|| self.stall.as_ref().map(|stall| stall.at));
+        panic_or_stall.or_else(|| self.unhealthy.as_ref().map(|unhealthy| unhealthy.at))
     }
 }
 
@@ -136,6 +145,7 @@ impl fmt::Display for Class {
             Self::Safety => "safety",
             Self::Panic => "panic",
             Self::Liveness => "liveness",
+            Self::Health => "health",
             Self::Undecided => "undecided",
             Self::Ok => "ok",
         })
@@ -218,10 +228,31 @@ pub struct Operation {
     pub client: NodeName,
     /// When.
     pub called: Duration,
-    /// What was asked.
+    /// What was asked, in the words of the checker's model.
     pub input: Input,
+    /// The revision that a compare-and-swap by revision expects; `input` has the value that the client was told with it.
+    pub expected_revision: Option<OpNumber>,
     /// How it ended.
     pub end: End,
+    /// What an answer said of the order of changes.
+    pub told: Option<Told>,
+}
+
+impl Operation {
+    /// An operation that was just called.
+    pub fn called(client: NodeName, at: Duration, asked: impl Into<Asked>) -> Self {
+        let Asked { input, expected_revision } = asked.into();
+        Self { client, called: at, input, expected_revision, end: End::Open, told: None }
+    }
+}
+
+/// What an answer says of the order of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Told {
+    /// The operation after which the answer was true; an update's own.
+    pub revision: OpNumber,
+    /// The operation that had changed the key last when it was read, or before it was swapped; 0 if it was absent.
+    pub found: Option<OpNumber>,
 }
 
 /// How an operation ended.
@@ -349,6 +380,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// The time with fewer copies in sync than replicas and surroundings allow.
+    pub copies: Copies,
     /// How many runs reached each mark.
     pub marks: Counts,
 }
@@ -376,6 +409,7 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        self.copies.add(&other.copies);
         for (mark, runs) in &other.marks {
             *self.marks.entry(*mark).or_default() += runs;
         }
@@ -387,7 +421,10 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
     match kind {
         FaultKind::Crash { .. } => "crash",
         FaultKind::PowerLoss { .. } => "power loss",
+        FaultKind::Record { .. } => "record",
         FaultKind::Pause { .. } => "pause",
+        FaultKind::Freeze { .. } => "freeze",
+        FaultKind::Stutter { .. } => "stutter",
         FaultKind::Partition { .. } => "partition",
         FaultKind::Slow { .. } => "slow",
         FaultKind::Rpc { how, .. } => match how {
@@ -397,6 +434,7 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
             Mistreatment::Delay => "delay",
             Mistreatment::Hang => "hang",
             Mistreatment::Cancel => "cancel",
+            Mistreatment::Forge => "forge",
         },
     }
 }

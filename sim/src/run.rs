@@ -3,8 +3,8 @@
 //! A run has two phases. In the first the fault plan is executed, and only safety is demanded. Then everything
 //! is healed that is not broken for good, and progress is demanded for every client that must be served
 //! ([`crate::liveness`]): it comes to the end of its script, what it begins after the first half of the
-//! settling time succeeds, and a fresh client reads every key. The reads join the history. Of a client that
-//! cannot be served it is demanded that nobody serves it.
+//! settling time succeeds, and so does an update of each kind that it makes at last; a fresh client reads every key and
+//! does the same. All that joins the history. A client that cannot be served must not get an answer.
 //!
 //! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
@@ -24,25 +24,24 @@ use madsim::runtime::Runtime;
 
 use crate::{
     cluster::{self, Cluster, Status},
-    judge::judge,
+    judge::{judge, unexplained},
     liveness::{self, Prospect},
-    marks::{Overlap, Strike},
+    marks::{Overlap, Strike, lookout::Lookout},
     nemesis::Nemesis,
     network::NodeIndex,
     nodes::Nodes,
     observe::Observer,
-    outcome::{Outcome, Panic, RunOptions, Stall, fault_name},
+    outcome::{Class, Outcome, Panic, RunOptions, Stall, fault_name},
     scenario::{FaultKind, Scenario},
-    script, workload,
+    screen, script, workload,
     world::{World, now},
 };
 
 /// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
 const VIGIL_SHARE: u32 = 4;
 
-/// In so much time every process that is up takes a step: it is longer than from one ping to the next by the slowest
-/// clock of any seed.
-const LAST_LOOK: Duration = Duration::from_millis(750);
+/// How often it is looked whether all copies are there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes a scenario on a fresh thread and judges what happened.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
@@ -92,11 +91,15 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     let struck = world.links.network().struck().clone();
     let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
+    let outlived = world.links.network().has_outlived();
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
     let order = observer.take_order();
     for (how, part) in strikes {
         observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), part }));
+    }
+    if outlived {
+        observer.mark(Lookout::message_outlived_its_sender);
     }
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;
@@ -119,6 +122,10 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     }
     if !options.skip_judgement {
         outcome.verdict = judge(&outcome.operations, &order);
+        let is_whole = outcome.class() == Class::Ok || outcome.class() == Class::Liveness;
+        if is_whole && !options.skip_invariants {
+            outcome.violations.extend(unexplained(&outcome.operations, &order));
+        }
     }
     outcome
 }
@@ -171,9 +178,20 @@ async fn live(world: Arc<World>) -> Ending {
         }
         world.news(end).await;
     }
+    let is_reader_served = owed(world.nodes.reader());
+    let at_end = nemesis.cluster().prospects();
+    let prospects = prospects
+        .into_iter()
+        .map(|(client, prospect)| (client, prospect.throughout(at_end[&client].clone())))
+        .collect();
+    let stall = stall(&world, nemesis.cluster(), healed, &prospects);
+    if stall.is_none() {
+        convalesce(&world, &mut nemesis, is_reader_served).await;
+    }
     if !world.observer().is_stopped() {
         world.observer().close();
-        let closed = now() + LAST_LOOK;
+        // Every process that is up takes a step meanwhile, by the slowest clock of any seed.
+        let closed = now() + world.scenario.cluster.longest_ping_interval() * 3 / 2;
         while now() < closed && !world.observer().is_stopped() {
             world.news(closed).await;
         }
@@ -182,14 +200,28 @@ async fn live(world: Arc<World>) -> Ending {
     if world.observer().is_stopped() {
         return ending;
     }
-    let at_end = nemesis.cluster().prospects();
-    let prospects = prospects
-        .into_iter()
-        .map(|(client, prospect)| (client, prospect.throughout(at_end[&client].clone())))
-        .collect();
-    ending.stall = stall(&world, nemesis.cluster(), healed, &prospects);
+    ending.stall = stall;
     ending.excused = excuses(&world, prospects);
     ending
+}
+
+/// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in light use if
+/// the reader `is_served`.
+async fn convalesce(world: &Arc<World>, nemesis: &mut Nemesis, is_served: bool) {
+    let watch = Duration::from_millis(world.scenario.watch_ms);
+    if !watch.is_zero() && is_served && !world.observer().is_stopped() {
+        let node = nemesis.cluster_mut().begin(world.nodes.reader());
+        node.spawn(workload::linger(world.clone(), now() + watch));
+    }
+    let watched = now() + watch;
+    while !world.observer().is_stopped() {
+        world.observer().health().pass(now());
+        if now() >= watched && world.observer().health().is_settled() {
+            return;
+        }
+        // Whatever is not settled some day is overdue.
+        world.news(now() + LOOK_INTERVAL).await;
+    }
 }
 
 /// Whom nothing is owed, and why: those with the same reason together.
@@ -218,12 +250,17 @@ fn stall(
     let mut waiting =
         liveness::broken_promises(&world.nodes, observer.operations(), prospects, healed, recovered);
     let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
+    let last = |client: NodeIndex| {
+        let name = world.nodes.name(client);
+        let last = observer.operations().iter().rfind(|operation| operation.client == *name);
+        last.map_or_else(|| "it never called".into(), screen::operation)
+    };
     for client in world.nodes.clients().filter(|client| owed(*client) && !world.is_finished(*client)) {
-        waiting.push(format!("{} did not come to the end of its script", world.nodes.name(client)));
+        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(client), last(client)));
     }
     let reader = world.nodes.reader();
     if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
-        waiting.push(format!("{} was not told the value of every key", world.nodes.name(reader)));
+        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(reader), last(reader)));
     }
     if cluster.is_data_lost() && !world.scenario.data_loss {
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
@@ -298,7 +335,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        outcome::{Class, End, Input, Output, Verdict},
+        outcome::{End, Input, Output, Verdict},
         scenarios,
     };
 
@@ -325,10 +362,10 @@ mod tests {
     async fn lie(world: Arc<World>, at: Duration) {
         madsim::time::sleep(at - SOON).await;
         let (client, key) = (world.nodes.reader(), "hot0".into());
-        let get = world.observer().called(now(), client, Input::Get { key });
+        let get = world.observer().called(now(), client, Input::Get { key }.into());
         madsim::time::sleep(SOON).await;
         let output = Output::Value(Some("written by nobody".into()));
-        world.returned(client, get, End::Returned { at: now(), output });
+        world.returned(client, get, End::Returned { at: now(), output }, None);
     }
 
     #[test]

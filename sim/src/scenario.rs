@@ -1,12 +1,9 @@
 //! A run, described as data: cluster, workload, fault plan. Generated from a seed, printed, saved as
 //! TOML, edited by hand, executed. Execution adds no choices of its own.
 
-use std::time::Duration;
-
-use pbkv::protocol::options::{ReadMode, ReplicaOptions, ViewServiceOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::marks::Mark;
+use crate::{marks::Mark, settings::Settings};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
@@ -24,6 +21,9 @@ pub struct Scenario {
     pub faults_ms: u64,
     /// Virtual time after the heal within which every client operation must end well, in milliseconds.
     pub settle_ms: u64,
+    /// After that the cluster is watched for so long under light load, in milliseconds: what works is left alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub watch_ms: u64,
     /// The servers.
     pub cluster: Cluster,
     /// The network between all nodes.
@@ -52,8 +52,8 @@ pub struct Cluster {
     pub reads: Reads,
     /// Operations between checkpoints; small values exercise state transfer.
     pub checkpoint_interval: u64,
-    /// Lag at which a joiner is waited for.
-    pub join_lag_max: u64,
+    /// Lag at which a joiner is waited for, in milliseconds.
+    pub join_lag_max_ms: u64,
     /// Bytes in one part of a state transfer.
     pub chunk_bytes_max: usize,
     /// Unacknowledged operations on their way to a replica.
@@ -62,42 +62,52 @@ pub struct Cluster {
     pub session_ttl_ms: u64,
     /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
     pub disk_ms_max: u64,
-    /// Operations in the log at which a state transfer that needs them is given up; absent: so many that it does
+    /// Operations in the log at which a joiner that needs them is left behind; absent: so many that it does
     /// not happen. At least four checkpoint intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_entries_max: Option<u64>,
     /// When each server is first started, in milliseconds; absent: at the beginning, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts_ms: Vec<u64>,
+    /// Whether servers keep nothing on disk, as those of production do: whatever ends one takes its memory, even if the
+    /// fault says `kept`. The last copy is spared as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
+    /// Whether the handler of a call ends when its caller has left, as it does in production; else it runs to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub callers_leave: bool,
+    /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encoded: bool,
+    /// Options that are not the defaults, or not the same for all processes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Settings>,
     /// Clocks that are not perfect.
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
     pub clocks: Vec<Clock>,
 }
 
-impl Cluster {
-    /// The options of the servers.
-    pub fn replica_options(&self) -> ReplicaOptions {
-        let defaults = ReplicaOptions::default();
-        ReplicaOptions {
-            reads: match self.reads {
-                Reads::Confirm => ReadMode::Confirm,
-                Reads::Lease => ReadMode::Lease,
-            },
-            join_lag_max: self.join_lag_max,
-            session_ttl: Duration::from_millis(self.session_ttl_ms),
-            append_window: self.append_window,
-            chunk_bytes_max: self.chunk_bytes_max,
-            checkpoint_interval: self.checkpoint_interval,
-            log_entries_max: self
-                .log_entries_max
-                .unwrap_or(defaults.log_entries_max.max(4 * self.checkpoint_interval)),
-            ..defaults
+/// Three servers and two copies, nothing out of the ordinary.
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            servers: 3,
+            replicas: 2,
+            reads: Reads::Confirm,
+            checkpoint_interval: 100,
+            join_lag_max_ms: 500,
+            chunk_bytes_max: 4_096,
+            append_window: 1_024,
+            session_ttl_ms: 60_000,
+            disk_ms_max: 2,
+            log_entries_max: None,
+            starts_ms: Vec::new(),
+            volatile: false,
+            callers_leave: false,
+            encoded: false,
+            settings: Vec::new(),
+            clocks: Vec::new(),
         }
-    }
-
-    /// The options of the view service.
-    pub fn view_service_options(&self) -> ViewServiceOptions {
-        ViewServiceOptions { replicas: self.replicas as usize, ..ViewServiceOptions::default() }
     }
 }
 
@@ -141,7 +151,8 @@ pub struct Client {
     pub deadline_ms: u64,
     /// One operation after the other: `<seconds> <operation> <key>`, for example `1.250 append k3`.
     /// Each starts at its time, or when the one before it ended, whichever is later. Written values are
-    /// made unique by client and place in the script. A `cas` expects what the client saw last.
+    /// made unique by client and place in the script. A `cas` expects what the client saw last, a `cas-revision` the
+    /// latest revision that it was told together with a value.
     pub script: Vec<String>,
 }
 
@@ -179,6 +190,26 @@ pub enum Trigger {
     ViewActivated,
     /// A server became primary.
     Promoted,
+    /// A primary found a joiner up to date and announces it.
+    Joined,
+    /// A primary confirmed all replicas of its view; its acknowledgement is on its way.
+    Confirmed,
+    /// A primary reports a replica as silent.
+    Suspected,
+}
+
+impl Trigger {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::TransferBegan,
+        Self::TransferCompleted,
+        Self::ViewProposed,
+        Self::ViewActivated,
+        Self::Promoted,
+        Self::Joined,
+        Self::Confirmed,
+        Self::Suspected,
+    ];
 }
 
 /// A node, by name (`vs`, `s1`, `c1`) or by the part it plays when the fault begins (`primary`, `backup`,
@@ -209,6 +240,18 @@ pub enum FaultKind {
         /// Whether it remembers what it had made durable.
         memory: Memory,
     },
+    /// The view service ends, and an operator starts it without its record or with an old copy of it. Later the operator
+    /// looks: if no server's data goes on, the latest record is found and put in its place.
+    Record {
+        /// The server, or the part it plays, whose data is to go on without a record; absent: the view service gets a copy
+        /// of its record from before the latest view.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adopt: Option<Node>,
+        /// After how long it is started again, in milliseconds.
+        down_ms: u64,
+        /// How long after that the operator looks, in milliseconds.
+        runs_ms: u64,
+    },
     /// A process stands still and goes on, not knowing.
     Pause {
         /// Which.
@@ -216,6 +259,24 @@ pub enum FaultKind {
         /// For how long; for good, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts_ms: Option<u64>,
+    },
+    /// A machine stands still and its clocks with it, as a guest does whose host stops it.
+    Freeze {
+        /// Which.
+        node: Node,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// A process stands still again and again for a moment, so that what arrives meanwhile is handled together.
+    Stutter {
+        /// Which.
+        node: Node,
+        /// The longest time it stands still, in milliseconds; each is between nothing and that.
+        pause_ms: u64,
+        /// The time it runs in between, in milliseconds.
+        run_ms: u64,
+        /// For how long.
+        lasts_ms: u64,
     },
     /// Nothing passes from one set of nodes to another.
     Partition {
@@ -237,6 +298,9 @@ pub enum FaultKind {
         from: Vec<Node>,
         /// to these (empty: all others), and back.
         to: Vec<Node>,
+        /// Only there, not back: what congestion does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        one_way: bool,
         /// Added to every message, in milliseconds.
         latency_ms: u64,
         /// Added at most on top, differently for each message (so they overtake each other), in milliseconds.
@@ -265,7 +329,7 @@ pub enum FaultKind {
 pub enum Memory {
     /// What was durable.
     Kept,
-    /// Nothing. (The view service never loses its record.)
+    /// Nothing. (The view service loses its record only by [`FaultKind::Record`].)
     Lost,
 }
 
@@ -287,7 +351,7 @@ pub enum Mistreatment {
     DropRequest,
     /// The request is executed, the reply is lost: the sender gets an error.
     DropReply,
-    /// The request arrives twice.
+    /// The request arrives twice; but not again after it was proved that it is not executed, which no connection does.
     Duplicate,
     /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
     Delay,
@@ -295,4 +359,6 @@ pub enum Mistreatment {
     Hang,
     /// The handler is dropped while it waits.
     Cancel,
+    /// A liar sends the same message with one field at an extreme, before it or at the same time.
+    Forge,
 }

@@ -1,12 +1,15 @@
 //! A failure on one screen: what was promised, what was seen, the smallest evidence, and the commands that show
 //! it again.
 
-use std::{collections::BTreeSet, fmt::Write, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, fmt::Write, time::Duration};
 
 use bytes::Bytes;
+use pbkv::protocol::identity::OpNumber;
 
 use crate::{
+    health::Promise,
     marks::Mark,
+    minimise::Signature,
     outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
     scenario::{Reads, Scenario},
     timeline::{is_turn, line, time},
@@ -37,6 +40,7 @@ pub fn headline(outcome: &Outcome) -> String {
             format!("panic: {}", short(&without_digits(message.lines().next().unwrap_or(""))))
         }
         Class::Liveness => "liveness: not everything ended after the heal".into(),
+        Class::Health => Signature::of(outcome).map_or_else(String::new, |signature| signature.to_string()),
         Class::Undecided => "undecided: the judge gave up".into(),
         Class::Ok => "all well".into(),
     }
@@ -103,6 +107,12 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
         Class::Liveness => {
             "after all faults are healed, every operation ends well and the cluster comes to rest"
         }
+        Class::Health => match outcome.unhealthy.as_ref().map(|unhealthy| unhealthy.promise) {
+            Some(Promise::Stability) => {
+                "what works is left alone: no view, suspicion or transfer without a fault"
+            }
+            _ => "soon after the last fault there are as many copies in sync as the living servers allow",
+        },
         Class::Undecided => "every history is judged: nothing passes unseen",
         Class::Ok => "everything",
     }
@@ -138,6 +148,9 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
         let lines = stall.waiting.iter().chain(&stall.cluster).map(|line| short(line)).collect();
         return (format!("at {} still waiting:", time(stall.at)), lines, stall.at);
     }
+    if let Some(unhealthy) = &outcome.unhealthy {
+        return (format!("{}: {}", time(unhealthy.at), short(&unhealthy.seen)), Vec::new(), unhealthy.at);
+    }
     if let Verdict::Undecided(why) = &outcome.verdict {
         return (short(why), Vec::new(), outcome.stats.virtual_time);
     }
@@ -151,6 +164,7 @@ pub fn verdict(outcome: &Outcome) -> String {
     for excuse in &outcome.excused {
         let _ = writeln!(text, "{excuse}");
     }
+    let _ = writeln!(text, "{}", stats.copies.line(stats.virtual_time));
     let _ = write!(
         text,
         "{}: {:.3} s virtual, {} operations ({} unknown), {} view changes, {} transfers, trace {}",
@@ -165,10 +179,24 @@ pub fn verdict(outcome: &Outcome) -> String {
     text
 }
 
+/// How long there were fewer copies than there could be, and why.
+pub fn copies<'a>(
+    fewer: Duration,
+    of: Duration,
+    causes: impl Iterator<Item = (&'a str, Duration)>,
+) -> String {
+    let mut causes: Vec<_> = causes.collect();
+    causes.sort_by_key(|(cause, time)| (Reverse(*time), *cause));
+    let causes: Vec<String> =
+        causes.iter().map(|(cause, time)| format!("{cause} {:.1} s", time.as_secs_f64())).collect();
+    let why = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+    format!("fewer copies: {:.1} s of {:.1} s{why}", fewer.as_secs_f64(), of.as_secs_f64())
+}
+
 /// Faults by kind, the most frequent first.
 pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     let mut kinds: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
-    kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    kinds.sort_by_key(|(name, count)| (Reverse(*count), *name));
     if kinds.is_empty() {
         return "no faults".into();
     }
@@ -199,15 +227,23 @@ pub fn operation(operation: &Operation) -> String {
         End::Unknown { at, why } => (time(*at), format!("unknown ({})", short(why))),
         End::NotExecuted { at, why } => (time(*at), format!("not executed ({})", short(why))),
     };
-    format!(
-        "{} .. {until} {:<4} {} -> {end}",
-        time(operation.called),
-        operation.client,
-        input(&operation.input)
-    )
+    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, asked(operation))
 }
 
-/// What is asked, as a line.
+/// What a client asked, as a line.
+pub fn asked(operation: &Operation) -> String {
+    match (&operation.input, operation.expected_revision) {
+        (Input::CompareAndSwap { key, new, .. }, Some(revision)) => swap_by_revision(key, revision, new),
+        (asked, _) => input(asked),
+    }
+}
+
+/// A compare-and-swap by revision, as a line.
+pub fn swap_by_revision(key: &Bytes, expected: OpNumber, new: &Bytes) -> String {
+    format!("cas-revision {} {expected} {}", bytes(key), bytes(new))
+}
+
+/// What is asked in the words of the checker's model, as a line.
 pub fn input(input: &Input) -> String {
     match input {
         Input::Get { key } => format!("get {}", bytes(key)),
@@ -280,6 +316,7 @@ mod tests {
     use super::*;
     use crate::{
         generate::generate,
+        health::Unhealthy,
         outcome::{Contradiction, Happening, Panic, Stall, Violation},
     };
 
@@ -287,7 +324,7 @@ mod tests {
 
     fn operation(client: &str, called: u64, input: Input, output: Output) -> Operation {
         let end = End::Returned { at: Duration::from_millis(called + 5), output };
-        Operation { client: Arc::from(client), called: Duration::from_millis(called), input, end }
+        Operation { end, ..Operation::called(Arc::from(client), Duration::from_millis(called), input) }
     }
 
     fn failures() -> Vec<(Outcome, &'static str, &'static str)> {
@@ -327,6 +364,18 @@ mod tests {
             (Outcome { panic: Some(panic), ..Outcome::default() }, "index 17 of 3", "PANIC"),
             (Outcome { stall: Some(stall), ..Outcome::default() }, "c0 waits", "LIVENESS"),
             (
+                Outcome {
+                    unhealthy: Some(Unhealthy {
+                        at,
+                        promise: Promise::Redundancy,
+                        seen: "1 of 2 copies".into(),
+                    }),
+                    ..Outcome::default()
+                },
+                "1 of 2 copies",
+                "HEALTH",
+            ),
+            (
                 Outcome { verdict: Verdict::Undecided("too much".into()), ..Outcome::default() },
                 "too much",
                 "UNDECIDED",
@@ -350,7 +399,7 @@ mod tests {
     #[test]
     fn failures_of_the_same_kind_share_their_headline_and_others_do_not() {
         let headlines: BTreeSet<String> = failures().iter().map(|(outcome, ..)| headline(outcome)).collect();
-        assert_eq!(headlines.len(), 5);
+        assert_eq!(headlines.len(), 6);
         let panic = |message: &str| Outcome {
             panic: Some(Panic { at: Duration::ZERO, node: Arc::from("s1"), message: message.into() }),
             ..Outcome::default()

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use pbkv::protocol::identity::OpNumber;
 
 use crate::{
     nodes::{Nodes, is_symbolic},
-    outcome::{Input, Output},
+    outcome::{Input, Output, Told},
     scenario::{FaultKind, Scenario},
 };
 
@@ -24,7 +25,7 @@ pub struct Step {
     pub key: Bytes,
 }
 
-/// The five operations.
+/// The operations, and the end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Reads.
@@ -37,6 +38,10 @@ pub enum Action {
     Delete,
     /// Replaces what was seen last, if it is still there.
     CompareAndSwap,
+    /// Replaces what the client was told a revision of, if no operation has changed the key since that one.
+    CompareAndSwapRevision,
+    /// Closes the client's session; the next operation opens another. Its key means nothing.
+    Close,
 }
 
 impl Step {
@@ -61,39 +66,94 @@ impl Step {
             "append" => Action::Append,
             "delete" => Action::Delete,
             "cas" => Action::CompareAndSwap,
-            _ => return Err(wrong("the operation is not get, put, append, delete or cas")),
+            "cas-revision" => Action::CompareAndSwapRevision,
+            "close" => Action::Close,
+            _ => {
+                return Err(wrong(
+                    "the operation is not get, put, append, delete, cas, cas-revision or close",
+                ));
+            }
         };
         Ok(Self { at, action, key: Bytes::copy_from_slice(key.as_bytes()) })
     }
 }
 
-/// What a client saw last of each key; the source of what its compare-and-swaps expect.
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The operation in the words of the checker's model, which knows values alone.
+    pub input: Input,
+    /// A compare-and-swap by revision expects this one. Its `input` expects the value that the client was told with it:
+    /// no two operations of a run write the same value, so a key holds that value exactly as long as it has that revision.
+    pub expected_revision: Option<OpNumber>,
+}
+
+impl From<Input> for Asked {
+    fn from(input: Input) -> Self {
+        Self { input, expected_revision: None }
+    }
+}
+
+/// What a client knows of each key; the source of what its compare-and-swaps expect.
 #[derive(Clone, Debug, Default)]
-pub struct Seen(BTreeMap<Bytes, Option<Bytes>>);
+pub struct Seen {
+    /// The value seen last, as far as the client can tell.
+    values: BTreeMap<Bytes, Option<Bytes>>,
+    /// The latest revision that came with a value. The answer to an append does not: a swap by revision
+    /// that follows it expects what the append replaced, and must fail.
+    versions: BTreeMap<Bytes, (OpNumber, Option<Bytes>)>,
+}
 
 impl Seen {
-    /// The operation of a step. `value` is what it writes, if it writes.
-    pub fn input(&self, step: &Step, value: Bytes) -> Input {
+    /// What a step asks, if it is about a key. `value` is what it writes, if it writes.
+    pub fn asked(&self, step: &Step, value: Bytes) -> Option<Asked> {
         let key = step.key.clone();
-        match step.action {
+        let input = match step.action {
+            Action::Close => return None,
             Action::Get => Input::Get { key },
             Action::Put => Input::Put { key, value },
             Action::Append => Input::Append { key, value },
             Action::Delete => Input::Delete { key },
             Action::CompareAndSwap => {
-                let expected = self.0.get(&key).cloned().flatten();
+                let expected = self.values.get(&key).cloned().flatten();
                 Input::CompareAndSwap { key, expected, new: value }
             }
-        }
+            Action::CompareAndSwapRevision => {
+                // What the client knows nothing of, it takes for absent.
+                let (revision, expected) = self.versions.get(&key).cloned().unwrap_or((OpNumber(0), None));
+                let input = Input::CompareAndSwap { key, expected, new: value };
+                return Some(Asked { input, expected_revision: Some(revision) });
+            }
+        };
+        Some(input.into())
     }
 
     /// Learns from an operation that was answered.
-    pub fn learn(&mut self, input: &Input, output: &Output) {
+    pub fn learn(&mut self, input: &Input, output: &Output, told: Told) {
+        self.learn_value(input, output);
+        let (revision, value) = match (input, output) {
+            (Input::Get { .. }, Output::Value(value)) => (told.found, value.clone()),
+            (Input::Put { value, .. }, _) => (Some(told.revision), Some(value.clone())),
+            (Input::Delete { .. }, _) => (Some(OpNumber(0)), None),
+            (Input::CompareAndSwap { new, .. }, Output::Swapped { swapped: true, .. }) => {
+                (Some(told.revision), Some(new.clone()))
+            }
+            (Input::CompareAndSwap { .. }, Output::Swapped { previous: Some(previous), .. }) => {
+                (told.found, previous.clone())
+            }
+            _ => return,
+        };
+        if let Some(revision) = revision {
+            self.versions.insert(input.key().clone(), (revision, value));
+        }
+    }
+
+    fn learn_value(&mut self, input: &Input, output: &Output) {
         let (key, value) = match (input, output) {
             (Input::Get { key }, Output::Value(value)) => (key, value.clone()),
             (Input::Put { key, value }, _) => (key, Some(value.clone())),
             (Input::Append { key, value }, _) => {
-                let before = self.0.get(key).cloned().flatten().unwrap_or_default();
+                let before = self.values.get(key).cloned().flatten().unwrap_or_default();
                 (key, Some([before, value.clone()].concat().into()))
             }
             (Input::Delete { key }, _) => (key, None),
@@ -105,15 +165,18 @@ impl Seen {
             }
             _ => return,
         };
-        self.0.insert(key.clone(), value);
+        self.values.insert(key.clone(), value);
     }
 }
 
 /// Every key that a scenario's clients use, in order.
 pub fn keys(scenario: &Scenario) -> Vec<Bytes> {
     let steps = scenario.clients.iter().flat_map(|client| &client.script);
-    let keys: std::collections::BTreeSet<_> =
-        steps.filter_map(|line| Step::parse(line).ok()).map(|step| step.key).collect();
+    let keys: std::collections::BTreeSet<_> = steps
+        .filter_map(|line| Step::parse(line).ok())
+        .filter(|step| step.action != Action::Close)
+        .map(|step| step.key)
+        .collect();
     keys.into_iter().collect()
 }
 
@@ -133,8 +196,7 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
     if cluster.starts_ms.len() > cluster.servers as usize {
         return Err("starts_ms has more times than there are servers".into());
     }
-    cluster.replica_options().validate()?;
-    cluster.view_service_options().validate()?;
+    cluster.validate_settings()?;
     let nodes = Nodes::new(scenario);
     for clock in &cluster.clocks {
         if nodes.find(&clock.node).is_none() {
@@ -162,6 +224,11 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
         {
             return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
         }
+        if let FaultKind::Stutter { pause_ms, run_ms, .. } = fault.kind
+            && (pause_ms == 0 || run_ms == 0)
+        {
+            return Err(format!("fault {index} stutters: pause_ms and run_ms must be at least 1"));
+        }
     }
     Ok(())
 }
@@ -169,9 +236,12 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
 /// The nodes that a fault names.
 pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
     match kind {
-        FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } | FaultKind::Pause { node, .. } => {
-            vec![node]
-        }
+        FaultKind::Crash { node, .. }
+        | FaultKind::PowerLoss { node, .. }
+        | FaultKind::Pause { node, .. }
+        | FaultKind::Freeze { node, .. }
+        | FaultKind::Stutter { node, .. } => vec![node],
+        FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
         FaultKind::Partition { from, to, .. }
         | FaultKind::Slow { from, to, .. }
         | FaultKind::Rpc { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
@@ -200,23 +270,57 @@ mod tests {
     fn a_compare_and_swap_expects_what_was_seen_last() {
         let mut seen = Seen::default();
         let cas = Step::parse("0 cas k").expect("good");
-        let expects = |seen: &Seen| match seen.input(&cas, bytes("new")) {
-            Input::CompareAndSwap { expected, .. } => expected,
+        let expects = |seen: &Seen| match seen.asked(&cas, bytes("new")) {
+            Some(Asked { input: Input::CompareAndSwap { expected, .. }, expected_revision: None }) => {
+                expected
+            }
             other => panic!("{other:?}"),
         };
+        let told = Told { revision: OpNumber(9), found: Some(OpNumber(9)) };
         assert_eq!(expects(&seen), None);
-        seen.learn(&Input::Get { key: bytes("k") }, &Output::Value(Some(bytes("a"))));
+        seen.learn(&Input::Get { key: bytes("k") }, &Output::Value(Some(bytes("a"))), told);
         assert_eq!(expects(&seen), Some(bytes("a")));
-        seen.learn(&Input::Append { key: bytes("k"), value: bytes("b") }, &Output::Done);
+        seen.learn(&Input::Append { key: bytes("k"), value: bytes("b") }, &Output::Done, told);
         assert_eq!(expects(&seen), Some(bytes("ab")));
         let failed = Output::Swapped { swapped: false, previous: Some(Some(bytes("z"))) };
-        let input = seen.input(&cas, bytes("new"));
-        seen.learn(&input, &failed);
+        let Asked { input, .. } = seen.asked(&cas, bytes("new")).expect("it is one on a key");
+        seen.learn(&input, &failed, told);
         assert_eq!(expects(&seen), Some(bytes("z")));
-        let input = seen.input(&cas, bytes("new"));
-        seen.learn(&input, &Output::Swapped { swapped: true, previous: None });
+        let Asked { input, .. } = seen.asked(&cas, bytes("new")).expect("it is one on a key");
+        seen.learn(&input, &Output::Swapped { swapped: true, previous: None }, told);
         assert_eq!(expects(&seen), Some(bytes("new")));
-        seen.learn(&Input::Delete { key: bytes("k") }, &Output::Deleted { existed: Some(true) });
+        seen.learn(&Input::Delete { key: bytes("k") }, &Output::Deleted { existed: Some(true) }, told);
         assert_eq!(expects(&seen), None);
+    }
+
+    #[test]
+    fn a_swap_by_revision_expects_the_latest_one_that_came_with_a_value() {
+        let mut seen = Seen::default();
+        let swap = Step::parse("0 cas-revision k").expect("good");
+        let asked = |seen: &Seen| seen.asked(&swap, bytes("new")).expect("it is one on a key");
+        let expects = |seen: &Seen| match asked(seen) {
+            Asked { input: Input::CompareAndSwap { expected, .. }, expected_revision: Some(revision) } => {
+                (revision.0, expected)
+            }
+            other => panic!("{other:?}"),
+        };
+        let told =
+            |revision, found: Option<u64>| Told { revision: OpNumber(revision), found: found.map(OpNumber) };
+        let key = || bytes("k");
+        assert_eq!(expects(&seen), (0, None), "what is not known is taken for absent");
+        seen.learn(&Input::Get { key: key() }, &Output::Value(Some(bytes("a"))), told(7, Some(3)));
+        assert_eq!(expects(&seen), (3, Some(bytes("a"))));
+        seen.learn(&Input::Put { key: key(), value: bytes("b") }, &Output::Done, told(8, None));
+        assert_eq!(expects(&seen), (8, Some(bytes("b"))));
+        seen.learn(&Input::Append { key: key(), value: bytes("c") }, &Output::Done, told(9, None));
+        assert_eq!(expects(&seen), (8, Some(bytes("b"))), "stale: it is not known what the append made");
+        let failed = Output::Swapped { swapped: false, previous: Some(Some(bytes("bc"))) };
+        seen.learn(&asked(&seen).input, &failed, told(10, Some(9)));
+        assert_eq!(expects(&seen), (9, Some(bytes("bc"))));
+        let swapped = Output::Swapped { swapped: true, previous: Some(Some(bytes("bc"))) };
+        seen.learn(&asked(&seen).input, &swapped, told(11, Some(9)));
+        assert_eq!(expects(&seen), (11, Some(bytes("new"))));
+        seen.learn(&Input::Delete { key: key() }, &Output::Deleted { existed: Some(true) }, told(12, None));
+        assert_eq!(expects(&seen), (0, None));
     }
 }

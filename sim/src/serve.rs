@@ -17,6 +17,10 @@
 //! mistreated one by one; the protocol expects that they are lost, doubled, late and out of order. A stream
 //! ends with `Unavailable` at a partition that refuses, and stays silent at one that swallows.
 //!
+//! What is under way arrives even if its sender ends first: what comes to a server waits at that server's end, what leaves
+//! it is carried by the simulator's own node, and a stream whose opener left goes on until all that it sent is there.
+//! A connection ends behind what was sent on it, never before.
+//!
 //! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped at
 //! once. An empty connection costs no task here.
 
@@ -24,12 +28,16 @@ use std::{
     future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures::{FutureExt, StreamExt};
 use madsim::net::{Endpoint, Payload, Receiver, Sender};
+use pbkv::proto::proves_not_executed;
 use tonic::{
     Request, Response, Status,
     codegen::{BoxFuture, BoxMessage, BoxMessageStream, Service, http::uri::PathAndQuery},
@@ -37,7 +45,9 @@ use tonic::{
 };
 
 use crate::{
-    links::{Links, Passage},
+    encoding,
+    forgery::forge,
+    links::{Arrival, Links, on_the_way},
     messages::{Message, MessageIndex, MessageKind},
     network::{NodeIndex, Treatment, Verdict},
     nodes::Nodes,
@@ -105,6 +115,8 @@ pub(crate) struct Server {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) links: Arc<Links>,
     pub(crate) services: Services,
+    /// The longest message that it takes, in bytes.
+    bytes_max: usize,
 }
 
 /// Serves on a node's own address until the node dies.
@@ -113,9 +125,10 @@ pub async fn serve(
     nodes: Arc<Nodes>,
     links: Arc<Links>,
     services: Services,
+    bytes_max: usize,
 ) -> io::Result<()> {
     let endpoint = Endpoint::bind(SocketAddr::from((Nodes::ip(node), Nodes::port(node)))).await?;
-    let server = Arc::new(Server { node, nodes, links, services });
+    let server = Arc::new(Server { node, nodes, links, services, bytes_max });
     for _ in 1..ACCEPTORS {
         madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
     }
@@ -158,17 +171,16 @@ async fn connection(
     }
 }
 
-/// What became of a request on its way to the server.
-pub(crate) enum Arrival {
-    /// It is to be executed.
-    Arrived,
-    /// The caller is told that it was not delivered.
-    Refused,
-    /// It is lost, and nobody is told.
-    Lost,
-}
-
 impl Server {
+    /// A message to or from this server as its receiver decodes it, if messages travel as bytes in this run. Both ends of
+    /// a stream have the same limit; a client that is answered takes anything.
+    pub(crate) fn decoded(&self, message: BoxMessage, is_answer: bool) -> Result<BoxMessage, Status> {
+        match self.links.encoded {
+            true => encoding::carry(&message, if is_answer { usize::MAX } else { self.bytes_max }),
+            false => Ok(message),
+        }
+    }
+
     /// A request was seen for the first time; it is kept if it is a client's.
     fn requested(&self, peer: NodeIndex, path: &PathAndQuery) -> Option<MessageIndex> {
         let (node, at) = (self.node, now());
@@ -181,26 +193,6 @@ impl Server {
         if !self.nodes.servers().contains(&peer) {
             let text = || format!("answer to {method}");
             self.links.keep(|| client_message((self.node, peer), text(), at, lost));
-        }
-    }
-
-    /// Carries a message to this server or away from it, if no mistreatment is in its way.
-    pub(crate) async fn carry(
-        &self,
-        from: NodeIndex,
-        to: NodeIndex,
-        verdict: &Verdict,
-        extra: Duration,
-    ) -> Arrival {
-        let delay = verdict.delay + extra;
-        if !delay.is_zero() {
-            madsim::time::sleep(delay).await;
-        }
-        match self.links.pass(from, to).await {
-            Passage::Open => Arrival::Arrived,
-            Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
-            Passage::Held => Arrival::Lost,
-            Passage::Refused => Arrival::Refused,
         }
     }
 }
@@ -220,7 +212,7 @@ async fn unary(
         Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
         _ => Duration::ZERO,
     };
-    match server.carry(peer, server.node, &verdict, late(false)).await {
+    match server.links.carry(peer, server.node, &verdict, late(false)).await {
         Arrival::Arrived => {}
         Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
         Arrival::Lost => return tx.closed().await,
@@ -242,13 +234,30 @@ async fn unary(
             }
         }
         Some((Mistreatment::Duplicate, treatment)) => {
-            if let Some(copy) = stream::duplicate(request.get_ref()) {
+            let copy = encoding::duplicate(request.get_ref());
+            let copy = Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
+            let (server_again, path_again) = (server.clone(), path.clone());
+            let refused = Arc::new(AtomicBool::new(false));
+            let is_refused = refused.clone();
+            madsim::task::spawn(async move {
+                madsim::time::sleep(treatment.after).await;
+                // A proof holds for a request, so it could not stand a network that delivers another copy afterwards.
+                if !is_refused.load(Ordering::Relaxed) {
+                    let _ = execute(&server_again, None, path_again, copy).await;
+                }
+            });
+            let answer = execute(&server, called, path, request).await;
+            let is_proof = answer.as_ref().is_err_and(proves_not_executed);
+            refused.store(is_proof, Ordering::Relaxed);
+            answer
+        }
+        Some((Mistreatment::Forge, _)) => {
+            if let Some(forged) = forge(request.get_ref(), verdict.hash) {
+                let forged =
+                    Request::from_parts(request.metadata().clone(), request.extensions().clone(), forged);
                 let (server, path) = (server.clone(), path.clone());
-                let copy =
-                    Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
                 madsim::task::spawn(async move {
-                    madsim::time::sleep(treatment.after).await;
-                    let _ = execute(&server, None, path, copy).await;
+                    let _ = execute(&server, None, path, forged).await;
                 });
             }
             execute(&server, called, path, request).await
@@ -258,16 +267,48 @@ async fn unary(
             server.answered(peer, &method, now(), true);
             return send(&tx, Err(unavailable("the reply was lost"))).await;
         }
-        Some((Mistreatment::Delay, _)) | None => execute(&server, called, path, request).await,
+        Some((Mistreatment::Delay, _)) | None => {
+            let executed = execute(&server, called, path, request);
+            tokio::select! {
+                biased;
+                // What arrives is taken up: that its caller left is heard only after it.
+                answer = executed => answer,
+                () = tx.closed(), if server.links.callers_leave => return,
+            }
+        }
     };
-    let verdict = server.links.network().reply(server.node, peer);
+    let (verdict, cut) = {
+        let mut network = server.links.network();
+        (network.reply(server.node, peer), network.cut(server.node, peer))
+    };
+    let late = late(true);
+    if verdict.delay.is_zero() && late.is_zero() && cut.is_none() {
+        server.answered(peer, &method, now(), false);
+        return send(&tx, answer).await;
+    }
+    let tx = Arc::new(tx);
+    on_the_way(deliver(server, tx.clone(), peer, method, answer, verdict, late));
+    // A lost answer leaves the connection open for as long as this process lasts.
+    tx.closed().await;
+}
+
+/// An answer on its way back.
+async fn deliver(
+    server: Arc<Server>,
+    tx: Arc<Sender>,
+    peer: NodeIndex,
+    method: String,
+    answer: Result<Response<BoxMessage>, Status>,
+    verdict: Verdict,
+    late: Duration,
+) {
     let answered = now();
-    let arrival = server.carry(server.node, peer, &verdict, late(true)).await;
-    server.answered(peer, &method, answered, !matches!(arrival, Arrival::Arrived));
+    let arrival = server.links.carry_on(server.node, peer, &verdict, late).await;
+    server.answered(peer, &method, answered, arrival != Arrival::Arrived);
     match arrival {
         Arrival::Arrived => send(&tx, answer).await,
         Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
-        Arrival::Lost => tx.closed().await,
+        Arrival::Lost => {}
     }
 }
 
@@ -289,10 +330,12 @@ async fn execute(
     request: Request<BoxMessage>,
 ) -> Result<Response<BoxMessage>, Status> {
     server.links.delivered(called, now());
+    let (metadata, extensions, message) = request.into_parts();
+    let request = Request::from_parts(metadata, extensions, server.decoded(message, false)?);
     let request = request.map(|message| futures::stream::once(async move { Ok(message) }).boxed());
     let (metadata, mut messages, extensions) = server.services.call((path, request)).await?.into_parts();
     let message = messages.next().await.expect("a unary call has one answer")?;
-    Ok(Response::from_parts(metadata, message, extensions))
+    Ok(Response::from_parts(metadata, server.decoded(message, true)?, extensions))
 }
 
 async fn send(tx: &Sender, answer: Result<Response<BoxMessage>, Status>) {

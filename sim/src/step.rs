@@ -37,6 +37,7 @@ impl StepName {
         let what = match event {
             replica::Event::Request { .. } => "a request",
             replica::Event::PingReply(_) => "a ping's answer",
+            replica::Event::Probe(_) => "a probe",
             replica::Event::Peer(PeerMessage::Append(_)) => "an append",
             replica::Event::Peer(PeerMessage::AppendAck(_)) => "an append's answer",
             replica::Event::Peer(PeerMessage::Chunk(_)) => "a chunk",

@@ -1,10 +1,11 @@
 //! Streams between servers under the fault layer: each message is carried on its own, in both directions.
+//!
+//! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are dropped.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, channel::mpsc};
 use madsim::net::{Receiver, Sender};
-use pbkv::wire;
 use tokio::sync::Notify;
 use tonic::{
     Request, Response, Status,
@@ -12,9 +13,12 @@ use tonic::{
 };
 
 use crate::{
+    encoding::duplicate,
+    forgery::forge,
+    links::{Arrival, on_the_way},
     network::{NodeIndex, Verdict},
     scenario::Mistreatment,
-    serve::{Arrival, Server, unavailable},
+    serve::{Server, unavailable},
 };
 
 /// Serves a call whose request and response are streams.
@@ -31,7 +35,7 @@ pub(crate) async fn serve(
         let _ = tx.send(Box::new(answer)).await;
     };
     let verdict = server.links.network().message(peer, server.node);
-    match server.carry(peer, server.node, &verdict, Duration::ZERO).await {
+    match server.links.carry(peer, server.node, &verdict, Duration::ZERO).await {
         Arrival::Arrived => {}
         Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
         Arrival::Lost => return tx.closed().await,
@@ -41,7 +45,7 @@ pub(crate) async fn serve(
             return refuse(unavailable("the stream was not opened")).await;
         }
         Some(Mistreatment::Hang) => return tx.closed().await,
-        Some(Mistreatment::Duplicate | Mistreatment::Delay) | None => {}
+        Some(Mistreatment::Duplicate | Mistreatment::Delay | Mistreatment::Forge) | None => {}
     }
 
     let broken = Arc::new(Notify::new());
@@ -62,14 +66,19 @@ pub(crate) async fn serve(
     };
     let tx = Arc::new(tx);
     let outbound = Direction { from: server.node, to: peer, server, broken: broken.clone() };
+    let mut peer_left = false;
     loop {
         let message = tokio::select! {
             biased;
-            () = tx.closed() => return,
+            () = tx.closed(), if !peer_left => {
+                peer_left = true;
+                continue;
+            }
             () = broken.notified() => break,
             message = responses.next() => message,
         };
         match message {
+            Some(Ok(_)) if peer_left => {}
             Some(Ok(message)) => outbound.dispatch(message, Outlet::Peer(tx.clone())),
             Some(Err(status)) => return fail(&tx, status).await,
             None => {
@@ -129,6 +138,7 @@ impl Direction {
 
     /// Lets a message begin its way. One that nothing is in the way of comes out at once and in order.
     fn dispatch(&self, message: BoxMessage, outlet: Outlet) {
+        let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
         let (verdict, cut) = {
             let mut network = self.server.links.network();
             (network.message(self.from, self.to), network.cut(self.from, self.to))
@@ -143,7 +153,12 @@ impl Direction {
             }
             return;
         }
-        madsim::task::spawn(self.clone().carry(message, verdict, outlet));
+        let carried = self.clone().carry(message, verdict, outlet.clone());
+        match outlet {
+            // What a dead process would have received is lost.
+            Outlet::Handler(_) => drop(madsim::task::spawn(carried)),
+            Outlet::Peer(_) => on_the_way(carried),
+        }
     }
 
     async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
@@ -153,12 +168,16 @@ impl Direction {
             Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
             Some((Mistreatment::Delay, treatment)) => late = treatment.after,
             Some((Mistreatment::Duplicate, treatment)) => {
-                if let Some(copy) = duplicate(&message) {
-                    let (outlet, own) = (outlet.clone(), self.clone());
-                    let verdict = Verdict { treatment: None, ..verdict.clone() };
-                    madsim::task::spawn(async move {
-                        own.arrive(copy, &verdict, treatment.after, &outlet).await;
-                    });
+                let copy = duplicate(&message);
+                let (outlet, own) = (outlet.clone(), self.clone());
+                let verdict = Verdict { treatment: None, ..verdict.clone() };
+                madsim::task::spawn(async move {
+                    own.arrive(copy, &verdict, treatment.after, &outlet).await;
+                });
+            }
+            Some((Mistreatment::Forge, _)) => {
+                if let Some(forged) = forge(&message, verdict.hash) {
+                    self.arrive(forged, &verdict, Duration::ZERO, &outlet).await;
                 }
             }
             // As late as can be: after the fault.
@@ -169,28 +188,10 @@ impl Direction {
     }
 
     async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
-        match self.server.carry(self.from, self.to, verdict, late).await {
+        match self.server.links.carry_on(self.from, self.to, verdict, late).await {
             Arrival::Arrived => outlet.put(message).await,
             Arrival::Refused => self.broken.notify_one(),
             Arrival::Lost => {}
         }
     }
-}
-
-/// A second copy of a message; none if its type is not one of pbkv's.
-pub(crate) fn duplicate(message: &BoxMessage) -> Option<BoxMessage> {
-    fn copy<M: Clone + Send + Sync + 'static>(message: &BoxMessage) -> Option<BoxMessage> {
-        message.downcast_ref::<M>().map(|message| Box::new(message.clone()) as BoxMessage)
-    }
-    copy::<wire::PrimaryMessage>(message)
-        .or_else(|| copy::<wire::ReplicaMessage>(message))
-        .or_else(|| copy::<wire::PingRequest>(message))
-        .or_else(|| copy::<wire::GetViewRequest>(message))
-        .or_else(|| copy::<wire::GetRequest>(message))
-        .or_else(|| copy::<wire::PutRequest>(message))
-        .or_else(|| copy::<wire::AppendRequest>(message))
-        .or_else(|| copy::<wire::DeleteRequest>(message))
-        .or_else(|| copy::<wire::CompareAndSwapRequest>(message))
-        .or_else(|| copy::<wire::OpenSessionRequest>(message))
-        .or_else(|| copy::<wire::CloseSessionRequest>(message))
 }

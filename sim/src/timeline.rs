@@ -36,7 +36,7 @@ pub fn words(moment: &Moment, outcome: &Outcome) -> String {
         Happening::Replica(notice) => replica(notice),
         Happening::ViewService(notice) => view_service(notice),
         Happening::Called { operation } => {
-            format!("calls {}", screen::input(&outcome.operations[*operation].input))
+            format!("calls {}", screen::asked(&outcome.operations[*operation]))
         }
         Happening::Returned { operation } => screen::operation(&outcome.operations[*operation]),
     }
@@ -54,14 +54,35 @@ fn replica(notice: &Notice) -> String {
         Notice::Confirmed { view } => format!("confirmed the replicas of {view}"),
         Notice::Activated { view } => format!("knows that {view} is active"),
         Notice::Fenced { view } => format!("is fenced: {view} exists"),
+        Notice::AnotherPrimary { view, primary } => {
+            format!("gives up its role: {} is primary of {view}, too", name(primary))
+        }
+        Notice::HeardAgain { server } => format!("hears {} again", name(server)),
         Notice::Suspected { server } => format!("suspects {}", name(server)),
+        Notice::PrimarySilent { server } => format!("does not hear the primary {}", name(server)),
+        Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".into(),
+        Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
+        Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
+        Notice::PingsMoreOften { told, interval, dead_after } => {
+            format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
+        }
+        Notice::CopiesOutOfReach { copies_min, wanted } => {
+            format!("asks for {copies_min} copies, the view service strives for {wanted}")
+        }
         Notice::Joined { server, at } => format!("lets {} join, up to date at {at}", name(server)),
         Notice::TransferBegan { to, at } => format!("sends the state after {at:?} to {}", name(to)),
         Notice::TransferCompleted { to, at } => format!("{} has the state after {at}", name(to)),
-        Notice::TransferAbandoned { to } => format!("gives up the state transfer to {}", name(to)),
+        Notice::TransferAbandoned { to } => format!("leaves {} behind: it needs too long a log", name(to)),
         Notice::ReceivingState { from, at } => format!("receives the state after {at:?} from {}", name(from)),
         Notice::StateInstalled { at } => format!("installed the state after {at:?}"),
+        Notice::PeerRefused { from, why } => format!("refuses a message of {}: {why}", name(from)),
         Notice::BootRaised { boot } => format!("calls its life {boot}, a later one was known"),
+        Notice::Unconfirmed { holder: None, .. } => {
+            "is not believed: it is not reached at its address".into()
+        }
+        Notice::Unconfirmed { own, holder: Some(holder) } => {
+            format!("is not believed: {holder} answers at its address, not {own}")
+        }
         Notice::WrongGeneration { own, current } => {
             format!("holds data of generation {own}, the current one is {current}")
         }
@@ -78,8 +99,36 @@ fn view_service(notice: &view_service::Notice) -> String {
         Notice::Proposed { view: new, why } => format!("proposes {} ({why})", view(new)),
         Notice::Activated(new) => format!("activates {}", view(new)),
         Notice::DataLost(number) => format!("no copy of the data of {number} is left"),
-        Notice::UnknownHistory { server, view } => {
-            format!("{} holds data of {view}, which this record does not know", name(server))
+        Notice::Waiting { servers, .. } => {
+            let servers: Vec<&str> = servers.iter().map(name).collect();
+            format!("waits for one of {}: nobody can be promoted", servers.join(" "))
+        }
+        Notice::Copies { insync, wanted, .. } => format!("counts {insync} of {wanted} copies in sync"),
+        Notice::OldRecord { server, told, recorded } if told == recorded => {
+            format!("has an old record, to {recorded}: {} acts as primary in another {told}", name(server))
+        }
+        Notice::OldRecord { server, told, recorded } => {
+            format!("has an old record, to {recorded}: {} was told of {told}", name(server))
+        }
+        Notice::LedAstray { server, obeys, current } => {
+            format!("sees that {} obeys {obeys}, and not {current}", name(server))
+        }
+        Notice::HoldsMore { server, end, adopted } => {
+            format!(
+                "does not take in {}, which ends at {end:?}, beyond {adopted:?} that was adopted",
+                name(server)
+            )
+        }
+        Notice::Adopted { view: adopted, .. } => format!("adopts {}", view(adopted)),
+        Notice::NotAdopted { why, .. } => format!("adopts nothing: {why}"),
+        Notice::OtherHistory { server, holds, current } => {
+            format!("{} holds data of generation {holds}, the current one is {current}", name(server))
+        }
+        Notice::Contested { server, holder, other } => {
+            format!("{holder} answers at {}, but {other} pings, too", name(server))
+        }
+        Notice::ImplausibleLife { server, boot } => {
+            format!("does not believe {} that it lives as {boot}", name(server))
         }
         Notice::TooManyServers(server) => format!("ignores {}: too many servers", name(server)),
     }

@@ -63,7 +63,7 @@ mod tests {
 
     fn operation(called: u64, at: u64, input: Input, output: Output) -> Operation {
         let end = End::Returned { at: Duration::from_nanos(at), output };
-        Operation { client: "c1".into(), called: Duration::from_nanos(called), input, end }
+        Operation { end, ..Operation::called("c1".into(), Duration::from_nanos(called), input) }
     }
 
     fn put(called: u64, at: u64, value: &'static str) -> Operation {

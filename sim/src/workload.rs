@@ -1,87 +1,127 @@
 //! The clients of a run: each executes its script with the client that production uses, and everything it
 //! asked and was told is recorded.
 //!
-//! Until the heal an operation may fail: that is what deadlines are for. After it a client gets the longest
-//! deadline its sessions allow, and what it begins once the cluster has had time to recover must succeed.
-//! At the end a fresh client, the reader, reads every key until it is told a value.
+//! Until the heal an operation may fail: that is what deadlines are for. After it a client gets a long
+//! deadline, and is otherwise the client it was, with its view, session, connections and failures.
+//! What it begins once the cluster has had time to recover must succeed. At the end of its script, and after the heal,
+//! it makes one update of each kind, each until it is answered, and reads one of them back.
+//! At last a fresh client, the reader, reads every key until it is told a value, and then does the same.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use pbkv::client::{Client, ClientError, ClientOptions};
+use pbkv::{
+    client::{Client, ClientError, ClientOptions},
+    protocol::command::mod_revision,
+};
 
 use crate::{
     clock::SimulatedClock,
     network::NodeIndex,
-    outcome::{End, Input, Output},
-    script::{Action, Seen, Step},
+    outcome::{End, Input, Output, Told},
+    script::{Action, Asked, Seen, Step},
     world::{World, now},
 };
 
-/// The longest deadline of a client after the heal, where its sessions last long enough.
+/// The deadline of a client after the heal.
 const DEADLINE_MAX: Duration = Duration::from_secs(10);
 
-/// The pause of the reader between two attempts.
-const READER_PAUSE: Duration = Duration::from_millis(100);
+/// The pause between two attempts of what must succeed.
+const INSIST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The pause between two calls of light use.
+const LINGER_PAUSE: Duration = Duration::from_millis(400);
+
+/// How often a client that is at the end of its script looks whether everything is healed.
+const HEAL_PAUSE: Duration = Duration::from_millis(1);
 
 struct Caller {
     world: Arc<World>,
     node: NodeIndex,
     client: Client<SimulatedClock>,
-    deadline: Duration,
+    /// Values written after the script.
+    written: u64,
 }
 
 impl Caller {
     fn new(world: Arc<World>, node: NodeIndex, deadline: Duration) -> Self {
-        let client = Self::client(&world, node, deadline);
-        Self { world, node, client, deadline }
+        let options = ClientOptions { deadline, ..ClientOptions::new(world.nodes.view_service()) };
+        let client = Client::new(options, SimulatedClock::new(world.deviation(node), world.pacer(node)));
+        Self { world, node, client, written: 0 }
     }
 
-    fn client(world: &World, node: NodeIndex, deadline: Duration) -> Client<SimulatedClock> {
-        let session_ttl = Duration::from_millis(world.scenario.cluster.session_ttl_ms);
-        let mut options = ClientOptions::new(world.nodes.view_service());
-        options.session_ttl = session_ttl;
-        options.deadline = deadline.min(session_ttl / 2);
-        Client::new(options, SimulatedClock::new(world.deviation(node)))
-    }
-
-    /// Gives the client a longer deadline. It forgets its session by that.
+    /// Gives the client a long deadline.
     fn be_patient(&mut self) {
-        if self.deadline < DEADLINE_MAX {
-            self.deadline = DEADLINE_MAX;
-            self.client = Self::client(&self.world, self.node, DEADLINE_MAX);
+        self.client.set_deadline(DEADLINE_MAX);
+    }
+
+    /// Calls until it is answered. Each attempt is an operation of its own, and writes a value of its own.
+    async fn insist(&mut self, input: impl Fn(Bytes) -> Input) -> Input {
+        loop {
+            self.written += 1;
+            let value = format!("{}.after{},", self.world.nodes.name(self.node), self.written);
+            let input = input(value.into());
+            if let (End::Returned { .. }, _) = self.call(input.clone().into()).await {
+                return input;
+            }
+            madsim::time::sleep(INSIST_PAUSE).await;
         }
     }
 
-    async fn call(&mut self, input: Input) -> End {
-        let operation = self.world.observer().called(now(), self.node, input.clone());
-        let result = self.execute(input).await;
-        let at = now();
-        let end = match result {
-            Ok(output) => End::Returned { at, output },
-            Err(ClientError::Unknown { why }) => End::Unknown { at, why },
-            Err(error) => End::NotExecuted { at, why: error.to_string() },
-        };
-        self.world.returned(self.node, operation, end.clone());
-        end
+    /// One update of each kind: on a key of its own, but for the append, which destroys no evidence, to a shared one.
+    async fn update_everything(&mut self, shared: Option<Bytes>) {
+        let key: Bytes = format!("after-{}", self.world.nodes.name(self.node)).into();
+        let shared = shared.unwrap_or_else(|| key.clone());
+        let put = self.insist(|value| Input::Put { key: key.clone(), value }).await;
+        let Input::Put { value: put, .. } = put else { unreachable!("it is what was asked") };
+        self.insist(|new| Input::CompareAndSwap { key: key.clone(), expected: Some(put.clone()), new }).await;
+        self.insist(|value| Input::Append { key: shared.clone(), value }).await;
+        self.insist(|_| Input::Get { key: key.clone() }).await;
+        self.insist(|_| Input::Delete { key: key.clone() }).await;
     }
 
-    async fn execute(&mut self, input: Input) -> Result<Output, ClientError> {
+    async fn call(&mut self, asked: Asked) -> (End, Option<Told>) {
+        let operation = self.world.observer().called(now(), self.node, asked.clone());
+        let result = self.execute(asked).await;
+        let at = now();
+        let (end, told) = match result {
+            Ok((output, told)) => (End::Returned { at, output }, Some(told)),
+            Err(ClientError::Unknown { why }) => (End::Unknown { at, why }, None),
+            Err(error) => (End::NotExecuted { at, why: error.to_string() }, None),
+        };
+        self.world.returned(self.node, operation, end.clone(), told);
+        (end, told)
+    }
+
+    async fn execute(&mut self, asked: Asked) -> Result<(Output, Told), ClientError> {
         let client = &mut self.client;
+        let Asked { input, expected_revision } = asked;
         Ok(match input {
-            Input::Get { key } => Output::Value(client.get(key).await?),
+            Input::Get { key } => {
+                let found = client.find(key).await?;
+                let told = Told { revision: found.revision, found: Some(mod_revision(found.held.as_ref())) };
+                (Output::Value(found.held.map(|held| held.value)), told)
+            }
             Input::Put { key, value } => {
-                client.put(key, value).await?;
-                Output::Done
+                (Output::Done, Told { revision: client.put(key, value).await?, found: None })
             }
             Input::Append { key, value } => {
-                client.append(key, value).await?;
-                Output::Done
+                (Output::Done, Told { revision: client.append(key, value).await?, found: None })
             }
-            Input::Delete { key } => Output::Deleted { existed: Some(client.delete(key).await?) },
+            Input::Delete { key } => {
+                let deleted = client.delete(key).await?;
+                let output = Output::Deleted { existed: Some(deleted.existed) };
+                (output, Told { revision: deleted.revision, found: None })
+            }
             Input::CompareAndSwap { key, expected, new } => {
-                let swap = client.compare_and_swap(key, expected, new).await?;
-                Output::Swapped { swapped: swap.swapped, previous: Some(swap.previous) }
+                let swap = match expected_revision {
+                    Some(revision) => client.compare_and_swap_revision(key, revision, new).await?,
+                    None => client.compare_and_swap(key, expected, new).await?,
+                };
+                let found = Some(mod_revision(swap.previous.as_ref()));
+                let previous = Some(swap.previous.map(|held| held.value));
+                let output = Output::Swapped { swapped: swap.swapped, previous };
+                (output, Told { revision: swap.revision, found })
             }
         })
     }
@@ -104,27 +144,50 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
             caller.be_patient();
         }
         let value = match step.action {
-            Action::Get | Action::Delete => Bytes::new(),
-            Action::Put | Action::Append | Action::CompareAndSwap => {
+            Action::Get | Action::Delete | Action::Close => Bytes::new(),
+            Action::Put | Action::Append | Action::CompareAndSwap | Action::CompareAndSwapRevision => {
                 format!("{}.{},", world.nodes.name(node), index + 1).into()
             }
         };
-        let input = seen.input(&step, value);
-        if let End::Returned { output, .. } = caller.call(input.clone()).await {
-            seen.learn(&input, &output);
+        let Some(asked) = seen.asked(&step, value) else {
+            // A session that could not be closed ends by itself.
+            let _ = caller.client.close().await;
+            continue;
+        };
+        if let (End::Returned { output, .. }, Some(told)) = caller.call(asked.clone()).await {
+            seen.learn(&asked.input, &output, told);
         }
     }
+    madsim::time::sleep(Duration::from_millis(world.scenario.faults_ms).saturating_sub(now())).await;
+    while world.healed().is_none() {
+        madsim::time::sleep(HEAL_PAUSE).await;
+    }
+    caller.be_patient();
+    let first = script.script.first().and_then(|line| Step::parse(line).ok());
+    caller.update_everything(first.map(|step| step.key)).await;
     world.finished(node);
 }
 
-/// Reads every key until it is told a value.
+/// Keeps the cluster in light use for a while: a few calls a second, on a key of its own.
+pub async fn linger(world: Arc<World>, until: Duration) {
+    let node = world.nodes.reader();
+    let mut caller = Caller::new(world.clone(), node, DEADLINE_MAX);
+    let key: Bytes = "linger".into();
+    while now() < until {
+        caller.insist(|value| Input::Put { key: key.clone(), value }).await;
+        madsim::time::sleep(LINGER_PAUSE).await;
+        caller.insist(|_| Input::Get { key: key.clone() }).await;
+        madsim::time::sleep(LINGER_PAUSE).await;
+    }
+}
+
+/// Reads every key until it is told a value; then makes updates, too.
 pub async fn read_everything(world: Arc<World>, keys: Vec<Bytes>) {
     let node = world.nodes.reader();
     let mut caller = Caller::new(world.clone(), node, DEADLINE_MAX);
     for key in keys {
-        while !matches!(caller.call(Input::Get { key: key.clone() }).await, End::Returned { .. }) {
-            madsim::time::sleep(READER_PAUSE).await;
-        }
+        caller.insist(|_| Input::Get { key: key.clone() }).await;
     }
+    caller.update_everything(None).await;
     world.finished(node);
 }

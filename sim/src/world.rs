@@ -7,25 +7,29 @@ use std::{
 };
 
 use madsim::time::TimeHandle;
-use pbkv::protocol::{
-    log::Durable,
-    machine,
-    replica::{self, Replica},
-    view::Record,
-    view_service::{self, ViewService},
+use pbkv::{
+    protocol::{
+        log::Durable,
+        machine,
+        replica::{self, Replica},
+        view::Record,
+        view_service::{self, ViewService},
+    },
+    storage::record_file::FILE,
 };
 use tokio::sync::Notify;
 
 use crate::{
     chance::Chance,
-    clock::Deviation,
+    clock::{Deviation, Pacer},
     disk::Disk,
+    files::Files,
     links::Links,
     marks::{Strike, overlap::parts},
     network::{Network, NodeIndex},
     nodes::Nodes,
     observe::Observer,
-    outcome::{End, Happening, RunOptions},
+    outcome::{End, Happening, RunOptions, Told},
     scenario::Scenario,
     trace::stable_hash,
 };
@@ -43,13 +47,26 @@ pub struct World {
     pub nodes: Arc<Nodes>,
     /// The network's faults.
     pub links: Arc<Links>,
-    /// The view service's disk.
-    pub record: Arc<Mutex<Disk<Record>>>,
+    /// The folder of the view service's record,
+    pub record: Arc<Mutex<Files>>,
+    /// and the record that became durable last.
+    recorded: Mutex<Record>,
+    copies: Mutex<Copies>,
     disks: Vec<Arc<Mutex<Disk<Durable>>>>,
+    pacers: Vec<Pacer>,
     observer: Mutex<Observer>,
     progress: Mutex<Progress>,
     /// Told when the nemesis should look at what happened.
     news: Notify,
+}
+
+/// The record's file.
+#[derive(Default)]
+struct Copies {
+    /// As it is,
+    latest: Vec<u8>,
+    /// and as it was before the latest view was proposed.
+    older: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -71,9 +88,12 @@ impl World {
         Self {
             scenario: scenario.clone(),
             chance: options.chance,
-            links: Arc::new(Links::new(network, options.keep_messages)),
-            record: Arc::new(Mutex::new(Disk::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
+            links: Arc::new(Links::new(network, &scenario.cluster, options.keep_messages)),
+            record: Arc::new(Mutex::new(Files::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
+            recorded: Mutex::default(),
+            copies: Mutex::default(),
             disks: nodes.servers().map(disk).collect(),
+            pacers: (0..nodes.len()).map(|_| Pacer::default()).collect(),
             observer: Mutex::new(Observer::new(nodes.clone(), scenario, options.clone())),
             progress: Mutex::default(),
             nodes,
@@ -99,11 +119,27 @@ impl World {
 
     /// The view service's durable record.
     pub fn durable_record(&self) -> Record {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).content().clone()
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A copy of the record's file from before the latest view, if there was one.
+    pub fn older_copy(&self) -> Option<Vec<u8>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner).older.clone()
     }
 
     /// The view service's record became durable.
     pub fn record_written(&self, record: &Record) {
+        let before = {
+            let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *recorded, record.clone())
+        };
+        let bytes = self.record.lock().unwrap_or_else(PoisonError::into_inner).read(FILE).unwrap_or_default();
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = std::mem::replace(&mut copies.latest, bytes);
+        if record.number > before.number && before.view.is_some() {
+            copies.older = Some(latest);
+        }
+        drop(copies);
         self.links.network().cast(parts(&self.nodes, record));
         self.observer().record_written(now(), record);
     }
@@ -119,9 +155,9 @@ impl World {
         self.observer().happened(now(), node, event);
     }
 
-    /// A client's call ended, now. The run ends with it if no order explains the answer.
-    pub fn returned(&self, client: NodeIndex, operation: usize, end: End) {
-        if self.observer().returned(now(), client, operation, end) {
+    /// A client's call ended, now. The run ends with it if no order explains the answer, or not that of the servers.
+    pub fn returned(&self, client: NodeIndex, operation: usize, end: End, told: Option<Told>) {
+        if self.observer().returned(now(), client, operation, end, told) {
             self.look();
         }
     }
@@ -165,6 +201,11 @@ impl World {
     /// Whether a client came to the end of its script.
     pub fn is_finished(&self, client: NodeIndex) -> bool {
         self.progress().finished.contains(&client)
+    }
+
+    /// What stops a node's clock.
+    pub fn pacer(&self, node: NodeIndex) -> Pacer {
+        self.pacers[node].clone()
     }
 
     /// How a node's clock deviates.
@@ -214,8 +255,8 @@ impl machine::Observer<ViewService> for NodeObserver {
         self.world.observer().before_view_service(self.time.elapsed(), machine, event);
     }
 
-    fn after(&mut self, now: Duration, machine: &ViewService, effects: &[view_service::Effect]) {
-        if self.world.observer().after_view_service(self.time.elapsed(), now, machine, effects) {
+    fn after(&mut self, _now: Duration, machine: &ViewService, effects: &[view_service::Effect]) {
+        if self.world.observer().after_view_service(self.time.elapsed(), machine, effects) {
             self.world.look();
         }
     }

@@ -108,7 +108,7 @@ fn seconds(seconds: f64) -> Duration {
 
 fn operation(client: &str, from: f64, to: f64, input: Input, output: Output) -> Operation {
     let end = End::Returned { at: seconds(to), output };
-    Operation { client: client.into(), called: seconds(from), input, end }
+    Operation { end, ..Operation::called(client.into(), seconds(from), input) }
 }
 
 fn scenario() -> Scenario {

@@ -26,6 +26,12 @@ const MUTANTS: [&str; 4] = [
     "conflict_is_cut_one_operation_too_late",
     "unacknowledged_view_is_left_alone",
 ];
+/// Mutants of which two change the same function, and one a function that waits.
+const COMPARED: [&str; 3] = [
+    "client_believes_its_last_attempt",
+    "reads_before_the_activation_is_recorded",
+    "reads_without_confirmation",
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -61,10 +67,10 @@ fn main() {
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
     trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
     trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
-    trials.push(Trial::test("mutants::some_that_are_easily_seen_are_caught", || {
-        let few = ["--quick", "--seeds", "300"];
-        passes(&[&["mutants"], MUTANTS.as_slice(), &few].concat())
-    }));
+    trials.push(Trial::test(
+        "mutants::some_are_caught_and_do_in_one_program_what_they_do_alone",
+        some_are_caught_and_one_of_many_is_what_it_is_alone,
+    ));
     trials.push(Trial::test("command_line::a_saved_plan_is_the_run_of_its_seed", saved_plan));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
     libtest_mimic::run(&arguments, trials).exit();
@@ -151,6 +157,33 @@ fn hashes(name: &str, arguments: &[&str]) -> Result<BTreeMap<u64, String>, Faile
     let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
     passes(&[&["explore", "--json", path], arguments].concat())?;
     Ok(simulator::traces(&file)?)
+}
+
+/// A mutant's runs and what is seen in them are the same, trace by trace, from a program that is several mutants and
+/// from one that is built for it.
+fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
+    let tried = |name: &str, mutants: &[&str], how: &[&str]| -> Result<Vec<serde_json::Value>, Failed> {
+        let file = scratch(&format!("mutants-{name}.json"));
+        let path = file.to_str().ok_or("the path of the target directory is not UTF-8")?;
+        passes(&[&["mutants"], mutants, &["--quick", "--seeds", "300", "--json", path], how].concat())?;
+        let mut rows = Vec::new();
+        for line in fs::read_to_string(&file)?.lines() {
+            let mut row: serde_json::Value = serde_json::from_str(line)?;
+            for wall in ["/caught/wall_s", "/clients/caught/wall_s"] {
+                row.pointer_mut(wall).map(serde_json::Value::take);
+            }
+            if row["mutant"].as_str().is_some_and(|name| COMPARED.contains(&name)) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    };
+    let together = tried("together", &[MUTANTS.as_slice(), &COMPARED].concat(), &[])?;
+    let alone = tried("alone", &COMPARED, &["--alone"])?;
+    if together != alone || together.len() != COMPARED.len() {
+        return Err(format!("in one program:\n{together:#?}\neach in its own:\n{alone:#?}").into());
+    }
+    Ok(())
 }
 
 /// Every saved scenario and every claim about faults says what it reaches, and without its faults fails because it does

@@ -16,7 +16,7 @@ use pbkv::{
         replica::Start,
     },
     server::{
-        channel::check_address,
+        channel::{self, check_address},
         clock::SystemClock,
         kv::{KvConfig, KvServer},
     },
@@ -47,7 +47,7 @@ struct Args {
     /// The longest value, in bytes; the same on all servers
     #[arg(long, default_value_t = Limits::default().value_bytes_max, value_name = "BYTES")]
     value_bytes_max: usize,
-    /// How often the view service is pinged
+    /// How often the view service is pinged, at least; more often if its --dead-after demands it
     #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
     ping_interval: Span,
     /// How often a primary shows itself to a replica to which it has nothing else to say
@@ -56,10 +56,10 @@ struct Args {
     /// A replica silent for this long is reported to the view service
     #[arg(long, default_value_t = Span(ReplicaOptions::default().suspect_after), value_name = "TIME")]
     suspect_after: Span,
-    /// A new backup at most this many operations behind is waited for
-    #[arg(long, default_value_t = ReplicaOptions::default().join_lag_max, value_name = "N")]
-    join_lag_max: u64,
-    /// A session without an update for this long is forgotten; the same on all servers
+    /// A new backup that lags at most this long is waited for
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().join_lag_max), value_name = "TIME")]
+    join_lag_max: Span,
+    /// A session without an update for this long is forgotten; of each session, the primary that opened it decides
     #[arg(long, default_value_t = Span(ReplicaOptions::default().session_ttl), value_name = "TIME")]
     session_ttl: Span,
     /// Sessions that may be open at once
@@ -80,9 +80,24 @@ struct Args {
     /// Operations between two checkpoints of the state; the log keeps one to two times as many
     #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_interval, value_name = "N")]
     checkpoint_interval: u64,
-    /// A state transfer that makes the log longer than this is given up
+    /// A new backup that would need a longer log than this is left behind and gets a later state
     #[arg(long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N")]
     log_entries_max: u64,
+    /// Bytes of operations after which a checkpoint of the state is taken, too
+    #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_bytes, value_name = "BYTES")]
+    checkpoint_bytes: u64,
+    /// A new backup that would need more bytes of log than this is left behind and gets a later state
+    #[arg(long, default_value_t = ReplicaOptions::default().log_bytes_max, value_name = "BYTES")]
+    log_bytes_max: u64,
+    /// Bytes of updates that may wait for an answer at once
+    #[arg(long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES")]
+    waiting_bytes_max: u64,
+    /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
+    #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
+    session_bytes_max: u64,
+    /// Updates are refused while fewer copies than this would hold them, the primary included; 0 never refuses
+    #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
+    copies_min: usize,
     #[command(flatten)]
     logs: LogArgs,
 }
@@ -107,7 +122,7 @@ impl Args {
                 Reads::Confirm => ReadMode::Confirm,
                 Reads::Lease => ReadMode::Lease,
             },
-            join_lag_max: self.join_lag_max,
+            join_lag_max: self.join_lag_max.0,
             session_ttl: self.session_ttl.0,
             sessions_max: self.sessions_max,
             waiting_max: self.waiting_max,
@@ -116,6 +131,11 @@ impl Args {
             chunk_bytes_max: self.chunk_bytes_max,
             checkpoint_interval: self.checkpoint_interval,
             log_entries_max: self.log_entries_max,
+            checkpoint_bytes: self.checkpoint_bytes,
+            log_bytes_max: self.log_bytes_max,
+            waiting_bytes_max: self.waiting_bytes_max,
+            session_bytes_max: self.session_bytes_max,
+            copies_min: self.copies_min,
             value_bytes_max: self.value_bytes_max as u64,
         }
     }
@@ -136,39 +156,28 @@ fn main() -> ExitCode {
 
 async fn serve(args: &Args) -> Result<(), String> {
     let (limits, options) = (args.limits(), args.options());
-    limits.validate()?;
     options.validate()?;
+    limits.validate(&options)?;
     check_address(&args.vs)?;
     let listener = Listener::bind(&args.addr).await?;
-    let address = match &args.advertise {
-        Some(address) => check_address(address).map(|()| address.clone())?,
-        None if args.addr.starts_with("0.0.0.0:") || args.addr.starts_with("[::]:") => {
-            return Err(format!(
-                "{} means all addresses of this machine; say with --advertise host:port under which one others \
-                 reach this server, or listen on that one",
-                args.addr
-            ));
-        }
-        None => process::bound(&args.addr, &listener)?,
-    };
+    let bound = listener.address().map_err(|error| error.to_string())?;
+    let address = process::advertised(&args.addr, bound, args.advertise.as_deref(), &args.vs)?;
     let start = Start {
         server: ServerId::new(address.as_str()),
-        boot: boot()?,
+        boot: boot(SystemTime::now())?,
         nonce: rand::random(),
         durable: Durable::default(),
     };
     let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
     let mut server = KvServer::start(config, Volatile::new(), SystemClock, ());
     let bytes_max = server.message_bytes_max();
-    let router = tonic::transport::Server::builder()
-        .add_service(
-            Kv::new(server.kv()).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max),
-        )
-        .add_service(
-            Replication::new(server.replication())
-                .max_decoding_message_size(bytes_max)
-                .max_encoding_message_size(bytes_max),
-        );
+    let kv = Kv::new(server.kv()).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max);
+    let replication = Replication::new(server.replication())
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(bytes_max);
+    let router = channel::server()
+        .add_service(process::guarded(process::mark_refusals(kv)))
+        .add_service(process::guarded(replication));
     process::ready(&address)?;
     tracing::info!(%address, view_service = %args.vs, "the server is listening");
     tokio::select! {
@@ -184,11 +193,27 @@ async fn serve(args: &Args) -> Result<(), String> {
 
 /// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have gone back, the
 /// view service knows, and the server takes a larger number.
-fn boot() -> Result<Boot, String> {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_| "the clock of this machine stands before 1970; set it")?;
+fn boot(now: SystemTime) -> Result<Boot, String> {
+    let since =
+        now.duration_since(UNIX_EPOCH).map_err(|_| "the clock of this machine stands before 1970; set it")?;
     u64::try_from(since.as_nanos())
+        .ok()
         .map(Boot)
-        .map_err(|_| "the clock of this machine stands after 2500; set it".into())
+        .filter(|boot| *boot <= Boot::CLOCK_MAX)
+        .ok_or_else(|| "the clock of this machine stands after 2100; set it".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_refused() {
+        let year = |n: u64| UNIX_EPOCH + Duration::from_secs((n - 1970) * 365 * 24 * 3600);
+        assert!(boot(year(2026)).is_ok() && boot(year(2095)).is_ok());
+        assert!(boot(year(2117)).is_err() && boot(year(2600)).is_err());
+        assert!(boot(UNIX_EPOCH - Duration::from_secs(1)).is_err());
+    }
 }

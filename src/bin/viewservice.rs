@@ -1,22 +1,36 @@
 //! The view service: decides who is primary. One runs for each cluster.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    future,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use pbkv::{
     process::{self, Listener, Span, logs::LogArgs},
     protocol::{
-        identity::Generation,
+        identity::{Generation, ServerId},
         options::ViewServiceOptions,
-        view::{Members, Record},
+        view::Record,
+        view_service::{
+            SealKey,
+            adoption::{Adopt, Heard},
+        },
     },
     server::{
+        channel,
         clock::SystemClock,
-        view::{ViewConfig, ViewServer},
+        view::{Adoption, ViewConfig, ViewServer},
     },
     storage::record_file::RecordFile,
     wire::view_service_server::ViewServiceServer,
 };
+
+/// No operator gives up data this often: a larger number is a slip.
+const GENERATION_MAX: u64 = 1_000_000;
 
 /// The view service of a pbkv cluster: hears the servers, decides who is primary and who is backup
 #[derive(Parser, Debug)]
@@ -31,7 +45,7 @@ struct Args {
     /// Copies of the data to strive for, the primary included
     #[arg(long, default_value_t = ViewServiceOptions::default().replicas)]
     replicas: usize,
-    /// A server not heard for this long is dead
+    /// A server not heard for this long is dead. Servers are told, and ping three times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
     /// A new backup that makes no progress for this long is replaced
@@ -49,11 +63,23 @@ struct Args {
     /// Servers kept in mind at once
     #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
     servers_max: usize,
-    /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come back: the
-    /// cluster starts again empty, as the next generation. Stop the view service before, start it (without
-    /// this) and empty servers after
+    /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come back, or
+    /// the record is damaged or gone and there is no copy of it as young as the last view change: the cluster starts
+    /// again empty, as the next generation. Without a readable record, name the generation that 'testclient
+    /// view' showed last, or that the log of a server names (g1... is generation 1). Stop the view service
+    /// before, start it (without this) and empty servers after; servers that still hold old data stay out and keep it
     #[arg(long, value_name = "GENERATION")]
     accept_data_loss: Option<u64>,
+    /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it advertises)
+    /// holds. Before, see that every server that still holds data runs and reaches this service, and stop those that
+    /// cannot. The service starts without a record, listens for four dead intervals (--dead-after as before), prints
+    /// what each server holds, and goes on from SERVER alone; the others join. It refuses if another one holds more
+    #[arg(long, value_name = "SERVER", conflicts_with = "accept_data_loss")]
+    adopt: Option<String>,
+    /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached. What only
+    /// that one holds is lost
+    #[arg(long, requires = "adopt")]
+    adopt_anyway: bool,
     #[command(flatten)]
     logs: LogArgs,
 }
@@ -80,7 +106,7 @@ fn main() -> ExitCode {
     };
     let run = async {
         match args.accept_data_loss {
-            Some(generation) => accept_data_loss(&args, Generation(generation)),
+            Some(generation) => accept_data_loss(&args, generation).await,
             None => serve(&args).await,
         }
     };
@@ -95,14 +121,29 @@ async fn serve(args: &Args) -> Result<(), String> {
     let options = args.options();
     options.validate()?;
     let listener = Listener::bind(&args.addr).await?;
-    let (record, storage) = RecordFile::open(&args.dir).map_err(|error| error.to_string())?;
+    let adopt = args
+        .adopt
+        .as_deref()
+        .map(|server| Adopt { server: ServerId::new(server), anyway: args.adopt_anyway });
+    let (record, storage) = match &adopt {
+        Some(wanted) => (Record::default(), without_record(args, wanted)?),
+        None => RecordFile::open(&args.dir).await.map_err(|error| error.to_string())?,
+    };
     let (generation, view) = (record.generation, record.number);
-    let mut server =
-        ViewServer::start(ViewConfig { record, epoch: rand::random(), options }, storage, SystemClock, ());
+    let key = SealKey(rand::random(), rand::random());
+    let config = ViewConfig { record, adopt, epoch: rand::random(), key, options };
+    let mut server = ViewServer::start(config, storage, SystemClock, ());
     let address = process::bound(&args.addr, &listener)?;
-    let router = tonic::transport::Server::builder().add_service(ViewServiceServer::new(server.service()));
+    let router = channel::server().add_service(process::guarded(ViewServiceServer::new(server.service())));
     process::ready(&address)?;
     tracing::info!(%address, dir = %args.dir.display(), %generation, %view, "the view service is listening");
+    let adopted = server.adopted();
+    let not_adopted = async {
+        match report(adopted.await) {
+            Ok(()) => future::pending().await,
+            Err(why) => why,
+        }
+    };
     tokio::select! {
         biased;
         signal = process::shutdown() => {
@@ -110,32 +151,100 @@ async fn serve(args: &Args) -> Result<(), String> {
             Ok(())
         }
         error = server.failed() => Err(error.to_string()),
+        why = not_adopted => Err(why),
         served = listener.serve(router) => served,
     }
 }
 
+/// The folder, which must hold no record that can be read.
+fn without_record(args: &Args, wanted: &Adopt) -> Result<RecordFile, String> {
+    let storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
+    match storage.read() {
+        Ok(None) => Ok(storage),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(storage),
+        Err(error) => Err(error.to_string()),
+        Ok(Some(record)) => Err(format!(
+            "there is a record in {} (view {} of generation {}); nothing was changed. Start the service without --adopt to go \
+             on with it; if it is the wrong one or an old copy, move it away first, then adopt {}",
+            args.dir.display(),
+            record.number.0,
+            record.generation.number,
+            wanted.server
+        )),
+    }
+}
+
+/// Tells the operator what the servers hold, and what came of it.
+fn report(Adoption { view, heard }: Adoption) -> Result<(), String> {
+    let table = table(&heard);
+    let view = view.map_err(|why| format!("nothing was adopted, and nothing was written: {why}\n{table}"))?;
+    let number = view.number.0;
+    // The service goes on if nobody reads this; the log says it as well.
+    let _ = writeln!(
+        io::stdout().lock(),
+        "{table}\nadopted {}: view {number} of generation {}",
+        view.primary,
+        view.generation.number
+    );
+    tracing::warn!(server = %view.primary, view = %view.number, generation = %view.generation, "a server's data is adopted");
+    Ok(())
+}
+
+fn table(heard: &Heard) -> String {
+    let mut text = format!("{:<28} {:<14} {:>6}  {}", "heard", "generation", "view", "end of its log");
+    for (server, it) in heard {
+        let end = match it.log_end.op.0 {
+            0 => "nothing".to_owned(),
+            op => format!("operation {op} of view {}", it.log_end.view.0),
+        };
+        let acts = if it.is_primary { ", acts as primary" } else { "" };
+        let generation = it.generation.to_string();
+        let _ = write!(text, "\n{server:<28} {generation:<14} {:>6}  {end}{acts}", it.view_known.0);
+    }
+    text
+}
+
 /// The next generation starts without a view; numbers go on, so that nobody takes an old view for a new one.
-fn accept_data_loss(args: &Args, lost: Generation) -> Result<(), String> {
-    let (record, mut storage) = RecordFile::open(&args.dir).map_err(|error| error.to_string())?;
+async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), String> {
+    let mut storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
+    let record = match storage.read() {
+        Ok(Some(record)) => check_lost(args, record, lost)?,
+        Ok(None) => lost_record(lost)?,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => lost_record(lost)?,
+        Err(error) => return Err(error.to_string()),
+    };
+    let next = record.accept_data_loss();
+    storage.replace(&next).await.map_err(|error| error.to_string())?;
+    tracing::warn!(lost, current = next.generation.number, "the data is declared lost");
+    println!(
+        "generation {} is lost, generation {} begins; now start the view service and empty servers",
+        lost, next.generation.number
+    );
+    Ok(())
+}
+
+fn check_lost(args: &Args, record: Record, lost: u64) -> Result<Record, String> {
     if record.view.is_none() {
         return Err(format!(
             "there is no data in {} that could be lost: no server was accepted yet (generation {})",
             args.dir.display(),
-            record.generation.0
+            record.generation.number
         ));
     }
-    if record.generation != lost {
+    if record.generation.number != lost {
         return Err(format!(
             "the current generation is {}, not {}; look at 'testclient view' and say which one is lost",
-            record.generation.0, lost.0
+            record.generation.number, lost
         ));
     }
-    let next = Record { generation: lost.next(), number: record.number, view: None, stable: Members::new() };
-    storage.replace(&next).map_err(|error| error.to_string())?;
-    tracing::warn!(lost = %lost, current = %next.generation, "the data is declared lost");
-    println!(
-        "generation {} is lost, generation {} begins; now start the view service and empty servers",
-        lost.0, next.generation.0
-    );
-    Ok(())
+    Ok(record)
+}
+
+/// What is known of a record that cannot be read: what the operator says. View numbers begin anew, which confuses
+/// nothing, as they mean nothing in another generation.
+fn lost_record(lost: u64) -> Result<Record, String> {
+    if lost == 0 || lost > GENERATION_MAX {
+        return Err(format!("generations are numbered from 1 to {GENERATION_MAX}; {lost} cannot be lost"));
+    }
+    Ok(Record { generation: Generation { number: lost, nonce: 0 }, ..Record::default() })
 }

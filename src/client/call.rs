@@ -1,19 +1,21 @@
 //! One call of the user: attempts, until one is answered or the deadline has passed.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
 use super::{Client, ClientError, ViewReport};
 use crate::{
+    process::{self, Watched},
+    proto::{self, proves_not_executed},
     protocol::{
         command::{Refusal, Reply, Update},
-        identity::{Generation, RequestNumber, ServerId, SessionId, ViewNumber},
+        identity::{Generation, RequestNumber, ServerId, SessionId},
         view::View,
     },
     server::{
-        channel,
+        channel::{self, Progress},
         clock::{Clock, before},
     },
     wire::{self, kv_client::KvClient, view_service_client::ViewServiceClient},
@@ -21,6 +23,20 @@ use crate::{
 
 /// Connections kept open. Beyond this, all are closed and those still needed opened again.
 const CONNECTIONS_MAX: usize = 16;
+
+/// A connection over which an update travels more slowly than this, in bytes a second, is too slow to wait for.
+const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+
+/// A server may say this often in one call that it is busy before the view service is asked for another one: a
+/// replaced primary that nobody else reaches stays busy, and does not know that it was replaced.
+const BUSY_ANSWERS_MAX: u32 = 1;
+
+/// A connection to a server.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    client: KvClient<Watched>,
+    progress: Progress,
+}
 
 /// What is asked of a server.
 #[derive(Clone, Debug)]
@@ -31,6 +47,21 @@ pub(super) enum Ask {
     Update(SessionId, RequestNumber, Update),
 }
 
+impl Ask {
+    fn changes_data(&self) -> bool {
+        matches!(self, Self::Update(..))
+    }
+
+    /// The time that its bytes may need.
+    fn travels(&self) -> Duration {
+        let bytes = match self {
+            Self::Update(_, _, update) => update.bytes() as u64,
+            Self::Get(_) | Self::Open | Self::Close(_) => 0,
+        };
+        Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND_MIN)
+    }
+}
+
 /// One call of the user, with all its attempts.
 pub(super) struct Call {
     pub(super) deadline: Duration,
@@ -39,6 +70,8 @@ pub(super) struct Call {
     pub(super) doubt: bool,
     /// The view failed us: ask for a later one.
     stale: bool,
+    /// How often a server said that it is busy.
+    busy_answers: u32,
     /// What was seen last: of the view service,
     pub(super) view_service_said: Option<String>,
     /// and of a server.
@@ -47,7 +80,15 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(deadline: Duration, pause: Duration) -> Self {
-        Self { deadline, pause, doubt: false, stale: false, view_service_said: None, server_said: None }
+        Self {
+            deadline,
+            pause,
+            doubt: false,
+            stale: false,
+            busy_answers: 0,
+            view_service_said: None,
+            server_said: None,
+        }
     }
 
     pub(super) fn gave_up(&self) -> ClientError {
@@ -67,10 +108,10 @@ impl Call {
 enum Failure {
     /// Try again; `sent` if the request may have reached the server, and may be executed.
     Retry { sent: bool, why: String },
-    /// The server is there but has too much to do.
-    Busy(String),
-    /// Trying again is no use.
-    Invalid(String),
+    /// The server is there but has too much to do; `sent` if something else said so, and the request may be executed.
+    Busy { sent: bool, why: String },
+    /// Trying again is no use; `sent` as above.
+    Invalid { sent: bool, why: String },
 }
 
 impl<C: Clock> Client<C> {
@@ -81,19 +122,22 @@ impl<C: Clock> Client<C> {
                 return Err(call.gave_up());
             }
             let Some(primary) = self.primary(call).await? else { continue };
+            if self.clock.now() >= call.deadline {
+                continue; // what is sent now could not be answered any more, and would be in doubt
+            }
             match self.attempt(call, &primary, ask).await {
                 Ok(Reply::Refused(Refusal::NotPrimary { .. })) => {
                     // An earlier copy of this attempt may be in that server's log: doubt, if it changes anything.
-                    call.doubt |= matches!(ask, Ask::Update(..));
+                    call.doubt |= ask.changes_data();
                     call.server_said = Some(format!("{primary} is not the primary (or no longer)"));
                     call.stale = true;
                 }
                 Ok(Reply::Refused(Refusal::DataLost { generation })) => {
-                    return Err(self.data_lost(generation));
+                    return Err(self.other_generation(call, primary.as_str(), generation));
                 }
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Retry { sent, why }) => {
-                    call.doubt |= sent && matches!(ask, Ask::Update(..));
+                    call.doubt |= sent && ask.changes_data();
                     // An attempt that the deadline cut short says less than the one before.
                     if call.server_said.is_none() || self.clock.now() < call.deadline {
                         call.server_said = Some(format!("{primary}: {why}"));
@@ -101,11 +145,20 @@ impl<C: Clock> Client<C> {
                     call.stale = true;
                     self.servers.remove(&primary);
                 }
-                Err(Failure::Busy(why)) => {
+                Err(Failure::Busy { sent, why }) => {
+                    call.doubt |= sent && ask.changes_data();
                     call.server_said = Some(format!("{primary}: {why}"));
-                    self.pause(call).await;
+                    call.busy_answers += 1;
+                    if call.busy_answers > BUSY_ANSWERS_MAX {
+                        call.stale = true; // pauses, unless there is a later view
+                    } else {
+                        self.pause(call).await;
+                    }
                 }
-                Err(Failure::Invalid(why)) => return Err(call.unless_in_doubt(ClientError::Invalid(why))),
+                Err(Failure::Invalid { sent, why }) => {
+                    call.doubt |= sent && ask.changes_data();
+                    return Err(call.unless_in_doubt(ClientError::Invalid(why)));
+                }
             }
         }
     }
@@ -115,16 +168,21 @@ impl<C: Clock> Client<C> {
         if call.stale || self.view.is_none() {
             let known = self.view.as_ref().map(|view| view.number);
             match self.get_view(call).await {
-                Ok(ViewReport { view, data_lost }) => {
+                Ok(ViewReport { view, data_lost, waiting_for, .. }) => {
                     call.view_service_said = if data_lost {
                         Some("no server that holds all the data is left, an operator has to decide".into())
+                    } else if !waiting_for.is_empty() {
+                        Some(format!(
+                            "no service until one of these is back with its data: {}",
+                            waiting_for.join(" ")
+                        ))
                     } else if view.is_none() {
                         Some("the view service knows no server yet".into())
                     } else {
                         None
                     };
                     if let Some(view) = view {
-                        self.learn(view)?;
+                        self.learn(call, view)?;
                     }
                 }
                 Err(why) => call.view_service_said = Some(why),
@@ -138,25 +196,40 @@ impl<C: Clock> Client<C> {
         Ok(self.view.as_ref().map(|view| view.primary.clone()))
     }
 
-    /// Takes note of a view, unless a later one is known.
-    fn learn(&mut self, view: View) -> Result<(), ClientError> {
-        let known = self.view.as_ref().map_or(ViewNumber(0), |view| view.number);
-        if view.number < known {
-            return Ok(());
-        }
+    /// Takes note of a view, unless a later one of its generation is known.
+    fn learn(&mut self, call: &mut Call, view: View) -> Result<(), ClientError> {
         let generation = view.generation;
-        self.view = Some(view);
-        if self.generation != Generation(0) && generation > self.generation {
-            return Err(self.data_lost(generation));
+        if self.generation != Generation::UNKNOWN && generation != self.generation {
+            let address = self.options.view_service.clone();
+            let error = self.other_generation(call, &address, generation);
+            if self.generation == generation {
+                self.view = Some(view);
+            }
+            return Err(error);
         }
         self.generation = generation;
+        match &self.view {
+            Some(known) if view.number < known.number => {
+                call.view_service_said = Some(format!(
+                    "the view service is at view {}, this client knows view {}: it runs with an old record",
+                    view.number.0, known.number.0
+                ));
+            }
+            _ => self.view = Some(view),
+        }
         Ok(())
     }
 
-    fn data_lost(&mut self, generation: Generation) -> ClientError {
-        self.generation = generation;
-        self.session = None;
-        ClientError::DataLost { generation }
+    /// What a client makes of a generation that is not its own. One that follows is taken, and reported once.
+    fn other_generation(&mut self, call: &Call, address: &str, found: Generation) -> ClientError {
+        if found.is_later_than(self.generation) {
+            self.generation = found;
+            self.session = None;
+            self.view = None; // its numbers mean nothing any more
+            return ClientError::DataLost { generation: found };
+        }
+        let (address, known) = (address.to_owned(), self.generation);
+        call.unless_in_doubt(ClientError::OtherHistory { address, known, found })
     }
 
     pub(super) async fn pause(&mut self, call: &mut Call) {
@@ -185,47 +258,66 @@ impl<C: Clock> Client<C> {
             .into_inner();
         let view = answer.view.map(View::try_from).transpose().map_err(|error| context(error.to_string()))?;
         self.view_service = Some(client);
-        Ok(ViewReport { view, data_lost: answer.data_lost })
+        let wire::GetViewResponse { data_lost, waiting_for, replicas, old_record, .. } = answer;
+        Ok(ViewReport { view, data_lost, waiting_for, replicas, old_record })
     }
 
     /// One attempt: connects if need be, sends, and waits for the answer.
     async fn attempt(&mut self, call: &Call, primary: &ServerId, ask: &Ask) -> Result<Reply, Failure> {
         let unsent = |why: String| Failure::Retry { sent: false, why };
         let until = self.attempt_until(call);
-        let mut client = match self.servers.get(primary) {
-            Some(client) => client.clone(),
+        let answered_until = (until + ask.travels()).min(call.deadline);
+        let Connection { mut client, progress } = match self.servers.get(primary) {
+            Some(connection) => connection.clone(),
             None => {
                 let endpoint = channel::endpoint(primary.as_str()).map_err(unsent)?;
                 let connected = before(&self.clock, until, endpoint.connect()).await;
                 let channel = connected
                     .ok_or_else(|| unsent("it could not be reached in time".into()))?
                     .map_err(|error| unsent(channel::causes(&error)))?;
-                let client = KvClient::new(channel).max_decoding_message_size(self.options.message_bytes_max);
+                let progress = Progress::default();
+                let client = KvClient::new(process::watch(channel, progress.clone()))
+                    .max_decoding_message_size(self.options.message_bytes_max);
+                let connection = Connection { client, progress };
                 if self.servers.len() >= CONNECTIONS_MAX {
                     self.servers.clear();
                 }
-                self.servers.insert(primary.clone(), client.clone());
-                client
+                self.servers.insert(primary.clone(), connection.clone());
+                connection
             }
         };
-        match before(&self.clock, until, send(&mut client, self.generation, ask)).await {
+        let mut sending = pin!(send(&mut client, self.generation, ask));
+        let (mut arrived, mut until) = (progress.bytes(), answered_until);
+        let answer = loop {
+            let answer = before(&self.clock, until, sending.as_mut()).await;
+            let more = progress.bytes();
+            if answer.is_some() || more == arrived || until >= call.deadline {
+                break answer;
+            }
+            (arrived, until) = (more, self.attempt_until(call)); // it is large, or the link is slow
+        };
+        match answer {
             None => Err(Failure::Retry { sent: true, why: "no answer in time".into() }),
             Some(Ok(reply)) => {
                 reply.map_err(|malformed| Failure::Retry { sent: true, why: malformed.to_string() })
             }
-            Some(Err(status)) => Err(match status.code() {
-                Code::InvalidArgument | Code::OutOfRange => Failure::Invalid(status.message().to_owned()),
-                Code::ResourceExhausted => Failure::Busy(status.message().to_owned()),
-                _ => Failure::Retry { sent: true, why: channel::causes(&status) },
-            }),
+            Some(Err(status)) => {
+                let sent = !proves_not_executed(&status);
+                let why = status.message().to_owned();
+                Err(match status.code() {
+                    Code::InvalidArgument | Code::OutOfRange => Failure::Invalid { sent, why },
+                    Code::ResourceExhausted => Failure::Busy { sent, why },
+                    _ => Failure::Retry { sent, why: channel::causes(&status) },
+                })
+            }
         }
     }
 }
 
 type Answer = Result<Reply, crate::proto::Malformed>;
 
-async fn send(client: &mut KvClient<Channel>, generation: Generation, ask: &Ask) -> Result<Answer, Status> {
-    let generation = generation.0;
+async fn send(client: &mut KvClient<Watched>, generation: Generation, ask: &Ask) -> Result<Answer, Status> {
+    let generation = (generation != Generation::UNKNOWN).then(|| generation.into());
     let (session, number, update) = match ask {
         Ask::Get(key) => {
             let response = client.get(wire::GetRequest { key: key.clone(), generation }).await?;
@@ -247,7 +339,9 @@ async fn send(client: &mut KvClient<Channel>, generation: Generation, ask: &Ask)
         Update::Append { key, value, .. } => client.append(wire::AppendRequest { id, key, value }).await?,
         Update::Delete { key } => client.delete(wire::DeleteRequest { id, key }).await?,
         Update::CompareAndSwap { key, expected, new } => {
-            client.compare_and_swap(wire::CompareAndSwapRequest { id, key, expected, new }).await?
+            let (expected, expected_revision) = proto::kv::expected_fields(expected);
+            let request = wire::CompareAndSwapRequest { id, key, expected, new, expected_revision };
+            client.compare_and_swap(request).await?
         }
     };
     Ok(response.into_inner().try_into())

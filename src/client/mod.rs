@@ -4,10 +4,15 @@
 //! request number. The client sends it again until it is answered or the deadline has passed; without an answer its
 //! fate is unknown, unless no attempt ever reached a server. It never guesses.
 //!
-//! A session is opened by the first update and ends when it is not used for its time to live. A server says that a
-//! session is unknown only after the replicated log said so; a call takes at most half the time to live, and an attempt
-//! that was executed would have kept the session alive for all of it. So such a refusal proves that no attempt of this
-//! call was or will be executed, and the call goes on in a new session.
+//! A session is opened by the first update and ends when it is not used for its time to live, which the server grants
+//! and the log's clock measures. The client's own clock proves nothing about it: the machine may have stood still, or
+//! run at another rate. So a session that ended while an attempt was in doubt leaves the update's fate unknown: the
+//! attempt may have been executed, and the session forgotten since. Without such an attempt the update goes on in a new
+//! session. The client's clock only makes that rare: a session not used for half of its life is replaced beforehand.
+//!
+//! Every answer has a *revision*: the number of the operation after which it was true. Of two answers that followed each
+//! other, to whichever clients, the later never has the smaller one, as long as the generation is the same: after
+//! [`ClientError::DataLost`] revisions begin anew.
 //!
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
 
@@ -20,31 +25,31 @@ use tonic::transport::Channel;
 
 use crate::{
     protocol::{
-        command::{Outcome, Refusal, Reply, Update},
-        identity::{Generation, RequestNumber, ServerId, SessionId},
+        command::{Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
+        identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
+        options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
     },
     server::{channel, clock::Clock},
-    wire::{kv_client::KvClient, view_service_client::ViewServiceClient},
+    wire::view_service_client::ViewServiceClient,
 };
-use call::{Ask, Call};
+use call::{Ask, Call, Connection};
 
 /// What a client may be told.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// Address of the view service, `host:port`.
     pub view_service: String,
-    /// How long a call goes on trying. At most half of `session_ttl`.
+    /// How long a call goes on trying.
     pub deadline: Duration,
-    /// How long one attempt waits for its answer.
+    /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is arriving,
+    /// however large it is, it waits for the next of it as long.
     pub attempt_timeout: Duration,
     /// The pause before the next attempt: this after the first failure, doubled by each further one,
     pub pause_min: Duration,
     /// up to this.
     pub pause_max: Duration,
-    /// The time to live of sessions, not longer than that of the servers.
-    pub session_ttl: Duration,
-    /// The largest answer taken, in bytes.
+    /// The largest answer taken, in bytes. An update whose answer is larger has an unknown fate.
     pub message_bytes_max: usize,
 }
 
@@ -57,7 +62,6 @@ impl ClientOptions {
             attempt_timeout: Duration::from_secs(1),
             pause_min: Duration::from_millis(20),
             pause_max: Duration::from_millis(200),
-            session_ttl: Duration::from_secs(60),
             message_bytes_max: 256 << 20,
         }
     }
@@ -69,18 +73,11 @@ impl ClientOptions {
     /// In words.
     pub fn validate(&self) -> Result<(), String> {
         channel::check_address(&self.view_service)?;
-        if self.deadline > self.session_ttl / 2 {
-            return Err(format!(
-                "the deadline ({:?}) must be at most half of the sessions' time to live ({:?})",
-                self.deadline, self.session_ttl
-            ));
-        }
-        if self.attempt_timeout.is_zero() || self.pause_min.is_zero() || self.pause_max < self.pause_min {
-            return Err(
-                "attempt timeout and pauses must be longer than zero, the longest pause the longest".into()
-            );
-        }
-        Ok(())
+        check_span("deadline", self.deadline, SPAN_MIN, SPAN_MAX)?;
+        check_span("attempt-timeout", self.attempt_timeout, SPAN_MIN, SPAN_MAX)?;
+        check_span("pause-min", self.pause_min, SPAN_MIN, SPAN_MAX)?;
+        check_span("pause-max", self.pause_max, self.pause_min, SPAN_MAX)?;
+        check_count("message-bytes-max", self.message_bytes_max as u64, 1, u32::MAX.into())
     }
 }
 
@@ -112,20 +109,55 @@ pub enum ClientError {
     },
     /// The data this client knew was lost and an operator started a new generation. Reported once; later calls work
     /// on the new generation.
-    #[error("all data of earlier generations was lost; generation {} is empty or has new data", generation.0)]
+    #[error("all data of earlier generations was lost; generation {} is empty or has new data", generation.number)]
     DataLost {
         /// The generation that is served now.
         generation: Generation,
     },
+    /// The view service or a server speaks of a history that did not follow the one this client knows: another
+    /// cluster's, or a record was lost. Nothing was changed. This client stays with the history it knows; a new
+    /// client takes what it finds.
+    #[error(
+        "{address} has another history ({found}) than this client knows ({known}): it belongs to another cluster, \
+         or the record of the view service was lost or exchanged"
+    )]
+    OtherHistory {
+        /// Who said it.
+        address: String,
+        /// The generation that this client knows.
+        known: Generation,
+        /// The one that was found.
+        found: Generation,
+    },
 }
 
-/// What a compare-and-swap found.
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The last operation applied when the key was read.
+    pub revision: OpNumber,
+    /// What the key held, with the operation that wrote it; nothing if it was absent.
+    pub held: Option<Versioned>,
+}
+
+/// What a delete did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its operation.
+    pub revision: OpNumber,
+    /// Whether the key was there.
+    pub existed: bool,
+}
+
+/// What a compare-and-swap did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swap {
+    /// Its operation; if the new value was set, the one that the key was changed by.
+    pub revision: OpNumber,
     /// Whether the new value was set.
     pub swapped: bool,
-    /// What the key held before.
-    pub previous: Option<Bytes>,
+    /// What the key held before, with the operation that wrote it.
+    pub previous: Option<Versioned>,
 }
 
 /// What the view service says.
@@ -135,6 +167,12 @@ pub struct ViewReport {
     pub view: Option<View>,
     /// No server that holds all the data is left.
     pub data_lost: bool,
+    /// There is no service until one of these is back with its data. Empty if somebody can be primary.
+    pub waiting_for: Vec<String>,
+    /// Copies to strive for, the primary included.
+    pub replicas: u32,
+    /// The view service runs with an old copy of its record and proposes no view any more.
+    pub old_record: bool,
 }
 
 /// A client of one cluster. One call at a time.
@@ -143,7 +181,7 @@ pub struct Client<C> {
     options: ClientOptions,
     clock: C,
     view_service: Option<ViewServiceClient<Channel>>,
-    servers: BTreeMap<ServerId, KvClient<Channel>>,
+    servers: BTreeMap<ServerId, Connection>,
     /// The latest view heard of.
     view: Option<View>,
     generation: Generation,
@@ -154,6 +192,16 @@ pub struct Client<C> {
 struct OpenSession {
     id: SessionId,
     last: RequestNumber,
+    /// When it need not be alive any more for all that is known here, and is replaced before it is used again.
+    replace_at: Duration,
+    ttl: Duration,
+}
+
+impl OpenSession {
+    /// It was used by an attempt that was sent at this time and executed.
+    fn used(&mut self, at: Duration) {
+        self.replace_at = at.saturating_add(self.ttl / 2);
+    }
 }
 
 impl<C: Clock> Client<C> {
@@ -165,9 +213,14 @@ impl<C: Clock> Client<C> {
             view_service: None,
             servers: BTreeMap::new(),
             view: None,
-            generation: Generation(0),
+            generation: Generation::UNKNOWN,
             session: None,
         }
+    }
+
+    /// Gives later calls another deadline. Session, view and connections stay.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.options.deadline = deadline;
     }
 
     /// Reads a key; nothing if it is absent.
@@ -176,25 +229,38 @@ impl<C: Clock> Client<C> {
     ///
     /// Never [`ClientError::Unknown`].
     pub async fn get(&mut self, key: impl Into<Bytes>) -> Result<Option<Bytes>, ClientError> {
+        Ok(self.find(key).await?.held.map(|held| held.value))
+    }
+
+    /// Reads a key with its revisions.
+    ///
+    /// # Errors
+    ///
+    /// Never [`ClientError::Unknown`].
+    pub async fn find(&mut self, key: impl Into<Bytes>) -> Result<Found, ClientError> {
         let key = checked_key(key)?;
         let mut call = self.begin()?;
         match self.ask(&mut call, &Ask::Get(key)).await? {
-            Reply::Value(value) => Ok(value),
+            Reply::Value { revision, found } => Ok(Found { revision, held: found }),
             other => Err(unexpected(&call, &other)),
         }
     }
 
-    /// Sets a key.
+    /// Sets a key. Returns the operation that did.
     ///
     /// # Errors
     ///
     /// See [`ClientError`].
-    pub async fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), ClientError> {
+    pub async fn put(
+        &mut self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<OpNumber, ClientError> {
         let update = Update::Put { key: checked_key(key)?, value: value.into() };
-        self.update(update).await.map(drop)
+        self.update(update).await.map(|executed| executed.revision)
     }
 
-    /// Appends to a key; an absent key counts as empty.
+    /// Appends to a key; an absent key counts as empty. Returns the operation that did.
     ///
     /// # Errors
     ///
@@ -203,10 +269,10 @@ impl<C: Clock> Client<C> {
         &mut self,
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
-    ) -> Result<(), ClientError> {
+    ) -> Result<OpNumber, ClientError> {
         // The server sets the limit that travels with the operation.
         let update = Update::Append { key: checked_key(key)?, value: value.into(), value_bytes_max: 0 };
-        self.update(update).await.map(drop)
+        self.update(update).await.map(|executed| executed.revision)
     }
 
     /// Removes a key and says whether it was there.
@@ -214,10 +280,10 @@ impl<C: Clock> Client<C> {
     /// # Errors
     ///
     /// See [`ClientError`].
-    pub async fn delete(&mut self, key: impl Into<Bytes>) -> Result<bool, ClientError> {
+    pub async fn delete(&mut self, key: impl Into<Bytes>) -> Result<Deleted, ClientError> {
         let update = Update::Delete { key: checked_key(key)? };
         match self.update(update).await? {
-            Outcome::Deleted { existed } => Ok(existed),
+            Executed { revision, outcome: Outcome::Deleted { existed } } => Ok(Deleted { revision, existed }),
             other => Err(ClientError::Unknown { why: format!("the server answered {other:?} to a delete") }),
         }
     }
@@ -233,9 +299,29 @@ impl<C: Clock> Client<C> {
         expected: Option<Bytes>,
         new: impl Into<Bytes>,
     ) -> Result<Swap, ClientError> {
-        let update = Update::CompareAndSwap { key: checked_key(key)?, expected, new: new.into() };
-        match self.update(update).await? {
-            Outcome::Swapped { swapped, previous } => Ok(Swap { swapped, previous }),
+        self.swap(checked_key(key)?, Expected::Value(expected), new.into()).await
+    }
+
+    /// Sets a key to `new` if it was changed last by the operation `expected` (0: if it is absent). Unlike its value,
+    /// that tells apart a key that was left alone from one that was changed and changed back.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn compare_and_swap_revision(
+        &mut self,
+        key: impl Into<Bytes>,
+        expected: OpNumber,
+        new: impl Into<Bytes>,
+    ) -> Result<Swap, ClientError> {
+        self.swap(checked_key(key)?, Expected::Revision(expected), new.into()).await
+    }
+
+    async fn swap(&mut self, key: Bytes, expected: Expected, new: Bytes) -> Result<Swap, ClientError> {
+        match self.update(Update::CompareAndSwap { key, expected, new }).await? {
+            Executed { revision, outcome: Outcome::Swapped { swapped, previous } } => {
+                Ok(Swap { revision, swapped, previous })
+            }
             other => Err(ClientError::Unknown {
                 why: format!("the server answered {other:?} to a compare-and-swap"),
             }),
@@ -278,23 +364,30 @@ impl<C: Clock> Client<C> {
         Ok(Call::new(self.clock.now() + self.options.deadline, self.options.pause_min))
     }
 
-    async fn update(&mut self, update: Update) -> Result<Outcome, ClientError> {
+    async fn update(&mut self, update: Update) -> Result<Executed, ClientError> {
         let mut call = self.begin()?;
         loop {
             let session = self.session(&mut call).await?;
             let ask = Ask::Update(session.id, session.last, update.clone());
+            let began = self.clock.now();
             match self.ask(&mut call, &ask).await? {
-                Reply::Executed(Outcome::ValueTooLarge { value_bytes_max }) => {
-                    return Err(ClientError::ValueTooLarge { value_bytes_max });
+                Reply::Executed(executed) => {
+                    if let Some(session) = &mut self.session {
+                        session.used(began);
+                    }
+                    return match executed.outcome {
+                        Outcome::ValueTooLarge { value_bytes_max } => {
+                            Err(ClientError::ValueTooLarge { value_bytes_max })
+                        }
+                        _ => Ok(executed),
+                    };
                 }
-                Reply::Executed(outcome) => return Ok(outcome),
                 Reply::Refused(Refusal::SessionExpired) => {
                     self.session = None;
-                    if self.clock.now() >= call.deadline {
-                        call.server_said = Some("the session expired".into());
+                    call.server_said = Some("the session ended".into());
+                    if call.doubt || self.clock.now() >= call.deadline {
                         return Err(call.gave_up());
                     }
-                    call.doubt = false; // as proved above
                 }
                 other => return Err(unexpected(&call, &other)),
             }
@@ -303,11 +396,14 @@ impl<C: Clock> Client<C> {
 
     /// The session with the number of a new request. Opens one if there is none.
     async fn session(&mut self, call: &mut Call) -> Result<OpenSession, ClientError> {
-        if self.session.is_none() {
+        let began = self.clock.now();
+        if self.session.is_none_or(|session| began >= session.replace_at) {
             match self.ask(call, &Ask::Open).await? {
-                Reply::Opened { session, generation } => {
+                Reply::Opened { session: id, generation, ttl } => {
                     self.generation = generation;
-                    self.session = Some(OpenSession { id: session, last: RequestNumber(0) });
+                    let mut session = OpenSession { id, last: RequestNumber(0), replace_at: began, ttl };
+                    session.used(began);
+                    self.session = Some(session);
                 }
                 other => return Err(unexpected(call, &other)),
             }

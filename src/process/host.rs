@@ -1,20 +1,36 @@
-//! The operating system: a runtime, a listening socket, signals. The one place that only the real world has; a binary
+//! The operating system: a runtime, a listening socket, signals, the frames of an answer. The one place that only the real world has; a binary
 //! built for the other world says so and ends.
 
-#[cfg(madsim)]
-pub use elsewhere::{Listener, block_on, shutdown};
 #[cfg(not(madsim))]
-pub use real::{Listener, block_on, shutdown};
+mod admission;
+#[cfg(not(madsim))]
+mod connections;
+
+#[cfg(madsim)]
+pub use elsewhere::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
+#[cfg(not(madsim))]
+pub use real::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
 
 #[cfg(not(madsim))]
 mod real {
-    use std::{future::Future, io};
+    use std::{future::Future, io, net::SocketAddr};
 
+    use http_body_util::BodyExt;
     use tokio::{
         net::TcpListener,
         signal::unix::{SignalKind, signal},
     };
-    use tonic::transport::server::{Router, TcpIncoming};
+    use tonic::{
+        Code,
+        body::Body,
+        codegen::http::{HeaderValue, Request, Response},
+        service::{LayerExt, Layered},
+        transport::{Channel, Error, server::Router},
+    };
+    use tower::util::{BoxCloneSyncService, MapResponse, MapResponseLayer};
+
+    use super::{admission::Guarded, connections};
+    use crate::{proto::NOT_EXECUTED, server::channel::Progress};
 
     /// Runs a future to its end, on all cores.
     ///
@@ -45,24 +61,60 @@ mod real {
             })
         }
 
-        /// The port that was bound.
+        /// What was bound.
         ///
         /// # Errors
         ///
         /// If the operating system does not tell.
-        pub fn port(&self) -> io::Result<u16> {
-            Ok(self.0.local_addr()?.port())
+        pub fn address(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
         }
 
         /// Serves until the future is dropped.
         ///
         /// # Errors
         ///
-        /// If accepting connections fails for good.
+        /// If the operating system allows too few open files.
         pub async fn serve(self, router: Router) -> Result<(), String> {
-            let incoming = TcpIncoming::from(self.0).with_nodelay(Some(true));
+            let incoming = connections::accept(self.0, connections::room()?);
             router.serve_with_incoming(incoming).await.map_err(|error| crate::server::channel::causes(&error))
         }
+    }
+
+    type Mark = fn(Response<Body>) -> Response<Body>;
+
+    /// A service whose refusals of messages that are too large are marked as what they are: nothing was executed.
+    /// gRPC refuses them before the service sees them. An answer that is too large to be sent has the same code, but in
+    /// the trailers, after the service was called.
+    pub fn mark_refusals<S>(service: S) -> Layered<MapResponse<S, Mark>, S> {
+        let mark: Mark = |mut response| {
+            let too_large = HeaderValue::from(Code::OutOfRange as i32);
+            if response.headers().get("grpc-status") == Some(&too_large) {
+                response.headers_mut().insert(NOT_EXECUTED, HeaderValue::from_static("1"));
+            }
+            response
+        };
+        MapResponseLayer::new(mark).named_layer(service)
+    }
+
+    /// A connection whose answers are watched.
+    pub type Watched = BoxCloneSyncService<Request<Body>, Response<Body>, Error>;
+
+    /// What arrives of the answers on `channel` is counted in `progress`.
+    pub fn watch(channel: Channel, progress: Progress) -> Watched {
+        BoxCloneSyncService::new(MapResponse::new(channel, move |response: Response<Body>| {
+            response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    progress.note(frame.data_ref().map_or(0, |data| data.len()));
+                    frame
+                }))
+            })
+        }))
+    }
+
+    /// A service that refuses clients for whose connections there is no room.
+    pub fn guarded<S>(service: S) -> Guarded<S> {
+        Guarded(service)
     }
 
     /// Resolves when the process is asked to end, and says how.
@@ -82,15 +134,32 @@ mod real {
 #[cfg(madsim)]
 #[allow(missing_docs, clippy::missing_errors_doc, clippy::unused_async)]
 mod elsewhere {
-    use std::{future, future::Future, io};
+    use std::{future, future::Future, io, net::SocketAddr};
 
-    use tonic::transport::server::Router;
+    use tonic::transport::{Channel, server::Router};
+
+    use crate::server::channel::Progress;
 
     const WHY: &str =
         "this binary was built without an operating system below it; build it without extra RUSTFLAGS";
 
     pub fn block_on<F: Future>(_future: F) -> io::Result<F::Output> {
         Err(io::Error::new(io::ErrorKind::Unsupported, WHY))
+    }
+
+    pub fn mark_refusals<S>(service: S) -> S {
+        service
+    }
+
+    pub type Watched = Channel;
+
+    /// Messages arrive whole: there is nothing to count.
+    pub fn watch(channel: Channel, _progress: Progress) -> Watched {
+        channel
+    }
+
+    pub fn guarded<S>(service: S) -> S {
+        service
     }
 
     #[derive(Debug)]
@@ -101,7 +170,7 @@ mod elsewhere {
             Err(WHY.into())
         }
 
-        pub fn port(&self) -> io::Result<u16> {
+        pub fn address(&self) -> io::Result<SocketAddr> {
             Err(io::Error::new(io::ErrorKind::Unsupported, WHY))
         }
 

@@ -4,12 +4,14 @@
 //! reached, also when it was asked for port 0), and everything else to standard error. Ctrl-C and SIGTERM end it with
 //! exit code 0; a failure with 1 and a sentence that says what to do; a wrong command line with 2.
 
+mod advertise;
 mod host;
 pub mod logs;
 
 use std::{fmt, io::Write, process::ExitCode, str::FromStr, time::Duration};
 
-pub use host::{Listener, block_on, shutdown};
+pub use advertise::advertised;
+pub use host::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
 
 /// A time span as it is written on a command line: `500ms`, `1.5s`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +53,8 @@ impl FromStr for Span {
 /// If the operating system does not tell the port.
 pub fn bound(address: &str, listener: &Listener) -> Result<String, String> {
     let (host, _) = address.rsplit_once(':').ok_or("an address has a port")?;
-    let port = listener.port().map_err(|error| error.to_string())?;
-    Ok(format!("{host}:{port}"))
+    let bound = listener.address().map_err(|error| error.to_string())?;
+    Ok(format!("{host}:{}", bound.port()))
 }
 
 /// Tells whoever started this process that it can be reached, and where.

@@ -1,14 +1,19 @@
 //! `kvserver.proto`: requests with their limits, replies with their refusals.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tonic::Status;
 
-use super::{Malformed, malformed, number, present, server};
+use super::{Malformed, generation, malformed, nanoseconds, not_executed, number, present, server};
 use crate::{
     options::Limits,
     protocol::{
-        command::{Outcome, Refusal, Reply, Request, RequestBody, Update},
-        identity::{Generation, RequestNumber, SessionId, ViewNumber},
+        command::{
+            Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, Versioned,
+            mod_revision,
+        },
+        identity::{Generation, OpNumber, RequestNumber, SessionId, ViewNumber},
     },
     wire,
 };
@@ -50,6 +55,16 @@ pub trait FromClient: Sized {
     fn into_request(self, limits: &Limits) -> Result<Request, Malformed>;
 }
 
+/// Sessions of different generations have the same names: a request that names one must say which it means.
+fn session_generation(given: Option<wire::Generation>) -> Result<Generation, Malformed> {
+    match generation(given)? {
+        Generation::UNKNOWN => malformed(
+            "the generation of the session is missing; send the one that came with the session when it was opened",
+        ),
+        known => Ok(known),
+    }
+}
+
 fn update(id: Option<wire::RequestId>, update: Update) -> Result<Request, Malformed> {
     let id = present("the request's id (session and number)", id)?;
     let request = RequestNumber(number("request", id.number)?);
@@ -57,7 +72,7 @@ fn update(id: Option<wire::RequestId>, update: Update) -> Result<Request, Malfor
         return malformed("requests of a session are numbered from 1");
     }
     Ok(Request {
-        generation: Generation(number("generation", id.generation)?),
+        generation: session_generation(id.generation)?,
         body: RequestBody::Update { session: SessionId(number("session", id.session)?), request, update },
     })
 }
@@ -65,7 +80,7 @@ fn update(id: Option<wire::RequestId>, update: Update) -> Result<Request, Malfor
 impl FromClient for wire::GetRequest {
     fn into_request(self, limits: &Limits) -> Result<Request, Malformed> {
         Ok(Request {
-            generation: Generation(number("generation", self.generation)?),
+            generation: generation(self.generation)?,
             body: RequestBody::Get { key: limits.key(self.key)? },
         })
     }
@@ -93,7 +108,8 @@ impl FromClient for wire::DeleteRequest {
 
 impl FromClient for wire::CompareAndSwapRequest {
     fn into_request(self, limits: &Limits) -> Result<Request, Malformed> {
-        let expected = self.expected.map(|expected| limits.value(expected)).transpose()?;
+        let value = self.expected.map(|expected| limits.value(expected)).transpose()?;
+        let expected = expected(value, self.expected_revision)?;
         let (key, new) = (limits.key(self.key)?, limits.value(self.new)?);
         update(self.id, Update::CompareAndSwap { key, expected, new })
     }
@@ -101,48 +117,89 @@ impl FromClient for wire::CompareAndSwapRequest {
 
 impl FromClient for wire::OpenSessionRequest {
     fn into_request(self, _limits: &Limits) -> Result<Request, Malformed> {
-        Ok(Request {
-            generation: Generation(number("generation", self.generation)?),
-            body: RequestBody::OpenSession,
-        })
+        Ok(Request { generation: generation(self.generation)?, body: RequestBody::OpenSession })
     }
 }
 
 impl FromClient for wire::CloseSessionRequest {
     fn into_request(self, _limits: &Limits) -> Result<Request, Malformed> {
         Ok(Request {
-            generation: Generation(number("generation", self.generation)?),
+            generation: session_generation(self.generation)?,
             body: RequestBody::CloseSession { session: SessionId(number("session", self.session)?) },
         })
     }
 }
 
-impl From<Outcome> for wire::Outcome {
-    fn from(outcome: Outcome) -> Self {
+/// What a compare-and-swap expects, from its two fields on the wire.
+pub(super) fn expected(value: Option<Bytes>, revision: Option<u64>) -> Result<Expected, Malformed> {
+    match (value, revision) {
+        (value, None) => Ok(Expected::Value(value)),
+        (None, Some(revision)) => Ok(Expected::Revision(OpNumber(number("revision", revision)?))),
+        (Some(_), Some(_)) => {
+            malformed("a compare-and-swap expects a value or a revision; leave one of the two out")
+        }
+    }
+}
+
+/// The two fields on the wire for what a compare-and-swap expects.
+pub(crate) fn expected_fields(expected: Expected) -> (Option<Bytes>, Option<u64>) {
+    match expected {
+        Expected::Value(value) => (value, None),
+        Expected::Revision(revision) => (None, Some(revision.0)),
+    }
+}
+
+/// A value with the operation that wrote it, from its two fields on the wire.
+pub(super) fn versioned(value: Option<Bytes>, revision: u64) -> Result<Option<Versioned>, Malformed> {
+    let mod_revision = OpNumber(number("revision", revision)?);
+    match value {
+        Some(_) if mod_revision == OpNumber(0) => {
+            malformed("a value has no mod_revision: the sender is of a version before revisions")
+        }
+        Some(value) => Ok(Some(Versioned { value, mod_revision })),
+        None => Ok(None),
+    }
+}
+
+fn revision(revision: u64) -> Result<OpNumber, Malformed> {
+    Ok(OpNumber(number("revision", revision)?))
+}
+
+impl From<Executed> for wire::Outcome {
+    fn from(Executed { revision, outcome }: Executed) -> Self {
         use wire::outcome as to;
         let kind = match outcome {
             Outcome::Done => to::Kind::Done(to::Done {}),
             Outcome::Deleted { existed } => to::Kind::Deleted(to::Deleted { existed }),
-            Outcome::Swapped { swapped, previous } => to::Kind::Swapped(to::Swapped { swapped, previous }),
+            Outcome::Swapped { swapped, previous } => to::Kind::Swapped(to::Swapped {
+                swapped,
+                previous_mod_revision: mod_revision(previous.as_ref()).0,
+                previous: previous.map(|previous| previous.value),
+            }),
             Outcome::ValueTooLarge { value_bytes_max } => {
                 to::Kind::ValueTooLarge(to::ValueTooLarge { value_bytes_max })
             }
         };
-        Self { kind: Some(kind) }
+        Self { kind: Some(kind), revision: revision.0 }
     }
 }
 
-impl TryFrom<wire::Outcome> for Outcome {
+impl TryFrom<wire::Outcome> for Executed {
     type Error = Malformed;
 
     fn try_from(outcome: wire::Outcome) -> Result<Self, Malformed> {
         use wire::outcome::Kind;
-        Ok(match present("an outcome", outcome.kind)? {
-            Kind::Done(_) => Self::Done,
-            Kind::Deleted(deleted) => Self::Deleted { existed: deleted.existed },
-            Kind::Swapped(swap) => Self::Swapped { swapped: swap.swapped, previous: swap.previous },
-            Kind::ValueTooLarge(large) => Self::ValueTooLarge { value_bytes_max: large.value_bytes_max },
-        })
+        let revision = revision(outcome.revision)?;
+        let outcome = match present("an outcome", outcome.kind)? {
+            Kind::Done(_) => Outcome::Done,
+            Kind::Deleted(deleted) => Outcome::Deleted { existed: deleted.existed },
+            Kind::Swapped(swap) => Outcome::Swapped {
+                swapped: swap.swapped,
+                previous: versioned(swap.previous, swap.previous_mod_revision)?,
+            },
+            Kind::ValueTooLarge(large) => Outcome::ValueTooLarge { value_bytes_max: large.value_bytes_max },
+        };
+        Ok(Self { revision, outcome })
     }
 }
 
@@ -156,11 +213,25 @@ fn to_refusal(refusal: Refusal) -> Result<wire::Refusal, Status> {
         }),
         Refusal::SessionExpired => to::Reason::SessionExpired(to::SessionExpired {}),
         Refusal::Superseded => to::Reason::Superseded(to::Superseded {}),
-        Refusal::DataLost { generation } => to::Reason::DataLost(to::DataLost { generation: generation.0 }),
+        Refusal::DataLost { generation } => {
+            to::Reason::DataLost(to::DataLost { generation: Some(generation.into()) })
+        }
+        Refusal::TooManySessions => {
+            return Err(not_executed(Status::resource_exhausted(
+                "as many sessions are open at this server, or they remember as much, as may be; close some, let \
+                 their time pass, or raise --sessions-max or --session-bytes-max",
+            )));
+        }
+        Refusal::TooFewCopies { copies, copies_min } => {
+            return Err(not_executed(Status::resource_exhausted(format!(
+                "the data has {copies} copies, and updates need {copies_min} (--copies-min); start another server, or \
+                 try again after a pause"
+            ))));
+        }
         Refusal::Busy => {
-            return Err(Status::resource_exhausted(
+            return Err(not_executed(Status::resource_exhausted(
                 "too many requests are waiting at this server; try again after a pause",
-            ));
+            )));
         }
     };
     Ok(wire::Refusal { reason: Some(reason) })
@@ -181,9 +252,7 @@ impl TryFrom<wire::Refusal> for Refusal {
             },
             Reason::SessionExpired(_) => Self::SessionExpired,
             Reason::Superseded(_) => Self::Superseded,
-            Reason::DataLost(lost) => {
-                Self::DataLost { generation: Generation(number("generation", lost.generation)?) }
-            }
+            Reason::DataLost(lost) => Self::DataLost { generation: generation(lost.generation)? },
         })
     }
 }
@@ -206,8 +275,13 @@ pub trait ToClient: Sized {
 impl ToClient for wire::GetResponse {
     fn from_reply(reply: Reply) -> Result<Self, Status> {
         match reply {
-            Reply::Value(value) => Ok(Self { refusal: None, value }),
-            Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?), value: None }),
+            Reply::Value { revision, found } => Ok(Self {
+                refusal: None,
+                revision: revision.0,
+                mod_revision: mod_revision(found.as_ref()).0,
+                value: found.map(|found| found.value),
+            }),
+            Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?), ..Self::default() }),
             other => mismatched(&other),
         }
     }
@@ -217,7 +291,7 @@ impl ToClient for wire::UpdateResponse {
     fn from_reply(reply: Reply) -> Result<Self, Status> {
         use wire::update_response::Result as To;
         let result = match reply {
-            Reply::Executed(outcome) => To::Executed(outcome.into()),
+            Reply::Executed(executed) => To::Executed(executed.into()),
             Reply::Refused(refusal) => To::Refusal(to_refusal(refusal)?),
             other => return mismatched(&other),
         };
@@ -229,9 +303,11 @@ impl ToClient for wire::OpenSessionResponse {
     fn from_reply(reply: Reply) -> Result<Self, Status> {
         use wire::open_session_response::{Opened, Result as To};
         let result = match reply {
-            Reply::Opened { session, generation } => {
-                To::Opened(Opened { session: session.0, generation: generation.0 })
-            }
+            Reply::Opened { session, generation, ttl } => To::Opened(Opened {
+                session: session.0,
+                generation: Some(generation.into()),
+                ttl_ns: nanoseconds(ttl),
+            }),
             Reply::Refused(refusal) => To::Refusal(to_refusal(refusal)?),
             other => return mismatched(&other),
         };
@@ -242,8 +318,8 @@ impl ToClient for wire::OpenSessionResponse {
 impl ToClient for wire::CloseSessionResponse {
     fn from_reply(reply: Reply) -> Result<Self, Status> {
         match reply {
-            Reply::Closed => Ok(Self { refusal: None }),
-            Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?) }),
+            Reply::Closed { revision } => Ok(Self { refusal: None, revision: revision.0 }),
+            Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?), revision: 0 }),
             other => mismatched(&other),
         }
     }
@@ -255,7 +331,10 @@ impl TryFrom<wire::GetResponse> for Reply {
     fn try_from(response: wire::GetResponse) -> Result<Self, Malformed> {
         match response.refusal {
             Some(refusal) => Ok(Self::Refused(refusal.try_into()?)),
-            None => Ok(Self::Value(response.value)),
+            None => Ok(Self::Value {
+                revision: revision(response.revision)?,
+                found: versioned(response.value, response.mod_revision)?,
+            }),
         }
     }
 }
@@ -266,7 +345,7 @@ impl TryFrom<wire::UpdateResponse> for Reply {
     fn try_from(response: wire::UpdateResponse) -> Result<Self, Malformed> {
         use wire::update_response::Result as From;
         Ok(match present("the result of an update", response.result)? {
-            From::Executed(outcome) => Self::Executed(outcome.try_into()?),
+            From::Executed(executed) => Self::Executed(executed.try_into()?),
             From::Refusal(refusal) => Self::Refused(refusal.try_into()?),
         })
     }
@@ -280,7 +359,8 @@ impl TryFrom<wire::OpenSessionResponse> for Reply {
         Ok(match present("the result of opening a session", response.result)? {
             From::Opened(opened) => Self::Opened {
                 session: SessionId(number("session", opened.session)?),
-                generation: Generation(number("generation", opened.generation)?),
+                generation: generation(opened.generation)?,
+                ttl: Duration::from_nanos(opened.ttl_ns),
             },
             From::Refusal(refusal) => Self::Refused(refusal.try_into()?),
         })
@@ -293,7 +373,7 @@ impl TryFrom<wire::CloseSessionResponse> for Reply {
     fn try_from(response: wire::CloseSessionResponse) -> Result<Self, Malformed> {
         match response.refusal {
             Some(refusal) => Ok(Self::Refused(refusal.try_into()?)),
-            None => Ok(Self::Closed),
+            None => Ok(Self::Closed { revision: revision(response.revision)? }),
         }
     }
 }

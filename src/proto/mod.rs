@@ -16,7 +16,7 @@ pub use replication::Outgoing;
 pub use view::{decode_record, encode_record};
 
 use crate::{
-    protocol::identity::{Boot, DataId, OpNumber, Position, ServerId, ViewNumber},
+    protocol::identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
     wire,
 };
 
@@ -27,8 +27,24 @@ pub struct Malformed(pub String);
 
 impl From<Malformed> for tonic::Status {
     fn from(malformed: Malformed) -> Self {
-        Self::invalid_argument(malformed.to_string())
+        not_executed(Self::invalid_argument(malformed.to_string()))
     }
+}
+
+/// The metadata of a status by which a server says that it refused before anything was done.
+pub const NOT_EXECUTED: &str = "pbkv-not-executed";
+
+/// Marks a status as a proof: this attempt was not and will not be executed. Codes alone prove nothing, because
+/// proxies and gRPC itself use the same ones for reasons of their own, also after a request was executed. The proof ends
+/// where something between client and server sends a request again that was answered: no connection does.
+pub fn not_executed(mut status: tonic::Status) -> tonic::Status {
+    status.metadata_mut().insert(NOT_EXECUTED, tonic::metadata::MetadataValue::from_static("1"));
+    status
+}
+
+/// Whether a status is such a proof.
+pub fn proves_not_executed(status: &tonic::Status) -> bool {
+    status.metadata().contains_key(NOT_EXECUTED)
 }
 
 fn malformed<T>(why: impl Into<String>) -> Result<T, Malformed> {
@@ -37,7 +53,7 @@ fn malformed<T>(why: impl Into<String>) -> Result<T, Malformed> {
 
 /// No number that is counted up gets near this in any real life; whatever is larger is refused, so that
 /// "the next" always exists.
-const NUMBER_MAX: u64 = u64::MAX / 4;
+pub const NUMBER_MAX: u64 = u64::MAX / 4;
 
 /// The longest server name, in bytes: a DNS name, a colon and a port.
 const SERVER_BYTES_MAX: usize = 260;
@@ -74,6 +90,19 @@ impl TryFrom<wire::DataId> for DataId {
     fn try_from(data: wire::DataId) -> Result<Self, Malformed> {
         Ok(Self { boot: Boot(number("boot", data.boot)?), nonce: data.nonce })
     }
+}
+
+impl From<Generation> for wire::Generation {
+    fn from(generation: Generation) -> Self {
+        Self { number: generation.number, nonce: generation.nonce }
+    }
+}
+
+/// A generation; absent if none is known.
+fn generation(generation: Option<wire::Generation>) -> Result<Generation, Malformed> {
+    generation.map_or(Ok(Generation::UNKNOWN), |generation| {
+        Ok(Generation { number: number("generation", generation.number)?, nonce: generation.nonce })
+    })
 }
 
 impl From<Position> for wire::Position {

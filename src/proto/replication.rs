@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Malformed, malformed, nanoseconds, number, position, present, server};
+use super::{Malformed, generation, kv, malformed, nanoseconds, number, position, present, server};
 use crate::{
     protocol::{
-        command::{Command, Entry, Outcome, Update},
-        identity::{DataId, Generation, OpNumber, Position, RequestNumber, SessionId, ViewNumber},
+        command::{Command, Entry, Executed, Update},
+        identity::{DataId, OpNumber, Position, RequestNumber, SessionId, ViewNumber},
         message::{
             Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Item, PeerMessage, Session,
             TransferId,
         },
+        options::{SPAN_MAX, SPAN_MIN},
     },
     wire,
 };
@@ -34,7 +35,8 @@ impl From<Entry> for wire::LogEntry {
                     }
                     Update::Delete { key } => Kind::Delete(to::Delete { key }),
                     Update::CompareAndSwap { key, expected, new } => {
-                        Kind::CompareAndSwap(to::CompareAndSwap { key, expected, new })
+                        let (expected, expected_revision) = kv::expected_fields(expected);
+                        Kind::CompareAndSwap(to::CompareAndSwap { key, expected, new, expected_revision })
                     }
                 };
                 to::Command::Update(to::Update {
@@ -73,9 +75,11 @@ impl TryFrom<wire::LogEntry> for Entry {
                         value_bytes_max: append.value_bytes_max,
                     },
                     Kind::Delete(delete) => Update::Delete { key: delete.key },
-                    Kind::CompareAndSwap(swap) => {
-                        Update::CompareAndSwap { key: swap.key, expected: swap.expected, new: swap.new }
-                    }
+                    Kind::CompareAndSwap(swap) => Update::CompareAndSwap {
+                        key: swap.key,
+                        expected: kv::expected(swap.expected, swap.expected_revision)?,
+                        new: swap.new,
+                    },
                 },
             },
         };
@@ -90,7 +94,7 @@ impl TryFrom<wire::LogEntry> for Entry {
 impl From<Append> for wire::ForwardUpdate {
     fn from(append: Append) -> Self {
         Self {
-            generation: append.generation.0,
+            generation: Some(append.generation.into()),
             view: append.view.0,
             from: append.from.as_str().to_owned(),
             to_data: Some(append.to_data.into()),
@@ -98,6 +102,7 @@ impl From<Append> for wire::ForwardUpdate {
             previous: Some(append.previous.into()),
             entries: append.entries.into_iter().map(Into::into).collect(),
             commit: append.commit.0,
+            silence_max_ns: nanoseconds(append.silence_max),
         }
     }
 }
@@ -120,7 +125,7 @@ impl TryFrom<wire::ForwardUpdate> for Append {
             entries.push(entry);
         }
         Ok(Self {
-            generation: Generation(number("generation", append.generation)?),
+            generation: generation(append.generation)?,
             view,
             from: server("the primary", append.from)?,
             to_data: data(append.to_data)?,
@@ -128,6 +133,7 @@ impl TryFrom<wire::ForwardUpdate> for Append {
             previous,
             entries,
             commit: OpNumber(number("commit", append.commit)?),
+            silence_max: Duration::from_nanos(append.silence_max_ns).clamp(SPAN_MIN, SPAN_MAX),
         })
     }
 }
@@ -136,10 +142,12 @@ impl From<Item> for wire::StateItem {
     fn from(item: Item) -> Self {
         use wire::state_item as to;
         let item = match item {
-            Item::Pair { key, value } => to::Item::Pair(to::Pair { key, value }),
+            Item::Pair { key, held } => {
+                to::Item::Pair(to::Pair { key, value: held.value, mod_revision: held.mod_revision.0 })
+            }
             Item::Session { id, session } => {
                 let (last_request, last_outcome) = match session.last {
-                    Some((request, outcome)) => (request.0, Some(outcome.into())),
+                    Some((request, executed)) => (request.0, Some(executed.into())),
                     None => (0, None),
                 };
                 to::Item::Session(to::SessionEntry {
@@ -162,11 +170,14 @@ impl TryFrom<wire::StateItem> for Item {
     fn try_from(item: wire::StateItem) -> Result<Self, Malformed> {
         use wire::state_item::Item as From;
         Ok(match present("an item of state", item.item)? {
-            From::Pair(pair) => Self::Pair { key: pair.key, value: pair.value },
+            From::Pair(pair) => Self::Pair {
+                key: pair.key,
+                held: present("a value", kv::versioned(Some(pair.value), pair.mod_revision)?)?,
+            },
             From::Session(session) => {
                 let request = RequestNumber(number("request", session.last_request)?);
-                let last = match session.last_outcome.map(Outcome::try_from).transpose()? {
-                    Some(outcome) => Some((request, outcome)),
+                let last = match session.last_outcome.map(Executed::try_from).transpose()? {
+                    Some(executed) => Some((request, executed)),
                     None if request.0 == 0 => None,
                     None => return malformed("a session's last outcome is missing"),
                 };
@@ -205,7 +216,7 @@ impl TryFrom<Option<wire::TransferId>> for TransferId {
 impl From<Chunk> for wire::SyncState {
     fn from(chunk: Chunk) -> Self {
         Self {
-            generation: chunk.generation.0,
+            generation: Some(chunk.generation.into()),
             view: chunk.view.0,
             from: chunk.from.as_str().to_owned(),
             to_data: Some(chunk.to_data.into()),
@@ -229,7 +240,7 @@ impl TryFrom<wire::SyncState> for Chunk {
         }
         let items: Result<Vec<Item>, Malformed> = chunk.items.into_iter().map(Item::try_from).collect();
         Ok(Self {
-            generation: Generation(number("generation", chunk.generation)?),
+            generation: generation(chunk.generation)?,
             view,
             from: server("the primary", chunk.from)?,
             to_data: data(chunk.to_data)?,

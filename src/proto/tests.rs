@@ -8,17 +8,22 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::protocol::{
-    command::{Command, Entry, Outcome, Update},
+    command::{Command, Entry, Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
     identity::{Generation, RequestNumber, SessionId},
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, Item, PeerMessage, Ping,
-        PingReply, PingReplyBody, Session, TransferId,
+        PingReply, PingReplyBody, Session, Token, TransferId,
     },
+    options::ClusterOptions,
     view::{Members, View},
 };
 
 fn at(view: u64, op: u64) -> Position {
     Position { view: ViewNumber(view), op: OpNumber(op) }
+}
+
+fn generation() -> Generation {
+    Generation { number: 1, nonce: u64::MAX }
 }
 
 fn data() -> DataId {
@@ -31,7 +36,7 @@ fn members(names: &[&str]) -> Members {
 
 fn view() -> View {
     View {
-        generation: Generation(1),
+        generation: generation(),
         number: ViewNumber(3),
         primary: ServerId::new("a:1"),
         primary_boot: Boot(7),
@@ -43,12 +48,16 @@ fn view() -> View {
 
 fn entries() -> Vec<Entry> {
     let key = Bytes::from_static(b"k");
+    let swap =
+        |expected| Update::CompareAndSwap { key: key.clone(), expected, new: Bytes::from_static(b"n") };
     let updates = [
         Update::Put { key: key.clone(), value: Bytes::new() },
         Update::Append { key: key.clone(), value: Bytes::from_static(b"v"), value_bytes_max: 9 },
         Update::Delete { key: key.clone() },
-        Update::CompareAndSwap { key: key.clone(), expected: None, new: Bytes::from_static(b"n") },
-        Update::CompareAndSwap { key, expected: Some(Bytes::new()), new: Bytes::from_static(b"n") },
+        swap(Expected::Value(None)),
+        swap(Expected::Value(Some(Bytes::new()))),
+        swap(Expected::Revision(OpNumber(0))),
+        swap(Expected::Revision(OpNumber(3))),
     ];
     let session = SessionId(4);
     let mut commands =
@@ -66,14 +75,16 @@ fn entries() -> Vec<Entry> {
 
 fn peer_messages() -> Vec<PeerMessage> {
     let from = ServerId::new("a:1");
-    let (generation, view) = (Generation(1), ViewNumber(3));
+    let (generation, view) = (generation(), ViewNumber(3));
     let transfer = TransferId { view, number: 2 };
     let session = |last| Session { last, active_at: Duration::from_secs(1), ttl: Duration::from_secs(60) };
-    let outcome = Outcome::Swapped { swapped: false, previous: Some(Bytes::new()) };
+    let held = |value| Versioned { value: Bytes::from_static(value), mod_revision: OpNumber(3) };
+    let outcome = Outcome::Swapped { swapped: false, previous: Some(held(b"")) };
+    let executed = Executed { revision: OpNumber(4), outcome };
     let items = vec![
-        Item::Pair { key: Bytes::from_static(b"k"), value: Bytes::from_static(b"v") },
+        Item::Pair { key: Bytes::from_static(b"k"), held: held(b"v") },
         Item::Session { id: SessionId(1), session: session(None) },
-        Item::Session { id: SessionId(2), session: session(Some((RequestNumber(9), outcome))) },
+        Item::Session { id: SessionId(2), session: session(Some((RequestNumber(9), executed))) },
         Item::Clock(Duration::from_secs(2)),
     ];
     let append = |entries| Append {
@@ -85,6 +96,7 @@ fn peer_messages() -> Vec<PeerMessage> {
         previous: at(2, 4),
         entries,
         commit: OpNumber(4),
+        silence_max: Duration::from_millis(500),
     };
     let chunk = |items, last| Chunk {
         generation,
@@ -132,13 +144,15 @@ fn ping() -> Ping {
         server: ServerId::new("a:1"),
         boot: Boot(7),
         data: Some(data()),
-        generation: Generation(1),
+        generation: generation(),
         view_known: ViewNumber(3),
+        view_told: ViewNumber(2),
         confirmed: members(&["a:1", "b:1"]),
         suspects: BTreeSet::from([ServerId::new("c:1")]),
         log_end: at(2, 9),
         parts_received: 3,
         echo: Some(Echo { epoch: u64::MAX, at: Duration::from_nanos(1) }),
+        token: Some(Token { at: Duration::from_secs(2), seal: u64::MAX }),
         number: 11,
         wants_lease: true,
     }
@@ -149,15 +163,18 @@ fn ping_replies() -> Vec<PingReply> {
         view,
         echo: Echo { epoch: 1, at: Duration::from_secs(1) },
         lease,
-        generation: Generation(1),
+        generation: generation(),
     };
+    let cluster = ClusterOptions { dead_after: Duration::from_nanos(1_500_000_001), replicas: 3 };
     [
         accepted(Some(view()), Some(Duration::from_millis(1500))),
         accepted(None, None),
         PingReplyBody::StaleBoot { max: Boot(8) },
-        PingReplyBody::WrongGeneration { generation: Generation(2) },
+        PingReplyBody::Unconfirmed { holder: Some(Boot(8)) },
+        PingReplyBody::Unconfirmed { holder: None },
+        PingReplyBody::WrongGeneration { generation: Generation { number: 2, nonce: 1 } },
     ]
-    .map(|body| PingReply { boot: Boot(7), number: 11, body })
+    .map(|body| PingReply { boot: Boot(7), number: 11, cluster, body })
     .into()
 }
 
@@ -187,6 +204,9 @@ fn what_is_sent_arrives_unchanged() {
     }
     let bytes = wire::PingRequest::from(ping()).encode_to_vec();
     assert_eq!(wire::PingRequest::decode(&bytes[..]).map(Ping::try_from), Ok(Ok(ping())));
+    let token = Token { at: Duration::from_secs(2), seal: 3 };
+    let bytes = wire::ProbeRequest::from(token).encode_to_vec();
+    assert_eq!(wire::ProbeRequest::decode(&bytes[..]).map(Token::try_from), Ok(Ok(token)));
     for reply in ping_replies() {
         let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
@@ -252,4 +272,23 @@ fn numbers_near_overflow_are_refused() {
     assert!(Append::try_from(append.clone()).is_ok());
     append.commit = u64::MAX;
     assert_eq!(Append::try_from(append), Err(Malformed(format!("commit {} is out of range", u64::MAX))),);
+}
+
+#[test]
+fn a_refusal_that_is_a_status_proves_that_nothing_was_executed() {
+    let refusals = [
+        Refusal::Busy,
+        Refusal::TooManySessions,
+        Refusal::TooFewCopies { copies: 1, copies_min: 2 },
+        Refusal::SessionExpired,
+    ];
+    let statuses: Vec<_> = refusals
+        .into_iter()
+        .filter_map(|refusal| {
+            <wire::UpdateResponse as kv::ToClient>::from_reply(Reply::Refused(refusal)).err()
+        })
+        .collect();
+    assert_eq!(statuses.len(), 3);
+    assert!(statuses.iter().all(|status| status.code() == tonic::Code::ResourceExhausted));
+    assert!(statuses.iter().all(proves_not_executed), "{statuses:?}");
 }

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use prost::Message;
 
-use super::{Malformed, malformed, nanoseconds, number, position, present, server};
+use super::{Malformed, generation, malformed, nanoseconds, number, position, present, server};
 use crate::{
     protocol::{
-        identity::{Boot, DataId, Generation, ServerId, ViewNumber},
-        message::{Echo, Ping, PingReply, PingReplyBody},
-        view::{Members, Record, View},
+        identity::{Boot, DataId, ServerId, ViewNumber},
+        message::{Echo, Ping, PingReply, PingReplyBody, Token},
+        options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
+        view::{Adopted, Members, Record, View},
     },
     wire,
 };
@@ -42,7 +43,7 @@ fn from_members(what: &str, members: Vec<wire::Member>) -> Result<Members, Malfo
 impl From<View> for wire::View {
     fn from(view: View) -> Self {
         Self {
-            generation: view.generation.0,
+            generation: Some(view.generation.into()),
             number: view.number.0,
             primary: view.primary.as_str().to_owned(),
             primary_boot: view.primary_boot.0,
@@ -67,7 +68,7 @@ impl TryFrom<wire::View> for View {
             return malformed(format!("{both} is both in sync and joining"));
         }
         Ok(Self {
-            generation: Generation(number("generation", view.generation)?),
+            generation: generation(view.generation)?,
             number: ViewNumber(number("view", view.number)?),
             primary,
             primary_boot: Boot(number("boot", view.primary_boot)?),
@@ -81,10 +82,14 @@ impl TryFrom<wire::View> for View {
 impl From<Record> for wire::Record {
     fn from(record: Record) -> Self {
         Self {
-            generation: record.generation.0,
+            generation: Some(record.generation.into()),
             number: record.number.0,
             view: record.view.map(Into::into),
             stable: to_members(record.stable),
+            promised_ns: nanoseconds(record.promised),
+            adopted: record
+                .adopted
+                .map(|adopted| wire::Adopted { view: adopted.view.0, end: Some(adopted.end.into()) }),
         }
     }
 }
@@ -93,11 +98,17 @@ impl TryFrom<wire::Record> for Record {
     type Error = Malformed;
 
     fn try_from(record: wire::Record) -> Result<Self, Malformed> {
+        let adopted = record.adopted.map(|adopted| {
+            let view = ViewNumber(number("view", adopted.view)?);
+            Ok::<_, Malformed>(Adopted { view, end: position(adopted.end)? })
+        });
         Ok(Self {
-            generation: Generation(number("generation", record.generation)?),
+            generation: generation(record.generation)?,
             number: ViewNumber(number("view", record.number)?),
             view: record.view.map(View::try_from).transpose()?,
             stable: from_members("the stable set", record.stable)?,
+            promised: Duration::from_nanos(record.promised_ns),
+            adopted: adopted.transpose()?,
         })
     }
 }
@@ -128,14 +139,41 @@ impl From<wire::Echo> for Echo {
     }
 }
 
+impl From<Token> for wire::Token {
+    fn from(token: Token) -> Self {
+        Self { at_ns: nanoseconds(token.at), seal: token.seal }
+    }
+}
+
+impl From<wire::Token> for Token {
+    fn from(token: wire::Token) -> Self {
+        Self { at: Duration::from_nanos(token.at_ns), seal: token.seal }
+    }
+}
+
+impl From<Token> for wire::ProbeRequest {
+    fn from(token: Token) -> Self {
+        Self { token: Some(token.into()) }
+    }
+}
+
+impl TryFrom<wire::ProbeRequest> for Token {
+    type Error = Malformed;
+
+    fn try_from(probe: wire::ProbeRequest) -> Result<Self, Malformed> {
+        present("a probe's token", probe.token).map(Into::into)
+    }
+}
+
 impl From<Ping> for wire::PingRequest {
     fn from(ping: Ping) -> Self {
         Self {
             server: ping.server.as_str().to_owned(),
             boot: ping.boot.0,
             data: ping.data.map(Into::into),
-            generation: ping.generation.0,
+            generation: Some(ping.generation.into()),
             view_known: ping.view_known.0,
+            view_told: ping.view_told.0,
             confirmed: to_members(ping.confirmed),
             suspects: ping.suspects.iter().map(|server| server.as_str().to_owned()).collect(),
             log_end: Some(ping.log_end.into()),
@@ -143,6 +181,7 @@ impl From<Ping> for wire::PingRequest {
             echo: ping.echo.map(Into::into),
             number: ping.number,
             wants_lease: ping.wants_lease,
+            token: ping.token.map(Into::into),
         }
     }
 }
@@ -160,13 +199,15 @@ impl TryFrom<wire::PingRequest> for Ping {
             server: server("the pinging server", ping.server)?,
             boot: Boot(number("boot", ping.boot)?),
             data: ping.data.map(DataId::try_from).transpose()?,
-            generation: Generation(number("generation", ping.generation)?),
+            generation: generation(ping.generation)?,
             view_known: ViewNumber(number("view", ping.view_known)?),
+            view_told: ViewNumber(number("view", ping.view_told)?),
             confirmed: from_members("the confirmed set", ping.confirmed)?,
             suspects: suspects?,
             log_end: position(ping.log_end)?,
             parts_received: number("parts received", ping.parts_received)?,
             echo: ping.echo.map(Into::into),
+            token: ping.token.map(Into::into),
             number: number("ping", ping.number)?,
             wants_lease: ping.wants_lease,
         })
@@ -175,20 +216,29 @@ impl TryFrom<wire::PingRequest> for Ping {
 
 impl From<PingReply> for wire::PingResponse {
     fn from(reply: PingReply) -> Self {
-        use wire::ping_response::{Accepted, Body, StaleBoot, WrongGeneration};
+        use wire::ping_response::{Accepted, Body, StaleBoot, Unconfirmed, WrongGeneration};
         let body = match reply.body {
             PingReplyBody::Accepted { view, echo, lease, generation } => Body::Accepted(Accepted {
                 view: view.map(Into::into),
                 echo: Some(echo.into()),
                 lease_ns: lease.map(nanoseconds),
-                generation: generation.0,
+                generation: Some(generation.into()),
             }),
             PingReplyBody::StaleBoot { max } => Body::StaleBoot(StaleBoot { max: max.0 }),
+            PingReplyBody::Unconfirmed { holder } => {
+                Body::Unconfirmed(Unconfirmed { holder: holder.map(|boot| boot.0) })
+            }
             PingReplyBody::WrongGeneration { generation } => {
-                Body::WrongGeneration(WrongGeneration { generation: generation.0 })
+                Body::WrongGeneration(WrongGeneration { generation: Some(generation.into()) })
             }
         };
-        Self { boot: reply.boot.0, number: reply.number, body: Some(body) }
+        Self {
+            boot: reply.boot.0,
+            number: reply.number,
+            body: Some(body),
+            dead_after_ns: nanoseconds(reply.cluster.dead_after),
+            replicas: u32::try_from(reply.cluster.replicas).unwrap_or(u32::MAX),
+        }
     }
 }
 
@@ -202,13 +252,26 @@ impl TryFrom<wire::PingResponse> for PingReply {
                 view: accepted.view.map(View::try_from).transpose()?,
                 echo: present("the view service's time", accepted.echo)?.into(),
                 lease: accepted.lease_ns.map(Duration::from_nanos),
-                generation: Generation(number("generation", accepted.generation)?),
+                generation: generation(accepted.generation)?,
             },
             Body::StaleBoot(stale) => PingReplyBody::StaleBoot { max: Boot(number("boot", stale.max)?) },
-            Body::WrongGeneration(wrong) => PingReplyBody::WrongGeneration {
-                generation: Generation(number("generation", wrong.generation)?),
+            Body::Unconfirmed(unconfirmed) => PingReplyBody::Unconfirmed {
+                holder: unconfirmed.holder.map(|boot| number("boot", boot)).transpose()?.map(Boot),
             },
+            Body::WrongGeneration(wrong) => {
+                PingReplyBody::WrongGeneration { generation: generation(wrong.generation)? }
+            }
         };
-        Ok(Self { boot: Boot(number("boot", reply.boot)?), number: number("ping", reply.number)?, body })
+        let dead_after = Duration::from_nanos(reply.dead_after_ns);
+        if !(SPAN_MIN..=SPAN_MAX).contains(&dead_after) || reply.replicas == 0 {
+            return malformed(format!(
+                "the view service says a dead-after of {dead_after:?} and {} replicas, which cannot be; are both \
+                 programs of one version?",
+                reply.replicas
+            ));
+        }
+        let cluster = ClusterOptions { dead_after, replicas: reply.replicas as usize };
+        let (boot, number) = (Boot(number("boot", reply.boot)?), number("ping", reply.number)?);
+        Ok(Self { boot, number, cluster, body })
     }
 }

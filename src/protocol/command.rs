@@ -4,7 +4,48 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::identity::{Generation, Position, RequestNumber, ServerId, SessionId, ViewNumber};
+use super::identity::{Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber};
+
+/// A value, and the operation that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Versioned {
+    /// The value.
+    pub value: Bytes,
+    /// The operation that changed the key last.
+    pub mod_revision: OpNumber,
+}
+
+/// What a key must hold for a compare-and-swap to change it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expected {
+    /// Exactly this value (`None`: it must be absent).
+    Value(Option<Bytes>),
+    /// What this operation wrote, not changed since (operation 0: it must be absent). It tells apart two
+    /// writes of the same value.
+    Revision(OpNumber),
+}
+
+impl Expected {
+    /// Whether this is what is expected.
+    pub fn is_met_by(&self, found: Option<&Versioned>) -> bool {
+        match self {
+            Self::Value(value) => value.as_ref() == found.map(|found| &found.value),
+            Self::Revision(revision) => *revision == mod_revision(found),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Value(value) => value.as_ref().map_or(0, Bytes::len),
+            Self::Revision(_) => 8,
+        }
+    }
+}
+
+/// The operation that changed a key last; 0 if the key is absent, however it became so.
+pub fn mod_revision(found: Option<&Versioned>) -> OpNumber {
+    found.map_or(OpNumber(0), |found| found.mod_revision)
+}
 
 /// A change of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,12 +72,12 @@ pub enum Update {
         /// The key.
         key: Bytes,
     },
-    /// Sets `key` to `new` if it holds exactly `expected` (`None`: if it is absent).
+    /// Sets `key` to `new` if it holds what is `expected`.
     CompareAndSwap {
         /// The key.
         key: Bytes,
-        /// The value it must hold.
-        expected: Option<Bytes>,
+        /// What it must hold.
+        expected: Expected,
         /// Its new value.
         new: Bytes,
     },
@@ -69,13 +110,23 @@ pub enum Outcome {
         /// Whether the new value was set.
         swapped: bool,
         /// What the key held before.
-        previous: Option<Bytes>,
+        previous: Option<Versioned>,
     },
     /// The append would have made the value longer than allowed; nothing was changed.
     ValueTooLarge {
         /// The longest value allowed, in bytes.
         value_bytes_max: u64,
     },
+}
+
+/// An update that was executed. Part of the replicated session table with its revision, so that a retry is
+/// told what the first attempt did, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Executed {
+    /// The operation that executed it: the first attempt that came into effect.
+    pub revision: OpNumber,
+    /// What it did.
+    pub outcome: Outcome,
 }
 
 /// What an entry of the log does when it is applied.
@@ -102,6 +153,80 @@ pub enum Command {
     },
 }
 
+/// The same bytes in an allocation of their own. What arrived in a message is a slice of the buffer in which the
+/// message was received: kept for long, a small key would keep a large buffer.
+pub(super) fn detached(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+impl Update {
+    fn detached(&self) -> Self {
+        match self {
+            Self::Put { key, value } => Self::Put { key: detached(key), value: detached(value) },
+            Self::Append { key, value, value_bytes_max } => {
+                Self::Append { key: detached(key), value: detached(value), value_bytes_max: *value_bytes_max }
+            }
+            Self::Delete { key } => Self::Delete { key: detached(key) },
+            Self::CompareAndSwap { key, expected, new } => {
+                Self::CompareAndSwap { key: detached(key), expected: expected.detached(), new: detached(new) }
+            }
+        }
+    }
+}
+
+impl Expected {
+    fn detached(&self) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(value.as_ref().map(detached)),
+            Self::Revision(revision) => Self::Revision(*revision),
+        }
+    }
+}
+
+impl Versioned {
+    pub(super) fn detached(&self) -> Self {
+        Self { value: detached(&self.value), ..*self }
+    }
+}
+
+impl Executed {
+    pub(super) fn detached(&self) -> Self {
+        Self { outcome: self.outcome.detached(), ..*self }
+    }
+}
+
+impl Outcome {
+    /// How many bytes it remembers beyond its own size.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Swapped { previous: Some(previous), .. } => previous.value.len(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn detached(&self) -> Self {
+        match self {
+            Self::Swapped { swapped, previous: Some(previous) } => {
+                Self::Swapped { swapped: *swapped, previous: Some(previous.detached()) }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+impl Command {
+    /// The same command, to be kept: keys and values are in allocations of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        match self {
+            Self::Update { session, request, update } => {
+                Self::Update { session: *session, request: *request, update: update.detached() }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
@@ -113,18 +238,29 @@ pub struct Entry {
     pub command: Command,
 }
 
+impl Update {
+    /// The bytes of its key and values.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Put { key, value } | Self::Append { key, value, .. } => key.len() + value.len(),
+            Self::Delete { key } => key.len(),
+            Self::CompareAndSwap { key, expected, new } => key.len() + new.len() + expected.bytes(),
+        }
+    }
+}
+
 impl Entry {
+    /// The same entry, to be kept: keys and values are in allocations of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { command: self.command.detached(), ..*self }
+    }
+
     /// About how many bytes it occupies in memory and on the wire.
     pub fn bytes(&self) -> usize {
         64 + match &self.command {
             Command::OpenSession { .. } | Command::CloseSession { .. } => 0,
-            Command::Update { update, .. } => match update {
-                Update::Put { key, value } | Update::Append { key, value, .. } => key.len() + value.len(),
-                Update::Delete { key } => key.len(),
-                Update::CompareAndSwap { key, expected, new } => {
-                    key.len() + new.len() + expected.as_ref().map_or(0, Bytes::len)
-                }
-            },
+            Command::Update { update, .. } => update.bytes(),
         }
     }
 }
@@ -132,7 +268,7 @@ impl Entry {
 /// What a client asks of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// The generation the client knows; 0 if it knows none yet.
+    /// The generation the client knows, perhaps none yet. What names a session knows the session's.
     pub generation: Generation,
     /// What it wants.
     pub body: RequestBody,
@@ -167,19 +303,29 @@ pub enum RequestBody {
 /// What a server answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    /// The value of the key that was read.
-    Value(Option<Bytes>),
+    /// A key was read.
+    Value {
+        /// The last operation applied when it was read: the key held this after it.
+        revision: OpNumber,
+        /// What it held.
+        found: Option<Versioned>,
+    },
     /// The session that was opened.
     Opened {
-        /// Its name.
+        /// Its name, which is the operation that opened it.
         session: SessionId,
         /// The generation it belongs to.
         generation: Generation,
+        /// Log time without an update after which it is forgotten.
+        ttl: Duration,
     },
     /// The session is closed (or was already gone).
-    Closed,
+    Closed {
+        /// The operation that closed it.
+        revision: OpNumber,
+    },
     /// The update was executed, now or by an earlier attempt.
-    Executed(Outcome),
+    Executed(Executed),
     /// The request was not served here and now. It says nothing about earlier attempts.
     Refused(Refusal),
 }
@@ -200,7 +346,19 @@ pub enum Refusal {
     Superseded,
     /// Too many requests are waiting; come back after a pause. This attempt was not executed.
     Busy,
-    /// The data the client knew was declared lost by an operator; its sessions are gone.
+    /// As many sessions are open as may be; come back when some have been closed or are over. This attempt
+    /// opened none.
+    TooManySessions,
+    /// Fewer copies than the operator asks for would hold the update; come back after a pause. This attempt was
+    /// not executed.
+    TooFewCopies {
+        /// How many would hold it, the primary included.
+        copies: usize,
+        /// How many must.
+        copies_min: usize,
+    },
+    /// The history the client knows is not served here: an operator declared its data lost, or it is that of another
+    /// cluster. Its sessions mean nothing here.
     DataLost {
         /// The generation that is served now.
         generation: Generation,

@@ -65,13 +65,23 @@ number!(
     /// One life of a server: larger for every start of the same server.
     Boot, "b"
 );
+impl Boot {
+    /// Lives are numbered by clocks up to here: by nanoseconds, that is until the year 2101.
+    pub const CLOCK_MAX: Self = Self(u64::MAX / 40 * 9);
+
+    /// Beyond, a life is numbered at most by so much higher than the one before: what is left is enough for more lives
+    /// than there will be, whatever number a server claimed once.
+    pub const STEP_MAX: u64 = 1 << 10;
+
+    /// Whether a server whose latest life was `before` may have this one next.
+    pub fn may_follow(self, before: Self) -> bool {
+        self <= Self::CLOCK_MAX || self.0 <= before.0.saturating_add(Self::STEP_MAX)
+    }
+}
+
 number!(
     /// Number of a view, from 1; 0 is "no view yet".
     ViewNumber, "v"
-);
-number!(
-    /// Generation of the database: raised only by an operator after all copies were lost.
-    Generation, "g"
 );
 number!(
     /// Place of an operation in the replicated history, from 1; 0 is "before the first".
@@ -93,6 +103,52 @@ number!(
     /// A batch handed to the disk; batches become durable in order.
     WriteNumber, "w"
 );
+
+/// A history of the database, and so the identity of the cluster that has it.
+///
+/// The number counts how often an operator declared all data lost. The nonce is drawn when the history begins, so
+/// that two histories are never taken for one, whatever became of the record: positions and sessions of
+/// different histories look alike and mean different things. Hence there is no order on generations, only
+/// [`Generation::is_later_than`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Generation {
+    /// Counts generations, from 1; 0 is "none known".
+    pub number: u64,
+    /// Drawn at random when the generation begins; 0 before.
+    pub nonce: u64,
+}
+
+impl Generation {
+    /// The generation of a client that knows none yet.
+    pub const UNKNOWN: Self = Self { number: 0, nonce: 0 };
+
+    /// The first one, which has not begun.
+    pub const FIRST: Self = Self { number: 1, nonce: 0 };
+
+    /// What an operator makes of this one, which is lost. It has not begun.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, nonce: 0 }
+    }
+
+    /// An operator gave up `other`, or one of its number, for this one. Of two with one number neither is later: they
+    /// have nothing to do with each other.
+    pub fn is_later_than(self, other: Self) -> bool {
+        self.number > other.number
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "g{}.{:08x}", self.number, self.nonce & 0xffff_ffff)
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Which *contents* a server holds. Drawn when its store was created empty; a server that lost its
 /// contents has another one and is a stranger.

@@ -71,12 +71,13 @@ impl Durable {
 pub struct Log {
     snapshot: Snapshot,
     entries: VecDeque<Entry>,
+    bytes: u64,
 }
 
 impl Log {
     /// A log that begins after `snapshot`.
     pub fn from_snapshot(snapshot: Snapshot) -> Self {
-        Self { snapshot, entries: VecDeque::new() }
+        Self { snapshot, entries: VecDeque::new(), bytes: 0 }
     }
 
     /// The snapshot the log begins with.
@@ -97,6 +98,11 @@ impl Log {
     /// How many entries there are after the snapshot.
     pub fn len(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    /// How many bytes these entries weigh.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether there is no entry after the snapshot.
@@ -139,6 +145,7 @@ impl Log {
     pub fn push(&mut self, entry: Entry) {
         assert_eq!(entry.position.op, self.end().op.next(), "the log has no gaps");
         assert!(entry.position.view >= self.end().view, "views never go back along the log");
+        self.bytes += entry.bytes() as u64;
         self.entries.push_back(entry);
     }
 
@@ -146,14 +153,17 @@ impl Log {
     pub fn truncate(&mut self, from: OpNumber) {
         assert!(from > self.base().op, "the snapshot is committed");
         let keep = from.0 - self.base().op.0 - 1;
-        self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).min(self.entries.len());
+        let removed = self.entries.drain(keep..);
+        self.bytes -= removed.map(|entry| entry.bytes() as u64).sum::<u64>();
     }
 
     /// Replaces the snapshot by a later one and drops the entries it includes.
     pub fn compact(&mut self, snapshot: Snapshot) {
         assert_eq!(self.position(snapshot.at.op), Some(snapshot.at), "the log runs through its snapshot");
         let drop = snapshot.at.op.0 - self.base().op.0;
-        self.entries.drain(..usize::try_from(drop).expect("entries fit in memory"));
+        let removed = self.entries.drain(..usize::try_from(drop).expect("entries fit in memory"));
+        self.bytes -= removed.map(|entry| entry.bytes() as u64).sum::<u64>();
         self.snapshot = snapshot;
     }
 }

@@ -2,18 +2,52 @@
 //!
 //! Every message may be lost, duplicated, reordered and arbitrarily late: each says in which view,
 //! to whose contents and on whose behalf it speaks, and means the same whenever it arrives.
+//!
+//! # What a false claim can do at worst
+//!
+//! There is no authentication yet: anybody who reaches a port can say anything. The wire refuses numbers near overflow,
+//! unknown shapes and what is too long (`crate::proto`). What remains, by message:
+//!
+//! | to | claim | at worst |
+//! | --- | --- | --- |
+//! | view service | a ping in another server's name, whatever it says | one probe of the address it names (VS-PROBE); while data is to be adopted, the adoption is refused as long as it goes on, and the server that is named is said |
+//! | view service | a token that is made up, of another address, or old | as without one; a seal of 64 bits is not guessed |
+//! | view service | a ping under the sender's own address | it takes part as a server; the rest of this part is about such a server, which runs and lies |
+//! | | `server` | with many addresses of its own it fills the table of known servers (`servers_max`): no further spare is taken |
+//! | | `boot` | its successors at that address take larger numbers; no claim takes away all that are left. One that took a number beyond the clock's is not believed by a view service that was started since, until it is started again |
+//! | | `data` | contents of a member that it does not hold, which `GetView` tells: it counts as that member at that address only; as a candidate it may be promoted, and data is lost |
+//! | | `generation`, `view_known` | it is told that it has another history; in another view it speaks for nothing; a view beyond the current one, up to [`VIEW_LEAP_MAX`], leaves out the numbers up to it |
+//! | | `view_told`; `confirmed` in a view of another primary | no view is proposed any more until the view service is restarted, as if its record were old; the log names the server |
+//! | | `confirmed` | as the primary of the current view: joiners that hold nothing become in sync |
+//! | | `suspects` | as the primary of the current view: healthy members are dropped for a while; as a backup: nothing, unless the primary and all other backups say the same |
+//! | | `log_end` | it is preferred among the candidates; before the first view, one that claims operations delays it while it lives |
+//! | | `parts_received` | as a joiner: it keeps its place without progress |
+//! | | `echo`, `number` | about itself only: it counts as alive, or its own later pings as overtaken |
+//! | | `wants_lease` | as the primary: nobody else is promoted for a dead interval |
+//! | server | a token that no view service made | its next ping is not believed; it is probed again and pings at once. A flood of them keeps it out, as floods do |
+//! | server | an answer to a ping | needs a forged view service (`--vs`): any view |
+//! | replica | a message for other contents or of another generation | nothing |
+//! | replica | a message of a later view, with the contents' identity, which `GetView` tells | as a backup it follows the sender until the next view: what it held and nobody else did may be replaced, and if its primary dies meanwhile it obeys no view up to that number, though it is the only one left, which is reported; as the primary it asks the view service, and serves nobody until that answers |
+//! | replica | acknowledgements, with a member's identity, on a stream that the primary opened to that address | operations count as held that are not |
+//! | anybody | `GetView` | tells the members and their contents' identities |
+//! | primary | a request in another client's session | executed as that client's |
 
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
-    command::{Entry, Outcome},
+    command::{Entry, Executed, Versioned, detached},
     identity::{
         Boot, DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber,
     },
+    options::ClusterOptions,
     view::{Members, View},
 };
+
+/// A primary's message whose view is so far beyond the latest that the view service told is not obeyed: the
+/// number would lock this server out of all views to come.
+pub const VIEW_LEAP_MAX: u64 = 1 << 20;
 
 /// A server's signal to the view service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,10 +62,12 @@ pub struct Ping {
     pub generation: Generation,
     /// The latest view this server adopted.
     pub view_known: ViewNumber,
+    /// The latest view of this generation that a view service told this server; `view_known` may come from a replica.
+    pub view_told: ViewNumber,
     /// As primary of `view_known`: the replicas it confirmed in that view, itself included. This is the
     /// acknowledgement of the view. Empty otherwise.
     pub confirmed: Members,
-    /// As primary of `view_known`: the replicas it waits for and does not hear.
+    /// As primary of `view_known`: the replicas it waits for and does not hear. As backup: the primary, if it is not heard.
     pub suspects: BTreeSet<ServerId>,
     /// The end of its log.
     pub log_end: Position,
@@ -39,6 +75,8 @@ pub struct Ping {
     pub parts_received: u64,
     /// The latest time of the view service that this server has heard, for two-way aliveness.
     pub echo: Option<Echo>,
+    /// The latest token that reached this server at its address (VS-PROBE).
+    pub token: Option<Token>,
     /// Counts the pings of this life.
     pub number: u64,
     /// The server would use a read lease if it got one.
@@ -54,6 +92,15 @@ pub struct Echo {
     pub at: Duration,
 }
 
+/// What a probe brings to whoever answers at an address, to be sent back in pings (VS-PROBE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// When the view service made it, by its own time.
+    pub at: Duration,
+    /// Shows to the view service that it did, and for which address.
+    pub seal: u64,
+}
+
 /// The view service's answer to a ping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PingReply {
@@ -61,6 +108,8 @@ pub struct PingReply {
     pub boot: Boot,
     /// The ping that is answered.
     pub number: u64,
+    /// What the view service decides for all servers.
+    pub cluster: ClusterOptions,
     /// What it says.
     pub body: PingReplyBody,
 }
@@ -83,6 +132,12 @@ pub enum PingReplyBody {
     StaleBoot {
         /// The largest known.
         max: Boot,
+    },
+    /// The ping brought back no token, or an old one: it was not believed, and the address it names was probed
+    /// (VS-PROBE).
+    Unconfirmed {
+        /// The life that does answer at that address, if another one does.
+        holder: Option<Boot>,
     },
     /// The server holds contents of another generation and must be restarted empty.
     WrongGeneration {
@@ -123,6 +178,8 @@ pub struct Append {
     pub entries: Vec<Entry>,
     /// Operations up to here are committed.
     pub commit: OpNumber,
+    /// The primary shows itself more often than this: one that is silent for longer may be reported.
+    pub silence_max: Duration,
 }
 
 /// The answer to an [`Append`].
@@ -196,8 +253,8 @@ pub enum Item {
     Pair {
         /// The key.
         key: Bytes,
-        /// The value.
-        value: Bytes,
+        /// What it holds.
+        held: Versioned,
     },
     /// A session.
     Session {
@@ -214,14 +271,24 @@ impl Item {
     /// About how many bytes it occupies on the wire.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Pair { key, value } => 16 + key.len() + value.len(),
-            Self::Session { session, .. } => {
-                64 + match &session.last {
-                    Some((_, Outcome::Swapped { previous: Some(previous), .. })) => previous.len(),
-                    _ => 0,
-                }
-            }
+            Self::Pair { key, held } => 16 + key.len() + held.value.len(),
+            Self::Session { session, .. } => 64 + session.bytes(),
             Self::Clock(_) => 16,
+        }
+    }
+}
+
+impl Item {
+    /// The same item, to be kept: keys and values are in allocations of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        match self {
+            Self::Pair { key, held } => Self::Pair { key: detached(key), held: held.detached() },
+            Self::Session { id, session } => {
+                let last = session.last.as_ref().map(|(request, executed)| (*request, executed.detached()));
+                Self::Session { id: *id, session: Session { last, ..session.clone() } }
+            }
+            Self::Clock(clock) => Self::Clock(*clock),
         }
     }
 }
@@ -230,11 +297,18 @@ impl Item {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     /// The latest request executed and what it did.
-    pub last: Option<(RequestNumber, Outcome)>,
+    pub last: Option<(RequestNumber, Executed)>,
     /// The log's clock at the session's latest operation.
     pub active_at: Duration,
     /// Log time without an update after which the session is forgotten.
     pub ttl: Duration,
+}
+
+impl Session {
+    /// How many bytes it remembers beyond its own size.
+    pub fn bytes(&self) -> usize {
+        self.last.as_ref().map_or(0, |(_, executed)| executed.outcome.bytes())
+    }
 }
 
 /// The answer to a [`Chunk`].

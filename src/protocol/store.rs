@@ -13,19 +13,21 @@ use bytes::{Bytes, BytesMut};
 use imbl::{OrdMap, OrdSet};
 
 use super::{
-    command::{Command, Entry, Outcome, Update},
-    identity::{Position, RequestNumber, SessionId},
+    command::{Command, Entry, Executed, Outcome, Update, Versioned},
+    identity::{OpNumber, Position, RequestNumber, SessionId},
     message::{Item, Session},
 };
 
 /// The state after some prefix of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
-    keys: OrdMap<Bytes, Bytes>,
+    keys: OrdMap<Bytes, Versioned>,
     sessions: OrdMap<SessionId, Session>,
     /// Sessions by the log time at which they are forgotten.
     expiries: OrdSet<(Duration, SessionId)>,
     clock: Duration,
+    /// What all sessions remember.
+    session_bytes: u64,
 }
 
 /// A state together with the operation it includes last.
@@ -52,7 +54,7 @@ pub enum Applied {
     /// A session was closed, or was not there.
     Closed,
     /// An update was executed, now or before.
-    Executed(Outcome),
+    Executed(Executed),
     /// The session is unknown: nothing was executed.
     SessionExpired,
     /// The session executed a later request before: nothing was executed.
@@ -74,8 +76,8 @@ pub enum Cursor {
 }
 
 impl State {
-    /// The value of `key`.
-    pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
+    /// The value of `key`, with the operation that wrote it.
+    pub fn get(&self, key: &[u8]) -> Option<&Versioned> {
         self.keys.get(key)
     }
 
@@ -92,6 +94,20 @@ impl State {
     /// How many sessions are remembered.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whether so many more sessions can be opened by entries of the log time `at` or later. Sessions that are
+    /// over by then leave no gap to wait for: the first of these entries makes them be forgotten.
+    pub fn has_room_for_sessions(&self, more: usize, sessions_max: usize, at: Duration) -> bool {
+        let excess = (self.sessions.len() + more).saturating_sub(sessions_max);
+        self.expiries.iter().take(excess).take_while(|(over, _)| *over < at).count() == excess
+    }
+
+    /// Whether session `id` may remember another answer, so that all sessions keep about `bytes_max` bytes: what it
+    /// remembers already makes room. If some are over at the log time `at`, they leave room first.
+    pub fn has_room_to_remember(&self, id: SessionId, bytes_max: u64, at: Duration) -> bool {
+        let own = self.session(id).map_or(0, |session| session.bytes() as u64);
+        self.session_bytes - own < bytes_max || self.expiries.get_min().is_some_and(|(over, _)| *over < at)
     }
 
     /// What is remembered of a session.
@@ -115,61 +131,71 @@ impl State {
                 Applied::Opened
             }
             Command::CloseSession { session } => {
-                if let Some(closed) = self.sessions.remove(session) {
-                    self.expiries.remove(&(closed.active_at + closed.ttl, *session));
-                }
+                self.remove_session(*session);
                 Applied::Closed
             }
-            Command::Update { session, request, update } => self.apply_once(*session, *request, update),
+            Command::Update { session, request, update } => {
+                self.apply_once(entry.position.op, *session, *request, update)
+            }
         }
     }
 
     /// At-most-once execution is decided here, from replicated state, so that an update that stands in
     /// the log twice (a retry across a fail-over) takes effect once.
-    fn apply_once(&mut self, id: SessionId, request: RequestNumber, update: &Update) -> Applied {
+    fn apply_once(
+        &mut self,
+        op: OpNumber,
+        id: SessionId,
+        request: RequestNumber,
+        update: &Update,
+    ) -> Applied {
         let Some(session) = self.sessions.get(&id) else { return Applied::SessionExpired };
         match &session.last {
-            Some((last, outcome)) if *last == request => return Applied::Executed(outcome.clone()),
+            Some((last, executed)) if *last == request => return Applied::Executed(executed.clone()),
             Some((last, _)) if *last > request => return Applied::Superseded,
             _ => {}
         }
         let ttl = session.ttl;
-        self.expiries.remove(&(session.active_at + ttl, id));
-        let outcome = self.execute(update);
+        self.remove_session(id);
+        let executed = Executed { revision: op, outcome: self.execute(op, update) };
         self.insert_session(
             id,
-            Session { last: Some((request, outcome.clone())), active_at: self.clock, ttl },
+            Session { last: Some((request, executed.clone())), active_at: self.clock, ttl },
         );
-        Applied::Executed(outcome)
+        Applied::Executed(executed)
     }
 
-    fn execute(&mut self, update: &Update) -> Outcome {
+    fn execute(&mut self, op: OpNumber, update: &Update) -> Outcome {
         match update {
             Update::Put { key, value } => {
-                self.keys.insert(key.clone(), value.clone());
+                self.set(op, key, value.clone());
                 Outcome::Done
             }
             Update::Append { key, value, value_bytes_max } => {
-                let current = self.keys.get(key).cloned().unwrap_or_default();
+                let current = self.keys.get(key).map(|found| found.value.clone()).unwrap_or_default();
                 if (current.len() + value.len()) as u64 > *value_bytes_max {
                     return Outcome::ValueTooLarge { value_bytes_max: *value_bytes_max };
                 }
                 let mut appended = BytesMut::with_capacity(current.len() + value.len());
                 appended.extend_from_slice(&current);
                 appended.extend_from_slice(value);
-                self.keys.insert(key.clone(), appended.freeze());
+                self.set(op, key, appended.freeze());
                 Outcome::Done
             }
             Update::Delete { key } => Outcome::Deleted { existed: self.keys.remove(key).is_some() },
             Update::CompareAndSwap { key, expected, new } => {
                 let previous = self.keys.get(key).cloned();
-                let swapped = previous == *expected;
+                let swapped = expected.is_met_by(previous.as_ref());
                 if swapped {
-                    self.keys.insert(key.clone(), new.clone());
+                    self.set(op, key, new.clone());
                 }
                 Outcome::Swapped { swapped, previous }
             }
         }
+    }
+
+    fn set(&mut self, op: OpNumber, key: &Bytes, value: Bytes) {
+        self.keys.insert(key.clone(), Versioned { value, mod_revision: op });
     }
 
     /// Forgets the sessions whose time is over: a function of the log alone.
@@ -178,14 +204,21 @@ impl State {
             if at >= self.clock {
                 break;
             }
-            self.expiries.remove(&(at, id));
-            self.sessions.remove(&id);
+            self.remove_session(id);
         }
     }
 
     fn insert_session(&mut self, id: SessionId, session: Session) {
         self.expiries.insert((session.active_at + session.ttl, id));
+        self.session_bytes += session.bytes() as u64;
         self.sessions.insert(id, session);
+    }
+
+    fn remove_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.expiries.remove(&(session.active_at + session.ttl, id));
+            self.session_bytes -= session.bytes() as u64;
+        }
     }
 
     /// The next items after `cursor`, about `bytes_max` of them but at least one, and where they end.
@@ -202,8 +235,8 @@ impl State {
                     Cursor::Keys(key) => Excluded(key.clone()),
                     _ => Unbounded,
                 };
-                for (key, value) in self.keys.range((from, Unbounded)) {
-                    let item = Item::Pair { key: key.clone(), value: value.clone() };
+                for (key, found) in self.keys.range((from, Unbounded)) {
+                    let item = Item::Pair { key: key.clone(), held: found.clone() };
                     bytes += item.bytes();
                     items.push(item);
                     if bytes >= bytes_max {
@@ -229,8 +262,8 @@ impl State {
     /// Adds a transferred item to a state under construction.
     pub fn restore(&mut self, item: Item) {
         match item {
-            Item::Pair { key, value } => {
-                self.keys.insert(key, value);
+            Item::Pair { key, held } => {
+                self.keys.insert(key, held);
             }
             Item::Session { id, session } => self.insert_session(id, session),
             Item::Clock(clock) => self.clock = clock,

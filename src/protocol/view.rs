@@ -1,8 +1,8 @@
 //! Views: who is primary, who must acknowledge, who is being brought up to date.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::identity::{Boot, DataId, Generation, ServerId, ViewNumber};
+use super::identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber};
 
 /// Servers together with the contents they must hold to count as members.
 pub type Members = BTreeMap<ServerId, DataId>;
@@ -54,12 +54,40 @@ pub struct Record {
     /// the in-sync set when the primary acknowledges the view (rule V-b). Empty until a first view was
     /// acknowledged: then there is nothing to lose, and any server may become primary.
     pub stable: Members,
+    /// The longest dead interval by which servers may still go under this record, for their leases and their pings: whatever
+    /// the options of a later life say, it is respected (VS-START).
+    pub promised: Duration,
+    /// Where the data that goes on ended, after the record was lost (VS-ADOPT).
+    pub adopted: Option<Adopted>,
+}
+
+/// The end of the data that an operator had go on, as far as it was known then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Adopted {
+    /// The view in which it goes on; all that is done since is of that or a later one.
+    pub view: ViewNumber,
+    /// The end of the adopted log.
+    pub end: Position,
+}
+
+impl Adopted {
+    /// Whether a log that ends there holds operations that precede the adoption and did not go on.
+    pub fn is_exceeded_by(&self, end: Position) -> bool {
+        self.end < end && end.view < self.view
+    }
 }
 
 impl Default for Record {
     /// The record of a view service that never had a view.
     fn default() -> Self {
-        Self { generation: Generation(1), number: ViewNumber(0), view: None, stable: Members::new() }
+        Self {
+            generation: Generation::FIRST,
+            number: ViewNumber(0),
+            view: None,
+            stable: Members::new(),
+            promised: Duration::ZERO,
+            adopted: None,
+        }
     }
 }
 
@@ -68,6 +96,6 @@ impl Record {
     /// numbers go on, so that nothing of the old generation is ever obeyed again.
     #[must_use]
     pub fn accept_data_loss(self) -> Self {
-        Self { generation: self.generation.next(), number: self.number, view: None, stable: Members::new() }
+        Self { generation: self.generation.next(), view: None, stable: Members::new(), adopted: None, ..self }
     }
 }

@@ -1,20 +1,43 @@
 //! gRPC connections: addresses, time-outs and what keeps a dead connection from looking alive.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Server};
 
 /// How long opening a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that is silent this long is asked for a sign of life,
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// A connection that is silent this long is asked for a sign of life, by either end,
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// and given up if none comes within this time: its other end lost power.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes in flight on one stream and on one connection: more than one largest message by default.
+/// Bytes in flight to one end of a stream and of a connection: more than one largest message by default. Each end sets
+/// them for what it receives: servers for requests, appends and state, callers for answers.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// How much has arrived of answers on a connection: tells a slow one from a missing one.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// So many bytes more.
+    pub fn note(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Checks an address of the form `host:port`.
 ///
@@ -53,6 +76,15 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES))
+}
+
+/// How to serve: the other end of [`endpoint`].
+pub fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
 /// A connection that is opened when it is first used, and again whenever it broke.

@@ -1,9 +1,13 @@
 //! A KV server: the replica's machine, its connections, and the two services it offers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait, metadata::MetadataMap};
 
 use super::{
     ServerError,
@@ -11,17 +15,21 @@ use super::{
     contact::{Contact, Pinged},
     driver::{self, Driver, Port},
     link::{self, Answers, Arrived, Links},
+    terms::Terms,
     tickets::Tickets,
 };
 use crate::{
     options::Limits,
-    proto::kv::{FromClient, ToClient},
+    proto::{
+        kv::{FromClient, ToClient},
+        not_executed,
+    },
     protocol::{
         command::{self, Reply},
         identity::WriteNumber,
         log::Write,
         machine::Observer,
-        message::PeerMessage,
+        message::{PeerMessage, Token},
         options::ReplicaOptions,
         replica::{Effect, Event, Notice, Replica, Start},
     },
@@ -54,7 +62,7 @@ pub struct KvConfig {
 pub struct KvServer {
     kv: KvService,
     replication: ReplicationService,
-    message_bytes_max: usize,
+    terms: Terms,
     driver: Driver,
 }
 
@@ -68,19 +76,21 @@ impl KvServer {
     {
         let limits = config.limits;
         config.options.value_bytes_max = limits.value_bytes_max as u64;
-        let message_bytes_max = limits.message_bytes_max(&config.options);
+        let terms = Terms::new(limits.message_bytes_max(&config.options), config.options.session_ttl);
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let port = KvPort {
             callers: Tickets::new(),
-            links: Links::new(clock.clone(), inbox.clone(), message_bytes_max),
+            links: Links::new(clock.clone(), inbox.clone(), terms),
             contact: Contact::new(clock.clone(), inbox.clone(), config.view_service),
         };
         let machine = Replica::new(config.options, config.start, clock.now());
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock.clone(), observer));
         let kv = KvService { inbox: inbox.clone(), limits };
+        let probed = inbox.clone();
         let converse = move |messages| link::conversation(clock.clone(), messages, inbox.clone());
-        let replication = ReplicationService { converse: Arc::new(converse) };
-        Self { kv, replication, message_bytes_max, driver }
+        let (converse, warned) = (Arc::new(converse), Arc::default());
+        let replication = ReplicationService { terms, warned, converse, inbox: probed };
+        Self { kv, replication, terms, driver }
     }
 
     /// The service for clients.
@@ -95,7 +105,7 @@ impl KvServer {
 
     /// The largest message that the services must be able to take.
     pub fn message_bytes_max(&self) -> usize {
-        self.message_bytes_max
+        self.terms.message_bytes_max()
     }
 
     /// Resolves only if the server had to stop on its own.
@@ -110,6 +120,7 @@ enum Input {
     Request { request: command::Request, caller: oneshot::Sender<Reply> },
     Arrived { message: PeerMessage, back: Option<mpsc::Sender<PeerMessage>> },
     Pinged(Pinged),
+    Probed(Token),
 }
 
 impl From<Arrived> for Input {
@@ -147,6 +158,7 @@ impl<C: Clock> Port for KvPort<C> {
                 Some(Event::Peer(message))
             }
             Input::Pinged(pinged) => self.contact.ended(now, pinged).map(Event::PingReply),
+            Input::Probed(token) => Some(Event::Probe(token)),
         }
     }
 
@@ -174,20 +186,65 @@ fn log(notice: Notice) {
         Notice::Confirmed { view } => debug!(%view, "all replicas of the view are confirmed"),
         Notice::Activated { view } => info!(%view, "the view is active"),
         Notice::Fenced { view } => warn!(%view, "a later view exists: no longer primary"),
-        Notice::Suspected { server } => warn!(%server, "a replica is silent, told the view service"),
+        Notice::AnotherPrimary { view, primary } => error!(
+            %view, %primary,
+            "the view service names another primary of this server's own view: it runs with an old copy of its record. This \
+             server is primary no more"
+        ),
+        Notice::HeardAgain { server } => info!(%server, "a replica is heard again, told the view service"),
+        Notice::Suspected { server } => {
+            warn!(%server, "a replica is silent or takes nothing, told the view service")
+        }
+        Notice::PrimarySilent { server } => {
+            warn!(%server, "the primary is not heard, told the view service")
+        }
+        Notice::FewCopies { copies: 1, wanted } => {
+            warn!(wanted, "updates are acknowledged with a single copy: the data is lost if this server is")
+        }
+        Notice::FewCopies { copies, wanted } => {
+            warn!(copies, wanted, "updates are acknowledged with fewer copies than wanted")
+        }
+        Notice::EnoughCopies { copies } => {
+            info!(copies, "updates are acknowledged with as many copies as wanted again")
+        }
+        Notice::PingsMoreOften { told, interval, dead_after } => warn!(
+            ping_interval = ?told, ?dead_after, ?interval,
+            "--ping-interval is too long for the view service's --dead-after: this server pings more often"
+        ),
+        Notice::CopiesOutOfReach { copies_min, wanted } => error!(
+            copies_min,
+            replicas = wanted,
+            "--copies-min is more than the view service's --replicas: as primary this server refuses all updates; \
+             lower the one or raise the other"
+        ),
         Notice::Joined { server, at } => info!(%server, %at, "a backup is up to date"),
         Notice::TransferBegan { to, at } => info!(%to, ?at, "a state transfer began"),
         Notice::TransferCompleted { to, at } => info!(%to, %at, "a state transfer completed"),
         Notice::TransferAbandoned { to } => {
-            warn!(%to, "a state transfer was given up: the log outgrew its limit meanwhile");
+            warn!(%to, "a joiner is left behind, it gets a later state: the log that it needs outgrew its limit");
         }
         Notice::ReceivingState { from, at } => info!(%from, ?at, "receiving the state, the transfer began"),
         Notice::StateInstalled { at } => info!(?at, "the state is installed, the transfer completed"),
+        Notice::PeerRefused { from, why } => error!(
+            %from, why,
+            "refused a message of another server. If an operator gave up what this server holds, start it again empty"
+        ),
         Notice::BootRaised { boot } => warn!(%boot, "the view service knows a later life of this server"),
+        Notice::Unconfirmed { own, holder: Some(holder) } => error!(
+            %own, %holder,
+            "another server answers at the address that this one advertises, so this one is not taken; give each \
+             an address of its own with --advertise"
+        ),
+        Notice::Unconfirmed { own, holder: None } => error!(
+            %own,
+            "the view service does not reach this server at the address that it advertises, so it is not taken; is \
+             --advertise right, does a firewall let connections in?"
+        ),
         Notice::WrongGeneration { own, current } => error!(
             %own, %current,
-            "the data of this server belongs to another generation than the view service's; \
-             stop this server and start it again empty"
+            "the data of this server belongs to another generation than the view service's, so this server keeps it and serves \
+             nobody. See the view service's log before you stop this server: if the record was lost or is a wrong one, this may \
+             be the only copy. If the data was declared lost, start this server again empty"
         ),
     }
 }
@@ -216,7 +273,9 @@ impl KvService {
 }
 
 fn crowded() -> Status {
-    Status::resource_exhausted("too many requests are queued at this server; try again after a pause")
+    not_executed(Status::resource_exhausted(
+        "too many requests are queued at this server; try again after a pause",
+    ))
 }
 
 fn stopping() -> Status {
@@ -272,10 +331,31 @@ impl wire::kv_server::Kv for KvService {
     }
 }
 
-/// Takes the streams of primaries. Cheap to clone.
+/// Takes the streams of primaries and the probes of the view service. Cheap to clone.
 #[derive(Clone)]
 pub struct ReplicationService {
+    terms: Terms,
+    /// Of which other lifetime of sessions the log warned last.
+    warned: Arc<Mutex<Option<Duration>>>,
     converse: Arc<dyn Fn(Streaming<wire::PrimaryMessage>) -> Answers + Send + Sync>,
+    inbox: mpsc::Sender<Input>,
+}
+
+impl ReplicationService {
+    /// Says once, not with every stream, that the primary's sessions live for another time than this server's would.
+    fn compare_session_ttl(&self, metadata: &MetadataMap) {
+        let theirs = self.terms.other_session_ttl(metadata);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *warned, theirs) != theirs
+            && let Some(primary) = theirs
+        {
+            tracing::warn!(
+                ?primary, here = ?self.terms.session_ttl(),
+                "the primary's sessions live for another time than this server's would; give all servers one \
+                 --session-ttl"
+            );
+        }
+    }
 }
 
 impl fmt::Debug for ReplicationService {
@@ -292,6 +372,22 @@ impl wire::replication_server::Replication for ReplicationService {
         &self,
         request: Request<Streaming<wire::PrimaryMessage>>,
     ) -> Result<Response<Answers>, Status> {
+        self.terms.accept(request.metadata()).inspect_err(|refusal| {
+            tracing::debug!(why = refusal.message(), "a stream of a primary was refused");
+        })?;
+        self.compare_session_ttl(request.metadata());
         Ok(Response::new((self.converse)(request.into_inner())))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<wire::ProbeRequest>,
+    ) -> Result<Response<wire::ProbeResponse>, Status> {
+        let token = Token::try_from(request.into_inner())?;
+        self.inbox.try_send(Input::Probed(token)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => crowded(),
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        Ok(Response::new(wire::ProbeResponse {}))
     }
 }

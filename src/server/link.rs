@@ -2,7 +2,8 @@
 //!
 //! A primary opens one stream to each replica it speaks to; the replica's acknowledgements come back on it. A stream
 //! that broke is opened again by the next message, after a pause that grows with each failure. What cannot be sent
-//! or queued is dropped: the protocol repeats what was not acknowledged.
+//! or queued is dropped: the protocol repeats what was not acknowledged. A stream that breaks again and again is
+//! logged with its cause: it may be one that can never work. What it carries is agreed upon first ([`Terms`]).
 //!
 //! ```text
 //!  primary                                    replica
@@ -14,11 +15,12 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt, future, stream};
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::{
     channel,
     clock::{Clock, before},
+    terms::Terms,
 };
 use crate::{
     proto::Outgoing,
@@ -41,6 +43,12 @@ const LIFE_MIN: Duration = Duration::from_secs(1);
 /// stream whose other end lost power, or has nothing to say any more.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// A stream that broke so many times in a row is logged as a warning, and again whenever that number has doubled.
+const FAILURES_LOGGED: u32 = 4;
+
+/// A broken stream that was not opened again for so long is forgotten: its server is no member any more.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
 /// Streams from other servers remembered for answers. Beyond this, new ones get no answer.
 const ROUTES_MAX: usize = 1024;
 
@@ -56,7 +64,7 @@ pub struct Arrived {
 pub struct Links<C, I> {
     clock: C,
     inbox: mpsc::Sender<I>,
-    message_bytes_max: usize,
+    terms: Terms,
     outgoing: BTreeMap<ServerId, Link>,
     routes: BTreeMap<ServerId, mpsc::Sender<PeerMessage>>,
 }
@@ -67,12 +75,14 @@ struct Link {
     opened_at: Duration,
     /// When it may be opened again, once it was seen broken.
     pause: Duration,
+    /// How many streams to this replica broke in a row before this one.
+    failures: u32,
 }
 
 impl<C: Clock, I: From<Arrived> + Send + 'static> Links<C, I> {
     /// No streams yet. What arrives goes to `inbox`.
-    pub fn new(clock: C, inbox: mpsc::Sender<I>, message_bytes_max: usize) -> Self {
-        Self { clock, inbox, message_bytes_max, outgoing: BTreeMap::new(), routes: BTreeMap::new() }
+    pub fn new(clock: C, inbox: mpsc::Sender<I>, terms: Terms) -> Self {
+        Self { clock, inbox, terms, outgoing: BTreeMap::new(), routes: BTreeMap::new() }
     }
 
     /// Answers to the sender of `message` go `back` from now on.
@@ -111,31 +121,39 @@ impl<C: Clock, I: From<Arrived> + Send + 'static> Links<C, I> {
     }
 
     fn forward(&mut self, now: Duration, to: ServerId, message: PeerMessage) {
-        let pause = match self.outgoing.get(&to) {
+        let (pause, failures) = match self.outgoing.get(&to) {
             Some(link) => match link.queue.try_send(message) {
                 Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => return,
                 Err(mpsc::error::TrySendError::Closed(_)) if now < link.opened_at + link.pause => return,
                 Err(mpsc::error::TrySendError::Closed(message)) => {
                     let failed = now < link.opened_at + link.pause.max(LIFE_MIN);
-                    let pause = if failed { (2 * link.pause).min(PAUSE_MAX) } else { PAUSE_MIN };
-                    return self.open(now, to, pause, message);
+                    let (pause, failures) = if failed {
+                        ((2 * link.pause).min(PAUSE_MAX), link.failures.saturating_add(1))
+                    } else {
+                        (PAUSE_MIN, 0)
+                    };
+                    return self.open(now, to, pause, failures, message);
                 }
             },
-            None => PAUSE_MIN,
+            None => (PAUSE_MIN, 0),
         };
-        self.open(now, to, pause, message);
+        self.open(now, to, pause, failures, message);
     }
 
-    fn open(&mut self, now: Duration, to: ServerId, pause: Duration, first: PeerMessage) {
+    fn open(&mut self, now: Duration, to: ServerId, pause: Duration, failures: u32, first: PeerMessage) {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
         queue.try_send(first).expect("an empty queue has room");
-        let link = Link { queue, opened_at: now, pause };
-        self.outgoing.insert(to.clone(), link);
-        let stream =
-            carry(self.clock.clone(), to.clone(), self.message_bytes_max, messages, self.inbox.clone());
+        self.outgoing.retain(|_, link| !link.queue.is_closed() || now < link.opened_at + FORGET_AFTER);
+        self.outgoing.insert(to.clone(), Link { queue, opened_at: now, pause, failures });
+        let stream = carry(self.clock.clone(), to.clone(), self.terms, messages, self.inbox.clone());
         tokio::spawn(async move {
             if let Err(error) = stream.await {
-                tracing::debug!(replica = %to, %error, "the stream to a replica broke");
+                let failures = failures.saturating_add(1);
+                if failures >= FAILURES_LOGGED && failures.is_power_of_two() {
+                    tracing::warn!(replica = %to, failures, %error, "the stream to a replica breaks again and again");
+                } else {
+                    tracing::debug!(replica = %to, %error, "the stream to a replica broke");
+                }
             }
         });
     }
@@ -145,7 +163,7 @@ impl<C: Clock, I: From<Arrived> + Send + 'static> Links<C, I> {
 async fn carry<C: Clock, I: From<Arrived>>(
     clock: C,
     to: ServerId,
-    message_bytes_max: usize,
+    terms: Terms,
     mut messages: mpsc::Receiver<PeerMessage>,
     inbox: mpsc::Sender<I>,
 ) -> Result<(), String> {
@@ -156,9 +174,11 @@ async fn carry<C: Clock, I: From<Arrived>>(
         })
     });
     let mut client = ReplicationClient::new(channel::lazy(to.as_str())?)
-        .max_decoding_message_size(message_bytes_max)
-        .max_encoding_message_size(message_bytes_max);
-    let opened = before(&clock, clock.now() + channel::CONNECT_TIMEOUT, client.replicate(outgoing)).await;
+        .max_decoding_message_size(terms.message_bytes_max())
+        .max_encoding_message_size(terms.message_bytes_max());
+    let mut call = Request::new(outgoing);
+    terms.tell(call.metadata_mut());
+    let opened = before(&clock, clock.now() + channel::CONNECT_TIMEOUT, client.replicate(call)).await;
     let mut answers = opened
         .ok_or("it could not be opened in time")?
         .map_err(|status| channel::causes(&status))?

@@ -14,6 +14,7 @@
 //! * [`driver`]: the task, the same for both machines
 //! * [`kv`], [`view`]: the two servers
 //! * `link`, `contact`: connections to other replicas and to the view service
+//! * `probe`: the view service's probes of the servers
 //! * [`channel`], [`clock`]: gRPC connections and time
 
 pub mod channel;
@@ -22,6 +23,8 @@ mod contact;
 pub mod driver;
 pub mod kv;
 mod link;
+mod probe;
+mod terms;
 mod tickets;
 pub mod view;
 

@@ -1,6 +1,6 @@
 //! The view service: its machine and the service it offers.
 
-use std::time::Duration;
+use std::{future, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, async_trait};
@@ -9,6 +9,7 @@ use super::{
     ServerError,
     clock::Clock,
     driver::{self, Driver, Port},
+    probe::Probes,
     tickets::Tickets,
 };
 use crate::{
@@ -17,8 +18,11 @@ use crate::{
         machine::Observer,
         message::Ping,
         options::ViewServiceOptions,
-        view::Record,
-        view_service::{Answer, Effect, Event, Notice, ViewService},
+        view::{Record, View},
+        view_service::{
+            Answer, Effect, Event, Notice, SealKey, ViewService,
+            adoption::{Adopt, Heard, NotAdopted},
+        },
     },
     storage::Storage,
     wire,
@@ -27,21 +31,39 @@ use crate::{
 /// Inputs queued for the machine.
 const INBOX_MAX: usize = 4_096;
 
+/// Of these, so many are kept free for pings: while a record is being written everybody asks for the view, and a server
+/// whose pings are refused meanwhile would be taken for dead.
+const INBOX_RESERVED: usize = 1_024;
+
 /// What a view service is started with.
 #[derive(Clone, Debug)]
 pub struct ViewConfig {
     /// What it remembers.
     pub record: Record,
+    /// Whose data goes on, if the record was lost and servers hold the data; `record` is the default one then.
+    pub adopt: Option<Adopt>,
     /// Names this life; must differ from that of every other.
     pub epoch: u64,
+    /// Random, and known to nobody else: makes the tokens of its probes.
+    pub key: SealKey,
     /// The protocol's options.
     pub options: ViewServiceOptions,
+}
+
+/// How it ended that a view service listened in order to adopt a server's data.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    /// The view in which the data goes on, or why it does not: then the service has to be stopped.
+    pub view: Result<View, NotAdopted>,
+    /// All servers that were heard.
+    pub heard: Heard,
 }
 
 /// A running view service. Stops when dropped.
 #[derive(Debug)]
 pub struct ViewServer {
     inbox: mpsc::Sender<Input>,
+    adoption: Option<oneshot::Receiver<Adoption>>,
     driver: Driver,
 }
 
@@ -54,10 +76,31 @@ impl ViewServer {
         O: Observer<ViewService>,
     {
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-        let machine = ViewService::new(config.options, config.record, config.epoch, clock.now());
-        let port = ViewPort { callers: Tickets::new() };
+        let ViewConfig { record, adopt, epoch, key, options } = config;
+        let (tell, told) = oneshot::channel();
+        let (machine, adoption) = match adopt {
+            Some(wanted) => (ViewService::adopting(options, wanted, epoch, key, clock.now()), Some(told)),
+            None => (ViewService::new(options, record, epoch, key, clock.now()), None),
+        };
+        let port =
+            ViewPort { callers: Tickets::new(), probes: Probes::new(clock.clone()), adoption: Some(tell) };
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock, observer));
-        Self { inbox, driver }
+        Self { inbox, adoption, driver }
+    }
+
+    /// Resolves when it is decided whether a server's data goes on; never, if none was to be adopted, or for the second
+    /// time.
+    pub fn adopted(&mut self) -> impl Future<Output = Adoption> + Send + use<> {
+        let adoption = self.adoption.take();
+        async {
+            match adoption {
+                Some(told) => match told.await {
+                    Ok(adoption) => adoption,
+                    Err(_) => future::pending().await, // the task ended, and `failed` says so
+                },
+                None => future::pending().await,
+            }
+        }
     }
 
     /// The service for servers and clients.
@@ -80,15 +123,26 @@ struct Input {
 
 #[derive(Debug)]
 enum Question {
-    Ping(Ping),
+    Ping(Box<Ping>),
     GetView,
 }
 
-struct ViewPort {
+struct ViewPort<C> {
     callers: Tickets<Answer>,
+    probes: Probes<C>,
+    adoption: Option<oneshot::Sender<Adoption>>,
 }
 
-impl Port for ViewPort {
+impl<C> ViewPort<C> {
+    fn decided(&mut self, adoption: Adoption) {
+        if let Some(tell) = self.adoption.take() {
+            // Nobody who does not wait for it needs it.
+            let _ = tell.send(adoption);
+        }
+    }
+}
+
+impl<C: Clock> Port for ViewPort<C> {
     type Machine = ViewService;
     type Input = Input;
     type Write = Record;
@@ -96,7 +150,7 @@ impl Port for ViewPort {
     fn admit(&mut self, _now: Duration, input: Input) -> Option<Event> {
         let ticket = self.callers.issue(input.caller);
         Some(match input.question {
-            Question::Ping(ping) => Event::Ping { ticket, ping },
+            Question::Ping(ping) => Event::Ping { ticket, ping: *ping },
             Question::GetView => Event::GetView { ticket },
         })
     }
@@ -105,6 +159,13 @@ impl Port for ViewPort {
         match effect {
             Effect::Persist { number, record } => return Some((number, vec![record])),
             Effect::Answer { ticket, answer } => self.callers.answer(ticket, answer),
+            Effect::Probe { server, token, known } => self.probes.send(server, token, known),
+            Effect::Notice(Notice::Adopted { view, heard }) => {
+                self.decided(Adoption { view: Ok(view), heard });
+            }
+            Effect::Notice(Notice::NotAdopted { why, heard }) => {
+                self.decided(Adoption { view: Err(why), heard });
+            }
             Effect::Notice(notice) => log(notice),
         }
         None
@@ -131,11 +192,53 @@ fn log(notice: Notice) {
             "no server that holds all the data is left. If one of them can come back with its data, start it. \
              If not, the data is lost: stop this service, run it once with --accept-data-loss, and start it again"
         ),
-        Notice::UnknownHistory { server, view } => error!(
-            %server, %view,
-            "a server knows a view that this record does not: this service runs with an old or wrong record"
+        Notice::Waiting { view, servers } => error!(
+            %view, ?servers,
+            "no service: none of the servers that hold all the data is there; waiting for one of them to come back with \
+             its data"
+        ),
+        Notice::Copies { view, insync, wanted } if insync < wanted => {
+            warn!(%view, insync, wanted, "updates are acknowledged with fewer copies than wanted");
+        }
+        Notice::Copies { view, insync, wanted } => info!(%view, insync, wanted, "all copies are in sync"),
+        Notice::OldRecord { server, told, recorded } => error!(
+            %server, %told, %recorded,
+            "this service runs with an old copy of its record: a server was told of a view that the record does not know, or \
+             acts as primary in another one of that number. No view is proposed any more. Stop this service and restore the \
+             latest record; if it is lost, move this one away and see viewservice --help, --adopt. If this is the latest \
+             record, a service with an old copy of it ran meanwhile, and that server took part: stop it, or adopt its data"
+        ),
+        Notice::LedAstray { server, obeys, current } => error!(
+            %server, %obeys, %current,
+            "no service: a server that could be primary obeys a view that this service never told, and takes up no other one; \
+             no other server that holds all the data is there. If one can come back with its data, start it. If not, stop \
+             this service, move its record away, and see viewservice --help, --adopt"
+        ),
+        Notice::HoldsMore { server, end, adopted } => error!(
+            %server, ?end, ?adopted,
+            "a server comes that holds more than the data that was adopted. It is not taken in and keeps its data. To give \
+             that up start it again empty. To keep it instead of what was done since the adoption, stop this service, move its \
+             record away, adopt that server with --adopt-anyway, and start the others again empty"
+        ),
+        Notice::OtherHistory { server, holds, current } => error!(
+            %server, %holds, %current,
+            "a server holds data of another history than this service's record: it is not taken in and keeps its data. \
+             If this service lost its record or runs with a wrong one, stop the service and restore the record, or else see \
+             viewservice --help, --adopt: that server may hold the only copy. Only if it belongs to another cluster or to data \
+             that was declared lost, stop it and start it again empty"
+        ),
+        Notice::Contested { server, holder, other } => warn!(
+            %server, %holder, %other,
+            "two servers advertise one address; one is reached there, the other one is not taken. Give each an address \
+             of its own with --advertise"
+        ),
+        Notice::ImplausibleLife { server, boot } => error!(
+            %server, %boot,
+            "a server calls its life by a number that no clock shows before the year 2100; it is not taken. Set the clock of \
+             its machine and start it again"
         ),
         Notice::TooManyServers(server) => warn!(%server, "ignored, too many servers are known already"),
+        Notice::Adopted { .. } | Notice::NotAdopted { .. } => {} // whoever started the service is told
     }
 }
 
@@ -147,15 +250,20 @@ pub struct ViewServiceService {
 
 impl ViewServiceService {
     async fn ask(&self, question: Question) -> Result<Answer, Status> {
+        if matches!(question, Question::GetView) && self.inbox.capacity() <= INBOX_RESERVED {
+            return Err(overloaded());
+        }
         let (caller, waiting) = oneshot::channel();
         self.inbox.try_send(Input { question, caller }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Status::resource_exhausted("the view service is overloaded; try again after a pause")
-            }
+            mpsc::error::TrySendError::Full(_) => overloaded(),
             mpsc::error::TrySendError::Closed(_) => Status::unavailable("the view service is stopping"),
         })?;
         waiting.await.map_err(|_| Status::unavailable("the view service did not answer"))
     }
+}
+
+fn overloaded() -> Status {
+    Status::resource_exhausted("the view service is overloaded; try again after a pause")
 }
 
 #[async_trait]
@@ -165,7 +273,7 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         request: Request<wire::PingRequest>,
     ) -> Result<Response<wire::PingResponse>, Status> {
         let ping = Ping::try_from(request.into_inner())?;
-        match self.ask(Question::Ping(ping)).await? {
+        match self.ask(Question::Ping(Box::new(ping))).await? {
             Answer::Ping(reply) => Ok(Response::new(reply.into())),
             Answer::View { .. } => Err(Status::internal("the protocol answered another question")),
         }
@@ -176,10 +284,52 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         _request: Request<wire::GetViewRequest>,
     ) -> Result<Response<wire::GetViewResponse>, Status> {
         match self.ask(Question::GetView).await? {
-            Answer::View { view, data_lost } => {
-                Ok(Response::new(wire::GetViewResponse { view: view.map(Into::into), data_lost }))
+            Answer::View { view, data_lost, waiting_for, replicas, old_record } => {
+                Ok(Response::new(wire::GetViewResponse {
+                    view: view.map(Into::into),
+                    data_lost,
+                    waiting_for: waiting_for.iter().map(|server| server.as_str().to_owned()).collect(),
+                    replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+                    old_record,
+                }))
             }
             Answer::Ping(_) => Err(Status::internal("the protocol answered another question")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::{server::clock::SystemClock, storage::Volatile, wire::view_service_server::ViewService as _};
+
+    #[tokio::test]
+    async fn a_flood_of_questions_drops_no_ping() {
+        let config = ViewConfig {
+            record: Record::default(),
+            epoch: 1,
+            key: SealKey(1, 2),
+            options: ViewServiceOptions::default(),
+            adopt: None,
+        };
+        let server = ViewServer::start(config, Volatile::new(), SystemClock, ());
+        let service = server.service();
+        // Nobody takes anything out of the inbox meanwhile, as while a disk is slow.
+        let mut questions: Vec<_> =
+            (0..INBOX_MAX).map(|_| service.get_view(Request::new(wire::GetViewRequest::default()))).collect();
+        let refused = questions.iter_mut().filter_map(|question| question.now_or_never()).count();
+        assert_eq!(refused, INBOX_RESERVED, "the rest wait for their answers");
+        let mut pings: Vec<_> = (0..INBOX_RESERVED)
+            .map(|n| {
+                let server = format!("s{n}:1");
+                let (generation, log_end) = (Some(Default::default()), Some(Default::default()));
+                let ping = wire::PingRequest { server, boot: 1, generation, log_end, ..Default::default() };
+                service.ping(Request::new(ping))
+            })
+            .collect();
+        let answers: Vec<_> = pings.iter_mut().filter_map(|ping| ping.now_or_never()).collect();
+        assert!(answers.is_empty(), "{answers:?}");
     }
 }

@@ -1,35 +1,34 @@
 //! The view service's record in a file.
 //!
 //! ```text
-//! view            the record:  "pbkv view 1\n"  crc32 of the rest, 4 bytes big endian   protobuf `Record`
+//! view            the record:  "pbkv view 2\n"  crc32 of the rest, 4 bytes big endian   protobuf `Record`
+//! view.new        the next record, while it is written
 //! view.lock       held locked while a view service runs in this folder
 //! ```
 //!
 //! A new record is written to a temporary file, synced, renamed over the old one, and the folder is synced: at
-//! every moment there is one whole record, the old or the new. A record that is there but cannot be read
-//! is an error, never a fresh start: numbers that go back would let two primaries share a view.
+//! every moment there is one whole record, the old or the new. What is there at a start is synced before anybody is told of
+//! it. A record that is there but cannot be read is an error, never a fresh start: numbers that go back would let two primaries share a view.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    path::{Path, PathBuf},
+use std::{io, path::Path};
+
+use super::{
+    Storage,
+    folder::{Folder, OsFolder},
 };
-
-use rustix::fs::FlockOperation;
-
-use super::Storage;
 use crate::{proto, protocol::view::Record};
 
-const MAGIC: &[u8] = b"pbkv view 1\n";
-const FILE: &str = "view";
+const MAGIC: &[u8] = b"pbkv view 2\n";
+/// The name of the record's file in its folder.
+pub const FILE: &str = "view";
+
+const NEW: &str = "view.new";
 const LOCK: &str = "view.lock";
 
 /// A folder that holds one record.
 #[derive(Debug)]
-pub struct RecordFile {
-    dir: PathBuf,
-    /// Locked as long as this lives.
-    _lock: File,
+pub struct RecordFile<F = OsFolder> {
+    folder: F,
 }
 
 impl RecordFile {
@@ -38,35 +37,61 @@ impl RecordFile {
     /// # Errors
     ///
     /// If the folder cannot be used, another process uses it, or the record is damaged.
-    pub fn open(dir: &Path) -> io::Result<(Record, Self)> {
-        let context = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot use the folder {}: {error}", dir.display()))
-        };
-        fs::create_dir_all(dir).map_err(context)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join(LOCK))
-            .map_err(context)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            let message = format!("another view service is using the folder {}", dir.display());
-            io::Error::new(io::ErrorKind::WouldBlock, message)
-        })?;
-        let path = dir.join(FILE);
-        let record = match fs::read(&path) {
-            Ok(bytes) => decode(&bytes).map_err(|why| {
+    pub async fn open(dir: &Path) -> io::Result<(Record, Self)> {
+        let mut file = Self::lock(dir)?;
+        let record = file.load().await?.unwrap_or_default();
+        Ok((record, file))
+    }
+
+    /// Takes the folder, creating it if needed, whatever is in it.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be used, or another process uses it.
+    pub fn lock(dir: &Path) -> io::Result<Self> {
+        OsFolder::lock(dir, LOCK).map(Self::new)
+    }
+}
+
+impl<F: Folder> RecordFile<F> {
+    /// The record in this folder, if there is one.
+    pub fn new(folder: F) -> Self {
+        Self { folder }
+    }
+
+    /// The record; none if there never was any.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read; [`io::ErrorKind::InvalidData`] if it is damaged.
+    pub fn read(&self) -> io::Result<Option<Record>> {
+        let folder = &self.folder;
+        match folder.read(FILE) {
+            Ok(bytes) => decode(&bytes).map(Some).map_err(|why| {
                 let message = format!(
-                    "{} is damaged ({why}). Restore it from a copy that is not older than the last view \
-                     change; if there is none, all data is lost to this service",
-                    path.display()
+                    "{folder}/{FILE} is damaged ({why}). Restore it from a copy that is not older than the last view \
+                     change; if there is none, see --adopt (servers still hold the data) and --accept-data-loss"
                 );
                 io::Error::new(io::ErrorKind::InvalidData, message)
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
-            Err(error) => return Err(context(error)),
-        };
-        Ok((record, Self { dir: dir.to_owned(), _lock: lock }))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot read {folder}/{FILE}: {error}"))),
+        }
+    }
+
+    /// The record, durable on return: an earlier process that ended before it had synced it leaves one that is there, that
+    /// this process will speak of (V-c), and that a loss of power would still take.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read), or if the disk fails.
+    pub async fn load(&mut self) -> io::Result<Option<Record>> {
+        let record = self.read()?;
+        if record.is_some() {
+            self.folder.sync(FILE).await?;
+            self.folder.sync_names().await?;
+        }
+        Ok(record)
     }
 
     /// Replaces the record; durable on return.
@@ -74,23 +99,20 @@ impl RecordFile {
     /// # Errors
     ///
     /// If the disk fails. The old or the new record is then there.
-    pub fn replace(&mut self, record: &Record) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix("view.").suffix(".new").tempfile_in(&self.dir)?;
-        file.write_all(&encode(record))?;
-        file.as_file().sync_all()?;
-        file.persist(self.dir.join(FILE)).map_err(|error| error.error)?;
-        File::open(&self.dir)?.sync_all()
+    pub async fn replace(&mut self, record: &Record) -> io::Result<()> {
+        self.folder.write(NEW, &encode(record))?;
+        self.folder.sync(NEW).await?;
+        self.folder.rename(NEW, FILE)?;
+        self.folder.sync_names().await
     }
 }
 
-impl Storage for RecordFile {
+impl<F: Folder> Storage for RecordFile<F> {
     type Write = Record;
 
-    /// Blocks its thread while the disk syncs: views change rarely, and until the change is durable the
-    /// service has nothing to say to anybody.
     async fn persist(&mut self, writes: Vec<Record>) -> io::Result<()> {
         match writes.last() {
-            Some(record) => self.replace(record),
+            Some(record) => self.replace(record).await,
             None => Ok(()),
         }
     }
@@ -115,29 +137,67 @@ fn decode(bytes: &[u8]) -> Result<Record, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::protocol::identity::{Generation, ViewNumber};
+    use crate::{
+        process::block_on,
+        protocol::{
+            identity::{Generation, OpNumber, Position, ViewNumber},
+            view::Adopted,
+        },
+    };
+
+    fn open(dir: &Path) -> io::Result<(Record, RecordFile)> {
+        block_on(RecordFile::open(dir)).expect("a runtime")
+    }
+
+    fn replace(file: &mut RecordFile, record: &Record) {
+        block_on(file.replace(record)).expect("a runtime").expect("written");
+    }
 
     fn record(number: u64) -> Record {
-        Record { generation: Generation(1), number: ViewNumber(number), ..Record::default() }
+        Record {
+            generation: Generation { number: 1, nonce: u64::MAX },
+            number: ViewNumber(number),
+            promised: std::time::Duration::from_secs(9),
+            adopted: Some(Adopted {
+                view: ViewNumber(1_007),
+                end: Position { view: ViewNumber(3), op: OpNumber(9) },
+            }),
+            ..Record::default()
+        }
     }
 
     #[test]
     fn a_record_survives_a_restart() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (first, mut file) = RecordFile::open(dir.path()).expect("a fresh folder");
+        let (first, mut file) = open(dir.path()).expect("a fresh folder");
         assert_eq!(first, Record::default());
-        file.replace(&record(7)).expect("written");
-        file.replace(&record(8)).expect("written");
+        replace(&mut file, &record(7));
+        replace(&mut file, &record(8));
         drop(file);
-        assert_eq!(RecordFile::open(dir.path()).expect("again").0, record(8));
+        assert_eq!(open(dir.path()).expect("again").0, record(8));
+    }
+
+    #[test]
+    fn a_damaged_record_can_be_replaced_by_who_says_so() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path().join("not").join("there yet");
+        let mut file = RecordFile::lock(&dir).expect("a fresh folder");
+        assert_eq!(file.read().expect("nothing is there"), None);
+        fs::write(dir.join(FILE), "no record").expect("written");
+        assert_eq!(file.read().expect_err("damaged").kind(), io::ErrorKind::InvalidData);
+        replace(&mut file, &record(8));
+        drop(file);
+        assert_eq!(open(&dir).expect("again").0, record(8));
     }
 
     #[test]
     fn a_folder_serves_one_process_at_a_time() {
         let dir = tempfile::tempdir().expect("a folder");
-        let _first = RecordFile::open(dir.path()).expect("a fresh folder");
-        let error = RecordFile::open(dir.path()).expect_err("it is locked");
+        let _first = open(dir.path()).expect("a fresh folder");
+        let error = open(dir.path()).expect_err("it is locked");
         assert!(error.to_string().contains("another view service"), "{error}");
     }
 

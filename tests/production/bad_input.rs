@@ -3,32 +3,28 @@
 use std::time::Duration;
 
 use pbkv::{
-    client::{Client, ClientError},
-    server::clock::SystemClock,
+    client::ClientError,
     wire::{
-        AppendRequest, GetRequest, OpenSessionRequest, PutRequest, RequestId, kv_client::KvClient,
-        open_session_response, refusal, update_response,
+        AppendRequest, CloseSessionRequest, Generation, GetRequest, OpenSessionRequest, PutRequest,
+        RequestId, kv_client::KvClient, open_session_response, refusal, update_response,
     },
 };
 use rustix::process::Signal;
 use tonic::{Code, transport::Channel};
 
-use crate::cluster::{Cluster, Process, eventually, failed, kvserver, run, testclient, viewservice};
+use crate::cluster::{Cluster, connect, eventually, failed, kvserver, run, testclient, viewservice};
 
-async fn connect(server: &Process) -> KvClient<Channel> {
-    KvClient::connect(format!("http://{}", server.address)).await.expect("the server listens")
-}
-
-async fn open_session(client: &mut KvClient<Channel>) -> u64 {
+/// The session and its generation.
+async fn open_session(client: &mut KvClient<Channel>) -> (u64, Option<Generation>) {
     let opened = client.open_session(OpenSessionRequest::default()).await.expect("answered").into_inner();
     match opened.result {
-        Some(open_session_response::Result::Opened(opened)) => opened.session,
+        Some(open_session_response::Result::Opened(opened)) => (opened.session, opened.generation),
         other => panic!("{other:?}"),
     }
 }
 
-fn put(session: u64, number: u64) -> PutRequest {
-    let id = Some(RequestId { session, number, generation: 0 });
+fn put((session, generation): (u64, Option<Generation>), number: u64) -> PutRequest {
+    let id = Some(RequestId { session, number, generation });
     PutRequest { id, key: "k".into(), value: "v".into() }
 }
 
@@ -48,9 +44,37 @@ fn wrong_command_lines_are_explained() {
         (viewservice(&["--replicas", "0"]), "at least 1"),
         (kvserver(&["--vs", "http://localhost:8000"]), "must not start with a scheme"),
         (kvserver(&["--addr", "0.0.0.0:0"]), "--advertise"),
+        (kvserver(&["--addr", "[::0]:0"]), "--advertise"),
+        (kvserver(&["--addr", "0:0"]), "--advertise"),
+        (kvserver(&["--addr", "localhost:0", "--vs", "192.0.2.1:8000"]), "--advertise"),
         (kvserver(&["--heartbeat-interval", "900ms"]), "suspect-after"),
         (testclient(&["--vs", "localhost:http", "view"]), "port is not a number"),
-        (testclient(&["--deadline", "1m", "view"]), "half"),
+        (testclient(&["--deadline", "0s", "view"]), "deadline (0ns) must be at least 1ms"),
+        (testclient(&["--attempt-timeout", "9999999999999s", "view"]), "attempt-timeout"),
+        (viewservice(&["--policy-interval", "0s"]), "policy-interval (0ns)"),
+        (viewservice(&["--policy-interval", "0s", "--dead-after", "0s"]), "policy-interval (0ns)"),
+        (viewservice(&["--dead-after", "9999999999999s"]), "dead-after"),
+        (viewservice(&["--join-stall-max", "0s"]), "join-stall-max (0ns) must be at least 200ms"),
+        (viewservice(&["--replicas", "65"]), "at most 64"),
+        (viewservice(&["--suspicion-min", "2m"]), "suspicion-max"),
+        (viewservice(&["--servers-max", "1"]), "servers-max"),
+        (kvserver(&["--ping-interval", "0s"]), "ping-interval"),
+        (kvserver(&["--heartbeat-interval", "9999999999999s"]), "heartbeat-interval"),
+        (kvserver(&["--session-ttl", "1s"]), "session-ttl (1s) must be at least 2s"),
+        (kvserver(&["--copies-min", "65"]), "copies-min (65) must be at least 0 and at most 64"),
+        (
+            viewservice(&["--policy-interval", "1ms", "--dead-after", "2ms"]),
+            "dead-after (2ms) must be at least 3ms",
+        ),
+        (testclient(&["check", "--time", "9999999999999s"]), "time"),
+        (testclient(&["check", "--pause", "9999999999999s"]), "pause"),
+        (kvserver(&["--append-window", "18446744073709551615"]), "append-window"),
+        (kvserver(&["--checkpoint-interval", "9223372036854775807"]), "checkpoint-interval"),
+        (kvserver(&["--chunk-bytes-max", "4294967296"]), "chunk-bytes-max"),
+        (kvserver(&["--append-bytes-max", "0"]), "append-bytes-max"),
+        (kvserver(&["--key-bytes-max", "0"]), "key-bytes-max (0) must be at least 1"),
+        (kvserver(&["--value-bytes-max", "67108864"]), "suspect-after (1s) must be at least 8"),
+        (kvserver(&["--value-bytes-max", "67108865"]), "value-bytes-max"),
         (testclient(&["--log", "k=loud", "view"]), "--log debug"),
     ] {
         let said = failed(&output, 1);
@@ -92,12 +116,18 @@ fn keys_and_values_have_limits() {
         assert_eq!(client.get("k").await.expect("get").as_deref(), Some(&b"1234567890123456"[..]));
 
         // Whatever client it is: malformed requests have a status of their own.
-        let mut raw = connect(&server).await;
+        let mut raw = connect(&server.address).await;
         let status = raw.get(GetRequest::default()).await.expect_err("no key");
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         let status = raw.append(AppendRequest { key: "k".into(), ..Default::default() }).await;
         assert_eq!(status.expect_err("no id").code(), Code::InvalidArgument);
-        let status = raw.put(put(u64::MAX, 1)).await.expect_err("no such number");
+        let session = open_session(&mut raw).await;
+        let status = raw.put(put((u64::MAX, session.1), 1)).await.expect_err("no such number");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        let status = raw.put(put((session.0, None), 1)).await.expect_err("a session of which generation?");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        let close = CloseSessionRequest { session: session.0, generation: None };
+        let status = raw.close_session(close).await.expect_err("a session of which generation?");
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     });
 }
@@ -171,9 +201,9 @@ fn a_backup_sends_clients_to_the_primary() {
         cluster.settled(&s1, 0).await;
         let s2 = cluster.server(&[]);
         cluster.settled(&s1, 1).await;
-        let mut backup = connect(&s2).await;
+        let mut backup = connect(&s2.address).await;
         eventually("the backup names the primary", async || {
-            let request = GetRequest { key: "k".into(), generation: 0 };
+            let request = GetRequest { key: "k".into(), generation: None };
             let response = backup.get(request).await.expect("a refusal is a value").into_inner();
             match response.refusal.expect("a backup answers no client").reason {
                 Some(refusal::Reason::NotPrimary(not)) => (not.primary == s1.address).then_some(()),
@@ -190,14 +220,9 @@ fn an_expired_session_is_refused_and_replaced() {
         let mut cluster = Cluster::start(&[]);
         let server = cluster.server(&["--session-ttl", "2s"]);
         cluster.settled(&server, 0).await;
-        let options = || {
-            let mut options = cluster.options();
-            (options.session_ttl, options.deadline) = (Duration::from_secs(2), Duration::from_secs(1));
-            options
-        };
-        let mut idle = Client::new(options(), SystemClock);
+        let mut idle = cluster.client();
         idle.put("k", "v").await.expect("put");
-        let mut raw = connect(&server).await;
+        let mut raw = connect(&server.address).await;
         let session = open_session(&mut raw).await;
 
         // Not for luck: a session lives for this long, and the next operation finds it older.
@@ -221,7 +246,7 @@ fn a_busy_server_says_so_at_once() {
         cluster.settled(&s1, 0).await;
         let s2 = cluster.server(&args);
         cluster.settled(&s1, 1).await;
-        let mut client = connect(&s1).await;
+        let mut client = connect(&s1.address).await;
         let sessions = [
             open_session(&mut client).await,
             open_session(&mut client).await,
@@ -242,5 +267,55 @@ fn a_busy_server_says_so_at_once() {
         }
         s2.signal(Signal::CONT);
         assert_eq!(codes.iter().filter(|code| **code == Code::ResourceExhausted).count(), 1, "{codes:?}");
+    });
+}
+
+#[test]
+fn options_that_contradict_those_of_another_process_are_named_with_both_values() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "3"]);
+        let s1 = cluster.server(&["--ping-interval", "60m", "--copies-min", "4"]);
+        cluster.settled(&s1, 0).await;
+        s1.logs("--ping-interval is too long for the view service's --dead-after").await;
+        s1.logs("--copies-min is more than the view service's --replicas").await;
+        let log = s1.log();
+        let named = |text: &str| log.lines().find(|line| line.contains(text)).expect("just seen").to_owned();
+        let line = named("--ping-interval is too long");
+        assert!(["3600s", "1.5s", "500ms"].iter().all(|value| line.contains(value)), "{line}");
+        let line = named("--copies-min is more");
+        assert!(line.contains("copies_min=4") && line.contains("replicas=3"), "{line}");
+
+        let s2 = cluster.server(&["--session-ttl", "5s", "--ping-interval", "60m"]);
+        cluster.settled(&s1, 1).await;
+        s2.logs("the primary's sessions live for another time").await;
+        let log = s2.log();
+        let lines: Vec<_> =
+            log.lines().filter(|line| line.contains("sessions live for another time")).collect();
+        assert!(lines.len() == 1 && lines[0].contains("60s") && lines[0].contains("5s"), "{lines:?}");
+
+        // Nobody is dead in the meantime.
+        let view = cluster.settled(&s1, 1).await;
+        tokio::time::sleep(Duration::from_secs(3)).await; // two dead intervals
+        assert_eq!(cluster.settled(&s1, 1).await.number, view.number);
+    });
+}
+
+#[test]
+fn a_primary_says_when_copies_are_missing_and_when_no_longer() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "3"]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let mut client = cluster.client();
+        client.put("k", "1").await.expect("put");
+        s1.logs("updates are acknowledged with a single copy").await;
+        let _s2 = cluster.server(&[]);
+        cluster.settled(&s1, 1).await;
+        client.put("k", "2").await.expect("put");
+        s1.logs("updates are acknowledged with fewer copies than wanted").await;
+        assert!(s1.log().contains("copies=2 wanted=3"), "{}", s1.log());
+        let _s3 = cluster.server(&[]);
+        cluster.settled(&s1, 2).await;
+        s1.logs("as many copies as wanted again").await;
     });
 }

@@ -1,4 +1,7 @@
 //! Real processes on ephemeral ports, in a folder of their own, ended with the test.
+//!
+//! A server that is *wired* is reached through a [`Proxy`] and reaches the view service through another, so that the test
+//! can damage either.
 
 use std::{
     fs::{self, File},
@@ -12,11 +15,15 @@ use std::{
 
 use pbkv::{
     client::{Client, ClientOptions, ViewReport},
-    protocol::view::View,
+    protocol::{identity::ViewNumber, view::View},
     server::clock::SystemClock,
+    wire::kv_client::KvClient,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tonic::transport::Channel;
+
+use crate::proxy::Proxy;
 
 /// Nothing that a test waits for takes longer, on a busy machine, than this.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +81,21 @@ impl Process {
         process
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The time that all cores together spent on this process so far.
+    pub fn busy(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).expect("the process lives");
+        let (_, fields) = stat.rsplit_once(") ").expect("the name stands in brackets");
+        // User and system time are the fields 14 and 15; the first one here is the third.
+        let ticks: u64 =
+            fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is a child and was not waited for");
@@ -81,6 +103,11 @@ impl Process {
 
     /// `kill -9`.
     pub fn kill(mut self) {
+        self.die();
+    }
+
+    /// `kill -9`, and something may be started in its place.
+    pub fn die(&mut self) {
         self.child.kill().expect("a child");
         self.child.wait().expect("a child");
     }
@@ -111,9 +138,59 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- {} {}\n{}", self.log.display(), self.address, self.log());
+            let log = fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());
+            eprintln!("--- {} {}\n{log}", self.log.display(), self.address);
         }
     }
+}
+
+/// A command line client at work. Killed when dropped.
+pub struct AtWork(Option<Child>);
+
+impl AtWork {
+    pub fn is_done(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some())
+    }
+
+    /// Waits until it ends.
+    pub fn output(mut self) -> Output {
+        self.0.take().expect("not ended yet").wait_with_output().expect("a child")
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A server behind two proxies.
+pub struct Wired {
+    pub process: Process,
+    /// From whoever asks it, clients and other servers, to the server.
+    pub inward: Proxy,
+    /// From the server to the view service.
+    pub outward: Proxy,
+}
+
+impl Wired {
+    /// Asks the server itself, past its proxy.
+    pub async fn directly(&self) -> KvClient<Channel> {
+        connect(&self.inward.target).await
+    }
+
+    pub fn heal(&self) {
+        self.inward.heal();
+        self.outward.heal();
+    }
+}
+
+/// A client without a library: it asks one server, once.
+pub async fn connect(address: &str) -> KvClient<Channel> {
+    KvClient::connect(format!("http://{address}")).await.expect("the server listens")
 }
 
 /// A view service and the means to start servers.
@@ -139,13 +216,47 @@ impl Cluster {
         self.server_at("localhost:0", args)
     }
 
-    /// Starts a KV server at an address.
-    pub fn server_at(&mut self, address: &str, args: &[&str]) -> Process {
+    /// Starts a KV server that may have so many files open, connections among them, and may not raise that limit.
+    pub fn server_with_open_files(&mut self, limit: u32, args: &[&str]) -> Process {
+        self.server_with_ulimit(&format!("-n {limit}"), args)
+    }
+
+    /// Starts a KV server after `ulimit` with these arguments.
+    pub fn server_with_ulimit(&mut self, limit: &str, args: &[&str]) -> Process {
         self.started += 1;
         let log = self.dir.path().join(format!("kvserver-{}.log", self.started));
+        let limited = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+        let own = ["-c", &limited, KVSERVER, "--addr", "localhost:0", "--vs", &self.view_service.address];
+        Process::start("sh", &[&own, args].concat(), log)
+    }
+
+    /// Starts a KV server at an address.
+    pub fn server_at(&mut self, address: &str, args: &[&str]) -> Process {
         let vs = self.view_service.address.clone();
-        let args = [&["--addr", address, "--vs", &vs], args].concat();
-        Process::start(KVSERVER, &args, log)
+        self.start_server(&[&["--addr", address, "--vs", &vs], args].concat())
+    }
+
+    /// Starts a KV server behind two proxies.
+    pub async fn wired(&mut self, args: &[&str]) -> Wired {
+        let (inward, outward) = (Proxy::for_server().await, Proxy::to(&self.view_service.address).await);
+        let process = self.start_wired(&inward, &outward, args);
+        Wired { process, inward, outward }
+    }
+
+    /// Starts a KV server in the place of one that was killed.
+    pub fn restart(&mut self, server: &mut Wired, args: &[&str]) {
+        server.process = self.start_wired(&server.inward, &server.outward, args);
+    }
+
+    fn start_wired(&mut self, inward: &Proxy, outward: &Proxy, args: &[&str]) -> Process {
+        let ends = ["--addr", &inward.target, "--advertise", &inward.address, "--vs", &outward.address];
+        self.start_server(&[&ends, args].concat())
+    }
+
+    fn start_server(&mut self, args: &[&str]) -> Process {
+        self.started += 1;
+        let log = self.dir.path().join(format!("kvserver-{}.log", self.started));
+        Process::start(KVSERVER, args, log)
     }
 
     /// Ends the view service with a signal and starts it again, at the same address with the same record.
@@ -174,16 +285,17 @@ impl Cluster {
         testclient(&[&["--vs", &self.view_service.address], args].concat())
     }
 
-    /// Starts the command line client.
-    pub fn spawn_testclient(&self, args: &[&str]) -> Child {
-        Command::new(TESTCLIENT)
-            .args(["--vs", &self.view_service.address])
+    /// Starts the command line client, which finds the view service at this address.
+    pub fn spawn_testclient(&self, view_service: &str, args: &[&str]) -> AtWork {
+        let child = Command::new(TESTCLIENT)
+            .args(["--vs", view_service])
             .args(args)
             .current_dir(self.dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary was built")
+            .expect("the binary was built");
+        AtWork(Some(child))
     }
 
     pub async fn report(&self) -> ViewReport {
@@ -194,6 +306,14 @@ impl Cluster {
     pub async fn view(&self, what: &str, fits: impl Fn(&View) -> bool) -> View {
         let mut client = self.client();
         eventually(what, async || client.view().await.ok()?.view.filter(&fits)).await
+    }
+
+    /// Waits until, in a view from `from` on, some primary has a backup: every single server may fail then.
+    pub async fn pair(&self, from: ViewNumber) -> View {
+        self.view("a primary with a backup", |view| {
+            view.number >= from && view.activated && view.backups().count() == 1
+        })
+        .await
     }
 
     /// Waits until `primary` is the primary, with so many backups that its view is acknowledged.

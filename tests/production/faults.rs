@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pbkv::protocol::{identity::ViewNumber, view::View};
+use pbkv::protocol::identity::ViewNumber;
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, Process, run};
@@ -30,30 +30,24 @@ impl Servers {
     }
 }
 
-/// Waits until, in a view from `from` on, some primary has a backup: every single server may fail then.
-async fn pair(cluster: &Cluster, from: ViewNumber) -> View {
-    cluster
-        .view("a primary with a backup", |view| {
-            view.number >= from && view.activated && view.backups().count() == 1
-        })
-        .await
-}
-
 async fn judged_under_faults(reads: &str, time: Duration) {
     let mut cluster = Cluster::start(&[]);
     let args = ["--reads", reads, "--checkpoint-interval", "200", "--log-entries-max", "10000"];
     let mut servers = Servers((0..3).map(|_| cluster.server(&args)).collect());
-    let mut from = pair(&cluster, ViewNumber(1)).await.number;
+    let mut from = cluster.pair(ViewNumber(1)).await.number;
 
     let time_ms = format!("{}ms", time.as_millis());
     let clients = ["--clients", "6", "--keys", "3", "--pause", "2ms", "--seed", "1"];
-    let check = cluster.spawn_testclient(&[&["check", "--time", &time_ms], &clients[..]].concat());
+    let check = cluster.spawn_testclient(
+        &cluster.view_service.address,
+        &[&["check", "--time", &time_ms], &clients[..]].concat(),
+    );
     let until = Instant::now() + time;
     let mut faults = 0;
     while Instant::now() < until {
-        pair(&cluster, from).await;
+        cluster.pair(from).await;
         tokio::time::sleep(WORK_TIME).await;
-        let view = pair(&cluster, from).await;
+        let view = cluster.pair(from).await;
         let primary = view.primary.to_string();
         let backup = view.backups().next().expect("one").to_string();
         from = view.number.next();
@@ -85,7 +79,7 @@ async fn judged_under_faults(reads: &str, time: Duration) {
         }
         faults += 1;
     }
-    let output = check.wait_with_output().expect("a child");
+    let output = check.output();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("linearizable"), "{said}");

@@ -165,16 +165,64 @@ fn lost_data_is_never_replaced_silently() {
         cluster.start_view_service(&[]);
 
         let view = cluster.settled(&s2, 0).await;
-        assert_eq!(view.generation.0, 2);
+        assert_eq!(view.generation.number, 2);
         let begun = std::time::Instant::now();
         let told = loop {
             match client.put("k", "w").await {
                 Err(ClientError::DataLost { generation }) => break generation,
-                Ok(()) => panic!("the client was not told that the data is gone"),
+                Ok(_) => panic!("the client was not told that the data is gone"),
                 Err(_) => assert!(begun.elapsed() < PATIENCE),
             }
         };
-        assert_eq!(told.0, 2);
+        assert_eq!(told.number, 2);
+        assert_eq!(client.get("k").await.expect("the new generation"), None);
+    });
+}
+
+#[test]
+fn a_lost_record_takes_no_data_with_it_unless_an_operator_says_so() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        let mut client = cluster.client();
+        client.put("k", "v").await.expect("put");
+        let dir = cluster.dir().join("record");
+        let (dir, record) = (dir.to_str().expect("UTF-8").to_owned(), dir.join("view"));
+
+        // The record is gone while a server holds the data: nothing begins, and everybody is told why.
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        let saved = std::fs::read(&record).expect("a record");
+        std::fs::remove_file(&record).expect("removed");
+        cluster.start_view_service(&[]);
+        let s2 = cluster.server(&[]);
+        s1.logs("another generation than the view service's").await;
+        cluster.view_service.logs("holds data of another history").await;
+        s2.logs("accepted by the view service").await;
+        let get = cluster.testclient(&["--deadline", "3s", "get", "k"]);
+        assert!(failed(&get, 1).contains("knows no server yet"), "{get:?}");
+
+        // It is restored: the data was never touched.
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        std::fs::write(&record, &saved).expect("restored");
+        cluster.start_view_service(&[]);
+        eventually("the data is back", async || client.get("k").await.ok().flatten()).await;
+
+        // Damaged, it is not taken for a fresh start, and an operator can go on without it.
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        std::fs::write(&record, &saved[..saved.len() - 1]).expect("damaged");
+        let damaged = viewservice(&["--addr", "localhost:0", "--dir", &dir]);
+        assert!(failed(&damaged, 1).contains("--accept-data-loss"), "{damaged:?}");
+        let zero = viewservice(&["--dir", &dir, "--accept-data-loss", "0"]);
+        assert!(failed(&zero, 1).contains("numbered from 1"), "{zero:?}");
+        succeeded(&viewservice(&["--dir", &dir, "--accept-data-loss", "1"]));
+        cluster.start_view_service(&[]);
+        s1.kill();
+        s2.kill();
+        let s3 = cluster.server(&[]);
+        assert_eq!(cluster.settled(&s3, 0).await.generation.number, 2);
+        let told = eventually("the client is told", async || client.get("k").await.err()).await;
+        assert!(matches!(told, ClientError::DataLost { generation } if generation.number == 2), "{told}");
         assert_eq!(client.get("k").await.expect("the new generation"), None);
     });
 }

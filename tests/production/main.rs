@@ -2,6 +2,15 @@
 //! simulator's. Few runs, but of exactly what is shipped.
 
 mod bad_input;
+mod busy;
 mod cluster;
+mod connections;
 mod faults;
 mod life;
+mod lost_record;
+mod memory;
+mod proxy;
+mod random_faults;
+mod statuses;
+mod takeover;
+mod trust;

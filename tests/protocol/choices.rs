@@ -4,8 +4,8 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    command::Update,
-    identity::ServerId,
+    command::{Expected, Update},
+    identity::{Boot, ServerId},
     options::{ReadMode, ReplicaOptions, ViewServiceOptions},
 };
 use proptest::prelude::*;
@@ -29,6 +29,9 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// Few keys, so that clients meet.
 const KEYS: [&str; 4] = ["k", "l", "m", "n"];
 
+/// A life that no server will ever reach by itself.
+const FORGED_LIFE: Boot = Boot(u64::MAX / 4);
+
 /// A choice whose numbers are taken modulo what there is to choose from.
 #[derive(Clone, Copy, Debug)]
 pub enum Choice {
@@ -49,6 +52,7 @@ pub enum Choice {
     Release,
     SlowDisk(u8),
     FastDisks,
+    Forge(u8, bool),
     Crash(u8, u8),
     CrashPrimary(u8),
     CrashDuringTransfer(u8),
@@ -77,7 +81,7 @@ pub struct Make {
 /// Limits with which checkpoints, state transfers, full windows and expiry are everyday events.
 pub fn small_limits() -> ReplicaOptions {
     ReplicaOptions {
-        join_lag_max: 2,
+        join_lag_max: Duration::from_millis(200),
         session_ttl: Duration::from_secs(4),
         append_window: 3,
         chunk_bytes_max: 48,
@@ -95,6 +99,7 @@ impl Make {
             view: ViewServiceOptions { replicas: self.replicas, ..ViewServiceOptions::default() },
             replica: ReplicaOptions { reads: self.reads, chunk_bytes_max: self.part_bytes, ..small_limits() },
             gains_permille: self.gains_permille.clone(),
+            shows_revisions: false,
         }
     }
 }
@@ -228,6 +233,7 @@ impl Choice {
             Choice::Release => Command::Release,
             Choice::SlowDisk(node) => Command::SlowDisk(pick(&everybody, node)?),
             Choice::FastDisks => Command::FastDisks,
+            Choice::Forge(node, later) => Command::Forge(pick(servers, node)?, later.then_some(FORGED_LIFE)),
             Choice::Crash(node, keep) => Command::Crash(pick(&up, node)?, usize::from(keep)),
             Choice::CrashPrimary(keep) => {
                 Command::Crash(cluster.primary().filter(|it| cluster.is_up(it))?, usize::from(keep))
@@ -269,7 +275,7 @@ fn wish(kind: u8, key: u8, cluster: &Cluster) -> Wish {
         5..=8 => Wish::Update(Update::Put { key, value }),
         9..=12 => Wish::Update(append(key, value)),
         13 => Wish::Update(Update::Delete { key }),
-        14 => Wish::Update(Update::CompareAndSwap { key, expected: None, new: value }),
+        14 => Wish::Update(Update::CompareAndSwap { key, expected: Expected::Value(None), new: value }),
         _ => Wish::Close,
     }
 }
@@ -293,6 +299,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         4 => Just(Choice::Release),
         2 => any::<u8>().prop_map(Choice::SlowDisk),
         1 => Just(Choice::FastDisks),
+        3 => any::<(u8, bool)>().prop_map(|(node, later)| Choice::Forge(node, later)),
         3 => (any::<u8>(), 0..6u8).prop_map(|(node, keep)| Choice::Crash(node, keep)),
         2 => (0..6u8).prop_map(Choice::CrashPrimary),
         8 => any::<u8>().prop_map(Choice::CrashDuringTransfer),

@@ -1,10 +1,12 @@
 //! Clients: one operation at a time, retried under the same request number until somebody answers.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use linearize::kv::{Input, Output};
 use pbkv::protocol::{
-    command::{Outcome, Refusal, Reply, Request, RequestBody, Update},
-    identity::{Generation, RequestNumber, SessionId},
+    command::{Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, Versioned},
+    identity::{Generation, OpNumber, RequestNumber, SessionId},
 };
 
 /// What a client may want.
@@ -36,6 +38,8 @@ pub struct Client {
     pub session: Option<SessionId>,
     last_request: RequestNumber,
     pub waiting: Option<Waiting>,
+    /// Values it was told, by the operation that wrote them.
+    told: BTreeMap<OpNumber, Bytes>,
     /// Numbers its calls, so that an answer to an earlier one is not taken for one to this.
     pub call: u64,
 }
@@ -56,8 +60,9 @@ pub enum Progress {
     TooLong,
 }
 
-/// The checker's name for an operation.
-pub fn input(wish: &Wish) -> Option<Input> {
+/// The checker's name for an operation. The checker knows values alone: a revision stands for the value that the client
+/// was told with it.
+pub fn input(client: &Client, wish: &Wish) -> Option<Input> {
     Some(match wish {
         Wish::Get { key } => Input::Get { key: key.clone() },
         Wish::Update(Update::Put { key, value }) => Input::Put { key: key.clone(), value: value.clone() },
@@ -66,7 +71,14 @@ pub fn input(wish: &Wish) -> Option<Input> {
         }
         Wish::Update(Update::Delete { key }) => Input::Delete { key: key.clone() },
         Wish::Update(Update::CompareAndSwap { key, expected, new }) => {
-            Input::CompareAndSwap { key: key.clone(), expected: expected.clone(), new: new.clone() }
+            let expected = match expected {
+                Expected::Value(value) => value.clone(),
+                Expected::Revision(OpNumber(0)) => None,
+                Expected::Revision(revision) => {
+                    Some(client.told.get(revision).expect("a revision that the client was told").clone())
+                }
+            };
+            Input::CompareAndSwap { key: key.clone(), expected, new: new.clone() }
         }
         Wish::Close => return None,
     })
@@ -76,9 +88,10 @@ fn output(outcome: &Outcome) -> Option<Output> {
     Some(match outcome {
         Outcome::Done => Output::Done,
         Outcome::Deleted { existed } => Output::Deleted { existed: Some(*existed) },
-        Outcome::Swapped { swapped, previous } => {
-            Output::Swapped { swapped: *swapped, previous: Some(previous.clone()) }
-        }
+        Outcome::Swapped { swapped, previous } => Output::Swapped {
+            swapped: *swapped,
+            previous: Some(previous.as_ref().map(|held| held.value.clone())),
+        },
         Outcome::ValueTooLarge { .. } => return None,
     })
 }
@@ -112,13 +125,17 @@ impl Client {
                 RequestBody::Update { session: self.session?, request: *request, update: update.clone() }
             }
         };
-        Some(Request { generation: Generation(0), body })
+        Some(Request { generation: Generation::UNKNOWN, body })
     }
 
     /// Gives up on the current operation.
     pub fn give_up(&mut self) {
         self.call += 1;
         self.waiting = None;
+    }
+
+    fn learn(&mut self, held: Option<&Versioned>) {
+        self.told.extend(held.map(|held| (held.mod_revision, held.value.clone())));
     }
 
     /// Takes an answer to the call `call`.
@@ -136,15 +153,22 @@ impl Client {
                 self.waiting = Some(self.next_update(update));
                 Progress::Opened
             }
-            (Waiting::Get { .. }, Reply::Value(value)) => {
+            (Waiting::Get { .. }, Reply::Value { found, .. }) => {
                 self.waiting = None;
-                Progress::Done(Output::Value(value.clone()))
+                self.learn(found.as_ref());
+                Progress::Done(Output::Value(found.as_ref().map(|found| found.value.clone())))
             }
-            (Waiting::Update { .. }, Reply::Executed(outcome)) => {
+            (Waiting::Update { update, .. }, Reply::Executed(Executed { revision, outcome })) => {
+                if let Update::Put { value, .. } = update {
+                    self.told.insert(*revision, value.clone());
+                }
+                if let Outcome::Swapped { previous, .. } = outcome {
+                    self.learn(previous.as_ref());
+                }
                 self.waiting = None;
                 output(outcome).map_or(Progress::TooLong, Progress::Done)
             }
-            (Waiting::Close, Reply::Closed) => {
+            (Waiting::Close, Reply::Closed { .. }) => {
                 self.waiting = None;
                 self.session = None;
                 Progress::Closed

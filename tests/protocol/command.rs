@@ -6,7 +6,10 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use pbkv::protocol::{command::Update, identity::ServerId};
+use pbkv::protocol::{
+    command::{Expected, Update},
+    identity::{Boot, OpNumber, ServerId, ViewNumber},
+};
 
 use crate::{clients::Wish, describe, network::Pick};
 
@@ -49,6 +52,11 @@ pub enum Command {
     SlowDisk(ServerId),
     /// All disks finish what they are given.
     FastDisks,
+    /// A stranger pings under a server's name and claims whatever does harm: in the life that the view names, or in
+    /// this one.
+    Forge(ServerId, Option<Boot>),
+    /// A stranger sends to a server, as the primary of that view, an append without operations.
+    ForgeView(ServerId, ViewNumber),
     /// The process ends; of the changes on their way to the disk the first few arrive.
     Crash(ServerId, usize),
     /// The process ends and the disk is emptied.
@@ -89,6 +97,9 @@ impl fmt::Display for Command {
             Command::Persist(server) => write!(f, "persist {server}"),
             Command::SlowDisk(server) => write!(f, "slow-disk {server}"),
             Command::FastDisks => write!(f, "fast-disks"),
+            Command::Forge(server, None) => write!(f, "forge {server}"),
+            Command::Forge(server, Some(life)) => write!(f, "forge {server} life={}", life.0),
+            Command::ForgeView(server, view) => write!(f, "forge-view {server} {}", view.0),
             Command::Crash(server, 0) => write!(f, "crash {server}"),
             Command::Crash(server, keep) => write!(f, "crash {server} keep={keep}"),
             Command::Wipe(server) => write!(f, "wipe {server}"),
@@ -168,6 +179,19 @@ impl Command {
                 "persist" => Command::Persist(words.server()?),
                 "slow-disk" => Command::SlowDisk(words.server()?),
                 "fast-disks" => Command::FastDisks,
+                "forge" => {
+                    let life = words.0.lookup_parse("life")?.map(Boot);
+                    Command::Forge(words.server()?, life)
+                }
+                "forge-view" => {
+                    let server = words.server()?;
+                    Command::ForgeView(
+                        server,
+                        ViewNumber(
+                            words.bytes("a view's number")?.as_ref().escape_ascii().to_string().parse()?,
+                        ),
+                    )
+                }
                 "crash" => {
                     let keep = words.0.lookup_parse("keep")?.unwrap_or(0);
                     Command::Crash(words.server()?, keep)
@@ -198,7 +222,13 @@ impl Command {
             "delete" => Update::Delete { key: words.bytes("a key")? },
             "swap" => {
                 let key = words.bytes("a key")?;
-                let expected = Some(words.bytes("an expected value")?).filter(|value| value != "nothing");
+                let word = words.bytes("an expected value, nothing, or a revision such as op3")?;
+                let revision =
+                    std::str::from_utf8(&word).ok().and_then(|word| word.strip_prefix(describe::REVISION));
+                let expected = match revision {
+                    Some(number) => Expected::Revision(OpNumber(number.parse()?)),
+                    None => Expected::Value(Some(word).filter(|value| value != "nothing")),
+                };
                 Update::CompareAndSwap { key, expected, new: words.bytes("a value")? }
             }
             _ => return Err(format!("a client cannot {name}").into()),

@@ -82,9 +82,9 @@ impl Coverage {
         let is_update = self.request.is_some_and(|(_, is_update)| is_update);
         match reply {
             Reply::Executed(_) if at_once && is_update => self.count("retry answered from the session table"),
-            Reply::Value(_) if self.reads_alone => self.count("read alone"),
-            Reply::Value(_) if at_once => self.count("read under a lease"),
-            Reply::Value(_) => self.count("read confirmed or leased later"),
+            Reply::Value { .. } if self.reads_alone => self.count("read alone"),
+            Reply::Value { .. } if at_once => self.count("read under a lease"),
+            Reply::Value { .. } => self.count("read confirmed or leased later"),
             _ => {}
         }
     }
@@ -128,6 +128,7 @@ impl Coverage {
                     self.count("joiner named");
                 }
             }
+            view_service::Notice::Copies { .. } => self.count("copies told"),
             view_service::Notice::DataLost(_) => self.count("all data lost"),
             _ => {}
         }

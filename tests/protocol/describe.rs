@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Outcome, Refusal, Reply, Request, RequestBody, Update},
+    command::{Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, Versioned},
     replica::Notice,
     view::{Members, View},
     view_service,
@@ -34,9 +34,12 @@ pub fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn value(value: Option<&Bytes>) -> String {
-    value.map_or("nothing".to_owned(), text)
+fn value(held: Option<&Versioned>) -> String {
+    held.map_or("nothing".to_owned(), |held| text(&held.value))
 }
+
+/// Begins a revision in a script, where a value could stand as well.
+pub const REVISION: &str = "op";
 
 pub fn update(update: &Update) -> String {
     match update {
@@ -44,7 +47,11 @@ pub fn update(update: &Update) -> String {
         Update::Append { key, value, .. } => format!("append {} {}", text(key), text(value)),
         Update::Delete { key } => format!("delete {}", text(key)),
         Update::CompareAndSwap { key, expected, new } => {
-            format!("swap {} {} {}", text(key), value(expected.as_ref()), text(new))
+            let expected = match expected {
+                Expected::Value(expected) => expected.as_ref().map_or("nothing".to_owned(), text),
+                Expected::Revision(revision) => format!("{REVISION}{}", revision.0),
+            };
+            format!("swap {} {expected} {}", text(key), text(new))
         }
     }
 }
@@ -62,10 +69,10 @@ pub fn request(request: &Request) -> String {
 
 pub fn reply(reply: &Reply) -> String {
     match reply {
-        Reply::Value(found) => value(found.as_ref()),
+        Reply::Value { found, .. } => value(found.as_ref()),
         Reply::Opened { session, .. } => format!("opened {session}"),
-        Reply::Closed => "closed".to_owned(),
-        Reply::Executed(outcome) => match outcome {
+        Reply::Closed { .. } => "closed".to_owned(),
+        Reply::Executed(Executed { outcome, .. }) => match outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Deleted { existed: true } => "deleted".to_owned(),
             Outcome::Deleted { existed: false } => "was not there".to_owned(),
@@ -79,8 +86,27 @@ pub fn reply(reply: &Reply) -> String {
             Refusal::SessionExpired => "refused, session expired".to_owned(),
             Refusal::Superseded => "refused, superseded".to_owned(),
             Refusal::Busy => "refused, busy".to_owned(),
+            Refusal::TooManySessions => "refused, too many sessions".to_owned(),
+            Refusal::TooFewCopies { copies, copies_min } => {
+                format!("refused, {copies} copies, {copies_min} needed")
+            }
             Refusal::DataLost { generation } => format!("refused, data lost before {generation}"),
         },
+    }
+}
+
+/// At which operation an answer was true, and which one wrote the value that it tells.
+pub fn revisions(reply: &Reply) -> String {
+    let written = |held: &Option<Versioned>| {
+        held.as_ref().map_or(String::new(), |held| format!(", written by {}", held.mod_revision))
+    };
+    match reply {
+        Reply::Value { revision, found } => format!(" ({revision}{})", written(found)),
+        Reply::Executed(Executed { revision, outcome: Outcome::Swapped { previous, .. } }) => {
+            format!(" ({revision}; before: {}{})", value(previous.as_ref()), written(previous))
+        }
+        Reply::Executed(Executed { revision, .. }) | Reply::Closed { revision } => format!(" ({revision})"),
+        Reply::Opened { .. } | Reply::Refused(_) => String::new(),
     }
 }
 
@@ -91,21 +117,50 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Confirmed { view } => format!("confirmed {view}"),
         Notice::Activated { view } => format!("knows that {view} is activated"),
         Notice::Fenced { view } => format!("is fenced by {view}"),
+        Notice::AnotherPrimary { view, primary } => format!("hears that {primary} is primary of {view}, too"),
+        Notice::HeardAgain { server } => format!("hears {server} again"),
         Notice::Suspected { server } => format!("suspects {server}"),
+        Notice::PrimarySilent { server } => format!("does not hear {server}"),
+        Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".to_owned(),
+        Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
+        Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
+        Notice::PingsMoreOften { told, interval, dead_after } => {
+            format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
+        }
+        Notice::CopiesOutOfReach { copies_min, wanted } => {
+            format!("asks for {copies_min} copies, the view service strives for {wanted}")
+        }
         Notice::Joined { server, at } => format!("lets {server} join, up to date at {at}"),
         Notice::TransferBegan { to, at } => format!("begins to transfer its state at {at:?} to {to}"),
         Notice::TransferCompleted { to, at } => format!("transferred its state at {at} to {to}"),
-        Notice::TransferAbandoned { to } => format!("abandons the transfer to {to}"),
+        Notice::TransferAbandoned { to } => format!("leaves {to} behind"),
         Notice::ReceivingState { from, at } => format!("receives the state at {at:?} from {from}"),
         Notice::StateInstalled { at } => format!("has installed the state at {at:?}"),
+        Notice::PeerRefused { from, why } => format!("refuses a message of {from}: {why}"),
         Notice::BootRaised { boot } => format!("goes on as {boot}"),
+        Notice::Unconfirmed { own, holder: None } => format!("is not believed as {own}"),
+        Notice::Unconfirmed { own, holder: Some(holder) } => {
+            format!("is not believed as {own}: {holder} answers there")
+        }
         Notice::WrongGeneration { own, current } => format!("holds {own}, but {current} is current"),
     }
 }
 
-pub fn view_notice(notice: &view_service::Notice) -> String {
+/// Nothing if the view says it.
+fn listing(heard: &view_service::adoption::Heard) -> String {
+    let lines = heard.iter().map(|(server, it)| {
+        let acts = if it.is_primary { ", acts as primary" } else { "" };
+        format!(
+            "\n   {server} has {}, knows {}, log end {:?}{acts}",
+            it.generation, it.view_known, it.log_end
+        )
+    });
+    lines.collect()
+}
+
+pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
     use view_service::Notice as N;
-    match notice {
+    Some(match notice {
         N::ServerSeen(ping) => match ping.data {
             Some(data) => {
                 format!("sees {} in life {} with data of life {}", ping.server, ping.boot, data.boot)
@@ -115,7 +170,29 @@ pub fn view_notice(notice: &view_service::Notice) -> String {
         N::Proposed { view: proposed, why } => format!("proposes {}: {why}", view(proposed)),
         N::Activated(activated) => format!("records {}", view(activated)),
         N::DataLost(number) => format!("says that all data of {number} is lost"),
-        N::UnknownHistory { server, view } => format!("does not know {view}, which {server} knows"),
+        N::Waiting { servers, .. } => format!("waits for one of {servers:?}"),
+        N::Copies { .. } => return None,
+        N::OldRecord { server, told, recorded } if told == recorded => {
+            format!("has an old record, to {recorded}: {} acts as primary in another {told}", server)
+        }
+        N::OldRecord { server, told, recorded } => {
+            format!("has an old record, to {recorded}: {server} was told of {told}")
+        }
+        N::LedAstray { server, obeys, current } => {
+            format!("sees that {} obeys {obeys}, and not {current}", server)
+        }
+        N::HoldsMore { server, end, adopted } => {
+            format!("does not take in {}, which ends at {end:?}, beyond {adopted:?} that was adopted", server)
+        }
+        N::Adopted { view: adopted, heard } => format!("adopts {}{}", view(adopted), listing(heard)),
+        N::NotAdopted { why, heard } => format!("adopts nothing: {why}{}", listing(heard)),
+        N::OtherHistory { server, holds, current } => {
+            format!("does not take in {server}, which holds {holds}, not {current}")
+        }
+        N::Contested { server, holder, other } => {
+            format!("reaches {holder} at {server}, but {other} pings as {server}")
+        }
+        N::ImplausibleLife { server, boot } => format!("does not believe {server} that it lives as {boot}"),
         N::TooManyServers(server) => format!("knows too many servers to hear {server}"),
-    }
+    })
 }

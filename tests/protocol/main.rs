@@ -2,9 +2,15 @@
 //!
 //! * [`scripts`]: situations told as golden scripts, one claim a file, under `tests/scripts`;
 //! * [`state`]: what applying an entry does;
+//! * [`views`]: how often the view changes in the long run;
 //! * [`properties`]: random sequences of choices, which must break no promise.
 //!
-//! Both make things happen to the same [`cluster`] with the same [`command`]s.
+//! * [`joining`]: a [`pair`] of primary and joiner, under load and with links that take their time;
+//! * [`memory`]: limits in bytes, and in copies;
+//! * [`limits`]: options at their edges;
+//! * [`forged`]: messages that no server should send.
+//!
+//! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the same [`command`]s.
 
 mod choices;
 mod clients;
@@ -12,8 +18,16 @@ mod cluster;
 mod command;
 mod coverage;
 mod describe;
+mod forged;
+mod joining;
+mod limits;
+mod memory;
 mod network;
 mod nodes;
+mod old_record;
+mod pair;
 mod properties;
 mod scripts;
+mod silence;
 mod state;
+mod views;

@@ -5,7 +5,7 @@ use std::fmt;
 use pbkv::protocol::{
     command::{Reply, Request},
     identity::ServerId,
-    message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody},
+    message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody, Token},
 };
 
 use crate::describe::{members, reply, request, view};
@@ -23,6 +23,7 @@ pub struct Packet {
 pub enum Body {
     Ping(Ping),
     PingReply(PingReply),
+    Probe(Token),
     Peer(PeerMessage),
     /// A client's call, with the number of the call for which it was sent.
     Request(u64, Request),
@@ -35,6 +36,7 @@ impl Body {
         match self {
             Body::Ping(_) => "ping",
             Body::PingReply(_) => "answer",
+            Body::Probe(_) => "probe",
             Body::Peer(PeerMessage::Append(_)) => "append",
             Body::Peer(PeerMessage::AppendAck(_)) => "ack",
             Body::Peer(PeerMessage::Chunk(_)) => "part",
@@ -102,8 +104,13 @@ impl fmt::Display for Packet {
                     write!(f, "{} of {}: {told}{lease}", answer.number, answer.boot)
                 }
                 PingReplyBody::StaleBoot { max } => write!(f, "to {}: {max} is known", answer.boot),
+                PingReplyBody::Unconfirmed { holder } => {
+                    write!(f, "{} of {} is not believed", answer.number, answer.boot)?;
+                    holder.map_or(Ok(()), |holder| write!(f, ", {holder} answers there"))
+                }
                 PingReplyBody::WrongGeneration { generation } => write!(f, "{generation} is current"),
             },
+            Body::Probe(token) => write!(f, "made at {:?}", token.at),
             Body::Peer(PeerMessage::Append(append)) => {
                 write!(f, "{} after {:?}: ", append.view, append.previous)?;
                 match (append.entries.first(), append.entries.last()) {

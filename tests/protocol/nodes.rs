@@ -49,6 +49,10 @@ pub struct Viewer {
     pub disk: Record,
     pub unwritten: Unwritten<Record>,
     pub machine: Option<ViewService>,
+    /// A copy of a record.
+    pub saved: Option<Record>,
+    /// The record that was lost last.
+    pub lost: Option<Record>,
     /// Its lives so far.
     pub epoch: u64,
 }

@@ -5,9 +5,15 @@
 //! cluster are those of [`Command`]; besides these there are
 //!
 //! * `cluster A B C replicas=2 reads=lease small=true clocks=5/0/-5/0`: begins with these servers; `small`
-//!   makes checkpoints, state transfers and expired sessions everyday events (`session-ttl` and `part-bytes`
-//!   set single limits); clocks gain so many parts in a thousand, the view service's last;
+//!   makes checkpoints, state transfers and expired sessions everyday events (`session-ttl`, `part-bytes`,
+//!   `dead-after` and `ping-interval` set single limits); `revisions=true` tells answers with their revisions; clocks gain so
+//!   many parts in a thousand, the view service's last;
 //! * `accept-data-loss`: an operator allows a view service that is down to begin again without data;
+//! * `dead-after 5000`: the dead interval of the view service's next life;
+//! * `lose-record`: the record of a view service that is down is gone; `restore-record`: it is found again;
+//! * `save-record`: a copy of the record is made, which `restore-old-record` puts in its place;
+//! * `adopt A`: the view service, which is down and without a record, starts and adopts this server's data
+//!   (`anyway=true`: whatever others hold);
 //! * `show view`, `show A`, `show packets`: what the view service's disk holds, what a server is, what is in
 //!   flight (with the number by which a message can be picked).
 //!
@@ -20,6 +26,7 @@ use goldenscript::Runner;
 use pbkv::protocol::{
     identity::ServerId,
     options::{ReadMode, ReplicaOptions, ViewServiceOptions},
+    view_service::adoption::Adopt,
 };
 use test_each_file::test_each_path;
 
@@ -44,6 +51,7 @@ fn setup(servers: &[&str]) -> Setup {
         view: ViewServiceOptions::default(),
         replica: ReplicaOptions::default(),
         gains_permille: Vec::new(),
+        shows_revisions: false,
     }
 }
 
@@ -60,6 +68,13 @@ impl Script {
             setup.replica = small_limits();
         }
         setup.view.replicas = words.lookup_parse("replicas")?.unwrap_or(2);
+        setup.shows_revisions = words.lookup_parse("revisions")?.unwrap_or(false);
+        if let Some(time) = words.lookup_parse("dead-after")? {
+            setup.view.dead_after = Duration::from_millis(time);
+        }
+        if let Some(time) = words.lookup_parse("ping-interval")? {
+            setup.replica.ping_interval = Duration::from_millis(time);
+        }
         if let Some(bytes) = words.lookup_parse("part-bytes")? {
             setup.replica.chunk_bytes_max = bytes;
         }
@@ -134,6 +149,23 @@ impl Runner for Script {
                 words.reject_rest()?;
                 return self.show(&what);
             }
+            "dead-after" => {
+                let mut words = command.consume_args();
+                let time = words.next_pos().ok_or("after how many milliseconds?")?.value.parse()?;
+                words.reject_rest()?;
+                self.cluster.setup.view.dead_after = Duration::from_millis(time);
+            }
+            "adopt" => {
+                let mut words = command.consume_args();
+                let server = ServerId::new(words.next_pos().ok_or("adopt whom?")?.value.clone());
+                let anyway = words.lookup_parse("anyway")?.unwrap_or(false);
+                words.reject_rest()?;
+                self.cluster.adopt(Adopt { server, anyway })?;
+            }
+            "save-record" => self.cluster.save_record(),
+            "lose-record" => self.cluster.lose_record()?,
+            "restore-old-record" => self.cluster.restore_old_record()?,
+            "restore-record" => self.cluster.restore_record()?,
             "accept-data-loss" => self.cluster.accept_data_loss()?,
             name => {
                 let known = Command::parse(command)?.ok_or_else(|| format!("{name} is no command"))?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Command, Entry, Outcome, Update},
+    command::{Command, Entry, Executed, Expected, Outcome, Update, Versioned},
     identity::{OpNumber, Position, RequestNumber, SessionId, ViewNumber},
     store::{Applied, Cursor, State},
 };
@@ -37,8 +37,17 @@ impl Written {
     }
 
     fn value(&self, key: &str) -> Option<&[u8]> {
-        self.state.get(key.as_bytes()).map(|value| &value[..])
+        self.state.get(key.as_bytes()).map(|held| &held.value[..])
     }
+}
+
+/// An update that this operation executed, with no more to say.
+fn done(revision: u64) -> Applied {
+    executed(revision, Outcome::Done)
+}
+
+fn executed(revision: u64, outcome: Outcome) -> Applied {
+    Applied::Executed(Executed { revision: OpNumber(revision), outcome })
 }
 
 fn add(value: &'static str) -> Update {
@@ -50,7 +59,7 @@ fn an_update_that_stands_in_the_log_twice_takes_effect_once() {
     let mut log = Written::default();
     let session = log.open(0);
     for _ in 0..2 {
-        assert_eq!(log.update(1, session, 1, add("a")), Applied::Executed(Outcome::Done));
+        assert_eq!(log.update(1, session, 1, add("a")), done(2), "the second answer is the first one's");
         assert_eq!(log.value("k"), Some(&b"a"[..]));
     }
 }
@@ -59,7 +68,7 @@ fn an_update_that_stands_in_the_log_twice_takes_effect_once() {
 fn an_update_behind_a_later_one_of_its_session_has_no_effect() {
     let mut log = Written::default();
     let session = log.open(0);
-    assert_eq!(log.update(1, session, 2, add("b")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(1, session, 2, add("b")), done(2));
     assert_eq!(log.update(1, session, 1, add("a")), Applied::Superseded);
     assert_eq!(log.value("k"), Some(&b"b"[..]));
 }
@@ -77,9 +86,9 @@ fn an_unknown_session_executes_nothing_and_is_not_created() {
 fn a_session_lives_by_the_clock_of_the_log() {
     let mut log = Written::default();
     let (used, unused) = (log.open(0), log.open(0));
-    assert_eq!(log.update(9, used, 1, add("a")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(9, used, 1, add("a")), done(3));
     // Exactly its time later a session is still there; afterwards it is not.
-    assert_eq!(log.update(19, used, 2, add("b")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(19, used, 2, add("b")), done(4));
     assert_eq!(log.update(19, unused, 1, add("c")), Applied::SessionExpired);
     assert_eq!(log.update(30, used, 3, add("d")), Applied::SessionExpired);
     // An entry with an earlier time does not turn the clock back.
@@ -97,9 +106,9 @@ fn a_value_grows_to_its_limit_and_not_beyond() {
         value: Bytes::from(value),
         value_bytes_max: 3,
     };
-    assert_eq!(log.update(1, session, 1, grow("abc")), Applied::Executed(Outcome::Done));
+    assert_eq!(log.update(1, session, 1, grow("abc")), done(2));
     let too_large = Outcome::ValueTooLarge { value_bytes_max: 3 };
-    assert_eq!(log.update(1, session, 2, grow("d")), Applied::Executed(too_large));
+    assert_eq!(log.update(1, session, 2, grow("d")), executed(3, too_large));
     assert_eq!(log.value("k"), Some(&b"abc"[..]));
 }
 
@@ -110,7 +119,7 @@ fn a_state_put_together_from_its_parts_is_the_same_state() {
     for (index, session) in sessions.iter().enumerate() {
         let key = Bytes::from(format!("key{index}"));
         let update = Update::Put { key, value: Bytes::from(vec![b'v'; 10 * index]) };
-        assert_eq!(log.update(5, *session, 1, update), Applied::Executed(Outcome::Done));
+        assert_eq!(log.update(5, *session, 1, update), done(log.last));
     }
     for bytes_max in [1, 40, 100, 10_000] {
         let (mut copy, mut cursor) = (State::default(), Cursor::Start);
@@ -122,4 +131,38 @@ fn a_state_put_together_from_its_parts_is_the_same_state() {
         }
         assert_eq!(copy, log.state);
     }
+}
+
+#[test]
+fn a_key_tells_which_operation_changed_it_last() {
+    let mut log = Written::default();
+    let session = log.open(0);
+    let key = Bytes::from("k");
+    let held = |value: &'static str, op| Versioned { value: value.into(), mod_revision: OpNumber(op) };
+    let swap = |expected, new: &'static str| Update::CompareAndSwap {
+        key: Bytes::from("k"),
+        expected: Expected::Revision(OpNumber(expected)),
+        new: new.into(),
+    };
+    let put = |value: &'static str| Update::Put { key: Bytes::from("k"), value: value.into() };
+    let swapped = |swapped, previous| Outcome::Swapped { swapped, previous };
+    // An absent key was changed by nothing, and is what revision 0 expects.
+    assert_eq!(log.update(1, session, 1, swap(1, "x")), executed(2, swapped(false, None)));
+    assert_eq!(log.update(1, session, 2, swap(0, "a")), executed(3, swapped(true, None)));
+    assert_eq!(log.state.get(b"k"), Some(&held("a", 3)));
+    // A swap that did not happen changes nothing.
+    assert_eq!(log.update(1, session, 3, swap(2, "x")), executed(4, swapped(false, Some(held("a", 3)))));
+    assert_eq!(log.state.get(b"k"), Some(&held("a", 3)));
+    // The same value again is another revision.
+    assert_eq!(log.update(1, session, 4, put("a")), done(5));
+    assert_eq!(log.update(1, session, 5, swap(3, "x")), executed(6, swapped(false, Some(held("a", 5)))));
+    assert_eq!(log.update(1, session, 6, add("b")), done(7));
+    assert_eq!(log.state.get(b"k"), Some(&held("ab", 7)));
+    // So is a key that was deleted and written again.
+    let delete = Update::Delete { key };
+    assert_eq!(log.update(1, session, 7, delete), executed(8, Outcome::Deleted { existed: true }));
+    assert_eq!(log.update(1, session, 8, swap(7, "x")), executed(9, swapped(false, None)));
+    assert_eq!(log.update(1, session, 9, put("ab")), done(10));
+    assert_eq!(log.update(1, session, 10, swap(7, "x")), executed(11, swapped(false, Some(held("ab", 10)))));
+    assert_eq!(log.update(1, session, 11, swap(10, "c")), executed(12, swapped(true, Some(held("ab", 10)))));
 }

@@ -1,9 +1,10 @@
-//! The check of a whole history: split, decide, search, report.
+//! The check of a whole history: split, decide, try the order of the revisions, search, report.
 
 use crate::history::{History, Operation};
 use crate::minimise;
 use crate::model::{Decision, Model};
 use crate::parts::{Parts, Sharded};
+use crate::revisions;
 use crate::search::{Progress, Search};
 use crate::threads::in_parallel;
 use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
@@ -48,7 +49,11 @@ where
                 return Verdict::Violation(isolate(model, operations, part, &around));
             }
             Some(Decision::Linearizable(order)) => orders.push(order),
-            Some(Decision::Open) | None => open.push(part),
+            Some(Decision::Open) | None => match revisions::order(model, history, part, options.budget.bytes)
+            {
+                Some(order) => orders.push(order),
+                None => open.push(part),
+            },
         }
     }
     if let Err(verdict) = search_all(model, operations, &open, options, &mut orders) {
@@ -193,12 +198,17 @@ pub(crate) fn prepare<'a, M: Model>(
     operations: &'a [Operation<M::Input, M::Output>],
     part: &[u32],
 ) -> Search<'a, M> {
+    Search::new(model, operations, &observed(model, operations, part))
+}
+
+/// A part without the operations that nobody can tell from never having happened.
+pub(crate) fn observed<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+) -> Vec<u32> {
     let dropped = model.unobserved(operations, part);
-    if dropped.is_empty() {
-        return Search::new(model, operations, part);
-    }
-    let kept: Vec<u32> = part.iter().copied().filter(|index| dropped.binary_search(index).is_err()).collect();
-    Search::new(model, operations, &kept)
+    part.iter().copied().filter(|index| dropped.binary_search(index).is_err()).collect()
 }
 
 fn explain<M: Model>(

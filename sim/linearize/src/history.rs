@@ -11,6 +11,10 @@
 //! process follow each other. Whatever breaks that is a mistake of the recorder, so it is an error ([`HistoryError`])
 //! and never a verdict. [`Recorder`] builds a history from single events, as they are met in a log or in a running test.
 //!
+//! An answer may come with a **revision**: the number of the change of the whole store after which it was true; of an
+//! update, its own number. Revisions are a suggestion of the store in which order the operations took effect. Where
+//! that order stands its replay it is a proof; otherwise a check goes on as if it had not been told.
+//!
 //! A process may go on after an operation of unknown outcome. A client that gave up waiting does just that, and since
 //! an unknown operation stays open for ever, the order of the two is not assumed.
 
@@ -129,6 +133,24 @@ pub enum HistoryError {
         /// The time.
         time: u64,
     },
+    /// A revision of an operation that was not answered.
+    #[error(
+        "operation {operation} has the revision {revision} and no answer: a revision comes with an answer"
+    )]
+    RevisionWithoutAnswer {
+        /// Index of the operation.
+        operation: usize,
+        /// The revision.
+        revision: u64,
+    },
+    /// A list of revisions that is not one for each operation.
+    #[error("{revisions} revisions for {operations} operations: expected one, or none, for each")]
+    RevisionsMiscounted {
+        /// How many revisions were given.
+        revisions: usize,
+        /// How many operations there are.
+        operations: usize,
+    },
     /// More operations than indexes of 32 bits can name.
     #[error("{operations} operations in one history; at most {} are supported", u32::MAX / 4)]
     TooLong {
@@ -141,11 +163,13 @@ pub enum HistoryError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History<I, O> {
     operations: Vec<Operation<I, O>>,
+    /// One for each operation, or empty if no operation has one.
+    revisions: Vec<Option<u64>>,
 }
 
 impl<I, O> Default for History<I, O> {
     fn default() -> Self {
-        History { operations: Vec::new() }
+        History { operations: Vec::new(), revisions: Vec::new() }
     }
 }
 
@@ -162,7 +186,33 @@ impl<I, O> History<I, O> {
                 check_succession(&operations, previous, index)?;
             }
         }
-        Ok(History { operations })
+        Ok(History { operations, revisions: Vec::new() })
+    }
+
+    /// The same operations with the revisions of their answers, one or none for each.
+    pub fn with_revisions(self, revisions: Vec<Option<u64>>) -> Result<Self, HistoryError> {
+        let operations = self.operations;
+        if revisions.len() != operations.len() {
+            let (revisions, operations) = (revisions.len(), operations.len());
+            return Err(HistoryError::RevisionsMiscounted { revisions, operations });
+        }
+        for (operation, revision) in revisions.iter().enumerate() {
+            if let (Some(revision), None) = (*revision, operations[operation].output()) {
+                return Err(HistoryError::RevisionWithoutAnswer { operation, revision });
+            }
+        }
+        let is_told = revisions.iter().any(Option::is_some);
+        Ok(History { operations, revisions: if is_told { revisions } else { Vec::new() } })
+    }
+
+    /// The revision that came with the answer to an operation.
+    pub fn revision(&self, operation: usize) -> Option<u64> {
+        self.revisions.get(operation).copied().flatten()
+    }
+
+    /// Whether any answer came with a revision.
+    pub fn has_revisions(&self) -> bool {
+        !self.revisions.is_empty()
     }
 
     /// The operations, in the order in which they were given. Verdicts name operations by their index here.
@@ -228,6 +278,8 @@ fn without<T>(list: Vec<T>, dropped: &BTreeSet<usize>) -> Vec<T> {
 #[derive(Clone, Debug)]
 pub struct Recorder<I, O> {
     operations: Vec<Operation<I, O>>,
+    /// As far as the last operation that has one.
+    revisions: Vec<Option<u64>>,
     /// Operations that are known not to have taken effect, ascending.
     withdrawn: BTreeSet<usize>,
     open: FxHashMap<u64, usize>,
@@ -236,7 +288,13 @@ pub struct Recorder<I, O> {
 
 impl<I, O> Default for Recorder<I, O> {
     fn default() -> Self {
-        Recorder { operations: Vec::new(), withdrawn: BTreeSet::new(), open: FxHashMap::default(), now: 0 }
+        Recorder {
+            operations: Vec::new(),
+            revisions: Vec::new(),
+            withdrawn: BTreeSet::new(),
+            open: FxHashMap::default(),
+            now: 0,
+        }
     }
 }
 
@@ -265,6 +323,22 @@ impl<I, O> Recorder<I, O> {
     pub fn returned(&mut self, process: u64, at: u64, output: O) -> Result<usize, HistoryError> {
         let operation = self.end(process, at)?;
         self.operations[operation].outcome = Outcome::Returned { at, output };
+        Ok(operation)
+    }
+
+    /// The same, of an answer that came with a revision.
+    pub fn returned_at_revision(
+        &mut self,
+        process: u64,
+        at: u64,
+        output: O,
+        revision: u64,
+    ) -> Result<usize, HistoryError> {
+        let operation = self.returned(process, at, output)?;
+        if self.revisions.len() <= operation {
+            self.revisions.resize(operation + 1, None);
+        }
+        self.revisions[operation] = Some(revision);
         Ok(operation)
     }
 
@@ -297,8 +371,12 @@ impl<I, O> Recorder<I, O> {
 
     /// Ends the recording, and keeps those of `notes`, one for each call, whose operations stay.
     pub fn finish_with<T>(self, notes: Vec<T>) -> (History<I, O>, Vec<T>) {
-        let Recorder { operations, withdrawn, .. } = self;
-        (History { operations: without(operations, &withdrawn) }, without(notes, &withdrawn))
+        let Recorder { operations, mut revisions, withdrawn, .. } = self;
+        if !revisions.is_empty() {
+            revisions.resize(operations.len(), None);
+            revisions = without(revisions, &withdrawn);
+        }
+        (History { operations: without(operations, &withdrawn), revisions }, without(notes, &withdrawn))
     }
 
     fn end(&mut self, process: u64, at: u64) -> Result<usize, HistoryError> {

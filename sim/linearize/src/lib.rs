@@ -79,6 +79,13 @@
 //! - *Appended pieces that can be cut in two ways*, such as `1` and `11`. A separator at the end of each avoids this.
 //! - *Any other object.* Implement [`Model`].
 //!
+//! Before that, the order is tried that the store itself proposes, if its answers came with **revisions**
+//! ([`History::revision`]): the number of the change of the whole store after which an answer was true, for an update its
+//! own. Each key's operations are sorted by it, updates before what was read after them, and replayed. An order
+//! that stands its replay is a proof, found in linear time for any number of clients; operations of unknown outcome are
+//! put between the others by a search of bounded length. An order that does not stand it means nothing: the search goes on as
+//! without it, so that wrong or missing revisions never change a verdict.
+//!
 //! The search is a depth-first one with every shortcut that measurements bore out, and has a budget: [`Options::budget`].
 //! When that ends the verdict is [`Verdict::Undecided`] with the hardest key. It never guesses.
 //!
@@ -156,7 +163,7 @@
 //!
 //! # Limits
 //!
-//! A register with repeated values on many clients can still take exponential time; that is inherent. Fifty values on one
+//! Without revisions, a register with repeated values on many clients can still take exponential time; that is inherent. Fifty values on one
 //! key are too much for five million configurations from about 30 clients on, and for 15 clients from some ten thousand
 //! operations on. The search remembers how many operations of each kind of unknown outcome were used, which takes memory
 //! where many thousands of such kinds can be told apart. The fast path does
@@ -174,6 +181,7 @@ mod minimise;
 pub mod model;
 pub mod oracle;
 mod parts;
+mod revisions;
 mod search;
 mod threads;
 pub mod verdict;

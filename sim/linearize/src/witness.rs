@@ -105,17 +105,51 @@ pub fn replay<M: Model>(
             return Err(Refutation::NotAnOrder(index));
         }
         let operation = &operations[index];
-        if latest.is_none_or(|latest| operations[latest].call < operation.call) {
-            latest = Some(index);
-        }
-        if let Some(second) = latest
-            && operation.precedes(&operations[second])
-        {
-            return Err(Refutation::AgainstTheClock { first: index, second });
-        }
+        in_time(operations, &mut latest, index)?;
         let state = states.entry(model.partition(&operation.input)).or_insert_with(|| model.init());
         *state = model.step(state, &operation.input, operation.output()).ok_or(Refutation::Illegal(index))?;
     }
     let missing = (0..operations.len()).find(|&index| !listed[index] && operations[index].output().is_some());
     missing.map_or(Ok(()), |index| Err(Refutation::Missing(index)))
+}
+
+/// Whether an order of one independent object's operations is a linearization of them. It lists none twice.
+pub(crate) fn stands<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    part: &[u32],
+    order: &[u32],
+) -> bool {
+    let is_answered = |index: &&u32| operations[**index as usize].output().is_some();
+    if part.iter().filter(is_answered).count() != order.iter().filter(is_answered).count() {
+        return false;
+    }
+    let mut state = model.init();
+    let mut latest: Option<usize> = None;
+    order.iter().all(|&index| {
+        let operation = &operations[index as usize];
+        let next = in_time(operations, &mut latest, index as usize)
+            .ok()
+            .and_then(|()| model.step(&state, &operation.input, operation.output()));
+        next.map(|next| state = next).is_some()
+    })
+}
+
+/// Whether the next operation of an order did not return before one that stands earlier was called. `latest` is the one
+/// of them that was called last.
+fn in_time<I, O>(
+    operations: &[Operation<I, O>],
+    latest: &mut Option<usize>,
+    index: usize,
+) -> Result<(), Refutation> {
+    let operation = &operations[index];
+    if latest.is_none_or(|latest| operations[latest].call < operation.call) {
+        *latest = Some(index);
+    }
+    match *latest {
+        Some(second) if operation.precedes(&operations[second]) => {
+            Err(Refutation::AgainstTheClock { first: index, second })
+        }
+        _ => Ok(()),
+    }
 }

@@ -19,9 +19,9 @@ fn lines_hold_every_operation_and_any_bytes() {
     let text = concat!(
         r#"{"p":1,"call":10,"ret":14,"put":"k","value":{"hex":"00ff"}}"#,
         "\n\n",
-        r#"{"p":2,"call":15,"ret":16,"get":"k","value":{"hex":"00ff"}}"#,
+        r#"{"p":2,"call":15,"ret":16,"rev":0,"get":"k","value":{"hex":"00ff"}}"#,
         "\n",
-        r#"{"p":2,"call":17,"ret":19,"delete":"k","existed":true}"#,
+        r#"{"p":2,"call":17,"ret":19,"rev":18446744073709551615,"delete":"k","existed":true}"#,
         "\n",
         r#"{"p":3,"call":20,"ret":21,"cas":"k","expected":null,"new":"3","swapped":true,"previous":null}"#,
         "\n",
@@ -38,6 +38,8 @@ fn lines_hold_every_operation_and_any_bytes() {
     assert_eq!(recorded.history.operations()[4].outcome, Outcome::Unknown);
     let last = recorded.history.operations()[6].output();
     assert_eq!(last, Some(&Output::Swapped { swapped: false, previous: None }));
+    let revisions: Vec<_> = (0..7).map(|operation| recorded.history.revision(operation)).collect();
+    assert_eq!(revisions, [None, Some(0), Some(u64::MAX), None, None, None, None]);
     assert!(legal(text));
     let mut again = Vec::new();
     linearize::formats::write(&recorded.history, &mut again).expect("a vector takes everything");
@@ -57,6 +59,20 @@ fn broken_lines_are_refused_with_line_and_expectation() {
         (r#"{"p":1,"call":3,"ret":4,"frobnicate":"k"}"#, "unknown field `frobnicate`"),
         (r#"{"p":1,"call":3"#, "column"),
         (r#"{"p":-1,"call":3,"ret":4,"get":"k","value":null}"#, "column"),
+        (r#"{"p":1,"call":3,"rev":4,"put":"k","value":"v"}"#, "the revision 4 and no answer"),
+        (
+            r#"{"p":1,"call":3,"ret":4,"rev":"7","get":"k","value":"v"}"#,
+            "expected \"rev\" and a whole number",
+        ),
+        (r#"{"p":1,"call":3,"ret":4,"rev":-7,"get":"k","value":"v"}"#, "expected \"rev\" and a whole number"),
+        (
+            r#"{"p":1,"call":3,"ret":4,"rev":1.5,"get":"k","value":"v"}"#,
+            "expected \"rev\" and a whole number",
+        ),
+        (
+            r#"{"p":1,"call":3,"ret":4,"rev":null,"get":"k","value":"v"}"#,
+            "expected \"rev\" and a whole number",
+        ),
         (r#"{"p":1,"call":9,"ret":4,"get":"k","value":null}"#, "before its call"),
         (r#"{"p":1,"call":0,"ret":4,"get":"k","value":null}"#, "went back"),
         (r#"{"p":1,"call":1,"ret":4,"get":"k","value":null}"#, "still open"),

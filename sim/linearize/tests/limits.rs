@@ -51,6 +51,17 @@ fn a_spent_budget_is_no_verdict_and_says_where_it_went() {
 }
 
 #[test]
+fn a_budget_of_nothing_is_no_verdict() {
+    let push = Operation { process: 0, call: 0, input: Ask::Push(1), outcome: Outcome::Unknown };
+    let history = History::new(vec![push]).expect("one operation");
+    let budget = Budget { configurations: 0, bytes: 0 };
+    match check(&Queue, &history, &Options { budget, ..Options::default() }) {
+        Verdict::Undecided(undecided) => assert_eq!(undecided.open, [0; 0]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_cheap_contradiction_does_not_wait_for_a_hard_key() {
     let mut operations = hard("a");
     let key = Bytes::from_static(b"b");

@@ -11,7 +11,7 @@ use sim::{
     generate::generate,
     outcome::{Class, Outcome, RunOptions, Stats},
     run,
-    scenario::{Client, Cluster, Network, Reads, Scenario},
+    scenario::{Client, Cluster, Network, Scenario},
     screen,
 };
 
@@ -117,19 +117,14 @@ fn saturating(operations: u64) -> Scenario {
         seed: 1,
         faults_ms: 1_000,
         settle_ms: 3_600_000,
+        watch_ms: 0,
         cluster: Cluster {
             servers: SERVERS,
-            replicas: 2,
-            reads: Reads::Confirm,
             checkpoint_interval: 10_000,
-            log_entries_max: None,
-            join_lag_max: 64,
             chunk_bytes_max: 256 << 10,
             append_window: 8_192,
-            session_ttl_ms: 60_000,
             disk_ms_max: 0,
-            starts_ms: Vec::new(),
-            clocks: Vec::new(),
+            ..Cluster::default()
         },
         network: Network { latency_us_min: 100, latency_us_max: 500 },
         reaches: Vec::new(),

@@ -21,7 +21,7 @@ use sim::{chance::Chance, check, exit, generate::generate, mutants, scenario::Sc
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
-                          8 a mutant was not caught.";
+                          8 a mutant was not caught, 9 copies were missing or the view was not left alone without a fault.";
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///

@@ -19,6 +19,7 @@ use sim::{
     mutants::{Found, judge},
     outcome::RunOptions,
     run,
+    trace::{TraceHash, stable_hash},
 };
 
 use super::say;
@@ -63,6 +64,7 @@ pub fn seek(options: &Options) -> Result<u8, String> {
                         seed,
                         judge,
                         outcome.stats.virtual_time,
+                        outcome.trace_hash,
                     ));
                 }
             });
@@ -70,11 +72,13 @@ pub fn seek(options: &Options) -> Result<u8, String> {
     });
     let mut ended = ended.into_inner().expect("no panic while locked");
     ended.sort_unstable();
-    let first = ended.iter().position(|(_, judge, _)| judge.is_some());
+    let first = ended.iter().position(|(_, judge, ..)| judge.is_some());
     ended.truncate(first.map_or(ended.len(), |place| place + 1));
-    let virtual_s = ended.iter().map(|(_, _, time)| time.as_secs_f64()).sum();
+    let virtual_s = ended.iter().map(|(_, _, time, _)| time.as_secs_f64()).sum();
+    let traces: Vec<TraceHash> = ended.iter().map(|(.., trace)| *trace).collect();
+    let traces = TraceHash(stable_hash(&traces)).to_string();
     let last = ended.pop().filter(|_| first.is_some());
-    let found = Found { failed: last.and_then(|(seed, judge, _)| Some((seed, judge?))), virtual_s };
+    let found = Found { failed: last.and_then(|(seed, judge, ..)| Some((seed, judge?))), virtual_s, traces };
     say(&serde_json::to_string(&found).map_err(|error| format!("cannot print what was found: {error}"))?);
     Ok(exit::OK)
 }

@@ -29,6 +29,8 @@ pub enum Gravity {
     Panic,
     /// Something did not end in time; or the run itself does not end.
     Liveness,
+    /// Copies were missing or the view was not left alone, and no fault explains it.
+    Health,
     /// The judge gave up.
     Undecided,
 }
@@ -41,6 +43,7 @@ impl Gravity {
             Self::Safety => exit::SAFETY,
             Self::Panic => exit::PANIC,
             Self::Liveness => exit::LIVENESS,
+            Self::Health => exit::HEALTH,
             Self::Undecided => exit::UNDECIDED,
         }
     }
@@ -69,6 +72,7 @@ impl Kind {
             Class::Safety => Gravity::Safety,
             Class::Panic => Gravity::Panic,
             Class::Liveness => Gravity::Liveness,
+            Class::Health => Gravity::Health,
             Class::Undecided => Gravity::Undecided,
             Class::Ok => return None,
         };
@@ -110,6 +114,7 @@ impl fmt::Display for Kind {
             Gravity::Safety => "safety: ",
             Gravity::Panic => "panic: ",
             Gravity::Liveness => "liveness: ",
+            Gravity::Health => "health: ",
             Gravity::Undecided => "",
         })?;
         f.write_str(&self.reason)?;
@@ -173,9 +178,10 @@ mod tests {
             Gravity::Safety,
             Gravity::Panic,
             Gravity::Liveness,
+            Gravity::Health,
             Gravity::Undecided,
         ];
         assert!(gravities.is_sorted());
-        assert_eq!(gravities.map(Gravity::code), [5, 1, 4, 3, 6]);
+        assert_eq!(gravities.map(Gravity::code), [5, 1, 4, 3, 9, 6]);
     }
 }

@@ -32,6 +32,7 @@ pub struct Record<'a> {
     transfers: u64,
     messages: u64,
     steps: u64,
+    fewer_copies_ms: u128,
     faults: &'a BTreeMap<&'static str, u64>,
     marks: Vec<Mark>,
 }
@@ -59,6 +60,7 @@ impl<'a> Record<'a> {
             transfers: stats.transfers,
             messages: stats.messages,
             steps: stats.steps,
+            fewer_copies_ms: stats.copies.fewer.as_millis(),
             faults: &stats.faults,
             marks: stats.marks.keys().copied().collect(),
         }

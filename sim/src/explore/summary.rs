@@ -20,7 +20,7 @@ pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {
     let seconds = wall.as_secs_f64();
     format!(
         "{} seeds{regressions}{}, {verdict}: {:.1} h virtual time ({:.0} times real time), {} operations judged, {} of them \
-         unknown; {}; {} view changes; {} made twice; {:.1} seeds/s in {seconds:.1} s",
+         unknown; {}; {} view changes; {}; {} made twice; {:.1} seeds/s in {seconds:.1} s",
         sums.seeds,
         if interrupted { " (interrupted)" } else { "" },
         sums.virtual_time.as_secs_f64() / 3600.0,
@@ -29,6 +29,11 @@ pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {
         sums.unknown,
         screen::faults(sums.faults.iter().map(|(name, count)| (name.as_str(), *count))),
         sums.view_changes,
+        screen::copies(
+            sums.fewer_copies,
+            sums.virtual_time,
+            sums.fewer_copies_by_cause.iter().map(|(cause, time)| (cause.as_str(), *time)),
+        ),
         sums.rechecked,
         sums.seeds as f64 / seconds,
     )

@@ -77,6 +77,12 @@ pub struct Sums {
     pub unknown: u64,
     /// Views proposed after the first of each run.
     pub view_changes: u64,
+    /// The time with fewer copies in sync than there could be,
+    #[serde(default)]
+    pub fewer_copies: Duration,
+    /// by the fault that explains it.
+    #[serde(default)]
+    pub fewer_copies_by_cause: BTreeMap<String, Duration>,
     /// Faults that were executed, by kind.
     pub faults: BTreeMap<String, u64>,
     /// How many runs reached each mark.
@@ -106,6 +112,10 @@ impl Tally {
         sums.operations += stats.operations();
         sums.unknown += stats.unknown;
         sums.view_changes += stats.view_changes;
+        sums.fewer_copies += stats.copies.fewer;
+        for (cause, time) in &stats.copies.causes {
+            *sums.fewer_copies_by_cause.entry((*cause).to_owned()).or_default() += *time;
+        }
         for (mark, runs) in &stats.marks {
             *sums.marks.entry(*mark).or_default() += runs;
         }

@@ -9,6 +9,11 @@ pub(super) const REJOIN_MS: u64 = 6_000;
 /// The longest a server that lost its memory stays down, in milliseconds.
 pub(super) const AMNESIA_DOWN_MS_MAX: u64 = 3_000;
 
+/// The longest that one node stands still, in milliseconds: ten times the silence after which it is dead.
+const STAND_STILL_MS_MAX: u64 = 15_000;
+/// How often a node stutters at one time, about: each costs a run some work.
+const STUTTERS_MAX: u64 = 400;
+
 /// What a seed may enable. The name is that of the stream it draws from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -25,9 +30,14 @@ enum Kind {
     Rpc(Mistreatment),
     Pattern,
     Lasting,
+    StandStill,
+    Stutter,
+    SlowOneWay,
+    Relapse,
+    ClientStandsStill,
 }
 
-const KINDS: [(Kind, &str); 18] = [
+const KINDS: [(Kind, &str); 23] = [
     (Kind::Crash, "crash"),
     (Kind::PowerLoss, "power loss"),
     (Kind::Amnesia, "amnesia"),
@@ -46,6 +56,11 @@ const KINDS: [(Kind, &str); 18] = [
     (Kind::Rpc(Mistreatment::Cancel), "cancel"),
     (Kind::Pattern, "pattern"),
     (Kind::Lasting, "lasting"),
+    (Kind::StandStill, "stand still"),
+    (Kind::Stutter, "stutter"),
+    (Kind::SlowOneWay, "slow one way"),
+    (Kind::Relapse, "relapse"),
+    (Kind::ClientStandsStill, "client stands still"),
 ];
 
 /// What goes wrong in a scenario that has no faults yet.
@@ -134,15 +149,8 @@ impl Cast {
 
 /// A moment, at a time or when something interesting happens after that time: `at_ms`, `on`, `after_ms`.
 fn moment(dice: &mut Dice, at_ms: u64) -> (u64, Option<Trigger>, u64) {
-    const TRIGGERS: [Trigger; 5] = [
-        Trigger::TransferBegan,
-        Trigger::TransferCompleted,
-        Trigger::ViewProposed,
-        Trigger::ViewActivated,
-        Trigger::Promoted,
-    ];
     if dice.percent(40) {
-        let trigger = *dice.pick(&TRIGGERS);
+        let trigger = *dice.pick(&Trigger::ALL);
         (dice.weighted(&[(3, 0), (3, 1), (2, 10), (2, 100), (1, 600)]), Some(trigger), at_ms)
     } else {
         (at_ms, None, 0)
@@ -162,8 +170,10 @@ pub(super) fn cut(dice: &mut Dice) -> Cut {
 }
 
 fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
-    if kind == Kind::Pattern {
-        return pattern(dice, cast, at_ms, reads);
+    match kind {
+        Kind::Pattern => return pattern(dice, cast, at_ms, reads),
+        Kind::Relapse => return relapse(dice, at_ms),
+        _ => {}
     }
     let (at_ms, on, after_ms) = moment(dice, at_ms);
     let partition = |dice: &mut Dice, from: Vec<Node>, to: Vec<Node>, both_ways| FaultKind::Partition {
@@ -214,6 +224,7 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
             FaultKind::Slow {
                 from,
                 to,
+                one_way: false,
                 latency_ms: dice.magnitude(1, 600),
                 jitter_ms: dice.magnitude(1, 1_500),
                 lasts_ms: lasts_ms(dice),
@@ -223,9 +234,71 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
             let (from, to) = cast.link(dice);
             FaultKind::Rpc { from, to, how, percent: dice.magnitude(1, 100) as u32, lasts_ms: lasts_ms(dice) }
         }
-        Kind::Amnesia | Kind::Pattern | Kind::Lasting => unreachable!("these are planned elsewhere"),
+        Kind::StandStill => stand_still(dice, reads),
+        Kind::ClientStandsStill => client_stands_still(dice, cast),
+        Kind::Stutter => stutter(dice, cast),
+        Kind::SlowOneWay => {
+            let (from, to) = cast.link(dice);
+            FaultKind::Slow {
+                from,
+                to,
+                one_way: true,
+                latency_ms: dice.magnitude(1, 2_000),
+                jitter_ms: dice.magnitude(1, 500),
+                lasts_ms: lasts_ms(dice),
+            }
+        }
+        Kind::Amnesia | Kind::Pattern | Kind::Lasting | Kind::Relapse => {
+            unreachable!("these are planned elsewhere")
+        }
     };
     vec![Fault { at_ms, on, after_ms, kind }]
+}
+
+/// One node alone stands still: for any time, or for about as long as silence is borne.
+fn stand_still(dice: &mut Dice, reads: Reads) -> FaultKind {
+    let node = dice.weighted(&[(5, "primary"), (3, "backup"), (1, "joiner"), (1, "idle"), (4, "vs")]);
+    let lasts_ms =
+        if dice.percent(50) { dice.between(900, 1_800) } else { dice.magnitude(100, STAND_STILL_MS_MAX) };
+    let stops_clock = dice.percent(40);
+    // A lease trusts the clock of its holder to count such times.
+    if stops_clock && (reads == Reads::Confirm || node == "vs") {
+        FaultKind::Freeze { node: node.into(), lasts_ms }
+    } else {
+        FaultKind::Pause { node: node.into(), lasts_ms: Some(lasts_ms) }
+    }
+}
+
+/// A client's machine stands still, and its clock, by which it gives up, with it or not.
+fn client_stands_still(dice: &mut Dice, cast: Cast) -> FaultKind {
+    let node = dice.pick(&cast.clients()).clone();
+    let lasts_ms = dice.magnitude(100, STAND_STILL_MS_MAX);
+    if dice.percent(60) {
+        FaultKind::Freeze { node, lasts_ms }
+    } else {
+        FaultKind::Pause { node, lasts_ms: Some(lasts_ms) }
+    }
+}
+
+/// A node that has hardly any time to work.
+fn stutter(dice: &mut Dice, cast: Cast) -> FaultKind {
+    let node = cast.any(dice);
+    let (pause_ms, run_ms) = (dice.magnitude(2, 400), dice.magnitude(1, 16));
+    let lasts_ms = dice.magnitude(500, 16_000).min(STUTTERS_MAX * (pause_ms / 2 + run_ms));
+    FaultKind::Stutter { node, pause_ms, run_ms, lasts_ms }
+}
+
+/// The same part is struck again whoever plays it, as soon as it is played again.
+fn relapse(dice: &mut Dice, at_ms: u64) -> Vec<Fault> {
+    let node = dice.weighted(&[(3, "primary"), (2, "backup"), (1, "joiner")]);
+    let (down_ms, gap_ms) = (dice.magnitude(10, 400), dice.magnitude(100, 2_500));
+    let crash = |round| Fault {
+        at_ms: at_ms + round * (down_ms + gap_ms),
+        on: None,
+        after_ms: 0,
+        kind: FaultKind::Crash { node: node.into(), down_ms: Some(down_ms), memory: Memory::Kept },
+    };
+    (0..dice.between(2, 6)).map(crash).collect()
 }
 
 /// Losses of memory, within the budget: one at an interesting moment, or several far enough apart.

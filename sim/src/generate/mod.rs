@@ -4,6 +4,7 @@
 //!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
 //!   in which few things happen often.
 //! * **Stories**: one seed of six tells of a misfortune that single faults do not make, however many.
+//! * **Length**: a few seeds live several times as long with as much to do, for what takes its time.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
 //!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
 //!   [`crate::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
@@ -14,7 +15,9 @@
 
 mod dice;
 mod faults;
+mod length;
 mod patterns;
+mod settings;
 mod stories;
 mod workload;
 
@@ -23,7 +26,10 @@ use faults::Cast;
 use stories::Story;
 pub use stories::{STORIES, story_of};
 
-use crate::scenario::{Clock, Cluster, Network, Reads, Scenario};
+use crate::{
+    scenario::{Clock, Cluster, Fault, Network, Reads, Scenario},
+    trace::stable_hash,
+};
 
 /// Servers in a generated cluster, at most.
 pub const SERVERS_MAX: u64 = 5;
@@ -37,6 +43,18 @@ pub const SETTLE_MS: u64 = 120_000;
 /// Drift of a generated clock at most, in parts per million: leases are safe below 111,111.
 pub const DRIFT_PPM_MAX: u64 = 100_000;
 
+/// The share of seeds whose servers keep nothing on disk, in percent.
+const VOLATILE_PERCENT: u64 = 45;
+/// The share of seeds whose messages travel as bytes, in percent.
+const ENCODED_PERCENT: u64 = 12;
+/// The share of seeds with four or five copies, in percent.
+const MANY_COPIES_PERCENT: u64 = 5;
+
+/// One seed of so many is watched for longer,
+const WATCHED: u64 = 32;
+/// for so long, in milliseconds.
+const WATCH_MS: u64 = 30_000;
+
 /// Faults of one plan, at most; a pattern counts as its parts.
 pub const FAULTS_MAX: usize = 250;
 
@@ -45,14 +63,21 @@ pub fn generate(seed: u64) -> Scenario {
     let story = Story::of(seed);
     let drawn_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
     let faults_ms = story.map_or(drawn_ms, |_| stories::LENGTH_MS);
-    let cluster = cluster(seed);
+    let mut cluster = cluster(seed);
+    // What a story needs it sets itself.
+    cluster.volatile = story.is_none() && Dice::new(seed, "volatile").percent(VOLATILE_PERCENT);
     let network = network(seed);
-    let clients = workload::clients(seed, faults_ms, cluster.session_ttl_ms, &network);
+    if story.is_none() {
+        cluster.settings = settings::settings(seed, &cluster, &network);
+    }
+    let clients = workload::clients(seed, faults_ms, &network);
+    cluster.clocks.extend(client_clocks(seed, clients.len()));
     let mut scenario = Scenario {
         about: String::new(),
         seed,
         faults_ms,
         settle_ms: SETTLE_MS,
+        watch_ms: if stable_hash(&(seed, "watch")).is_multiple_of(WATCHED) { WATCH_MS } else { 0 },
         cluster,
         network,
         reaches: Vec::new(),
@@ -61,11 +86,19 @@ pub fn generate(seed: u64) -> Scenario {
         faults: Vec::new(),
     };
     match story {
-        None => scenario.faults = faults::plan(&scenario),
+        None => {
+            workload::swap_by_revision(seed, &mut scenario.clients);
+            workload::close_sessions(seed, &mut scenario.clients);
+            scenario.faults = faults::plan(&scenario);
+            length::stretch(&mut scenario);
+            settings::ask_for_copies(&mut scenario);
+        }
         Some(story) => story.tell(&mut scenario),
     }
-    // A triggered fault stands where its trigger begins to count.
-    scenario.faults.sort_by_key(|fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms });
+    // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.
+    let begins_ms = |fault: &Fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms };
+    scenario.faults.retain(|fault| begins_ms(fault) < scenario.faults_ms);
+    scenario.faults.sort_by_key(begins_ms);
     scenario.faults.truncate(FAULTS_MAX);
     scenario
 }
@@ -74,6 +107,13 @@ fn cluster(seed: u64) -> Cluster {
     let mut dice = Dice::new(seed, "cluster");
     let servers = dice.weighted(&[(4, 2), (12, 3), (3, 4), (1, SERVERS_MAX)]);
     let replicas = dice.weighted(&[(1, 1), (12, 2), (5, 3)]).min(servers);
+    let mut many = Dice::new(seed, "copies");
+    let (servers, replicas) = if many.percent(MANY_COPIES_PERCENT) {
+        let servers = many.between(4, SERVERS_MAX);
+        (servers, many.between(4, servers))
+    } else {
+        (servers, replicas)
+    };
     let reads = if dice.percent(60) { Reads::Confirm } else { Reads::Lease };
     let starts_ms = if dice.percent(30) {
         (0..servers).map(|_| if dice.percent(50) { 0 } else { dice.between(0, 8_000) }).collect()
@@ -88,13 +128,17 @@ fn cluster(seed: u64) -> Cluster {
         replicas: replicas as u32,
         reads,
         checkpoint_interval,
-        join_lag_max: dice.weighted(&[(1, 0), (1, 1), (2, 8), (3, 64)]),
+        join_lag_max_ms: dice.weighted(&[(2, 100), (2, 200), (3, 500), (1, 1_000)]),
         chunk_bytes_max,
         append_window: dice.magnitude(1, 1_024),
         session_ttl_ms: dice.weighted(&[(1, 4_000), (1, 10_000), (6, 60_000)]),
         disk_ms_max: dice.weighted(&[(4, 0), (4, 2), (2, 20), (1, 100)]),
         log_entries_max: dice.percent(30).then_some(4 * checkpoint_interval),
         starts_ms,
+        volatile: false,
+        encoded: Dice::new(seed, "encoded").percent(ENCODED_PERCENT),
+        settings: Vec::new(),
+        callers_leave: Dice::new(seed, "callers leave").percent(50),
         clocks: clocks(seed, servers),
     }
 }
@@ -109,6 +153,16 @@ fn clocks(seed: u64, servers: u64) -> Vec<Clock> {
     let nodes = (1..=servers).map(|n| format!("s{n}")).chain(["vs".to_string()]);
     let mut signed = |max: u64| dice.between(0, 2 * max) as i64 - max as i64;
     nodes.map(|node| Clock { node, skew_ms: signed(skew_ms_max), drift_ppm: signed(drift_ppm_max) }).collect()
+}
+
+/// The clocks of clients drift as those of servers do. Their skew means nothing to anybody.
+fn client_clocks(seed: u64, clients: usize) -> Vec<Clock> {
+    let mut dice = Dice::new(seed, "clocks/clients");
+    if !dice.percent(30) {
+        return Vec::new();
+    }
+    let drift = |dice: &mut Dice| dice.between(0, 2 * DRIFT_PPM_MAX) as i64 - DRIFT_PPM_MAX as i64;
+    (1..=clients).map(|n| Clock { node: format!("c{n}"), skew_ms: 0, drift_ppm: drift(&mut dice) }).collect()
 }
 
 fn network(seed: u64) -> Network {

@@ -94,6 +94,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
                 FaultKind::Slow {
                     from: vec!["primary".into()],
                     to: vec!["backup".into()],
+                    one_way: false,
                     latency_ms: short,
                     jitter_ms: short,
                     lasts_ms: long,
@@ -117,6 +118,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
                 FaultKind::Slow {
                     from: vec!["primary".into()],
                     to: vec![],
+                    one_way: false,
                     latency_ms: short,
                     jitter_ms: 2_000,
                     lasts_ms: long,

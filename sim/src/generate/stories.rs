@@ -4,6 +4,9 @@
 //! not happen by single faults, however many. One seed of six tells a story instead: cluster, clocks and faults are
 //! what it needs; times, lengths, network and load are drawn.
 
+mod loads;
+mod operators;
+
 use super::{
     Cast, Dice,
     faults::{REJOIN_MS, cut},
@@ -12,6 +15,7 @@ use super::{
 use crate::{
     scenario::{Client, Clock, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger},
     script::Step,
+    settings::Settings,
 };
 
 /// The share of seeds that tell a story, in percent.
@@ -25,6 +29,7 @@ pub(super) const LENGTH_MS: u64 = 40_000;
 
 /// How often one client reads on, at most: what it could not do in time it does later, within the time for that.
 const READS_MAX: u64 = 60;
+
 /// One misfortune.
 #[derive(Clone, Copy)]
 pub(super) struct Story {
@@ -37,7 +42,7 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-const ALL: [Story; 12] = [
+const ALL: [Story; 19] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
@@ -50,6 +55,13 @@ const ALL: [Story; 12] = [
     story(4, "a state is transferred under fire", transfer_under_fire),
     story(4, "a primary is chosen twice", chosen_twice),
     story(2, "a house is divided", house_divided),
+    story(3, "a joiner is chased by the load", loads::chased_joiner),
+    story(2, "nobody hears the primary", unheard_primary),
+    story(3, "a liar is among them", liar),
+    story(2, "a full primary is left alone", left_alone),
+    story(1, "the load does not end", loads::endless_load),
+    story(4, "an operator errs", operators::mistakes),
+    story(4, "a joiner holds more than is known", loads::underrated_joiner),
 ];
 
 /// What each story is about.
@@ -172,7 +184,8 @@ fn overtaken_acknowledgement(dice: &mut Dice, scenario: &mut Scenario) {
     for begin_ms in rounds() {
         let (from, to) = (nodes(&["primary"]), nodes(&["vs"]));
         let (latency_ms, jitter_ms) = (dice.between(270, 450), dice.magnitude(1, 60));
-        let slow = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: ROUND_MS - 1_000 };
+        let slow =
+            FaultKind::Slow { from, to, one_way: false, latency_ms, jitter_ms, lasts_ms: ROUND_MS - 1_000 };
         let silent_ms = dice.between(1_500, 2_800);
         let silence = apart(nodes(&["backup"]), nodes(&["vs"]), cut(dice), silent_ms);
         let death = crash("primary", dice.magnitude(100, 3_000), Memory::Kept);
@@ -229,6 +242,7 @@ fn ghost(dice: &mut Dice, scenario: &mut Scenario) {
     let slow = FaultKind::Slow {
         from: nodes(&["s1"]),
         to: nodes(&["vs"]),
+        one_way: false,
         latency_ms: dice.between(6_000, 9_000),
         jitter_ms: dice.magnitude(1, 4_000),
         lasts_ms: 400,
@@ -288,7 +302,7 @@ fn replaced_unawares(dice: &mut Dice, scenario: &mut Scenario) {
         if dice.percent(60) {
             let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
             let (latency_ms, jitter_ms) = (dice.between(50, 450), dice.magnitude(1, 200));
-            let slow = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: 4_000 };
+            let slow = FaultKind::Slow { from, to, one_way: false, latency_ms, jitter_ms, lasts_ms: 4_000 };
             scenario.faults.push(at(begin_ms, slow));
         }
     }
@@ -305,7 +319,7 @@ fn late_answers(dice: &mut Dice, scenario: &mut Scenario) {
         let other_dies = crash("backup", 3_000, Memory::Kept);
         let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
         let (latency_ms, jitter_ms) = (dice.between(50, 400), dice.magnitude(1, 400));
-        let late = FaultKind::Slow { from, to, latency_ms, jitter_ms, lasts_ms: 2_500 };
+        let late = FaultKind::Slow { from, to, one_way: false, latency_ms, jitter_ms, lasts_ms: 2_500 };
         let alone = apart(nodes(&["primary"]), others.clone(), cut(dice), 4_500);
         let elsewhere = one_goes_elsewhere(dice, scenario, 4_500);
         one_reads_on(dice, scenario, begin_ms + 4_500, 2_500);
@@ -371,6 +385,56 @@ fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
         };
         scenario.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 200), blow));
     }
+    // A state that has arrived is not yet on disk.
+    if dice.percent(50) {
+        scenario.cluster.disk_ms_max = 100;
+    }
+}
+
+/// For good, what the primary says reaches the view service and no server; some or all clients do not hear it either.
+fn unheard_primary(dice: &mut Dice, scenario: &mut Scenario) {
+    let copies = dice.weighted(&[(3, 3), (1, 4)]);
+    at_least(scenario, copies, copies);
+    let cast = Cast::of(scenario);
+    let share = dice.between(30, 100);
+    let to = cast.servers().into_iter().chain(cast.clients().into_iter().filter(|_| dice.percent(share)));
+    let (from, to) = (nodes(&["primary"]), to.collect());
+    let dumb = FaultKind::Partition { from, to, both_ways: false, how: cut(dice), lasts_ms: None };
+    scenario.faults.push(at(BEGIN_MS + dice.between(3_000, 25_000), dumb));
+}
+
+/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
+fn liar(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    let servers = Cast::of(scenario).servers();
+    for begin_ms in rounds().step_by(2) {
+        let (from, to) = match dice.below(4) {
+            0 => (servers.clone(), nodes(&["vs"])),
+            1 => (nodes(&["backup"]), nodes(&["primary"])),
+            2 => (nodes(&["primary"]), nodes(&["backup", "joiner"])),
+            _ => (servers.clone(), vec![]),
+        };
+        let (how, percent) = (Mistreatment::Forge, dice.magnitude(1, 100) as u32);
+        let lasts_ms = dice.magnitude(100, 1_500);
+        scenario.faults.push(at(begin_ms, FaultKind::Rpc { from, to, how, percent, lasts_ms }));
+        let death = crash("primary", dice.magnitude(10, 2_000), Memory::Kept);
+        scenario.faults.push(at(begin_ms + 2 * ROUND_MS - 3_000, death));
+    }
+}
+
+/// For good, the primary hears nobody but clients, and has room for few of them.
+fn left_alone(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    scenario.cluster.settings = vec![Settings { waiting_max: Some(2), ..Settings::default() }];
+    let others = [Cast::of(scenario).servers(), nodes(&["vs"])].concat();
+    let alone = FaultKind::Partition {
+        from: nodes(&["primary"]),
+        to: others,
+        both_ways: true,
+        how: Cut::BlackHole,
+        lasts_ms: None,
+    };
+    scenario.faults.push(at(BEGIN_MS + dice.between(0, 25_000), alone));
 }
 
 /// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's log was cut

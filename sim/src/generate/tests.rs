@@ -2,8 +2,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, story_of};
-use crate::scenario::{FaultKind, Memory, Network, Scenario};
+use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
+use crate::{
+    scenario::{Fault, FaultKind, Memory, Network, Scenario},
+    script::{Action, Step},
+    settings::Settings,
+};
 
 fn text(scenario: &Scenario) -> String {
     toml::to_string(scenario).expect("a scenario is made of what TOML can say")
@@ -32,7 +36,7 @@ fn seeds_mean_what_they_meant() {
     let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
     assert_eq!(
         hashes,
-        [8204700385328020831, 280310877253287392, 4117339081322018029, 328321852588169520],
+        [6737991011030494741, 2072282303240522150, 4531383273709378172, 8472088666550367885],
         "generation changed: every seed means something else now. If that is intended, put the new values here"
     );
 }
@@ -44,6 +48,17 @@ fn seeds_differ_in_shape_faults_and_load() {
     assert!((10..80).contains(&quiet), "{quiet} of 400 seeds without any fault");
     let shapes: BTreeSet<_> = scenarios.iter().map(|s| (s.cluster.servers, s.cluster.replicas)).collect();
     assert!(shapes.len() >= 8, "{shapes:?}");
+    let long = scenarios.iter().filter(|s| s.faults_ms > FAULTS_MS.1).count();
+    assert!((3..30).contains(&long), "{long} of 400 seeds live long");
+    let volatile = scenarios.iter().filter(|s| s.cluster.volatile).count();
+    assert!((100..220).contains(&volatile), "{volatile} of 400 seeds without disks");
+    let has = |is: fn(&Settings) -> bool| scenarios.iter().any(|s| s.cluster.settings.iter().any(is));
+    assert!(has(|own| own.waiting_max.is_some()) && has(|own| own.sessions_max.is_some()));
+    assert!(has(|own| own.copies_min.is_some()));
+    assert!(
+        has(|own| own.node.is_some() && own.from_life == 2),
+        "options change when a process is restarted"
+    );
     let kinds: BTreeSet<String> = scenarios
         .iter()
         .flat_map(|s| &s.faults)
@@ -52,11 +67,14 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::Crash { memory, .. } => format!("crash {memory:?}"),
             FaultKind::PowerLoss { memory, .. } => format!("power loss {memory:?}"),
             FaultKind::Partition { both_ways, how, .. } => format!("partition {both_ways} {how:?}"),
+            FaultKind::Record { adopt, .. } => format!("record {}", adopt.is_some()),
             FaultKind::Pause { .. } => "pause".into(),
-            FaultKind::Slow { .. } => "slow".into(),
+            FaultKind::Freeze { .. } => "freeze".into(),
+            FaultKind::Stutter { .. } => "stutter".into(),
+            FaultKind::Slow { one_way, .. } => format!("slow {one_way}"),
         })
         .collect();
-    assert_eq!(kinds.len(), 16, "every kind of fault occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 22, "every kind of fault occurs: {kinds:?}");
     assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
 }
 
@@ -75,11 +93,32 @@ fn one_seed_of_six_tells_a_story_and_every_story_is_told() {
 fn a_draw_of_one_fault_kind_moves_no_other_part() {
     // Two clusters of different size: the workload and the network are drawn from streams of their own.
     let network = Network { latency_us_min: 500, latency_us_max: 1_000 };
-    let clients = |faults_ms| super::workload::clients(3, faults_ms, 60_000, &network);
+    let clients = |faults_ms| super::workload::clients(3, faults_ms, &network);
     let (a, b) = (clients(10_000), clients(20_000));
     for (shorter, longer) in a.iter().zip(&b) {
         assert!(longer.script.starts_with(&shorter.script));
     }
+}
+
+#[test]
+fn swaps_by_revision_take_the_place_of_other_updates_in_some_seeds() {
+    let network = Network { latency_us_min: 500, latency_us_max: 1_000 };
+    let mut swapping = 0;
+    for seed in 0..200 {
+        let before = super::workload::clients(seed, 10_000, &network);
+        let mut after = before.clone();
+        super::workload::swap_by_revision(seed, &mut after);
+        let lines =
+            before.iter().zip(&after).flat_map(|(before, after)| before.script.iter().zip(&after.script));
+        let changed: Vec<_> = lines.filter(|(before, after)| before != after).collect();
+        swapping += usize::from(!changed.is_empty());
+        for (before, after) in changed {
+            let (before, after) = (Step::parse(before).expect("good"), Step::parse(after).expect("good"));
+            assert_eq!((before.at, &before.key), (after.at, &after.key));
+            assert!(before.action != Action::Get && after.action == Action::CompareAndSwapRevision);
+        }
+    }
+    assert!((50..110).contains(&swapping), "{swapping} of 200 seeds");
 }
 
 #[test]
@@ -122,15 +161,15 @@ proptest! {
     #[test]
     fn a_plan_can_be_carried_out(seed in any::<u64>()) {
         let s = generate(seed);
-        prop_assert!((FAULTS_MS.0..=FAULTS_MS.1).contains(&s.faults_ms));
+        prop_assert!((FAULTS_MS.0..=length::TIMES * FAULTS_MS.1).contains(&s.faults_ms));
         prop_assert_eq!(crate::script::validate(&s), Ok(()));
         prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));
         prop_assert!(s.faults.len() <= FAULTS_MAX);
-        prop_assert!(s.faults.iter().all(|fault| fault.at_ms <= s.faults_ms + 20_000));
+        let begins_ms = |fault: &Fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms };
+        prop_assert!(s.faults.iter().all(|fault| begins_ms(fault) < s.faults_ms));
         for client in &s.clients {
-            prop_assert!(client.deadline_ms <= s.cluster.session_ttl_ms / 2);
             prop_assert!(!client.script.is_empty());
         }
     }

@@ -9,6 +9,10 @@ const AFTER_HEAL_MS: u64 = 5_000;
 const IMPATIENT_MS: u64 = 2_000;
 /// The deadline of a client that polls, in milliseconds.
 pub(super) const POLL_MS: u64 = 300;
+/// The share of seeds whose clients close their sessions, in percent.
+const CLOSING_PERCENT: u64 = 25;
+/// The share of seeds whose clients swap by revision, in percent.
+const REVISIONS_PERCENT: u64 = 40;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
 
@@ -21,8 +25,45 @@ pub(super) fn answer_ms(network: &Network) -> u64 {
     4 * network.latency_us_max / 1_000
 }
 
+/// Lets some clients close their sessions now and then, as programs do that end.
+pub(super) fn close_sessions(seed: u64, clients: &mut [Client]) {
+    let mut dice = Dice::new(seed, "workload/close");
+    if !dice.percent(CLOSING_PERCENT) {
+        return;
+    }
+    for client in clients {
+        let every = dice.between(3, 40);
+        let script = std::mem::take(&mut client.script);
+        for line in script {
+            let at = line.split_whitespace().next().unwrap_or_default().to_owned();
+            client.script.push(line);
+            if dice.below(every) == 0 {
+                client.script.push(format!("{at} close -"));
+            }
+        }
+    }
+}
+
+/// Makes some updates swap by revision instead. There are no more operations than before, at the same times.
+pub(super) fn swap_by_revision(seed: u64, clients: &mut [Client]) {
+    let mut dice = Dice::new(seed, "workload/revisions");
+    if !dice.percent(REVISIONS_PERCENT) {
+        return;
+    }
+    for client in clients {
+        let every = dice.between(2, 8);
+        for line in &mut client.script {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [time, "put" | "append" | "delete" | "cas", key] = words[..] else { continue };
+            if dice.below(every) == 0 {
+                *line = format!("{time} cas-revision {key}");
+            }
+        }
+    }
+}
+
 /// The clients of a seed.
-pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64, network: &Network) -> Vec<Client> {
+pub(super) fn clients(seed: u64, faults_ms: u64, network: &Network) -> Vec<Client> {
     let mut dice = Dice::new(seed, "workload");
     let count = dice.between(2, CLIENTS_MAX);
     let mix = Mix {
@@ -39,8 +80,6 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64, network: &
     };
     // The last client does nothing but read hot keys, often, and waits for nobody: it sees what is stale.
     let polls = dice.percent(60);
-    // A client may retry for half the life of a session.
-    let deadline_ms_max = session_ttl_ms / 2;
     let loaded_keys = if dice.percent(30) { dice.magnitude(20, LOADED_KEYS_MAX) } else { 0 };
     (1..=count)
         .map(|number| {
@@ -64,7 +103,7 @@ pub(super) fn clients(seed: u64, faults_ms: u64, session_ttl_ms: u64, network: &
             if number == 1 {
                 script.splice(0..0, load(loaded_keys));
             }
-            Client { deadline_ms: deadline_ms.min(deadline_ms_max), script }
+            Client { deadline_ms, script }
         })
         .collect()
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use pbkv::protocol::{
     identity::{DataId, OpNumber, Position, ServerId, ViewNumber},
     log::{Durable, Write},
+    replica::Effect,
     view::Record,
 };
 
@@ -103,6 +104,8 @@ pub struct Facts {
     pub disks: BTreeMap<ServerId, Disk>,
     /// Every commitment.
     pub committed: Committed,
+    /// The latest view whose primary began to acknowledge it.
+    pub acknowledged: ViewNumber,
 }
 
 impl Facts {
@@ -118,6 +121,17 @@ impl Facts {
 
     pub(super) fn disk_written(&mut self, server: &ServerId, write: &Write) {
         self.disks.entry(server.clone()).or_default().apply(write);
+    }
+
+    /// A server took a step, in which it may have acknowledged its view.
+    pub(super) fn replica_stepped(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Ping(ping) = effect
+                && !ping.confirmed.is_empty()
+            {
+                self.acknowledged = self.acknowledged.max(ping.view_known);
+            }
+        }
     }
 
     pub(super) fn disk_lost(&mut self, server: &ServerId) {

@@ -1,4 +1,4 @@
-//! I1: a view number names one primary, in one life, for ever; view numbers never go back; nobody is told
+//! I1: within a generation a view number names one primary, in one life, for ever; view numbers never go back; nobody is told
 //! of a view that is not durable; nobody acts as primary of a view that does not name it.
 //!
 //! Source: rules V-c and R1. It cannot see a primary that acts without saying so: that is what I6 is for.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use pbkv::protocol::{
-    identity::{Boot, ServerId, ViewNumber},
+    identity::{Boot, Generation, ServerId, ViewNumber},
     replica::Replica,
     view::{Record, View},
 };
@@ -15,7 +15,12 @@ use super::{Broken, Check, Facts};
 
 #[derive(Default)]
 pub(super) struct OnePrimaryPerView {
-    primaries: BTreeMap<ViewNumber, (ServerId, Boot)>,
+    primaries: BTreeMap<(u64, u64, ViewNumber), (ServerId, Boot)>,
+}
+
+/// Views of different histories may share a number.
+fn key(generation: Generation, view: ViewNumber) -> (u64, u64, ViewNumber) {
+    (generation.number, generation.nonce, view)
 }
 
 fn broken(promised: &'static str, seen: String) -> Check {
@@ -35,7 +40,7 @@ impl OnePrimaryPerView {
             return broken("a record is consistent", format!("{record:?} was recorded"));
         }
         let named = (view.primary.clone(), view.primary_boot);
-        let first = self.primaries.entry(view.number).or_insert_with(|| named.clone());
+        let first = self.primaries.entry(key(view.generation, view.number)).or_insert_with(|| named.clone());
         if *first != named {
             return broken(
                 "a view has one primary",
@@ -45,8 +50,20 @@ impl OnePrimaryPerView {
         Ok(())
     }
 
+    /// A history goes on whose record, at view `lost`, was lost.
+    pub(super) fn check_adopted(&self, lost: ViewNumber, record: &Record) -> Check {
+        if record.number <= lost {
+            return broken(
+                "view numbers never go back",
+                format!("{} was recorded after the lost record's {lost}", record.number),
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn check_told(&self, facts: &Facts, view: &View) -> Check {
-        let recorded = self.primaries.get(&view.number) == Some(&(view.primary.clone(), view.primary_boot));
+        let recorded = self.primaries.get(&key(view.generation, view.number))
+            == Some(&(view.primary.clone(), view.primary_boot));
         if !recorded || view.number > facts.record.number {
             return broken(
                 "a view is durable before anybody is told of it",
@@ -59,7 +76,7 @@ impl OnePrimaryPerView {
     pub(super) fn check_replica(&self, replica: &Replica) -> Check {
         let Some(primary) = replica.as_primary() else { return Ok(()) };
         let number = primary.view().number;
-        let named = self.primaries.get(&number);
+        let named = self.primaries.get(&key(replica.generation(), number));
         if number != replica.view_seen()
             || named.is_none_or(|(server, boot)| server != replica.server() || *boot != replica.boot())
         {

@@ -1,4 +1,4 @@
-//! I2: two logs that have an entry of the same view at the same place have the same entry there, and the
+//! I2: two logs of one generation that have an entry of the same view at the same place have the same entry there, and the
 //! same entries before it.
 //!
 //! Source: rule R5; Raft calls it log matching. It cannot see entries that were in nobody's log when a
@@ -11,7 +11,7 @@ use std::{
 
 use pbkv::protocol::{
     command::Entry,
-    identity::{Position, ServerId},
+    identity::{Generation, Position, ServerId},
     replica::Replica,
 };
 
@@ -20,8 +20,15 @@ use super::{Broken, Check};
 #[derive(Default)]
 pub(super) struct LogMatching {
     /// For every entry ever seen: a fingerprint of it, and the position before it.
-    entries: BTreeMap<Position, (u64, Position)>,
-    ends: BTreeMap<ServerId, Position>,
+    entries: BTreeMap<Key, (u64, Position)>,
+    ends: BTreeMap<ServerId, Key>,
+}
+
+/// A place in one history: its generation, number and nonce, and the position.
+type Key = (u64, u64, Position);
+
+fn key(generation: Generation, position: Position) -> Key {
+    (generation.number, generation.nonce, position)
 }
 
 /// A fingerprint that is the same in every process.
@@ -33,8 +40,8 @@ fn fingerprint(entry: &Entry) -> u64 {
 
 impl LogMatching {
     /// What stands before an entry that somebody's log had.
-    pub(super) fn before(&self, position: Position) -> Option<Position> {
-        self.entries.get(&position).map(|(_, before)| *before)
+    pub(super) fn before(&self, generation: Generation, position: Position) -> Option<Position> {
+        self.entries.get(&key(generation, position)).map(|(_, before)| *before)
     }
 
     pub(super) fn forget(&mut self, server: &ServerId) {
@@ -43,17 +50,19 @@ impl LogMatching {
 
     pub(super) fn check(&mut self, server: &ServerId, replica: &Replica) -> Check {
         let log = replica.log();
-        if self.ends.get(server) == Some(&log.end()) {
+        let end = key(replica.generation(), log.end());
+        if self.ends.get(server) == Some(&end) {
             return Ok(());
         }
-        self.ends.insert(server.clone(), log.end());
+        self.ends.insert(server.clone(), end);
         let mut op = log.end().op;
         while let Some(entry) = log.entry(op) {
             let before = log.position(pbkv::protocol::identity::OpNumber(op.0 - 1)).expect("no gaps");
             let seen = (fingerprint(entry), before);
-            match self.entries.get(&entry.position) {
+            let place = key(replica.generation(), entry.position);
+            match self.entries.get(&place) {
                 None => {
-                    self.entries.insert(entry.position, seen);
+                    self.entries.insert(place, seen);
                 }
                 Some(first) if *first == seen => return Ok(()), // and so is everything before it
                 Some((_, first_before)) => {

@@ -1,7 +1,8 @@
-//! I3: what a primary commits in its view, every replica it announced holds durably; and it waits for
-//! every replica that may be promoted, as long as its view is the current one and activated.
+//! I3: what a primary commits in its view, every replica it announced holds durably, and these are as many as its
+//! operator asks for; and it waits for every replica that may be promoted, as long as its view is the current
+//! one and activated.
 //!
-//! Source: rules R7 and R9. It trusts the primary's own account of the acknowledgements; I4 looks at the
+//! Source: rules R7, R9 and R20. It trusts the primary's own account of the acknowledgements; I4 looks at the
 //! disks.
 
 use pbkv::protocol::{
@@ -30,12 +31,19 @@ pub(super) fn all_hold<'a>(
     }
 }
 
-pub(super) fn check(facts: &Facts, replica: &Replica) -> Check {
+pub(super) fn check(facts: &Facts, replica: &Replica, copies_min: usize) -> Check {
     let Some(primary) = replica.as_primary() else { return Ok(()) };
     let position = replica.log().position(replica.commit());
     if position.is_some_and(|position| position.view == replica.view_seen()) {
         let announced = primary.announced().iter().map(|server| (server, primary.matched(server)));
         all_hold(replica.server(), replica.commit(), announced)?;
+        let copies = 1 + primary.announced().len();
+        if copies < copies_min {
+            return broken(
+                "a primary takes no operation that fewer copies would hold than are asked for",
+                format!("{} committed {} with {copies} of {copies_min}", replica.server(), replica.commit()),
+            );
+        }
     }
     let Some(view) = &facts.record.view else { return Ok(()) };
     if view.number == replica.view_seen() && view.activated {

@@ -6,10 +6,26 @@ use std::collections::BTreeMap;
 
 use pbkv::protocol::{
     identity::{OpNumber, Position, ServerId},
-    replica::Replica,
+    replica::{Effect, Notice, Replica},
 };
 
 use super::{Broken, Check, facts::Committed};
+
+/// Servers that keep to the protocol never contradict what another one committed. A replica refuses such a
+/// message and says so.
+pub(super) fn check_refusals(server: &ServerId, effects: &[Effect]) -> Check {
+    for effect in effects {
+        if let Effect::Notice(Notice::PeerRefused { from, why }) = effect {
+            let seen = format!("{server} refused a message of {from}: {why}");
+            return Err(Broken {
+                invariant: "I5",
+                promised: "no replica contradicts what another committed",
+                seen,
+            });
+        }
+    }
+    Ok(())
+}
 
 #[derive(Default)]
 pub(super) struct SameHistory {

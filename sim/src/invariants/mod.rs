@@ -16,18 +16,21 @@ mod i4_stable_holds_committed;
 mod i5_same_history;
 mod i6_no_late_completion;
 mod i7_activated_with_memory;
+mod i8_state_of_the_log;
 
 use std::fmt;
 
 use pbkv::protocol::{
     command::Request,
-    identity::{ServerId, Ticket},
+    identity::{ServerId, Ticket, ViewNumber},
     log::{Durable, Write},
     replica::{Effect, Replica},
     view::{Record, View},
 };
 
 pub use facts::{Committed, Disk, Facts};
+
+use crate::order::ServersOrder;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,17 +56,27 @@ pub type Check = Result<(), Broken>;
 #[derive(Default)]
 pub struct Invariants {
     facts: Facts,
+    /// No server takes an operation that fewer copies would hold.
+    copies_min: usize,
+    /// The record was lost; this was its number.
+    lost: Option<ViewNumber>,
     one_primary: i1_one_primary_per_view::OnePrimaryPerView,
     log_matching: i2_log_matching::LogMatching,
     same_history: i5_same_history::SameHistory,
     no_late_completion: i6_no_late_completion::NoLateCompletion,
     activated_with_memory: i7_activated_with_memory::ActivatedWithMemory,
+    state_of_the_log: i8_state_of_the_log::StateOfTheLog,
 }
 
 impl Invariants {
     /// Nothing seen yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing seen yet of servers that all ask for so many copies.
+    pub fn asking_for(copies_min: usize) -> Self {
+        Self { copies_min, ..Self::default() }
     }
 
     /// What was seen so far.
@@ -75,13 +88,34 @@ impl Invariants {
     pub fn record_persisted(&mut self, record: &Record) -> Check {
         self.one_primary.check_record(&self.facts, record)?;
         self.activated_with_memory.check(&self.facts, record)?;
+        let lost = self.lost.take();
         if record.generation != self.facts.record.generation {
-            // An operator declared everything lost: a new history begins.
+            // An operator declared everything lost, or the record was: a new history begins.
             self.facts.committed = facts::Committed::default();
             self.same_history = i5_same_history::SameHistory::default();
+            if lost.is_some() {
+                self.no_late_completion = i6_no_late_completion::NoLateCompletion::default();
+            }
+        } else if let Some(lost) = lost {
+            self.one_primary.check_adopted(lost, record)?;
         }
         self.facts.record = record.clone();
         i4_stable_holds_committed::check(&self.facts)
+    }
+
+    /// The view service lost its record. What it records next either begins a history of its own, with view numbers of
+    /// its own, and servers of the old one must stay out of it; or, if it has the lost generation, goes on with the data
+    /// of a server that an operator named: then all promises hold as if nothing had been lost.
+    pub fn record_lost(&mut self) {
+        self.lost = Some(self.facts.record.number);
+        let generation = self.facts.record.generation;
+        self.facts.record = Record { generation, ..Record::default() };
+    }
+
+    /// The lost record is back, before anything else was recorded.
+    pub fn record_restored(&mut self, record: &Record) {
+        self.lost = None;
+        self.facts.record = record.clone();
     }
 
     /// The view service told somebody of this view.
@@ -95,6 +129,7 @@ impl Invariants {
         self.log_matching.forget(server);
         self.same_history.forget(server);
         self.no_late_completion.forget(server);
+        self.state_of_the_log.forget(server);
     }
 
     /// A change became durable at a server.
@@ -120,19 +155,34 @@ impl Invariants {
 
     /// A server took a step.
     pub fn replica_stepped(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
+        self.facts.replica_stepped(effects);
         self.one_primary.check_replica(replica)?;
         self.log_matching.check(server, replica)?;
         if replica.generation() != self.facts.record.generation {
             return Ok(()); // it holds a history that was given up
         }
         let committed = self.facts.committed.len();
-        let before = |position| self.log_matching.before(position);
+        let before = |position| self.log_matching.before(replica.generation(), position);
         self.same_history.check(server, replica, before, &mut self.facts.committed)?;
-        i3_commit_reaches_all::check(&self.facts, replica)?;
+        i5_same_history::check_refusals(server, effects)?;
+        i3_commit_reaches_all::check(&self.facts, replica, self.copies_min)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
         }
         self.no_late_completion.check(&self.facts, server, replica, effects)
+    }
+
+    /// A server took a step after which all that it committed is in `order`.
+    pub fn state_seen(&mut self, server: &ServerId, replica: &Replica, order: &ServersOrder) -> Check {
+        if replica.generation() != self.facts.record.generation {
+            return Ok(());
+        }
+        self.state_of_the_log.check(server, replica, order)
+    }
+
+    /// The steps from here on are the last ones: every state that can be compared is.
+    pub fn close(&mut self) {
+        self.state_of_the_log.close();
     }
 }
 

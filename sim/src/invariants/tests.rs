@@ -8,13 +8,17 @@ use pbkv::protocol::{
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber},
     log::{Durable, Write},
     machine::Machine,
-    message::{Append, AppendAck, AppendResult, Echo, PeerMessage, PingReply, PingReplyBody},
-    options::ReplicaOptions,
+    message::{
+        Append, AppendAck, AppendResult, Chunk, Echo, PeerMessage, PingReply, PingReplyBody, TransferId,
+    },
+    options::{ReplicaOptions, ViewServiceOptions},
     replica::{Effect, Event, Replica, Start},
+    store::{Cursor, State},
     view::{Members, Record, View},
 };
 
 use super::{Check, Invariants, i3_commit_reaches_all};
+use crate::order::ServersOrder;
 
 const NOW: Duration = Duration::from_secs(1);
 const BOOT: Boot = Boot(1);
@@ -34,7 +38,7 @@ fn members(names: &[&str]) -> Members {
 /// An activated view whose first member is the primary.
 fn view(number: u64, insync: &[&str]) -> View {
     View {
-        generation: Generation(1),
+        generation: Generation::FIRST,
         number: ViewNumber(number),
         primary: server(insync[0]),
         primary_boot: BOOT,
@@ -46,10 +50,11 @@ fn view(number: u64, insync: &[&str]) -> View {
 
 fn record(number: u64, insync: &[&str]) -> Record {
     Record {
-        generation: Generation(1),
+        generation: Generation::FIRST,
         number: ViewNumber(number),
         view: Some(view(number, insync)),
         stable: members(insync),
+        ..Record::default()
     }
 }
 
@@ -91,8 +96,13 @@ impl Node {
 
     fn told(&mut self, view: Option<View>) {
         let echo = Echo { epoch: 1, at: NOW };
-        let body = PingReplyBody::Accepted { view, echo, lease: None, generation: Generation(1) };
-        self.quietly(Event::PingReply(PingReply { boot: BOOT, number: 1, body }));
+        let body = PingReplyBody::Accepted { view, echo, lease: None, generation: Generation::FIRST };
+        self.quietly(Event::PingReply(PingReply {
+            boot: BOOT,
+            number: 1,
+            cluster: ViewServiceOptions::default().of_all(),
+            body,
+        }));
     }
 
     /// Takes an event and all that follows from it, unseen.
@@ -132,12 +142,12 @@ impl Node {
 }
 
 fn request(ticket: u64, body: RequestBody) -> Event {
-    Event::Request { ticket: Ticket(ticket), request: Request { generation: Generation(0), body } }
+    Event::Request { ticket: Ticket(ticket), request: Request { generation: Generation::UNKNOWN, body } }
 }
 
 fn append(view: u64, from: &str, to: &str, entries: Vec<Entry>, commit: u64) -> Event {
     Event::Peer(PeerMessage::Append(Append {
-        generation: Generation(1),
+        generation: Generation::FIRST,
         view: ViewNumber(view),
         from: server(from),
         to_data: data(to),
@@ -145,6 +155,7 @@ fn append(view: u64, from: &str, to: &str, entries: Vec<Entry>, commit: u64) -> 
         previous: Position::default(),
         entries,
         commit: OpNumber(commit),
+        silence_max: Duration::from_millis(500),
     }))
 }
 
@@ -152,7 +163,7 @@ fn append(view: u64, from: &str, to: &str, entries: Vec<Entry>, commit: u64) -> 
 fn with(record: &Record) -> Invariants {
     let mut invariants = Invariants::new();
     for (server, data) in &record.stable {
-        let write = Write::Data { data: *data, generation: Generation(1) };
+        let write = Write::Data { data: *data, generation: Generation::FIRST };
         invariants.disk_written(server, &write).expect("nothing is known yet");
     }
     invariants.record_persisted(record).expect("a first record");
@@ -225,6 +236,20 @@ fn i3_what_is_committed_every_announced_replica_holds() {
 }
 
 #[test]
+fn i3_an_operation_has_as_many_copies_as_are_asked_for() {
+    for (copies_min, is_enough) in [(1, true), (2, false)] {
+        let mut invariants = Invariants { copies_min, ..with(&record(1, &["A"])) };
+        let mut node = Node::primary(1, &["A"]);
+        let check = node.seen(&mut invariants, request(1, RequestBody::OpenSession));
+        if is_enough {
+            assert_eq!(check, Ok(()));
+        } else {
+            breaks("I3", check);
+        }
+    }
+}
+
+#[test]
 fn i3_a_primary_waits_for_every_stable_replica() {
     let node = Node::primary(1, &["A", "B"]);
     assert_eq!(node.check(&mut with(&record(1, &["A", "B"]))), Ok(()));
@@ -258,7 +283,7 @@ fn i4_nobody_becomes_stable_without_what_is_committed() {
     let mut invariants = with(&record(1, &["A"]));
     let mut node = Node::primary(1, &["A"]);
     assert_eq!(node.seen(&mut invariants, request(1, RequestBody::OpenSession)), Ok(()));
-    let write = Write::Data { data: data("B"), generation: Generation(1) };
+    let write = Write::Data { data: data("B"), generation: Generation::FIRST };
     assert_eq!(invariants.disk_written(&server("B"), &write), Ok(()));
     breaks("I4", invariants.record_persisted(&record(1, &["A", "B"])));
 }
@@ -294,13 +319,21 @@ fn i6_a_replaced_primary_completes_nothing_that_it_received_later() {
         let (mut old, mut new) = (Node::primary(1, &["A"]), Node::start("B"));
         let get = request(7, RequestBody::Get { key: Bytes::from("k") });
         let mut take_over = |invariants: &mut Invariants| {
-            let write = Write::Data { data: data("B"), generation: Generation(1) };
+            let write = Write::Data { data: data("B"), generation: Generation::FIRST };
             invariants.disk_written(&server("B"), &write).expect("an empty disk");
             invariants.record_persisted(&record(2, &["B"])).expect("a later view");
             let echo = Echo { epoch: 1, at: NOW };
             let view = Some(view(2, &["B"]));
-            let body = PingReplyBody::Accepted { view, echo, lease: None, generation: Generation(1) };
-            new.seen(invariants, Event::PingReply(PingReply { boot: BOOT, number: 2, body }))
+            let body = PingReplyBody::Accepted { view, echo, lease: None, generation: Generation::FIRST };
+            new.seen(
+                invariants,
+                Event::PingReply(PingReply {
+                    boot: BOOT,
+                    number: 2,
+                    cluster: ViewServiceOptions::default().of_all(),
+                    body,
+                }),
+            )
         };
         if replaced_first {
             assert_eq!(take_over(&mut invariants), Ok(()));
@@ -329,6 +362,57 @@ fn i7_no_view_is_acknowledged_with_a_member_that_had_lost_its_memory() {
         let check = invariants.record_persisted(&record(2, &["A", "B"]));
         if lost { breaks("I7", check) } else { assert_eq!(check, Ok(())) }
     }
+}
+
+/// A state in one part, as it is transferred to B.
+fn chunk(at: Position, state: &State) -> Event {
+    let (items, _) = state.part(&Cursor::Start, usize::MAX);
+    Event::Peer(PeerMessage::Chunk(Chunk {
+        generation: Generation::FIRST,
+        view: at.view,
+        from: server("A"),
+        to_data: data("B"),
+        transfer: TransferId { view: at.view, number: 1 },
+        at,
+        part: 0,
+        items,
+        last: true,
+    }))
+}
+
+#[test]
+fn i8_a_transferred_state_is_that_of_the_log() {
+    let mut order = ServersOrder::default();
+    let mut state = State::default();
+    for op in 1..=3 {
+        let entry = Entry { timestamp: Duration::from_secs(op), ..entry(1, op) };
+        order.written(&entry);
+        order.committed(NOW, ViewNumber(1));
+        state.apply(&entry);
+    }
+    let mut early = State::default();
+    early.apply(&entry(1, 1));
+    for (transferred, holds) in [(&state, true), (&early, false)] {
+        let mut invariants = with(&record(1, &["A", "B"]));
+        let mut node = Node::start("B");
+        node.quietly(chunk(position(1, 3), transferred));
+        assert_eq!(node.replica.commit(), OpNumber(3));
+        let check = invariants.state_seen(&server("B"), &node.replica, &order);
+        if holds { assert_eq!(check, Ok(())) } else { breaks("I8", check) }
+    }
+}
+
+#[test]
+fn i8_a_state_is_compared_when_it_can_be() {
+    let mut order = ServersOrder::default();
+    let mut node = Node::start("B");
+    let mut invariants = with(&record(1, &["A", "B"]));
+    let mut seen = |node: &Node, order: &_| invariants.state_seen(&server("B"), &node.replica, order);
+    node.quietly(chunk(position(1, 1), &State::default()));
+    assert_eq!(seen(&node, &order), Ok(()), "the observer knows of no such operation yet");
+    order.written(&entry(1, 1));
+    order.committed(NOW, ViewNumber(1));
+    breaks("I8", seen(&node, &order));
 }
 
 #[test]

@@ -121,7 +121,7 @@ pub fn unreachable() -> impl Iterator<Item = (String, &'static str)> {
 }
 
 /// Words of 64 bits in a set.
-const WORDS: usize = 3;
+const WORDS: usize = 4;
 
 /// A set of marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

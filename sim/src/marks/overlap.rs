@@ -72,10 +72,12 @@ pub enum Strike {
     Crash,
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
-    /// What was durable is gone.
+    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]).
     MemoryLoss,
-    /// [`FaultKind::Pause`].
+    /// [`FaultKind::Pause`] or [`FaultKind::Freeze`].
     Pause,
+    /// [`FaultKind::Stutter`].
+    Stutter,
     /// [`FaultKind::Partition`].
     Partition,
     /// [`FaultKind::Slow`].
@@ -86,11 +88,12 @@ pub enum Strike {
 
 impl Strike {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::PowerLoss,
         Self::MemoryLoss,
         Self::Pause,
+        Self::Stutter,
         Self::Partition,
         Self::Slow,
         Self::Message(Mistreatment::DropRequest),
@@ -99,6 +102,7 @@ impl Strike {
         Self::Message(Mistreatment::Delay),
         Self::Message(Mistreatment::Hang),
         Self::Message(Mistreatment::Cancel),
+        Self::Message(Mistreatment::Forge),
     ];
 
     /// The kind of a fault in a plan.
@@ -106,7 +110,9 @@ impl Strike {
         match kind {
             FaultKind::Crash { .. } => Self::Crash,
             FaultKind::PowerLoss { .. } => Self::PowerLoss,
-            FaultKind::Pause { .. } => Self::Pause,
+            FaultKind::Record { .. } => Self::MemoryLoss,
+            FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
+            FaultKind::Stutter { .. } => Self::Stutter,
             FaultKind::Partition { .. } => Self::Partition,
             FaultKind::Slow { .. } => Self::Slow,
             FaultKind::Rpc { how, .. } => Self::Message(*how),
@@ -119,6 +125,7 @@ impl Strike {
             Self::PowerLoss => "power_loss",
             Self::MemoryLoss => "memory_loss",
             Self::Pause => "pause",
+            Self::Stutter => "stutter",
             Self::Partition => "partition",
             Self::Slow => "slowness",
             Self::Message(Mistreatment::DropRequest) => "lost_request",
@@ -127,6 +134,7 @@ impl Strike {
             Self::Message(Mistreatment::Delay) => "delay",
             Self::Message(Mistreatment::Hang) => "hang",
             Self::Message(Mistreatment::Cancel) => "cancellation",
+            Self::Message(Mistreatment::Forge) => "forgery",
         }
     }
 }
@@ -159,7 +167,10 @@ impl Overlap {
             (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Part::Client) => {
                 Some("clients do not crash, they give up")
             }
-            (Strike::MemoryLoss, Part::ViewService) => Some("the view service never loses its record"),
+            (Strike::Message(Mistreatment::Forge), Part::Client) => Some("nobody lies to clients, or as one"),
+            (Strike::Message(Mistreatment::Forge), Part::Joiner) => {
+                Some("lies end before a server that they put out of service joins again")
+            }
             _ => None,
         }
     }

@@ -166,10 +166,22 @@ situations! {
         "A primary that loses its role sends away a client whose update is in the log.";
     StaleReadRefused "read_refused_by_stale_primary" Request
         "A Get that reached a replaced primary is refused when that learns of it.";
+    SessionClosed "session_closed" Request
+        "A client closes its session.";
+    Busy "request_refused_as_busy" Request
+        "A server has as many sessions or waiting requests as it may, and sends a client away.";
+    TooFewCopies "request_refused_for_too_few_copies" Request
+        "A primary refuses an update because fewer copies than its operator asks for would hold it.";
     CasFails "compare_and_swap_fails" Request
         "A compare-and-swap finds another value than the expected one.";
     CasSucceeds "compare_and_swap_succeeds" Request
         "A compare-and-swap finds the expected value.";
+    SwapByRevisionFails "compare_and_swap_by_revision_fails" Request
+        "A compare-and-swap by revision finds a key that was changed since.";
+    SwapByRevisionSucceeds "compare_and_swap_by_revision_succeeds" Request
+        "A compare-and-swap by revision finds a key that was not changed since.";
+    SwapByRevisionRetried "compare_and_swap_by_revision_retried_after_failover" Request
+        "A compare-and-swap by revision arrives again, at another primary, and is told what its first attempt did.";
     DeletesNothing "delete_of_absent_key" Request
         "A delete finds nothing.";
     DeletesSomething "delete_of_present_key" Request
@@ -219,7 +231,9 @@ situations! {
     SuspicionRemembered "suspicion_remembered_in_later_view" ViewService
         "A living server is not taken although a copy is missing: it was reported in an earlier view.";
     DeafPrimary "primary_that_hears_nothing_replaced" ViewService
-        "A primary is replaced whose pings arrive but that does not hear the answers.";
+        "A primary is replaced whose pings arrive but that does not hear the answers, or is not reached.";
+    UnheardPrimary "primary_that_no_backup_hears_replaced" ViewService
+        "A primary is replaced that the view service hears and reaches, and that no backup hears.";
     PromotionWaits "promotion_waits_for_lease" ViewService
         "The primary is dead, another could follow, and the view service waits because of a lease.";
     PromotionAfterGrantor "promotion_over_lease_of_former_view_service" ViewService
@@ -232,7 +246,15 @@ situations! {
         "A ping arrives whose life is older than the latest known.";
     ThreeCopies "three_copies_in_sync" ViewService
         "A view with two backups is activated.";
+    DataAdopted "data_goes_on_without_record" ViewService
+        "The record is lost, and an operator has the data of a server go on.";
+    NothingAdopted "adoption_refused" ViewService
+        "The record is lost, and the server that an operator names is refused: another one holds more, or it holds nothing.";
+    OldRecordNoticed "old_record_noticed" ViewService
+        "The view service runs with an old copy of its record, and hears of a view that it does not know.";
 
+    MixedBatch "everything_is_handled_in_one_batch" Process
+        "A server handles a request, a message of another server and an answer of the view service before one flush.";
     AllCopiesDown "every_complete_copy_is_down" Process
         "No server runs that holds all the data.";
     WriteLost "crash_loses_write" Process
@@ -248,6 +270,8 @@ situations! {
         "Primary and backup cannot reach each other, and the view service reaches both.";
     PairAlone "in_sync_pair_cut_off_together" Network
         "Primary and backup reach each other, and the view service reaches neither.";
+    OutlivesSender "message_outlives_its_sender" Network
+        "An answer or a message of a stream arrives when the process that sent it has ended.";
 
     Unknown "outcome_unknown" Client
         "A client gives up and does not know whether its operation took effect.";
@@ -257,10 +281,6 @@ situations! {
 
 /// What was considered and is no mark, because no run can reach it, and why.
 pub const UNREACHABLE: &[(&str, &str)] = &[
-    (
-        "a request refused as busy",
-        "16,384 waiting requests or 100,000 sessions are beyond any simulated workload",
-    ),
     (
         "a request refused because its data was lost",
         "only an operator starts a new generation, and none is simulated",
@@ -272,6 +292,5 @@ pub const UNREACHABLE: &[(&str, &str)] = &[
     ("a server with a history unknown to the view service", "the view service never loses its record"),
     ("a ping dropped because of too many servers", "1,024 servers are beyond any simulated cluster"),
     ("an append refused because the value would be too long", "values of a workload stay far below 1 MiB"),
-    ("a session closed", "the clients of a workload let their sessions expire"),
     ("an append from a second primary of the same view", "invariant I1; a run in which it happens fails"),
 ];

@@ -44,7 +44,7 @@ pub struct Message {
 /// The conversations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageKind {
-    /// Between a server and the view service.
+    /// Between a server and the view service: pings, answers, probes.
     Ping,
     /// Operations, heartbeats and their acknowledgements.
     Replication,
@@ -111,6 +111,7 @@ impl Messages {
     pub fn replica_heard(&mut self, at: Duration, nodes: &Nodes, node: NodeIndex, event: &replica::Event) {
         match event {
             replica::Event::PingReply(reply) => self.received(at, (Nodes::VIEW_SERVICE, node), reply),
+            replica::Event::Probe(token) => self.received(at, (Nodes::VIEW_SERVICE, node), token),
             replica::Event::Peer(message) => {
                 if let Some(from) = nodes.server(words::sender(message)) {
                     self.received(at, (from, node), message);
@@ -146,11 +147,20 @@ impl Messages {
     }
 
     /// The view service wants something done.
-    pub fn view_service_said(&mut self, at: Duration, effect: &view_service::Effect) {
-        if let view_service::Effect::Answer { ticket, answer: Answer::Ping(reply) } = effect
-            && let Some(to) = self.pinged.remove(ticket)
-        {
-            self.sent(at, (Nodes::VIEW_SERVICE, to), MessageKind::Ping, reply, || words::ping_reply(reply));
+    pub fn view_service_said(&mut self, at: Duration, nodes: &Nodes, effect: &view_service::Effect) {
+        let from = Nodes::VIEW_SERVICE;
+        match effect {
+            view_service::Effect::Answer { ticket, answer: Answer::Ping(reply) } => {
+                if let Some(to) = self.pinged.remove(ticket) {
+                    self.sent(at, (from, to), MessageKind::Ping, reply, || words::ping_reply(reply));
+                }
+            }
+            view_service::Effect::Probe { server, token, .. } => {
+                if let Some(to) = nodes.server(server) {
+                    self.sent(at, (from, to), MessageKind::Ping, token, || "probe".into());
+                }
+            }
+            _ => {}
         }
     }
 

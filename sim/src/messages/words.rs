@@ -1,7 +1,7 @@
 //! Messages in words, short enough to stand beside an arrow.
 
 use pbkv::protocol::{
-    command::{Command, Entry, Update},
+    command::{Command, Entry, Expected, Update},
     identity::ServerId,
     message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody},
     view::Members,
@@ -37,6 +37,7 @@ pub(super) fn ping_reply(reply: &PingReply) -> String {
         PingReplyBody::StaleBoot { max } => {
             format!("pong {}: a later life is known, {max}", reply.number)
         }
+        PingReplyBody::Unconfirmed { .. } => format!("pong {}: not believed without a token", reply.number),
         PingReplyBody::WrongGeneration { generation } => {
             format!("pong {}: the generation is {generation}", reply.number)
         }
@@ -98,7 +99,10 @@ fn entry(entry: &Entry) -> String {
                 format!("append {} {}", screen::bytes(key), screen::bytes(value))
             }
             Update::Delete { key } => format!("delete {}", screen::bytes(key)),
-            Update::CompareAndSwap { key, new, .. } => {
+            Update::CompareAndSwap { key, expected: Expected::Revision(revision), new } => {
+                screen::swap_by_revision(key, *revision, new)
+            }
+            Update::CompareAndSwap { key, expected: Expected::Value(_), new } => {
                 format!("cas {} {}", screen::bytes(key), screen::bytes(new))
             }
         },

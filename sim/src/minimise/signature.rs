@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    health::Promise,
     marks::Mark,
     outcome::{Class, Contradiction, End, Input, Outcome, Output, Verdict},
 };
@@ -47,6 +48,8 @@ pub enum Signature {
     Panic(String),
     /// Something did not end in time.
     Stall,
+    /// A promise about the cluster's health was broken.
+    Unhealthy(Promise),
     /// The judge gave up.
     Undecided,
 }
@@ -77,6 +80,9 @@ impl Signature {
         }
         if outcome.stall.is_some() {
             return Some(Self::Stall);
+        }
+        if let Some(unhealthy) = &outcome.unhealthy {
+            return Some(Self::Unhealthy(unhealthy.promise));
         }
         matches!(outcome.verdict, Verdict::Undecided(_)).then_some(Self::Undecided)
     }
@@ -130,6 +136,10 @@ impl fmt::Display for Signature {
             Self::NotLinearizable(Sort::Stale) => f.write_str("not linearizable: a stale or lost value"),
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Stall => f.write_str("stall: not everything ended after the heal"),
+            Self::Unhealthy(Promise::Redundancy) => {
+                f.write_str("redundancy: fewer copies than the living servers allow")
+            }
+            Self::Unhealthy(Promise::Stability) => f.write_str("stability: what worked was not left alone"),
             Self::Undecided => f.write_str("undecided: the judge gave up"),
         }
     }
@@ -159,7 +169,7 @@ mod tests {
 
     fn operation(input: Input, output: Output) -> Operation {
         let end = End::Returned { at: Duration::from_secs(2), output };
-        Operation { client: "c1".into(), called: Duration::from_secs(1), input, end }
+        Operation { end, ..Operation::called("c1".into(), Duration::from_secs(1), input) }
     }
 
     fn key() -> Bytes {

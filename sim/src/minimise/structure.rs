@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::retain;
 use crate::{
     outcome::{Class, Outcome},
-    scenario::{Client, Cluster, Fault, FaultKind, Network, Reads, Scenario},
+    scenario::{Cluster, Fault, FaultKind, Network, Reads, Scenario},
 };
 
 /// Networks from the calmest on.
@@ -17,8 +17,10 @@ const CALM: [Network; 3] = [
 
 /// Without what begins after the failure; the faults are then healed at the failure, or when they were before.
 pub(super) fn without_tail(scenario: &Scenario, outcome: &Outcome) -> Vec<Scenario> {
-    // A stall is seen long after the heal, and what is waited for may begin late.
-    let Some(failed_at) = outcome.failed_at().filter(|_| outcome.class() != Class::Liveness) else {
+    // A stall and missing copies are seen long after the heal, and what is waited for may begin late.
+    let Some(failed_at) =
+        outcome.failed_at().filter(|_| !matches!(outcome.class(), Class::Liveness | Class::Health))
+    else {
         return Vec::new();
     };
     let end_ms = u64::try_from(failed_at.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
@@ -179,14 +181,18 @@ pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
 
 /// With options that need no explanation, first all of them, then one by one.
 pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
-    const SETTERS: [fn(&mut Cluster); 10] = [
+    const SETTERS: [fn(&mut Cluster); 14] = [
+        |cluster| cluster.settings.clear(),
+        |cluster| cluster.encoded = false,
+        |cluster| cluster.callers_leave = false,
+        |cluster| cluster.volatile = false,
         |cluster| cluster.log_entries_max = None,
         |cluster| cluster.clocks.clear(),
         |cluster| cluster.starts_ms.clear(),
         |cluster| cluster.reads = Reads::Confirm,
         |cluster| cluster.disk_ms_max = 0,
         |cluster| cluster.checkpoint_interval = 100,
-        |cluster| cluster.join_lag_max = 64,
+        |cluster| cluster.join_lag_max_ms = 500,
         |cluster| cluster.chunk_bytes_max = 4_096,
         |cluster| cluster.append_window = 1_024,
         |cluster| cluster.session_ttl_ms = 60_000,
@@ -202,6 +208,11 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
         plain.data_loss = false;
     })];
     alternatives.extend(SETTERS.iter().map(|set| with(&|plain| set(&mut plain.cluster))));
+    for place in 0..scenario.cluster.settings.len() {
+        alternatives.push(with(&|plain| {
+            plain.cluster.settings.remove(place);
+        }));
+    }
     for clock in 0..scenario.cluster.clocks.len() {
         alternatives.push(with(&|plain| {
             plain.cluster.clocks.remove(clock);
@@ -213,9 +224,7 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
     }
     for place in 0..scenario.clients.len() {
         alternatives.push(with(&|plain| {
-            let longest_ms = plain.cluster.session_ttl_ms / 2;
-            let client = &mut plain.clients[place];
-            *client = Client { deadline_ms: longest_ms.min(10_000), script: client.script.clone() };
+            plain.clients[place].deadline_ms = 10_000;
         }));
     }
     alternatives
@@ -224,6 +233,7 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
 /// Takes a node out of every fault and every clock. A fault that was about this node alone goes with it.
 fn forget(scenario: &mut Scenario, node: &str) {
     scenario.cluster.clocks.retain(|clock| clock.node != node);
+    scenario.cluster.settings.retain(|settings| settings.node.as_deref() != Some(node));
     scenario.faults.retain_mut(|fault| {
         let mut groups = nodes(&mut fault.kind);
         let about_others = groups.iter_mut().all(|group| {
@@ -253,7 +263,12 @@ fn rename(scenario: &mut Scenario, from: &str, to: &str) {
 /// The lists of nodes that a fault is about.
 pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
     match kind {
-        FaultKind::Crash { .. } | FaultKind::PowerLoss { .. } | FaultKind::Pause { .. } => Vec::new(),
+        FaultKind::Crash { .. }
+        | FaultKind::PowerLoss { .. }
+        | FaultKind::Record { .. }
+        | FaultKind::Pause { .. }
+        | FaultKind::Freeze { .. }
+        | FaultKind::Stutter { .. } => Vec::new(),
         FaultKind::Partition { from, to, .. }
         | FaultKind::Slow { from, to, .. }
         | FaultKind::Rpc { from, to, .. } => vec![from, to],
@@ -263,9 +278,12 @@ pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
 /// The one node that a fault is about.
 fn single(kind: &mut FaultKind) -> Option<&mut String> {
     match kind {
-        FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } | FaultKind::Pause { node, .. } => {
-            Some(node)
-        }
+        FaultKind::Crash { node, .. }
+        | FaultKind::PowerLoss { node, .. }
+        | FaultKind::Pause { node, .. }
+        | FaultKind::Freeze { node, .. }
+        | FaultKind::Stutter { node, .. } => Some(node),
+        FaultKind::Record { adopt, .. } => adopt.as_mut(),
         FaultKind::Partition { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => None,
     }
 }

@@ -180,6 +180,7 @@ fn a_client_that_leaves_takes_its_name_along() {
     let slow = |from: &str| FaultKind::Slow {
         from: vec![from.into()],
         to: vec!["c1".into(), "c2".into()],
+        one_way: false,
         latency_ms: 1,
         jitter_ms: 0,
         lasts_ms: 1,
@@ -193,6 +194,7 @@ fn a_client_that_leaves_takes_its_name_along() {
     let expected = |from: &str| FaultKind::Slow {
         from: vec![from.into()],
         to: vec!["c1".into()],
+        one_way: false,
         latency_ms: 1,
         jitter_ms: 0,
         lasts_ms: 1,

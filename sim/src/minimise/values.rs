@@ -137,9 +137,25 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
                 }));
             }
         }
-        FaultKind::Pause { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => {}
+        FaultKind::Freeze { .. } | FaultKind::Stutter { .. } => changes.push(Box::new(stand_still)),
+        FaultKind::Slow { one_way: true, .. } => changes.push(Box::new(|kind| {
+            if let FaultKind::Slow { one_way, .. } = kind {
+                *one_way = false;
+            }
+        })),
+        FaultKind::Record { .. }
+        | FaultKind::Pause { .. }
+        | FaultKind::Slow { .. }
+        | FaultKind::Rpc { .. } => {}
     }
     changes
+}
+
+/// One pause, which the clocks count.
+fn stand_still(kind: &mut FaultKind) {
+    if let FaultKind::Freeze { node, lasts_ms } | FaultKind::Stutter { node, lasts_ms, .. } = kind {
+        *kind = FaultKind::Pause { node: std::mem::take(node), lasts_ms: Some(*lasts_ms) };
+    }
 }
 
 fn keep_memory(memory: Memory, changes: &mut Vec<Change>) {
@@ -176,10 +192,14 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
             down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
         }
+        FaultKind::Record { down_ms, runs_ms, .. } => vec![(down_ms, 1), (runs_ms, 1)],
         FaultKind::Pause { lasts_ms, .. } | FaultKind::Partition { lasts_ms, .. } => {
             lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
         }
-        FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Freeze { lasts_ms, .. } | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Stutter { pause_ms, run_ms, lasts_ms, .. } => {
+            vec![(pause_ms, 1), (run_ms, 1), (lasts_ms, 1)]
+        }
         FaultKind::Slow { latency_ms, jitter_ms, lasts_ms, .. } => {
             vec![(latency_ms, 0), (jitter_ms, 0), (lasts_ms, 1)]
         }
@@ -187,7 +207,7 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
 }
 
 /// Operations from plain to odd.
-const PLAIN: [&str; 5] = ["put", "get", "append", "cas", "delete"];
+const PLAIN: [&str; 6] = ["put", "get", "append", "cas", "delete", "cas-revision"];
 
 /// Knobs for the keys (one for all) and for each operation: what it does, and when.
 pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
@@ -241,7 +261,9 @@ fn keys(scenario: &Scenario) -> Vec<Knob> {
 pub(super) fn durations(scenario: &Scenario) -> Vec<Knob> {
     // The time to settle stays: with less of it, slow progress would pass for a stall.
     let faults_ms = rounder(scenario.faults_ms, 1).into_iter();
-    vec![faults_ms.map(|faults_ms| edit(move |plan| plan.faults_ms = faults_ms)).collect()]
+    let watch_ms = (scenario.watch_ms > 0).then(|| edit(|plan| plan.watch_ms = 0));
+    let faults_ms = faults_ms.map(|faults_ms| edit(move |plan| plan.faults_ms = faults_ms));
+    vec![faults_ms.collect(), watch_ms.into_iter().collect()]
 }
 
 fn edit(change: impl Fn(&mut Scenario) + 'static) -> Edit {

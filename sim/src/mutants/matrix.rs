@@ -29,7 +29,7 @@ pub struct Row {
 /// A seed that failed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Catch {
-    /// An invariant (`I4`), `checker`, `liveness` or `panic`.
+    /// An invariant (`I4`), `checker`, `liveness`, `panic`, `redundancy` or `stability`.
     pub judge: String,
     /// How many seeds it took, the failing one included.
     pub seeds: u64,
@@ -37,6 +37,8 @@ pub struct Catch {
     pub virtual_s: f64,
     /// Seconds of wall time for them.
     pub wall_s: f64,
+    /// Fingerprint of their traces.
+    pub traces: String,
 }
 
 /// Whether clients noticed, with no invariant to help.
@@ -116,7 +118,7 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     );
     for row in rows {
         let caught = row.caught.as_ref().map_or("**nobody** | - | - | -".into(), |catch| {
-            let Catch { judge, seeds, virtual_s, wall_s } = catch;
+            let Catch { judge, seeds, virtual_s, wall_s, .. } = catch;
             format!("{judge} | {seeds} | {:.1} h | {wall_s:.1} s", virtual_s / 3600.0)
         });
         let clients =

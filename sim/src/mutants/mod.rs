@@ -2,15 +2,18 @@
 //!
 //! A simulator that finds nothing may be blind. Each *mutant* is a small patch against `src/` that breaks one
 //! numbered rule of the protocol; it lives in `sim/mutants/NAME.patch`, outside the production code. `cargo sim
-//! mutants` applies one after the other to a copy of the source tree, builds it, runs seeds in order until one
-//! fails, and makes that failure small. The result is a matrix: which judge caught which mutant, after how many
-//! seeds.
+//! mutants` builds them in a copy of the source tree, most of them as one program that can be each of them. For one
+//! after the other it runs seeds in order until one fails, and makes that failure small. The result is a matrix: which
+//! judge caught which mutant, after how many seeds.
 //!
 //! ```text
-//!  NAME.patch ─► patch   header, and the changed files as text
-//!                tree    the copy under target/mutants, where only what differs is written
-//!                trial   build, explore, explore without invariants, minimise
-//!                matrix  a row for each mutant; text, markdown, JSON
+//!  NAME.patch ─► patch     header, and the changed files as text
+//!                bodies    which functions have other bodies in them
+//!                combined  a source tree that is many mutants, behind a switch
+//!                tree      the copy under target/mutants, where only what differs is written
+//!                workshop  builds programs
+//!                trial     explore, explore without invariants, minimise
+//!                matrix    a row for each mutant; text, markdown, JSON
 //! ```
 //!
 //! A mutant that only an invariant catches says something, too: that no client can see the mistake, or that the
@@ -20,11 +23,14 @@
 //! Left out: mutants that are equivalent, because another guard protects the same rule; those that nothing in the
 //! simulated world can reach (files, sockets, command lines).
 
+mod bodies;
+mod combined;
 mod matrix;
 mod patch;
 mod rules;
 mod tree;
 mod trial;
+mod workshop;
 
 use std::{
     collections::BTreeSet,
@@ -43,7 +49,8 @@ pub use tree::Copy;
 pub use trial::{Found, judge};
 
 use crate::exit;
-use trial::{Effort, Workshop};
+use trial::Effort;
+use workshop::{Planted, Workshop};
 
 /// What `cargo sim mutants` is told.
 #[derive(Args)]
@@ -57,6 +64,9 @@ pub struct Options {
     /// Only see whether each is caught: neither ask the clients alone nor minimise.
     #[arg(long)]
     quick: bool,
+    /// Build each in a program of its own, instead of many in one. Does not change the result.
+    #[arg(long)]
+    alone: bool,
     /// Seeds that are tried before a mutant counts as not caught.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -125,10 +135,14 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
         None => None,
     };
     let began = Instant::now();
-    let workshop = Workshop::open(root())?;
+    let planted: Vec<Planted<'_>> = mutants.iter().zip(&overlays).collect();
+    let mut workshop = Workshop::open(root())?;
+    if !options.alone {
+        workshop.combine(&planted, &effort)?;
+    }
     let mut rows = Vec::new();
-    for (mutant, overlay) in mutants.iter().zip(&overlays) {
-        let row = workshop.trial(mutant, overlay, &effort)?;
+    for planted in planted {
+        let row = workshop.trial(planted, &effort)?;
         if !options.markdown {
             say(&row.line());
         }
@@ -140,7 +154,13 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
     if options.markdown {
         say(&matrix::markdown(&rows));
     }
-    Ok(conclude(&rows, options.seeds, began.elapsed(), say))
+    let code = conclude(&rows, options.seeds, began.elapsed(), say);
+    let alone: Vec<&str> =
+        mutants.iter().map(|mutant| mutant.name.as_str()).filter(|name| !workshop.shares(name)).collect();
+    if alone.len() < mutants.len() && !alone.is_empty() {
+        say(&format!("built alone, because they change more than bodies of functions: {}", alone.join(", ")));
+    }
+    Ok(code)
 }
 
 fn choose(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, String> {

@@ -1,6 +1,6 @@
 use std::{env, process::Command};
 
-use super::{trial::linked, *};
+use super::{workshop::linked, *};
 
 const TEXT: &str = "\
 rule: R7
@@ -156,7 +156,7 @@ fn names_choose_mutants_and_an_unknown_one_is_refused() {
 }
 
 fn catch(judge: &str, seeds: u64) -> Catch {
-    Catch { judge: judge.into(), seeds, virtual_s: 7200.0, wall_s: 1.5 }
+    Catch { judge: judge.into(), seeds, virtual_s: 7200.0, wall_s: 1.5, traces: "1f".into() }
 }
 
 fn row(name: &str, caught: Option<Catch>, clients: Clients) -> Row {

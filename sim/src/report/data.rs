@@ -187,7 +187,7 @@ fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
             let all = calls.min().unwrap_or(failed);
             if contradiction.operations.len() <= FEW { all } else { failed.saturating_sub(SHORTEST) }
         }
-        _ if outcome.class() == Class::Liveness => return (0, end),
+        _ if matches!(outcome.class(), Class::Liveness | Class::Health) => return (0, end),
         _ => failed.saturating_sub(3_000_000),
     };
     let from = from.min(failed.saturating_sub(SHORTEST)).max(failed.saturating_sub(LONGEST));
@@ -206,6 +206,7 @@ fn facts(scenario: &Scenario, outcome: &Outcome) -> Vec<(&'static str, String)> 
         ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
         ("view changes", stats.view_changes.to_string()),
         ("state transfers", stats.transfers.to_string()),
+        ("copies", stats.copies.line(stats.virtual_time)),
         ("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))),
     ]
 }
@@ -235,7 +236,7 @@ fn calls(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
             to: operation.end.at().map(micros),
             kind: kind(&operation.input),
             key: operation.input.key().escape_ascii().to_string(),
-            text: screen::input(&operation.input),
+            text: screen::asked(operation),
             result,
             end,
             part,
@@ -313,7 +314,7 @@ fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, S
 }
 
 fn returned(operation: &Operation) -> String {
-    let asked = screen::input(&operation.input);
+    let asked = screen::asked(operation);
     match &operation.end {
         End::Open => format!("{asked} is open"),
         End::Returned { output, .. } => format!("{asked} returns {}", screen::output(output)),

@@ -126,6 +126,9 @@ pub(super) fn sentences(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         sentences.push(format!("{} the cluster had still not come to rest.", clock(stall.at)));
         sentences.extend(stall.waiting.iter().chain(&stall.cluster).cloned());
     }
+    if let Some(unhealthy) = &outcome.unhealthy {
+        sentences.push(format!("{} {}: {}.", clock(unhealthy.at), unhealthy.promise, unhealthy.seen));
+    }
     if let Verdict::Undecided(why) = &outcome.verdict {
         sentences.push(why.clone());
     }
@@ -174,7 +177,7 @@ fn contradicting(scenario: &Scenario, outcome: &Outcome, contradiction: &Contrad
 }
 
 fn told(operation: &Operation) -> String {
-    let asked = screen::input(&operation.input);
+    let asked = screen::asked(operation);
     match &operation.end {
         End::Returned { output, .. } => {
             format!("{}'s {asked} returned {}", operation.client, screen::output(output))
@@ -187,7 +190,7 @@ fn told(operation: &Operation) -> String {
 fn finished(operation: &Operation) -> String {
     match &operation.input {
         Input::Get { .. } => told(operation),
-        input => format!("{}'s {} finished", operation.client, screen::input(input)),
+        _ => format!("{}'s {} finished", operation.client, screen::asked(operation)),
     }
 }
 

@@ -89,12 +89,12 @@ pub(super) fn lanes(scenario: &Scenario, outcome: &Outcome, nodes: &Nodes) -> Ve
                 pause(scenario, nodes, &mut lanes, (*fault, what), moment.at, end);
             }
             if let Happening::FaultEnded { fault } = &moment.event {
-                close(&mut lanes, &format!("stands still (fault {fault})"), moment.at);
+                close(&mut lanes, *fault, moment.at);
             }
             if matches!(moment.event, Happening::Healed) {
                 for (fault, Fault { kind, .. }) in scenario.faults.iter().enumerate() {
-                    if matches!(kind, FaultKind::Pause { lasts_ms: Some(_), .. }) {
-                        close(&mut lanes, &format!("stands still (fault {fault})"), moment.at);
+                    if !matches!(kind, FaultKind::Pause { lasts_ms: None, .. }) {
+                        close(&mut lanes, fault, moment.at);
                     }
                 }
             }
@@ -176,19 +176,30 @@ fn pause(
     at: Duration,
     end: u64,
 ) {
-    if let Some(FaultKind::Pause { .. }) = scenario.faults.get(fault).map(|fault| &fault.kind)
-        && what.contains("stands still")
+    let how = match scenario.faults.get(fault).map(|fault| &fault.kind) {
+        Some(FaultKind::Pause { .. } | FaultKind::Freeze { .. }) => "stands still",
+        Some(FaultKind::Stutter { .. }) => "stutters",
+        _ => return,
+    };
+    if what.contains(how)
         && let Some(node) = nodes.named_in(what).first()
         && let Some(lane) = lanes.get_mut(*node)
     {
-        let text = format!("stands still (fault {fault})");
+        let text = format!("{how} {}", of_fault(fault));
         lane.besides.push(Span { from: micros(at), to: end, state: "paused", text });
     }
 }
 
-fn close(lanes: &mut [Lane], text: &str, at: Duration) {
+fn of_fault(fault: usize) -> String {
+    format!("(fault {fault})")
+}
+
+fn close(lanes: &mut [Lane], fault: usize, at: Duration) {
+    let text = of_fault(fault);
     let spans = lanes.iter_mut().flat_map(|lane| &mut lane.besides);
-    spans.filter(|span| span.text == text && span.to > micros(at)).for_each(|span| span.to = micros(at));
+    spans
+        .filter(|span| span.text.ends_with(&text) && span.to > micros(at))
+        .for_each(|span| span.to = micros(at));
 }
 
 /// The views that the view service proposed.

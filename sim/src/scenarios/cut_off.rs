@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::{
     Draft,
-    evidence::Evidence,
+    evidence::{Evidence, name},
     plan::{around, at, client, cut, on, quiet, strikes},
 };
 use crate::{
     marks::{Part, Situation, Strike},
     outcome::{End, Input, Operation},
     scenario::{Cut, FaultKind, Mistreatment, Scenario, Trigger},
+    settings::Settings,
 };
 
 /// How long a partition lasts: longer than any takeover.
@@ -98,6 +99,35 @@ pub fn drafts() -> Vec<Draft> {
             },
         },
         Draft {
+            name: "busy_primary_that_was_replaced_does_not_keep_its_clients",
+            about: "a primary that only clients reach is full and answers busy; they find its successor all the same",
+            reaches: vec![strikes(Strike::Partition, Part::Primary), Situation::TwoPrimaries.into()],
+            middle_ms: 8_000,
+            scenario: |seed| {
+                let mut scenario = quiet(seed, 20_000);
+                scenario.cluster.starts_ms = vec![0, 1_000, 2_000];
+                scenario.cluster.settings = vec![Settings { waiting_max: Some(2), ..Settings::default() }];
+                let appender =
+                    |n: u64| client(30_000, 3_000 + n * 7, 17_000, 250, &["append hot0", "append hot1"]);
+                scenario.clients = (0..5u64).map(appender).collect();
+                let others = ["vs", "s2", "s3"].map(String::from).to_vec();
+                let alone = FaultKind::Partition {
+                    from: vec!["s1".into()],
+                    to: others,
+                    both_ways: true,
+                    how: Cut::BlackHole,
+                    lasts_ms: Some(2 * CUT_MS),
+                };
+                scenario.faults = vec![at(around(6_000, seed), alone)];
+                scenario
+            },
+            holds: |seen| {
+                let cut = seen.fault(0)?;
+                seen.takes_over("s2", cut, seen.patience)?;
+                seen.longest_wait(seen.patience)
+            },
+        },
+        Draft {
             name: "deaf_primary_is_replaced",
             about: "a primary whose pings arrive but who hears no answer is not alive",
             reaches: vec![
@@ -126,13 +156,71 @@ pub fn drafts() -> Vec<Draft> {
             },
         },
         Draft {
+            name: "primary_that_nobody_reaches_is_replaced",
+            about: "a primary whose pings arrive and are answered, but that nobody reaches, is not alive",
+            reaches: vec![
+                strikes(Strike::Message(Mistreatment::DropRequest), Part::Primary),
+                Situation::DeafPrimary.into(),
+            ],
+            middle_ms: 8_000,
+            scenario: |seed| {
+                let mut scenario = readers_and_writers(seed);
+                let shut = FaultKind::Rpc {
+                    from: ["vs", "c1", "c2", "c3", "c4", "c5"].map(String::from).into(),
+                    to: vec!["s1".into()],
+                    how: Mistreatment::DropRequest,
+                    percent: 100,
+                    lasts_ms: 2 * CUT_MS,
+                };
+                scenario.faults = vec![at(around(6_000, seed), shut)];
+                scenario
+            },
+            holds: |seen| {
+                let shut = seen.fault(0)?;
+                // Two dead intervals: until its token is too old.
+                let took = seen.takes_over("s2", shut, seen.patience + Duration::from_secs(2))?;
+                seen.served(took, shut + Duration::from_millis(2 * CUT_MS))?;
+                reads_go_on(seen)
+            },
+        },
+        Draft {
+            name: "primary_that_no_backup_hears_is_replaced",
+            about: "a primary that the view service hears and reaches, and no backup hears, keeps nobody waiting",
+            reaches: vec![strikes(Strike::Partition, Part::Primary), Situation::UnheardPrimary.into()],
+            middle_ms: 8_000,
+            scenario: |seed| {
+                let mut scenario = readers_and_writers(seed);
+                scenario.cluster.servers = 3;
+                scenario.cluster.replicas = 3;
+                scenario.cluster.starts_ms = vec![0, 1_000, 1_000];
+                let dumb = FaultKind::Partition {
+                    from: vec!["s1".into()],
+                    to: ["s2", "s3", "c1", "c2", "c3", "c4", "c5"].map(String::from).into(),
+                    both_ways: false,
+                    how: Cut::BlackHole,
+                    lasts_ms: None,
+                };
+                scenario.faults = vec![at(around(6_000, seed), dumb)];
+                scenario
+            },
+            holds: |seen| {
+                let dumb = seen.fault(0)?;
+                let replaced = seen.proposals().find(|(at, view)| *at > dumb && name(&view.primary) != "s1");
+                let (took, view) = replaced.ok_or("the primary that nobody hears stays")?;
+                if took > dumb + seen.patience || view.insync.len() != 2 {
+                    return Err(format!("replaced at {took:?} by {view:?}"));
+                }
+                seen.served(took, took + seen.patience)?;
+                reads_go_on(seen)
+            },
+        },
+        Draft {
             name: "primary_that_slept_through_its_replacement_answers_nothing_stale",
             about: "a paused primary wakes up after it was replaced, with requests waiting, and misleads nobody",
             reaches: vec![
                 strikes(Strike::Pause, Part::Primary),
                 Situation::TwoPrimaries.into(),
                 Situation::StaleReadRefused.into(),
-                Situation::OvertakenPing.into(),
             ],
             middle_ms: 7_500,
             scenario: |seed| {

@@ -186,18 +186,14 @@ mod tests {
             End::Unknown { at, why: String::new() }
         };
         let input = Input::Append { key: "k".into(), value: value.into() };
-        Operation { client: Arc::from(client), called: Duration::ZERO, input, end }
+        Operation { end, ..Operation::called(Arc::from(client), Duration::ZERO, input) }
     }
 
     fn judged(mut operations: Vec<Operation>, value: &'static str, count: usize) -> Result<(), String> {
         let end = End::Returned { at: Duration::from_secs(1), output: Output::Value(Some(value.into())) };
         let input = Input::Get { key: "k".into() };
-        operations.push(Operation {
-            client: Arc::from("reader"),
-            called: Duration::from_secs(1),
-            input,
-            end,
-        });
+        operations
+            .push(Operation { end, ..Operation::called(Arc::from("reader"), Duration::from_secs(1), input) });
         let outcome = Outcome { operations, ..Outcome::default() };
         Evidence { outcome: &outcome, patience: Duration::ZERO }.each_append_once_in_order("k", count)
     }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     marks::{Part, Situation, Strike},
-    scenario::{FaultKind, Mistreatment, Scenario},
+    outcome::End,
+    scenario::{Cut, FaultKind, Mistreatment, Scenario},
 };
 
 /// Clients that append to one key.
@@ -88,6 +89,45 @@ pub fn drafts() -> Vec<Draft> {
                     }
                 }
                 seen.each_append_once_in_order("hot0", 100)
+            },
+        },
+        Draft {
+            name: "update_in_doubt_is_not_repeated_in_another_session",
+            about: "a client lost a reply and was away until its session was forgotten: it says that it does not know",
+            reaches: vec![
+                strikes(Strike::Message(Mistreatment::DropReply), Part::Client),
+                strikes(Strike::Partition, Part::Client),
+                Situation::SessionUnknown.into(),
+            ],
+            middle_ms: 6_500,
+            scenario: |seed| {
+                let mut scenario = appenders(seed);
+                scenario.cluster.session_ttl_ms = 2_000;
+                let away = FaultKind::Partition {
+                    from: vec!["c1".into()],
+                    to: vec![],
+                    both_ways: true,
+                    how: Cut::Refuse,
+                    lasts_ms: Some(5_000),
+                };
+                let dropped = FaultKind::Rpc {
+                    from: vec!["c1".into()],
+                    to: vec![],
+                    how: Mistreatment::DropReply,
+                    percent: 100,
+                    lasts_ms: 1_000,
+                };
+                let begins_ms = around(5_000, seed);
+                scenario.faults = vec![at(begins_ms, dropped), at(begins_ms + 800, away)];
+                scenario
+            },
+            holds: |seen| {
+                seen.fault(1)?;
+                let mut of_c1 = seen.outcome.operations.iter().filter(|operation| &*operation.client == "c1");
+                if !of_c1.any(|operation| matches!(operation.end, End::Unknown { .. })) {
+                    return Err("the client knew the fate of every update: nothing was tested".into());
+                }
+                seen.each_append_once_in_order("hot0", 200)
             },
         },
     ]

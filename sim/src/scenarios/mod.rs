@@ -9,6 +9,7 @@
 mod cut_off;
 mod evidence;
 mod exactly_once;
+mod machines;
 mod plan;
 mod takeover;
 mod transfer;
@@ -63,7 +64,13 @@ struct Draft {
 
 /// All claims, each followed by its variant with a view service that restarts.
 pub fn all() -> Vec<Claim> {
-    let drafts = [takeover::drafts(), cut_off::drafts(), transfer::drafts(), exactly_once::drafts()];
+    let drafts = [
+        takeover::drafts(),
+        cut_off::drafts(),
+        transfer::drafts(),
+        exactly_once::drafts(),
+        machines::drafts(),
+    ];
     drafts
         .into_iter()
         .flatten()

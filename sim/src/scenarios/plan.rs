@@ -13,19 +13,10 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Scenario {
         seed,
         faults_ms,
         settle_ms: 60_000,
+        watch_ms: 0,
         cluster: Cluster {
-            servers: 3,
-            replicas: 2,
             reads: if seed.is_multiple_of(2) { Reads::Confirm } else { Reads::Lease },
-            checkpoint_interval: 100,
-            join_lag_max: 64,
-            chunk_bytes_max: 4_096,
-            append_window: 1_024,
-            session_ttl_ms: 60_000,
-            disk_ms_max: 2,
-            log_entries_max: None,
-            starts_ms: Vec::new(),
-            clocks: Vec::new(),
+            ..Cluster::default()
         },
         network: Network { latency_us_min: 200, latency_us_max: 2_000 },
         reaches: Vec::new(),
@@ -96,5 +87,5 @@ pub fn strikes(strike: Strike, part: Part) -> Mark {
 /// Messages from one node to another, and back, take longer.
 pub fn slow(from: &[&str], to: &[&str], latency_ms: u64, jitter_ms: u64, lasts_ms: u64) -> FaultKind {
     let names = |nodes: &[&str]| nodes.iter().map(ToString::to_string).collect();
-    FaultKind::Slow { from: names(from), to: names(to), latency_ms, jitter_ms, lasts_ms }
+    FaultKind::Slow { from: names(from), to: names(to), one_way: false, latency_ms, jitter_ms, lasts_ms }
 }

@@ -1,6 +1,10 @@
 //! Judges a running cluster: concurrent clients work on a few keys, everything they ask and see is recorded, and the record
 //! is judged for linearizability. Faults are the user's part: kill servers, pause them, restart them meanwhile.
 //!
+//! Each answer is recorded with its revision, the order in which the cluster says that it was true. The judge tries that
+//! order first: if it explains everything, it is a proof, and found in linear time, however many clients there are.
+//! If not, the verdict comes from what the clients saw alone.
+//!
 //! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so that each
 //! read says which write it saw.
 
@@ -22,6 +26,7 @@ use linearize::{
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
     process::{self, Span},
+    protocol::options::{SPAN_MAX, check_span},
     server::clock::{Clock, SystemClock},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -44,7 +49,7 @@ pub struct CheckArgs {
     /// Determines what the clients ask, though not what happens then
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where the history is saved, one operation a line [default: only of a violation, to
+    /// Where the history is saved, one operation a line, with the revision of each answer (rev) [default: only of a violation, to
     /// pbkv-history-RUN.jsonl]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -70,6 +75,11 @@ struct Report {
 
 /// Runs the clients and judges.
 pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
+    let checked = check_span("time", args.time.0, Duration::ZERO, SPAN_MAX)
+        .and_then(|()| check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX));
+    if let Err(why) = checked {
+        return process::fail(why);
+    }
     let started = SystemClock.now();
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));
@@ -233,37 +243,43 @@ impl Worker {
         }
     }
 
-    async fn perform(&mut self, input: Input) -> Result<Output, ClientError> {
+    /// What was answered, and at which revision.
+    async fn perform(&mut self, input: Input) -> Result<(Output, u64), ClientError> {
         Ok(match input {
             Input::Get { key } => {
-                let value = self.client.get(key.clone()).await?;
+                let found = self.client.find(key.clone()).await?;
+                let value = found.held.map(|held| held.value);
                 self.seen = Some((key, value.clone()));
-                Output::Value(value)
+                (Output::Value(value), found.revision.0)
             }
-            Input::Put { key, value } => {
-                self.client.put(key, value).await?;
-                Output::Done
+            Input::Put { key, value } => (Output::Done, self.client.put(key, value).await?.0),
+            Input::Append { key, value } => (Output::Done, self.client.append(key, value).await?.0),
+            Input::Delete { key } => {
+                let deleted = self.client.delete(key).await?;
+                (Output::Deleted { existed: Some(deleted.existed) }, deleted.revision.0)
             }
-            Input::Append { key, value } => {
-                self.client.append(key, value).await?;
-                Output::Done
-            }
-            Input::Delete { key } => Output::Deleted { existed: Some(self.client.delete(key).await?) },
             Input::CompareAndSwap { key, expected, new } => {
                 let swap = self.client.compare_and_swap(key, expected, new).await?;
-                Output::Swapped { swapped: swap.swapped, previous: Some(swap.previous) }
+                let previous = Some(swap.previous.map(|held| held.value));
+                (Output::Swapped { swapped: swap.swapped, previous }, swap.revision.0)
             }
         })
     }
 }
 
 impl Report {
-    fn note(&mut self, client: u64, called_at: Duration, now: Duration, result: Result<Output, ClientError>) {
+    fn note(
+        &mut self,
+        client: u64,
+        called_at: Duration,
+        now: Duration,
+        result: Result<(Output, u64), ClientError>,
+    ) {
         let at = nanoseconds(now);
         let noted = match result {
-            Ok(output) => {
+            Ok((output, revision)) => {
                 self.latencies.push(now - called_at);
-                self.recorder.returned(client, at, output)
+                self.recorder.returned_at_revision(client, at, output, revision)
             }
             Err(error) => {
                 self.last_error = Some(error.clone());

@@ -1,10 +1,10 @@
 //! The operations, as they are written on the command line and at the prompt.
 
 use bytes::Bytes;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientError, ViewReport},
-    protocol::view::Members,
+    protocol::{command::mod_revision, identity::OpNumber, view::Members},
     server::clock::SystemClock,
 };
 
@@ -17,11 +17,15 @@ pub enum Command {
         key: String,
         /// Its new value
         value: String,
+        #[command(flatten)]
+        show: Show,
     },
     /// Print the value of a key; '(absent)' on standard error if there is none
     Get {
         /// The key
         key: String,
+        #[command(flatten)]
+        show: Show,
     },
     /// Append to what a key holds; an absent key counts as empty
     Append {
@@ -29,62 +33,142 @@ pub enum Command {
         key: String,
         /// What is appended
         value: String,
+        #[command(flatten)]
+        show: Show,
     },
     /// Remove a key
     Delete {
         /// The key
         key: String,
+        #[command(flatten)]
+        show: Show,
     },
-    /// Set a key if it holds exactly what is expected (without --expect: if it is absent)
+    /// Set a key if it holds what is expected (without --expect and --expect-revision: if it is absent)
     Cas {
         /// The key
         key: String,
         /// Its new value
         value: String,
-        /// What it must hold
+        /// What it must hold, exactly
         #[arg(long)]
         expect: Option<String>,
+        /// The revision that changed it last, as told by 'get --revision'; 0: it must be absent
+        #[arg(long, value_name = "N", conflicts_with = "expect")]
+        expect_revision: Option<u64>,
+        #[command(flatten)]
+        show: Show,
     },
-    /// Print the current view
-    View,
+    /// Print the current view, and what is missing in it
+    View {
+        /// For monitors: exit with 0 if all wanted copies are in sync, 3 if there are fewer or the view is not
+        /// acknowledged yet, 4 if there is no service or the view service's record is old (1: no answer from it)
+        #[arg(long)]
+        monitor: bool,
+    },
+}
+
+/// Exit code of `view --monitor`: copies are missing.
+const COPIES_MISSING: u8 = 3;
+
+/// Exit code of `view --monitor`: there is no service, or nobody would replace a primary that fails.
+const NO_SERVICE: u8 = 4;
+
+/// What a command comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What is to be printed.
+    pub text: Vec<u8>,
+    /// With what to exit.
+    pub code: u8,
+}
+
+impl From<Vec<u8>> for Said {
+    fn from(text: Vec<u8>) -> Self {
+        Self { text, code: 0 }
+    }
+}
+
+/// What is printed beside the answer.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// Print on standard error at which revision this was true, and which one changed the key last
+    #[arg(long)]
+    revision: bool,
+}
+
+impl Show {
+    /// Tells the revision of an answer, and what the key was changed by last: before a compare-and-swap that did not
+    /// swap, as of the answer otherwise.
+    fn tell(self, revision: OpNumber, changed_by: OpNumber) {
+        if self.revision {
+            eprintln!("revision {}, changed by {}", revision.0, changed_by.0);
+        }
+    }
 }
 
 impl Command {
-    /// Performs it and returns what is to be printed.
-    pub async fn run(self, client: &mut Client<SystemClock>) -> Result<Vec<u8>, ClientError> {
-        Ok(match self {
-            Self::Put { key, value } => {
-                client.put(key, value).await?;
+    /// Performs it.
+    pub async fn run(self, client: &mut Client<SystemClock>) -> Result<Said, ClientError> {
+        let text = match self {
+            Self::Put { key, value, show } => {
+                let revision = client.put(key, value).await?;
+                show.tell(revision, revision);
                 b"ok\n".to_vec()
             }
-            Self::Get { key } => match client.get(key).await? {
-                Some(value) => [&value[..], b"\n"].concat(),
-                None => {
-                    eprintln!("(absent)");
-                    Vec::new()
+            Self::Get { key, show } => {
+                let found = client.find(key).await?;
+                show.tell(found.revision, mod_revision(found.held.as_ref()));
+                match found.held {
+                    Some(held) => [&held.value[..], b"\n"].concat(),
+                    None => {
+                        eprintln!("(absent)");
+                        Vec::new()
+                    }
                 }
-            },
-            Self::Append { key, value } => {
-                client.append(key, value).await?;
+            }
+            Self::Append { key, value, show } => {
+                let revision = client.append(key, value).await?;
+                show.tell(revision, revision);
                 b"ok\n".to_vec()
             }
-            Self::Delete { key } => {
-                if client.delete(key).await? {
-                    b"deleted\n".to_vec()
-                } else {
-                    b"was absent\n".to_vec()
-                }
+            Self::Delete { key, show } => {
+                let deleted = client.delete(key).await?;
+                show.tell(deleted.revision, OpNumber(0));
+                if deleted.existed { b"deleted\n".to_vec() } else { b"was absent\n".to_vec() }
             }
-            Self::Cas { key, value, expect } => {
-                let swap = client.compare_and_swap(key, expect.map(Bytes::from), value).await?;
+            Self::Cas { key, value, expect, expect_revision, show } => {
+                let swap = match expect_revision {
+                    Some(revision) => {
+                        client.compare_and_swap_revision(key, OpNumber(revision), value).await?
+                    }
+                    None => client.compare_and_swap(key, expect.map(Bytes::from), value).await?,
+                };
+                let before = mod_revision(swap.previous.as_ref());
+                show.tell(swap.revision, if swap.swapped { swap.revision } else { before });
                 match (swap.swapped, swap.previous) {
                     (true, _) => b"swapped\n".to_vec(),
-                    (false, Some(found)) => [b"not swapped, found ", &found[..], b"\n"].concat(),
+                    (false, Some(found)) => [b"not swapped, found ", &found.value[..], b"\n"].concat(),
                     (false, None) => b"not swapped, the key is absent\n".to_vec(),
                 }
             }
-            Self::View => describe(&client.view().await?).into_bytes(),
-        })
+            Self::View { monitor } => {
+                let report = client.view().await?;
+                let code = if monitor { health(&report) } else { 0 };
+                return Ok(Said { text: describe(&report).into_bytes(), code });
+            }
+        };
+        Ok(text.into())
+    }
+}
+
+/// The exit code for monitors.
+fn health(report: &ViewReport) -> u8 {
+    match &report.view {
+        Some(view) if report.waiting_for.is_empty() && !report.data_lost && !report.old_record => {
+            let all = view.insync.len() >= report.replicas as usize;
+            if view.activated && all { 0 } else { COPIES_MISSING }
+        }
+        _ => NO_SERVICE,
     }
 }
 
@@ -97,15 +181,27 @@ fn describe(report: &ViewReport) -> String {
     let mut text = match &report.view {
         None => "no view: no server was accepted yet\n".to_owned(),
         Some(view) => format!(
-            "view {} of generation {}{}\nprimary  {}\nbackups  {}\njoining  {}\n",
+            "view {} of generation {}{}\nprimary  {}\nbackups  {}\njoining  {}\ncopies   {} of {}{}\n",
             view.number.0,
-            view.generation.0,
+            view.generation.number,
             if view.activated { "" } else { ", not acknowledged yet" },
             view.primary,
             names(&view.insync, Some(view.primary.as_str())),
             names(&view.joining, None),
+            view.insync.len(),
+            report.replicas,
+            if view.insync.len() < report.replicas as usize { ", FEWER THAN WANTED" } else { "" },
         ),
     };
+    if !report.waiting_for.is_empty() {
+        let servers = report.waiting_for.join(" ");
+        text.push_str(&format!("NO SERVICE: waiting for one of these with its data: {servers}\n"));
+    }
+    if report.old_record {
+        text.push_str(
+            "OLD RECORD: the view service runs with an old copy of its record and replaces nobody; see its log\n",
+        );
+    }
     if report.data_lost {
         text.push_str(
             "DATA LOST: no server that holds all the data is left; see viewservice --accept-data-loss\n",
@@ -169,14 +265,65 @@ fn words(line: &str) -> Result<Vec<String>, String> {
 
 #[cfg(test)]
 mod tests {
+    use pbkv::protocol::{
+        identity::{Boot, DataId, Generation, ServerId, ViewNumber},
+        view::View,
+    };
+
     use super::*;
 
     #[test]
+    fn a_monitor_tells_missing_copies_from_no_service() {
+        let server = |name: &str| (ServerId::new(name), DataId { boot: Boot(1), nonce: 1 });
+        let view = |insync: &[&str], activated| View {
+            generation: Generation { number: 1, nonce: 1 },
+            number: ViewNumber(2),
+            primary: ServerId::new("a:1"),
+            primary_boot: Boot(1),
+            insync: insync.iter().map(|name| server(name)).collect(),
+            joining: Members::new(),
+            activated,
+        };
+        let report = |view, waiting_for: &[&str]| ViewReport {
+            view,
+            data_lost: false,
+            waiting_for: waiting_for.iter().map(|name| (*name).to_owned()).collect(),
+            replicas: 2,
+            old_record: false,
+        };
+        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], true)), &[])), 0);
+        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], false)), &[])), COPIES_MISSING);
+        assert_eq!(health(&report(Some(view(&["a:1"], true)), &[])), COPIES_MISSING);
+        assert_eq!(health(&report(Some(view(&["a:1"], true)), &["a:1"])), NO_SERVICE);
+        assert_eq!(
+            health(&ViewReport { data_lost: true, ..report(Some(view(&["a:1"], true)), &[]) }),
+            NO_SERVICE
+        );
+        let outdated = ViewReport { old_record: true, ..report(Some(view(&["a:1", "b:1"], true)), &[]) };
+        assert_eq!(health(&outdated), NO_SERVICE);
+        assert!(describe(&outdated).contains("OLD RECORD"));
+        assert_eq!(health(&report(None, &[])), NO_SERVICE);
+        let alone = describe(&report(Some(view(&["a:1"], true)), &["a:1"]));
+        assert!(alone.contains("copies   1 of 2, FEWER THAN WANTED\nNO SERVICE: waiting for"), "{alone}");
+    }
+
+    #[test]
     fn lines_are_commands() {
-        let put = Command::Put { key: "a key".into(), value: String::new() };
+        let put = Command::Put { key: "a key".into(), value: String::new(), show: Show::default() };
         assert_eq!(Line::parse(" put \"a key\" \"\" \n"), Ok(Line::Command(put)));
-        let cas = Command::Cas { key: "k".into(), value: "new".into(), expect: Some("old".into()) };
-        assert_eq!(Line::parse("cas k new --expect old"), Ok(Line::Command(cas)));
+        let cas = |expect: Option<&str>, expect_revision, revision| Command::Cas {
+            key: "k".into(),
+            value: "new".into(),
+            expect: expect.map(Into::into),
+            expect_revision,
+            show: Show { revision },
+        };
+        assert_eq!(Line::parse("cas k new --expect old"), Ok(Line::Command(cas(Some("old"), None, false))));
+        assert_eq!(
+            Line::parse("cas k new --expect-revision 0 --revision"),
+            Ok(Line::Command(cas(None, Some(0), true)))
+        );
+        assert!(Line::parse("cas k new --expect old --expect-revision 0").is_err(), "one of the two");
         assert_eq!(Line::parse("  \n"), Ok(Line::Nothing));
         assert_eq!(Line::parse("quit"), Ok(Line::Quit));
     }

@@ -27,12 +27,9 @@ struct Args {
     /// How long an operation goes on trying
     #[arg(long, default_value_t = Span(ClientOptions::new("").deadline), value_name = "TIME")]
     deadline: Span,
-    /// How long one attempt waits for its answer before the view service is asked again
+    /// How long one attempt waits for its answer before the view service is asked again; one that is arriving is waited for
     #[arg(long, default_value_t = Span(ClientOptions::new("").attempt_timeout), value_name = "TIME")]
     attempt_timeout: Span,
-    /// The time to live of sessions, not longer than that of the servers
-    #[arg(long, default_value_t = Span(ClientOptions::new("").session_ttl), value_name = "TIME")]
-    session_ttl: Span,
     #[command(flatten)]
     logs: LogArgs,
     #[command(subcommand)]
@@ -53,7 +50,6 @@ impl Args {
         ClientOptions {
             deadline: self.deadline.0,
             attempt_timeout: self.attempt_timeout.0,
-            session_ttl: self.session_ttl.0,
             ..ClientOptions::new(&self.vs)
         }
     }
@@ -82,7 +78,10 @@ fn main() -> ExitCode {
 async fn once(options: ClientOptions, command: Command) -> ExitCode {
     let mut client = Client::new(options, SystemClock);
     let code = match command.run(&mut client).await {
-        Ok(said) => say(&said),
+        Ok(said) => match say(&said.text) {
+            ExitCode::SUCCESS => ExitCode::from(said.code),
+            failed => failed,
+        },
         Err(error) => process::fail(error),
     };
     // The session would end by itself; without servers there is no point in waiting for them.
@@ -115,7 +114,7 @@ async fn prompt(options: ClientOptions) -> ExitCode {
             Ok(Line::Quit) => break,
             Ok(Line::Command(command)) => match command.run(&mut client).await {
                 Ok(said) => {
-                    say(&said);
+                    say(&said.text);
                 }
                 Err(error) => {
                     eprintln!("error: {error}");

@@ -1,23 +1,116 @@
 //! Following a primary: operations, the commit point, transferred state.
 
-use super::{Effect, Notice, Replica};
+use std::time::Duration;
+
+use super::{Effect, Notice, Replica, Role};
 use crate::protocol::{
     command::Entry,
-    identity::{OpNumber, Position, ViewNumber},
+    identity::{DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
     log::{Log, Write},
-    message::{Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, PeerMessage, TransferId},
+    message::{
+        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, PeerMessage, TransferId, VIEW_LEAP_MAX,
+    },
     store::{Snapshot, State},
 };
 
-/// A transferred state under construction: parts of one transfer, in order.
+/// A transferred state under construction: parts of one transfer, in order. It outlives a view change, as the
+/// transfer does if the primary stays the same.
 #[derive(Hash)]
 pub(super) struct Staging {
+    from: ServerId,
     transfer: TransferId,
     next_part: u64,
     state: State,
 }
 
+/// A backup reports a primary that was silent for this share of the time after which that primary reports a replica. It
+/// decides nothing alone, so it may be early; it must not come too late to count.
+pub(super) const PRIMARY_SILENT_SHARE: u32 = 2;
+
+/// After so many heartbeat intervals without a word of the primary a backup begins to look at the time.
+const WATCH_AFTER_HEARTBEATS: u32 = 2;
+
 impl Replica {
+    /// The primary spoke, or there is another one.
+    pub(super) fn primary_is_there(&mut self) {
+        self.primary_heard_at = self.presence.now();
+        self.primary_is_silent = false;
+    }
+
+    /// R11: a primary that is silent is reported. R16: silent while this backup was there to hear it.
+    pub(super) fn watch_primary(&mut self, effects: &mut Vec<Effect>) {
+        // The primary says how often it shows itself; until it has, it is taken for one like this server.
+        let own = self.options.suspect_after / PRIMARY_SILENT_SHARE;
+        let limit = self.primary_silence_max.unwrap_or(own);
+        let silent = self.presence.now() >= self.primary_heard_at + limit;
+        if !silent || self.primary_is_silent || !matches!(self.role, Role::Backup) {
+            return;
+        }
+        self.primary_is_silent = true;
+        self.pinger.wanted = true;
+        if let Some(server) = self.primary_hint.clone() {
+            effects.push(Effect::Notice(Notice::PrimarySilent { server }));
+        }
+    }
+
+    /// The primary, if this backup does not hear it.
+    pub(super) fn silent_primary(&self) -> Option<&ServerId> {
+        self.primary_hint.as_ref().filter(|_| self.primary_is_silent)
+    }
+
+    /// When to look whether the primary is silent. As long as it speaks, its messages come first.
+    pub(super) fn watch_due(&self) -> Duration {
+        if self.primary_is_silent {
+            return Duration::MAX;
+        }
+        let interval = self.options.heartbeat_interval;
+        let recent = self.presence.now() < self.primary_heard_at + interval;
+        self.presence.stepped_at() + interval * if recent { WATCH_AFTER_HEARTBEATS } else { 1 }
+    }
+
+    /// Whether a message of the primary of `view` to these contents is to be obeyed; adopts its view if
+    /// it is a later one. `None`: not meant for this server's contents. `Some(false)`: out of date.
+    pub(super) fn heed(
+        &mut self,
+        generation: Generation,
+        to_data: DataId,
+        view: ViewNumber,
+        from: &ServerId,
+        effects: &mut Vec<Effect>,
+    ) -> Option<bool> {
+        if generation != self.generation || self.data != Some(to_data) || *from == self.server {
+            return None;
+        }
+        if view < self.view_seen {
+            return Some(false);
+        }
+        if view.0 > self.pinger.view_told.0 + VIEW_LEAP_MAX {
+            self.refuse_peer(from, "its view number is far beyond any that the view service told", effects);
+            return None;
+        }
+        if matches!(self.role, Role::Primary(_)) {
+            // I1: a view has one primary. A later one exists only if the view service says so, too (R19).
+            self.on_stale(view, effects);
+            return None;
+        }
+        if view > self.view_seen {
+            self.adopt(view, effects);
+        }
+        self.set_role(Role::Backup, effects);
+        self.primary_hint = Some(from.clone());
+        self.primary_is_there();
+        Some(true)
+    }
+
+    /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
+    /// reported once for each view. Its sender takes this server for silent.
+    pub(super) fn refuse_peer(&mut self, from: &ServerId, why: &'static str, effects: &mut Vec<Effect>) {
+        if self.refused_in != Some(self.view_seen) {
+            self.refused_in = Some(self.view_seen);
+            effects.push(Effect::Notice(Notice::PeerRefused { from: from.clone(), why }));
+        }
+    }
+
     /// R5.
     pub(super) fn on_append(&mut self, append: Append, effects: &mut Vec<Effect>) {
         if !follows_on(&append) {
@@ -29,10 +122,22 @@ impl Replica {
                 self.acknowledge(&append, AppendResult::Stale { view_seen: self.view_seen }, effects)
             }
             Some(true) => {
+                self.primary_silence_max = Some(append.silence_max);
+                if self.contradicts(&append) {
+                    let why = "it contradicts what is committed here";
+                    return self.refuse_peer(&append.from, why, effects);
+                }
                 let result = self.append(&append, effects);
                 self.acknowledge(&append, result, effects);
             }
         }
+    }
+
+    /// Whether the message holds another operation at a place where one is committed.
+    fn contradicts(&self, append: &Append) -> bool {
+        let positions = append.entries.iter().map(|entry| entry.position);
+        let mut committed = [append.previous].into_iter().chain(positions).filter(|it| it.op <= self.commit);
+        committed.any(|position| self.log.position(position.op).is_some_and(|own| own != position))
     }
 
     /// Adds what is new, replaces what conflicts, and never removes anything without a conflict: a
@@ -49,17 +154,14 @@ impl Replica {
             match self.log.position(op) {
                 Some(position) if position == entry.position => continue,
                 Some(position) => {
-                    assert!(
-                        op > self.commit,
-                        "committed operation {position:?} would be replaced by {:?}",
-                        entry.position
-                    );
+                    assert!(op > self.commit, "committed operation {position:?} would be replaced");
                     self.truncate(op);
                 }
                 None => {}
             }
+            let entry = entry.detached();
             self.log.push(entry.clone());
-            self.write(Write::Entry(entry.clone()));
+            self.write(Write::Entry(entry));
         }
         // Not "my last operation": what is beyond the message may differ from the primary's log.
         let matched = OpNumber(append.previous.op.0 + append.entries.len() as u64);
@@ -117,20 +219,27 @@ impl Replica {
         if chunk.at.op <= self.commit {
             return Some(ChunkResult::Installed(chunk.at.op)); // a late one would turn back time
         }
-        let current = self.staging.as_ref().map(|staging| staging.transfer);
+        let own = self.log.position(self.commit).map(|position| position.view);
+        if chunk.at.view > chunk.view || own.is_some_and(|own| chunk.at.view < own) {
+            self.refuse_peer(&chunk.from, "its state contradicts what is committed here", effects);
+            return None;
+        }
+        let staged = self.staging.as_ref().filter(|staging| staging.from == chunk.from);
+        let current = staged.map(|staging| staging.transfer);
         if current.is_none_or(|current| chunk.transfer > current) {
             if chunk.part != 0 {
                 return Some(ChunkResult::Next(0));
             }
             effects.push(Effect::Notice(Notice::ReceivingState { from: chunk.from.clone(), at: chunk.at }));
-            self.staging = Some(Staging { transfer: chunk.transfer, next_part: 0, state: State::default() });
+            let (from, state) = (chunk.from.clone(), State::default());
+            self.staging = Some(Staging { from, transfer: chunk.transfer, next_part: 0, state });
         }
         let staging = self.staging.as_mut().filter(|staging| staging.transfer == chunk.transfer)?;
         if chunk.part != staging.next_part {
             return Some(ChunkResult::Next(staging.next_part));
         }
         for item in &chunk.items {
-            staging.state.restore(item.clone());
+            staging.state.restore(item.detached());
         }
         staging.next_part += 1;
         self.parts_received += 1;
@@ -148,6 +257,7 @@ impl Replica {
         self.state = snapshot.state.clone();
         self.commit = snapshot.at.op;
         self.checkpoint = None;
+        self.bytes_since_checkpoint = 0;
         if self.log.position(snapshot.at.op) == Some(snapshot.at) {
             self.log.compact(snapshot.clone());
             self.write(Write::Checkpoint(snapshot));

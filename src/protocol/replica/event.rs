@@ -1,10 +1,12 @@
 //! What a replica is told and what it wants done.
 
+use std::time::Duration;
+
 use crate::protocol::{
     command::{Reply, Request},
     identity::{Boot, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber, WriteNumber},
     log::{Durable, Write},
-    message::{PeerMessage, Ping, PingReply},
+    message::{PeerMessage, Ping, PingReply, Token},
 };
 
 /// What can happen to a replica.
@@ -19,6 +21,8 @@ pub enum Event {
     },
     /// The view service answered a ping. A ping that is not answered is no event.
     PingReply(PingReply),
+    /// The view service reached this server at its address (VS-PROBE).
+    Probe(Token),
     /// Another replica spoke.
     Peer(PeerMessage),
     /// This write and all before it are durable.
@@ -86,10 +90,57 @@ pub enum Notice {
         /// The later view.
         view: ViewNumber,
     },
-    /// A replica that the primary waits for is silent.
+    /// As primary, it is told that another server is primary in the same view, and gives up its role: the view service's
+    /// record is an old copy.
+    AnotherPrimary {
+        /// The view.
+        view: ViewNumber,
+        /// The other one.
+        primary: ServerId,
+    },
+    /// A replica that the primary waits for is silent, or answers and takes nothing.
     Suspected {
         /// Which.
         server: ServerId,
+    },
+    /// As primary, it hears a replica again that it suspected, before the view changed.
+    HeardAgain {
+        /// Which.
+        server: ServerId,
+    },
+    /// As backup, it does not hear the primary.
+    PrimarySilent {
+        /// The primary.
+        server: ServerId,
+    },
+    /// As primary, it begins to acknowledge what fewer replicas hold than the view service wants, or their number
+    /// changed.
+    FewCopies {
+        /// How many hold what is acknowledged, the primary included.
+        copies: usize,
+        /// Copies wanted.
+        wanted: usize,
+    },
+    /// As primary, it no longer does.
+    EnoughCopies {
+        /// How many hold what is acknowledged, the primary included.
+        copies: usize,
+    },
+    /// It pings more often than it was told, because the view service's dead interval demands it.
+    PingsMoreOften {
+        /// How often it was told to.
+        told: Duration,
+        /// How often it does.
+        interval: Duration,
+        /// The view service's dead interval.
+        dead_after: Duration,
+    },
+    /// It asks for more copies than the view service strives for: as primary it refuses all updates.
+    CopiesOutOfReach {
+        /// Copies without which it refuses updates.
+        copies_min: usize,
+        /// Copies that the view service strives for.
+        wanted: usize,
     },
     /// A joiner has caught up; the view service is being told that it may be promoted.
     Joined {
@@ -112,7 +163,8 @@ pub enum Notice {
         /// Up to which operation.
         at: OpNumber,
     },
-    /// A state transfer was given up because the log grew beyond its limit.
+    /// A replica that was catching up is left behind because the log grew beyond its limit: it gets a later
+    /// state.
     TransferAbandoned {
         /// To whom.
         to: ServerId,
@@ -129,10 +181,26 @@ pub enum Notice {
         /// The state is that after this operation.
         at: Position,
     },
+    /// A message was refused that contradicts what is committed, or names an implausible view: it is not from
+    /// a server that follows the protocol.
+    PeerRefused {
+        /// Who sent it, as it says.
+        from: ServerId,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The view service knows a later life of this server; this one takes a larger number.
     BootRaised {
         /// The new number.
         boot: Boot,
+    },
+    /// The view service has not believed this server's pings for a while: it does not reach it at the address
+    /// that it advertises.
+    Unconfirmed {
+        /// This life.
+        own: Boot,
+        /// The life that answers there, if another one does.
+        holder: Option<Boot>,
     },
     /// This server's contents belong to another generation: it has to be restarted empty.
     WrongGeneration {

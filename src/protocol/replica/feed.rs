@@ -3,11 +3,12 @@
 //! In a new view the primary first asks where the logs agree, with an empty message; then it streams
 //! operations, several messages ahead of the acknowledgements. A lost message shows as a mismatch at
 //! the next heartbeat, and the stream is rewound. A replica whose log ends before the primary's begins
-//! gets the state instead, part by part, while operations go on.
+//! gets the state instead, part by part, while operations go on; the log that follows it is kept until the
+//! replica has caught up.
 
 use std::time::Duration;
 
-use super::{Effect, Notice, Primary, Replica, Role};
+use super::{Effect, Notice, Primary, Replica, Role, backup::PRIMARY_SILENT_SHARE};
 use crate::protocol::{
     identity::{DataId, OpNumber, ServerId},
     message::{Append, Chunk, PeerMessage, TransferId},
@@ -30,12 +31,21 @@ struct Transfer {
     sent_at: Option<Duration>,
 }
 
-/// What the primary knows of another replica in this view.
+/// A round of catching up (R9): it is over when the replica holds what was the end of the log when it began.
+#[derive(Hash)]
+struct Round {
+    began_at: Duration,
+    end: OpNumber,
+}
+
+/// What the primary knows of another replica in this view. Times are by the primary's presence (R16).
 #[derive(Hash)]
 pub struct Peer {
     pub(super) data: DataId,
     /// It holds the log up to here, durably and in this view; unknown before its first answer.
     pub(super) matched: Option<OpNumber>,
+    /// What it held in an older view of the same primary; no match, but a reason to keep the log after it.
+    held_at_least: Option<OpNumber>,
     /// The next operation to send.
     next: OpNumber,
     /// The latest heartbeat it answered.
@@ -43,28 +53,85 @@ pub struct Peer {
     /// Mismatches of messages up to this heartbeat are old news: the stream was rewound since.
     rewound_at: u64,
     pub(super) last_heard: Duration,
+    /// When its match last grew, or nothing was outstanding.
+    pub(super) progressed_at: Duration,
+    round: Round,
     last_sent: Option<Duration>,
     transfer: Option<Transfer>,
 }
 
 impl Peer {
-    pub(super) fn new(data: DataId, next: OpNumber, now: Duration) -> Self {
+    /// A replica of a view whose primary's log ends at `end`.
+    pub(super) fn new(data: DataId, end: OpNumber, present: Duration) -> Self {
         Self {
             data,
             matched: None,
-            next,
+            held_at_least: None,
+            next: end.next(),
             heartbeat_acked: 0,
             rewound_at: 0,
-            last_heard: now,
+            last_heard: present,
+            progressed_at: present,
+            round: Round { began_at: present, end },
             last_sent: None,
             transfer: None,
         }
     }
 
+    /// Goes on with what the same primary was doing for the same contents in an older view: the parts of a
+    /// transfer are of committed state, which no later view takes back. A match is not carried over (R2), but
+    /// the question where the logs agree is asked where they last did.
+    pub(super) fn resuming(mut self, before: Self) -> Self {
+        self.held_at_least = before.log_needed_after();
+        self.next = self.held_at_least.map_or(self.next, OpNumber::next);
+        self.transfer = before.transfer;
+        if let Some(transfer) = &mut self.transfer {
+            transfer.sent_at = None;
+        }
+        self
+    }
+
     /// It holds the log up to `op`.
-    pub(super) fn has(&mut self, op: OpNumber) {
-        self.matched = self.matched.max(Some(op));
+    pub(super) fn has(&mut self, op: OpNumber, present: Duration) {
+        if self.matched < Some(op) {
+            self.matched = Some(op);
+            self.progressed_at = present;
+        }
         self.next = self.next.max(op.next());
+    }
+
+    /// The operation after which it still needs the log, if it ever answered.
+    fn log_needed_after(&self) -> Option<OpNumber> {
+        let transfer = self.transfer.as_ref().map(|transfer| transfer.snapshot.at.op);
+        transfer.or(self.matched).or(self.held_at_least)
+    }
+
+    /// Whether it still needs entries up to `op` of a log that begins at `base`.
+    fn needs_log(&self, base: OpNumber, op: OpNumber) -> bool {
+        self.log_needed_after().is_some_and(|after| (base..op).contains(&after))
+    }
+
+    /// Whether it lags so little, in time, that operations may wait for it (R9a): its last round of catching up
+    /// took at most `lag_max`, or nothing is left to catch up. `base` is where the log begins.
+    pub(super) fn keeps_up(
+        &mut self,
+        present: Duration,
+        base: OpNumber,
+        end: OpNumber,
+        lag_max: Duration,
+    ) -> bool {
+        let streams = self.transfer.is_none();
+        let Some(matched) = self.matched.filter(|matched| streams && *matched >= self.round.end.max(base))
+        else {
+            return false;
+        };
+        let round = std::mem::replace(&mut self.round, Round { began_at: present, end });
+        matched == end || present <= round.began_at + lag_max
+    }
+
+    /// Whether it answers nothing, or takes nothing although operations are outstanding, for so long (R11).
+    pub(super) fn is_stuck(&self, present: Duration, limit: Duration) -> bool {
+        present >= self.last_heard.min(self.progressed_at) + limit
     }
 
     /// Whether the transfer is the one under way and done, and if so forgets it.
@@ -86,17 +153,18 @@ impl Peer {
 }
 
 impl Primary {
-    /// The earliest operation that a running transfer ends at: entries after it are still needed.
-    pub(super) fn transfer_base(&self) -> Option<OpNumber> {
-        self.peers.values().filter_map(|peer| Some(peer.transfer.as_ref()?.snapshot.at.op)).min()
+    /// Whether some replica still needs entries up to `op` of a log that begins at `base`: those after the state that it is sent, or after
+    /// what it holds. They are kept until it has them, not only until the state has arrived, or one transfer
+    /// would follow another for as long as the load lasts.
+    pub(super) fn needs_log(&self, base: OpNumber, op: OpNumber) -> bool {
+        self.peers.values().any(|peer| peer.needs_log(base, op))
     }
 
-    /// Gives up all running transfers; each begins anew, from a later state, when its replica answers.
-    pub(super) fn abandon_transfers(&mut self, effects: &mut Vec<Effect>) {
-        for (server, peer) in &mut self.peers {
-            if peer.transfer.take().is_some() {
-                effects.push(Effect::Notice(Notice::TransferAbandoned { to: server.clone() }));
-            }
+    /// Entries up to `op` are kept no longer: what needed them gets a later state, once it answers.
+    pub(super) fn leave_behind(&mut self, base: OpNumber, op: OpNumber, effects: &mut Vec<Effect>) {
+        for (server, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.needs_log(base, op)) {
+            peer.transfer = None;
+            effects.push(Effect::Notice(Notice::TransferAbandoned { to: server.clone() }));
         }
     }
 
@@ -166,7 +234,7 @@ impl Replica {
         let mut bytes = 0;
         let streaming = peer.transfer.is_none() && previous.op.next() == next;
         if let Some(matched) = peer.matched.filter(|_| streaming) {
-            let room = (matched.next().0 + self.options.append_window).saturating_sub(next.0);
+            let room = matched.next().0.saturating_add(self.options.append_window).saturating_sub(next.0);
             for entry in self.log.entries_from(next).take(usize::try_from(room).unwrap_or(usize::MAX)) {
                 bytes += entry.bytes();
                 if bytes > self.options.append_bytes_max && !entries.is_empty() {
@@ -186,6 +254,7 @@ impl Replica {
             previous,
             entries,
             commit: self.commit,
+            silence_max: self.options.suspect_after / PRIMARY_SILENT_SHARE,
         };
         let message = PeerMessage::Append(append);
         self.outbox.say(Effect::Send { to: server.clone(), message }, effects);
@@ -202,7 +271,7 @@ impl Replica {
         base: OpNumber,
         effects: &mut Vec<Effect>,
     ) {
-        let end = self.log.end().op;
+        let (end, present) = (self.log.end().op, self.presence.now());
         let Role::Primary(primary) = &mut self.role else { return };
         let peer = primary.peers.get_mut(server).expect("it just answered");
         if peer.transfer.is_some() || answered <= peer.rewound_at {
@@ -210,7 +279,11 @@ impl Replica {
         }
         peer.rewound_at = current;
         let floor = peer.matched.map_or(OpNumber(1), OpNumber::next);
-        peer.next = hint.max(floor).min(end.next());
+        let next = hint.max(floor).min(end.next());
+        if peer.matched.is_none() && next < peer.next {
+            peer.progressed_at = present; // the search for where the logs agree goes on
+        }
+        peer.next = next;
         if peer.next <= base {
             return self.begin_transfer(server, effects);
         }

@@ -6,36 +6,41 @@
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
 //! * `reads`: how Gets are answered (R10).
+//! * `checkpoint`: how long a log is kept.
+//! * `outside`: what others may see of it.
+//! * `copies`: how many copies there are of what is acknowledged (R20).
 //! * [`feed`]: what the primary sends to each replica, and when (R4, 4.4).
 //! * `outbox`: what may only be said when something is durable.
+//! * `pinger`: the conversation with the view service (R18, R21).
 //!
-//! This file is what all roles share: pings and the adoption of views (R1, R13 to R15).
+//! This file is what all roles share: the view service's answers and the adoption of views (R1, R13 to R15).
 
 pub mod backup;
+mod checkpoint;
+mod copies;
 mod event;
 pub mod feed;
 mod outbox;
+mod outside;
+mod pinger;
 pub mod primary;
 mod reads;
 
-use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 pub use self::event::{Effect, Event, Notice, RoleName, Start};
-use self::{backup::Staging, outbox::Outbox, primary::Primary};
+use self::{backup::Staging, outbox::Outbox, pinger::Pinger, primary::Primary};
 use super::{
     command::{Refusal, Reply},
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber},
     log::{Log, Write},
     machine::Machine,
-    message::{Echo, PeerMessage, Ping, PingReply, PingReplyBody},
-    options::{ReadMode, ReplicaOptions},
+    message::{Echo, PeerMessage, PingReply, PingReplyBody},
+    options::{ClusterOptions, ReplicaOptions},
+    presence::Presence,
     store::{Snapshot, State},
-    view::{Members, View},
+    view::View,
 };
-
-/// Pings whose time of sending is remembered, for leases. An answer that is later than so many pings
-/// gives no lease.
-const PINGS_REMEMBERED: usize = 16;
 
 /// What a replica is, and what it needs for that.
 // One replica has one role: its size does not matter.
@@ -45,19 +50,6 @@ enum Role {
     Idle,
     Backup,
     Primary(Primary),
-}
-
-/// The conversation with the view service.
-#[derive(Hash)]
-struct Pinger {
-    number: u64,
-    due: Duration,
-    /// Something the view service should know at once.
-    wanted: bool,
-    accepted: bool,
-    echo: Option<Echo>,
-    answered: u64,
-    sent_at: BTreeMap<u64, Duration>,
 }
 
 /// A KV server's protocol machine.
@@ -73,16 +65,32 @@ pub struct Replica {
     log: Log,
     commit: OpNumber,
     state: State,
-    /// A state on the way to become the log's snapshot.
+    /// A state on the way to become the log's snapshot,
     checkpoint: Option<Snapshot>,
+    /// and the bytes of the operations committed since.
+    bytes_since_checkpoint: u64,
     role: Role,
     /// Who is primary in `view_seen`, if known; a hint for clients that ask here.
     primary_hint: Option<ServerId>,
+    /// As backup: when the primary was last heard, by the presence.
+    primary_heard_at: Duration,
+    /// As backup: how long the primary of this view is silent at most, as it says.
+    primary_silence_max: Option<Duration>,
+    /// As backup: it has been silent for too long since, and its silence is reported.
+    primary_is_silent: bool,
     staging: Option<Staging>,
     parts_received: u64,
     pinger: Pinger,
+    /// The time by which the silence of replicas is counted.
+    presence: Presence,
     outbox: Outbox,
+    /// What the view service decides for all servers, once it was heard (R21).
+    cluster: Option<ClusterOptions>,
+    /// As primary, it acknowledged what only so many replicas hold, fewer than wanted, and said so.
+    few_copies: Option<usize>,
     wrong_generation: bool,
+    /// The view in which a message was refused that no server should send.
+    refused_in: Option<ViewNumber>,
 }
 
 impl Replica {
@@ -93,15 +101,6 @@ impl Replica {
         let mut outbox = Outbox::new(durable.log.end().op);
         outbox.write(Write::Boot(boot), durable.log.end().op);
         outbox.hold_until_written();
-        let pinger = Pinger {
-            number: 0,
-            due: now,
-            wanted: true,
-            accepted: false,
-            echo: None,
-            answered: 0,
-            sent_at: BTreeMap::new(),
-        };
         Self {
             options,
             server,
@@ -114,82 +113,41 @@ impl Replica {
             state: durable.log.snapshot().state.clone(),
             log: durable.log,
             checkpoint: None,
+            bytes_since_checkpoint: 0,
             role: Role::Idle,
             primary_hint: None,
+            primary_heard_at: Duration::ZERO,
+            primary_silence_max: None,
+            primary_is_silent: false,
             staging: None,
             parts_received: 0,
-            pinger,
+            pinger: Pinger::new(now),
+            presence: Presence::new(now),
             outbox,
+            cluster: None,
+            few_copies: None,
             wrong_generation: false,
+            refused_in: None,
         }
-    }
-
-    /// Who it is.
-    pub fn server(&self) -> &ServerId {
-        &self.server
-    }
-
-    /// The number of this life.
-    pub fn boot(&self) -> Boot {
-        self.boot
-    }
-
-    /// The identity of the contents, once the view service accepted this life.
-    pub fn data(&self) -> Option<DataId> {
-        self.data
-    }
-
-    /// The generation of the contents.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// The latest view adopted.
-    pub fn view_seen(&self) -> ViewNumber {
-        self.view_seen
-    }
-
-    /// The role.
-    pub fn role(&self) -> RoleName {
-        match self.role {
-            Role::Idle => RoleName::Idle,
-            Role::Backup => RoleName::Backup,
-            Role::Primary(_) => RoleName::Primary,
-        }
-    }
-
-    /// What it knows as primary.
-    pub fn as_primary(&self) -> Option<&Primary> {
-        match &self.role {
-            Role::Primary(primary) => Some(primary),
-            Role::Idle | Role::Backup => None,
-        }
-    }
-
-    /// Operations up to here are committed and applied.
-    pub fn commit(&self) -> OpNumber {
-        self.commit
-    }
-
-    /// The log, as far as it is known in memory.
-    pub fn log(&self) -> &Log {
-        &self.log
-    }
-
-    /// The applied state.
-    pub fn state(&self) -> &State {
-        &self.state
     }
 
     fn on_ping_reply(&mut self, now: Duration, reply: PingReply, effects: &mut Vec<Effect>) {
         if reply.boot != self.boot {
             return; // R15: meant for another life
         }
+        if reply.number >= self.pinger.answered {
+            self.heed_cluster(now, reply.cluster, effects);
+        }
+        if !matches!(reply.body, PingReplyBody::Unconfirmed { .. }) {
+            self.pinger.unconfirmed = 0; // whatever it says, it was believed
+        }
         match reply.body {
             PingReplyBody::Accepted { view, echo, lease, generation } => {
                 self.on_accepted(reply.number, echo, generation, effects);
                 if let Some(view) = view.filter(|view| view.generation == self.generation) {
                     let number = view.number;
+                    self.pinger.view_told = self.pinger.view_told.max(number);
+                    self.unfence(reply.number, number);
                     self.on_view(now, view, effects);
                     if let Some(granted) = lease.filter(|_| number == self.view_seen) {
                         self.on_lease(now, reply.number, granted, effects);
@@ -197,45 +155,64 @@ impl Replica {
                 }
             }
             PingReplyBody::StaleBoot { max } if max >= self.boot => {
-                self.step_down(effects);
-                self.set_role(Role::Idle, effects);
-                self.boot = max.next();
+                self.begin_life(max.next(), effects);
                 effects.push(Effect::Notice(Notice::BootRaised { boot: self.boot }));
-                self.write(Write::Boot(self.boot));
-                self.outbox.hold_until_written();
-                self.pinger.wanted = true;
             }
             PingReplyBody::StaleBoot { .. } => {}
-            PingReplyBody::WrongGeneration { generation } => {
-                if !self.wrong_generation {
-                    let notice = Notice::WrongGeneration { own: self.generation, current: generation };
-                    effects.push(Effect::Notice(notice));
-                }
-                self.wrong_generation = true;
-                self.step_down(effects);
-                self.set_role(Role::Idle, effects);
-            }
+            PingReplyBody::Unconfirmed { holder } => self.on_unconfirmed(reply.number, holder, effects),
+            PingReplyBody::WrongGeneration { generation } => self.on_wrong_generation(generation, effects),
+        }
+    }
+
+    /// R15: roles are void, the data is not.
+    fn begin_life(&mut self, boot: Boot, effects: &mut Vec<Effect>) {
+        self.step_down(effects);
+        self.set_role(Role::Idle, effects);
+        self.boot = boot;
+        self.write(Write::Boot(boot));
+        self.outbox.hold_until_written();
+        self.pinger.wanted = true;
+    }
+
+    /// R17: the view service has another history. The data stays as it is. A view names its primary in one life, so
+    /// a primary that gives up its role takes another life: if its own view service comes back, that one
+    /// must not wait for a primary that is none.
+    fn on_wrong_generation(&mut self, current: Generation, effects: &mut Vec<Effect>) {
+        if !self.wrong_generation {
+            let notice = Notice::WrongGeneration { own: self.generation, current };
+            effects.push(Effect::Notice(notice));
+        }
+        self.wrong_generation = true;
+        if matches!(self.role, Role::Primary(_)) {
+            self.begin_life(self.boot.next(), effects);
+        } else {
+            self.set_role(Role::Idle, effects);
         }
     }
 
     /// The view service accepts this life. Only now a store is created: two stores then never share an
-    /// identity, because two lives of a server that are accepted never share a number.
+    /// identity, because two lives of a server that are accepted never share a number. An empty store becomes one of
+    /// the generation that is current, by the latest answer: it holds nothing that could be mixed.
     fn on_accepted(&mut self, number: u64, echo: Echo, generation: Generation, effects: &mut Vec<Effect>) {
-        if number >= self.pinger.answered {
+        let is_latest = number >= self.pinger.answered;
+        if is_latest {
             self.pinger.answered = number;
             self.pinger.echo = Some(echo);
+            self.wrong_generation &= generation != self.generation;
         }
         if !self.pinger.accepted {
             self.pinger.accepted = true;
             effects.push(Effect::Notice(Notice::Accepted));
         }
         let holds_nothing = self.log.end() == Position::default();
-        if self.data.is_none() || (holds_nothing && generation > self.generation) {
-            self.step_down(effects); // a role of an earlier generation is void
+        if is_latest && (self.data.is_none() || (holds_nothing && generation != self.generation)) {
+            self.step_down(effects); // a role of another generation is void
             self.set_role(Role::Idle, effects);
-            let data = self.data.unwrap_or(DataId { boot: self.boot, nonce: self.nonce });
+            let data = DataId { boot: self.boot, nonce: self.nonce ^ generation.nonce };
             self.data = Some(data);
             self.generation = generation;
+            self.pinger.view_told = ViewNumber(0);
+            self.staging = None;
             self.write(Write::Data { data, generation });
             self.outbox.hold_until_written();
             self.pinger.wanted = true;
@@ -244,25 +221,29 @@ impl Replica {
 
     /// R1, R1b: a view of this generation was heard of.
     fn on_view(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
+        let is_primary = view.primary == self.server
+            && view.primary_boot == self.boot
+            && view.insync.get(&self.server).copied() == self.data
+            && self.data.is_some();
         if view.number > self.view_seen {
             self.adopt(view.number, effects);
             self.primary_hint = Some(view.primary.clone());
             let is_member = self.data.is_some() && view.member(&self.server) == self.data;
-            let is_primary = view.primary == self.server
-                && view.primary_boot == self.boot
-                && view.insync.get(&self.server).copied() == self.data
-                && self.data.is_some();
             if is_primary {
                 self.take_over(now, view, effects);
             } else if is_member {
                 self.set_role(Role::Backup, effects);
             } else {
+                self.staging = None;
                 self.set_role(Role::Idle, effects);
             }
         } else if view.number == self.view_seen {
             self.primary_hint = Some(view.primary.clone());
             match &self.role {
-                Role::Primary(_) => self.on_same_view(now, &view, effects),
+                Role::Primary(_) if is_primary => self.on_same_view(now, &view, effects),
+                Role::Primary(_) => self.on_another_primary(view, effects),
+                // It followed another one, which is none (R19).
+                Role::Backup if is_primary => self.take_over(now, view, effects),
                 Role::Idle if self.data.is_some() && view.member(&self.server) == self.data => {
                     let names_me = view.primary == self.server;
                     if !names_me {
@@ -272,6 +253,13 @@ impl Replica {
                 Role::Idle | Role::Backup => {}
             }
         }
+    }
+
+    /// I1: a view has one primary. If the view service names another one, its record is an old copy and numbers are
+    /// given again. Which of the two primaries goes on is not for this one to say.
+    fn on_another_primary(&mut self, view: View, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Notice(Notice::AnotherPrimary { view: view.number, primary: view.primary }));
+        self.begin_life(self.boot.next(), effects);
     }
 
     /// Nothing older than `number` is obeyed from now on, and nothing is said in it before that is
@@ -284,8 +272,9 @@ impl Replica {
         self.step_down(effects);
         self.outbox.forget_unsaid();
         self.view_seen = number;
-        self.staging = None;
         self.primary_hint = None;
+        self.primary_silence_max = None;
+        self.primary_is_there();
         self.write(Write::ViewSeen(number));
         self.outbox.hold_until_written();
         self.pinger.wanted = true;
@@ -294,36 +283,14 @@ impl Replica {
     fn set_role(&mut self, role: Role, effects: &mut Vec<Effect>) {
         let before = self.role();
         self.role = role;
+        if self.role() != before {
+            self.primary_is_there();
+        }
+        self.few_copies = self.few_copies.filter(|_| matches!(self.role, Role::Primary(_)));
         if self.role() != before || self.role() == RoleName::Primary {
             let notice = Notice::RoleChanged { role: self.role(), view: self.view_seen };
             effects.push(Effect::Notice(notice));
         }
-    }
-
-    /// Whether a message of the primary of `view` to these contents is to be obeyed; adopts its view if
-    /// it is a later one. `None`: not meant for this server's contents. `Some(false)`: out of date.
-    fn heed(
-        &mut self,
-        generation: Generation,
-        to_data: DataId,
-        view: ViewNumber,
-        from: &ServerId,
-        effects: &mut Vec<Effect>,
-    ) -> Option<bool> {
-        if generation != self.generation || self.data != Some(to_data) || *from == self.server {
-            return None;
-        }
-        if view < self.view_seen {
-            return Some(false);
-        }
-        if view > self.view_seen {
-            self.adopt(view, effects);
-        } else if matches!(self.role, Role::Primary(_)) {
-            return None; // I1: a view has one primary
-        }
-        self.set_role(Role::Backup, effects);
-        self.primary_hint = Some(from.clone());
-        Some(true)
     }
 
     fn refuse(&self, ticket: Ticket, effects: &mut Vec<Effect>) {
@@ -338,44 +305,13 @@ impl Replica {
         self.outbox.write(write, self.log.end().op);
     }
 
-    fn ping(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let pinger = &mut self.pinger;
-        pinger.number += 1;
-        pinger.due = now + self.options.ping_interval;
-        pinger.wanted = false;
-        pinger.sent_at.insert(pinger.number, now);
-        while pinger.sent_at.len() > PINGS_REMEMBERED {
-            pinger.sent_at.pop_first();
-        }
-        let (confirmed, suspects) = match (&self.role, self.data) {
-            (Role::Primary(primary), Some(data)) => {
-                (primary.confirmed_members(&self.server, data), primary.suspects().clone())
-            }
-            _ => (Members::new(), BTreeSet::new()),
-        };
-        let ping = Ping {
-            server: self.server.clone(),
-            boot: self.boot,
-            data: self.data,
-            generation: self.generation,
-            view_known: self.view_seen,
-            confirmed,
-            suspects,
-            log_end: self.log.end(),
-            parts_received: self.parts_received,
-            echo: self.pinger.echo,
-            number: self.pinger.number,
-            wants_lease: self.options.reads == ReadMode::Lease,
-        };
-        self.outbox.say(Effect::Ping(ping), effects);
-    }
-
     /// Everything that waited for the end of a batch, or for its time.
     fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if matches!(self.role, Role::Primary(_)) {
             self.watch_replicas(now, effects);
             self.feed_replicas(now, effects);
         }
+        self.watch_primary(effects);
         if self.pinger.wanted || now >= self.pinger.due {
             self.ping(now, effects);
         }
@@ -390,35 +326,11 @@ impl Replica {
             let applied = self.state.apply(entry);
             let position = entry.position;
             self.commit = op;
+            self.bytes_since_checkpoint += entry.bytes() as u64;
             if let Role::Primary(primary) = &mut self.role {
                 primary.answer(entry, &applied, self.generation, effects);
             }
             self.consider_checkpoint(position, effects);
-        }
-    }
-
-    /// The log keeps between one and two checkpoint intervals of entries. The older of two states becomes
-    /// its snapshot when the younger is due, unless a state transfer still needs the entries before it.
-    fn consider_checkpoint(&mut self, at: Position, effects: &mut Vec<Effect>) {
-        let previous = self.checkpoint.as_ref().map_or(self.log.base(), |checkpoint| checkpoint.at);
-        if at.op.0 - previous.op.0 < self.options.checkpoint_interval {
-            return;
-        }
-        if self.log.len() > self.options.log_entries_max
-            && let Role::Primary(primary) = &mut self.role
-        {
-            primary.abandon_transfers(effects);
-        }
-        if let Some(checkpoint) = &self.checkpoint {
-            let needed = self.as_primary().and_then(Primary::transfer_base);
-            if needed.is_some_and(|needed| needed < checkpoint.at.op) {
-                return;
-            }
-        }
-        let younger = Snapshot { at, state: self.state.clone() };
-        if let Some(older) = self.checkpoint.replace(younger) {
-            self.log.compact(older.clone());
-            self.write(Write::Checkpoint(older));
         }
     }
 }
@@ -428,9 +340,11 @@ impl Machine for Replica {
     type Effect = Effect;
 
     fn step(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
+        self.presence.step(now, self.options.heartbeat_interval);
         match event {
             Event::Request { ticket, request } => self.on_request(now, ticket, request, effects),
             Event::PingReply(reply) => self.on_ping_reply(now, reply, effects),
+            Event::Probe(token) => self.on_probe(token),
             Event::Peer(PeerMessage::Append(append)) => self.on_append(append, effects),
             Event::Peer(PeerMessage::AppendAck(ack)) => self.on_append_ack(now, ack, effects),
             Event::Peer(PeerMessage::Chunk(chunk)) => self.on_chunk(chunk, effects),
@@ -448,8 +362,12 @@ impl Machine for Replica {
         if self.pinger.wanted {
             return Duration::ZERO;
         }
-        let feed = self.as_primary().map(|primary| primary.feed_due(&self.options));
-        feed.map_or(self.pinger.due, |feed| feed.min(self.pinger.due))
+        let due = match &self.role {
+            Role::Idle => Duration::MAX,
+            Role::Backup => self.watch_due(),
+            Role::Primary(primary) => primary.feed_due(&self.options),
+        };
+        due.min(self.pinger.due)
     }
 
     fn tick() -> Event {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read};
 use crate::protocol::{
-    command::{Command, Entry, Refusal, Reply, Request, RequestBody},
+    command::{Command, Entry, Refusal, Reply, Request, RequestBody, Update},
     identity::{
         DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, Ticket, ViewNumber,
     },
@@ -17,7 +17,8 @@ use crate::protocol::{
     view::{Members, View},
 };
 
-/// A joiner must have been heard within so many heartbeat intervals before the primary waits for it.
+/// What was heard within so many heartbeat intervals is not about to be suspected, and a joiner must have been before the
+/// primary waits for it.
 const RECENT_HEARTBEATS: u32 = 3;
 
 /// What a primary knows, for one view.
@@ -36,14 +37,18 @@ pub struct Primary {
     pub(super) active: bool,
     /// All announced replicas answered in this view and hold what was there at the takeover (R8).
     confirmed: bool,
-    /// A later view exists.
-    pub(super) fenced: bool,
-    suspects: BTreeSet<ServerId>,
+    /// A replica said that a later view exists; with the number of the latest ping at that time.
+    pub(super) fenced: Option<u64>,
+    /// The latest view of which that was said.
+    fenced_by: ViewNumber,
+    pub(super) suspects: BTreeSet<ServerId>,
     pub(super) peers: BTreeMap<ServerId, Peer>,
     /// Updates that are in the log but not committed: a retry joins them.
     in_flight: BTreeMap<(SessionId, RequestNumber), OpNumber>,
     waiting: BTreeMap<OpNumber, Vec<Ticket>>,
     waiting_updates: usize,
+    /// The bytes of the entries that are not committed.
+    pub(super) waiting_bytes: u64,
     opening: usize,
     pub(super) reads: VecDeque<Read>,
     /// Number of the heartbeat sent last; each round of messages to the replicas is one.
@@ -88,10 +93,6 @@ impl Primary {
         self.takeover_end
     }
 
-    pub(super) fn suspects(&self) -> &BTreeSet<ServerId> {
-        &self.suspects
-    }
-
     /// What a ping says of this view: the replicas confirmed in it, or nothing yet.
     pub(super) fn confirmed_members(&self, me: &ServerId, data: DataId) -> Members {
         if !self.confirmed {
@@ -113,20 +114,25 @@ impl Primary {
         generation: Generation,
         effects: &mut Vec<Effect>,
     ) {
+        let mut granted = Duration::ZERO;
         match &entry.command {
             Command::Update { session, request, .. } => {
                 self.in_flight.remove(&(*session, *request));
             }
-            Command::OpenSession { .. } => self.opening = self.opening.saturating_sub(1),
+            Command::OpenSession { ttl } => {
+                granted = *ttl;
+                self.opening = self.opening.saturating_sub(1);
+            }
             Command::CloseSession { .. } => {}
         }
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.bytes() as u64);
         let op = entry.position.op;
         for ticket in self.waiting.remove(&op).unwrap_or_default() {
             self.waiting_updates -= 1;
             let reply = match applied {
-                Applied::Opened => Reply::Opened { session: SessionId(op.0), generation },
-                Applied::Closed => Reply::Closed,
-                Applied::Executed(outcome) => Reply::Executed(outcome.clone()),
+                Applied::Opened => Reply::Opened { session: SessionId(op.0), generation, ttl: granted },
+                Applied::Closed => Reply::Closed { revision: op },
+                Applied::Executed(executed) => Reply::Executed(executed.clone()),
                 Applied::SessionExpired => Reply::Refused(Refusal::SessionExpired),
                 Applied::Superseded => Reply::Refused(Refusal::Superseded),
             };
@@ -149,16 +155,29 @@ impl Primary {
 }
 
 impl Replica {
-    /// R2. Nothing known about the replicas is carried over from an older view.
+    /// R2. Nothing known about the replicas is carried over from an older view; only the work for a joiner
+    /// goes on.
     pub(super) fn take_over(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
         let end = self.log.end();
         let others: BTreeSet<ServerId> = view.backups().cloned().collect();
-        let peers = view
+        let mut peers_before: BTreeMap<ServerId, Peer> = match &mut self.role {
+            Role::Primary(before) => std::mem::take(&mut before.peers),
+            Role::Idle | Role::Backup => BTreeMap::new(),
+        };
+        let peers: BTreeMap<ServerId, Peer> = view
             .insync
             .iter()
             .chain(&view.joining)
             .filter(|(server, _)| **server != self.server)
-            .map(|(server, data)| (server.clone(), Peer::new(*data, end.op.next(), now)))
+            .map(|(server, data)| {
+                let peer = Peer::new(*data, end.op, self.presence.now());
+                let before = peers_before.remove(server).filter(|before| before.data == *data);
+                let peer = match before {
+                    Some(before) if view.joining.contains_key(server) => peer.resuming(before),
+                    _ => peer,
+                };
+                (server.clone(), peer)
+            })
             .collect();
         let uncommitted: Vec<&Entry> = self.log.entries_from(self.commit.next()).collect();
         let in_flight = uncommitted
@@ -177,12 +196,14 @@ impl Replica {
             announced: others,
             active: view.activated,
             confirmed: false,
-            fenced: false,
+            fenced: None,
+            fenced_by: ViewNumber(0),
             suspects: BTreeSet::new(),
             peers,
             in_flight,
             waiting: BTreeMap::new(),
             waiting_updates: 0,
+            waiting_bytes: uncommitted.iter().map(|entry| entry.bytes() as u64).sum(),
             opening,
             reads: VecDeque::new(),
             heartbeat: 0,
@@ -202,6 +223,7 @@ impl Replica {
     pub(super) fn step_down(&mut self, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
         let updates = std::mem::take(&mut primary.waiting).into_values().flatten();
+        primary.waiting_updates = 0;
         let reads = std::mem::take(&mut primary.reads).into_iter().map(|read| read.ticket);
         for ticket in updates.chain(reads).collect::<Vec<_>>() {
             self.refuse(ticket, effects);
@@ -230,11 +252,11 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         let Role::Primary(primary) = &mut self.role else { return self.refuse(ticket, effects) };
-        if primary.fenced || request.generation > self.generation {
+        if primary.fenced.is_some() || request.generation.is_later_than(self.generation) {
             return self.refuse(ticket, effects);
         }
         let mut refuse = |refusal| effects.push(Effect::Reply { ticket, reply: Reply::Refused(refusal) });
-        if request.generation != Generation(0) && request.generation < self.generation {
+        if request.generation != Generation::UNKNOWN && request.generation != self.generation {
             return refuse(Refusal::DataLost { generation: self.generation });
         }
         if primary.waiting() >= self.options.waiting_max {
@@ -248,21 +270,28 @@ impl Replica {
                 self.serve_reads(now, effects);
             }
             RequestBody::OpenSession => {
-                if self.state.sessions() + primary.opening >= self.options.sessions_max {
-                    return refuse(Refusal::Busy);
+                let at = primary.log_time(now);
+                if !self.state.has_room_for_sessions(primary.opening + 1, self.options.sessions_max, at) {
+                    return refuse(Refusal::TooManySessions);
+                }
+                if let Err(refusal) = primary.admits(&self.options) {
+                    return refuse(refusal);
                 }
                 primary.opening += 1;
                 self.propose(now, ticket, Command::OpenSession { ttl: self.options.session_ttl });
             }
             RequestBody::CloseSession { session } => {
+                if let Err(refusal) = primary.admits(&self.options) {
+                    return refuse(refusal);
+                }
                 self.propose(now, ticket, Command::CloseSession { session });
             }
             RequestBody::Update { session, request, update } => {
                 // An unknown session is no reason to refuse here: this server may have been replaced
                 // without knowing it, and the session opened since. Only the log can say.
                 match self.state.session(session).and_then(|session| session.last.as_ref()) {
-                    Some((last, outcome)) if *last == request => {
-                        let reply = Reply::Executed(outcome.clone());
+                    Some((last, executed)) if *last == request => {
+                        let reply = Reply::Executed(executed.clone());
                         return effects.push(Effect::Reply { ticket, reply });
                     }
                     Some((last, _)) if *last > request => return refuse(Refusal::Superseded),
@@ -272,6 +301,14 @@ impl Replica {
                     primary.waiting.entry(*op).or_default().push(ticket);
                     primary.waiting_updates += 1;
                     return;
+                }
+                if let Err(refusal) = primary.admits(&self.options) {
+                    return refuse(refusal);
+                }
+                let remembers = matches!(update, Update::CompareAndSwap { .. });
+                let (limit, at) = (self.options.session_bytes_max, primary.log_time(now));
+                if remembers && !self.state.has_room_to_remember(session, limit, at) {
+                    return refuse(Refusal::TooManySessions);
                 }
                 self.propose(now, ticket, Command::Update { session, request, update });
             }
@@ -283,12 +320,14 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else { unreachable!("only a primary proposes") };
         let op = self.log.end().op.next();
         let position = Position { view: self.view_seen, op };
+        let command = command.detached();
         if let Command::Update { session, request, .. } = &command {
             primary.in_flight.insert((*session, *request), op);
         }
         primary.waiting.insert(op, vec![ticket]);
         primary.waiting_updates += 1;
         let entry = Entry { position, timestamp: primary.log_time(now), command };
+        primary.waiting_bytes += entry.bytes() as u64;
         self.log.push(entry.clone());
         self.write(Write::Entry(entry));
     }
@@ -297,14 +336,17 @@ impl Replica {
     pub(super) fn on_append_ack(&mut self, now: Duration, ack: AppendAck, effects: &mut Vec<Effect>) {
         let end = self.log.end().op;
         let base = self.log.base().op;
-        let Some(peer) = self.heard(now, ack.view, &ack.from, ack.data) else { return };
+        let present = self.presence.now();
+        let Some(peer) = self.member(ack.view, &ack.from, ack.data) else { return };
         match ack.result {
             AppendResult::Match(op) if op <= end => {
+                peer.last_heard = present;
                 peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
-                peer.has(op);
+                peer.has(op, present);
             }
             AppendResult::Match(_) => return, // no replica of this view can hold more than its primary
             AppendResult::Mismatch { hint } => {
+                peer.last_heard = present;
                 peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
                 let heartbeat = self.as_primary().map_or(0, |primary| primary.heartbeat);
                 self.rewind(&ack.from, hint, ack.heartbeat, heartbeat, base, effects);
@@ -317,15 +359,18 @@ impl Replica {
     /// The receiver's side of a state transfer.
     pub(super) fn on_chunk_ack(&mut self, now: Duration, ack: ChunkAck, effects: &mut Vec<Effect>) {
         let end = self.log.end().op;
-        let Some(peer) = self.heard(now, ack.view, &ack.from, ack.data) else { return };
+        let present = self.presence.now();
+        let Some(peer) = self.member(ack.view, &ack.from, ack.data) else { return };
         match ack.result {
             ChunkResult::Next(part) => {
+                peer.last_heard = present;
                 if !peer.wants_part(ack.transfer, part) {
                     self.begin_transfer(&ack.from, effects);
                 }
             }
             ChunkResult::Installed(op) if op <= end => {
-                peer.has(op);
+                peer.last_heard = present;
+                peer.has(op, present);
                 if peer.completes(ack.transfer) {
                     effects.push(Effect::Notice(Notice::TransferCompleted { to: ack.from, at: op }));
                 }
@@ -337,23 +382,31 @@ impl Replica {
     }
 
     /// The replica that answers, if it is a member of this very view with these very contents.
-    fn heard(&mut self, now: Duration, view: ViewNumber, from: &ServerId, data: DataId) -> Option<&mut Peer> {
+    fn member(&mut self, view: ViewNumber, from: &ServerId, data: DataId) -> Option<&mut Peer> {
         let current = self.view_seen;
         let Role::Primary(primary) = &mut self.role else { return None };
-        let peer = primary.peers.get_mut(from).filter(|peer| view == current && peer.data == data)?;
-        peer.last_heard = now;
-        Some(peer)
+        primary.peers.get_mut(from).filter(|peer| view == current && peer.data == data)
     }
 
     /// Somebody knows a later view. What this server is in it, only the view service can say.
-    fn on_stale(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
+    pub(super) fn on_stale(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
-        if view > self.view_seen && !primary.fenced {
-            primary.fenced = true;
+        if view > self.view_seen && primary.fenced.is_none() {
+            primary.fenced = Some(self.pinger.number);
             self.pinger.wanted = true;
-            effects.push(Effect::Notice(Notice::Fenced { view }));
+            if view > primary.fenced_by {
+                primary.fenced_by = view;
+                effects.push(Effect::Notice(Notice::Fenced { view }));
+            }
             self.step_down(effects);
         }
+    }
+
+    /// The view service told view `number` in its answer to `ping`. If that is this primary's view, and the ping
+    /// was sent after a replica spoke of a later one, there is no later one (V-c): the replica was wrong.
+    pub(super) fn unfence(&mut self, ping: u64, number: ViewNumber) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        primary.fenced.take_if(|fenced| number == self.view_seen && ping > *fenced);
     }
 
     /// Whatever follows from what is known now: commits, confirmation, joins, reads (R7 to R10).
@@ -365,27 +418,27 @@ impl Replica {
             self.pinger.wanted = true;
             effects.push(Effect::Notice(Notice::Confirmed { view: self.view_seen }));
         }
-        if primary.active
-            && let Some(agreed) = primary.agreed(durable)
-            && agreed > self.commit
-        {
+        let agreed = if primary.active { primary.agreed(durable) } else { None };
+        let agreed = agreed.filter(|agreed| *agreed > self.commit);
+        if let Some(agreed) = agreed {
             self.commit_to(agreed, effects);
         }
-        self.admit_joiners(now, effects);
+        self.admit_joiners(effects);
+        self.note_copies(agreed.is_some(), effects);
         self.serve_reads(now, effects);
     }
 
     /// R9: first wait for the joiner, then tell the view service. Announced, it may be promoted, so it
     /// must hold all that is committed; and it is waited for until a later view releases it.
-    fn admit_joiners(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let end = self.log.end().op;
+    fn admit_joiners(&mut self, effects: &mut Vec<Effect>) {
+        let (base, end, present) = (self.log.base().op, self.log.end().op, self.presence.now());
         let Role::Primary(primary) = &mut self.role else { return };
         let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
         let mut joining = Vec::new();
-        for (server, peer) in primary.peers.iter().filter(|(server, _)| !primary.waits_for.contains(*server))
-        {
-            let close = peer.matched.is_some_and(|matched| end.0 - matched.0 <= self.options.join_lag_max);
-            if close && now < peer.last_heard + recent {
+        let waits_for = &primary.waits_for;
+        for (server, peer) in primary.peers.iter_mut().filter(|(server, _)| !waits_for.contains(*server)) {
+            let close = peer.keeps_up(present, base, end, self.options.join_lag_max);
+            if close && present < peer.last_heard + recent {
                 joining.push(server.clone());
             }
         }
@@ -403,17 +456,36 @@ impl Replica {
         }
     }
 
-    /// R11: a silent replica is reported; one that was not announced yet is no longer waited for.
+    /// R11: a replica that is silent, or that answers and takes nothing, is reported; one that was not announced
+    /// yet is no longer waited for. R16: silent while the primary was there to hear it.
     pub(super) fn watch_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let end = self.log.end().op;
         let Role::Primary(primary) = &mut self.role else { return };
-        let silent = |server: &ServerId| now >= primary.peers[server].last_heard + self.options.suspect_after;
+        if primary.fenced.is_some() {
+            return; // they may rightly serve another
+        }
+        let (present, limit) = (self.presence.now(), self.options.suspect_after);
+        for peer in primary.peers.values_mut().filter(|peer| peer.matched == Some(end)) {
+            peer.progressed_at = present; // nothing is outstanding
+        }
+        let stuck = |server: &ServerId| primary.peers[server].is_stuck(present, limit);
         let (announced, joining): (Vec<_>, Vec<_>) = primary
             .waits_for
             .iter()
-            .filter(|server| silent(server))
+            .filter(|server| stuck(server))
             .cloned()
             .partition(|server| primary.announced.contains(server));
-        for server in announced {
+        // If none is heard, that says something of this primary: whoever is about to be silent for too long is waited for.
+        let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
+        let undecided = primary
+            .announced
+            .iter()
+            .any(|server| !stuck(server) && present >= primary.peers[server].last_heard + recent);
+        for server in primary.suspects.extract_if(.., |server| !stuck(server)).collect::<Vec<_>>() {
+            self.pinger.wanted = true;
+            effects.push(Effect::Notice(Notice::HeardAgain { server }));
+        }
+        for server in announced.into_iter().filter(|_| !undecided) {
             if primary.suspects.insert(server.clone()) {
                 self.pinger.wanted = true;
                 effects.push(Effect::Notice(Notice::Suspected { server }));

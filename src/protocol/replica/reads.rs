@@ -50,11 +50,11 @@ impl Replica {
     }
 
     /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
-    /// anything acknowledged before the Get arrived.
+    /// anything acknowledged before the Get arrived. So is its revision (section 7): what is applied, not what is in the log.
     pub(super) fn serve_reads(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let held = self.outbox.is_held(); // R1: the view is not adopted durably yet
         let Role::Primary(primary) = &mut self.role else { return };
-        if held || !primary.active || self.commit < primary.takeover_end || primary.fenced {
+        if held || !primary.active || self.commit < primary.takeover_end || primary.fenced.is_some() {
             return;
         }
         let leased = primary.lease_until.is_some_and(|until| now < until);
@@ -65,8 +65,8 @@ impl Replica {
             acked.min().expect("not empty")
         };
         while let Some(read) = primary.reads.pop_front_if(|read| read.heartbeat <= confirmed) {
-            let value = self.state.get(&read.key).cloned();
-            effects.push(Effect::Reply { ticket: read.ticket, reply: Reply::Value(value) });
+            let reply = Reply::Value { revision: self.commit, found: self.state.get(&read.key).cloned() };
+            effects.push(Effect::Reply { ticket: read.ticket, reply });
         }
         if primary.reads.is_empty() {
             primary.heartbeat_wanted = false;

@@ -13,23 +13,42 @@
 //! is lost at a restart, and a restarted view service waits a full dead interval before it believes
 //! that anybody is dead.
 //!
+//! If the record is lost, an operator has a server's data go on ([`adoption`]).
+//!
 //! Left out: a second view service that takes over. The record's atomic replacement is the seam for it.
 
+pub mod adoption;
+mod notice;
 mod policy;
+mod probe;
 pub mod servers;
+mod strangers;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
-use self::servers::Servers;
+use self::policy::Blame;
+use self::{adoption::Adoption, servers::Servers, strangers::Strangers};
+pub use self::{notice::Notice, probe::SealKey};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
-    message::{Echo, Ping, PingReply, PingReplyBody},
+    message::{Echo, Ping, PingReply, PingReplyBody, Token},
     options::ViewServiceOptions,
+    presence::Presence,
     view::{Members, Record, View},
 };
 
+/// A view service that starts listens at least this long: servers that do not hear it ping twice in that time.
+const LISTEN_MIN: Duration = Duration::from_secs(1);
+
+/// A life that begins with a record leaves out fewer numbers than this before its first view, by its epoch. Had the record
+/// been an old copy, views told since would most likely have just these numbers: who was told of one shows what the record
+/// is. With `n` views since the copy, a number is given twice with a probability of `n` in this many.
+const VIEWS_LEFT_OUT_MAX: u64 = 1 << 16;
+
 /// What can happen to the view service.
+// Events are handled one at a time: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Event {
     /// A server pings. It is answered at most once: a ping that is refused by silence drops its ticket.
@@ -69,6 +88,15 @@ pub enum Effect {
         /// The answer.
         answer: Answer,
     },
+    /// Bring this token to whoever answers at an address. It may be lost.
+    Probe {
+        /// The address.
+        server: ServerId,
+        /// The token.
+        token: Token,
+        /// A process was confirmed at that address before; so many are known at most.
+        known: bool,
+    },
     /// Something happened that an operator wants to know.
     Notice(Notice),
 }
@@ -84,34 +112,13 @@ pub enum Answer {
         view: Option<View>,
         /// All copies of the data were lost; only an operator can go on.
         data_lost: bool,
+        /// Nobody can be promoted until one of these is back with its data. Empty if somebody can.
+        waiting_for: Vec<ServerId>,
+        /// Copies to strive for.
+        replicas: usize,
+        /// The record is an old copy: no view is proposed any more.
+        old_record: bool,
     },
-}
-
-/// What an operator wants to know of the view service.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Notice {
-    /// A server was heard for the first time, in a new life or with other contents.
-    ServerSeen(Ping),
-    /// A view was proposed; `why` says what made it necessary.
-    Proposed {
-        /// The view.
-        view: View,
-        /// The reason in words.
-        why: &'static str,
-    },
-    /// The primary's acknowledgement was recorded: only the in-sync replicas may succeed it now.
-    Activated(View),
-    /// No replica that holds all the data is left; only an operator can go on.
-    DataLost(ViewNumber),
-    /// A server holds data of a view that this record does not know: the record is not the right one.
-    UnknownHistory {
-        /// Which server.
-        server: ServerId,
-        /// The view it knows.
-        view: ViewNumber,
-    },
-    /// A ping was dropped because too many servers are known.
-    TooManyServers(ServerId),
 }
 
 /// The view service's protocol machine.
@@ -120,11 +127,35 @@ pub struct ViewService {
     options: ViewServiceOptions,
     record: Record,
     epoch: u64,
+    /// The time by which the silence of servers is counted (R16).
+    presence: Presence,
+    key: SealKey,
     started_at: Duration,
+    /// By the presence: until then it only listens (VS-START).
+    listens_until: Duration,
+    /// The numbers that this life leaves out after the record it began with.
+    left_out: RangeInclusive<ViewNumber>,
     servers: Servers,
+    strangers: Strangers,
+    /// The record was lost, and a server's data is to go on.
+    adoption: Option<Adoption>,
+    /// The record is an old copy, and the operator was told.
+    is_outdated: bool,
+    /// The view whose primary obeys another one, and the operator was told.
+    astray_in: Option<ViewNumber>,
+    /// Whoever could be promoted obeys another view.
+    only_astray: bool,
     /// Nobody but the current primary is promoted before this time: it may hold a lease until then.
     granted_until: Duration,
+    /// What the next record says: the longest dead interval, the length of leases and the measure of pings, that servers
+    /// may still go by. It is that of this life, and until `inherited_until` of an earlier one if that was longer.
+    promised: Duration,
+    inherited_until: Duration,
     data_lost: bool,
+    /// Nobody can be promoted, and the operator was told.
+    waiting: bool,
+    /// Copies are missing, and the operator was told.
+    copies_missing: bool,
     policy_due: Duration,
     written: WriteNumber,
     persisted: WriteNumber,
@@ -134,18 +165,46 @@ pub struct ViewService {
 
 impl ViewService {
     /// Starts a life with the durable `record` (the default one, if there never was any). `epoch` names
-    /// this life and must differ from that of every other.
-    pub fn new(options: ViewServiceOptions, record: Record, epoch: u64, now: Duration) -> Self {
-        let servers = Servers::after_restart(&record, now);
+    /// this life and must differ from that of every other, in any cluster: a generation that has not begun takes it
+    /// as its nonce. `key` must be known to nobody else.
+    pub fn new(
+        options: ViewServiceOptions,
+        mut record: Record,
+        epoch: u64,
+        key: SealKey,
+        now: Duration,
+    ) -> Self {
+        if record.view.is_none() {
+            record.generation.nonce = epoch; // durable with the first view; until then nobody holds anything
+        }
+        let promised = record.promised.max(options.dead_after);
+        let left_out = match &record.view {
+            Some(_) => record.number.next()..=ViewNumber(record.number.0 + epoch % VIEWS_LEFT_OUT_MAX),
+            None => record.number.next()..=record.number, // nothing was told: none
+        };
+        let servers = Servers::after_restart(&record, now, promised - options.dead_after);
         Self {
-            granted_until: now + options.dead_after,
+            granted_until: now + promised,
+            promised,
+            inherited_until: now + promised,
             policy_due: now + options.policy_interval,
             options,
             record,
             epoch,
+            presence: Presence::new(now),
+            key,
             started_at: now,
+            listens_until: now + promised.max(LISTEN_MIN),
+            left_out,
             servers,
+            strangers: Strangers::default(),
+            adoption: None,
+            is_outdated: false,
+            astray_in: None,
+            only_astray: false,
             data_lost: false,
+            waiting: false,
+            copies_missing: false,
             written: WriteNumber(0),
             persisted: WriteNumber(0),
             unsaid: VecDeque::new(),
@@ -162,6 +221,11 @@ impl ViewService {
         self.persisted == self.written
     }
 
+    /// The time by which the silence of servers is counted.
+    pub fn presence(&self) -> Duration {
+        self.presence.now()
+    }
+
     /// What is known of the servers.
     pub fn servers(&self) -> &Servers {
         &self.servers
@@ -169,40 +233,91 @@ impl ViewService {
 
     /// VS-PING.
     fn on_ping(&mut self, now: Duration, ticket: Ticket, ping: Ping, effects: &mut Vec<Effect>) {
-        let holds_entries = ping.log_end.op.0 > 0;
-        if ping.data.is_some() && holds_entries && ping.generation != self.record.generation {
-            let body = PingReplyBody::WrongGeneration { generation: self.record.generation };
+        let (present, dead_after) = (self.presence.now(), self.options.dead_after);
+        let reached_at =
+            ping.token.and_then(|token| self.key.reached_at(&ping.server, token, present, dead_after));
+        let Some(reached_at) = reached_at else {
+            if let Some(adoption) = &mut self.adoption {
+                adoption.hear_unreached(present, &ping.server, self.options.servers_max);
+            }
+            return self.refuse_unconfirmed(present, ticket, &ping, effects);
+        };
+        if let Some(adoption) = &mut self.adoption {
+            adoption.hear(present, &ping, self.options.servers_max);
+        }
+        if self.is_of_other_history(&ping) {
+            let (holds, current) = (ping.generation, self.record.generation);
+            let is_news = self.strangers.hear(present, &ping, self.options.servers_max);
+            if is_news && self.adoption.is_none() {
+                let server = ping.server.clone();
+                effects.push(Effect::Notice(Notice::OtherHistory { server, holds, current }));
+            }
+            let body = PingReplyBody::WrongGeneration { generation: current };
             return self.answer_ping(ticket, &ping, body, effects);
         }
         let newest = self.newest_boot(&ping.server);
         if ping.boot < newest {
             return self.answer_ping(ticket, &ping, PingReplyBody::StaleBoot { max: newest }, effects);
         }
+        if !ping.boot.may_follow(newest) {
+            let (server, boot) = (ping.server.clone(), ping.boot);
+            effects.push(Effect::Notice(Notice::ImplausibleLife { server, boot }));
+            return self.answer_ping(ticket, &ping, PingReplyBody::StaleBoot { max: newest }, effects);
+        }
         if !self.servers.knows(&ping.server) && self.servers.len() >= self.options.servers_max {
             effects.push(Effect::Notice(Notice::TooManyServers(ping.server)));
             return;
         }
-        let heard = self.servers.hear(now, self.epoch, &ping);
+        let heard = self.servers.hear(present, self.epoch, &ping, reached_at);
         if heard.is_new {
             effects.push(Effect::Notice(Notice::ServerSeen(ping.clone())));
+            if let Some(adopted) = self.record.adopted.filter(|adopted| adopted.is_exceeded_by(ping.log_end))
+            {
+                let (server, end, adopted) = (ping.server.clone(), ping.log_end, adopted.end);
+                effects.push(Effect::Notice(Notice::HoldsMore { server, end, adopted }));
+            }
         }
-        if ping.generation == self.record.generation && ping.view_known > self.record.number && heard.is_new {
-            let (server, view) = (ping.server.clone(), ping.view_known);
-            effects.push(Effect::Notice(Notice::UnknownHistory { server, view }));
-        }
+        self.note_old_record(&ping, effects);
         if heard.in_order {
-            self.note_suspects(now, &ping);
-            self.acknowledge(now, &ping, effects);
+            self.note_suspects(present, &ping);
+            self.acknowledge(&ping, effects);
         }
         self.run_policy(now, effects);
+        if self.record.view.is_some() && self.record.promised < dead_after {
+            self.write(self.record.clone(), effects); // V-c: a restarted view service must know what was told
+        }
         let lease = self.lease(now, &ping);
         let body = PingReplyBody::Accepted {
             view: self.record.view.clone(),
-            echo: Echo { epoch: self.epoch, at: now },
+            echo: Echo { epoch: self.epoch, at: present },
             lease,
             generation: self.record.generation,
         };
         self.answer_ping(ticket, &ping, body, effects);
+        if self.servers.get(&ping.server).is_some_and(|known| probe::is_due(known, present, dead_after)) {
+            self.probe(present, ping.server, effects);
+        }
+    }
+
+    /// VS-PROBE: nothing that this ping says is believed. Whoever answers at the address it names gets a token.
+    fn refuse_unconfirmed(&mut self, now: Duration, ticket: Ticket, ping: &Ping, effects: &mut Vec<Effect>) {
+        let holder = self.servers.refuse(now, &self.options, ping, effects);
+        self.probe(now, ping.server.clone(), effects);
+        self.answer_ping(ticket, ping, PingReplyBody::Unconfirmed { holder }, effects);
+    }
+
+    fn probe(&mut self, now: Duration, server: ServerId, effects: &mut Vec<Effect>) {
+        let token = self.key.token(&server, now);
+        let known = self.servers.note_probe(now, &server);
+        effects.push(Effect::Probe { server, token, known });
+    }
+
+    /// VS-PING 1: it holds operations of another history, or knows views beyond ours and would obey none of ours.
+    /// An empty server joins whatever history is current.
+    fn is_of_other_history(&self, ping: &Ping) -> bool {
+        let holds_operations = ping.log_end.op.0 > 0;
+        let bound = holds_operations || ping.view_known > self.record.number;
+        ping.data.is_some() && ping.generation != self.record.generation && bound
     }
 
     /// The latest life of `server` that is known, from its pings or from the record.
@@ -221,13 +336,15 @@ impl ViewService {
 
     /// ACK: the primary of the current view, in the life the view names, confirmed all in-sync replicas
     /// and perhaps joiners, in this very view. They, and only they, are stable now (V-b).
-    fn acknowledge(&mut self, now: Duration, ping: &Ping, effects: &mut Vec<Effect>) {
+    fn acknowledge(&mut self, ping: &Ping, effects: &mut Vec<Effect>) {
         let Some(view) = &self.record.view else { return };
         let speaks_for_view = ping.server == view.primary
             && ping.boot == view.primary_boot
             && ping.view_known == view.number
-            && self.servers.is_alive(&ping.server, now, self.options.dead_after);
-        if !speaks_for_view || ping.confirmed.is_empty() {
+            && self.servers.is_alive(&ping.server, self.presence.now(), self.options.dead_after);
+        // An old copy may name replicas that were replaced since, although nobody ever told of its view.
+        let may_be_old = self.is_outdated || (!view.activated && self.is_listening());
+        if !speaks_for_view || ping.confirmed.is_empty() || self.is_in_the_way() || may_be_old {
             return;
         }
         let covers_insync = view.insync.iter().all(|(server, data)| ping.confirmed.get(server) == Some(data));
@@ -241,8 +358,19 @@ impl ViewService {
         view.insync = ping.confirmed.clone();
         view.activated = true;
         let stable = view.insync.clone();
+        self.servers.note_in_sync(&view.primary, view.insync.keys());
         effects.push(Effect::Notice(Notice::Activated(view.clone())));
         self.write(Record { view: Some(view), stable, ..self.record.clone() }, effects);
+    }
+
+    /// Whom nobody can replace as primary, as long as none of them is back.
+    fn waiting_for(&self) -> Vec<ServerId> {
+        if !self.waiting && !self.only_astray {
+            return Vec::new();
+        }
+        let stable = || self.record.stable.keys().cloned();
+        let others: Vec<ServerId> = stable().filter(|server| !self.obeys_another(server)).collect();
+        if others.is_empty() { stable().collect() } else { others }
     }
 
     /// A lease, if this server may have one: nobody else is promoted until it is over.
@@ -253,15 +381,20 @@ impl ViewService {
             && ping.boot == view.primary_boot
             && ping.view_known == view.number
             && view.activated
-            && self.servers.is_alive(&ping.server, now, self.options.dead_after);
-        holder.then(|| {
-            self.granted_until = self.granted_until.max(now + self.options.dead_after);
-            self.options.dead_after
-        })
+            && !self.is_outdated // another primary may reign in a view that this record does not know
+            && !self.is_listening() // which would be heard now
+            && self.servers.is_alive(&ping.server, self.presence.now(), self.options.dead_after)
+            && self.blame(self.presence.now(), view) == Blame::Backups; // else it may have to go
+        if !holder {
+            return None;
+        }
+        let lease = self.options.dead_after;
+        self.granted_until = self.granted_until.max(now + lease);
+        Some(lease)
     }
 
     fn answer_ping(&mut self, ticket: Ticket, ping: &Ping, body: PingReplyBody, effects: &mut Vec<Effect>) {
-        let reply = PingReply { boot: ping.boot, number: ping.number, body };
+        let reply = PingReply { boot: ping.boot, number: ping.number, cluster: self.options.of_all(), body };
         self.answer(ticket, Answer::Ping(reply), effects);
     }
 
@@ -277,6 +410,7 @@ impl ViewService {
 
     fn write(&mut self, record: Record, effects: &mut Vec<Effect>) {
         assert!(record.number >= self.record.number, "view numbers never go back");
+        let record = Record { promised: self.promised, ..record };
         self.record = record.clone();
         self.written = self.written.next();
         effects.push(Effect::Persist { number: self.written, record });
@@ -298,10 +432,17 @@ impl Machine for ViewService {
     type Effect = Effect;
 
     fn step(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
+        self.presence.step(now, self.options.policy_interval);
         match event {
             Event::Ping { ticket, ping } => self.on_ping(now, ticket, ping, effects),
             Event::GetView { ticket } => {
-                let answer = Answer::View { view: self.record.view.clone(), data_lost: self.data_lost };
+                let answer = Answer::View {
+                    view: self.record.view.clone(),
+                    data_lost: self.data_lost,
+                    waiting_for: self.waiting_for(),
+                    replicas: self.options.replicas,
+                    old_record: self.is_outdated,
+                };
                 self.answer(ticket, answer, effects);
             }
             Event::Persisted(number) => self.on_persisted(number, effects),

@@ -1,20 +1,32 @@
 //! What the view service has heard of the servers. Soft: lost at a restart, never needed for safety.
 //!
-//! A server is *alive* if the view service hears it and it hears the view service: each ping carries back
-//! a time of the view service that reached the server. With one direction alone a server that can be
-//! heard but hears nothing would stay primary for ever.
+//! A server is *alive* if the view service hears it, if it hears the view service, and if it can be reached at its
+//! address: each ping carries back a time of the view service that came as an answer, and a token that came to the
+//! address (VS-PROBE). Without these a server that can be heard but hears nothing, or that nobody can reach, would
+//! stay primary for ever.
+//!
+//! All times in here are by the view service's presence (R16): while it stood still it heard nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+use super::{Effect, Notice, probe::TOKEN_DEAD_INTERVALS};
 use crate::protocol::{
-    identity::{Boot, DataId, Position, ServerId, ViewNumber},
+    identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
     message::Ping,
     options::ViewServiceOptions,
     view::Record,
 };
+
+/// After so many pings that another process sent under the name of a living server, the operator is told. One alone
+/// may be the first of the server's next life.
+const CONTESTS_MIN: u32 = 3;
+
+/// A suspicion of a pair that never was in sync is remembered up to so many times longer than others: what never worked
+/// is rarely about to.
+const UNTRIED_FACTOR: u32 = 10;
 
 /// What is known of one server.
 #[derive(Clone, Debug, Hash)]
@@ -25,6 +37,10 @@ pub struct Server {
     pub data: Option<DataId>,
     /// The end of its log.
     pub log_end: Position,
+    /// The generation of its contents.
+    pub generation: Generation,
+    /// The latest view that it adopted.
+    pub view_known: ViewNumber,
     /// Whether it has been heard in this life of the view service.
     pub heard: bool,
     /// Whether it has heard this life of the view service.
@@ -33,6 +49,12 @@ pub struct Server {
     ping_number: u64,
     last_ping: Duration,
     last_echo: Duration,
+    /// When the latest token was made that it sent back.
+    reached_at: Duration,
+    /// When it was last probed.
+    pub(super) probed_at: Duration,
+    /// Pings of other processes under its name, since it was last seen in a new life.
+    contests: u32,
     /// When its log or its state transfer last moved on, or it was last made a joiner.
     progressed_at: Duration,
 }
@@ -46,14 +68,29 @@ struct Suspicion {
     view: ViewNumber,
 }
 
+impl Suspicion {
+    /// How long after its end it is remembered, so that the next one is longer: whoever comes and goes more slowly than
+    /// it lasts must not begin anew each time.
+    fn memory(&self, suspicion_max: Duration) -> Duration {
+        suspicion_max.max(2 * self.length)
+    }
+}
+
 /// What is known of all servers.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Servers {
     servers: BTreeMap<ServerId, Server>,
-    /// By the one that suspects and the one that is suspected.
+    /// By the one that suspects and the one that is suspected; by the server itself if the view service did not reach
+    /// it.
     suspicions: BTreeMap<(ServerId, ServerId), Suspicion>,
+    /// Primaries, and who was in sync with them.
+    in_sync_once: BTreeSet<(ServerId, ServerId)>,
     /// What the current primary suspects in the current view, by its latest ping.
     reported: BTreeSet<ServerId>,
+    /// When it began to suspect all of its living backups; it has taken back the word of some since, but not of all.
+    all_reported_at: Option<Duration>,
+    /// The backups that do not hear the current primary, by their latest pings.
+    unheard_by: BTreeSet<ServerId>,
 }
 
 /// What a ping was.
@@ -65,8 +102,10 @@ pub struct Heard {
 }
 
 impl Servers {
-    /// VS-START: everybody in the record counts as heard just now.
-    pub fn after_restart(record: &Record, now: Duration) -> Self {
+    /// VS-START: everybody in the record counts as heard just now; for `longer` than a dead interval, because an earlier
+    /// life told servers a longer one, by which they may still ping.
+    pub fn after_restart(record: &Record, now: Duration, longer: Duration) -> Self {
+        let heard_at = now + longer;
         let mut servers = BTreeMap::new();
         if let Some(view) = &record.view {
             for (server, data) in record.stable.iter().chain(&view.insync).chain(&view.joining) {
@@ -75,18 +114,32 @@ impl Servers {
                     boot,
                     data: Some(*data),
                     log_end: Position::default(),
+                    generation: record.generation,
+                    view_known: ViewNumber(0),
                     heard: false,
                     has_echoed: false,
                     parts_received: 0,
                     ping_number: 0,
-                    last_ping: now,
-                    last_echo: now,
+                    last_ping: heard_at,
+                    last_echo: heard_at,
+                    reached_at: heard_at,
+                    probed_at: Duration::ZERO,
+                    contests: 0,
                     progressed_at: now,
                 };
                 servers.insert(server.clone(), known);
             }
         }
-        Self { servers, ..Self::default() }
+        let mut known = Self { servers, ..Self::default() };
+        if let Some(view) = &record.view {
+            known.note_in_sync(&view.primary, record.stable.keys());
+        }
+        known
+    }
+
+    /// These were in sync with that primary.
+    pub fn note_in_sync<'a>(&mut self, primary: &ServerId, replicas: impl Iterator<Item = &'a ServerId>) {
+        self.in_sync_once.extend(replicas.map(|replica| (primary.clone(), replica.clone())));
     }
 
     /// How many are known.
@@ -119,14 +172,17 @@ impl Servers {
         self.servers.get(server)
     }
 
-    /// Takes note of a ping of the latest life of its server.
-    pub fn hear(&mut self, now: Duration, epoch: u64, ping: &Ping) -> Heard {
+    /// Takes note of a ping of the latest life of its server, which brought back a token made at `reached_at`.
+    pub fn hear(&mut self, now: Duration, epoch: u64, ping: &Ping, reached_at: Duration) -> Heard {
         let previous = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);
         if let Some(known) = previous
             && ping.number <= known.ping_number
         {
             return Heard { is_new: false, in_order: false };
         }
+        // One that counts as reached since the start, although it was not heard yet, does not lose that by a ping.
+        let same_life = self.servers.get(&ping.server).filter(|known| known.boot == ping.boot);
+        let reached_at = same_life.map_or(reached_at, |known| known.reached_at.max(reached_at));
         let is_new = previous.is_none_or(|known| known.data != ping.data);
         let moved = previous.is_none_or(|known| {
             known.log_end != ping.log_end || known.parts_received != ping.parts_received || is_new
@@ -141,23 +197,64 @@ impl Servers {
             boot: ping.boot,
             data: ping.data,
             log_end: ping.log_end,
+            generation: ping.generation,
+            view_known: ping.view_known,
             heard: true,
             has_echoed: echoed.is_some() || previous.is_some_and(|known| known.has_echoed),
             parts_received: ping.parts_received,
             ping_number: ping.number,
             last_ping: now,
             last_echo,
+            reached_at,
+            probed_at: self.servers.get(&ping.server).map_or(reached_at, |known| known.probed_at),
+            contests: previous.map_or(0, |known| known.contests),
             progressed_at,
         };
         self.servers.insert(ping.server.clone(), known);
         Heard { is_new, in_order: true }
     }
 
-    /// Heard within the dead interval, and hearing us within two.
+    /// Takes note of a ping that is not believed. Returns the life that does answer at the address it names, if another
+    /// one does.
+    pub(super) fn refuse(
+        &mut self,
+        now: Duration,
+        options: &ViewServiceOptions,
+        ping: &Ping,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Boot> {
+        if !self.is_alive(&ping.server, now, options.dead_after) {
+            return None;
+        }
+        let known =
+            self.servers.get_mut(&ping.server).filter(|known| known.heard && known.boot != ping.boot)?;
+        known.contests = known.contests.saturating_add(1);
+        if known.contests == CONTESTS_MIN {
+            let (server, holder, other) = (ping.server.clone(), known.boot, ping.boot);
+            effects.push(Effect::Notice(Notice::Contested { server, holder, other }));
+        }
+        Some(known.boot)
+    }
+
+    /// A probe is sent to `server`. Returns whether it is known.
+    pub(super) fn note_probe(&mut self, now: Duration, server: &ServerId) -> bool {
+        let known = self.servers.get_mut(server);
+        known.map(|known| known.probed_at = now).is_some()
+    }
+
+    /// Heard within the dead interval, and hearing us and reached within two.
     pub fn is_alive(&self, server: &ServerId, now: Duration, dead_after: Duration) -> bool {
-        self.servers
-            .get(server)
-            .is_some_and(|known| now < known.last_ping + dead_after && now < known.last_echo + 2 * dead_after)
+        self.servers.get(server).is_some_and(|known| {
+            now < known.last_ping + dead_after
+                && now < known.last_echo + 2 * dead_after
+                && now < known.reached_at + TOKEN_DEAD_INTERVALS * dead_after
+        })
+    }
+
+    /// Whether `server` is heard, but not reached at its address or hearing nothing.
+    pub fn is_out_of_reach(&self, server: &ServerId, now: Duration, dead_after: Duration) -> bool {
+        !self.is_alive(server, now, dead_after)
+            && self.servers.get(server).is_some_and(|known| now < known.last_ping + dead_after)
     }
 
     /// Alive and holding exactly these contents.
@@ -183,21 +280,44 @@ impl Servers {
             }
         }
         self.reported.clear();
+        self.all_reported_at = None;
+        self.unheard_by.clear();
     }
 
-    /// Replaces what the current primary suspects in view `view`, and remembers it.
-    pub fn report(
-        &mut self,
-        now: Duration,
-        options: &ViewServiceOptions,
-        view: ViewNumber,
-        by: &ServerId,
-        suspects: &BTreeSet<ServerId>,
-    ) {
-        for suspect in suspects {
-            self.suspect(now, options, view, by, suspect);
+    /// A backup of the current view says whether it hears the primary.
+    pub(super) fn note_unheard(&mut self, backup: &ServerId, unheard: bool) {
+        if unheard {
+            self.unheard_by.insert(backup.clone());
+        } else {
+            self.unheard_by.remove(backup);
         }
+    }
+
+    /// Whether the current primary does not hear `backup`, by its latest ping.
+    pub(super) fn is_reported(&self, backup: &ServerId) -> bool {
+        self.reported.contains(backup)
+    }
+
+    /// Whether neither of them hears the other, by the latest pings of both.
+    pub(super) fn are_apart(&self, backup: &ServerId) -> bool {
+        self.is_reported(backup) && self.unheard_by.contains(backup)
+    }
+
+    /// When the current primary began to suspect all of its living backups, unless it has taken that back.
+    pub(super) fn all_reported_at(&self) -> Option<Duration> {
+        self.all_reported_at
+    }
+
+    /// The current primary suspects all of its living backups.
+    pub(super) fn note_all_reported(&mut self, now: Duration) {
+        self.all_reported_at.get_or_insert(now);
+    }
+
+    /// Replaces what the current primary suspects. It is remembered when it has an effect: until then the primary may
+    /// take it back.
+    pub fn report(&mut self, suspects: &BTreeSet<ServerId>) {
         self.reported.clone_from(suspects);
+        self.all_reported_at.take_if(|_| suspects.is_empty());
     }
 
     /// Remembers that `by` could not reach `suspect`: longer each time the pair fails again soon.
@@ -210,9 +330,13 @@ impl Servers {
         suspect: &ServerId,
     ) {
         let pair = (by.clone(), suspect.clone());
+        let tried = by == suspect || self.in_sync_once.contains(&pair);
+        let length_max = options.suspicion_max * if tried { 1 } else { UNTRIED_FACTOR };
         let length = match self.suspicions.get(&pair) {
             Some(past) if past.view == view => past.length,
-            Some(past) if now < past.until + 2 * past.length => (2 * past.length).min(options.suspicion_max),
+            Some(past) if now < past.until + past.memory(options.suspicion_max) => {
+                (2 * past.length).min(length_max)
+            }
             _ => options.suspicion_min,
         };
         self.suspicions.insert(pair, Suspicion { until: now + length, length, view });
@@ -220,8 +344,10 @@ impl Servers {
 
     /// Whether `by` is believed not to reach `suspect`.
     pub fn is_suspected(&self, now: Duration, by: &ServerId, primary: &ServerId, suspect: &ServerId) -> bool {
-        (by == primary && self.reported.contains(suspect))
-            || self.suspicions.get(&(by.clone(), suspect.clone())).is_some_and(|past| now < past.until)
+        let remembered = |by: &ServerId| {
+            self.suspicions.get(&(by.clone(), suspect.clone())).is_some_and(|past| now < past.until)
+        };
+        (by == primary && self.reported.contains(suspect)) || remembered(by) || remembered(suspect)
     }
 
     /// Forgets servers outside the record that have been silent for long, and suspicions that no longer
@@ -233,6 +359,7 @@ impl Servers {
                 || record.stable.contains_key(server)
                 || view.is_some_and(|view| view.member(server).is_some())
         });
-        self.suspicions.retain(|_, past| now < past.until + 2 * suspicion_max);
+        self.suspicions.retain(|_, past| now < past.until + past.memory(suspicion_max));
+        self.in_sync_once.retain(|(by, of)| self.servers.contains_key(by) && self.servers.contains_key(of));
     }
 }

@@ -21,12 +21,11 @@ impl Cluster {
         let Body::Reply(call, reply) = &packet.body else { return };
         let client = self.clients.get_mut(&packet.to).expect("it is a client");
         if *call == client.call && client.waiting.is_some() {
-            self.happened.push(format!(
-                "{} hears from {}: {}",
-                packet.to,
-                packet.from,
-                describe::reply(reply)
-            ));
+            let mut heard = describe::reply(reply);
+            if self.setup.shows_revisions {
+                heard.push_str(&describe::revisions(reply));
+            }
+            self.happened.push(format!("{} hears from {}: {heard}", packet.to, packet.from));
         }
         self.coverage.reply(reply);
         let waited_for_session = matches!(client.waiting, Some(Waiting::Session(_)));

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pbkv::protocol::{
-    identity::{ServerId, Ticket},
+    identity::{Boot, OpNumber, Position, ServerId, Ticket, ViewNumber},
     machine::Machine,
+    message::{Append, PeerMessage, Ping, Token},
     replica::{self, Replica},
+    view::Members,
     view_service::{self, ViewService},
 };
 
@@ -85,6 +87,50 @@ impl Cluster {
         }
     }
 
+    /// A ping under the name of `server`, from a stranger who knows all that anybody can ask for, and its token is made up.
+    /// Of a joiner it claims that it is in sync, of the others that they are unreachable.
+    pub(super) fn forge(&mut self, server: &ServerId, life: Option<Boot>) {
+        let record = &self.viewer.disk;
+        let view = record.view.as_ref();
+        let ping = Ping {
+            server: server.clone(),
+            boot: life.or(view.map(|view| view.primary_boot)).unwrap_or_default(),
+            data: view.and_then(|view| view.member(server)),
+            generation: record.generation,
+            view_known: record.number,
+            view_told: record.number,
+            confirmed: view.map_or_else(Members::new, |view| {
+                view.insync.iter().chain(&view.joining).map(|(name, data)| (name.clone(), *data)).collect()
+            }),
+            suspects: self.setup.servers.iter().filter(|other| *other != server).cloned().collect(),
+            log_end: Position { view: record.number, op: OpNumber(1_000_000) },
+            parts_received: 0,
+            echo: None,
+            token: Some(Token { at: self.viewer.clock.read(self.now), seal: 1 }),
+            number: 1_000_000,
+            wants_lease: false,
+        };
+        self.send(&ServerId::new("stranger"), &ServerId::new(VIEW_SERVICE), Body::Ping(ping));
+    }
+
+    /// An append of the primary of a view that nobody proposed, from a stranger who knows what a server holds.
+    pub(super) fn forge_view(&mut self, server: &ServerId, view: ViewNumber) {
+        let Some(to_data) = self.servers[server].replica.as_ref().and_then(Replica::data) else { return };
+        let from = ServerId::new("stranger");
+        let append = Append {
+            generation: self.viewer.disk.generation,
+            view,
+            from: from.clone(),
+            to_data,
+            heartbeat: 1,
+            previous: Position::default(),
+            entries: Vec::new(),
+            commit: OpNumber(0),
+            silence_max: Duration::from_millis(500),
+        };
+        self.send(&from, server, Body::Peer(PeerMessage::Append(append)));
+    }
+
     /// Messages arrive as one batch: the machine is flushed when all are taken.
     pub(super) fn deliver(&mut self, pick: &Pick, keep: bool) -> Checked {
         let most = if matches!(pick, Pick::First { .. }) { 1 } else { usize::MAX };
@@ -129,6 +175,7 @@ impl Cluster {
                 self.step_view_service(view_service::Event::Ping { ticket, ping })
             }
             Body::PingReply(reply) => self.step_server(&to, replica::Event::PingReply(reply)),
+            Body::Probe(token) => self.step_server(&to, replica::Event::Probe(token)),
             Body::Peer(message) => self.step_server(&to, replica::Event::Peer(message)),
             Body::Request(call, request) => {
                 let ticket = self.ticket(&to, (from, call));

@@ -7,7 +7,7 @@ use pbkv::protocol::{
     message::PingReplyBody,
     replica::{self, Replica, Start},
     view::Record,
-    view_service::{self, Answer, ViewService},
+    view_service::{self, Answer, SealKey, ViewService, adoption::Adopt},
 };
 
 use super::{BOOT_STEP, Checked, Cluster};
@@ -33,9 +33,12 @@ impl Cluster {
                     }
                     self.send(&name, &to, Body::PingReply(reply));
                 }
+                view_service::Effect::Probe { server, token, .. } => {
+                    self.send(&name, &server, Body::Probe(token));
+                }
                 view_service::Effect::Notice(notice) => {
                     self.coverage.view_notice(&notice);
-                    self.happened.push(format!("{name} {}", describe::view_notice(&notice)));
+                    self.happened.extend(describe::view_notice(&notice).map(|it| format!("{name} {it}")));
                 }
             }
         }
@@ -153,11 +156,15 @@ impl Cluster {
         self.step_server(name, Replica::flush())
     }
 
-    pub(super) fn start_view_service(&mut self) {
+    pub(super) fn start_viewer(&mut self, adopt: Option<Adopt>) {
         self.viewer.epoch += 1;
         let now = self.viewer.clock.read(self.now);
         let options = self.setup.view.clone();
-        let machine = ViewService::new(options, self.viewer.disk.clone(), self.viewer.epoch, now);
+        let (epoch, key) = (self.viewer.epoch, SealKey(1, self.viewer.epoch));
+        let machine = match adopt {
+            Some(wanted) => ViewService::adopting(options, wanted, epoch, key, now),
+            None => ViewService::new(options, self.viewer.disk.clone(), epoch, key, now),
+        };
         self.viewer.machine = Some(machine);
     }
 }

@@ -18,6 +18,8 @@ use linearize::kv::{Input, Output};
 use pbkv::protocol::{
     identity::{Boot, ServerId, Ticket},
     options::{ReplicaOptions, ViewServiceOptions},
+    view::Record,
+    view_service::adoption::Adopt,
 };
 use sim::invariants::Invariants;
 
@@ -49,6 +51,8 @@ pub struct Setup {
     pub replica: ReplicaOptions,
     /// What each server's clock gains, and then the view service's, in parts of a thousand.
     pub gains_permille: Vec<i32>,
+    /// What clients hear is told with its revision.
+    pub shows_revisions: bool,
 }
 
 /// Everything went as promised, or what did not.
@@ -110,7 +114,7 @@ impl Cluster {
             instant: 0,
             setup,
         };
-        cluster.start_view_service();
+        cluster.start_viewer(None);
         for server in cluster.setup.servers.clone() {
             cluster.start_server(&server, false).expect("a first life breaks nothing");
         }
@@ -168,19 +172,27 @@ impl Cluster {
                 self.slow.clear();
                 Ok(())
             }
+            Command::Forge(server, life) => {
+                self.forge(server, *life);
+                Ok(())
+            }
+            Command::ForgeView(server, view) => {
+                self.forge_view(server, *view);
+                Ok(())
+            }
             Command::Crash(server, keep) => self.crash(server, *keep),
             Command::Wipe(server) => self.wipe(server),
             Command::Restart(server, back) if server.as_str() != VIEW_SERVICE => {
                 self.start_server(server, *back)
             }
             Command::Restart(..) => {
-                self.start_view_service();
+                self.start_viewer(None);
                 Ok(())
             }
             Command::Call(client, wish, server) => {
                 let state = self.clients.entry(client.clone()).or_default();
                 if state.begin(wish.clone())
-                    && let Some(input) = input(wish)
+                    && let Some(input) = input(state, wish)
                 {
                     let process = process(client);
                     self.instant += 1;
@@ -220,6 +232,49 @@ impl Cluster {
         }
         let record = self.viewer.disk.clone().accept_data_loss();
         self.record_durable(vec![record])
+    }
+
+    /// The record of the view service, which is down, is gone.
+    pub fn lose_record(&mut self) -> Checked {
+        if self.viewer.machine.is_some() {
+            return Err("the view service has to be down".to_owned());
+        }
+        self.viewer.lost = Some(std::mem::take(&mut self.viewer.disk));
+        self.invariants.record_lost();
+        Ok(())
+    }
+
+    /// The lost record is found again; nothing was recorded meanwhile.
+    pub fn restore_record(&mut self) -> Checked {
+        if self.viewer.machine.is_some() || self.viewer.disk != Record::default() {
+            return Err("the view service has to be down, and without a record".to_owned());
+        }
+        self.viewer.disk = self.viewer.lost.take().ok_or("no record was lost")?;
+        self.invariants.record_restored(&self.viewer.disk);
+        Ok(())
+    }
+
+    /// A copy of the record is made.
+    pub fn save_record(&mut self) {
+        self.viewer.saved = Some(self.viewer.disk.clone());
+    }
+
+    /// An operator puts an old copy of the record in the place of that of the view service, which is down.
+    pub fn restore_old_record(&mut self) -> Checked {
+        if self.viewer.machine.is_some() {
+            return Err("the view service has to be down".to_owned());
+        }
+        self.viewer.disk = self.viewer.saved.take().ok_or("no record was saved")?;
+        Ok(())
+    }
+
+    /// An operator starts the view service, which is down and without a record, so that it adopts a server's data.
+    pub fn adopt(&mut self, wanted: Adopt) -> Checked {
+        if self.viewer.machine.is_some() || self.viewer.disk != Record::default() {
+            return Err("the view service has to be down, and without a record".to_owned());
+        }
+        self.start_viewer(Some(wanted));
+        Ok(())
     }
 
     /// Whether `node` runs.

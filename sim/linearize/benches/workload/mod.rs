@@ -28,6 +28,8 @@ pub struct Workload {
     pub terse: bool,
     /// A read in the middle saw the value of an earlier read of its key.
     pub stale: bool,
+    /// Answers come with revisions.
+    pub revisions: bool,
 }
 
 impl Default for Workload {
@@ -44,6 +46,7 @@ impl Default for Workload {
             values: 0,
             terse: false,
             stale: false,
+            revisions: false,
         }
     }
 }
@@ -103,6 +106,8 @@ pub fn history(workload: Workload, seed: u64) -> KvHistory {
     }
     effects.sort_unstable();
     let mut states: BTreeMap<Bytes, [Option<Bytes>; 2]> = BTreeMap::new();
+    let mut revisions = vec![None; operations.len()];
+    let mut changes = 0u64;
     for (_, index) in effects {
         let operation = &mut operations[index];
         let [state, earlier] = states.entry(operation.input.key().clone()).or_default();
@@ -112,6 +117,8 @@ pub fn history(workload: Workload, seed: u64) -> KvHistory {
         if let Outcome::Returned { output, .. } = &mut operation.outcome {
             *output = answer(state, &operation.input, workload.terse);
         }
+        changes += u64::from(!matches!(operation.input, Input::Get { .. }));
+        revisions[index] = operation.output().map(|_| changes);
         let next = Kv.step(state, &operation.input, None).expect("the outcome is open");
         if next != *state {
             *earlier = std::mem::replace(state, next);
@@ -120,7 +127,11 @@ pub fn history(workload: Workload, seed: u64) -> KvHistory {
     if workload.stale {
         falsify(&mut operations);
     }
-    History::new(operations).expect("clients wait for their answers")
+    let history = History::new(operations).expect("clients wait for their answers");
+    if !workload.revisions {
+        return history;
+    }
+    history.with_revisions(revisions).expect("one for each answer")
 }
 
 fn answer(state: &Option<Bytes>, input: &Input, terse: bool) -> Output {

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! {"p":1,"call":10,"ret":14,"put":"k","value":"1"}
-//! {"p":2,"call":11,"ret":15,"get":"k","value":null}
+//! {"p":2,"call":11,"ret":15,"rev":7,"get":"k","value":null}
 //! {"p":1,"call":16,"append":"k","value":"2,"}
 //! {"p":2,"call":17,"ret":19,"delete":"k","existed":true}
 //! {"p":3,"call":17,"ret":20,"cas":"k","expected":null,"new":"3","swapped":true,"previous":null}
 //! ```
 //!
 //! `p` is the process, `call` and `ret` are times in any unit; without `ret` the outcome is unknown. `null` is an absent
-//! value. `existed` and `previous` may be left out if they are not known. Keys and values are strings, or
+//! value. `rev` is the revision that came with the answer, if the store tells one: the number of the change of the
+//! store after which the answer was true, for an update its own. It makes a check faster and never changes a verdict
+//! ([`crate::history`]). `existed` and `previous` may be left out if they are not known. Keys and values are strings, or
 //! `{"hex":"00ff"}` where the bytes are not UTF-8.
 
 use std::io;
@@ -38,6 +40,13 @@ struct Hex {
 /// A field that may be missing, `null` or a value: missing is `None`, `null` is `Some(None)`.
 type Nullable = Option<Option<Text>>;
 
+/// A revision. The message of a wrong one names the field, which the value alone would not.
+fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some).map_err(|error| {
+        serde::de::Error::custom(format!("expected \"rev\" and a whole number from 0 on: {error}"))
+    })
+}
+
 fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
     Option::<Text>::deserialize(deserializer).map(Some)
 }
@@ -49,6 +58,8 @@ struct Line {
     call: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ret: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "revision")]
+    rev: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     get: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,8 +86,9 @@ struct Line {
 
 /// Writes a history, one line for each operation.
 pub fn write(history: &KvHistory, to: &mut impl io::Write) -> io::Result<()> {
-    for operation in history.operations() {
-        serde_json::to_writer(&mut *to, &line(operation))?;
+    for (index, operation) in history.operations().iter().enumerate() {
+        let line = Line { rev: history.revision(index), ..line(operation) };
+        serde_json::to_writer(&mut *to, &line)?;
         to.write_all(b"\n")?;
     }
     Ok(())
@@ -85,6 +97,7 @@ pub fn write(history: &KvHistory, to: &mut impl io::Write) -> io::Result<()> {
 pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
     let mut operations = Vec::new();
     let mut lines = Vec::new();
+    let mut revisions = Vec::new();
     for (index, content) in text.lines().enumerate() {
         if content.trim().is_empty() {
             continue;
@@ -96,17 +109,20 @@ pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
             let message = message.split(" at line ").next().unwrap_or_default();
             ParseError::new(number, format!("column {column}: {message}"))
         })?;
+        revisions.push(line.rev);
         operations.push(operation(number, line)?);
         lines.push(number);
     }
-    let history = History::new(operations).map_err(|error| {
+    let history = History::new(operations).and_then(|history| history.with_revisions(revisions));
+    let history = history.map_err(|error| {
         use crate::history::HistoryError as E;
         let place = match &error {
             E::ReturnBeforeCall { operation, .. }
             | E::Overlap { operation, .. }
             | E::ClockWentBack { operation, .. }
+            | E::RevisionWithoutAnswer { operation, .. }
             | E::TimeTooLarge { operation, .. } => lines[*operation],
-            E::ReturnWithoutCall { .. } | E::TooLong { .. } => lines.len(),
+            E::ReturnWithoutCall { .. } | E::RevisionsMiscounted { .. } | E::TooLong { .. } => lines.len(),
         };
         ParseError::new(place, format!("{error} (operations are counted from 0)"))
     })?;

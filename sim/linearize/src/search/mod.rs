@@ -90,6 +90,8 @@ pub(crate) struct Search<'a, M: Model> {
     operations: &'a [Operation<M::Input, M::Output>],
     /// Index in `operations` by local number: returned operations first.
     indexes: Vec<u32>,
+    /// When each operation of unknown outcome was called.
+    optional_calls: Vec<u64>,
     observer: Vec<bool>,
     overwrites: Vec<bool>,
     /// The class of each returned operation; [`NONE`] if it is the only one of its class.
@@ -119,16 +121,27 @@ pub(crate) struct Search<'a, M: Model> {
 impl<'a, M: Model> Search<'a, M> {
     /// Prepares a search. `part` lists operations of one independent object.
     pub(crate) fn new(model: &'a M, operations: &'a [Operation<M::Input, M::Output>], part: &[u32]) -> Self {
+        Self::within(model, operations, part, |index| {
+            let operation = &operations[index as usize];
+            (operation.call, operation.returned_at().unwrap_or(u64::MAX))
+        })
+    }
+
+    /// Prepares a search that takes other times for the calls and returns.
+    pub(crate) fn within(
+        model: &'a M,
+        operations: &'a [Operation<M::Input, M::Output>],
+        part: &[u32],
+        window: impl Fn(u32) -> (u64, u64),
+    ) -> Self {
         let of = |index: u32| &operations[index as usize];
         let (mut indexes, mut optional): (Vec<u32>, Vec<u32>) =
             part.iter().partition(|&&index| of(index).output().is_some());
         let returned = indexes.len();
-        optional.sort_by_key(|&index| of(index).call);
+        optional.sort_by_key(|&index| window(index).0);
+        let optional_calls = optional.iter().map(|&index| window(index).0).collect();
         indexes.append(&mut optional);
-        let times: Vec<(u64, u64)> = indexes[..returned]
-            .iter()
-            .map(|&index| (of(index).call, of(index).returned_at().unwrap_or(u64::MAX)))
-            .collect();
+        let times: Vec<(u64, u64)> = indexes[..returned].iter().map(|&index| window(index)).collect();
         let observes = |operation: &Operation<M::Input, M::Output>| {
             operation.output().is_some_and(|output| model.observes(&operation.input, output))
         };
@@ -144,6 +157,7 @@ impl<'a, M: Model> Search<'a, M> {
             representative,
             class: shared(&classes[..returned]),
             indexes,
+            optional_calls,
             events: Events::new(&times),
             seen: Seen::new(kinds.len()),
             kinds,
@@ -234,6 +248,9 @@ impl<'a, M: Model> Search<'a, M> {
     /// The operations that were open when the operation of [`Search::stuck`] returned; that of the next one if the
     /// search was never stuck.
     pub(crate) fn open(&self) -> Vec<u32> {
+        if self.left == 0 {
+            return Vec::new();
+        }
         let until = if self.furthest == 0 { self.events.first_return() } else { self.furthest };
         let open = |number: &u32| {
             let returned = self.events.returned.get(*number as usize);
@@ -255,8 +272,9 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
+    /// When an operation of unknown outcome was called.
     fn call(&self, number: u32) -> u64 {
-        self.operations[self.indexes[number as usize] as usize].call
+        self.optional_calls[number as usize - self.returned]
     }
 
     /// Linearizes every observer that is legal now.

@@ -39,7 +39,8 @@ pub fn doctor(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, Strin
         match compare(&mut first, &mut second)? {
             None => {
                 let end = first.end()?;
-                say(&format!("{}: {} steps, twice the same; {}", name(run), end.steps, end.verdict));
+                say(&format!("{}: {} steps, twice the same", name(run), end.steps));
+                end.verdict.iter().for_each(|line| say(&format!("      {line}")));
             }
             Some(difference) => {
                 code = exit::NOT_DETERMINISTIC;
@@ -107,8 +108,8 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
         if ends.0 == ends.1 {
             return Ok(None);
         }
-        let parts =
-            vec![format!("not in any step, but in how it ended: {} / {}", ends.0.verdict, ends.1.verdict)];
+        let (one, other) = (ends.0.verdict.join("; "), ends.1.verdict.join("; "));
+        let parts = vec![format!("not in any step, but in how it ended: {one} / {other}")];
         return Ok(Some(Difference { step: steps.0, steps, first: None, second: None, parts }));
     };
     let (one, other) = (first.glance(step)?, second.glance(step)?);

@@ -94,14 +94,15 @@ enum Question {
 pub struct End {
     /// After so many steps,
     pub steps: u64,
-    /// with this trace hash among other things, in words.
-    pub verdict: String,
+    /// with this trace hash among other things, in lines of words.
+    pub verdict: Vec<String>,
 }
 
 impl End {
     fn of(outcome: &Outcome) -> Self {
         let steps = outcome.table.as_ref().map_or(0, Table::steps);
-        Self { steps, verdict: screen::verdict(outcome) }
+        let verdict = screen::verdict(outcome).lines().map(String::from).collect();
+        Self { steps, verdict }
     }
 }
 

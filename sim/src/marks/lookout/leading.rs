@@ -99,6 +99,15 @@ impl Lookout {
             | Notice::Confirmed { .. }
             | Notice::Activated { .. }
             | Notice::ReceivingState { .. }
+            | Notice::Unconfirmed { .. }
+            | Notice::PeerRefused { .. }
+            | Notice::AnotherPrimary { .. }
+            | Notice::HeardAgain { .. }
+            | Notice::PrimarySilent { .. }
+            | Notice::FewCopies { .. }
+            | Notice::EnoughCopies { .. }
+            | Notice::PingsMoreOften { .. }
+            | Notice::CopiesOutOfReach { .. }
             | Notice::WrongGeneration { .. } => {}
         }
     }

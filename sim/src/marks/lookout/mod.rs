@@ -28,7 +28,7 @@ use pbkv::protocol::{
 };
 
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
-use super::{Mark, Marks, Part, overlap::parts};
+use super::{Mark, Marks, Part, Situation, overlap::parts};
 use crate::{
     invariants::Facts,
     network::NodeIndex,
@@ -45,6 +45,15 @@ struct Server {
     following: Following,
     leading: Leading,
     requests: Requests,
+    batch: Batch,
+}
+
+/// What a server has been given since it flushed.
+#[derive(Default)]
+struct Batch {
+    request: bool,
+    peer: bool,
+    answer: bool,
 }
 
 /// A machine before its step, and what came in.
@@ -75,6 +84,9 @@ pub struct Lookout {
     /// How far each node's clock is from the view service's in rate, in parts per million.
     drift_ppm: Vec<i64>,
     leases: bool,
+    /// Time within which a server that pings is certainly not dead, whatever the clocks: less than the shortest dead
+    /// interval that a clock's drift can make.
+    surely_alive: Duration,
     replicas: usize,
     /// The view service's durable record and the part each node plays in it.
     record: Record,
@@ -93,7 +105,9 @@ impl Lookout {
         };
         let grantor = drift(nodes.name(Nodes::VIEW_SERVICE));
         let record = Record::default();
+        let dead_after = [1, u64::MAX].map(|life| scenario.cluster.view_service_options(life).dead_after);
         Self {
+            surely_alive: dead_after[0].min(dead_after[1]) * 2 / 3,
             reached: Marks::default(),
             drift_ppm: (0..nodes.len()).map(|node| drift(nodes.name(node)) - grantor).collect(),
             leases: scenario.cluster.reads == crate::scenario::Reads::Lease,
@@ -130,6 +144,17 @@ impl Lookout {
 
     /// A server is about to take an event.
     pub fn before_replica(&mut self, node: NodeIndex, machine: &Replica, event: &Event) {
+        let batch = &mut self.servers[node].batch;
+        match event {
+            Event::Request { .. } => batch.request = true,
+            Event::Peer(_) => batch.peer = true,
+            Event::PingReply(_) => batch.answer = true,
+            Event::Probe(_) | Event::Persisted(_) | Event::Tick => {}
+            Event::Flush => {
+                let Batch { request, peer, answer } = std::mem::take(batch);
+                self.reach_if(request && peer && answer, Situation::MixedBatch);
+            }
+        }
         let incoming = match event {
             Event::Request { ticket, request } => {
                 self.request_arrives(node, machine, *ticket, request);
@@ -167,7 +192,7 @@ impl Lookout {
                 self.servers[node].following.written(*number);
                 Incoming::Other
             }
-            Event::Tick | Event::Flush => Incoming::Other,
+            Event::Probe(_) | Event::Tick | Event::Flush => Incoming::Other,
         };
         self.before = Some(Before {
             role: machine.role(),
@@ -227,7 +252,3 @@ impl Lookout {
         self.record.view.as_ref()
     }
 }
-
-/// Time within which a server that pings is certainly not dead, whatever the clocks: less than the shortest dead
-/// interval that a clock's drift can make.
-const SURELY_ALIVE: Duration = Duration::from_millis(1_000);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pbkv::protocol::{
-    command::{Outcome, Refusal, Reply, Request, RequestBody},
+    command::{Expected, Outcome, Refusal, Reply, Request, RequestBody, Update},
     identity::{OpNumber, RequestNumber, SessionId, Ticket, ViewNumber},
     replica::{Replica, RoleName},
 };
@@ -25,6 +25,8 @@ impl Requests {
 /// What was known when a request arrived.
 struct Asked {
     is_get: bool,
+    /// A compare-and-swap by revision.
+    by_revision: bool,
     /// It arrived at a primary that had been replaced.
     outdated: bool,
     /// The session was known.
@@ -70,6 +72,12 @@ impl Lookout {
         let primary = machine.as_primary();
         let asked = Asked {
             is_get: matches!(request.body, RequestBody::Get { .. }),
+            by_revision: match &request.body {
+                RequestBody::Update { update: Update::CompareAndSwap { expected, .. }, .. } => {
+                    matches!(expected, Expected::Revision(_))
+                }
+                _ => false,
+            },
             outdated: primary.is_some() && self.is_outdated(view),
             session_known: match &request.body {
                 RequestBody::Update { session, .. } => machine.state().session(*session).is_some(),
@@ -116,12 +124,16 @@ impl Lookout {
             _ => false,
         };
         match reply {
-            Reply::Value(value) => {
-                self.reach_if(value.is_none(), Situation::AbsentRead);
+            Reply::Value { found, .. } => {
+                self.reach_if(found.is_none(), Situation::AbsentRead);
                 self.read(node, machine, before, &asked, at_once);
             }
-            Reply::Executed(outcome) => {
-                match outcome {
+            Reply::Executed(executed) => {
+                match executed.outcome {
+                    Outcome::Swapped { swapped, .. } if asked.by_revision => self.reach(match swapped {
+                        true => Situation::SwapByRevisionSucceeds,
+                        false => Situation::SwapByRevisionFails,
+                    }),
                     Outcome::Swapped { swapped: true, .. } => self.reach(Situation::CasSucceeds),
                     Outcome::Swapped { swapped: false, .. } => self.reach(Situation::CasFails),
                     Outcome::Deleted { existed: true } => self.reach(Situation::DeletesSomething),
@@ -130,23 +142,31 @@ impl Lookout {
                 }
                 match before.event {
                     Incoming::Update(_, session, request) if at_once => {
-                        self.answered_from_table(node, (session, request), machine.view_seen());
+                        self.answered_from_table(node, (session, request), machine.view_seen(), &asked);
                     }
                     _ => self.reach_if(asked.joined, Situation::RetryJoins),
                 }
             }
             Reply::Refused(refusal) => self.refused(before, &asked, at_once, refusal),
-            Reply::Opened { .. } | Reply::Closed => {}
+            Reply::Closed { .. } => self.reach(Situation::SessionClosed),
+            Reply::Opened { .. } => {}
         }
     }
 
-    fn answered_from_table(&mut self, node: NodeIndex, update: (SessionId, RequestNumber), view: ViewNumber) {
+    fn answered_from_table(
+        &mut self,
+        node: NodeIndex,
+        update: (SessionId, RequestNumber),
+        view: ViewNumber,
+        asked: &Asked,
+    ) {
         self.reach(Situation::RetryFromTable);
         let Some(Taken { first, committed, .. }) = self.log.0.get(&update) else { return };
         let elsewhere = first.is_some_and(|(first, then)| first != node && then < view);
         let transferred = self.servers[node].following.transferred;
         let by_transfer = transferred.zip(*committed).is_some_and(|(at, op)| op <= at);
         self.reach_if(elsewhere, Situation::RetryFromTableAfterFailover);
+        self.reach_if(elsewhere && asked.by_revision, Situation::SwapByRevisionRetried);
         self.reach_if(by_transfer, Situation::RetryFromTransferredTable);
     }
 
@@ -180,7 +200,9 @@ impl Lookout {
             Refusal::SessionExpired if asked.session_known => self.reach(Situation::SessionExpires),
             Refusal::SessionExpired => self.reach(Situation::SessionUnknown),
             Refusal::Superseded => self.reach(Situation::Superseded),
-            Refusal::Busy | Refusal::DataLost { .. } => {}
+            Refusal::Busy => self.reach(Situation::Busy),
+            Refusal::TooFewCopies { .. } => self.reach(Situation::TooFewCopies),
+            Refusal::TooManySessions | Refusal::DataLost { .. } => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use pbkv::protocol::{
     view_service::{Answer, Effect, Event, Notice, ViewService},
 };
 
-use super::{super::Situation, Lookout, SURELY_ALIVE};
+use super::{super::Situation, Lookout};
 use crate::{network::NodeIndex, nodes::Nodes};
 
 /// What is known of the view service in its present life, beside its machine.
@@ -53,14 +53,9 @@ impl Lookout {
         }
     }
 
-    /// The view service took a step, at a true time and at a time of its own.
-    pub fn after_view_service(
-        &mut self,
-        at: Duration,
-        now: Duration,
-        machine: &ViewService,
-        effects: &[Effect],
-    ) {
+    /// The view service took a step, at a true time.
+    pub fn after_view_service(&mut self, at: Duration, machine: &ViewService, effects: &[Effect]) {
+        let now = machine.presence();
         for effect in effects {
             match effect {
                 Effect::Notice(Notice::Proposed { view, why }) => self.proposed(at, now, machine, view, why),
@@ -70,10 +65,13 @@ impl Lookout {
                     self.reach_if(grows, Situation::GrowsInPlace);
                     self.reach_if(view.insync.len() > 2, Situation::ThreeCopies);
                 }
+                Effect::Notice(Notice::Adopted { .. }) => self.reach(Situation::DataAdopted),
+                Effect::Notice(Notice::NotAdopted { .. }) => self.reach(Situation::NothingAdopted),
+                Effect::Notice(Notice::OldRecord { .. }) => self.reach(Situation::OldRecordNoticed),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
                     PingReplyBody::StaleBoot { .. } => self.reach(Situation::StaleBoot),
                     PingReplyBody::Accepted { echo, .. } => self.views.epoch = Some(echo.epoch),
-                    PingReplyBody::WrongGeneration { .. } => {}
+                    PingReplyBody::Unconfirmed { .. } | PingReplyBody::WrongGeneration { .. } => {}
                 },
                 _ => {}
             }
@@ -109,6 +107,7 @@ impl Lookout {
         self.reach_if(!old.activated, Situation::ReplacedUnactivated);
         match why {
             "the first server" => self.reach(Situation::FirstViewReplaced),
+            "no backup hears the primary" => self.reach(Situation::UnheardPrimary),
             "the primary restarted" => self.reach(Situation::RebootedPrimary),
             "a backup failed" => {
                 let dropped = |server: &ServerId| !view.insync.contains_key(server);
@@ -129,7 +128,9 @@ impl Lookout {
             _ => {}
         }
         if view.primary != old.primary {
-            self.succeeded(at, now, machine, &old, view);
+            self.succeeded(now, machine, &old, view);
+            let unheard = why == "no backup hears the primary";
+            self.reach_if(!unheard && self.is_deaf(at, &old), Situation::DeafPrimary);
         }
         let suspected =
             |server: &ServerId| machine.servers().is_suspected(now, &view.primary, &view.primary, server);
@@ -142,8 +143,18 @@ impl Lookout {
         self.reach_if(remembered, Situation::SuspicionRemembered);
     }
 
+    /// Whether the primary of `old` was heard so recently that its silence is no reason to replace it.
+    fn is_deaf(&self, at: Duration, old: &View) -> bool {
+        let holds = old.insync.get(&old.primary);
+        self.views.heard.get(&old.primary).is_some_and(|heard| {
+            heard.boot == old.primary_boot
+                && heard.data.as_ref() == holds
+                && at < heard.at + self.surely_alive
+        })
+    }
+
     /// Another server is to be primary.
-    fn succeeded(&mut self, at: Duration, now: Duration, machine: &ViewService, old: &View, view: &View) {
+    fn succeeded(&mut self, now: Duration, machine: &ViewService, old: &View, view: &View) {
         let stable = &machine.record().stable;
         let ends = stable
             .iter()
@@ -152,11 +163,6 @@ impl Lookout {
             .map(|known| known.log_end);
         let (shortest, longest) = (ends.clone().min(), ends.max());
         self.reach_if(shortest < longest, Situation::LongerLogPreferred);
-        let holds = old.insync.get(&old.primary);
-        let deaf = self.views.heard.get(&old.primary).is_some_and(|heard| {
-            heard.boot == old.primary_boot && heard.data.as_ref() == holds && at < heard.at + SURELY_ALIVE
-        });
-        self.reach_if(deaf, Situation::DeafPrimary);
         let lease = self.nodes.server(&old.primary).and_then(|node| self.servers[node].leading.lease);
         let orphaned = lease.is_some_and(|(number, epoch)| {
             number == old.number && self.views.epoch.is_some_and(|own| own != epoch)

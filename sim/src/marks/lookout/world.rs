@@ -85,6 +85,11 @@ impl Lookout {
         self.reach_if(together && told == [false, false], Situation::PairAlone);
     }
 
+    /// A message arrived although the process that sent it had ended.
+    pub fn message_outlived_its_sender(&mut self) {
+        self.reach(Situation::OutlivesSender);
+    }
+
     /// A client's call ended.
     pub fn returned(&mut self, end: &End) {
         match end {

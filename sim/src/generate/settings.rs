@@ -1,0 +1,136 @@
+//! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so small that
+//! clients run into them.
+
+use super::Dice;
+use crate::{
+    scenario::{Cluster, Network, Scenario},
+    settings::Settings,
+};
+
+/// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.
+const FAST: (u64, u64) = (10_000, 20);
+
+/// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
+const COPIES_PERCENT: u64 = 8;
+
+/// Lets the servers of some seeds ask for a least number of copies. Updates then wait until redundancy is restored, and that
+/// may take as long again as the faults lasted (a suspicion doubles): there is more time to settle.
+pub(super) fn ask_for_copies(scenario: &mut Scenario) {
+    let mut dice = Dice::new(scenario.seed, "settings/copies");
+    let replicas = scenario.cluster.replicas as usize;
+    if replicas < 2 || !dice.percent(COPIES_PERCENT) {
+        return;
+    }
+    let copies_min = Some(dice.between(2, replicas as u64) as usize);
+    scenario.cluster.settings.push(Settings { copies_min, ..Settings::default() });
+    scenario.settle_ms += 2 * scenario.faults_ms;
+}
+
+/// What is set in the cluster of a seed.
+pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<Settings> {
+    let mut dice = Dice::new(seed, "settings");
+    let mut settings = Vec::new();
+    let how = dice.weighted(&[(11, "default"), (3, "fast"), (2, "slow"), (4, "wild")]);
+    let quick = network.latency_us_max <= FAST.0 && cluster.disk_ms_max <= FAST.1;
+    match how {
+        "fast" => settings.push(pace(if quick { 20 } else { 50 })),
+        "slow" => settings.push(pace(200)),
+        "wild" => settings.push(wild(&mut dice, quick)),
+        _ => {}
+    }
+    if dice.percent(15) {
+        settings.push(Settings {
+            append_bytes_max: Some(dice.magnitude(16, 4_096) as usize),
+            ..Settings::default()
+        });
+    }
+    if dice.percent(12) {
+        settings.push(Settings { waiting_max: Some(dice.between(2, 6) as usize), ..Settings::default() });
+    }
+    // Sessions that nobody uses any more make room only when they expire.
+    if dice.percent(30) && cluster.session_ttl_ms <= 10_000 {
+        let sessions_max = Some(dice.between(12, 24) as usize);
+        settings.push(Settings { sessions_max, ..Settings::default() });
+    }
+    if dice.percent(25) {
+        let ping_ms = settings.iter().filter_map(|settings| settings.ping_ms).max().unwrap_or(500);
+        settings.extend(differences(&mut dice, cluster, ping_ms));
+    }
+    settings.extend(contradictions(seed, cluster));
+    settings
+}
+
+/// What two nodes were told does not go together, and one of them has to decide: servers that would ping more rarely
+/// than the view service bears, and a server whose sessions would live less long than those of others.
+fn contradictions(seed: u64, cluster: &Cluster) -> Vec<Settings> {
+    let mut dice = Dice::new(seed, "settings/contradictions");
+    let mut settings = Vec::new();
+    let one = |dice: &mut Dice| format!("s{}", dice.between(1, cluster.servers.into()));
+    if dice.percent(12) {
+        let node = dice.percent(50).then(|| one(&mut dice));
+        let ping_ms = Some(*dice.pick(&[1_500, 4_000, 20_000, 3_600_000]));
+        settings.push(Settings { node, ping_ms, ..Settings::default() });
+    }
+    if dice.percent(10) {
+        let ttl_ms = *dice.pick(&[2_000, 4_000, 10_000]);
+        let session_ttl_ms = Some(ttl_ms).filter(|ttl_ms| *ttl_ms < cluster.session_ttl_ms);
+        settings.extend(session_ttl_ms.map(|_| Settings {
+            node: Some(one(&mut dice)),
+            session_ttl_ms,
+            ..Settings::default()
+        }));
+    }
+    settings
+}
+
+/// All times, in percent of the defaults.
+fn pace(percent: u64) -> Settings {
+    let time = |default_ms: u64| Some(default_ms * percent / 100);
+    Settings {
+        ping_ms: time(500),
+        heartbeat_ms: time(100),
+        suspect_ms: time(1_000),
+        dead_ms: time(1_500),
+        join_stall_ms: time(3_000),
+        suspicion_ms: time(3_000),
+        ..Settings::default()
+    }
+}
+
+/// Times that have little to do with each other, as far as they can work together.
+fn wild(dice: &mut Dice, quick: bool) -> Settings {
+    let least = if quick { 1 } else { 3 };
+    let ping_ms = dice.magnitude(40 * least, 1_000);
+    let heartbeat_ms = dice.magnitude(10 * least, 250);
+    Settings {
+        ping_ms: Some(ping_ms),
+        heartbeat_ms: Some(heartbeat_ms),
+        suspect_ms: Some((heartbeat_ms * dice.between(3, 20)).max(200 * least)),
+        dead_ms: Some((ping_ms * dice.between(3, 6)).max(200 * least)),
+        join_stall_ms: Some(dice.between(1_500, 6_000)),
+        suspicion_ms: Some(dice.magnitude(500, 8_000)),
+        ..Settings::default()
+    }
+}
+
+/// One server has other options than the others, from the beginning or since it was restarted, and so may the view
+/// service have.
+fn differences(dice: &mut Dice, cluster: &Cluster, ping_ms: u64) -> Vec<Settings> {
+    let server = format!("s{}", dice.between(1, cluster.servers.into()));
+    let other = Settings {
+        node: Some(server),
+        from_life: dice.between(1, 2),
+        // A limit of the log would have to follow.
+        checkpoint_interval: Some(dice.magnitude(2, 2_000)).filter(|_| cluster.log_entries_max.is_none()),
+        join_lag_max_ms: Some(*dice.pick(&[100, 200, 500, 1_000])),
+        append_window: Some(dice.magnitude(1, 1_024)),
+        ..Settings::default()
+    };
+    let restarted = Settings {
+        node: Some("vs".into()),
+        from_life: 2,
+        dead_ms: Some((*dice.pick(&[800, 2_500, 4_000])).max(3 * ping_ms)),
+        ..Settings::default()
+    };
+    vec![other, restarted]
+}

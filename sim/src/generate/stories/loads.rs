@@ -1,0 +1,126 @@
+//! A joiner has to get in sync while clients write as fast as they are answered.
+
+use super::{
+    super::workload::{LOADED_KEYS_MAX, load},
+    BEGIN_MS, Cast, Dice, LENGTH_MS, at, at_least, crash, keep, nodes, on, rounds,
+};
+use crate::scenario::{Client, FaultKind, Memory, Node, Scenario, Trigger};
+
+/// Updates of each client while a joiner is chased.
+const CHASE: u64 = 300;
+/// Clients of a load that does not end: one of them always asks while a message is under way to a backup and back.
+const ENDLESS_CLIENTS: usize = 6;
+/// When it ends after all, in milliseconds: later than redundancy is due.
+const ENDLESS_MS: u64 = LENGTH_MS + 5_000;
+
+/// Clients of a load that comes and goes: several of them ask while one waits.
+const BURST_CLIENTS: usize = 14;
+
+/// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has the state,
+/// the log has gone on by many checkpoints.
+pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    let cluster = &mut scenario.cluster;
+    cluster.checkpoint_interval = dice.magnitude(8, 64);
+    cluster.log_entries_max = None;
+    cluster.append_window = dice.magnitude(64, 1_024);
+    cluster.chunk_bytes_max = dice.magnitude(128, 4_096) as usize;
+    cluster.disk_ms_max = 0;
+    let begin_ms = BEGIN_MS + dice.between(0, 3_000);
+    let (from, to) = (nodes(&["primary"]), Cast::of(scenario).servers());
+    let slow = FaultKind::Slow {
+        from,
+        to,
+        one_way: false,
+        latency_ms: dice.between(20, 120),
+        jitter_ms: 0,
+        lasts_ms: LENGTH_MS - begin_ms,
+    };
+    let forget = crash("backup", dice.magnitude(10, 300), Memory::Lost);
+    scenario.faults.extend([at(begin_ms, forget), at(begin_ms + 50, slow)]);
+    scenario.clients[0].script.splice(0..0, load(LOADED_KEYS_MAX));
+    let (pause_ms, longest_ms) = (dice.between(10, 25), scenario.cluster.session_ttl_ms / 2);
+    for client in &mut scenario.clients {
+        let chase = (0..CHASE).map(|n| {
+            let ms = begin_ms + n * pause_ms;
+            format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(LOADED_KEYS_MAX))
+        });
+        keep(client, |at_ms| at_ms < begin_ms);
+        client.script.extend(chase);
+        client.deadline_ms = client.deadline_ms.max(5_000).min(longest_ms);
+    }
+}
+
+/// A backup forgets everything, once, and that is all that goes wrong. The clients write on, so that it never holds the
+/// whole log at any moment: redundancy has to come back nevertheless.
+pub(super) fn endless_load(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    let cluster = &mut scenario.cluster;
+    cluster.replicas = 2;
+    cluster.checkpoint_interval = dice.magnitude(8, 64);
+    cluster.log_entries_max = None;
+    cluster.append_window = 256;
+    cluster.join_lag_max_ms = 500;
+    cluster.chunk_bytes_max = dice.magnitude(64, 512) as usize;
+    cluster.disk_ms_max = 0;
+    scenario.network.latency_us_min = dice.between(14_000, 16_000);
+    scenario.network.latency_us_max = scenario.network.latency_us_min + 1_000;
+    let answer_ms = 2 * scenario.network.latency_us_max / 1_000;
+    scenario.clients.truncate(1);
+    keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
+    scenario.clients[0].script.splice(0..0, load(dice.between(20, 40)));
+    for _ in 0..ENDLESS_CLIENTS {
+        let first_ms = BEGIN_MS / 2 + dice.below(answer_ms);
+        let times = (first_ms..ENDLESS_MS).step_by(answer_ms as usize);
+        let script =
+            times.map(|ms| format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(20))).collect();
+        scenario.clients.push(Client { deadline_ms: 5_000, script });
+    }
+    let forget = crash("backup", dice.magnitude(50, 500), Memory::Lost);
+    scenario.faults.push(at(BEGIN_MS, forget));
+}
+
+/// Messages to a joiner overtake each other, and its answers are late: it complains of a gap that is long filled, and is
+/// sent a state which is older than the end of its log. What follows that state it has vouched for, and must keep. The
+/// load ends while all this is under way, the joiner gets in sync, and soon the primary dies.
+pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
+    scenario.cluster.clocks.clear();
+    let cluster = &mut scenario.cluster;
+    let copies = dice.weighted(&[(1, 2), (2, 3)]);
+    (cluster.servers, cluster.replicas) = (copies + dice.below(2) as u32, copies);
+    // Operations that a backup already has are not committed yet: they wait for another one, or for a slow disk.
+    cluster.disk_ms_max = if copies == 2 { 100 } else { 2 };
+    // The log that a joiner needs is soon too long.
+    cluster.checkpoint_interval = dice.between(1, 3);
+    cluster.log_entries_max = Some(4 * cluster.checkpoint_interval);
+    cluster.join_lag_max_ms = 100;
+    (cluster.chunk_bytes_max, cluster.append_window) = (65_536, 1_024);
+    cluster.session_ttl_ms = 60_000;
+    scenario.clients.truncate(1);
+    keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
+    let mut scripts = vec![Vec::new(); BURST_CLIENTS];
+    for begin_ms in rounds() {
+        let (late_ms, jitter_ms) = (dice.between(100, 400), dice.between(100, 500));
+        let (lasts_ms, pause_ms) = (dice.between(2_500, 4_500), late_ms + jitter_ms + dice.below(100));
+        for script in &mut scripts {
+            let first_ms = begin_ms + dice.below(pause_ms);
+            let times = (first_ms..begin_ms + lasts_ms).step_by(pause_ms as usize);
+            script.extend(
+                times.map(|ms| format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(20))),
+            );
+        }
+        let slow = |from: Vec<Node>, to: Vec<Node>, latency_ms, jitter_ms| {
+            let lasts_ms = lasts_ms + 1_500;
+            FaultKind::Slow { from, to, one_way: true, latency_ms, jitter_ms, lasts_ms }
+        };
+        let (primary, servers) = (nodes(&["primary"]), Cast::of(scenario).servers());
+        let death = crash("primary", 3_000, Memory::Kept);
+        scenario.faults.extend([
+            at(begin_ms, crash("backup", dice.magnitude(10, 300), Memory::Lost)),
+            at(begin_ms + 350, slow(servers.clone(), primary.clone(), late_ms, 1)),
+            at(begin_ms + 350, slow(primary, servers, 1, jitter_ms)),
+            on(Trigger::Joined, begin_ms + lasts_ms / 2, dice.magnitude(1, 1_500), death),
+        ]);
+    }
+    scenario.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
+}

@@ -1,0 +1,454 @@
+//! Whether the cluster is as well as its surroundings allow: **redundancy** and **stability**.
+//!
+//! * Redundancy: within a bound after the last change of the surroundings ([`limits`]), the view is activated and has as
+//!   many members in sync as there are to be copies, or as the primary and the living servers that reach it and the view
+//!   service allow. For each run the time with fewer is measured. What is within the bound is excused by the fault that
+//!   came last; what is beyond it is a failure.
+//! * Stability: as long as nothing is wrong, redundancy is complete, and whatever a fault may have set off is over, no
+//!   view is proposed, nothing is suspected, no state is transferred. And at any time: a replica in sync that no fault
+//!   touched is neither suspected nor dropped, because the faults of *other* nodes are no reason to.
+//!
+//! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
+//! the durable record. It does not ask the machines why they did what they did.
+//!
+//! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;
+//! stability while a cut lasts that separates two servers that are both of use; anything of a replica after some node
+//! stuttered, whose short pauses nobody can tell from work; redundancy under load that a joiner
+//! cannot keep up with, by the options of the plan.
+
+pub mod limits;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use pbkv::protocol::{
+    identity::{DataId, ServerId},
+    view::{Members, Record, View},
+};
+
+use self::limits::Limits;
+use crate::{network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
+
+const VS: NodeIndex = Nodes::VIEW_SERVICE;
+
+/// Why copies are fewer before any fault.
+pub const START: &str = "start";
+/// Why copies are fewer if nothing explains it.
+const NOTHING: &str = "nothing";
+
+/// Which promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// As many copies as the surroundings allow.
+    Redundancy,
+    /// What works is left alone.
+    Stability,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redundancy => "redundancy",
+            Self::Stability => "stability",
+        })
+    }
+}
+
+/// A promise about the cluster's health that was broken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unhealthy {
+    /// When.
+    pub at: Duration,
+    /// Which.
+    pub promise: Promise,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// What is around the machines: of the view service (place 0) and the servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Which of them run.
+    pub runs: Vec<bool>,
+    /// Pairs, the smaller first, between which messages do not pass in both directions.
+    pub apart: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Messages are slow or mistreated, or a process stutters.
+    pub disturbed: bool,
+}
+
+impl Surroundings {
+    fn reach(&self, one: NodeIndex, other: NodeIndex) -> bool {
+        !self.apart.contains(&(one.min(other), one.max(other)))
+    }
+
+    /// Whether a server is of use: it runs, and the view service and it reach each other.
+    fn is_of_use(&self, server: NodeIndex) -> bool {
+        self.runs[server] && self.reach(server, VS)
+    }
+
+    /// The servers that can hold a copy with this one as primary, itself included.
+    fn around(&self, primary: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        (1..self.runs.len()).filter(move |server| self.is_of_use(*server) && self.reach(primary, *server))
+    }
+
+    /// Servers of use that the primary does not reach.
+    fn useless(&self, primary: Option<NodeIndex>) -> usize {
+        let reached = primary.map_or(0, |primary| self.around(primary).count());
+        (1..self.runs.len()).filter(|server| self.is_of_use(*server)).count().saturating_sub(reached)
+    }
+
+    /// Whether no cut separates two servers that are both of use.
+    fn is_whole(&self) -> bool {
+        !self.disturbed
+            && self.runs[VS]
+            && self
+                .apart
+                .iter()
+                .all(|(one, other)| *one == VS || !self.is_of_use(*one) || !self.is_of_use(*other))
+    }
+}
+
+/// The time with fewer copies than the surroundings allow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// In all.
+    pub fewer: Duration,
+    /// By the fault that came last, or the start.
+    pub causes: BTreeMap<&'static str, Duration>,
+}
+
+impl Copies {
+    /// Adds the times of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.fewer += other.fewer;
+        for (cause, time) in &other.causes {
+            *self.causes.entry(cause).or_default() += *time;
+        }
+    }
+
+    /// As a line, for a run of this length.
+    pub fn line(&self, of: Duration) -> String {
+        screen::copies(self.fewer, of, self.causes.iter().map(|(cause, time)| (*cause, *time)))
+    }
+}
+
+/// The judge of one run's health.
+#[derive(Debug)]
+pub struct Health {
+    names: Vec<NodeName>,
+    ids: BTreeMap<ServerId, NodeIndex>,
+    limits: Limits,
+    surroundings: Surroundings,
+    /// When they changed last, and by what.
+    changed_at: Duration,
+    cause: &'static str,
+    first_fault_at: Option<Duration>,
+    /// How late messages may arrive that a fault held back.
+    lateness: Duration,
+    /// When the last call was made, if joiners need not keep up with the load.
+    busy_at: Duration,
+    /// Which servers were touched by a fault.
+    touched: BTreeSet<NodeIndex>,
+    holds: BTreeMap<NodeIndex, DataId>,
+    view: Option<View>,
+    stable: Members,
+    state: State,
+    complete_since: Option<Duration>,
+    measured_to: Duration,
+    copies: Copies,
+    broken: Option<Unhealthy>,
+}
+
+/// How many copies there are and could be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct State {
+    have: usize,
+    wanted: usize,
+    activated: bool,
+    /// Why nothing is owed.
+    excuse: Option<&'static str>,
+}
+
+impl State {
+    fn is_complete(&self) -> bool {
+        self.activated && self.have >= self.wanted
+    }
+}
+
+impl Health {
+    /// Nothing runs yet.
+    pub fn new(nodes: &Nodes, limits: Limits) -> Self {
+        let count = 1 + nodes.servers().count();
+        let mut health = Self {
+            names: (0..count).map(|node| nodes.name(node).clone()).collect(),
+            ids: nodes.servers().map(|server| (nodes.id(server).clone(), server)).collect(),
+            limits,
+            surroundings: Surroundings { runs: vec![false; count], ..Surroundings::default() },
+            changed_at: Duration::ZERO,
+            cause: START,
+            first_fault_at: None,
+            lateness: Duration::ZERO,
+            busy_at: Duration::ZERO,
+            touched: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            view: None,
+            stable: Members::new(),
+            state: State::default(),
+            complete_since: None,
+            measured_to: Duration::ZERO,
+            copies: Copies::default(),
+            broken: None,
+        };
+        health.state = health.look();
+        health
+    }
+
+    /// The first promise that was broken.
+    pub fn broken(&self) -> Option<&Unhealthy> {
+        self.broken.as_ref()
+    }
+
+    /// The time with fewer copies, up to the last look.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    /// A fault strikes these nodes, and may hold messages back for so long.
+    pub fn struck(&mut self, at: Duration, nodes: &[NodeIndex], lateness: Duration) {
+        let ours = nodes.iter().copied().filter(|node| *node < self.names.len());
+        let mut struck = ours.peekable();
+        if struck.peek().is_some() {
+            self.first_fault_at.get_or_insert(at);
+            self.lateness = self.lateness.max(lateness);
+        }
+        self.touched.extend(struck);
+    }
+
+    /// What is around the machines from now on, and what changes it: a fault that begins or ends, or a start.
+    pub fn surrounded(&mut self, at: Duration, surroundings: Surroundings, cause: Option<&'static str>) {
+        if self.surroundings == surroundings {
+            return;
+        }
+        self.pass(at);
+        self.surroundings = surroundings;
+        self.changed_at = at;
+        self.cause = cause.unwrap_or(self.cause);
+        self.update(at);
+    }
+
+    /// What a server holds from now on.
+    pub fn holds(&mut self, at: Duration, server: NodeIndex, data: Option<DataId>) {
+        if self.holds.get(&server).copied() == data {
+            return;
+        }
+        self.pass(at);
+        match data {
+            Some(data) => self.holds.insert(server, data),
+            None => {
+                self.changed_at = at; // as much a fault as the crash around it
+                self.holds.remove(&server)
+            }
+        };
+        self.update(at);
+    }
+
+    /// A client calls.
+    pub fn called(&mut self, at: Duration) {
+        if !self.limits.keeps_up {
+            self.busy_at = at;
+        }
+    }
+
+    /// The record became durable.
+    pub fn recorded(&mut self, at: Duration, record: &Record) {
+        if self.view == record.view && self.stable == record.stable {
+            return;
+        }
+        self.pass(at);
+        self.view.clone_from(&record.view);
+        self.stable.clone_from(&record.stable);
+        self.update(at);
+    }
+
+    /// The view service proposes a view instead of the recorded one.
+    pub fn proposed(&mut self, at: Duration, view: &View, why: &str) {
+        if let Some(member) = self.dropped(view) {
+            let name = &self.names[member];
+            let seen = format!(
+                "{} leaves out {name}, which was in sync and which no fault had touched ({why})",
+                view.number
+            );
+            self.breaks(at, Promise::Stability, seen);
+        } else {
+            self.disturbed(at, || format!("{} is proposed ({why})", view.number));
+        }
+    }
+
+    /// The member in sync that this view drops although no fault touched it.
+    fn dropped(&self, view: &View) -> Option<NodeIndex> {
+        let before = self.view.as_ref().filter(|before| before.activated)?;
+        let is_kept = |server: &ServerId, data: DataId| view.insync.get(server) == Some(&data);
+        let dropped = before.insync.iter().filter(|(server, data)| !is_kept(server, **data));
+        let mut untouched = dropped
+            .filter(|(server, data)| self.stable.get(*server) == Some(*data))
+            .filter_map(|(server, _)| self.ids.get(server).copied())
+            .filter(|node| !self.touched.contains(node));
+        untouched.next()
+    }
+
+    /// A primary suspects a replica.
+    pub fn suspected(&mut self, at: Duration, by: NodeIndex, server: &ServerId) {
+        let Some(suspect) = self.ids.get(server).copied() else { return };
+        let (by, name) = (self.names[by].clone(), self.names[suspect].clone());
+        if !self.touched.contains(&suspect) {
+            self.breaks(at, Promise::Stability, format!("{by} suspects {name}, which no fault had touched"));
+        } else {
+            self.disturbed(at, || format!("{by} suspects {name}"));
+        }
+    }
+
+    /// A primary begins to send its state to a replica.
+    pub fn transfer_began(&mut self, at: Duration, by: NodeIndex, to: &ServerId) {
+        let by = self.names[by].clone();
+        self.disturbed(at, || format!("{by} begins a state transfer to {}", to.as_str()));
+    }
+
+    /// Something happens that must not while all is well.
+    fn disturbed(&mut self, at: Duration, what: impl FnOnce() -> String) {
+        let quiet_at = self.quiet_at() + self.limits.detect;
+        let well_since = self.complete_since.map(|since| since.max(quiet_at));
+        if let Some(since) = well_since.filter(|since| *since < at && self.surroundings.is_whole()) {
+            let seen =
+                format!("{}, although all had been well for {:.1} s", what(), (at - since).as_secs_f64());
+            self.breaks(at, Promise::Stability, seen);
+        }
+    }
+
+    fn breaks(&mut self, at: Duration, promise: Promise, seen: String) {
+        self.broken.get_or_insert(Unhealthy { at, promise, seen });
+    }
+
+    /// When the last change was over, with the messages that it held back.
+    fn quiet_at(&self) -> Duration {
+        self.changed_at + self.lateness
+    }
+
+    /// When redundancy must be complete. Never while something disturbs, or there is an excuse.
+    fn due_at(&self) -> Option<Duration> {
+        if self.surroundings.disturbed || self.state.excuse.is_some() {
+            return None;
+        }
+        let quiet_at = self.quiet_at();
+        let troubled = self.first_fault_at.map(|first| quiet_at.saturating_sub(first));
+        let patience = self.limits.patience(troubled, self.surroundings.useless(self.primary()));
+        let idle_at = if self.busy_at.is_zero() { Duration::ZERO } else { self.busy_at + patience };
+        Some((quiet_at + patience).max(idle_at))
+    }
+
+    /// Whether nothing is to be waited for: redundancy is complete, or not owed.
+    pub fn is_settled(&self) -> bool {
+        self.state.is_complete() || self.state.excuse.is_some() || self.broken.is_some()
+    }
+
+    /// Looks at the time that has passed.
+    pub fn pass(&mut self, at: Duration) {
+        let at = at.max(self.measured_to);
+        if self.state.have < self.state.wanted {
+            let due_at = self.due_at();
+            let due = due_at.unwrap_or(Duration::MAX).clamp(self.measured_to, at);
+            let cause = self.state.excuse.unwrap_or(self.cause);
+            self.measure(cause, due - self.measured_to);
+            self.measure(NOTHING, at - due);
+        }
+        if !self.state.is_complete()
+            && let Some(due) = self.due_at().map(|due| due.max(self.measured_to)).filter(|due| *due < at)
+        {
+            let seen = self.missing(due);
+            self.breaks(due, Promise::Redundancy, seen);
+        }
+        self.measured_to = at;
+    }
+
+    fn measure(&mut self, cause: &'static str, time: Duration) {
+        if !time.is_zero() {
+            self.copies.add(&Copies { fewer: time, causes: BTreeMap::from([(cause, time)]) });
+        }
+    }
+
+    fn missing(&self, due: Duration) -> String {
+        let State { have, wanted, activated, .. } = self.state;
+        let view = match &self.view {
+            None => "there is no view".into(),
+            Some(view) if !activated => format!("{} is not activated", view.number),
+            Some(view) => {
+                let name = |server: &ServerId| self.ids.get(server).map_or("?", |node| &*self.names[*node]);
+                let list = |members: &Members| members.keys().map(name).collect::<Vec<_>>().join(", ");
+                format!(
+                    "in {} in sync: {}; joining: {}",
+                    view.number,
+                    list(&view.insync),
+                    list(&view.joining)
+                )
+            }
+        };
+        let since = due - self.changed_at;
+        format!(
+            "{have} of {wanted} copies, {:.1} s after the last change ({}): {view}",
+            since.as_secs_f64(),
+            self.cause
+        )
+    }
+
+    fn update(&mut self, at: Duration) {
+        self.state = self.look();
+        self.complete_since = self.state.is_complete().then(|| self.complete_since.unwrap_or(at));
+    }
+
+    fn member(&self, server: &ServerId, data: DataId) -> Option<NodeIndex> {
+        let node = *self.ids.get(server)?;
+        (self.holds.get(&node) == Some(&data)).then_some(node)
+    }
+
+    /// The primary of the view, if it is of use.
+    fn primary(&self) -> Option<NodeIndex> {
+        let view = self.view.as_ref()?;
+        let data = *view.insync.get(&view.primary)?;
+        self.member(&view.primary, data).filter(|node| self.surroundings.is_of_use(*node))
+    }
+
+    fn look(&self) -> State {
+        let around = &self.surroundings;
+        if !around.runs[VS] {
+            return State { excuse: Some("view service down"), ..State::default() };
+        }
+        let allows = |primary: NodeIndex| around.around(primary).count().min(self.limits.replicas);
+        let members = |members: &Members| -> Vec<NodeIndex> {
+            let held = members.iter().filter_map(|(server, data)| self.member(server, *data));
+            held.filter(|node| around.is_of_use(*node)).collect()
+        };
+        let candidates = match &self.view {
+            Some(_) if !self.stable.is_empty() => members(&self.stable),
+            _ => (1..around.runs.len()).filter(|server| around.is_of_use(*server)).collect(),
+        };
+        if candidates.is_empty() {
+            return State { excuse: Some("no complete copy within reach"), ..State::default() };
+        }
+        let Some((primary, view)) = self.primary().zip(self.view.as_ref()) else {
+            let wanted = candidates.iter().map(|candidate| allows(*candidate)).max().unwrap_or_default();
+            let have = if self.stable.is_empty() { 0 } else { candidates.len().min(wanted) };
+            return State { have, wanted, activated: false, excuse: None };
+        };
+        let insync = members(&view.insync);
+        let counts = |node: &&NodeIndex| {
+            around.reach(primary, **node) && (view.activated || candidates.contains(*node))
+        };
+        let have = insync.iter().filter(counts).count();
+        State { have, wanted: allows(primary), activated: view.activated, excuse: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

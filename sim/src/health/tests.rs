@@ -1,0 +1,180 @@
+use pbkv::protocol::identity::{Boot, Generation, ViewNumber};
+
+use super::*;
+use crate::{generate::generate, scenario::Scenario};
+
+const S1: NodeIndex = 1;
+const S2: NodeIndex = 2;
+const S3: NodeIndex = 3;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Three servers, two copies, nothing ever went wrong.
+struct Stage {
+    nodes: Nodes,
+    health: Health,
+    around: Surroundings,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut scenario: Scenario = generate(0);
+        scenario.cluster = crate::scenario::Cluster::default();
+        scenario.clients.truncate(1);
+        scenario.clients[0].script.clear();
+        let nodes = Nodes::new(&scenario);
+        let mut health = Health::new(&nodes, Limits::of(&scenario));
+        let around = Surroundings { runs: vec![true; 4], ..Surroundings::default() };
+        health.surrounded(Duration::ZERO, around.clone(), Some(START));
+        for server in nodes.servers() {
+            health.holds(Duration::ZERO, server, Some(data(server)));
+        }
+        Self { nodes, health, around }
+    }
+
+    fn view(&self, number: u64, insync: &[NodeIndex]) -> View {
+        View {
+            generation: Generation::FIRST,
+            number: ViewNumber(number),
+            primary: self.nodes.id(insync[0]).clone(),
+            primary_boot: Boot(1),
+            insync: insync.iter().map(|server| (self.nodes.id(*server).clone(), data(*server))).collect(),
+            joining: Members::new(),
+            activated: true,
+        }
+    }
+
+    /// A view is activated.
+    fn recorded(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
+        let view = self.view(number, insync);
+        let stable = view.insync.clone();
+        self.health.recorded(seconds(at), &Record { view: Some(view), stable, ..Record::default() });
+    }
+
+    fn proposed(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
+        let view = View { activated: false, ..self.view(number, insync) };
+        self.health.proposed(seconds(at), &view, "because");
+    }
+
+    fn runs(&mut self, at: u64, server: NodeIndex, runs: bool) {
+        self.around.runs[server] = runs;
+        self.health.struck(seconds(at), &[server], Duration::ZERO);
+        self.health.surrounded(seconds(at), self.around.clone(), Some("crash"));
+    }
+
+    fn cut(&mut self, at: u64, one: NodeIndex, other: NodeIndex) {
+        self.around.apart.insert((one, other));
+        self.health.struck(seconds(at), &[one, other], Duration::ZERO);
+        self.health.surrounded(seconds(at), self.around.clone(), Some("partition"));
+    }
+
+    fn broken(&mut self, at: u64) -> Option<(Promise, String)> {
+        self.health.pass(seconds(at));
+        self.health.broken().map(|unhealthy| (unhealthy.promise, unhealthy.seen.clone()))
+    }
+}
+
+fn data(server: NodeIndex) -> DataId {
+    DataId { boot: Boot(1), nonce: server as u64 }
+}
+
+#[test]
+fn what_is_missing_is_measured_with_its_cause_and_overdue_in_the_end() {
+    let mut stage = Stage::new();
+    stage.recorded(3, 1, &[S1, S2]);
+    stage.runs(20, S2, false);
+    assert_eq!(stage.broken(20), None);
+    stage.recorded(23, 2, &[S1]);
+    assert_eq!(stage.broken(30), None, "it takes a while");
+    let copies = stage.health.copies().clone();
+    let expected = BTreeMap::from([(START, seconds(3)), ("crash", seconds(10))]);
+    assert_eq!((copies.fewer, copies.causes), (seconds(13), expected));
+    let (promise, seen) = stage.broken(200).expect("s3 could have stepped in");
+    assert_eq!(promise, Promise::Redundancy);
+    assert!(seen.starts_with("1 of 2 copies"), "{seen}");
+    assert!(stage.health.copies().causes.contains_key(NOTHING));
+}
+
+#[test]
+fn what_the_surroundings_do_not_allow_is_not_demanded() {
+    let mut stage = Stage::new();
+    stage.recorded(3, 1, &[S1, S2]);
+    stage.runs(20, S2, false);
+    stage.cut(20, S1, S3);
+    stage.recorded(23, 2, &[S1]);
+    assert_eq!(stage.broken(1_000), None, "the primary reaches nobody");
+    assert!(stage.health.is_settled());
+
+    let mut stage = Stage::new();
+    stage.recorded(3, 1, &[S1, S2]);
+    stage.health.holds(seconds(5), S1, None);
+    stage.health.holds(seconds(5), S2, None);
+    assert_eq!(stage.broken(1_000), None, "all data is lost");
+    stage.runs(1_000, VS, false);
+    assert_eq!(stage.broken(2_000), None, "there is no view service");
+    assert!(stage.health.is_settled());
+}
+
+#[test]
+fn a_server_that_came_back_with_other_contents_is_no_copy() {
+    let mut stage = Stage::new();
+    stage.recorded(3, 1, &[S1, S2]);
+    stage.health.holds(seconds(5), S2, Some(DataId { boot: Boot(2), nonce: 9 }));
+    assert!(!stage.health.is_settled());
+    assert_eq!(stage.broken(100).map(|(promise, _)| promise), Some(Promise::Redundancy));
+}
+
+#[test]
+fn a_replica_that_no_fault_touched_is_neither_suspected_nor_dropped() {
+    let stage = || {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.runs(20, S1, false);
+        stage
+    };
+    let mut dropped = stage();
+    dropped.proposed(22, 2, &[S1]);
+    let (promise, seen) = dropped.broken(22).expect("s2 was there");
+    assert_eq!(promise, Promise::Stability);
+    assert!(seen.contains("leaves out s2"), "{seen}");
+
+    let mut suspected = stage();
+    let s2 = suspected.nodes.id(S2).clone();
+    suspected.health.suspected(seconds(22), S1, &s2);
+    assert_eq!(suspected.broken(22).map(|(promise, _)| promise), Some(Promise::Stability));
+
+    let mut replaced = stage();
+    let s1 = replaced.nodes.id(S1).clone();
+    replaced.proposed(22, 2, &[S2]);
+    replaced.health.suspected(seconds(22), S2, &s1);
+    assert_eq!(replaced.broken(22), None, "s1 stood still");
+}
+
+#[test]
+fn what_works_is_left_alone_when_all_that_a_fault_set_off_is_over() {
+    let crashed = || {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.runs(20, S2, false);
+        stage.runs(21, S2, true);
+        stage
+    };
+    let mut soon = crashed();
+    soon.proposed(24, 2, &[S1]);
+    assert_eq!(soon.broken(24), None);
+    let mut late = crashed();
+    late.proposed(60, 2, &[S1, S2]);
+    let (promise, seen) = late.broken(60).expect("nothing happened for long");
+    assert_eq!(promise, Promise::Stability);
+    assert!(seen.starts_with("v2 is proposed (because), although all had been well"), "{seen}");
+    let mut apart = crashed();
+    apart.cut(30, S1, S3);
+    apart.proposed(90, 2, &[S1, S2]);
+    assert_eq!(apart.broken(90), None, "a cut lasts");
+    let mut incomplete = crashed();
+    incomplete.recorded(24, 2, &[S1]);
+    incomplete.proposed(60, 3, &[S1]);
+    assert_eq!(incomplete.broken(60).map(|(promise, _)| promise), Some(Promise::Redundancy));
+}

@@ -1,0 +1,209 @@
+//! What a replica keeps is bounded in bytes as well as in number, and is its own; how few copies are enough.
+
+use bytes::Bytes;
+use pbkv::protocol::{
+    command::{Expected, Outcome, Refusal, Reply, RequestBody, Update},
+    identity::{RequestNumber, SessionId},
+    machine::Machine,
+    options::ReplicaOptions,
+    replica::{Notice, Replica},
+};
+
+use crate::pair::{Driven, Pair, view};
+
+fn is_done(reply: &Reply) -> bool {
+    matches!(reply, Reply::Executed(executed) if executed.outcome == Outcome::Done)
+}
+
+/// A sole primary with a session.
+fn sole(options: &ReplicaOptions) -> (Driven, SessionId) {
+    let mut a = Driven::new("A", options);
+    a.told(Some(view(1, &a, None)));
+    let session = a.open().expect("a session");
+    (a, session)
+}
+
+#[test]
+fn the_log_is_bounded_in_bytes() {
+    let options =
+        ReplicaOptions { checkpoint_bytes: 10_000, log_bytes_max: 40_000, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    let session = pair.a.open().expect("a session");
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.is_joined());
+    for request in 1..=300 {
+        pair.a.put(session, request, "key".to_owned(), 1_000);
+        (0..3).for_each(|_| pair.step());
+        for log in [pair.a.replica.log(), pair.b.replica.log()] {
+            assert!(log.bytes() < 25_000, "{} bytes", log.bytes());
+            assert_eq!(
+                log.bytes(),
+                log.entries_from(log.base().op.next()).map(|it| it.bytes() as u64).sum::<u64>()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_joiner_holds_no_more_of_the_log_than_so_many_bytes() {
+    let options = ReplicaOptions {
+        checkpoint_bytes: 10_000,
+        log_bytes_max: 40_000,
+        append_window: 1,
+        ..ReplicaOptions::default()
+    };
+    let mut pair = Pair::new(&options, 1);
+    let session = pair.a.open().expect("a session");
+    for request in 1..=8 {
+        pair.a.put(session, request, "key".to_owned(), 1_000);
+    }
+    pair.join(2);
+    (0..6).for_each(|_| pair.step());
+    pair.delay = 1_000_000; // it answered, and takes nothing any more
+    for request in 9..=200 {
+        pair.a.put(session, request, "key".to_owned(), 1_000);
+        pair.a.step(Replica::flush());
+    }
+    assert!(!pair.is_joined());
+    assert!(pair.a.replica.log().bytes() < 65_000, "{} bytes", pair.a.replica.log().bytes());
+}
+
+#[test]
+fn updates_that_wait_are_bounded_in_bytes() {
+    let options = ReplicaOptions { waiting_bytes_max: 10_000, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    let session = pair.a.open().expect("a session");
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.is_joined());
+    pair.a.replies.clear();
+    for request in 1..=20 {
+        pair.a.put(session, request, "key".to_owned(), 1_000);
+    }
+    let busy = |reply: &&Reply| **reply == Reply::Refused(Refusal::Busy);
+    assert_eq!(pair.a.replies.iter().filter(busy).count(), 10, "ten of 1064 bytes wait");
+    (0..50).for_each(|_| pair.step());
+    pair.a.replies.clear();
+    pair.a.put(session, 11, "key".to_owned(), 1_000);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.a.replies.iter().all(is_done) && pair.a.replies.len() == 1, "{:?}", pair.a.replies);
+}
+
+#[test]
+fn what_sessions_remember_is_bounded_in_bytes() {
+    let options = ReplicaOptions { session_bytes_max: 2_500, ..ReplicaOptions::default() };
+    let (mut a, session) = sole(&options);
+    a.put(session, 1, "key".to_owned(), 1_000);
+    a.step(Replica::flush());
+    let swap = |a: &mut Driven, session| {
+        let update =
+            Update::CompareAndSwap { key: "key".into(), expected: Expected::Value(None), new: "new".into() };
+        a.replies.clear();
+        a.ask(RequestBody::Update { session, request: RequestNumber(2), update });
+        a.step(Replica::flush());
+        a.replies.pop()
+    };
+    let sessions: Vec<_> = (0..4).map(|_| a.open().expect("a session")).collect();
+    for session in &sessions[..3] {
+        assert!(
+            matches!(swap(&mut a, *session), Some(Reply::Executed(executed)) if matches!(executed.outcome, Outcome::Swapped { .. }))
+        );
+    }
+    assert_eq!(swap(&mut a, sessions[3]), Some(Reply::Refused(Refusal::TooManySessions)));
+    // Sessions that are over, or closed, leave room.
+    a.now += ReplicaOptions::default().session_ttl * 2;
+    assert_ne!(swap(&mut a, sessions[3]), Some(Reply::Refused(Refusal::TooManySessions)));
+}
+
+#[test]
+fn what_is_kept_does_not_pin_the_message_it_came_in() {
+    let within = |value: &Bytes, buffer: &Bytes| buffer.as_ptr_range().contains(&value.as_ptr());
+    let (mut a, session) = sole(&ReplicaOptions::default());
+    let buffer = Bytes::from(vec![b'x'; 1 << 20]);
+    let update = Update::Put { key: buffer.slice(..3), value: buffer.slice(3..10) };
+    a.ask(RequestBody::Update { session, request: RequestNumber(1), update });
+    a.step(Replica::flush());
+    let value = &a.replica.state().get(b"xxx").expect("it is there").value;
+    assert!(!within(value, &buffer), "the primary keeps a copy");
+
+    // A backup that gets operations, and a joiner that gets the state.
+    for interval in [1_000, 1] {
+        let options = ReplicaOptions { checkpoint_interval: interval, ..ReplicaOptions::default() };
+        let mut pair = Pair::new(&options, 1);
+        let session = pair.a.open().expect("a session");
+        (1..=5).for_each(|request| pair.a.put(session, request, "key".to_owned(), 100));
+        pair.join(2);
+        (0..50).for_each(|_| pair.step());
+        let values = [&pair.a, &pair.b].map(|it| &it.replica.state().get(b"key").expect("it is there").value);
+        assert!(!within(values[1], values[0]), "interval {interval}");
+    }
+}
+
+#[test]
+fn updates_wait_for_as_many_copies_as_are_asked_for() {
+    let options = ReplicaOptions { copies_min: 2, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    let too_few = Refusal::TooFewCopies { copies: 1, copies_min: 2 };
+    assert_eq!(pair.a.open(), Err(too_few.clone()));
+    pair.a.ask(RequestBody::Get { key: "key".into() });
+    assert!(matches!(pair.a.replies.pop(), Some(Reply::Value { found: None, .. })), "reads go on");
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.is_joined());
+    pair.a.replies.clear();
+    pair.a.ask(RequestBody::OpenSession);
+    (0..50).for_each(|_| pair.step());
+    let [Reply::Opened { session, .. }] = pair.a.replies[..] else { panic!("{:?}", pair.a.replies) };
+    pair.a.put(session, 1, "key".to_owned(), 1);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.a.replies.pop().as_ref().is_some_and(is_done));
+    assert_eq!(pair.a.count(single), 0, "nothing was acknowledged alone");
+    // Alone again: a retry is answered, another update is not taken.
+    pair.a.told(Some(view(3, &pair.a, None)));
+    pair.a.put(session, 1, "key".to_owned(), 1);
+    assert!(pair.a.replies.pop().as_ref().is_some_and(is_done));
+    pair.a.put(session, 2, "key".to_owned(), 1);
+    assert_eq!(pair.a.replies.pop(), Some(Reply::Refused(too_few)));
+}
+
+fn single(notice: &Notice) -> bool {
+    matches!(notice, Notice::FewCopies { copies: 1, .. })
+}
+
+#[test]
+fn a_primary_says_when_it_acknowledges_alone_and_when_no_longer() {
+    let several = |notice: &Notice| *notice == Notice::EnoughCopies { copies: 2 };
+    let mut pair = Pair::new(&ReplicaOptions::default(), 1);
+    let counts = |pair: &Pair| (pair.a.count(single), pair.a.count(several));
+    assert_eq!(counts(&pair), (0, 0));
+    let session = pair.a.open().expect("a session");
+    assert_eq!(counts(&pair), (1, 0));
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert_eq!(counts(&pair), (1, 1));
+    pair.a.put(session, 1, "key".to_owned(), 1);
+    (0..50).for_each(|_| pair.step());
+    pair.a.told(Some(view(3, &pair.a, None)));
+    assert_eq!(counts(&pair), (1, 1), "nothing was acknowledged since");
+    for request in 2..=3 {
+        pair.a.put(session, request, "key".to_owned(), 1);
+        pair.a.step(Replica::flush());
+    }
+    assert_eq!(counts(&pair), (2, 1), "it is said once");
+}
+
+#[test]
+fn the_widest_window_is_a_window() {
+    let options = ReplicaOptions { append_window: u64::MAX, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    let session = pair.a.open().expect("a session");
+    pair.join(2);
+    for request in 1..=20 {
+        pair.a.put(session, request, "key".to_owned(), 1);
+        (0..5).for_each(|_| pair.step());
+    }
+    (0..20).for_each(|_| pair.step());
+    assert!(pair.is_joined());
+    assert_eq!(pair.b.replica.log().end(), pair.a.replica.log().end());
+}

@@ -1,0 +1,146 @@
+//! How often the view changes in the long run, and what the operator is told of it.
+
+use std::time::Duration;
+
+use pbkv::protocol::{
+    identity::{Boot, Generation, Position, ServerId, Ticket, ViewNumber},
+    machine::Machine,
+    message::{Ping, Token},
+    options::{ReplicaOptions, ViewServiceOptions},
+    view::{Members, Record},
+    view_service::{Effect, Event, Notice, SealKey, ViewService},
+};
+
+use crate::{
+    cluster::{Cluster, Setup},
+    command::{Command, VIEW_SERVICE},
+    network::Pick,
+};
+
+fn server(name: &str) -> ServerId {
+    ServerId::new(name)
+}
+
+fn cluster(replicas: usize) -> Cluster {
+    Cluster::new(Setup {
+        servers: ["A", "B", "C"].map(server).into(),
+        view: ViewServiceOptions { replicas, ..ViewServiceOptions::default() },
+        replica: ReplicaOptions::default(),
+        gains_permille: Vec::new(),
+        shows_revisions: false,
+    })
+}
+
+fn run(cluster: &mut Cluster, time: Duration) {
+    cluster.apply(&Command::Run(time)).expect("nothing breaks");
+}
+
+fn views(cluster: &Cluster) -> u64 {
+    cluster.viewer.disk.number.0
+}
+
+const S: Duration = Duration::from_secs(1);
+
+/// Each attempt costs two views. They come after 3 s, 6 s and so on up to five minutes, not every half minute for ever.
+#[test]
+fn a_spare_that_never_worked_is_tried_ever_more_rarely() {
+    let mut cluster = cluster(3);
+    cluster.apply(&Command::Cut(server("A"), server("C"))).expect("nothing breaks");
+    run(&mut cluster, 300 * S);
+    let first = views(&cluster);
+    run(&mut cluster, 300 * S);
+    assert!(views(&cluster) > 4, "it is tried again");
+    assert!(views(&cluster) - first <= 4, "{} views, then {}", first, views(&cluster));
+}
+
+/// A backup that is reached and not reached in turns: three seconds each would be two views every six seconds.
+#[test]
+fn a_server_that_comes_and_goes_does_not_change_the_view_at_every_edge() {
+    let mut cluster = cluster(2);
+    run(&mut cluster, 3 * S);
+    let mut before = 0;
+    let probes =
+        |name| Pick::Link { from: server(VIEW_SERVICE), to: server(name), kind: Some("probe".into()) };
+    for round in 0..45 {
+        if round == 15 {
+            before = views(&cluster);
+        }
+        for name in ["B", "C"] {
+            cluster.apply(&Command::Hold(probes(name))).expect("nothing breaks");
+        }
+        run(&mut cluster, 4 * S);
+        cluster.apply(&Command::Release).expect("nothing breaks");
+        run(&mut cluster, 4 * S);
+    }
+    // Of 30 rounds, 240 s: each of the two is tried once in 30 s, and each attempt costs two views.
+    let changes = views(&cluster) - before;
+    assert!((4..=32).contains(&changes), "{changes} views in 30 rounds");
+    run(&mut cluster, 70 * S);
+    let insync = cluster.viewer.disk.view.as_ref().expect("there is one").insync.len();
+    assert_eq!(insync, 2, "one that stays is taken back");
+}
+
+#[test]
+fn missing_copies_are_told_when_they_begin_and_when_they_end() {
+    let mut cluster = cluster(2);
+    run(&mut cluster, 3 * S);
+    let told = |cluster: &Cluster| cluster.coverage.counts.get("copies told").copied().unwrap_or(0);
+    assert_eq!(told(&cluster), 2, "one copy at first, then two");
+    for name in ["B", "C"] {
+        cluster.apply(&Command::Crash(server(name), 0)).expect("nothing breaks");
+    }
+    run(&mut cluster, 5 * S);
+    assert_eq!(told(&cluster), 3);
+    cluster.apply(&Command::Restart(server("C"), false)).expect("nothing breaks");
+    run(&mut cluster, 5 * S);
+    assert_eq!(told(&cluster), 4);
+}
+
+/// A process that really is reached at its address, and claims ever larger lives.
+#[test]
+fn no_server_uses_up_the_numbers_of_its_successors() {
+    let mut viewer =
+        ViewService::new(ViewServiceOptions::default(), Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let ping = |boot, number, token: Option<Token>| Ping {
+        server: server("A"),
+        boot,
+        data: None,
+        generation: Generation::FIRST,
+        view_known: ViewNumber(0),
+        view_told: ViewNumber(0),
+        confirmed: Members::new(),
+        suspects: Default::default(),
+        log_end: Position::default(),
+        parts_received: 0,
+        echo: None,
+        token,
+        number,
+        wants_lease: false,
+    };
+    let mut told = |boot, number, token| {
+        let mut effects = Vec::new();
+        let event = Event::Ping { ticket: Ticket(number), ping: ping(boot, number, token) };
+        viewer.step(Duration::from_millis(number), event, &mut effects);
+        (viewer.servers().boot(&server("A")), effects)
+    };
+    let (_, effects) = told(Boot(1), 1, None);
+    let token = effects.iter().find_map(|effect| match effect {
+        Effect::Probe { token, .. } => Some(*token),
+        _ => None,
+    });
+    let last = Boot(Boot::CLOCK_MAX.0 + Boot::STEP_MAX);
+    for (number, boot, taken) in [
+        (2, Boot(7), Some(Boot(7))),
+        (3, Boot(u64::MAX / 4), Some(Boot(7))),
+        (4, Boot::CLOCK_MAX.next(), Some(Boot(7))),
+        (5, Boot::CLOCK_MAX, Some(Boot::CLOCK_MAX)),
+        (6, last, Some(last)),
+        (7, Boot(last.0 + Boot::STEP_MAX + 1), Some(last)),
+    ] {
+        let (known, effects) = told(boot, number, token);
+        assert_eq!(known, taken, "{boot}");
+        let refused =
+            effects.iter().any(|effect| matches!(effect, Effect::Notice(Notice::ImplausibleLife { .. })));
+        assert_eq!(refused, known != Some(boot), "{boot}");
+    }
+}
