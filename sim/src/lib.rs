@@ -11,6 +11,7 @@
 //!                        ├─ workload   clients execute their scripts
 //!                        ├─ observe    trace, timeline, invariants after every step
 //!                        ├─ health     redundancy and stability, as far as the faults allow
+//!                        ├─ bounds     what a machine holds and how often it steps, against its limits
 //!                        ├─ order      what the servers committed; `watch` ends the run at an answer it cannot explain
 //!                        └─ judge      linearizability of everything the clients saw
 //! ```
@@ -37,6 +38,7 @@
 //! | the executor's task numbers, counted by process | in no trace |
 //! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod bounds;
 pub mod chain;
 pub mod chance;
 pub mod check;

@@ -16,6 +16,7 @@ use pbkv::protocol::{
 };
 
 use crate::{
+    bounds::{Bounds, Exceeded},
     chain::Chain,
     health::{Health, limits::Limits},
     invariants::{Check, Invariants},
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.
-const STEPS_AT_ONCE_MAX: u64 = 1_000_000;
+const STEPS_AT_ONCE_MAX: u64 = 100_000;
 
 /// What was last seen of a server.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,7 @@ pub struct Observer {
     order: ServersOrder,
     watch: Watch,
     health: Health,
+    bounds: Bounds,
     /// Whose machine is being stepped.
     stepping: Option<NodeIndex>,
     /// What is being done, while it is.
@@ -83,6 +85,7 @@ impl Observer {
             marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
             health: Health::new(&nodes, Limits::of(scenario)),
+            bounds: Bounds::new(&nodes, scenario),
             messages: options.keep_messages.then(Messages::default),
             nodes,
             chain: Chain::new(options.table.clone()),
@@ -205,6 +208,7 @@ impl Observer {
             if let Some(messages) = &mut self.messages {
                 messages.replica_heard(at, &self.nodes, node, event);
             }
+            self.bounds.before_replica(at, node, event);
         }
     }
 
@@ -241,6 +245,8 @@ impl Observer {
         self.order.note(at, effects, &self.invariants.facts().committed);
         let check = self.invariants.state_seen(server, machine, &self.order);
         self.check(at, node, check);
+        let within = self.bounds.after_replica(at, node, machine, effects);
+        self.heed(at, within);
         self.step = None;
         self.stopped || self.occurrences.len() > occurrences
     }
@@ -264,6 +270,7 @@ impl Observer {
             return;
         }
         self.mark(|marks| marks.before_view_service(at, machine, event));
+        self.bounds.before_view_service(event);
         if let view_service::Event::Ping { ping, .. } = event
             && let Some(server) = self.nodes.server(&ping.server)
         {
@@ -287,6 +294,8 @@ impl Observer {
             return false;
         }
         self.mark(|marks| marks.after_view_service(at, machine, effects));
+        let within = self.bounds.after_view_service(at);
+        self.heed(at, within);
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
@@ -333,16 +342,17 @@ impl Observer {
     ) -> bool {
         self.stepping = Some(node);
         self.step = Some(step);
-        if self.stopped {
-            return false;
-        }
-        self.stats.steps += 1;
+        // Also after the end of the run: nothing else gets a turn before this node has ended its own.
         self.steps_at_once = if at == self.now { self.steps_at_once + 1 } else { 0 };
         assert!(
             self.steps_at_once < STEPS_AT_ONCE_MAX,
             "{} takes step after step while no time passes: {event:?}",
             self.nodes.name(node)
         );
+        if self.stopped {
+            return false;
+        }
+        self.stats.steps += 1;
         self.stamp(at, node);
         self.chain.begin(at, (node, self.nodes.name(node)), step, event);
         self.line(|| format!("< {event:?}"));
@@ -399,6 +409,18 @@ impl Observer {
                 invariant: broken.invariant.to_owned(),
                 message: format!("{}; but {}", broken.promised, broken.seen),
             });
+        }
+    }
+
+    /// A bound that is exceeded ends the run: a machine in circles would not let it end.
+    fn heed(&mut self, at: Duration, within: Result<(), Exceeded>) {
+        if let Err(exceeded) = within
+            && !self.stopped
+            && !self.options.skip_invariants
+        {
+            self.line(|| format!("exceeded: {exceeded}"));
+            self.stopped = true;
+            self.health.exceeded(at, &exceeded);
         }
     }
 

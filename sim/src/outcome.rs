@@ -91,7 +91,7 @@ pub enum Class {
     Panic,
     /// Something did not end in time.
     Liveness,
-    /// Copies were missing or the view was not left alone, and no fault explains it.
+    /// Copies were missing or the view was not left alone, and no fault explains it; or a bound was exceeded.
     Health,
     /// The judge gave up.
     Undecided,

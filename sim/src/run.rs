@@ -75,6 +75,7 @@ fn execute<L: Future<Output = Ending>>(
 fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOptions) -> Outcome {
     let runtime = Runtime::with_seed_and_config(world.scenario.seed, config(&world.scenario));
     let result = catch(|| runtime.block_on(life));
+    let was_over = world.observer().is_stopped();
     world.observer().stop();
     let ended = catch(|| {
         runtime.block_on(cluster::end(&world.nodes));
@@ -114,6 +115,7 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
             outcome.stall = ending.stall;
             outcome.excused = ending.excused;
         }
+        Err(_) if was_over => outcome.stats.virtual_time = at, // what came after the end is not part of the run
         Err(message) => {
             outcome.stats.virtual_time = at;
             outcome.failed_step = outcome.failed_step.or(step);

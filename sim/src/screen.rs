@@ -111,6 +111,7 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
             Some(Promise::Stability) => {
                 "what works is left alone: no view, suspicion or transfer without a fault"
             }
+            Some(Promise::Bound(_)) => "no machine holds or does more than its limits allow",
             _ => "soon after the last fault there are as many copies in sync as the living servers allow",
         },
         Class::Undecided => "every history is judged: nothing passes unseen",

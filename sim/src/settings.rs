@@ -152,7 +152,7 @@ impl Cluster {
     }
 
     /// The lives of a process from which on it may have other options.
-    fn lives(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn lives(&self) -> impl Iterator<Item = u64> {
         self.settings.iter().map(|settings| settings.from_life).chain([1])
     }
 

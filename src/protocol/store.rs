@@ -96,6 +96,16 @@ impl State {
         self.sessions.len()
     }
 
+    /// What all sessions remember beyond their own size, in bytes.
+    pub fn session_bytes(&self) -> u64 {
+        self.session_bytes
+    }
+
+    /// How many times are noted at which sessions are forgotten, and the earliest of them.
+    pub fn expiries(&self) -> (usize, Option<Duration>) {
+        (self.expiries.len(), self.expiries.get_min().map(|(over, _)| *over))
+    }
+
     /// Whether so many more sessions can be opened by entries of the log time `at` or later. Sessions that are
     /// over by then leave no gap to wait for: the first of these entries makes them be forgotten.
     pub fn has_room_for_sessions(&self, more: usize, sessions_max: usize, at: Duration) -> bool {

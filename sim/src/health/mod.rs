@@ -30,7 +30,7 @@ use pbkv::protocol::{
 };
 
 use self::limits::Limits;
-use crate::{network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
+use crate::{bounds::Exceeded, network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
 
@@ -46,6 +46,8 @@ pub enum Promise {
     Redundancy,
     /// What works is left alone.
     Stability,
+    /// No machine holds or does more than this of it ([`crate::bounds`]).
+    Bound(&'static str),
 }
 
 impl fmt::Display for Promise {
@@ -53,6 +55,7 @@ impl fmt::Display for Promise {
         f.write_str(match self {
             Self::Redundancy => "redundancy",
             Self::Stability => "stability",
+            Self::Bound(_) => "bounds",
         })
     }
 }
@@ -325,6 +328,11 @@ impl Health {
                 format!("{}, although all had been well for {:.1} s", what(), (at - since).as_secs_f64());
             self.breaks(at, Promise::Stability, seen);
         }
+    }
+
+    /// A machine holds or does too much of something.
+    pub fn exceeded(&mut self, at: Duration, exceeded: &Exceeded) {
+        self.breaks(at, Promise::Bound(exceeded.quantity), exceeded.to_string());
     }
 
     fn breaks(&mut self, at: Duration, promise: Promise, seen: String) {

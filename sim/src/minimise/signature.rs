@@ -140,6 +140,7 @@ impl fmt::Display for Signature {
                 f.write_str("redundancy: fewer copies than the living servers allow")
             }
             Self::Unhealthy(Promise::Stability) => f.write_str("stability: what worked was not left alone"),
+            Self::Unhealthy(Promise::Bound(quantity)) => write!(f, "bounds: too many {quantity}"),
             Self::Undecided => f.write_str("undecided: the judge gave up"),
         }
     }

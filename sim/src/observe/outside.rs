@@ -78,6 +78,7 @@ impl Observer {
     pub fn server_started(&mut self, at: Duration, node: NodeIndex, durable: &Durable) {
         let server = &self.nodes.id(node).clone();
         self.health.holds(at, node, durable.data);
+        self.bounds.server_started(node, durable);
         self.invariants.server_started(server, durable);
     }
 

@@ -19,8 +19,17 @@ use crate::protocol::{
 pub(super) struct Staging {
     from: ServerId,
     transfer: TransferId,
+    /// The state is that after this operation.
+    at: OpNumber,
     next_part: u64,
     state: State,
+}
+
+impl Staging {
+    /// The operation after which it is the state.
+    pub(super) fn at(&self) -> OpNumber {
+        self.at
+    }
 }
 
 /// A backup reports a primary that was silent for this share of the time after which that primary reports a replica. It
@@ -231,8 +240,9 @@ impl Replica {
                 return Some(ChunkResult::Next(0));
             }
             effects.push(Effect::Notice(Notice::ReceivingState { from: chunk.from.clone(), at: chunk.at }));
-            let (from, state) = (chunk.from.clone(), State::default());
-            self.staging = Some(Staging { from, transfer: chunk.transfer, next_part: 0, state });
+            let Chunk { from, transfer, at, .. } = chunk;
+            let (from, transfer, at) = (from.clone(), *transfer, at.op);
+            self.staging = Some(Staging { from, transfer, at, next_part: 0, state: State::default() });
         }
         let staging = self.staging.as_mut().filter(|staging| staging.transfer == chunk.transfer)?;
         if chunk.part != staging.next_part {

@@ -100,6 +100,11 @@ impl Peer {
         self.next = self.next.max(op.next());
     }
 
+    /// Whether it is being sent a state.
+    pub(super) fn is_sent_a_state(&self) -> bool {
+        self.transfer.is_some()
+    }
+
     /// The operation after which it still needs the log, if it ever answered.
     fn log_needed_after(&self) -> Option<OpNumber> {
         let transfer = self.transfer.as_ref().map(|transfer| transfer.snapshot.at.op);

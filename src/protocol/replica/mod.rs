@@ -29,6 +29,7 @@ mod reads;
 use std::time::Duration;
 
 pub use self::event::{Effect, Event, Notice, RoleName, Start};
+pub use self::outside::Load;
 use self::{backup::Staging, outbox::Outbox, pinger::Pinger, primary::Primary};
 use super::{
     command::{Refusal, Reply},

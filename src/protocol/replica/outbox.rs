@@ -74,6 +74,11 @@ impl Outbox {
         self.durable
     }
 
+    /// How many changes were not handed to the disk, how much is unsaid, and how many batches are being written.
+    pub fn load(&self) -> (usize, usize, u64) {
+        (self.writes.len(), self.unsaid.len(), self.written.0 - self.persisted.0)
+    }
+
     /// Says something that depends on nothing but the identities and the view.
     pub fn say(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
         self.say_after(self.hold, effect, effects);

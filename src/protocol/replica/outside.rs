@@ -1,13 +1,58 @@
 //! What others may see of a replica: those that judge it, and those that show it.
 
-use super::{Primary, Replica, Role, RoleName};
+use super::{Primary, Replica, Role, RoleName, backup::Staging};
 use crate::protocol::{
     identity::{Boot, DataId, Generation, OpNumber, ServerId, ViewNumber},
     log::Log,
     store::State,
 };
 
+/// How much a replica holds at a moment, beside its log and its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// As primary: the requests that wait for an answer,
+    pub waiting: usize,
+    /// and as how many they are counted.
+    pub waiting_counted: usize,
+    /// As primary: the updates that it takes for not committed yet,
+    pub in_flight: usize,
+    /// the sessions that it takes for being opened,
+    pub opening: usize,
+    /// and as how many bytes all that is not committed is counted.
+    pub waiting_bytes: u64,
+    /// The operation after which a state under construction is the state.
+    pub staged: Option<OpNumber>,
+    /// Changes that were not handed to the disk yet.
+    pub unwritten: usize,
+    /// What may only be said when something is durable.
+    pub unsaid: usize,
+    /// Batches that the disk has and has not written yet.
+    pub writing: u64,
+}
+
+impl Primary {
+    /// The other replicas: how far each is known to hold the log in this view, and whether it is being sent a state.
+    pub fn replicas(&self) -> impl Iterator<Item = (&ServerId, Option<OpNumber>, bool)> {
+        self.peers.iter().map(|(server, peer)| (server, peer.matched, peer.is_sent_a_state()))
+    }
+}
+
 impl Replica {
+    /// How much it holds.
+    pub fn load(&self) -> Load {
+        let (unwritten, unsaid, writing) = self.outbox.load();
+        let staged = self.staging.as_ref().map(Staging::at);
+        let load = Load { staged, unwritten, unsaid, writing, ..Load::default() };
+        self.as_primary().map_or(load, |primary| Load {
+            waiting: primary.waiting.values().map(Vec::len).sum::<usize>() + primary.reads.len(),
+            waiting_counted: primary.waiting_updates + primary.reads.len(),
+            in_flight: primary.in_flight.len(),
+            opening: primary.opening,
+            waiting_bytes: primary.waiting_bytes,
+            ..load
+        })
+    }
+
     /// Who it is.
     pub fn server(&self) -> &ServerId {
         &self.server

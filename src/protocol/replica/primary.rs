@@ -44,12 +44,12 @@ pub struct Primary {
     pub(super) suspects: BTreeSet<ServerId>,
     pub(super) peers: BTreeMap<ServerId, Peer>,
     /// Updates that are in the log but not committed: a retry joins them.
-    in_flight: BTreeMap<(SessionId, RequestNumber), OpNumber>,
-    waiting: BTreeMap<OpNumber, Vec<Ticket>>,
-    waiting_updates: usize,
+    pub(super) in_flight: BTreeMap<(SessionId, RequestNumber), OpNumber>,
+    pub(super) waiting: BTreeMap<OpNumber, Vec<Ticket>>,
+    pub(super) waiting_updates: usize,
     /// The bytes of the entries that are not committed.
     pub(super) waiting_bytes: u64,
-    opening: usize,
+    pub(super) opening: usize,
     pub(super) reads: VecDeque<Read>,
     /// Number of the heartbeat sent last; each round of messages to the replicas is one.
     pub(super) heartbeat: u64,

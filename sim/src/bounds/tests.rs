@@ -1,0 +1,265 @@
+//! Each bound holds for a machine that works, and is exceeded by the least that is too much.
+
+use bytes::Bytes;
+use pbkv::protocol::{
+    command::{Command, Entry, Reply, Request, RequestBody},
+    identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
+    machine::Machine,
+    message::{
+        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, Item, PeerMessage, PingReply,
+        PingReplyBody, TransferId,
+    },
+    options::{ReplicaOptions, ViewServiceOptions},
+    replica::Start,
+    view::{Members, View},
+};
+
+use super::*;
+use crate::{generate::generate, settings::Settings};
+
+const S1: NodeIndex = 1;
+const NOW: Duration = Duration::from_secs(1);
+const DATA: DataId = DataId { boot: Boot(1), nonce: 7 };
+
+/// A server with the default options, and a judge that takes it for one with `settings`.
+struct Stage {
+    bounds: Bounds,
+    machine: Replica,
+    other: ServerId,
+}
+
+impl Stage {
+    fn new(settings: Settings) -> Self {
+        let mut scenario = generate(0);
+        scenario.cluster = Cluster { settings: vec![settings], ..Cluster::default() };
+        let nodes = Nodes::new(&scenario);
+        let start =
+            Start { server: nodes.id(S1).clone(), boot: Boot(1), nonce: 7, durable: Durable::default() };
+        let mut bounds = Bounds::new(&nodes, &scenario);
+        bounds.server_started(S1, &Durable::default());
+        let machine = Replica::new(ReplicaOptions::default(), start, NOW);
+        let mut stage = Self { bounds, machine, other: nodes.id(2).clone() };
+        stage.takes(Event::Flush).expect("nothing was done yet");
+        stage.told(None);
+        stage
+    }
+
+    fn told(&mut self, view: Option<View>) {
+        let echo = Echo { epoch: 1, at: NOW };
+        let body = PingReplyBody::Accepted { view, echo, lease: None, generation: Generation::FIRST };
+        let cluster = ViewServiceOptions::default().of_all();
+        let reply = PingReply { boot: Boot(1), number: 1, cluster, body };
+        self.takes(Event::PingReply(reply)).expect("an answer to a ping is within all bounds");
+    }
+
+    /// The same, as primary of a view with another replica.
+    fn primary(settings: Settings) -> Self {
+        let mut stage = Self::new(settings);
+        let me = stage.machine.server().clone();
+        let insync = Members::from([(me.clone(), DATA), (stage.other.clone(), DATA)]);
+        stage.told(Some(View {
+            generation: Generation::FIRST,
+            number: ViewNumber(1),
+            primary: me,
+            primary_boot: Boot(1),
+            insync,
+            joining: Members::new(),
+            activated: true,
+        }));
+        assert!(stage.machine.as_primary().is_some());
+        stage
+    }
+
+    /// Takes an event, flushes, and writes to disk what there is.
+    fn takes(&mut self, event: Event) -> Result<(), Exceeded> {
+        let mut effects = Vec::new();
+        for event in [event, Event::Flush] {
+            let before = effects.len();
+            self.bounds.before_replica(NOW, S1, &event);
+            self.machine.step(NOW, event, &mut effects);
+            self.bounds.after_replica(NOW, S1, &self.machine, &effects[before..])?;
+        }
+        let numbers: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Persist { number, .. } => Some(*number),
+                _ => None,
+            })
+            .collect();
+        numbers.into_iter().try_for_each(|number| self.takes(Event::Persisted(number)))
+    }
+
+    /// The machine is said to have done this, while it does nothing.
+    fn says(&mut self, effects: &[Effect]) -> Result<(), Exceeded> {
+        self.bounds.before_replica(NOW, S1, &Event::Persisted(pbkv::protocol::identity::WriteNumber(0)));
+        self.bounds.after_replica(NOW, S1, &self.machine, effects)
+    }
+
+    fn sends(&mut self, message: PeerMessage) -> Result<(), Exceeded> {
+        let to = self.other.clone();
+        self.says(&[Effect::Send { to, message }])
+    }
+
+    fn append(&self, ops: std::ops::RangeInclusive<u64>) -> PeerMessage {
+        PeerMessage::Append(Append {
+            generation: Generation::FIRST,
+            view: ViewNumber(1),
+            from: self.machine.server().clone(),
+            to_data: DATA,
+            heartbeat: 1,
+            previous: position(ops.start() - 1),
+            entries: ops.map(entry).collect(),
+            commit: OpNumber(0),
+            silence_max: Duration::from_millis(500),
+        })
+    }
+
+    fn chunk(&self, part: u64, items: Vec<Item>) -> PeerMessage {
+        PeerMessage::Chunk(Chunk {
+            generation: Generation::FIRST,
+            view: ViewNumber(1),
+            from: self.machine.server().clone(),
+            to_data: DATA,
+            transfer: TransferId { view: ViewNumber(1), number: 1 },
+            at: position(3),
+            part,
+            items,
+            last: false,
+        })
+    }
+}
+
+fn position(op: u64) -> Position {
+    if op == 0 { Position::default() } else { Position { view: ViewNumber(1), op: OpNumber(op) } }
+}
+
+fn entry(op: u64) -> Entry {
+    let command = Command::OpenSession { ttl: Duration::from_secs(60) };
+    Entry { position: position(op), timestamp: Duration::ZERO, command }
+}
+
+fn get(ticket: u64) -> Event {
+    let body = RequestBody::Get { key: "k".into() };
+    Event::Request { ticket: Ticket(ticket), request: Request { generation: Generation::UNKNOWN, body } }
+}
+
+#[track_caller]
+fn exceeds(quantity: &str, check: Result<(), Exceeded>) {
+    let exceeded = check.expect_err("a bound is exceeded");
+    assert_eq!((exceeded.quantity, &*exceeded.node), (quantity, "s1"), "{exceeded}");
+}
+
+#[test]
+fn no_more_requests_wait_than_may() {
+    let mut stage = Stage::primary(Settings { waiting_max: Some(2), ..Settings::default() });
+    assert_eq!(stage.takes(get(1)), Ok(()));
+    assert_eq!(stage.takes(get(2)), Ok(()));
+    exceeds("requests that wait", stage.takes(get(3)));
+}
+
+#[test]
+fn each_request_gets_one_answer() {
+    let mut stage = Stage::primary(Settings::default());
+    let answer = Effect::Reply { ticket: Ticket(1), reply: Reply::Closed { revision: OpNumber(1) } };
+    assert_eq!(stage.takes(get(1)), Ok(()));
+    exceeds("requests held after their answer", stage.says(std::slice::from_ref(&answer)));
+    exceeds("answers to one request", stage.says(&[answer]));
+    // A request that the machine never saw is one that it forgot.
+    stage.bounds.before_replica(NOW, S1, &get(2));
+    stage.bounds.before_replica(NOW, S1, &get(3));
+    exceeds("callers whose request is held no longer", stage.says(&[]));
+}
+
+#[test]
+fn a_log_keeps_two_checkpoints_and_what_a_replica_needs() {
+    let follow = |interval, ops| {
+        let settings = Settings { checkpoint_interval: Some(interval), ..Settings::default() };
+        let mut stage = Stage::new(settings);
+        let PeerMessage::Append(append) = stage.append(1..=ops) else { unreachable!() };
+        let from = stage.other.clone();
+        stage.takes(Event::Peer(PeerMessage::Append(Append { from, commit: OpNumber(ops), ..append })))
+    };
+    assert_eq!(follow(4, 8), Ok(()));
+    exceeds("committed entries in the log", follow(4, 9));
+}
+
+#[test]
+fn no_more_is_on_its_way_than_the_window_allows() {
+    let settings = Settings { append_window: Some(4), append_bytes_max: Some(3 * 64), ..Settings::default() };
+    let mut stage = Stage::primary(settings);
+    assert_eq!(stage.sends(stage.append(1..=3)), Ok(()));
+    exceeds("bytes of operations in a message", stage.sends(stage.append(1..=4)));
+    assert_eq!(stage.sends(stage.append(4..=4)), Ok(()));
+    exceeds("operations on their way to a replica", stage.sends(stage.append(5..=5)));
+}
+
+#[test]
+fn a_part_follows_when_the_one_before_it_arrived() {
+    let mut stage = Stage::primary(Settings::default());
+    let answers = |stage: &mut Stage, part| {
+        let transfer = TransferId { view: ViewNumber(1), number: 1 };
+        let (from, result) = (stage.other.clone(), ChunkResult::Next(part));
+        stage.takes(Event::Peer(PeerMessage::ChunkAck(ChunkAck {
+            view: ViewNumber(1),
+            from,
+            data: DATA,
+            transfer,
+            result,
+        })))
+    };
+    assert_eq!(stage.sends(stage.chunk(0, Vec::new())), Ok(()));
+    answers(&mut stage, 1).expect("an answer is no part");
+    assert_eq!(stage.sends(stage.chunk(1, Vec::new())), Ok(()));
+    exceeds("parts on their way to a replica", stage.sends(stage.chunk(2, Vec::new())));
+
+    let held = |bytes| pbkv::protocol::command::Versioned {
+        value: Bytes::from(vec![0; bytes]),
+        mod_revision: OpNumber(1),
+    };
+    let pair = |bytes| Item::Pair { key: "k".into(), held: held(bytes) };
+    assert_eq!(stage.sends(stage.chunk(1, vec![pair(4_000), pair(100_000)])), Ok(()));
+    let too_much = stage.sends(stage.chunk(1, vec![pair(5_000), pair(1)]));
+    exceeds("bytes of a part before its last item", too_much);
+}
+
+#[test]
+fn a_primary_repeats_itself_no_more_often_than_it_is_asked_to() {
+    let mut stage = Stage::primary(Settings::default());
+    let heartbeat = Append {
+        entries: Vec::new(),
+        ..match stage.append(1..=1) {
+            PeerMessage::Append(append) => append,
+            _ => unreachable!(),
+        }
+    };
+    let heartbeat = PeerMessage::Append(heartbeat);
+    let limit = limits::SPARE + 2 * 22;
+    for _ in 0..limit - 5 {
+        stage.sends(heartbeat.clone()).expect("a heartbeat each 100 ms, and twice that");
+    }
+    let refused = PeerMessage::AppendAck(AppendAck {
+        view: ViewNumber(1),
+        from: stage.other.clone(),
+        data: DATA,
+        heartbeat: 1,
+        result: AppendResult::Mismatch { hint: OpNumber(1) },
+    });
+    stage.takes(Event::Peer(refused)).expect("it asks again");
+    let more = (0..10).find_map(|_| stage.sends(heartbeat.clone()).err());
+    exceeds("repetitions to one replica in a second", more.map_or(Ok(()), Err));
+}
+
+#[test]
+fn a_machine_does_not_run_in_circles() {
+    let mut stage = Stage::primary(Settings::default());
+    let (first, last) = (stage.takes(Event::Tick), (0..1_000).find_map(|_| stage.takes(Event::Tick).err()));
+    assert_eq!(first, Ok(()));
+    exceeds("ticks in a second", last.map_or(Ok(()), Err));
+    let mut grantor = || {
+        stage.bounds.before_view_service(&view_service::Event::Tick);
+        stage.bounds.after_view_service(NOW)
+    };
+    assert_eq!(grantor(), Ok(()));
+    let exceeded = (0..1_000).find_map(|_| grantor().err()).expect("it runs in circles");
+    assert_eq!(&*exceeded.node, "vs");
+}
