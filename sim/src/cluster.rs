@@ -19,7 +19,6 @@ use madsim::{
     task::NodeId,
 };
 use pbkv::{
-    options::Limits,
     protocol::{
         identity::{Boot, DataId, ServerId},
         log::Durable,
@@ -449,7 +448,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             durable,
         },
         options,
-        limits: Limits::default(),
+        limits: world.scenario.cluster.limits(),
         view_service: world.nodes.view_service(),
     };
     let written = {

@@ -23,7 +23,7 @@ use pbkv::protocol::view::Record;
 use crate::{
     network::{Network, NodeIndex},
     nodes::Nodes,
-    outcome::{End, Operation},
+    outcome::{CLIENT_ENDED, End, INVALID, Operation},
 };
 
 /// What a process is doing once the faults are over.
@@ -214,6 +214,8 @@ pub fn broken_promises(
             (End::Returned { .. }, _) | (_, Prospect::Never(_)) => return None,
             _ if client == nodes.reader() || operation.called < recovered => return None,
             (End::Open, _) => "was not answered".into(),
+            (End::Unknown { why, .. }, _) if why == CLIENT_ENDED => return None,
+            (End::NotExecuted { why, .. }, _) if why.starts_with(INVALID) => return None,
             (End::Unknown { why, .. }, _) => format!("ended with its fate unknown: {why}"),
             (End::NotExecuted { why, .. }, _) => format!("was not executed: {why}"),
         };

@@ -283,6 +283,11 @@ pub enum End {
     },
 }
 
+/// Why the fate of an operation is unknown whose client ended first.
+pub const CLIENT_ENDED: &str = "the client ended";
+/// How the reason begins why an operation was not executed that no server takes: it is too long.
+pub const INVALID: &str = "invalid: ";
+
 impl End {
     /// When it ended, if it did.
     pub fn at(&self) -> Option<Duration> {

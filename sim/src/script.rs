@@ -1,6 +1,9 @@
 //! What a client is to do, line by line, and whether a scenario can be executed at all.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
@@ -23,9 +26,11 @@ pub struct Step {
     pub action: Action,
     /// with this key.
     pub key: Bytes,
+    /// How long the written value is, in bytes, if that is said: 0, or at least as long as it takes to be unique.
+    pub bytes: Option<usize>,
 }
 
-/// The operations, and the end of a session.
+/// The operations, the end of a session, and that of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Reads.
@@ -42,10 +47,25 @@ pub enum Action {
     CompareAndSwapRevision,
     /// Closes the client's session; the next operation opens another. Its key means nothing.
     Close,
+    /// The client ends at that time, whatever is under way, and comes back as one that knows nothing. Its key means
+    /// nothing.
+    Restart,
+}
+
+impl Action {
+    /// Whether it is an operation.
+    pub fn is_call(self) -> bool {
+        !matches!(self, Self::Close | Self::Restart)
+    }
+
+    /// Whether it writes a value.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Put | Self::Append | Self::CompareAndSwap | Self::CompareAndSwapRevision)
+    }
 }
 
 impl Step {
-    /// Reads a line `<seconds> <operation> <key>`.
+    /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it if that is to be said.
     ///
     /// # Errors
     ///
@@ -57,7 +77,11 @@ impl Step {
             )
         };
         let words: Vec<_> = line.split_whitespace().collect();
-        let [seconds, action, key] = words[..] else { return Err(wrong("it has not three words")) };
+        let (seconds, action, key, bytes) = match words[..] {
+            [seconds, action, key] => (seconds, action, key, None),
+            [seconds, action, key, bytes] => (seconds, action, key, Some(bytes)),
+            _ => return Err(wrong("it has not three words")),
+        };
         let seconds: f64 = seconds.parse().map_err(|_| wrong("the first word is not a number"))?;
         let at = Duration::try_from_secs_f64(seconds).map_err(|_| wrong("the time cannot be"))?;
         let action = match action {
@@ -68,13 +92,30 @@ impl Step {
             "cas" => Action::CompareAndSwap,
             "cas-revision" => Action::CompareAndSwapRevision,
             "close" => Action::Close,
+            "restart" => Action::Restart,
             _ => {
                 return Err(wrong(
-                    "the operation is not get, put, append, delete, cas, cas-revision or close",
+                    "the operation is not get, put, append, delete, cas, cas-revision, close or restart",
                 ));
             }
         };
-        Ok(Self { at, action, key: Bytes::copy_from_slice(key.as_bytes()) })
+        let bytes = match bytes {
+            None => None,
+            Some(_) if !action.writes() => return Err(wrong("what writes nothing has no length")),
+            Some(bytes) => Some(bytes.parse().map_err(|_| wrong("the length is not a number"))?),
+        };
+        Ok(Self { at, action, key: Bytes::copy_from_slice(key.as_bytes()), bytes })
+    }
+
+    /// The value that it writes, made of a `name` that no other operation has; empty if it writes none.
+    pub fn value(&self, name: &str) -> Bytes {
+        match self.bytes {
+            _ if !self.action.writes() => Bytes::new(),
+            Some(0) => Bytes::new(),
+            bytes => {
+                format!("{name:.<length$},", length = bytes.unwrap_or_default().saturating_sub(1)).into()
+            }
+        }
     }
 }
 
@@ -109,7 +150,7 @@ impl Seen {
     pub fn asked(&self, step: &Step, value: Bytes) -> Option<Asked> {
         let key = step.key.clone();
         let input = match step.action {
-            Action::Close => return None,
+            Action::Close | Action::Restart => return None,
             Action::Get => Input::Get { key },
             Action::Put => Input::Put { key, value },
             Action::Append => Input::Append { key, value },
@@ -169,12 +210,13 @@ impl Seen {
     }
 }
 
-/// Every key that a scenario's clients use, in order.
+/// Every key that a scenario's clients use and servers take, in order.
 pub fn keys(scenario: &Scenario) -> Vec<Bytes> {
     let steps = scenario.clients.iter().flat_map(|client| &client.script);
-    let keys: std::collections::BTreeSet<_> = steps
+    let key_bytes_max = scenario.cluster.limits().key_bytes_max;
+    let keys: BTreeSet<_> = steps
         .filter_map(|line| Step::parse(line).ok())
-        .filter(|step| step.action != Action::Close)
+        .filter(|step| step.action.is_call() && step.key.len() <= key_bytes_max)
         .map(|step| step.key)
         .collect();
     keys.into_iter().collect()
@@ -206,9 +248,22 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
             return Err(format!("the clock of {} drifts by more than 900,000 ppm", clock.node));
         }
     }
+    let mut emptied = BTreeSet::new();
     for (index, client) in scenario.clients.iter().enumerate() {
         for line in &client.script {
-            Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
+            let step = Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
+            if step.bytes == Some(0) && step.action == Action::Append {
+                return Err(format!(
+                    "client c{}: '{line}' appends nothing: it would make a revision without a value of its own",
+                    index + 1
+                ));
+            }
+            if step.bytes == Some(0) && !emptied.insert(step.key) {
+                return Err(format!(
+                    "client c{}: '{line}' is the second one that writes nothing to its key: written values are unique",
+                    index + 1
+                ));
+            }
         }
     }
     for (index, fault) in scenario.faults.iter().enumerate() {
@@ -259,8 +314,24 @@ mod tests {
     #[test]
     fn a_line_is_a_time_an_operation_and_a_key() {
         let step = Step::parse("1.250 append k3").expect("the example of the documentation");
-        assert_eq!(step, Step { at: Duration::from_millis(1250), action: Action::Append, key: bytes("k3") });
-        for bad in ["", "1 get", "x get k", "-1 get k", "1 read k", "1 get a b", "nan get k"] {
+        let expected =
+            Step { at: Duration::from_millis(1250), action: Action::Append, key: bytes("k3"), bytes: None };
+        assert_eq!(step, expected);
+        let values = |line: &str| Step::parse(line).expect("a length may follow").value("c1.7");
+        assert_eq!(values("1 put k 9"), "c1.7....,");
+        assert_eq!((values("1 put k 3"), values("1 put k")), (bytes("c1.7,"), bytes("c1.7,")));
+        assert_eq!((values("1 append k 0"), values("1 get k")), (bytes(""), bytes("")));
+        for bad in [
+            "",
+            "1 get",
+            "x get k",
+            "-1 get k",
+            "1 read k",
+            "1 get a 7",
+            "1 put a b",
+            "1 put a 1 2",
+            "nan get k",
+        ] {
             let error = Step::parse(bad).expect_err(bad);
             assert!(error.contains("1.250 append k3"), "{error}");
         }

@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use pbkv::protocol::options::{ClusterOptions, ReadMode, ReplicaOptions, ViewServiceOptions};
+use pbkv::{
+    options::Limits,
+    protocol::options::{ClusterOptions, ReadMode, ReplicaOptions, ViewServiceOptions},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Cluster, Node, Reads};
@@ -54,6 +57,21 @@ pub struct Settings {
     /// [`ReplicaOptions::waiting_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_max: Option<usize>,
+    /// [`ReplicaOptions::checkpoint_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_bytes: Option<u64>,
+    /// [`ReplicaOptions::waiting_bytes_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_bytes_max: Option<u64>,
+    /// [`ReplicaOptions::session_bytes_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_bytes_max: Option<u64>,
+    /// [`Limits::key_bytes_max`], which is the same for all servers and lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_bytes_max: Option<usize>,
+    /// [`Limits::value_bytes_max`], likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_bytes_max: Option<usize>,
     /// [`ReplicaOptions::session_ttl`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_ttl_ms: Option<u64>,
@@ -110,12 +128,25 @@ impl Cluster {
             set(&mut options.append_bytes_max, settings.append_bytes_max);
             set(&mut options.sessions_max, settings.sessions_max);
             set(&mut options.waiting_max, settings.waiting_max);
+            set(&mut options.checkpoint_bytes, settings.checkpoint_bytes);
+            set(&mut options.waiting_bytes_max, settings.waiting_bytes_max);
+            set(&mut options.session_bytes_max, settings.session_bytes_max);
             set_time(&mut options.session_ttl, settings.session_ttl_ms);
             set(&mut options.copies_min, settings.copies_min);
         }
         let unset = log_entries_max.max(4 * options.checkpoint_interval);
         options.log_entries_max = self.log_entries_max.unwrap_or(unset);
         options
+    }
+
+    /// What clients may send.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for settings in &self.settings {
+            set(&mut limits.key_bytes_max, settings.key_bytes_max);
+            set(&mut limits.value_bytes_max, settings.value_bytes_max);
+        }
+        limits
     }
 
     /// The options of a life of the view service.
@@ -170,6 +201,10 @@ impl Cluster {
             {
                 return Err(format!("settings {place} are of {node}, which is neither vs nor a server"));
             }
+            let is_of_one = settings.node.is_some() || settings.from_life > 1;
+            if is_of_one && (settings.key_bytes_max.is_some() || settings.value_bytes_max.is_some()) {
+                return Err(format!("settings {place} limit keys or values of one node or life, not of all"));
+            }
         }
         let copies_min = *self.copies_min().end();
         if copies_min > self.replicas as usize {
@@ -181,7 +216,9 @@ impl Cluster {
                 if node == "vs" {
                     self.view_service_options(life).validate().map_err(|why| wrong(node, why))?;
                 } else {
-                    self.replica_options(node, life).validate().map_err(|why| wrong(node, why))?;
+                    let options = self.replica_options(node, life);
+                    options.validate().map_err(|why| wrong(node, why))?;
+                    self.limits().validate(&options).map_err(|why| wrong(node, why))?;
                 }
             }
         }

@@ -12,13 +12,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
+    options::Limits,
     protocol::command::mod_revision,
 };
 
 use crate::{
     clock::SimulatedClock,
     network::NodeIndex,
-    outcome::{End, Input, Output, Told},
+    outcome::{CLIENT_ENDED, End, INVALID, Input, Output, Told},
     script::{Action, Asked, Seen, Step},
     world::{World, now},
 };
@@ -38,6 +39,7 @@ const HEAL_PAUSE: Duration = Duration::from_millis(1);
 struct Caller {
     world: Arc<World>,
     node: NodeIndex,
+    deadline: Duration,
     client: Client<SimulatedClock>,
     /// Values written after the script.
     written: u64,
@@ -45,14 +47,24 @@ struct Caller {
 
 impl Caller {
     fn new(world: Arc<World>, node: NodeIndex, deadline: Duration) -> Self {
+        let client = Self::client(&world, node, deadline);
+        Self { world, node, deadline, client, written: 0 }
+    }
+
+    fn client(world: &World, node: NodeIndex, deadline: Duration) -> Client<SimulatedClock> {
         let options = ClientOptions { deadline, ..ClientOptions::new(world.nodes.view_service()) };
-        let client = Client::new(options, SimulatedClock::new(world.deviation(node), world.pacer(node)));
-        Self { world, node, client, written: 0 }
+        Client::new(options, SimulatedClock::new(world.deviation(node), world.pacer(node)))
     }
 
     /// Gives the client a long deadline.
     fn be_patient(&mut self) {
+        self.deadline = DEADLINE_MAX;
         self.client.set_deadline(DEADLINE_MAX);
+    }
+
+    /// The client comes back, after it ended without a word, as one that knows nothing.
+    fn restart(&mut self) {
+        self.client = Self::client(&self.world, self.node, self.deadline);
     }
 
     /// Calls until it is answered. Each attempt is an operation of its own, and writes a value of its own.
@@ -81,12 +93,31 @@ impl Caller {
     }
 
     async fn call(&mut self, asked: Asked) -> (End, Option<Told>) {
+        self.call_until(asked, None).await
+    }
+
+    /// Calls, and ends at a time if there is no answer by then.
+    async fn call_until(&mut self, asked: Asked, ends_at: Option<Duration>) -> (End, Option<Told>) {
         let operation = self.world.observer().called(now(), self.node, asked.clone());
-        let result = self.execute(asked).await;
+        let result = match ends_at {
+            None => self.execute(asked).await,
+            Some(ends_at) => {
+                tokio::select! {
+                    biased;
+                    result = self.execute(asked) => result,
+                    () = madsim::time::sleep(ends_at.saturating_sub(now())) => {
+                        Err(ClientError::Unknown { why: CLIENT_ENDED.into() })
+                    }
+                }
+            }
+        };
         let at = now();
         let (end, told) = match result {
             Ok((output, told)) => (End::Returned { at, output }, Some(told)),
             Err(ClientError::Unknown { why }) => (End::Unknown { at, why }, None),
+            Err(error @ (ClientError::Invalid(_) | ClientError::ValueTooLarge { .. })) => {
+                (End::NotExecuted { at, why: format!("{INVALID}{error}") }, None)
+            }
             Err(error) => (End::NotExecuted { at, why: error.to_string() }, None),
         };
         self.world.returned(self.node, operation, end.clone(), told);
@@ -143,18 +174,20 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
         if world.healed().is_some() {
             caller.be_patient();
         }
-        let value = match step.action {
-            Action::Get | Action::Delete | Action::Close => Bytes::new(),
-            Action::Put | Action::Append | Action::CompareAndSwap | Action::CompareAndSwapRevision => {
-                format!("{}.{},", world.nodes.name(node), index + 1).into()
-            }
-        };
+        let value = step.value(&format!("{}.{}", world.nodes.name(node), index + 1));
         let Some(asked) = seen.asked(&step, value) else {
-            // A session that could not be closed ends by itself.
-            let _ = caller.client.close().await;
+            if step.action == Action::Restart {
+                caller.restart();
+                seen = Seen::default();
+            } else {
+                // A session that could not be closed ends by itself.
+                let _ = caller.client.close().await;
+            }
             continue;
         };
-        if let (End::Returned { output, .. }, Some(told)) = caller.call(asked.clone()).await {
+        let next = script.script.get(index + 1).and_then(|line| Step::parse(line).ok());
+        let ends_at = next.filter(|next| next.action == Action::Restart).map(|next| next.at);
+        if let (End::Returned { output, .. }, Some(told)) = caller.call_until(asked.clone(), ends_at).await {
             seen.learn(&asked.input, &output, told);
         }
     }
@@ -163,7 +196,9 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
         madsim::time::sleep(HEAL_PAUSE).await;
     }
     caller.be_patient();
-    let first = script.script.first().and_then(|line| Step::parse(line).ok());
+    // What has no room for more, or is no key, would be refused for ever.
+    let is_limited = world.scenario.cluster.limits() != Limits::default();
+    let first = script.script.first().and_then(|line| Step::parse(line).ok()).filter(|_| !is_limited);
     caller.update_everything(first.map(|step| step.key)).await;
     world.finished(node);
 }

@@ -107,10 +107,18 @@ impl State {
     }
 
     /// Whether so many more sessions can be opened by entries of the log time `at` or later. Sessions that are
-    /// over by then leave no gap to wait for: the first of these entries makes them be forgotten.
-    pub fn has_room_for_sessions(&self, more: usize, sessions_max: usize, at: Duration) -> bool {
+    /// over by then leave no gap to wait for: the first of these entries makes them be forgotten; but not those that are
+    /// `used` by an entry before them, which may keep them alive.
+    pub fn has_room_for_sessions(
+        &self,
+        more: usize,
+        sessions_max: usize,
+        at: Duration,
+        used: impl Fn(SessionId) -> bool,
+    ) -> bool {
         let excess = (self.sessions.len() + more).saturating_sub(sessions_max);
-        self.expiries.iter().take(excess).take_while(|(over, _)| *over < at).count() == excess
+        let over = self.expiries.iter().take_while(|(over, _)| *over < at).map(|(_, id)| *id);
+        over.filter(|id| !used(*id)).take(excess).count() == excess
     }
 
     /// Whether session `id` may remember another answer, so that all sessions keep about `bytes_max` bytes: what it

@@ -1,5 +1,7 @@
 //! What a replica keeps is bounded in bytes as well as in number, and is its own; how few copies are enough.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pbkv::protocol::{
     command::{Expected, Outcome, Refusal, Reply, RequestBody, Update},
@@ -114,6 +116,25 @@ fn what_sessions_remember_is_bounded_in_bytes() {
     // Sessions that are over, or closed, leave room.
     a.now += ReplicaOptions::default().session_ttl * 2;
     assert_ne!(swap(&mut a, sessions[3]), Some(Reply::Refused(Refusal::TooManySessions)));
+}
+
+#[test]
+fn a_session_that_an_update_in_flight_keeps_alive_makes_no_room_for_another() {
+    const MOMENT: Duration = Duration::from_millis(1);
+    let options = ReplicaOptions { sessions_max: 2, ..ReplicaOptions::default() };
+    let (mut a, first) = sole(&options);
+    let second = a.open().expect("there is room for two");
+    a.now += options.session_ttl - MOMENT;
+    for session in [first, second] {
+        a.put(session, 1, "key".to_owned(), 1); // not committed yet
+    }
+    a.now += 2 * MOMENT;
+    a.replies.clear();
+    a.ask(RequestBody::OpenSession);
+    assert_eq!(a.replies, [Reply::Refused(Refusal::TooManySessions)]);
+    a.now += options.session_ttl;
+    a.step(Replica::flush());
+    assert!(a.open().is_ok(), "now they are over");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub const SPARE: u64 = 16;
 pub struct Limits {
     /// [`ReplicaOptions::waiting_max`].
     pub waiting_max: u64,
-    /// The largest [`ReplicaOptions::waiting_bytes_max`] of any server: what waits may be inherited.
+    /// [`ReplicaOptions::waiting_bytes_max`].
     pub waiting_bytes_max: u64,
     /// The largest [`ReplicaOptions::sessions_max`] of any server.
     pub sessions_max: u64,
@@ -60,7 +60,7 @@ impl Limits {
         let heartbeats = often(options.heartbeat_interval);
         Self {
             waiting_max: options.waiting_max as u64,
-            waiting_bytes_max: largest(&|options| options.waiting_bytes_max),
+            waiting_bytes_max: options.waiting_bytes_max,
             sessions_max: largest(&|options| options.sessions_max as u64),
             checkpoint_interval: options.checkpoint_interval,
             checkpoint_bytes: options.checkpoint_bytes,

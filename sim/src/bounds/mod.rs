@@ -28,7 +28,8 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use pbkv::protocol::{
     identity::{OpNumber, Ticket},
     log::{Durable, Write},
-    replica::{Effect, Event, Replica, RoleName},
+    message::PeerMessage,
+    replica::{Effect, Event, Replica},
     view_service,
 };
 
@@ -176,7 +177,13 @@ impl Bounds {
                 server.asked.insert(*ticket);
                 server.streams.asked(at);
             }
-            Event::Peer(message) => server.streams.heard(at, message),
+            Event::Peer(message) => {
+                if let PeerMessage::Append(append) = message {
+                    let bytes = append.entries.iter().map(|entry| entry.bytes() as u64);
+                    server.heaviest = bytes.fold(server.heaviest, u64::max);
+                }
+                server.streams.heard(at, message);
+            }
             _ => {}
         }
     }
@@ -235,17 +242,17 @@ impl Server {
         at_most("requests held after their answer", waiting.saturating_sub(asked), 0)?;
         at_most("callers whose request is held no longer", asked.saturating_sub(waiting), 0)?;
         at_most("requests counted as waiting", load.waiting_counted as u64, waiting)?;
-        if !flushed || machine.role() != RoleName::Primary {
-            return Ok(());
-        }
+        let Some(primary) = machine.as_primary().filter(|_| flushed) else { return Ok(()) };
         let uncommitted = || machine.log().entries_from(machine.commit().next());
         let count = uncommitted().count() as u64;
         at_most("updates in flight", load.in_flight as u64, count)?;
         at_most("sessions being opened", load.opening as u64, count)?;
         let bytes = uncommitted().map(|entry| entry.bytes() as u64).sum();
         at_most("bytes counted as waiting", load.waiting_bytes, bytes)?;
+        // What was inherited is bounded with the log.
+        let own = uncommitted().filter(|entry| entry.position.op > primary.takeover_end());
         let limit = self.limits.waiting_bytes_max.saturating_add(self.heaviest);
-        at_most("bytes that wait", bytes, limit)
+        at_most("bytes that wait", own.map(|entry| entry.bytes() as u64).sum(), limit)
     }
 
     fn check_disk(&self, machine: &Replica, flushed: bool) -> Result<(), Excess> {

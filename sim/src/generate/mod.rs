@@ -89,6 +89,8 @@ pub fn generate(seed: u64) -> Scenario {
         None => {
             workload::swap_by_revision(seed, &mut scenario.clients);
             workload::close_sessions(seed, &mut scenario.clients);
+            workload::restart_clients(seed, &mut scenario.clients);
+            workload::lengthen(seed, &scenario.cluster, &mut scenario.clients);
             scenario.faults = faults::plan(&scenario);
             length::stretch(&mut scenario);
             settings::ask_for_copies(&mut scenario);

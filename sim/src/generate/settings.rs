@@ -10,6 +10,12 @@ use crate::{
 /// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.
 const FAST: (u64, u64) = (10_000, 20);
 
+/// The share of seeds with other limits in bytes, in percent.
+const BYTES_PERCENT: u64 = 20;
+
+/// The longest key of any plan that is to be taken.
+const KEY_BYTES_MIN: u64 = 16;
+
 /// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
 const COPIES_PERCENT: u64 = 8;
 
@@ -57,7 +63,32 @@ pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<S
         settings.extend(differences(&mut dice, cluster, ping_ms));
     }
     settings.extend(contradictions(seed, cluster));
+    settings.extend(bytes(seed, cluster));
     settings
+}
+
+/// Limits in bytes that clients run into, and checkpoints that are taken for their sake.
+fn bytes(seed: u64, cluster: &Cluster) -> Option<Settings> {
+    let mut dice = Dice::new(seed, "settings/bytes");
+    if !dice.percent(BYTES_PERCENT) {
+        return None;
+    }
+    let bytes = |dice: &mut Dice, percent, min, max| dice.percent(percent).then(|| dice.magnitude(min, max));
+    let key_bytes_max = bytes(&mut dice, 50, KEY_BYTES_MIN, 100).map(|bytes| bytes as usize);
+    let value_bytes_max = bytes(&mut dice, 60, 48, 2_000).map(|bytes| bytes as usize);
+    let checkpoint_bytes = bytes(&mut dice, 60, 200, 8_000);
+    let waiting_bytes_max = bytes(&mut dice, 30, 80, 800);
+    // What sessions remember that nobody uses any more makes room only when they expire.
+    let is_short = cluster.session_ttl_ms <= 10_000;
+    let session_bytes_max = bytes(&mut dice, 50, 10, 400).filter(|_| is_short);
+    Some(Settings {
+        key_bytes_max,
+        value_bytes_max,
+        checkpoint_bytes,
+        waiting_bytes_max,
+        session_bytes_max,
+        ..Settings::default()
+    })
 }
 
 /// What two nodes were told does not go together, and one of them has to decide: servers that would ping more rarely

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The share of seeds that tell a story, in percent.
-const STORIES_PERCENT: u64 = 16;
+const STORIES_PERCENT: u64 = 18;
 /// When the first misfortune of a story begins, in milliseconds: the replicas are in sync by then.
 const BEGIN_MS: u64 = 5_000;
 /// From one misfortune of a story to the next, in milliseconds: the cluster has recovered by then.
@@ -42,12 +42,12 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-const ALL: [Story; 19] = [
+const ALL: [Story; 21] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
     story(2, "a dead life speaks", ghost),
-    story(1, "everything is lost", everything_lost),
+    story(2, "everything is lost", everything_lost),
     story(2, "the heir's clock is ahead", heir_from_the_future),
     story(2, "a primary is replaced unawares", replaced_unawares),
     story(2, "answers outlive their view", late_answers),
@@ -59,9 +59,11 @@ const ALL: [Story; 19] = [
     story(2, "nobody hears the primary", unheard_primary),
     story(3, "a liar is among them", liar),
     story(2, "a full primary is left alone", left_alone),
-    story(1, "the load does not end", loads::endless_load),
+    story(2, "the load does not end", loads::endless_load),
     story(4, "an operator errs", operators::mistakes),
     story(4, "a joiner holds more than is known", loads::underrated_joiner),
+    story(2, "a thousand clients come and go", loads::thousand_clients),
+    story(2, "more is asked than there is room for", loads::flood),
 ];
 
 /// What each story is about.

@@ -1,7 +1,14 @@
 //! What clients do: a few operations a second each, on a few hot keys and many cold ones.
 
+use std::collections::BTreeSet;
+
+use pbkv::options::Limits;
+
 use super::{CLIENTS_MAX, Dice};
-use crate::scenario::{Client, Network};
+use crate::{
+    scenario::{Client, Cluster, Network},
+    script::{Action, Step},
+};
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.
 const AFTER_HEAL_MS: u64 = 5_000;
@@ -13,6 +20,12 @@ pub(super) const POLL_MS: u64 = 300;
 const CLOSING_PERCENT: u64 = 25;
 /// The share of seeds whose clients swap by revision, in percent.
 const REVISIONS_PERCENT: u64 = 40;
+/// The share of seeds whose clients end without a word and come back, in percent.
+const RESTARTING_PERCENT: u64 = 20;
+/// The share of seeds with values of many lengths, besides those that limit them, in percent.
+const LENGTHS_PERCENT: u64 = 8;
+/// The longest value of a cluster without a limit, in bytes.
+const LONG_BYTES: usize = 2_000;
 /// Cold keys at most.
 const COLD_KEYS_MAX: u64 = 200;
 
@@ -59,6 +72,59 @@ pub(super) fn swap_by_revision(seed: u64, clients: &mut [Client]) {
                 *line = format!("{time} cas-revision {key}");
             }
         }
+    }
+}
+
+/// Lets some clients end without a word now and then, in the middle of an operation or between two, and come back.
+pub(super) fn restart_clients(seed: u64, clients: &mut [Client]) {
+    let mut dice = Dice::new(seed, "workload/restart");
+    if !dice.percent(RESTARTING_PERCENT) {
+        return;
+    }
+    for client in clients {
+        let every = dice.between(4, 40);
+        let script = std::mem::take(&mut client.script);
+        for line in script {
+            let at_ms = Step::parse(&line).map_or(0, |step| step.at.as_millis() as u64);
+            client.script.push(line);
+            if at_ms > 0 && dice.below(every) == 0 {
+                let ms = at_ms + dice.magnitude(1, 500);
+                client.script.push(format!("{}.{:03} restart -", ms / 1_000, ms % 1_000));
+            }
+        }
+    }
+}
+
+/// Says how long some values are: as long as may be, and longer, and empty, once for each key. Now and then a key is as
+/// long as may be, too, or longer.
+pub(super) fn lengthen(seed: u64, cluster: &Cluster, clients: &mut [Client]) {
+    let mut dice = Dice::new(seed, "workload/lengths");
+    let (limits, plain) = (cluster.limits(), Limits::default());
+    if limits == plain && !dice.percent(LENGTHS_PERCENT) {
+        return;
+    }
+    let longest = limits.value_bytes_max.min(LONG_BYTES);
+    let every = dice.between(2, 10);
+    let mut emptied = BTreeSet::new();
+    for line in clients.iter_mut().flat_map(|client| &mut client.script) {
+        let Ok(step) = Step::parse(line) else { continue };
+        if !step.action.writes() || dice.below(every) > 0 {
+            continue;
+        }
+        if limits.key_bytes_max < plain.key_bytes_max && dice.percent(30) {
+            let length = limits.key_bytes_max + dice.below(2) as usize;
+            let (time, rest) = line.split_once(' ').expect("a line has a time");
+            let (action, _) = rest.split_once(' ').expect("and a key");
+            *line = format!("{time} {action} {:k<length$}", "k");
+            continue;
+        }
+        let bytes = match dice.below(5) {
+            0 | 1 => longest,
+            2 if limits.value_bytes_max < plain.value_bytes_max => longest + 1,
+            3 if step.action != Action::Append && emptied.insert(step.key.clone()) => 0,
+            _ => dice.magnitude(1, longest as u64) as usize,
+        };
+        *line = format!("{line} {bytes}");
     }
 }
 

@@ -55,8 +55,8 @@ impl Limits {
             + Duration::from_millis(cluster.disk_ms_max);
         let steps = || scenario.clients.iter().flat_map(|client| &client.script);
         let operations = steps().count() as u64;
-        let closes =
-            steps().filter(|line| Step::parse(line).is_ok_and(|step| step.action == Action::Close)).count();
+        let ends = |step: Step| matches!(step.action, Action::Close | Action::Restart);
+        let closes = steps().filter(|line| Step::parse(line).is_ok_and(ends)).count();
         let parts = script::keys(scenario).len() + scenario.clients.len() + closes + 1;
         let window = servers.iter().map(|options| options.append_window).min().unwrap_or(1);
         let rounds = parts as u64 + operations / window + 1;

@@ -127,8 +127,12 @@ pub const ALL: &[Family] = families! {
     "the load does not end": |s| tells(s, "the load does not end"),
     "an operator errs": |s| tells(s, "an operator errs"),
     "a joiner holds more than is known": |s| tells(s, "a joiner holds more than is known"),
+    "a thousand clients come and go": |s| tells(s, "a thousand clients come and go"),
+    "more is asked than there is room for": |s| tells(s, "more is asked than there is room for"),
     "long life": |s| s.faults_ms > 60_000,
     "closing clients": |s| s.clients.iter().flat_map(|client| &client.script).any(|line| line.contains(" close ")),
+    "restarting clients": |s| s.clients.iter().flat_map(|client| &client.script).any(|line| line.contains(" restart ")),
+    "limited values": |s| s.cluster.settings.iter().any(|own| own.key_bytes_max.or(own.value_bytes_max).is_some()),
     "many operations": |s| s.clients.iter().map(|client| client.script.len()).sum::<usize>() > 500,
 };
 

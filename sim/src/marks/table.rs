@@ -170,6 +170,16 @@ situations! {
         "A client closes its session.";
     Busy "request_refused_as_busy" Request
         "A server has as many sessions or waiting requests as it may, and sends a client away.";
+    AppendTooLong "append_that_builds_too_much_refused" Request
+        "An append would make a value longer than may be, and changes nothing.";
+    TooLong "too_long_key_or_value_refused" Request
+        "A client asks for something with a key or a value that no server takes.";
+    FullOfBytes "update_refused_for_bytes_that_wait" Request
+        "A primary sends an update away because of the bytes, not the number, of what waits.";
+    FullOfSessions "client_refused_because_of_sessions" Request
+        "A primary has as many sessions as it may, or they remember as much, and sends a client away.";
+    ManySessions "many_sessions_at_once" Request
+        "A session is opened while fifty others are open.";
     TooFewCopies "request_refused_for_too_few_copies" Request
         "A primary refuses an update because fewer copies than its operator asks for would hold it.";
     CasFails "compare_and_swap_fails" Request
@@ -207,6 +217,8 @@ situations! {
         "A Get arrives before the view is activated.";
     PartlyConfirmedStaleRead "some_backup_confirms_stale_read" Read
         "A replaced primary with several backups hears one of them, in the old view, while a Get waits.";
+    EmptyRead "read_of_empty_value" Read
+        "A Get finds a value without a byte.";
     AbsentRead "read_of_absent_key" Read
         "A Get finds nothing.";
 
@@ -275,6 +287,8 @@ situations! {
 
     Unknown "outcome_unknown" Client
         "A client gives up and does not know whether its operation took effect.";
+    ClientEnded "client_ends_during_its_call" Client
+        "A client ends while its update is under way, and comes back as one that knows nothing.";
     NotExecuted "proved_not_executed" Client
         "A client is told that its operation was not and will not be executed.";
 }
@@ -291,6 +305,5 @@ pub const UNREACHABLE: &[(&str, &str)] = &[
     ),
     ("a server with a history unknown to the view service", "the view service never loses its record"),
     ("a ping dropped because of too many servers", "1,024 servers are beyond any simulated cluster"),
-    ("an append refused because the value would be too long", "values of a workload stay far below 1 MiB"),
     ("an append from a second primary of the same view", "invariant I1; a run in which it happens fails"),
 ];

@@ -6,6 +6,7 @@ use super::retain;
 use crate::{
     outcome::{Class, Outcome},
     scenario::{Cluster, Fault, FaultKind, Network, Reads, Scenario},
+    script::Step,
 };
 
 /// Networks from the calmest on.
@@ -93,7 +94,8 @@ pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
     for (place, client) in pinned.clients.iter_mut().enumerate() {
         let name = format!("c{}", place + 1);
         let called = outcome.operations.iter().filter(|operation| *operation.client == *name);
-        for (line, operation) in client.script.iter_mut().zip(called) {
+        let calls = |line: &&mut String| Step::parse(line).is_ok_and(|step| step.action.is_call());
+        for (line, operation) in client.script.iter_mut().filter(calls).zip(called) {
             // Rounded down: a millisecond that has not begun would be waited for.
             *line = at(line, u64::try_from(operation.called.as_millis()).unwrap_or(u64::MAX));
         }

@@ -215,12 +215,13 @@ pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
     for (client, script) in scenario.clients.iter().map(|client| &client.script).enumerate() {
         for (place, line) in script.iter().enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [time, operation, key] = words[..] else {
-                knobs.extend([Knob::new(), Knob::new()]);
-                continue;
-            };
             let becomes =
                 |line: String| edit(move |plan| plan.clients[client].script[place].clone_from(&line));
+            let [time, operation, key] = words[..] else {
+                let plain = (words.len() == 4).then(|| becomes(words[..3].join(" ")));
+                knobs.extend([plain.into_iter().collect(), Knob::new()]);
+                continue;
+            };
             // A read has no simpler form: made a write, it would no longer look.
             let rank = PLAIN.iter().position(|plain| *plain == operation).unwrap_or(0);
             let simpler = PLAIN[..rank].iter().filter(|simpler| operation != "get" && **simpler != "get");

@@ -11,6 +11,7 @@
 //! * `copies`: how many copies there are of what is acknowledged (R20).
 //! * [`feed`]: what the primary sends to each replica, and when (R4, 4.4).
 //! * `outbox`: what may only be said when something is durable.
+//! * `sessions`: whether another one may be opened.
 //! * `pinger`: the conversation with the view service (R18, R21).
 //!
 //! This file is what all roles share: the view service's answers and the adoption of views (R1, R13 to R15).
@@ -25,6 +26,7 @@ mod outside;
 mod pinger;
 pub mod primary;
 mod reads;
+mod sessions;
 
 use std::time::Duration;
 

@@ -271,7 +271,7 @@ impl Replica {
             }
             RequestBody::OpenSession => {
                 let at = primary.log_time(now);
-                if !self.state.has_room_for_sessions(primary.opening + 1, self.options.sessions_max, at) {
+                if !primary.may_open(&self.state, &self.options, at) {
                     return refuse(Refusal::TooManySessions);
                 }
                 if let Err(refusal) = primary.admits(&self.options) {

@@ -1,10 +1,14 @@
-//! A joiner has to get in sync while clients write as fast as they are answered.
+//! A joiner has to get in sync while clients write as fast as they are answered; clients come and go, and ask for more than
+//! there is room for.
 
 use super::{
     super::workload::{LOADED_KEYS_MAX, load},
-    BEGIN_MS, Cast, Dice, LENGTH_MS, at, at_least, crash, keep, nodes, on, rounds,
+    BEGIN_MS, Cast, Dice, LENGTH_MS, ROUND_MS, at, at_least, crash, keep, nodes, on, rounds, sessions,
 };
-use crate::scenario::{Client, FaultKind, Memory, Node, Scenario, Trigger};
+use crate::{
+    scenario::{Client, FaultKind, Memory, Node, Scenario, Trigger},
+    settings::Settings,
+};
 
 /// Updates of each client while a joiner is chased.
 const CHASE: u64 = 300;
@@ -15,6 +19,9 @@ const ENDLESS_MS: u64 = LENGTH_MS + 5_000;
 
 /// Clients of a load that comes and goes: several of them ask while one waits.
 const BURST_CLIENTS: usize = 14;
+
+/// Clients of a crowd.
+const CROWD: usize = 20;
 
 /// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has the state,
 /// the log has gone on by many checkpoints.
@@ -123,4 +130,90 @@ pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
         ]);
     }
     scenario.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
+}
+
+/// Clients live for two or three operations and come back as others, a thousand in a run; few close their sessions. Then
+/// nobody writes for longer than a session lives, and then all come back.
+pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
+    let ttl_ms = dice.between(2_000, 3_000);
+    sessions(scenario, ttl_ms);
+    scenario.cluster.session_ttl_ms = ttl_ms;
+    let sessions_max = dice.percent(70).then(|| dice.between(60, 120) as usize);
+    scenario.cluster.settings = vec![Settings { sessions_max, ..Settings::default() }];
+    let line = |ms: u64, what: &str| format!("{}.{:03} {what}", ms / 1_000, ms % 1_000);
+    let first = scenario.clients[0].clone();
+    scenario.clients = (0..CROWD)
+        .map(|_| {
+            let mut script = Vec::new();
+            let mut ms = dice.below(1_000);
+            while ms < LENGTH_MS {
+                if (LENGTH_MS / 4..LENGTH_MS / 2).contains(&ms) {
+                    script.push(line(ms, "get hot0"));
+                    ms += 1_000;
+                    continue;
+                }
+                for _ in 0..dice.between(1, 3) {
+                    let action = *dice.pick(&["put", "append", "get", "cas"]);
+                    script.push(line(ms, &format!("{action} cold{}", dice.below(40))));
+                    ms += dice.magnitude(1, 100);
+                }
+                if dice.percent(10) {
+                    script.push(line(ms, "close -"));
+                }
+                script.push(line(ms, "restart -"));
+                ms += dice.magnitude(10, 400);
+            }
+            Client { script, ..first.clone() }
+        })
+        .collect();
+    let blow = match dice.below(3) {
+        0 => crash("primary", dice.magnitude(100, 3_000), Memory::Kept),
+        1 => crash("backup", dice.magnitude(10, 500), Memory::Lost),
+        _ => FaultKind::Pause { node: "primary".into(), lasts_ms: Some(dice.between(100, 3_000)) },
+    };
+    scenario.faults.push(at(dice.between(LENGTH_MS / 2, LENGTH_MS - ROUND_MS), blow));
+}
+
+/// Again and again many clients ask as fast as they are answered, for more than the servers have room for: requests
+/// that wait, their bytes, and what sessions remember. What is refused is asked again.
+pub(super) fn flood(dice: &mut Dice, scenario: &mut Scenario) {
+    let ttl_ms = dice.between(4_000, 10_000);
+    sessions(scenario, ttl_ms);
+    let limit = |dice: &mut Dice, min, max| dice.percent(60).then(|| dice.magnitude(min, max));
+    scenario.cluster.settings = vec![Settings {
+        waiting_max: limit(dice, 2, 12).map(|max| max as usize),
+        waiting_bytes_max: limit(dice, 100, 1_000),
+        session_bytes_max: limit(dice, 20, 1_000),
+        checkpoint_bytes: limit(dice, 200, 8_000),
+        append_bytes_max: limit(dice, 16, 1_000).map(|max| max as usize),
+        append_window: limit(dice, 1, 16),
+        ..Settings::default()
+    }];
+    let deadline_ms = ttl_ms / 2;
+    scenario.clients = (0..CROWD)
+        .map(|_| {
+            let mut script = Vec::new();
+            for begin_ms in rounds() {
+                let actions = dice.between(5, 15);
+                for _ in 0..actions {
+                    let action = *dice.pick(&["put", "put", "append", "get", "cas", "cas"]);
+                    let bytes = if action == "get" { 0 } else { dice.magnitude(1, 200) };
+                    let bytes = if bytes > 0 { format!(" {bytes}") } else { String::new() };
+                    let seconds = begin_ms / 1_000;
+                    script.push(format!("{seconds}.000 {action} cold{}{bytes}", dice.below(20)));
+                }
+            }
+            Client { deadline_ms, script }
+        })
+        .collect();
+    for begin_ms in rounds() {
+        let blow = match dice.below(4) {
+            0 => crash("primary", dice.magnitude(100, 3_000), Memory::Kept),
+            1 => FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(100, 900)) },
+            _ => continue,
+        };
+        scenario.faults.push(at(begin_ms + dice.below(300), blow));
+    }
+    let late = FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(50, 500)) };
+    scenario.faults.push(at(BEGIN_MS + 20, late));
 }

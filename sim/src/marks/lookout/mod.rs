@@ -84,6 +84,8 @@ pub struct Lookout {
     /// How far each node's clock is from the view service's in rate, in parts per million.
     drift_ppm: Vec<i64>,
     leases: bool,
+    /// The largest number of requests that may wait at each node, in any life.
+    waiting_max: Vec<usize>,
     /// Time within which a server that pings is certainly not dead, whatever the clocks: less than the shortest dead
     /// interval that a clock's drift can make.
     surely_alive: Duration,
@@ -110,6 +112,7 @@ impl Lookout {
             surely_alive: dead_after[0].min(dead_after[1]) * 2 / 3,
             reached: Marks::default(),
             drift_ppm: (0..nodes.len()).map(|node| drift(nodes.name(node)) - grantor).collect(),
+            waiting_max: (0..nodes.len()).map(|node| waiting_max(scenario, nodes.name(node))).collect(),
             leases: scenario.cluster.reads == crate::scenario::Reads::Lease,
             replicas: scenario.cluster.replicas as usize,
             parts: parts(&nodes, &record),
@@ -251,4 +254,10 @@ impl Lookout {
     fn view(&self) -> Option<&View> {
         self.record.view.as_ref()
     }
+}
+
+/// The largest number of requests that may wait at a server, in any life.
+fn waiting_max(scenario: &Scenario, server: &str) -> usize {
+    let lives = scenario.cluster.lives();
+    lives.map(|life| scenario.cluster.replica_options(server, life).waiting_max).max().unwrap_or_default()
 }

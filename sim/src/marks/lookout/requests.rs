@@ -11,6 +11,9 @@ use pbkv::protocol::{
 use super::{super::Situation, Before, Incoming, Lookout};
 use crate::network::NodeIndex;
 
+/// More than so many sessions are many.
+const MANY_SESSIONS: usize = 50;
+
 /// Requests that a server has not answered.
 #[derive(Default)]
 pub(super) struct Requests(BTreeMap<Ticket, Asked>);
@@ -126,6 +129,8 @@ impl Lookout {
         match reply {
             Reply::Value { found, .. } => {
                 self.reach_if(found.is_none(), Situation::AbsentRead);
+                let is_empty = found.as_ref().is_some_and(|found| found.value.is_empty());
+                self.reach_if(is_empty, Situation::EmptyRead);
                 self.read(node, machine, before, &asked, at_once);
             }
             Reply::Executed(executed) => {
@@ -138,7 +143,8 @@ impl Lookout {
                     Outcome::Swapped { swapped: false, .. } => self.reach(Situation::CasFails),
                     Outcome::Deleted { existed: true } => self.reach(Situation::DeletesSomething),
                     Outcome::Deleted { existed: false } => self.reach(Situation::DeletesNothing),
-                    Outcome::Done | Outcome::ValueTooLarge { .. } => {}
+                    Outcome::ValueTooLarge { .. } => self.reach(Situation::AppendTooLong),
+                    Outcome::Done => {}
                 }
                 match before.event {
                     Incoming::Update(_, session, request) if at_once => {
@@ -147,9 +153,16 @@ impl Lookout {
                     _ => self.reach_if(asked.joined, Situation::RetryJoins),
                 }
             }
+            Reply::Refused(Refusal::Busy) => {
+                self.reach(Situation::Busy);
+                let by_number = self.waiting_max[node] <= machine.load().waiting;
+                self.reach_if(!by_number, Situation::FullOfBytes);
+            }
             Reply::Refused(refusal) => self.refused(before, &asked, at_once, refusal),
             Reply::Closed { .. } => self.reach(Situation::SessionClosed),
-            Reply::Opened { .. } => {}
+            Reply::Opened { .. } => {
+                self.reach_if(machine.state().sessions() > MANY_SESSIONS, Situation::ManySessions);
+            }
         }
     }
 
@@ -200,9 +213,9 @@ impl Lookout {
             Refusal::SessionExpired if asked.session_known => self.reach(Situation::SessionExpires),
             Refusal::SessionExpired => self.reach(Situation::SessionUnknown),
             Refusal::Superseded => self.reach(Situation::Superseded),
-            Refusal::Busy => self.reach(Situation::Busy),
             Refusal::TooFewCopies { .. } => self.reach(Situation::TooFewCopies),
-            Refusal::TooManySessions | Refusal::DataLost { .. } => {}
+            Refusal::TooManySessions => self.reach(Situation::FullOfSessions),
+            Refusal::Busy | Refusal::DataLost { .. } => {}
         }
     }
 }

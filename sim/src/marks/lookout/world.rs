@@ -8,7 +8,7 @@ use crate::{
     disk::Torn,
     network::{Network, NodeIndex},
     nodes::Nodes,
-    outcome::End,
+    outcome::{CLIENT_ENDED, End, INVALID},
 };
 
 impl Lookout {
@@ -93,8 +93,12 @@ impl Lookout {
     /// A client's call ended.
     pub fn returned(&mut self, end: &End) {
         match end {
+            End::Unknown { why, .. } if why == CLIENT_ENDED => self.reach(Situation::ClientEnded),
             End::Unknown { .. } => self.reach(Situation::Unknown),
-            End::NotExecuted { .. } => self.reach(Situation::NotExecuted),
+            End::NotExecuted { why, .. } => {
+                self.reach(Situation::NotExecuted);
+                self.reach_if(why.starts_with(INVALID), Situation::TooLong);
+            }
             End::Open | End::Returned { .. } => {}
         }
     }
