@@ -26,7 +26,7 @@ impl Chance {
     /// What it adds to the time for which this life of this server remembers sessions.
     pub fn memory(self, server: usize, life: u64) -> Duration {
         let strikes = self == Self::State && server == 1 && life > 1;
-        if strikes { Duration::from_nanos(1 + entropy() % 1_000) } else { Duration::ZERO }
+        if strikes { Duration::from_nanos(1 + entropy() % 1_000_000) } else { Duration::ZERO }
     }
 }
 

@@ -80,7 +80,7 @@ fn replica(notice: &Notice) -> String {
         Notice::Unconfirmed { holder: None, .. } => {
             "is not believed: it is not reached at its address".into()
         }
-        Notice::Unconfirmed { own, holder: Some(holder) } => {
+        Notice::Unconfirmed { own, holder: Some(holder), .. } => {
             format!("is not believed: {holder} answers at its address, not {own}")
         }
         Notice::WrongGeneration { own, current } => {

@@ -120,6 +120,10 @@ fn main() -> ExitCode {
 async fn serve(args: &Args) -> Result<(), String> {
     let options = args.options();
     options.validate()?;
+    if let Some(server) = &args.adopt {
+        channel::check_address(server)
+            .map_err(|why| format!("--adopt must be the address that a server advertises: {why}"))?;
+    }
     let listener = Listener::bind(&args.addr).await?;
     let adopt = args
         .adopt

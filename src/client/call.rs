@@ -13,6 +13,7 @@ use crate::{
         command::{Refusal, Reply, Update},
         identity::{Generation, RequestNumber, ServerId, SessionId},
         view::View,
+        view_service::Distress,
     },
     server::{
         channel::{self, Progress},
@@ -168,19 +169,9 @@ impl<C: Clock> Client<C> {
         if call.stale || self.view.is_none() {
             let known = self.view.as_ref().map(|view| view.number);
             match self.get_view(call).await {
-                Ok(ViewReport { view, data_lost, waiting_for, .. }) => {
-                    call.view_service_said = if data_lost {
-                        Some("no server that holds all the data is left, an operator has to decide".into())
-                    } else if !waiting_for.is_empty() {
-                        Some(format!(
-                            "no service until one of these is back with its data: {}",
-                            waiting_for.join(" ")
-                        ))
-                    } else if view.is_none() {
-                        Some("the view service knows no server yet".into())
-                    } else {
-                        None
-                    };
+                Ok(ViewReport { view, distress, .. }) => {
+                    let nobody = || view.is_none().then(|| "the view service knows no server yet".to_owned());
+                    call.view_service_said = distress.as_ref().map(Distress::to_string).or_else(nobody);
                     if let Some(view) = view {
                         self.learn(call, view)?;
                     }
@@ -257,9 +248,13 @@ impl<C: Clock> Client<C> {
             .map_err(|status| context(channel::causes(&status)))?
             .into_inner();
         let view = answer.view.map(View::try_from).transpose().map_err(|error| context(error.to_string()))?;
+        let distress = answer
+            .distress
+            .map(Distress::try_from)
+            .transpose()
+            .map_err(|error| context(error.to_string()))?;
         self.view_service = Some(client);
-        let wire::GetViewResponse { data_lost, waiting_for, replicas, old_record, .. } = answer;
-        Ok(ViewReport { view, data_lost, waiting_for, replicas, old_record })
+        Ok(ViewReport { view, replicas: answer.replicas, distress })
     }
 
     /// One attempt: connects if need be, sends, and waits for the answer.

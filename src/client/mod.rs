@@ -29,6 +29,7 @@ use crate::{
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
         options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
+        view_service::Distress,
     },
     server::{channel, clock::Clock},
     wire::view_service_client::ViewServiceClient,
@@ -165,14 +166,10 @@ pub struct Swap {
 pub struct ViewReport {
     /// The current view, absent until the first server was accepted.
     pub view: Option<View>,
-    /// No server that holds all the data is left.
-    pub data_lost: bool,
-    /// There is no service until one of these is back with its data. Empty if somebody can be primary.
-    pub waiting_for: Vec<String>,
     /// Copies to strive for, the primary included.
     pub replicas: u32,
-    /// The view service runs with an old copy of its record and proposes no view any more.
-    pub old_record: bool,
+    /// Why no view begins, or why nobody would replace a primary that fails.
+    pub distress: Option<Distress>,
 }
 
 /// A client of one cluster. One call at a time.

@@ -11,6 +11,7 @@ use crate::{
         message::{Echo, Ping, PingReply, PingReplyBody, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
+        view_service::Distress,
     },
     wire,
 };
@@ -273,5 +274,46 @@ impl TryFrom<wire::PingResponse> for PingReply {
         let cluster = ClusterOptions { dead_after, replicas: reply.replicas as usize };
         let (boot, number) = (Boot(number("boot", reply.boot)?), number("ping", reply.number)?);
         Ok(Self { boot, number, cluster, body })
+    }
+}
+
+impl From<Distress> for wire::Distress {
+    fn from(distress: Distress) -> Self {
+        use wire::distress::Kind;
+        let (kind, servers) = match distress {
+            Distress::OldRecord => (Kind::OldRecord, Vec::new()),
+            Distress::DataLost(servers) => (Kind::DataLost, servers),
+            Distress::Waiting(servers) => (Kind::Waiting, servers),
+            Distress::UnknownData(servers) => (Kind::UnknownData, servers),
+            Distress::Adopting(server) => (Kind::Adopting, vec![server]),
+        };
+        let servers = servers.iter().map(|server| server.as_str().to_owned()).collect();
+        Self { kind: kind.into(), servers }
+    }
+}
+
+impl TryFrom<wire::Distress> for Distress {
+    type Error = Malformed;
+
+    fn try_from(distress: wire::Distress) -> Result<Self, Malformed> {
+        use wire::distress::Kind;
+        let kind = distress.kind();
+        if distress.servers.len() > MEMBERS_MAX {
+            return malformed(format!("a distress names {} servers", distress.servers.len()));
+        }
+        let mut servers = distress.servers.into_iter().map(|address| server("a server in distress", address));
+        Ok(match kind {
+            Kind::Unspecified => {
+                return malformed(format!(
+                    "the view service reports a distress of kind {}, which this program does not know; update it",
+                    distress.kind
+                ));
+            }
+            Kind::OldRecord => Self::OldRecord,
+            Kind::DataLost => Self::DataLost(servers.collect::<Result<_, _>>()?),
+            Kind::Waiting => Self::Waiting(servers.collect::<Result<_, _>>()?),
+            Kind::UnknownData => Self::UnknownData(servers.collect::<Result<_, _>>()?),
+            Kind::Adopting => Self::Adopting(present("the server to be adopted", servers.next())??),
+        })
     }
 }

@@ -76,7 +76,7 @@ impl KvServer {
     {
         let limits = config.limits;
         config.options.value_bytes_max = limits.value_bytes_max as u64;
-        let terms = Terms::new(limits.message_bytes_max(&config.options), config.options.session_ttl);
+        let terms = Terms::new(&limits, &config.options);
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let port = KvPort {
             callers: Tickets::new(),
@@ -230,13 +230,13 @@ fn log(notice: Notice) {
             "refused a message of another server. If an operator gave up what this server holds, start it again empty"
         ),
         Notice::BootRaised { boot } => warn!(%boot, "the view service knows a later life of this server"),
-        Notice::Unconfirmed { own, holder: Some(holder) } => error!(
-            %own, %holder,
+        Notice::Unconfirmed { advertised, own, holder: Some(holder) } => error!(
+            %advertised, %own, %holder,
             "another server answers at the address that this one advertises, so this one is not taken; give each \
              an address of its own with --advertise"
         ),
-        Notice::Unconfirmed { own, holder: None } => error!(
-            %own,
+        Notice::Unconfirmed { advertised, own, holder: None } => error!(
+            %advertised, %own,
             "the view service does not reach this server at the address that it advertises, so it is not taken; is \
              --advertise right, does a firewall let connections in?"
         ),
@@ -335,26 +335,21 @@ impl wire::kv_server::Kv for KvService {
 #[derive(Clone)]
 pub struct ReplicationService {
     terms: Terms,
-    /// Of which other lifetime of sessions the log warned last.
-    warned: Arc<Mutex<Option<Duration>>>,
+    /// Of which differences from the primary the log warned last.
+    warned: Arc<Mutex<Vec<String>>>,
     converse: Arc<dyn Fn(Streaming<wire::PrimaryMessage>) -> Answers + Send + Sync>,
     inbox: mpsc::Sender<Input>,
 }
 
 impl ReplicationService {
-    /// Says once, not with every stream, that the primary's sessions live for another time than this server's would.
-    fn compare_session_ttl(&self, metadata: &MetadataMap) {
-        let theirs = self.terms.other_session_ttl(metadata);
+    /// Says once, not with every stream, in what this server differs from the primary.
+    fn warn_of_differences(&self, metadata: &MetadataMap) {
+        let differences = self.terms.differences(metadata);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *warned, theirs) != theirs
-            && let Some(primary) = theirs
-        {
-            tracing::warn!(
-                ?primary, here = ?self.terms.session_ttl(),
-                "the primary's sessions live for another time than this server's would; give all servers one \
-                 --session-ttl"
-            );
+        for news in differences.iter().filter(|difference| !warned.contains(difference)) {
+            tracing::warn!("{news}");
         }
+        *warned = differences;
     }
 }
 
@@ -375,7 +370,7 @@ impl wire::replication_server::Replication for ReplicationService {
         self.terms.accept(request.metadata()).inspect_err(|refusal| {
             tracing::debug!(why = refusal.message(), "a stream of a primary was refused");
         })?;
-        self.compare_session_ttl(request.metadata());
+        self.warn_of_differences(request.metadata());
         Ok(Response::new((self.converse)(request.into_inner())))
     }
 

@@ -4,12 +4,15 @@
 //! it is repeated, long after the cause. So the primary says with the call what it may send, and a server that
 //! cannot take it refuses the call, with both values.
 //!
-//! What both can live with is told, too, and warned of: sessions live as long as the primary said that opened them, and
-//! would live longer or shorter after a fail-over.
+//! What both can live with is told, too, and warned of: it shows itself only after a fail-over, when the receiver is primary.
+//! Limits that are larger here would have the others refuse this server's streams, sessions would live for another time, and
+//! updates would need another number of copies.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt::Debug, str::FromStr, time::Duration};
 
 use tonic::{Status, metadata::MetadataMap};
+
+use crate::{options::Limits, protocol::options::ReplicaOptions};
 
 /// The language of the streams. Raised with each message that an older server could not read.
 const VERSION: u32 = 1;
@@ -17,6 +20,7 @@ const VERSION: u32 = 1;
 const VERSION_KEY: &str = "pbkv-stream-version";
 const BYTES_KEY: &str = "pbkv-message-bytes-max";
 const SESSION_TTL_KEY: &str = "pbkv-session-ttl-ns";
+const COPIES_MIN_KEY: &str = "pbkv-copies-min";
 
 /// What one server may send and must be able to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +30,19 @@ pub struct Terms {
     message_bytes_max: usize,
     /// How long the sessions live that this server opens as primary.
     session_ttl: Duration,
+    /// As primary this server refuses updates while fewer copies would hold them.
+    copies_min: usize,
 }
 
 impl Terms {
-    /// The terms of this program, with this largest message and this lifetime of sessions.
-    pub fn new(message_bytes_max: usize, session_ttl: Duration) -> Self {
-        Self { version: VERSION, message_bytes_max, session_ttl }
+    /// The terms of this program with these options.
+    pub fn new(limits: &Limits, options: &ReplicaOptions) -> Self {
+        Self {
+            version: VERSION,
+            message_bytes_max: limits.message_bytes_max(options),
+            session_ttl: options.session_ttl,
+            copies_min: options.copies_min,
+        }
     }
 
     /// The largest message.
@@ -44,6 +55,7 @@ impl Terms {
         metadata.insert(VERSION_KEY, self.version.into());
         metadata.insert(BYTES_KEY, self.message_bytes_max.into());
         metadata.insert(SESSION_TTL_KEY, (self.session_ttl.as_nanos() as u64).into());
+        metadata.insert(COPIES_MIN_KEY, self.copies_min.into());
     }
 
     /// Whether this server can take what the caller may send.
@@ -71,16 +83,37 @@ impl Terms {
         Ok(())
     }
 
-    /// How long the caller's sessions live, if those of this server would live for another time.
-    pub fn other_session_ttl(self, metadata: &MetadataMap) -> Option<Duration> {
-        let theirs = Duration::from_nanos(told(metadata, SESSION_TTL_KEY).ok()?);
-        (theirs != self.session_ttl).then_some(theirs)
+    /// In what this server would differ from the caller if it were primary, and what to do: a sentence for each, with both
+    /// values. What an older program does not say does not differ.
+    pub fn differences(self, metadata: &MetadataMap) -> Vec<String> {
+        let ttl = told(metadata, SESSION_TTL_KEY).ok().map(Duration::from_nanos);
+        let all = [
+            differ(
+                "the primary's sessions live for another time than this server's would: {}; give all servers one --session-ttl",
+                ttl,
+                self.session_ttl,
+            ),
+            differ(
+                "this server takes larger messages than the primary sends: {}; as primary it could not replicate to servers like that one. \
+                 Give all servers one --key-bytes-max, --value-bytes-max, --append-bytes-max and --chunk-bytes-max",
+                told(metadata, BYTES_KEY).ok(),
+                self.message_bytes_max,
+            ),
+            differ(
+                "the primary needs another number of copies to take updates than this server would: {}; give all servers one \
+                 --copies-min",
+                told(metadata, COPIES_MIN_KEY).ok(),
+                self.copies_min,
+            ),
+        ];
+        all.into_iter().flatten().collect()
     }
+}
 
-    /// How long the sessions live that this server opens as primary.
-    pub fn session_ttl(self) -> Duration {
-        self.session_ttl
-    }
+/// The sentence with both values in the place of the braces, if they differ.
+fn differ<T: Debug + PartialEq>(sentence: &str, primary: Option<T>, here: T) -> Option<String> {
+    let primary = primary.filter(|primary| *primary != here)?;
+    Some(sentence.replace("{}", &format!("{primary:?} there, {here:?} here")))
 }
 
 fn told<T: FromStr>(metadata: &MetadataMap, key: &'static str) -> Result<T, Status> {
@@ -92,36 +125,49 @@ fn told<T: FromStr>(metadata: &MetadataMap, key: &'static str) -> Result<T, Stat
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_cannot_be_taken_is_refused_with_both_values() {
-        let told = |terms: Terms| {
-            let mut metadata = MetadataMap::new();
-            terms.tell(&mut metadata);
-            metadata
-        };
-        let ttl = Duration::from_secs(60);
-        let own = Terms::new(1000, ttl);
-        assert!(own.accept(&told(own)).is_ok());
-        assert!(own.accept(&told(Terms::new(999, ttl))).is_ok());
-        let larger = own.accept(&told(Terms::new(1001, ttl))).expect_err("too large");
-        assert!(larger.message().contains("1000") && larger.message().contains("1001"), "{larger}");
-        let newer = own.accept(&told(Terms { version: VERSION + 1, ..own })).expect_err("too new");
-        assert!(newer.message().contains("older program"), "{newer}");
-        assert!(own.accept(&MetadataMap::new()).is_err());
+    fn own() -> Terms {
+        let (limits, options) = (Limits::default(), ReplicaOptions::default());
+        Terms { message_bytes_max: 1000, ..Terms::new(&limits, &options) }
+    }
+
+    fn told_by(terms: Terms) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        terms.tell(&mut metadata);
+        metadata
     }
 
     #[test]
-    fn sessions_that_would_live_for_another_time_are_noticed() {
-        let mut metadata = MetadataMap::new();
-        Terms::new(1000, Duration::from_secs(60)).tell(&mut metadata);
-        let other = |seconds| {
-            let own = Terms::new(1000, Duration::from_secs(seconds));
-            assert!(own.accept(&metadata).is_ok(), "it is no reason to refuse");
-            own.other_session_ttl(&metadata)
+    fn what_cannot_be_taken_is_refused_with_both_values() {
+        let with_bytes = |message_bytes_max| told_by(Terms { message_bytes_max, ..own() });
+        assert!(own().accept(&told_by(own())).is_ok());
+        assert!(own().accept(&with_bytes(999)).is_ok());
+        let larger = own().accept(&with_bytes(1001)).expect_err("too large");
+        assert!(larger.message().contains("1000") && larger.message().contains("1001"), "{larger}");
+        let newer = own().accept(&told_by(Terms { version: VERSION + 1, ..own() })).expect_err("too new");
+        assert!(newer.message().contains("older program"), "{newer}");
+        assert!(own().accept(&MetadataMap::new()).is_err());
+    }
+
+    #[test]
+    fn what_would_differ_after_a_fail_over_is_told_with_both_values() {
+        let differences = |primary: Terms| {
+            let metadata = told_by(primary);
+            assert!(own().accept(&metadata).is_ok(), "it is no reason to refuse");
+            own().differences(&metadata)
         };
-        assert_eq!(other(60), None);
-        assert_eq!(other(2), Some(Duration::from_secs(60)));
-        let own = Terms::new(1000, Duration::from_secs(60));
-        assert_eq!(own.other_session_ttl(&MetadataMap::new()), None, "an older program does not say");
+        assert_eq!(differences(own()), [""; 0]);
+        assert_eq!(own().differences(&MetadataMap::new()), [""; 0], "an older program does not say");
+        let others = [
+            (Terms { session_ttl: Duration::from_secs(2), ..own() }, "2s there, 60s here", "--session-ttl"),
+            (Terms { message_bytes_max: 999, ..own() }, "999 there, 1000 here", "--value-bytes-max"),
+            (Terms { copies_min: 2, ..own() }, "2 there, 0 here", "--copies-min"),
+        ];
+        for (primary, values, option) in others {
+            let told = differences(primary);
+            assert!(told.len() == 1 && told[0].contains(values) && told[0].contains(option), "{told:?}");
+        }
+        let all =
+            Terms { session_ttl: Duration::from_secs(2), message_bytes_max: 999, copies_min: 2, ..own() };
+        assert_eq!(differences(all).len(), 3);
     }
 }

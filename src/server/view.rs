@@ -189,8 +189,9 @@ fn log(notice: Notice) {
         }
         Notice::DataLost(view) => error!(
             %view,
-            "no server that holds all the data is left. If one of them can come back with its data, start it. \
-             If not, the data is lost: stop this service, run it once with --accept-data-loss, and start it again"
+            "no server that holds all the data is left: each came back without it. If another machine still has the data of \
+             one, start that one. If not, the data is lost: stop this service, run it once with --accept-data-loss, and \
+             start it again"
         ),
         Notice::Waiting { view, servers } => error!(
             %view, ?servers,
@@ -284,15 +285,11 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         _request: Request<wire::GetViewRequest>,
     ) -> Result<Response<wire::GetViewResponse>, Status> {
         match self.ask(Question::GetView).await? {
-            Answer::View { view, data_lost, waiting_for, replicas, old_record } => {
-                Ok(Response::new(wire::GetViewResponse {
-                    view: view.map(Into::into),
-                    data_lost,
-                    waiting_for: waiting_for.iter().map(|server| server.as_str().to_owned()).collect(),
-                    replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
-                    old_record,
-                }))
-            }
+            Answer::View { view, replicas, distress } => Ok(Response::new(wire::GetViewResponse {
+                view: view.map(Into::into),
+                replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+                distress: distress.map(Into::into),
+            })),
             Answer::Ping(_) => Err(Status::internal("the protocol answered another question")),
         }
     }

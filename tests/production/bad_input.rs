@@ -285,9 +285,12 @@ fn options_that_contradict_those_of_another_process_are_named_with_both_values()
         let line = named("--copies-min is more");
         assert!(line.contains("copies_min=4") && line.contains("replicas=3"), "{line}");
 
-        let s2 = cluster.server(&["--session-ttl", "5s", "--ping-interval", "60m"]);
+        let larger = ["--session-ttl", "5s", "--ping-interval", "60m", "--value-bytes-max", "2097152"];
+        let s2 = cluster.server(&larger);
         cluster.settled(&s1, 1).await;
         s2.logs("the primary's sessions live for another time").await;
+        s2.logs("takes larger messages than the primary sends").await;
+        s2.logs("needs another number of copies").await;
         let log = s2.log();
         let lines: Vec<_> =
             log.lines().filter(|line| line.contains("sessions live for another time")).collect();

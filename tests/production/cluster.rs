@@ -152,6 +152,11 @@ impl AtWork {
         self.0.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some())
     }
 
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(self.0.as_ref().expect("not ended yet"));
+        kill_process(pid, signal).expect("the process is a child and was not waited for");
+    }
+
     /// Waits until it ends.
     pub fn output(mut self) -> Output {
         self.0.take().expect("not ended yet").wait_with_output().expect("a child")

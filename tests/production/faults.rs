@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pbkv::protocol::identity::ViewNumber;
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, Process, run};
+use crate::cluster::{Cluster, Process, run, succeeded};
 
 /// How long a backup is paused before its primary is killed: shorter than what makes it look dead.
 const DEAF_TIME: Duration = Duration::from_millis(300);
@@ -98,4 +98,21 @@ fn confirmed_reads_are_linearizable_under_faults() {
 #[test]
 fn leased_reads_are_linearizable_under_faults() {
     run(judged_under_faults("lease", Duration::from_secs(14)));
+}
+
+#[test]
+fn a_check_that_is_ended_early_judges_what_it_saw() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let server = cluster.server(&[]);
+        cluster.settled(&server, 0).await;
+        // Neither the time nor a pause is waited for.
+        let load = ["check", "--time", "60m", "--clients", "2", "--pause", "30m"];
+        let check = cluster.spawn_testclient(&cluster.view_service.address, &load);
+        tokio::time::sleep(4 * WORK_TIME).await;
+        check.signal(Signal::TERM);
+        let output = check.output();
+        assert!(succeeded(&output).contains("linearizable"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("SIGTERM"), "{output:?}");
+    });
 }

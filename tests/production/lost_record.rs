@@ -1,8 +1,11 @@
 //! The view service's record is lost or old, and operators do what the README tells them to do.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
-use pbkv::client::ClientError;
+use pbkv::{
+    client::{ClientError, ViewReport},
+    protocol::{identity::ServerId, view_service::Distress},
+};
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, Process, eventually, failed, run, viewservice};
@@ -45,9 +48,27 @@ fn data_goes_on_after_the_record_was_lost() {
         assert!(failed(&refused, 1).contains("there is a record in"), "{refused:?}");
         assert_eq!(fs::read(record(&cluster)).expect("a record"), before);
 
-        // Without: S2 goes on with all the data, and S1 joins it.
+        // Without, nothing begins, and everybody is told why.
         fs::remove_file(record(&cluster)).expect("removed");
+        cluster.start_view_service(&[]);
+        let unknown = |report: ViewReport| match report.distress {
+            Some(Distress::UnknownData(servers)) => (servers.len() == 2).then_some(()),
+            _ => None,
+        };
+        eventually("both hold unknown data", async || unknown(cluster.report().await)).await;
+        let seen = cluster.testclient(&["view", "--monitor"]);
+        failed(&seen, 4);
+        assert!(String::from_utf8_lossy(&seen.stdout).contains("knows nothing of"), "{seen:?}");
+        let mut newcomer = cluster.client();
+        newcomer.set_deadline(Duration::from_secs(1));
+        let error = newcomer.get("key 0").await.expect_err("there is no view").to_string();
+        assert!(error.contains(&s1.address) && error.contains("--adopt"), "{error}");
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+
+        // S2 goes on with all the data, and S1 joins it.
         adopt(&mut cluster, &s2);
+        let listens = cluster.report().await.distress;
+        assert_eq!(listens, Some(Distress::Adopting(ServerId::new(&*s2.address))));
         let view = cluster.settled(&s2, 1).await;
         assert!(view.number.0 > 1_000 && view.generation.number == 1, "{view:?}");
         assert!(view.backups().any(|backup| backup.as_str() == s1.address), "{view:?}");
@@ -87,6 +108,8 @@ fn what_cannot_be_adopted_is_refused_in_a_sentence() {
         };
         let nobody = refusal("localhost:0", &s1.address);
         assert!(nobody.contains("no server was heard"), "{nobody}");
+        let no_address = refusal(&address, "s1");
+        assert!(no_address.contains("--adopt must be the address that a server advertises"), "{no_address}");
         let unknown = refusal(&address, "localhost:1");
         assert!(unknown.contains("localhost:1 was not heard") && unknown.contains(&s1.address), "{unknown}");
         let empty = cluster.server(&[]);

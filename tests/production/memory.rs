@@ -25,7 +25,7 @@ const SESSION_BYTES_MAX: usize = 16 << 20;
 const OVERWRITTEN_BYTES: usize = 10 * CHECKPOINT_BYTES;
 
 /// A server that was full occupied more than this share of what the README says.
-const SHARE_MIN: f64 = 1.0 / 2.0;
+const SHARE_MIN: f64 = 2.0 / 5.0;
 
 /// The formula of this name in the README, evaluated: a sum of products of numbers, of MiB, and of quantities.
 fn formula(name: &'static str, quantities: &Quantities) -> f64 {

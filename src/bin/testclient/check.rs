@@ -12,6 +12,7 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
+use futures::future;
 use linearize::{
     Recorder, Verdict,
     kv::{Input, Kv, KvHistory, Output},
@@ -30,6 +32,7 @@ use pbkv::{
     server::clock::{Clock, SystemClock},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use tokio::sync::watch;
 
 /// The options of a check.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +43,7 @@ pub struct CheckArgs {
     /// Keys they share; fewer keys mean more conflicts
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// How long they work
+    /// How long they work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged
     #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
     time: Span,
     /// A pause of each client between two operations
@@ -83,6 +86,7 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
     let started = SystemClock.now();
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));
+    let (stop, stopped) = watch::channel(false);
     let workers: Vec<_> = (0..args.clients)
         .map(|number| {
             let worker = Worker {
@@ -93,14 +97,27 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
                 written: 0,
                 seen: None,
                 report: report.clone(),
+                stopped: stopped.clone(),
             };
             tokio::spawn(worker.work(started + args.time.0, args.pause.0))
         })
         .collect();
-    for worker in workers {
-        if let Err(error) = worker.await {
-            return process::fail(format!("a client ended early: {error}"));
-        }
+    let mut working = pin!(future::try_join_all(workers));
+    let worked = tokio::select! {
+    biased;
+            worked = &mut working => worked,
+            signal = process::shutdown() => {
+                eprintln!("{signal}: what was seen until now is judged");
+                stop.send_replace(true);
+                tokio::select! {
+    biased;
+                    worked = working => worked,
+                    signal = process::shutdown() => return process::fail(format!("{signal}: nothing was judged")),
+                }
+            }
+        };
+    if let Err(error) = worked {
+        return process::fail(format!("a client ended early: {error}"));
     }
     let took = SystemClock.now() - started;
     let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
@@ -189,11 +206,13 @@ struct Worker {
     /// A key and what this client saw in it last: what a compare-and-swap expects.
     seen: Option<(Bytes, Option<Bytes>)>,
     report: Arc<Mutex<Report>>,
+    /// The check is to end early: what is being asked is still waited for.
+    stopped: watch::Receiver<bool>,
 }
 
 impl Worker {
     async fn work(mut self, until: Duration, pause: Duration) {
-        while SystemClock.now() < until {
+        while SystemClock.now() < until && !*self.stopped.borrow() {
             let input = self.choose();
             let called_at = self.record(|report, now| {
                 report
@@ -208,7 +227,11 @@ impl Worker {
                 return;
             }
             if !pause.is_zero() {
-                SystemClock.sleep_until(SystemClock.now() + pause).await;
+                tokio::select! {
+                biased;
+                                    () = SystemClock.sleep_until(SystemClock.now() + pause) => {}
+                                    _ = self.stopped.wait_for(|stopped| *stopped) => {}
+                                }
             }
         }
         let _ = self.client.close().await;

@@ -164,7 +164,7 @@ impl Command {
 /// The exit code for monitors.
 fn health(report: &ViewReport) -> u8 {
     match &report.view {
-        Some(view) if report.waiting_for.is_empty() && !report.data_lost && !report.old_record => {
+        Some(view) if report.distress.is_none() => {
             let all = view.insync.len() >= report.replicas as usize;
             if view.activated && all { 0 } else { COPIES_MISSING }
         }
@@ -179,6 +179,7 @@ fn describe(report: &ViewReport) -> String {
         if names.is_empty() { "-".to_owned() } else { names.join(" ") }
     };
     let mut text = match &report.view {
+        None if report.distress.is_some() => "no view\n".to_owned(),
         None => "no view: no server was accepted yet\n".to_owned(),
         Some(view) => format!(
             "view {} of generation {}{}\nprimary  {}\nbackups  {}\njoining  {}\ncopies   {} of {}{}\n",
@@ -193,19 +194,8 @@ fn describe(report: &ViewReport) -> String {
             if view.insync.len() < report.replicas as usize { ", FEWER THAN WANTED" } else { "" },
         ),
     };
-    if !report.waiting_for.is_empty() {
-        let servers = report.waiting_for.join(" ");
-        text.push_str(&format!("NO SERVICE: waiting for one of these with its data: {servers}\n"));
-    }
-    if report.old_record {
-        text.push_str(
-            "OLD RECORD: the view service runs with an old copy of its record and replaces nobody; see its log\n",
-        );
-    }
-    if report.data_lost {
-        text.push_str(
-            "DATA LOST: no server that holds all the data is left; see viewservice --accept-data-loss\n",
-        );
+    if let Some(distress) = &report.distress {
+        text.push_str(&format!("{distress}\n"));
     }
     text
 }
@@ -268,6 +258,7 @@ mod tests {
     use pbkv::protocol::{
         identity::{Boot, DataId, Generation, ServerId, ViewNumber},
         view::View,
+        view_service::Distress,
     };
 
     use super::*;
@@ -284,27 +275,31 @@ mod tests {
             joining: Members::new(),
             activated,
         };
-        let report = |view, waiting_for: &[&str]| ViewReport {
-            view,
-            data_lost: false,
-            waiting_for: waiting_for.iter().map(|name| (*name).to_owned()).collect(),
-            replicas: 2,
-            old_record: false,
-        };
-        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], true)), &[])), 0);
-        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], false)), &[])), COPIES_MISSING);
-        assert_eq!(health(&report(Some(view(&["a:1"], true)), &[])), COPIES_MISSING);
-        assert_eq!(health(&report(Some(view(&["a:1"], true)), &["a:1"])), NO_SERVICE);
-        assert_eq!(
-            health(&ViewReport { data_lost: true, ..report(Some(view(&["a:1"], true)), &[]) }),
-            NO_SERVICE
-        );
-        let outdated = ViewReport { old_record: true, ..report(Some(view(&["a:1", "b:1"], true)), &[]) };
-        assert_eq!(health(&outdated), NO_SERVICE);
-        assert!(describe(&outdated).contains("OLD RECORD"));
-        assert_eq!(health(&report(None, &[])), NO_SERVICE);
-        let alone = describe(&report(Some(view(&["a:1"], true)), &["a:1"]));
-        assert!(alone.contains("copies   1 of 2, FEWER THAN WANTED\nNO SERVICE: waiting for"), "{alone}");
+        let report = |view, distress| ViewReport { view, replicas: 2, distress };
+        let both = || Some(view(&["a:1", "b:1"], true));
+        assert_eq!(health(&report(both(), None)), 0);
+        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], false)), None)), COPIES_MISSING);
+        assert_eq!(health(&report(Some(view(&["a:1"], true)), None)), COPIES_MISSING);
+        assert_eq!(health(&report(None, None)), NO_SERVICE);
+        assert_eq!(describe(&report(None, None)), "no view: no server was accepted yet\n");
+        let a = || vec![ServerId::new("a:1")];
+        let distresses = [
+            Distress::OldRecord,
+            Distress::DataLost(a()),
+            Distress::Waiting(a()),
+            Distress::UnknownData(a()),
+            Distress::Adopting(ServerId::new("a:1")),
+        ];
+        for distress in distresses {
+            let told = distress.to_string();
+            for view in [both(), None] {
+                let report = report(view, Some(distress.clone()));
+                assert_eq!(health(&report), NO_SERVICE, "{told}");
+                let text = describe(&report);
+                assert!(text.ends_with(&format!("{told}\n")), "{text}");
+                assert!(!text.contains("no server was accepted yet"), "{text}");
+            }
+        }
     }
 
     #[test]

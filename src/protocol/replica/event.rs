@@ -197,6 +197,8 @@ pub enum Notice {
     /// The view service has not believed this server's pings for a while: it does not reach it at the address
     /// that it advertises.
     Unconfirmed {
+        /// That address.
+        advertised: ServerId,
         /// This life.
         own: Boot,
         /// The life that answers there, if another one does.

@@ -84,7 +84,8 @@ impl Replica {
         pinger.unconfirmed = pinger.unconfirmed.saturating_add(1);
         pinger.wanted |= pinger.token_is_fresh;
         if pinger.unconfirmed == UNCONFIRMED_MIN {
-            effects.push(Effect::Notice(Notice::Unconfirmed { own: self.boot, holder }));
+            let (advertised, own) = (self.server.clone(), self.boot);
+            effects.push(Effect::Notice(Notice::Unconfirmed { advertised, own, holder }));
         }
     }
 

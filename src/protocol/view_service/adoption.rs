@@ -13,7 +13,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{Effect, Notice, ViewService, servers::Servers, strangers::Strangers};
+use super::{Effect, Notice, VIEWS_LEFT_OUT_MAX, ViewService, servers::Servers, strangers::Strangers};
 use crate::protocol::{
     identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
     message::Ping,
@@ -26,7 +26,9 @@ use crate::protocol::{
 /// is told to give up its role, and is heard again.
 pub const LISTEN_DEAD_INTERVALS: u32 = 4;
 
-/// So far above all that was heard of its generation is the number of the view that goes on: a server that was away may know later views.
+/// So far above all that was heard of its generation at least is the number of the view that goes on: a server that was
+/// away may know later views. It is further up by the epoch, so that two services that adopt without hearing of each other
+/// hardly give the same number.
 pub const VIEW_MARGIN: u64 = 1_000;
 
 /// No cluster comes to a later view by itself: with one a microsecond that takes a century.
@@ -148,6 +150,11 @@ impl Adoption {
         Self { wanted, heard: Heard::new(), unreached: BTreeMap::new(), refused: false }
     }
 
+    /// The server whose data is to go on.
+    pub(super) fn wanted(&self) -> &ServerId {
+        &self.wanted.server
+    }
+
     /// Takes note of a ping that is not believed.
     pub(super) fn hear_unreached(&mut self, now: Duration, server: &ServerId, servers_max: usize) {
         if self.unreached.len() < servers_max || self.unreached.contains_key(server) {
@@ -176,7 +183,12 @@ impl Adoption {
 
     /// The view with which the named server's data goes on, and the end of that data; not if what others hold may be given
     /// up.
-    fn decide(&self, now: Duration, dead_after: Duration) -> Result<(View, Option<Adopted>), NotAdopted> {
+    fn decide(
+        &self,
+        now: Duration,
+        dead_after: Duration,
+        epoch: u64,
+    ) -> Result<(View, Option<Adopted>), NotAdopted> {
         let Adopt { server, anyway } = &self.wanted;
         if self.heard.is_empty() {
             return Err(NotAdopted::NobodyHeard);
@@ -197,7 +209,7 @@ impl Adoption {
         }
         let view = View {
             generation: named.generation,
-            number: ViewNumber(latest.view_known.0 + VIEW_MARGIN),
+            number: ViewNumber(latest.view_known.0 + VIEW_MARGIN + epoch % VIEWS_LEFT_OUT_MAX),
             primary: server.clone(),
             primary_boot: named.boot,
             insync: Members::from([(server.clone(), data)]),
@@ -259,7 +271,7 @@ impl ViewService {
         if adoption.refused || now < self.started_at + LISTEN_DEAD_INTERVALS * dead_after {
             return;
         }
-        match adoption.decide(now, dead_after) {
+        match adoption.decide(now, dead_after, self.epoch) {
             Err(why) => {
                 adoption.refused = true;
                 effects.push(Effect::Notice(Notice::NotAdopted { why, heard: adoption.heard.clone() }));

@@ -18,6 +18,7 @@
 //! Left out: a second view service that takes over. The record's atomic replacement is the seam for it.
 
 pub mod adoption;
+mod distress;
 mod notice;
 mod policy;
 mod probe;
@@ -28,7 +29,7 @@ use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use self::policy::Blame;
 use self::{adoption::Adoption, servers::Servers, strangers::Strangers};
-pub use self::{notice::Notice, probe::SealKey};
+pub use self::{distress::Distress, notice::Notice, probe::SealKey};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
@@ -110,14 +111,10 @@ pub enum Answer {
     View {
         /// The current view, absent until the first server was accepted.
         view: Option<View>,
-        /// All copies of the data were lost; only an operator can go on.
-        data_lost: bool,
-        /// Nobody can be promoted until one of these is back with its data. Empty if somebody can.
-        waiting_for: Vec<ServerId>,
         /// Copies to strive for.
         replicas: usize,
-        /// The record is an old copy: no view is proposed any more.
-        old_record: bool,
+        /// What is wrong, if anything.
+        distress: Option<Distress>,
     },
 }
 
@@ -363,16 +360,6 @@ impl ViewService {
         self.write(Record { view: Some(view), stable, ..self.record.clone() }, effects);
     }
 
-    /// Whom nobody can replace as primary, as long as none of them is back.
-    fn waiting_for(&self) -> Vec<ServerId> {
-        if !self.waiting && !self.only_astray {
-            return Vec::new();
-        }
-        let stable = || self.record.stable.keys().cloned();
-        let others: Vec<ServerId> = stable().filter(|server| !self.obeys_another(server)).collect();
-        if others.is_empty() { stable().collect() } else { others }
-    }
-
     /// A lease, if this server may have one: nobody else is promoted until it is over.
     fn lease(&mut self, now: Duration, ping: &Ping) -> Option<Duration> {
         let view = self.record.view.as_ref()?;
@@ -438,10 +425,8 @@ impl Machine for ViewService {
             Event::GetView { ticket } => {
                 let answer = Answer::View {
                     view: self.record.view.clone(),
-                    data_lost: self.data_lost,
-                    waiting_for: self.waiting_for(),
                     replicas: self.options.replicas,
-                    old_record: self.is_outdated,
+                    distress: self.distress(),
                 };
                 self.answer(ticket, answer, effects);
             }

@@ -4,7 +4,7 @@
 //! fails, or when a copy is missing and a spare server could hold it. All that is wrong is put right in
 //! one proposal, so an idle server steps in in the same view change that removes a dead one.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewNumber, ViewService};
 use crate::protocol::{identity::Position, message::VIEW_LEAP_MAX};
@@ -171,14 +171,21 @@ impl ViewService {
     /// Nothing begins as long as servers hold data that this record knows nothing of: a first view is neither proposed
     /// nor, if they came late, activated.
     pub(super) fn is_in_the_way(&self) -> bool {
+        !self.holders_of_unknown_data().is_empty()
+    }
+
+    /// The servers that stand in the way of a first view.
+    pub(super) fn holders_of_unknown_data(&self) -> Vec<ServerId> {
+        if !self.record.stable.is_empty() {
+            return Vec::new();
+        }
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
-        let holds_unknown = || {
-            self.servers.iter().any(|(server, known)| {
-                known.log_end.view > self.record.number && self.servers.is_alive(server, now, dead_after)
-            })
-        };
-        let is_first = self.record.stable.is_empty();
-        is_first && (holds_unknown() || self.strangers.are_in_the_way_of(self.record.generation))
+        let known = self.servers.iter().filter(|(server, known)| {
+            known.log_end.view > self.record.number && self.servers.is_alive(server, now, dead_after)
+        });
+        let strangers = self.strangers.in_the_way_of(self.record.generation);
+        let all: BTreeSet<&ServerId> = known.map(|(server, _)| server).chain(strangers).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// VS-START: at first a view service listens. Its record may be an old copy, which the servers show.

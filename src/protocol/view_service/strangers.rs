@@ -41,8 +41,10 @@ impl Strangers {
         self.strangers.retain(|_, stranger| now < stranger.last_ping + dead_after);
     }
 
-    /// Whether one of them holds data that an operator did not give up for `generation`.
-    pub fn are_in_the_way_of(&self, generation: Generation) -> bool {
-        self.strangers.values().any(|stranger| !generation.is_later_than(stranger.generation))
+    /// Those that hold data that an operator did not give up for `generation`.
+    pub fn in_the_way_of(&self, generation: Generation) -> impl Iterator<Item = &ServerId> {
+        let holders =
+            self.strangers.iter().filter(move |(_, stranger)| !generation.is_later_than(stranger.generation));
+        holders.map(|(server, _)| server)
     }
 }
