@@ -60,6 +60,9 @@ fn replica(notice: &Notice) -> String {
         Notice::HeardAgain { server } => format!("hears {} again", name(server)),
         Notice::Suspected { server } => format!("suspects {}", name(server)),
         Notice::PrimarySilent { server } => format!("does not hear the primary {}", name(server)),
+        Notice::PrimarySilenceEnds { server } => format!("no longer misses {}", name(server)),
+        Notice::ViewServiceSilent => "does not hear the view service".into(),
+        Notice::ViewServiceAnswers => "hears the view service again".into(),
         Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".into(),
         Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
         Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
@@ -102,6 +105,10 @@ fn view_service(notice: &view_service::Notice) -> String {
         Notice::Waiting { servers, .. } => {
             let servers: Vec<&str> = servers.iter().map(name).collect();
             format!("waits for one of {}: nobody can be promoted", servers.join(" "))
+        }
+        Notice::DataIsBack { servers, .. } => {
+            let servers: Vec<&str> = servers.iter().map(name).collect();
+            format!("waits no longer: {} can be promoted", servers.join(" "))
         }
         Notice::Copies { insync, wanted, .. } => format!("counts {insync} of {wanted} copies in sync"),
         Notice::OldRecord { server, told, recorded } if told == recorded => {

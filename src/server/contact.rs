@@ -1,5 +1,5 @@
-//! A server's contact with the view service: pings go out, what comes back goes to the inbox, and the log says when the
-//! contact was made and lost, once each and not on every attempt.
+//! A server's contact with the view service: pings go out, what comes back goes to the inbox. The machine knows when the
+//! contact is lost and when it is back; the log says so once each, with the error, and not on every attempt.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +23,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// While there is no contact, the log repeats it this often.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Pings that must fail in a row before the log calls the contact lost.
-const FAILURES_MIN: u32 = 2;
-
 /// How a ping ended.
 pub type Pinged = Result<PingReply, String>;
 
@@ -37,14 +34,14 @@ pub struct Contact<C, I> {
     client: Result<ViewServiceClient<tonic::transport::Channel>, String>,
     in_flight: Arc<Semaphore>,
     state: State,
+    /// Why the latest ping failed that did.
+    error: String,
 }
 
 enum State {
     /// No ping was answered yet.
     Unknown,
-    Made {
-        failures: u32,
-    },
+    Made,
     Lost {
         reminded_at: Duration,
     },
@@ -60,6 +57,7 @@ impl<C: Clock, I: From<Pinged> + Send + 'static> Contact<C, I> {
             view_service,
             in_flight: Arc::new(Semaphore::new(PINGS_IN_FLIGHT_MAX)),
             state: State::Unknown,
+            error: "no answer".into(),
         }
     }
 
@@ -79,40 +77,45 @@ impl<C: Clock, I: From<Pinged> + Send + 'static> Contact<C, I> {
 
     /// Notes how a ping ended and returns its answer.
     pub fn ended(&mut self, now: Duration, pinged: Pinged) -> Option<PingReply> {
-        let view_service = &self.view_service;
-        match pinged {
+        let error = match pinged {
             Ok(reply) => {
-                if !matches!(self.state, State::Made { .. }) {
-                    tracing::info!(%view_service, "connected to the view service");
+                if matches!(self.state, State::Unknown) {
+                    self.is_back();
                 }
-                self.state = State::Made { failures: 0 };
-                Some(reply)
+                return Some(reply);
             }
-            Err(error) => {
-                // A connection whose other end lost power hangs; a new one finds out, and looks the name up again.
-                self.client = channel::lazy(view_service).map(ViewServiceClient::new);
-                match &mut self.state {
-                    State::Made { failures } if *failures + 1 < FAILURES_MIN => *failures += 1,
-                    State::Made { .. } => {
-                        tracing::warn!(%view_service, %error, "lost the view service, will keep trying");
-                        self.state = State::Lost { reminded_at: now };
-                    }
-                    State::Unknown => {
-                        tracing::warn!(
-                            %view_service, %error,
-                            "cannot reach the view service, will keep trying; is it running, is --vs right?"
-                        );
-                        self.state = State::Lost { reminded_at: now };
-                    }
-                    State::Lost { reminded_at } if now >= *reminded_at + REMINDER_INTERVAL => {
-                        tracing::warn!(%view_service, %error, "still cannot reach the view service");
-                        *reminded_at = now;
-                    }
-                    State::Lost { .. } => {}
-                }
-                None
-            }
+            Err(error) => error,
+        };
+        // A connection whose other end lost power hangs; a new one finds out, and looks the name up again.
+        self.client = channel::lazy(&self.view_service).map(ViewServiceClient::new);
+        if let State::Lost { reminded_at } = &mut self.state
+            && now >= *reminded_at + REMINDER_INTERVAL
+        {
+            tracing::warn!(view_service = %self.view_service, %error, "still cannot reach the view service");
+            *reminded_at = now;
         }
+        self.error = error;
+        None
+    }
+
+    /// The view service does not answer.
+    pub fn is_lost(&mut self, now: Duration) {
+        let Self { view_service, error, .. } = self;
+        if matches!(self.state, State::Made) {
+            tracing::warn!(%view_service, %error, "lost the view service, will keep trying");
+        } else {
+            tracing::warn!(
+                %view_service, %error,
+                "cannot reach the view service, will keep trying; is it running, is --vs right?"
+            );
+        }
+        self.state = State::Lost { reminded_at: now };
+    }
+
+    /// It answers, for the first time or again.
+    pub fn is_back(&mut self) {
+        tracing::info!(view_service = %self.view_service, "connected to the view service");
+        self.state = State::Made;
     }
 }
 

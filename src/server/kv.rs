@@ -168,6 +168,8 @@ impl<C: Clock> Port for KvPort<C> {
             Effect::Send { to, message } => self.links.send(now, to, message),
             Effect::Persist { number, writes } => return Some((number, writes)),
             Effect::Reply { ticket, reply } => self.callers.answer(ticket, reply),
+            Effect::Notice(Notice::ViewServiceSilent) => self.contact.is_lost(now),
+            Effect::Notice(Notice::ViewServiceAnswers) => self.contact.is_back(),
             Effect::Notice(notice) => log(notice),
         }
         None
@@ -198,6 +200,10 @@ fn log(notice: Notice) {
         Notice::PrimarySilent { server } => {
             warn!(%server, "the primary is not heard, told the view service")
         }
+        Notice::PrimarySilenceEnds { server } => {
+            info!(%server, "the primary is heard again, or there is another view")
+        }
+        Notice::ViewServiceSilent | Notice::ViewServiceAnswers => {} // the contact knows why
         Notice::FewCopies { copies: 1, wanted } => {
             warn!(wanted, "updates are acknowledged with a single copy: the data is lost if this server is")
         }

@@ -198,6 +198,9 @@ fn log(notice: Notice) {
             "no service: none of the servers that hold all the data is there; waiting for one of them to come back with \
              its data"
         ),
+        Notice::DataIsBack { view, servers } => {
+            info!(%view, ?servers, "a server that holds all the data is there again: service can go on");
+        }
         Notice::Copies { view, insync, wanted } if insync < wanted => {
             warn!(%view, insync, wanted, "updates are acknowledged with fewer copies than wanted");
         }

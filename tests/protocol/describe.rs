@@ -121,6 +121,9 @@ pub fn notice(notice: &Notice) -> String {
         Notice::HeardAgain { server } => format!("hears {server} again"),
         Notice::Suspected { server } => format!("suspects {server}"),
         Notice::PrimarySilent { server } => format!("does not hear {server}"),
+        Notice::PrimarySilenceEnds { server } => format!("no longer misses {server}"),
+        Notice::ViewServiceSilent => "does not hear the view service".to_owned(),
+        Notice::ViewServiceAnswers => "hears the view service again".to_owned(),
         Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".to_owned(),
         Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
         Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
@@ -171,6 +174,7 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
         N::Activated(activated) => format!("records {}", view(activated)),
         N::DataLost(number) => format!("says that all data of {number} is lost"),
         N::Waiting { servers, .. } => format!("waits for one of {servers:?}"),
+        N::DataIsBack { servers, .. } => format!("waits no longer: {servers:?} are back"),
         N::Copies { .. } => return None,
         N::OldRecord { server, told, recorded } if told == recorded => {
             format!("has an old record, to {recorded}: {} acts as primary in another {told}", server)

@@ -41,9 +41,11 @@ const WATCH_AFTER_HEARTBEATS: u32 = 2;
 
 impl Replica {
     /// The primary spoke, or there is another one.
-    pub(super) fn primary_is_there(&mut self) {
+    pub(super) fn primary_is_there(&mut self, effects: &mut Vec<Effect>) {
         self.primary_heard_at = self.presence.now();
-        self.primary_is_silent = false;
+        if let Some(server) = self.silent_primary.take() {
+            effects.push(Effect::Notice(Notice::PrimarySilenceEnds { server }));
+        }
     }
 
     /// R11: a primary that is silent is reported. R16: silent while this backup was there to hear it.
@@ -52,24 +54,19 @@ impl Replica {
         let own = self.options.suspect_after / PRIMARY_SILENT_SHARE;
         let limit = self.primary_silence_max.unwrap_or(own);
         let silent = self.presence.now() >= self.primary_heard_at + limit;
-        if !silent || self.primary_is_silent || !matches!(self.role, Role::Backup) {
+        if !silent || self.silent_primary.is_some() || !matches!(self.role, Role::Backup) {
             return;
         }
-        self.primary_is_silent = true;
-        self.pinger.wanted = true;
         if let Some(server) = self.primary_hint.clone() {
+            self.silent_primary = Some(server.clone());
+            self.pinger.wanted = true;
             effects.push(Effect::Notice(Notice::PrimarySilent { server }));
         }
     }
 
-    /// The primary, if this backup does not hear it.
-    pub(super) fn silent_primary(&self) -> Option<&ServerId> {
-        self.primary_hint.as_ref().filter(|_| self.primary_is_silent)
-    }
-
     /// When to look whether the primary is silent. As long as it speaks, its messages come first.
     pub(super) fn watch_due(&self) -> Duration {
-        if self.primary_is_silent {
+        if self.silent_primary.is_some() {
             return Duration::MAX;
         }
         let interval = self.options.heartbeat_interval;
@@ -107,7 +104,7 @@ impl Replica {
         }
         self.set_role(Role::Backup, effects);
         self.primary_hint = Some(from.clone());
-        self.primary_is_there();
+        self.primary_is_there(effects);
         Some(true)
     }
 

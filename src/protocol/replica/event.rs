@@ -113,6 +113,15 @@ pub enum Notice {
         /// The primary.
         server: ServerId,
     },
+    /// As backup, it hears a primary that it did not hear, or there is another view.
+    PrimarySilenceEnds {
+        /// The primary that was not heard.
+        server: ServerId,
+    },
+    /// The view service does not answer.
+    ViewServiceSilent,
+    /// It answers again.
+    ViewServiceAnswers,
     /// As primary, it begins to acknowledge what fewer replicas hold than the view service wants, or their number
     /// changed.
     FewCopies {

@@ -79,8 +79,8 @@ pub struct Replica {
     primary_heard_at: Duration,
     /// As backup: how long the primary of this view is silent at most, as it says.
     primary_silence_max: Option<Duration>,
-    /// As backup: it has been silent for too long since, and its silence is reported.
-    primary_is_silent: bool,
+    /// As backup: the primary, if it has been silent for too long since, and its silence is reported.
+    silent_primary: Option<ServerId>,
     staging: Option<Staging>,
     parts_received: u64,
     pinger: Pinger,
@@ -121,7 +121,7 @@ impl Replica {
             primary_hint: None,
             primary_heard_at: Duration::ZERO,
             primary_silence_max: None,
-            primary_is_silent: false,
+            silent_primary: None,
             staging: None,
             parts_received: 0,
             pinger: Pinger::new(now),
@@ -138,6 +138,7 @@ impl Replica {
         if reply.boot != self.boot {
             return; // R15: meant for another life
         }
+        self.view_service_answers(now, effects);
         if reply.number >= self.pinger.answered {
             self.heed_cluster(now, reply.cluster, effects);
         }
@@ -277,7 +278,7 @@ impl Replica {
         self.view_seen = number;
         self.primary_hint = None;
         self.primary_silence_max = None;
-        self.primary_is_there();
+        self.primary_is_there(effects);
         self.write(Write::ViewSeen(number));
         self.outbox.hold_until_written();
         self.pinger.wanted = true;
@@ -287,7 +288,7 @@ impl Replica {
         let before = self.role();
         self.role = role;
         if self.role() != before {
-            self.primary_is_there();
+            self.primary_is_there(effects);
         }
         self.few_copies = self.few_copies.filter(|_| matches!(self.role, Role::Primary(_)));
         if self.role() != before || self.role() == RoleName::Primary {

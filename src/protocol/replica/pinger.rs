@@ -21,6 +21,11 @@ const PING_INTERVAL_UNHEARD: Duration = Duration::from_millis(500);
 /// A view service that left so many pings in a row unanswered is not heard any more.
 const UNANSWERED_MIN: u64 = 2;
 
+/// The operator is told of a view service that answered nothing for a dead interval; before that is known, for this time,
+const SILENT_UNHEARD: Duration = Duration::from_millis(1500);
+/// and nothing to so many pings in a row: one that stood still itself has asked for none of the answers it missed.
+const SILENT_PINGS: u32 = 3;
+
 /// After so many pings in a row that the view service did not believe, the operator is told. The first ones of each
 /// life are not believed yet.
 const UNCONFIRMED_MIN: u32 = 3;
@@ -44,6 +49,12 @@ pub(super) struct Pinger {
     pub(super) unconfirmed: u32,
     pub(super) answered: u64,
     pub(super) sent_at: BTreeMap<u64, Duration>,
+    /// When the view service answered last, or this life began.
+    heard_at: Duration,
+    /// Pings since.
+    unanswered: u32,
+    /// It has been silent for too long since, and the operator was told.
+    is_unheard: bool,
 }
 
 impl Pinger {
@@ -61,6 +72,9 @@ impl Pinger {
             unconfirmed: 0,
             answered: 0,
             sent_at: BTreeMap::new(),
+            heard_at: now,
+            unanswered: 0,
+            is_unheard: false,
         }
     }
 }
@@ -86,6 +100,26 @@ impl Replica {
         if pinger.unconfirmed == UNCONFIRMED_MIN {
             let (advertised, own) = (self.server.clone(), self.boot);
             effects.push(Effect::Notice(Notice::Unconfirmed { advertised, own, holder }));
+        }
+    }
+
+    /// The view service answered, whatever it says.
+    pub(super) fn view_service_answers(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.pinger.heard_at = now;
+        self.pinger.unanswered = 0;
+        if std::mem::take(&mut self.pinger.is_unheard) {
+            effects.push(Effect::Notice(Notice::ViewServiceAnswers));
+        }
+    }
+
+    /// A view service that does not answer is reported once.
+    fn watch_view_service(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let limit = self.cluster.map_or(SILENT_UNHEARD, |cluster| cluster.dead_after);
+        let pinger = &mut self.pinger;
+        let silent = now >= pinger.heard_at + limit && pinger.unanswered >= SILENT_PINGS;
+        if silent && !pinger.is_unheard {
+            pinger.is_unheard = true;
+            effects.push(Effect::Notice(Notice::ViewServiceSilent));
         }
     }
 
@@ -116,7 +150,9 @@ impl Replica {
 
     pub(super) fn ping(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let interval = self.ping_interval();
+        self.watch_view_service(now, effects);
         let pinger = &mut self.pinger;
+        pinger.unanswered = pinger.unanswered.saturating_add(1);
         pinger.number += 1;
         pinger.due = now + interval;
         pinger.wanted = false;
@@ -129,7 +165,7 @@ impl Replica {
             (Role::Primary(primary), Some(data)) => {
                 (primary.confirmed_members(&self.server, data), primary.suspects.clone())
             }
-            _ => (Members::new(), self.silent_primary().cloned().into_iter().collect()),
+            _ => (Members::new(), self.silent_primary.iter().cloned().collect()),
         };
         let ping = Ping {
             server: self.server.clone(),

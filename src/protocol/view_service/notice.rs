@@ -30,6 +30,13 @@ pub enum Notice {
         /// Any of these would do.
         servers: Vec<ServerId>,
     },
+    /// Of those that were waited for, these are there with their data again: one of them can be promoted.
+    DataIsBack {
+        /// The current view.
+        view: ViewNumber,
+        /// Which.
+        servers: Vec<ServerId>,
+    },
     /// The primary now acknowledges with so many copies; fewer than wanted, or enough again.
     Copies {
         /// The current view.

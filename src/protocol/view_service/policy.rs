@@ -103,7 +103,7 @@ impl ViewService {
             .map(|(server, data)| (server.clone(), *data))
             .collect();
         self.note_loss(candidates.is_empty(), &view, effects);
-        self.note_waiting(candidates.is_empty(), &view, effects);
+        self.note_waiting(&candidates, &view, effects);
         self.only_astray &= !candidates.is_empty();
         if candidates.is_empty() {
             return;
@@ -246,12 +246,16 @@ impl ViewService {
     }
 
     /// No stable replica is there with its data: until one comes back nobody can be promoted.
-    fn note_waiting(&mut self, no_candidate: bool, view: &View, effects: &mut Vec<Effect>) {
-        if no_candidate && !self.waiting {
+    fn note_waiting(&mut self, candidates: &Members, view: &View, effects: &mut Vec<Effect>) {
+        let (waits, view) = (candidates.is_empty(), view.number);
+        if waits && !self.waiting {
             let servers = self.record.stable.keys().cloned().collect();
-            effects.push(Effect::Notice(Notice::Waiting { view: view.number, servers }));
+            effects.push(Effect::Notice(Notice::Waiting { view, servers }));
+        } else if !waits && self.waiting {
+            let servers = candidates.keys().cloned().collect();
+            effects.push(Effect::Notice(Notice::DataIsBack { view, servers }));
         }
-        self.waiting = no_candidate;
+        self.waiting = waits;
     }
 
     /// When the primary begins to acknowledge with fewer copies than wanted, and when it has enough again.

@@ -104,6 +104,9 @@ impl Lookout {
             | Notice::AnotherPrimary { .. }
             | Notice::HeardAgain { .. }
             | Notice::PrimarySilent { .. }
+            | Notice::PrimarySilenceEnds { .. }
+            | Notice::ViewServiceSilent
+            | Notice::ViewServiceAnswers
             | Notice::FewCopies { .. }
             | Notice::EnoughCopies { .. }
             | Notice::PingsMoreOften { .. }
