@@ -342,6 +342,7 @@ impl Cluster {
                 })
                 .collect(),
             apart,
+            answers: self.status(Nodes::VIEW_SERVICE) == Status::Up,
             disturbed: stutters || network.disturbs(0..last + 1),
         }
     }

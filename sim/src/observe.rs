@@ -184,6 +184,9 @@ impl Observer {
             return;
         }
         self.mark(|marks| marks.happened(node, &event));
+        if let Happening::Up { .. } = event {
+            self.health.began(at, node);
+        }
         self.stamp(at, node);
         let text = format!("{event:?}");
         self.line(|| text.clone());
@@ -226,7 +229,9 @@ impl Observer {
         }
         let occurrences = self.occurrences.len();
         let seen = LastSeen { role: machine.role(), view: machine.view_seen(), commit: machine.commit() };
-        self.last_seen.insert(node, seen);
+        let before = self.last_seen.insert(node, seen);
+        let commits = before.is_some_and(|before| before.commit < seen.commit);
+        self.health.stepped(at, node, (seen.role, seen.view), commits);
         for effect in effects {
             if let replica::Effect::Notice(notice) = effect {
                 self.replica_notice(at, node, notice);
@@ -260,6 +265,7 @@ impl Observer {
             replica::Notice::RoleChanged { role: RoleName::Primary, .. } => self.stats.promotions += 1,
             _ => {}
         }
+        self.health.replica_said(at, node, notice);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Replica(notice.clone()) });
     }
@@ -303,6 +309,7 @@ impl Observer {
             }
             let told = match effect {
                 Effect::Notice(notice) => {
+                    self.health.view_service_said(at, notice);
                     match notice {
                         Notice::Proposed { view, why } => {
                             self.health.proposed(at, view, why);

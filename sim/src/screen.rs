@@ -112,6 +112,9 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
                 "what works is left alone: no view, suspicion or transfer without a fault"
             }
             Some(Promise::Bound(_)) => "no machine holds or does more than its limits allow",
+            Some(Promise::Silence) => {
+                "what an operator must know is said in time, and taken back when it is over"
+            }
             _ => "soon after the last fault there are as many copies in sync as the living servers allow",
         },
         Class::Undecided => "every history is judged: nothing passes unseen",

@@ -1,4 +1,5 @@
-//! Whether the cluster is as well as its surroundings allow: **redundancy** and **stability**.
+//! Whether the cluster is as well as its surroundings allow: **redundancy** and **stability**; and whether an operator is
+//! told what is not: **silence** ([`silence`]).
 //!
 //! * Redundancy: within a bound after the last change of the surroundings ([`limits`]), the view is activated and has as
 //!   many members in sync as there are to be copies, or as the primary and the living servers that reach it and the view
@@ -17,6 +18,8 @@
 //! cannot keep up with, by the options of the plan.
 
 pub mod limits;
+pub mod silence;
+mod truth;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,11 +28,12 @@ use std::{
 };
 
 use pbkv::protocol::{
-    identity::{DataId, ServerId},
+    identity::{DataId, ServerId, ViewNumber},
+    replica::RoleName,
     view::{Members, Record, View},
 };
 
-use self::limits::Limits;
+use self::{limits::Limits, silence::Silence};
 use crate::{bounds::Exceeded, network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
@@ -48,6 +52,8 @@ pub enum Promise {
     Stability,
     /// No machine holds or does more than this of it ([`crate::bounds`]).
     Bound(&'static str),
+    /// Whatever an operator must know is said, and taken back when it is over.
+    Silence,
 }
 
 impl fmt::Display for Promise {
@@ -56,6 +62,7 @@ impl fmt::Display for Promise {
             Self::Redundancy => "redundancy",
             Self::Stability => "stability",
             Self::Bound(_) => "bounds",
+            Self::Silence => "silence",
         })
     }
 }
@@ -80,6 +87,8 @@ pub struct Surroundings {
     pub apart: BTreeSet<(NodeIndex, NodeIndex)>,
     /// Messages are slow or mistreated, or a process stutters.
     pub disturbed: bool,
+    /// The view service runs, although perhaps with another record than its own.
+    pub answers: bool,
 }
 
 impl Surroundings {
@@ -162,6 +171,11 @@ pub struct Health {
     complete_since: Option<Duration>,
     measured_to: Duration,
     copies: Copies,
+    silence: Silence,
+    /// What each server is, and in which view.
+    roles: BTreeMap<NodeIndex, (RoleName, ViewNumber)>,
+    /// The primary acknowledged something while there were fewer copies than there are to be.
+    acknowledged_with_few: bool,
     broken: Option<Unhealthy>,
 }
 
@@ -203,6 +217,9 @@ impl Health {
             complete_since: None,
             measured_to: Duration::ZERO,
             copies: Copies::default(),
+            silence: Silence::default(),
+            roles: BTreeMap::new(),
+            acknowledged_with_few: false,
             broken: None,
         };
         health.state = health.look();
@@ -377,6 +394,7 @@ impl Health {
             let seen = self.missing(due);
             self.breaks(due, Promise::Redundancy, seen);
         }
+        self.look_for_silence(at);
         self.measured_to = at;
     }
 
@@ -413,6 +431,7 @@ impl Health {
     fn update(&mut self, at: Duration) {
         self.state = self.look();
         self.complete_since = self.state.is_complete().then(|| self.complete_since.unwrap_or(at));
+        self.update_distress(at);
     }
 
     fn member(&self, server: &ServerId, data: DataId) -> Option<NodeIndex> {

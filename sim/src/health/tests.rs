@@ -1,4 +1,7 @@
-use pbkv::protocol::identity::{Boot, Generation, ViewNumber};
+use pbkv::protocol::{
+    identity::{Boot, Generation, ViewNumber},
+    replica, view_service,
+};
 
 use super::*;
 use crate::{generate::generate, scenario::Scenario};
@@ -26,7 +29,7 @@ impl Stage {
         scenario.clients[0].script.clear();
         let nodes = Nodes::new(&scenario);
         let mut health = Health::new(&nodes, Limits::of(&scenario));
-        let around = Surroundings { runs: vec![true; 4], ..Surroundings::default() };
+        let around = Surroundings { runs: vec![true; 4], answers: true, ..Surroundings::default() };
         health.surrounded(Duration::ZERO, around.clone(), Some(START));
         for server in nodes.servers() {
             health.holds(Duration::ZERO, server, Some(data(server)));
@@ -87,6 +90,7 @@ fn what_is_missing_is_measured_with_its_cause_and_overdue_in_the_end() {
     stage.runs(20, S2, false);
     assert_eq!(stage.broken(20), None);
     stage.recorded(23, 2, &[S1]);
+    stage.health.view_service_said(seconds(24), &copies_in_sync(1));
     assert_eq!(stage.broken(30), None, "it takes a while");
     let copies = stage.health.copies().clone();
     let expected = BTreeMap::from([(START, seconds(3)), ("crash", seconds(10))]);
@@ -104,6 +108,7 @@ fn what_the_surroundings_do_not_allow_is_not_demanded() {
     stage.runs(20, S2, false);
     stage.cut(20, S1, S3);
     stage.recorded(23, 2, &[S1]);
+    stage.health.view_service_said(seconds(24), &copies_in_sync(1));
     assert_eq!(stage.broken(1_000), None, "the primary reaches nobody");
     assert!(stage.health.is_settled());
 
@@ -111,6 +116,7 @@ fn what_the_surroundings_do_not_allow_is_not_demanded() {
     stage.recorded(3, 1, &[S1, S2]);
     stage.health.holds(seconds(5), S1, None);
     stage.health.holds(seconds(5), S2, None);
+    stage.health.view_service_said(seconds(6), &waiting(&stage.nodes));
     assert_eq!(stage.broken(1_000), None, "all data is lost");
     stage.runs(1_000, VS, false);
     assert_eq!(stage.broken(2_000), None, "there is no view service");
@@ -177,4 +183,103 @@ fn what_works_is_left_alone_when_all_that_a_fault_set_off_is_over() {
     incomplete.recorded(24, 2, &[S1]);
     incomplete.proposed(60, 3, &[S1]);
     assert_eq!(incomplete.broken(60).map(|(promise, _)| promise), Some(Promise::Redundancy));
+}
+
+/// Two copies of two, and then one is gone.
+fn short() -> Stage {
+    let mut stage = Stage::new();
+    stage.recorded(3, 1, &[S1, S2]);
+    stage.runs(20, S2, false);
+    stage.runs(20, S3, false);
+    stage.recorded(23, 2, &[S1]);
+    stage
+}
+
+fn copies_in_sync(insync: usize) -> view_service::Notice {
+    view_service::Notice::Copies { view: ViewNumber(2), insync, wanted: 2 }
+}
+
+fn waiting(nodes: &Nodes) -> view_service::Notice {
+    let servers = vec![nodes.id(S1).clone(), nodes.id(S2).clone()];
+    view_service::Notice::Waiting { view: ViewNumber(1), servers }
+}
+
+#[test]
+fn missing_copies_are_told_in_time_and_taken_back_in_time() {
+    let mut silent = short();
+    assert_eq!(silent.broken(28), None, "it takes a while");
+    let (promise, seen) = silent.broken(40).expect("the view service said nothing");
+    assert_eq!(promise, Promise::Silence);
+    assert!(seen.starts_with("vs said nothing for 9."), "{seen}");
+
+    let mut told = short();
+    told.health.view_service_said(seconds(24), &copies_in_sync(1));
+    assert_eq!(told.broken(100), None);
+    told.runs(100, S2, true);
+    told.recorded(102, 3, &[S1, S2]);
+    let mut taken_back = short();
+    taken_back.health.view_service_said(seconds(24), &copies_in_sync(1));
+    taken_back.runs(100, S2, true);
+    taken_back.recorded(102, 3, &[S1, S2]);
+    taken_back.health.view_service_said(seconds(103), &copies_in_sync(2));
+    assert_eq!(taken_back.broken(200), None);
+    let (promise, seen) = told.broken(200).expect("it never said that it is over");
+    assert_eq!(promise, Promise::Silence);
+    assert!(seen.contains("vs did not take back"), "{seen}");
+}
+
+#[test]
+fn what_a_life_said_counts_for_nothing_in_the_next() {
+    let mut stage = short();
+    stage.health.view_service_said(seconds(24), &copies_in_sync(1));
+    stage.health.began(seconds(50), VS);
+    assert_eq!(stage.broken(70).map(|(promise, _)| promise), Some(Promise::Silence));
+}
+
+#[test]
+fn when_nobody_can_be_promoted_that_is_told() {
+    let lost = || {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.runs(20, S1, false);
+        stage.runs(20, S2, false);
+        stage
+    };
+    let mut silent = lost();
+    assert_eq!(silent.broken(40).map(|(promise, _)| promise), Some(Promise::Silence));
+    let mut told = lost();
+    told.health.view_service_said(seconds(23), &waiting(&told.nodes));
+    assert_eq!(told.broken(1_000), None);
+}
+
+#[test]
+fn a_server_tells_of_what_it_does_not_hear() {
+    let gone = |node: NodeIndex| {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        let view = ViewNumber(1);
+        stage.health.stepped(seconds(4), S1, (RoleName::Primary, view), false);
+        stage.health.stepped(seconds(4), S2, (RoleName::Backup, view), false);
+        stage.around.answers = false;
+        stage.runs(20, VS, false);
+        for server in [S1, S2, S3] {
+            stage.health.replica_said(seconds(23), server, &replica::Notice::ViewServiceSilent);
+        }
+        stage.runs(24, node, false);
+        stage
+    };
+    let server = |node: NodeIndex| gone(VS).nodes.id(node).clone();
+    assert_eq!(gone(VS).broken(100), None, "all of them tell");
+    let mut primary = gone(S1);
+    let (_, seen) = primary.broken(100).expect("s2 does not tell");
+    assert!(seen.ends_with("although its primary is gone"), "{seen}");
+    let mut told = gone(S1);
+    told.health.replica_said(seconds(25), S2, &replica::Notice::PrimarySilent { server: server(S1) });
+    assert_eq!(told.broken(100), None);
+    let mut backup = gone(S2);
+    let (_, seen) = backup.broken(100).expect("s1 does not tell");
+    assert!(seen.ends_with("although a replica that it waits for is gone (s2)"), "{seen}");
+    let mut told = gone(S2);
+    told.health.replica_said(seconds(25), S1, &replica::Notice::Suspected { server: server(S2) });
+    assert_eq!(told.broken(100), None);
 }

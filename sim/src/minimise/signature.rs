@@ -141,6 +141,7 @@ impl fmt::Display for Signature {
             }
             Self::Unhealthy(Promise::Stability) => f.write_str("stability: what worked was not left alone"),
             Self::Unhealthy(Promise::Bound(quantity)) => write!(f, "bounds: too many {quantity}"),
+            Self::Unhealthy(Promise::Silence) => f.write_str("silence: an operator was not told"),
             Self::Undecided => f.write_str("undecided: the judge gave up"),
         }
     }

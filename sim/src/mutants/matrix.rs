@@ -29,7 +29,7 @@ pub struct Row {
 /// A seed that failed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Catch {
-    /// An invariant (`I4`), `checker`, `liveness`, `panic`, `redundancy` or `stability`.
+    /// An invariant (`I4`), `checker`, `liveness`, `panic`, `redundancy`, `stability` or `silence`.
     pub judge: String,
     /// How many seeds it took, the failing one included.
     pub seeds: u64,

@@ -1,0 +1,197 @@
+//! Whatever an operator must know is said: **silence** about it is a failure of its own.
+//!
+//! For each long state of distress there is a notice of the machine that should know, within a bound after the state
+//! began, and another one that takes it back within that bound after the state ended. The bound is what it takes to
+//! notice a change of the surroundings ([`Limits::detect`](super::limits::Limits::detect)), and [`SLACK`].
+//!
+//! The judge knows the state from what is around the machines and from what disks hold; what was said, from the notices.
+//! A process that is down or stands still says nothing, and what its last life said counts for nothing in the next.
+//!
+//! What it cannot see: a notice that names a wrong cause in its text; and states that a machine knows from forged or
+//! misdirected messages alone (`PeerRefused`, `Contested`, `LedAstray`).
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use pbkv::protocol::{
+    identity::ServerId,
+    replica::{self, RoleName},
+    view_service,
+};
+
+use crate::network::NodeIndex;
+
+/// Times of the protocol that do not depend on its options: a view service that starts listens for a second, and one that
+/// is not heard is pinged twice a second.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// A state that an operator must know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Distress {
+    /// The view service: there are fewer copies in sync than are to be.
+    Copies,
+    /// The view service: no replica that holds all the data is there, so that nobody can be promoted.
+    NobodyToPromote,
+    /// A server: the view service does not answer.
+    ViewServiceGone,
+    /// A backup: its primary is not there.
+    PrimaryGone,
+    /// A primary: this replica, which it waits for, is not there.
+    ReplicaGone(NodeIndex),
+    /// A primary: it acknowledges what fewer replicas hold than are to.
+    AcknowledgesWithFew,
+}
+
+impl fmt::Display for Distress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Copies => "there are fewer copies in sync than wanted",
+            Self::NobodyToPromote => "no server that holds all the data is there",
+            Self::ViewServiceGone => "the view service does not answer",
+            Self::PrimaryGone => "its primary is gone",
+            Self::ReplicaGone(_) => "a replica that it waits for is gone",
+            Self::AcknowledgesWithFew => "it acknowledges with fewer copies than wanted",
+        })
+    }
+}
+
+/// One state of distress, as it is and as it is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    /// Whether it is so; `None`: that depends, and nothing is demanded.
+    is_so: Option<bool>,
+    is_said: bool,
+    /// Since when both differ.
+    differs_since: Option<Duration>,
+}
+
+impl Entry {
+    fn compare(&mut self, at: Duration) {
+        let differs = self.is_so.is_some_and(|is_so| is_so != self.is_said);
+        self.differs_since = differs.then(|| self.differs_since.unwrap_or(at));
+    }
+}
+
+/// What is said of states of distress, and what should be.
+#[derive(Debug, Default)]
+pub struct Silence {
+    entries: BTreeMap<(NodeIndex, Distress), Entry>,
+    /// The view service said that its record is an old copy: it decides nothing any more, and says so.
+    record_is_old: bool,
+}
+
+/// Something was not said, or not taken back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Since when it was to be said.
+    pub at: Duration,
+    /// The one that should have.
+    pub speaker: NodeIndex,
+    /// What it is about.
+    pub distress: Distress,
+    /// It is so; else it was said and is over.
+    pub is_so: bool,
+    /// How long nothing was said.
+    pub for_so_long: Duration,
+}
+
+impl Silence {
+    /// Whether something is so, as far as that is known.
+    pub fn is(&mut self, at: Duration, speaker: NodeIndex, distress: Distress, is_so: Option<bool>) {
+        let is_so = is_so.filter(|_| speaker != super::VS || !self.record_is_old);
+        let entry = self.entries.entry((speaker, distress)).or_default();
+        if entry.is_so != is_so {
+            entry.is_so = is_so;
+            entry.compare(at);
+        }
+    }
+
+    fn says(&mut self, at: Duration, speaker: NodeIndex, distress: Distress, is_said: bool) {
+        let entry = self.entries.entry((speaker, distress)).or_default();
+        entry.is_said = is_said;
+        entry.compare(at);
+    }
+
+    /// All that a process said and that this is about is void.
+    fn takes_back(&mut self, at: Duration, speaker: NodeIndex, what: impl Fn(Distress) -> bool) {
+        let entries = self.entries.iter_mut().filter(|((by, distress), _)| *by == speaker && what(*distress));
+        for (_, entry) in entries {
+            entry.is_said = false;
+            entry.compare(at);
+        }
+    }
+
+    /// A process begins a life.
+    pub fn began(&mut self, at: Duration, speaker: NodeIndex) {
+        self.record_is_old &= speaker != super::VS;
+        self.takes_back(at, speaker, |_| true);
+    }
+
+    /// The view service says something.
+    pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
+        use view_service::Notice;
+        let (distress, is_said) = match notice {
+            Notice::Waiting { .. } => (Distress::NobodyToPromote, true),
+            Notice::DataIsBack { .. } => (Distress::NobodyToPromote, false),
+            Notice::Copies { insync, wanted, .. } => (Distress::Copies, insync < wanted),
+            Notice::OldRecord { .. } => {
+                self.record_is_old = true;
+                for distress in [Distress::Copies, Distress::NobodyToPromote] {
+                    self.is(at, super::VS, distress, None);
+                }
+                return;
+            }
+            _ => return,
+        };
+        self.says(at, super::VS, distress, is_said);
+    }
+
+    /// A server says something.
+    pub fn replica_said(
+        &mut self,
+        at: Duration,
+        speaker: NodeIndex,
+        notice: &replica::Notice,
+        place: impl Fn(&ServerId) -> Option<NodeIndex>,
+    ) {
+        use replica::Notice;
+        match notice {
+            Notice::ViewServiceSilent => self.says(at, speaker, Distress::ViewServiceGone, true),
+            Notice::ViewServiceAnswers => self.says(at, speaker, Distress::ViewServiceGone, false),
+            Notice::PrimarySilent { .. } => self.says(at, speaker, Distress::PrimaryGone, true),
+            Notice::PrimarySilenceEnds { .. } => self.says(at, speaker, Distress::PrimaryGone, false),
+            Notice::Suspected { server } | Notice::HeardAgain { server } => {
+                let Some(replica) = place(server) else { return };
+                let suspected = matches!(notice, Notice::Suspected { .. });
+                self.says(at, speaker, Distress::ReplicaGone(replica), suspected);
+            }
+            Notice::FewCopies { .. } => self.says(at, speaker, Distress::AcknowledgesWithFew, true),
+            Notice::EnoughCopies { .. } => self.says(at, speaker, Distress::AcknowledgesWithFew, false),
+            // Another view: what was said of the replicas of the last one is over.
+            Notice::RoleChanged { role, .. } => {
+                let leads = *role == RoleName::Primary;
+                self.takes_back(at, speaker, |distress| match distress {
+                    Distress::ReplicaGone(_) => true,
+                    Distress::AcknowledgesWithFew => !leads,
+                    _ => false,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// What is overdue: nothing is said of it since `quiet_at` and for longer than `detect`.
+    pub fn overdue(&self, at: Duration, quiet_at: Duration, detect: Duration) -> Option<Overdue> {
+        let late = self.entries.iter().filter_map(|((speaker, distress), entry)| {
+            let since = entry.differs_since?.max(quiet_at);
+            let due = since + detect + SLACK;
+            (due < at).then(|| Overdue {
+                at: due,
+                speaker: *speaker,
+                distress: *distress,
+                is_so: entry.is_so == Some(true),
+                for_so_long: due - since,
+            })
+        });
+        late.min_by_key(|overdue| overdue.at)
+    }
+}

@@ -1,0 +1,142 @@
+//! Which states of distress there are, by what is around the machines.
+
+use std::time::Duration;
+
+use pbkv::protocol::{
+    identity::ViewNumber,
+    replica::{self, RoleName},
+    view::View,
+    view_service,
+};
+
+use super::{Health, Promise, VS, silence::Distress};
+use crate::network::NodeIndex;
+
+impl Health {
+    /// A process begins a life.
+    pub fn began(&mut self, at: Duration, node: NodeIndex) {
+        if node < self.names.len() {
+            self.pass(at);
+            self.roles.remove(&node);
+            self.silence.began(at, node);
+            self.update_distress(at);
+        }
+    }
+
+    /// The view service says something.
+    pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
+        self.look_for_silence(at);
+        self.silence.view_service_said(at, notice);
+    }
+
+    /// A server says something.
+    pub fn replica_said(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
+        self.look_for_silence(at);
+        let ids = &self.ids;
+        self.silence.replica_said(at, node, notice, |server| ids.get(server).copied());
+    }
+
+    /// A server took a step; what it is now, and whether it committed something.
+    pub fn stepped(&mut self, at: Duration, node: NodeIndex, role: (RoleName, ViewNumber), commits: bool) {
+        let changed = self.roles.get(&node) != Some(&role);
+        let is_news = commits && self.is_short() && !self.acknowledged_with_few;
+        let acknowledges = is_news && self.current(node, RoleName::Primary).is_some();
+        if changed || acknowledges {
+            self.look_for_silence(at);
+            self.roles.insert(node, role);
+            self.acknowledged_with_few |= acknowledges;
+            self.update_distress(at);
+        }
+    }
+
+    /// What is overdue is a failure.
+    pub(super) fn look_for_silence(&mut self, at: Duration) {
+        if self.surroundings.disturbed || self.broken.is_some() {
+            return;
+        }
+        if let Some(late) = self.silence.overdue(at, self.quiet_at(), self.limits.detect) {
+            let (name, seconds) = (&self.names[late.speaker], late.for_so_long.as_secs_f64());
+            let about = match late.distress {
+                Distress::ReplicaGone(replica) => format!("{} ({})", late.distress, self.names[replica]),
+                distress => distress.to_string(),
+            };
+            let seen = if late.is_so {
+                format!("{name} said nothing for {seconds:.1} s, although {about}")
+            } else {
+                format!("{name} did not take back for {seconds:.1} s what is over: that {about}")
+            };
+            self.breaks(late.at, Promise::Silence, seen);
+        }
+    }
+
+    pub(super) fn update_distress(&mut self, at: Duration) {
+        let around = &self.surroundings;
+        let vs_runs = around.runs[VS];
+        let few = self.state.activated.then_some(self.state.have < self.limits.replicas);
+        let lost = !self.stable.is_empty() && self.state.excuse.is_some();
+        self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
+        self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));
+        if !self.is_short() {
+            self.acknowledged_with_few = false;
+        }
+        for server in 1..self.names.len() {
+            let runs = self.surroundings.runs[server];
+            let vs_gone = !self.surroundings.answers || !self.surroundings.reach(server, VS);
+            self.silence.is(at, server, Distress::ViewServiceGone, runs.then_some(vs_gone));
+            let primary_gone = self.primary_gone(server).filter(|_| runs);
+            self.silence.is(at, server, Distress::PrimaryGone, primary_gone);
+            for other in 1..self.names.len() {
+                let gone = self.replica_gone(server, other).filter(|_| runs);
+                self.silence.is(at, server, Distress::ReplicaGone(other), gone);
+            }
+            let few = self.acknowledges_with_few(server).filter(|_| runs);
+            self.silence.is(at, server, Distress::AcknowledgesWithFew, few);
+        }
+    }
+
+    /// The view that this server is in, if it is that of the record.
+    fn current(&self, server: NodeIndex, role: RoleName) -> Option<&View> {
+        let view = self.view.as_ref()?;
+        (self.roles.get(&server) == Some(&(role, view.number))).then_some(view)
+    }
+
+    /// Whether the primary of a backup is gone, if it is one.
+    fn primary_gone(&self, server: NodeIndex) -> Option<bool> {
+        let view = self.current(server, RoleName::Backup)?;
+        let primary = *self.ids.get(&view.primary)?;
+        let leads = self.roles.get(&primary) == Some(&(RoleName::Primary, view.number));
+        match self.surroundings.runs[primary] {
+            false => Some(true),
+            true => (leads && self.surroundings.reach(server, primary)).then_some(false),
+        }
+    }
+
+    /// Whether a replica in sync is gone, if this server is its primary.
+    fn replica_gone(&self, server: NodeIndex, replica: NodeIndex) -> Option<bool> {
+        let view = self.current(server, RoleName::Primary)?;
+        let is_waited_for = view.insync.keys().any(|member| self.ids.get(member) == Some(&replica));
+        if server == replica || !is_waited_for {
+            return None;
+        }
+        let follows = self.roles.get(&replica) == Some(&(RoleName::Backup, view.number));
+        match self.surroundings.runs[replica] {
+            false => Some(true),
+            true => (follows && self.surroundings.reach(server, replica)).then_some(false),
+        }
+    }
+
+    /// Whether fewer replicas are in sync than there are to be, and none joins: of a joiner only the primary knows
+    /// whether it waits for it.
+    fn is_short(&self) -> bool {
+        let short = |view: &View| view.insync.len() < self.limits.replicas && view.joining.is_empty();
+        self.view.as_ref().is_some_and(|view| view.activated && short(view))
+    }
+
+    /// Whether this server, if it is primary, acknowledges with fewer copies than there are to be. As long as it has
+    /// nothing to acknowledge, that is open.
+    fn acknowledges_with_few(&self, server: NodeIndex) -> Option<bool> {
+        let view = self.current(server, RoleName::Primary).filter(|view| view.activated)?;
+        let enough = view.insync.len() >= self.limits.replicas;
+        if enough { Some(false) } else { (self.is_short() && self.acknowledged_with_few).then_some(true) }
+    }
+}
