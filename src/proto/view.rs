@@ -284,7 +284,7 @@ impl From<Distress> for wire::Distress {
             Distress::OldRecord => (Kind::OldRecord, Vec::new()),
             Distress::DataLost(servers) => (Kind::DataLost, servers),
             Distress::Waiting(servers) => (Kind::Waiting, servers),
-            Distress::UnknownData(servers) => (Kind::UnknownData, servers),
+            Distress::UnknownHistory(servers) => (Kind::UnknownHistory, servers),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
         };
         let servers = servers.iter().map(|server| server.as_str().to_owned()).collect();
@@ -312,7 +312,7 @@ impl TryFrom<wire::Distress> for Distress {
             Kind::OldRecord => Self::OldRecord,
             Kind::DataLost => Self::DataLost(servers.collect::<Result<_, _>>()?),
             Kind::Waiting => Self::Waiting(servers.collect::<Result<_, _>>()?),
-            Kind::UnknownData => Self::UnknownData(servers.collect::<Result<_, _>>()?),
+            Kind::UnknownHistory => Self::UnknownHistory(servers.collect::<Result<_, _>>()?),
             Kind::Adopting => Self::Adopting(present("the server to be adopted", servers.next())??),
         })
     }

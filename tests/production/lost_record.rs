@@ -52,7 +52,7 @@ fn data_goes_on_after_the_record_was_lost() {
         fs::remove_file(record(&cluster)).expect("removed");
         cluster.start_view_service(&[]);
         let unknown = |report: ViewReport| match report.distress {
-            Some(Distress::UnknownData(servers)) => (servers.len() == 2).then_some(()),
+            Some(Distress::UnknownHistory(servers)) => (servers.len() == 2).then_some(()),
             _ => None,
         };
         eventually("both hold unknown data", async || unknown(cluster.report().await)).await;

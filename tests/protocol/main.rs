@@ -26,6 +26,7 @@ mod network;
 mod nodes;
 mod old_record;
 mod pair;
+mod pings;
 mod properties;
 mod scripts;
 mod silence;

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
-    identity::{Boot, DataId, Position, ServerId, Ticket, ViewNumber},
+    identity::{Boot, DataId, OpNumber, Position, ServerId, Ticket, ViewNumber},
     machine::Machine,
     message::{Ping, Token},
     options::{ReplicaOptions, ViewServiceOptions},
     replica::{Notice, RoleName},
     view::{Members, Record, View},
-    view_service::{self, Answer, Effect, Event, SealKey, ViewService},
+    view_service::{self, Answer, Distress, Effect, Event, SealKey, ViewService, adoption::Adopt},
 };
 
-use crate::pair::{Driven, GENERATION, Pair, view};
+use crate::{
+    pair::{Driven, GENERATION, Pair, view},
+    pings,
+};
 
 #[test]
 fn a_primary_that_is_told_of_another_one_in_its_view_gives_up_its_role() {
@@ -33,20 +36,13 @@ fn data(boot: u64) -> DataId {
 
 fn ping(name: &str, number: u64, token: Option<Token>) -> Ping {
     Ping {
-        server: ServerId::new(name),
         boot: Boot(7),
         data: Some(data(7)),
         generation: GENERATION,
         view_known: ViewNumber(3),
         view_told: ViewNumber(3),
-        confirmed: Members::new(),
-        suspects: Default::default(),
-        log_end: Position::default(),
-        parts_received: 0,
-        echo: None,
-        token,
-        number,
         wants_lease: true,
+        ..pings::of_a_newcomer(name, number, token)
     }
 }
 
@@ -54,10 +50,7 @@ fn ping(name: &str, number: u64, token: Option<Token>) -> Ping {
 fn hear(viewer: &mut ViewService, now: Duration, ping: impl Fn(Option<Token>) -> Ping) -> Vec<Effect> {
     let mut effects = Vec::new();
     viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(None) }, &mut effects);
-    let token = effects.iter().find_map(|effect| match effect {
-        Effect::Probe { token, .. } => Some(*token),
-        _ => None,
-    });
+    let token = pings::token(&effects);
     effects.clear();
     viewer.step(now, Event::Ping { ticket: Ticket(2), ping: ping(token) }, &mut effects);
     effects
@@ -131,4 +124,42 @@ fn no_lease_is_granted_before_others_could_be_heard() {
         }
     }
     assert_eq!(granted, [1_500, 1_550, 1_600]);
+}
+
+fn distress(viewer: &mut ViewService, now: Duration) -> Option<Distress> {
+    let mut effects = Vec::new();
+    viewer.step(now, Event::GetView { ticket: Ticket(9) }, &mut effects);
+    match effects.as_slice() {
+        [Effect::Answer { answer: Answer::View { distress, .. }, .. }] => distress.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_asks_for_the_view_is_told_what_is_wrong() {
+    let now = Duration::from_millis(100);
+    let mut viewer = viewer();
+    assert_eq!(distress(&mut viewer, now), None);
+    hear(&mut viewer, now, |token| Ping { view_told: ViewNumber(4), ..ping("A", 1, token) });
+    assert_eq!(distress(&mut viewer, now), Some(Distress::OldRecord));
+
+    let start = || {
+        let options = ViewServiceOptions::default();
+        ViewService::new(options, Record::default(), 9, SealKey(1, 2), Duration::ZERO)
+    };
+    let mut fresh = start();
+    hear(&mut fresh, now, |token| pings::of_a_newcomer("A", 1 + u64::from(token.is_some()), token));
+    assert_eq!(distress(&mut fresh, now), None, "it holds nothing");
+    let holds = Position { view: ViewNumber(3), op: OpNumber(1) };
+    hear(&mut fresh, now, |token| Ping { log_end: holds, ..ping("B", 1, token) });
+    let b = || ServerId::new("B");
+    assert_eq!(distress(&mut fresh, now), Some(Distress::UnknownHistory(vec![b()])));
+    let later = (100..4_000).step_by(100).map(Duration::from_millis);
+    later.for_each(|now| fresh.step(now, Event::Tick, &mut Vec::new()));
+    assert_eq!(distress(&mut fresh, Duration::from_secs(4)), None, "it went");
+
+    let adopt = Adopt { server: b(), anyway: false };
+    let options = ViewServiceOptions::default();
+    let mut adopting = ViewService::adopting(options, adopt, 9, SealKey(1, 2), Duration::ZERO);
+    assert_eq!(distress(&mut adopting, now), Some(Distress::Adopting(b())));
 }

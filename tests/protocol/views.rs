@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
-    identity::{Boot, Generation, Position, ServerId, Ticket, ViewNumber},
+    identity::{Boot, ServerId, Ticket},
     machine::Machine,
-    message::{Ping, Token},
+    message::Ping,
     options::{ReplicaOptions, ViewServiceOptions},
-    view::{Members, Record},
+    view::Record,
     view_service::{Effect, Event, Notice, SealKey, ViewService},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     cluster::{Cluster, Setup},
     command::{Command, VIEW_SERVICE},
     network::Pick,
+    pings,
 };
 
 fn server(name: &str) -> ServerId {
@@ -101,22 +102,7 @@ fn missing_copies_are_told_when_they_begin_and_when_they_end() {
 fn no_server_uses_up_the_numbers_of_its_successors() {
     let mut viewer =
         ViewService::new(ViewServiceOptions::default(), Record::default(), 1, SealKey(1, 2), Duration::ZERO);
-    let ping = |boot, number, token: Option<Token>| Ping {
-        server: server("A"),
-        boot,
-        data: None,
-        generation: Generation::FIRST,
-        view_known: ViewNumber(0),
-        view_told: ViewNumber(0),
-        confirmed: Members::new(),
-        suspects: Default::default(),
-        log_end: Position::default(),
-        parts_received: 0,
-        echo: None,
-        token,
-        number,
-        wants_lease: false,
-    };
+    let ping = |boot, number, token| Ping { boot, ..pings::of_a_newcomer("A", number, token) };
     let mut told = |boot, number, token| {
         let mut effects = Vec::new();
         let event = Event::Ping { ticket: Ticket(number), ping: ping(boot, number, token) };
@@ -124,10 +110,7 @@ fn no_server_uses_up_the_numbers_of_its_successors() {
         (viewer.servers().boot(&server("A")), effects)
     };
     let (_, effects) = told(Boot(1), 1, None);
-    let token = effects.iter().find_map(|effect| match effect {
-        Effect::Probe { token, .. } => Some(*token),
-        _ => None,
-    });
+    let token = pings::token(&effects);
     let last = Boot(Boot::CLOCK_MAX.0 + Boot::STEP_MAX);
     for (number, boot, taken) in [
         (2, Boot(7), Some(Boot(7))),

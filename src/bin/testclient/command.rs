@@ -287,7 +287,7 @@ mod tests {
             Distress::OldRecord,
             Distress::DataLost(a()),
             Distress::Waiting(a()),
-            Distress::UnknownData(a()),
+            Distress::UnknownHistory(a()),
             Distress::Adopting(ServerId::new("a:1")),
         ];
         for distress in distresses {

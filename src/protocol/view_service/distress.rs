@@ -15,8 +15,8 @@ pub enum Distress {
     DataLost(Vec<ServerId>),
     /// Nobody can be promoted until one of these is back with its data.
     Waiting(Vec<ServerId>),
-    /// No view begins, because these hold data that the record knows nothing of: it was lost or exchanged.
-    UnknownData(Vec<ServerId>),
+    /// No view begins, because these come from a history that the record knows nothing of: it was lost or exchanged.
+    UnknownHistory(Vec<ServerId>),
     /// The service listens before it decides whether this server's data goes on.
     Adopting(ServerId),
 }
@@ -36,9 +36,9 @@ impl fmt::Display for Distress {
             Self::Waiting(servers) => {
                 write!(f, "NO SERVICE: waiting for one of these with its data: {}", list(servers))
             }
-            Self::UnknownData(servers) => write!(
+            Self::UnknownHistory(servers) => write!(
                 f,
-                "NO SERVICE: these servers hold data that the view service's record knows nothing of: {}. The record was \
+                "NO SERVICE: these servers come from a history that the view service's record knows nothing of: {}. The record was \
                  lost or exchanged; restore it, or see viewservice --help, --adopt",
                 list(servers)
             ),
@@ -73,6 +73,6 @@ impl ViewService {
             return Some(Distress::Waiting(if others.is_empty() { stable().collect() } else { others }));
         }
         let unknown = self.holders_of_unknown_data();
-        (!unknown.is_empty()).then_some(Distress::UnknownData(unknown))
+        (!unknown.is_empty()).then_some(Distress::UnknownHistory(unknown))
     }
 }
