@@ -223,6 +223,21 @@ fn a_part_follows_when_the_one_before_it_arrived() {
 }
 
 #[test]
+fn a_state_that_the_log_has_overtaken_is_kept_no_longer() {
+    let mut stage = Stage::new(Settings::default());
+    let from = stage.other.clone();
+    let PeerMessage::Chunk(chunk) = stage.chunk(0, Vec::new()) else { unreachable!() };
+    stage
+        .takes(Event::Peer(PeerMessage::Chunk(Chunk { from: from.clone(), ..chunk })))
+        .expect("a first part");
+    assert_eq!(stage.machine.load().staged, Some(OpNumber(3)));
+    let PeerMessage::Append(append) = stage.append(1..=3) else { unreachable!() };
+    let append = Append { from, commit: OpNumber(3), ..append };
+    assert_eq!(stage.takes(Event::Peer(PeerMessage::Append(append))), Ok(()));
+    assert_eq!(stage.machine.load().staged, None);
+}
+
+#[test]
 fn a_primary_repeats_itself_no_more_often_than_it_is_asked_to() {
     let mut stage = Stage::primary(Settings::default());
     let heartbeat = Append {

@@ -134,6 +134,8 @@ impl Replica {
                     return self.refuse_peer(&append.from, why, effects);
                 }
                 let result = self.append(&append, effects);
+                // A state that the log has overtaken is of no use any more.
+                self.staging.take_if(|staging| staging.at <= self.commit);
                 self.acknowledge(&append, result, effects);
             }
         }

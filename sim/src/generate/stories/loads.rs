@@ -59,23 +59,24 @@ pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
 }
 
 /// A backup forgets everything, once, and that is all that goes wrong. The clients write on, so that it never holds the
-/// whole log at any moment: redundancy has to come back nevertheless.
+/// whole log at any moment: redundancy has to come back nevertheless. While it receives the state the log goes on by more
+/// than two checkpoints and than a window.
 pub(super) fn endless_load(dice: &mut Dice, scenario: &mut Scenario) {
     at_least(scenario, 2, 2);
     let cluster = &mut scenario.cluster;
     cluster.replicas = 2;
-    cluster.checkpoint_interval = dice.magnitude(8, 64);
+    cluster.checkpoint_interval = dice.magnitude(8, 24);
     cluster.log_entries_max = None;
-    cluster.append_window = 256;
+    cluster.append_window = 4 * (ENDLESS_CLIENTS as u64 + 1);
     cluster.join_lag_max_ms = 500;
-    cluster.chunk_bytes_max = dice.magnitude(64, 512) as usize;
+    cluster.chunk_bytes_max = dice.magnitude(32, 100) as usize;
     cluster.disk_ms_max = 0;
     scenario.network.latency_us_min = dice.between(14_000, 16_000);
     scenario.network.latency_us_max = scenario.network.latency_us_min + 1_000;
     let answer_ms = 2 * scenario.network.latency_us_max / 1_000;
     scenario.clients.truncate(1);
     keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
-    scenario.clients[0].script.splice(0..0, load(dice.between(20, 40)));
+    scenario.clients[0].script.splice(0..0, load(dice.between(80, 110)));
     for _ in 0..ENDLESS_CLIENTS {
         let first_ms = BEGIN_MS / 2 + dice.below(answer_ms);
         let times = (first_ms..ENDLESS_MS).step_by(answer_ms as usize);
