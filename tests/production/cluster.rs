@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use crate::proxy::Proxy;
 
 /// Nothing that a test waits for takes longer, on a busy machine, than this.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const VIEWSERVICE: &str = env!("CARGO_BIN_EXE_viewservice");
 const KVSERVER: &str = env!("CARGO_BIN_EXE_kvserver");
@@ -277,8 +277,9 @@ impl Cluster {
         self.view_service = start_view_service(self.dir.path(), &address, args, self.started);
     }
 
+    /// Those of a client that waits as long as a busy machine may take.
     pub fn options(&self) -> ClientOptions {
-        ClientOptions::new(&self.view_service.address)
+        ClientOptions { deadline: PATIENCE, ..ClientOptions::new(&self.view_service.address) }
     }
 
     pub fn client(&self) -> Client<SystemClock> {

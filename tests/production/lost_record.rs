@@ -8,7 +8,7 @@ use pbkv::{
 };
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, Process, eventually, failed, run, viewservice};
+use crate::cluster::{Cluster, PATIENCE, Process, eventually, failed, run, viewservice};
 
 /// The options of the command in the README that has the data of `server` go on.
 fn documented(server: &str) -> Vec<String> {
@@ -60,7 +60,7 @@ fn data_goes_on_after_the_record_was_lost() {
         failed(&seen, 4);
         assert!(String::from_utf8_lossy(&seen.stdout).contains("knows nothing of"), "{seen:?}");
         let mut newcomer = cluster.client();
-        newcomer.set_deadline(Duration::from_secs(1));
+        newcomer.set_deadline(Duration::from_secs(3));
         let error = newcomer.get("key 0").await.expect_err("there is no view").to_string();
         assert!(error.contains(&s1.address) && error.contains("--adopt"), "{error}");
         assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
@@ -144,8 +144,10 @@ fn an_old_record_is_noticed_and_takes_no_data_with_it() {
         failed(&seen, 4);
         assert!(String::from_utf8_lossy(&seen.stdout).contains("OLD RECORD"), "{seen:?}");
         s1.kill();
+        client.set_deadline(Duration::from_secs(5));
         let error = client.get("k").await.expect_err("nobody is promoted with an old record");
         assert!(error.to_string().contains("runs with an old record"), "{error}");
+        client.set_deadline(PATIENCE);
 
         assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
         fs::write(record(&cluster), latest).expect("the latest record");

@@ -120,7 +120,7 @@ fn a_server_occupies_what_the_readme_says() {
             last = swap.revision;
         }
         let mut client = cluster.client();
-        client.set_deadline(Duration::from_millis(500));
+        client.set_deadline(Duration::from_secs(3));
         let refused = client.compare_and_swap_revision("large", last, "").await;
         let refused = refused.expect_err("the sessions remember as much as they may").to_string();
         assert!(refused.contains("session"), "{refused}");

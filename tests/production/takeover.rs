@@ -73,8 +73,7 @@ impl Writers {
         let done: Vec<Arc<AtomicU64>> = (0..clients).map(|_| Arc::default()).collect();
         let tasks = done.iter().zip(0..).map(|(done, number)| {
             let (stop, done) = (stop.clone(), done.clone());
-            let mut options = cluster.options();
-            options.deadline = Duration::from_secs(30);
+            let options = cluster.options();
             tokio::spawn(async move {
                 let mut client = Client::new(options, SystemClock);
                 while !stop.load(Ordering::Relaxed) {

@@ -44,7 +44,7 @@ pub struct Found {
 }
 
 /// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`, `stability` or
-/// `bounds`. /// A judge who gave up says nothing.
+/// `bounds`. A judge who gave up says nothing.
 pub fn judge(outcome: &Outcome, clients_alone: bool) -> Option<String> {
     match Signature::of(outcome)? {
         Signature::Invariant(number) if !clients_alone => Some(number),
