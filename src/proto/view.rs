@@ -285,10 +285,14 @@ impl From<Distress> for wire::Distress {
             Distress::DataLost(servers) => (Kind::DataLost, servers),
             Distress::Waiting(servers) => (Kind::Waiting, servers),
             Distress::UnknownHistory(servers) => (Kind::UnknownHistory, servers),
+            Distress::LedAstray(servers) => (Kind::LedAstray, servers),
+            Distress::Listening(servers) => (Kind::Listening, servers),
+            Distress::NoServer => (Kind::NoServer, Vec::new()),
+            Distress::Unknown => (Kind::Unspecified, Vec::new()),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
         };
-        let servers = servers.iter().map(|server| server.as_str().to_owned()).collect();
-        Self { kind: kind.into(), servers }
+        let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
+        Self { kind: kind.into(), servers: named.collect() }
     }
 }
 
@@ -303,12 +307,11 @@ impl TryFrom<wire::Distress> for Distress {
         }
         let mut servers = distress.servers.into_iter().map(|address| server("a server in distress", address));
         Ok(match kind {
-            Kind::Unspecified => {
-                return malformed(format!(
-                    "the view service reports a distress of kind {}, which this program does not know; update it",
-                    distress.kind
-                ));
-            }
+            // Of a later program: no reason not to find the primary.
+            Kind::Unspecified => Self::Unknown,
+            Kind::LedAstray => Self::LedAstray(servers.collect::<Result<_, _>>()?),
+            Kind::Listening => Self::Listening(servers.collect::<Result<_, _>>()?),
+            Kind::NoServer => Self::NoServer,
             Kind::OldRecord => Self::OldRecord,
             Kind::DataLost => Self::DataLost(servers.collect::<Result<_, _>>()?),
             Kind::Waiting => Self::Waiting(servers.collect::<Result<_, _>>()?),

@@ -250,6 +250,14 @@ impl Update {
 }
 
 impl Entry {
+    /// Which request it executes if it is an update, with its number.
+    pub fn request(&self) -> Option<((SessionId, RequestNumber), OpNumber)> {
+        match self.command {
+            Command::Update { session, request, .. } => Some(((session, request), self.position.op)),
+            Command::OpenSession { .. } | Command::CloseSession { .. } => None,
+        }
+    }
+
     /// The same entry, to be kept: keys and values are in allocations of their own.
     #[must_use]
     pub fn detached(&self) -> Self {

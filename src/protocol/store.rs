@@ -121,11 +121,15 @@ impl State {
         over.filter(|id| !used(*id)).take(excess).count() == excess
     }
 
-    /// Whether session `id` may remember another answer, so that all sessions keep about `bytes_max` bytes: what it
-    /// remembers already makes room. If some are over at the log time `at`, they leave room first.
-    pub fn has_room_to_remember(&self, id: SessionId, bytes_max: u64, at: Duration) -> bool {
-        let own = self.session(id).map_or(0, |session| session.bytes() as u64);
-        self.session_bytes - own < bytes_max || self.expiries.get_min().is_some_and(|(over, _)| *over < at)
+    /// What a session remembers, in bytes.
+    pub fn bytes_of(&self, id: SessionId) -> u64 {
+        self.session(id).map_or(0, |session| session.bytes() as u64)
+    }
+
+    /// What those sessions remember that are over at the log time `at` and not `used`, in bytes.
+    pub fn bytes_over(&self, at: Duration, used: impl Fn(SessionId) -> bool) -> u64 {
+        let over = self.expiries.iter().take_while(|(over, _)| *over < at).map(|(_, id)| *id);
+        over.filter(|id| !used(*id)).map(|id| self.bytes_of(id)).sum()
     }
 
     /// What is remembered of a session.

@@ -44,6 +44,9 @@ const INBOX_MAX: usize = 8_192;
 /// requests wait for.
 const INBOX_RESERVED: usize = 2_048;
 
+/// A server warns of so many differences from primaries at most.
+const WARNINGS_MAX: usize = 30;
+
 /// What a KV server is started with.
 #[derive(Clone, Debug)]
 pub struct KvConfig {
@@ -341,21 +344,23 @@ impl wire::kv_server::Kv for KvService {
 #[derive(Clone)]
 pub struct ReplicationService {
     terms: Terms,
-    /// Of which differences from the primary the log warned last.
+    /// Of which differences from primaries the log warned.
     warned: Arc<Mutex<Vec<String>>>,
     converse: Arc<dyn Fn(Streaming<wire::PrimaryMessage>) -> Answers + Send + Sync>,
     inbox: mpsc::Sender<Input>,
 }
 
 impl ReplicationService {
-    /// Says once, not with every stream, in what this server differs from the primary.
+    /// Says once, not with every stream, in what this server differs from a primary; so often at most, as anybody can open a
+    /// stream.
     fn warn_of_differences(&self, metadata: &MetadataMap) {
-        let differences = self.terms.differences(metadata);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        for news in differences.iter().filter(|difference| !warned.contains(difference)) {
-            tracing::warn!("{news}");
+        for news in self.terms.differences(metadata) {
+            if warned.len() < WARNINGS_MAX && !warned.contains(&news) {
+                tracing::warn!("{news}");
+                warned.push(news);
+            }
         }
-        *warned = differences;
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Terms {
     message_bytes_max: usize,
     /// How long the sessions live that this server opens as primary.
     session_ttl: Duration,
-    /// As primary this server refuses updates while fewer copies would hold them.
+    /// As primary this server refuses updates while fewer copies would hold them; 1 for never.
     copies_min: usize,
 }
 
@@ -41,7 +41,7 @@ impl Terms {
             version: VERSION,
             message_bytes_max: limits.message_bytes_max(options),
             session_ttl: options.session_ttl,
-            copies_min: options.copies_min,
+            copies_min: options.copies_min.max(1), // a primary always has its own
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let others = [
             (Terms { session_ttl: Duration::from_secs(2), ..own() }, "2s there, 60s here", "--session-ttl"),
             (Terms { message_bytes_max: 999, ..own() }, "999 there, 1000 here", "--value-bytes-max"),
-            (Terms { copies_min: 2, ..own() }, "2 there, 0 here", "--copies-min"),
+            (Terms { copies_min: 2, ..own() }, "2 there, 1 here", "--copies-min"),
         ];
         for (primary, values, option) in others {
             let told = differences(primary);

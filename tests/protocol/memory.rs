@@ -118,6 +118,62 @@ fn what_sessions_remember_is_bounded_in_bytes() {
     assert_ne!(swap(&mut a, sessions[3]), Some(Reply::Refused(Refusal::TooManySessions)));
 }
 
+/// Swaps that fail, so that each session remembers what the key holds.
+fn swap(a: &mut Driven, session: SessionId) {
+    let update =
+        Update::CompareAndSwap { key: "key".into(), expected: Expected::Value(None), new: "new".into() };
+    a.ask(RequestBody::Update { session, request: RequestNumber(2), update });
+}
+
+fn count(a: &Driven, wanted: &Reply) -> usize {
+    a.replies.iter().filter(|reply| *reply == wanted).count()
+}
+
+#[test]
+fn what_sessions_will_remember_is_counted_before_it_is_committed() {
+    let options = ReplicaOptions { session_bytes_max: 2_500, ..ReplicaOptions::default() };
+    let (mut a, session) = sole(&options);
+    a.put(session, 1, "key".to_owned(), 400);
+    a.step(Replica::flush());
+    let sessions: Vec<_> = (0..10).map(|_| a.open().expect("a session")).collect();
+    a.replies.clear();
+    a.put(session, 2, "key".to_owned(), 1_000); // not applied yet, and longer than what the key holds
+    sessions.iter().for_each(|session| swap(&mut a, *session));
+    assert_eq!(count(&a, &Reply::Refused(Refusal::TooManySessions)), 7, "{:?}", a.replies);
+    a.step(Replica::flush());
+    let remembered = a.replica.state().session_bytes();
+    assert!((1_000..=2_500 + 1_000).contains(&remembered), "{remembered}");
+    // What was counted is what is remembered now, and no more.
+    sessions[..2].iter().for_each(|session| a.ask(RequestBody::CloseSession { session: *session }));
+    a.step(Replica::flush());
+    a.replies.clear();
+    swap(&mut a, sessions[9]);
+    a.step(Replica::flush());
+    assert_eq!(count(&a, &Reply::Refused(Refusal::TooManySessions)), 0, "{:?}", a.replies);
+}
+
+#[test]
+fn sessions_that_are_over_leave_as_much_room_as_they_remembered() {
+    let options = ReplicaOptions { session_bytes_max: 2_500, ..ReplicaOptions::default() };
+    let (mut a, first) = sole(&options);
+    a.put(first, 1, "key".to_owned(), 1_000);
+    a.step(Replica::flush());
+    let idle = a.open().expect("a session");
+    a.now += options.session_ttl / 2;
+    let sessions: Vec<_> = (0..4).map(|_| a.open().expect("a session")).collect();
+    a.replies.clear();
+    for session in &sessions[..3] {
+        swap(&mut a, *session);
+        a.step(Replica::flush());
+    }
+    a.now += options.session_ttl * 2 / 3; // the first session and the idle one are over
+    assert_eq!(a.replica.state().bytes_of(idle), 0);
+    swap(&mut a, sessions[3]);
+    a.step(Replica::flush());
+    assert_eq!(count(&a, &Reply::Refused(Refusal::TooManySessions)), 1, "{:?}", a.replies);
+    assert_eq!(a.replica.state().session_bytes(), 3_000);
+}
+
 #[test]
 fn a_session_that_an_update_in_flight_keeps_alive_makes_no_room_for_another() {
     const MOMENT: Duration = Duration::from_millis(1);

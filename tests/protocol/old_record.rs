@@ -139,6 +139,8 @@ fn distress(viewer: &mut ViewService, now: Duration) -> Option<Distress> {
 fn whoever_asks_for_the_view_is_told_what_is_wrong() {
     let now = Duration::from_millis(100);
     let mut viewer = viewer();
+    assert_eq!(distress(&mut viewer, now), Some(Distress::Listening(vec![ServerId::new("A")])));
+    hear(&mut viewer, now, |token| ping("A", 1 + u64::from(token.is_some()), token));
     assert_eq!(distress(&mut viewer, now), None);
     hear(&mut viewer, now, |token| Ping { view_told: ViewNumber(4), ..ping("A", 1, token) });
     assert_eq!(distress(&mut viewer, now), Some(Distress::OldRecord));

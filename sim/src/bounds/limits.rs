@@ -22,6 +22,8 @@ pub struct Limits {
     pub waiting_bytes_max: u64,
     /// The largest [`ReplicaOptions::sessions_max`] of any server.
     pub sessions_max: u64,
+    /// The largest [`ReplicaOptions::session_bytes_max`] of any server, and one more answer.
+    pub session_bytes_max: u64,
     /// [`ReplicaOptions::checkpoint_interval`].
     pub checkpoint_interval: u64,
     /// [`ReplicaOptions::checkpoint_bytes`].
@@ -62,6 +64,8 @@ impl Limits {
             waiting_max: options.waiting_max as u64,
             waiting_bytes_max: options.waiting_bytes_max,
             sessions_max: largest(&|options| options.sessions_max as u64),
+            session_bytes_max: largest(&|options| options.session_bytes_max)
+                .saturating_add(cluster.limits().value_bytes_max as u64),
             checkpoint_interval: options.checkpoint_interval,
             checkpoint_bytes: options.checkpoint_bytes,
             log_entries_max: options.log_entries_max,

@@ -9,7 +9,8 @@
 //! | requests that wait | `waiting_max`; each request gets one answer, and what is answered, or belongs to a role that is over, is held no longer |
 //! | counts of what waits, is in flight, or is being opened | what there is to be counted |
 //! | committed entries and their bytes in a log | two checkpoints of them; if a replica that catches up needs them, `log_entries_max` and `log_bytes_max` besides |
-//! | sessions | the largest `sessions_max`; none whose time is over, and no note of one that is gone |
+//! | sessions | the largest `sessions_max`; none whose time is over, and no note of one that is gone; what they remember: the
+//! |  | largest `session_bytes_max` and one more answer |
 //! | operations, bytes and parts on their way to a replica | `append_window`, `append_bytes_max`, `chunk_bytes_max`, one part |
 //! | a state under construction | none that is not later than what is committed here |
 //! | what waits for the disk | nothing, once all is durable |
@@ -271,6 +272,7 @@ impl Server {
         let state = machine.state();
         let sessions = state.sessions() as u64;
         at_most("sessions", sessions, self.limits.sessions_max)?;
+        at_most("bytes that sessions remember", state.session_bytes(), self.limits.session_bytes_max)?;
         let (noted, earliest) = state.expiries();
         at_most("ends of sessions", noted as u64, sessions)?;
         let over = earliest.is_some_and(|earliest| earliest < state.clock());

@@ -43,7 +43,8 @@ pub struct CheckArgs {
     /// Keys they share; fewer keys mean more conflicts
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// How long they work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged
+    /// How long they work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged;
+    /// a second one ends it at once
     #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
     time: Span,
     /// A pause of each client between two operations
@@ -61,6 +62,8 @@ pub struct CheckArgs {
 /// Nothing was answered: there is nothing to judge.
 const EXIT_NO_PROGRESS: u8 = 3;
 const EXIT_UNDECIDED: u8 = 6;
+/// It was ended before anything was judged; as shells count, by Ctrl-C.
+const EXIT_ENDED: u8 = 130;
 
 /// A value is started anew when it is about to become longer than this.
 const VALUE_BYTES_MAX: usize = 4 << 10;
@@ -112,7 +115,7 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
                 tokio::select! {
     biased;
                     worked = working => worked,
-                    signal = process::shutdown() => return process::fail(format!("{signal}: nothing was judged")),
+                    signal = process::shutdown() => ended(signal),
                 }
             }
         };
@@ -121,7 +124,19 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
     }
     let took = SystemClock.now() - started;
     let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
-    judge(report, took, &args, &run)
+    // On a thread of its own, so that a signal still ends it.
+    let judged = tokio::task::spawn_blocking(move || judge(report, took, &args, &run));
+    tokio::select! {
+        biased;
+        judged = judged => judged.unwrap_or_else(|error| process::fail(format!("the judge ended early: {error}"))),
+        signal = process::shutdown() => ended(signal),
+    }
+}
+
+/// The process ends at once: threads are not waited for.
+fn ended(signal: &str) -> ! {
+    eprintln!("error: {signal}: nothing was judged");
+    std::process::exit(EXIT_ENDED.into())
 }
 
 fn judge(mut report: Report, took: Duration, args: &CheckArgs, run: &str) -> ExitCode {
@@ -234,7 +249,9 @@ impl Worker {
                                 }
             }
         }
-        let _ = self.client.close().await;
+        if !*self.stopped.borrow() {
+            let _ = self.client.close().await; // it would end by itself
+        }
     }
 
     /// The clock is read under the lock: events are recorded in the order of their times.

@@ -288,6 +288,10 @@ mod tests {
             Distress::DataLost(a()),
             Distress::Waiting(a()),
             Distress::UnknownHistory(a()),
+            Distress::LedAstray(a()),
+            Distress::Listening(a()),
+            Distress::NoServer,
+            Distress::Unknown,
             Distress::Adopting(ServerId::new("a:1")),
         ];
         for distress in distresses {

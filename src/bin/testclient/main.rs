@@ -41,7 +41,7 @@ enum Top {
     #[command(flatten)]
     One(Command),
     /// Run concurrent clients against the cluster and judge what they saw for linearizability. Exit code 0: linearizable,
-    /// 1: violation (the history is saved), 6: undecided
+    /// 1: violation (the history is saved), 3: no operation was answered, 6: undecided, 130: ended before it was judged
     Check(check::CheckArgs),
 }
 

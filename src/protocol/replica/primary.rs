@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read};
+use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read, sessions::Remembering};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Request, RequestBody, Update},
     identity::{
@@ -50,6 +50,7 @@ pub struct Primary {
     /// The bytes of the entries that are not committed.
     pub(super) waiting_bytes: u64,
     pub(super) opening: usize,
+    pub(super) remembering: Remembering,
     pub(super) reads: VecDeque<Read>,
     /// Number of the heartbeat sent last; each round of messages to the replicas is one.
     pub(super) heartbeat: u64,
@@ -126,6 +127,7 @@ impl Primary {
             Command::CloseSession { .. } => {}
         }
         self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.bytes() as u64);
+        self.remembering.end(entry);
         let op = entry.position.op;
         for ticket in self.waiting.remove(&op).unwrap_or_default() {
             self.waiting_updates -= 1;
@@ -180,15 +182,11 @@ impl Replica {
             })
             .collect();
         let uncommitted: Vec<&Entry> = self.log.entries_from(self.commit.next()).collect();
-        let in_flight = uncommitted
-            .iter()
-            .filter_map(|entry| match entry.command {
-                Command::Update { session, request, .. } => Some(((session, request), entry.position.op)),
-                _ => None,
-            })
-            .collect();
+        let in_flight = uncommitted.iter().filter_map(|entry| entry.request()).collect();
         let opening =
             uncommitted.iter().filter(|entry| matches!(entry.command, Command::OpenSession { .. })).count();
+        let mut remembering = Remembering::default();
+        uncommitted.iter().for_each(|entry| remembering.begin(&self.state, entry));
         let last_timestamp = uncommitted.last().map_or(Duration::ZERO, |entry| entry.timestamp);
         let primary = Primary {
             takeover_end: end.op,
@@ -205,6 +203,7 @@ impl Replica {
             waiting_updates: 0,
             waiting_bytes: uncommitted.iter().map(|entry| entry.bytes() as u64).sum(),
             opening,
+            remembering,
             reads: VecDeque::new(),
             heartbeat: 0,
             heartbeat_wanted: false,
@@ -306,8 +305,8 @@ impl Replica {
                     return refuse(refusal);
                 }
                 let remembers = matches!(update, Update::CompareAndSwap { .. });
-                let (limit, at) = (self.options.session_bytes_max, primary.log_time(now));
-                if remembers && !self.state.has_room_to_remember(session, limit, at) {
+                let at = primary.log_time(now);
+                if remembers && !primary.may_remember(&self.state, &self.options, session, at) {
                     return refuse(Refusal::TooManySessions);
                 }
                 self.propose(now, ticket, Command::Update { session, request, update });
@@ -328,6 +327,7 @@ impl Replica {
         primary.waiting_updates += 1;
         let entry = Entry { position, timestamp: primary.log_time(now), command };
         primary.waiting_bytes += entry.bytes() as u64;
+        primary.remembering.begin(&self.state, &entry);
         self.log.push(entry.clone());
         self.write(Write::Entry(entry));
     }

@@ -1,22 +1,95 @@
-//! Whether there is room for another session.
+//! Whether there is room for another session, and for another answer that a session remembers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
 
 use super::Primary;
 use crate::protocol::{
-    identity::{RequestNumber, SessionId},
+    command::{Command, Entry, Update},
+    identity::{OpNumber, RequestNumber, SessionId},
     options::ReplicaOptions,
     store::State,
 };
+
+/// By how much the compare-and-swaps in flight may add to what sessions remember, in bytes.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Remembering {
+    /// What updates in flight make of the values of these keys.
+    keys: BTreeMap<Bytes, Growth>,
+    swaps: BTreeMap<OpNumber, u64>,
+    bytes: u64,
+}
+
+/// How long the value of a key may be after the updates in flight.
+#[derive(Clone, Debug, Default, Hash)]
+struct Growth {
+    updates: usize,
+    /// The longest value that one of them sets.
+    longest: u64,
+    /// What they append.
+    appended: u64,
+}
+
+impl Remembering {
+    /// Takes note of an entry that was appended to the log, before it is applied to `state`.
+    pub(super) fn begin(&mut self, state: &State, entry: &Entry) {
+        let Command::Update { session, update, .. } = &entry.command else { return };
+        let growth = self.keys.get(update.key());
+        if let Update::CompareAndSwap { key, .. } = update {
+            let now = state.get(key).map_or(0, |found| found.value.len() as u64);
+            let then = growth.map_or(now, |growth| now.max(growth.longest) + growth.appended);
+            let adds = then.saturating_sub(state.bytes_of(*session));
+            self.bytes += adds;
+            self.swaps.insert(entry.position.op, adds);
+        }
+        let growth = self.keys.entry(update.key().clone()).or_default();
+        growth.updates += 1;
+        match update {
+            Update::Put { value: set, .. } | Update::CompareAndSwap { new: set, .. } => {
+                growth.longest = growth.longest.max(set.len() as u64);
+            }
+            Update::Append { value, .. } => growth.appended += value.len() as u64,
+            Update::Delete { .. } => {}
+        }
+    }
+
+    /// Takes note of an entry that was applied.
+    pub(super) fn end(&mut self, entry: &Entry) {
+        let Command::Update { update, .. } = &entry.command else { return };
+        self.bytes -= self.swaps.remove(&entry.position.op).unwrap_or_default();
+        if let Some(growth) = self.keys.get_mut(update.key()) {
+            growth.updates -= 1;
+            if growth.updates == 0 {
+                self.keys.remove(update.key());
+            }
+        }
+    }
+}
 
 impl Primary {
     /// Whether another session may be opened by an entry of the log time `at`. A session that is over by then makes
     /// room, unless an update of it is in flight, which was proposed before and keeps it alive.
     pub(super) fn may_open(&self, state: &State, options: &ReplicaOptions, at: Duration) -> bool {
-        let is_used = |session: SessionId| {
-            let mut in_flight = self.in_flight.range((session, RequestNumber(0))..);
-            in_flight.next().is_some_and(|((used, _), _)| *used == session)
-        };
-        state.has_room_for_sessions(self.opening + 1, options.sessions_max, at, is_used)
+        state.has_room_for_sessions(self.opening + 1, options.sessions_max, at, |id| self.is_used(id))
+    }
+
+    /// Whether a session may remember another answer, to an entry of the log time `at`. What it remembers already and
+    /// what sessions remember that are over by then makes room, as above.
+    pub(super) fn may_remember(
+        &self,
+        state: &State,
+        options: &ReplicaOptions,
+        session: SessionId,
+        at: Duration,
+    ) -> bool {
+        let max = options.session_bytes_max.saturating_add(state.bytes_of(session));
+        let remembered = state.session_bytes() + self.remembering.bytes;
+        remembered < max || remembered - state.bytes_over(at, |id| id == session || self.is_used(id)) < max
+    }
+
+    fn is_used(&self, session: SessionId) -> bool {
+        let mut in_flight = self.in_flight.range((session, RequestNumber(0))..);
+        in_flight.next().is_some_and(|((used, _), _)| *used == session)
     }
 }

@@ -104,7 +104,11 @@ impl fmt::Display for NotAdopted {
                 f,
                 "{server} was not heard. Name a server by the address that it advertises, and see that it runs"
             ),
-            Self::HoldsNothing(server) => write!(f, "{server} holds no data. Name a server that does"),
+            Self::HoldsNothing(server) => write!(
+                f,
+                "{server} holds no data. Name a server that does; if there is none, start the service without --adopt and \
+                 all servers again"
+            ),
             Self::LaterGeneration(better) => write!(
                 f,
                 "{better} holds data of a later generation. Adopt that server, or add --adopt-anyway to give its data up"
@@ -150,9 +154,9 @@ impl Adoption {
         Self { wanted, heard: Heard::new(), unreached: BTreeMap::new(), refused: false }
     }
 
-    /// The server whose data is to go on.
-    pub(super) fn wanted(&self) -> &ServerId {
-        &self.wanted.server
+    /// The server whose data is to go on, if that is not decided.
+    pub(super) fn awaited(&self) -> Option<&ServerId> {
+        (!self.refused).then_some(&self.wanted.server)
     }
 
     /// Takes note of a ping that is not believed.

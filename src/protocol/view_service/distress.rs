@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::ViewService;
-use crate::protocol::identity::ServerId;
+use super::{ViewService, adoption::Adoption};
+use crate::protocol::identity::{DataId, ServerId};
 
 /// Why no view begins, or why nobody would replace a primary that fails. One thing at a time: the worst.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,10 +15,18 @@ pub enum Distress {
     DataLost(Vec<ServerId>),
     /// Nobody can be promoted until one of these is back with its data.
     Waiting(Vec<ServerId>),
+    /// Nobody can be promoted: these hold all the data and obey a view that was never told.
+    LedAstray(Vec<ServerId>),
+    /// The service started a moment ago and has not heard all of these, which hold all the data, yet.
+    Listening(Vec<ServerId>),
+    /// No view begins, because no server is there.
+    NoServer,
     /// No view begins, because these come from a history that the record knows nothing of: it was lost or exchanged.
     UnknownHistory(Vec<ServerId>),
     /// The service listens before it decides whether this server's data goes on.
     Adopting(ServerId),
+    /// Something that this program does not know: the view service runs a later one.
+    Unknown,
 }
 
 impl fmt::Display for Distress {
@@ -36,11 +44,27 @@ impl fmt::Display for Distress {
             Self::Waiting(servers) => {
                 write!(f, "NO SERVICE: waiting for one of these with its data: {}", list(servers))
             }
+            Self::LedAstray(servers) => write!(
+                f,
+                "NO SERVICE: {} could be primary and obeys a view that the view service never told, and no other server that \
+                 holds all the data is there; see the view service's log",
+                list(servers)
+            ),
+            Self::Listening(servers) => write!(
+                f,
+                "LISTENING: the view service has just started and has not heard all of {} yet",
+                list(servers)
+            ),
+            Self::NoServer => f.write_str("NO SERVICE: no server is there"),
             Self::UnknownHistory(servers) => write!(
                 f,
                 "NO SERVICE: these servers come from a history that the view service's record knows nothing of: {}. The record was \
-                 lost or exchanged; restore it, or see viewservice --help, --adopt",
+                 lost or exchanged: restore it, or see viewservice --help, --adopt; if they hold nothing or belong to another \
+                 cluster, start them again empty or stop them",
                 list(servers)
+            ),
+            Self::Unknown => f.write_str(
+                "IN DISTRESS: the view service says that something is wrong which this program does not know; update it",
             ),
             Self::Adopting(server) => write!(
                 f,
@@ -57,22 +81,45 @@ fn list(servers: &[ServerId]) -> String {
 impl ViewService {
     /// What is wrong now, if anything.
     pub fn distress(&self) -> Option<Distress> {
-        if let Some(adoption) = &self.adoption {
-            return Some(Distress::Adopting(adoption.wanted().clone()));
+        if let Some(wanted) = self.adoption.as_ref().and_then(Adoption::awaited) {
+            return Some(Distress::Adopting(wanted.clone()));
         }
         if self.is_outdated {
             return Some(Distress::OldRecord);
         }
-        let stable = || self.record.stable.keys().cloned();
-        if self.data_lost {
-            return Some(Distress::DataLost(stable().collect()));
-        }
-        if self.waiting || self.only_astray {
-            // Who obeys another view takes up no later one, even if it is there.
-            let others: Vec<ServerId> = stable().filter(|server| !self.obeys_another(server)).collect();
-            return Some(Distress::Waiting(if others.is_empty() { stable().collect() } else { others }));
+        if let Some(distress) = self.unpromotable() {
+            return Some(distress);
         }
         let unknown = self.holders_of_unknown_data();
-        (!unknown.is_empty()).then_some(Distress::UnknownHistory(unknown))
+        if !unknown.is_empty() {
+            return Some(Distress::UnknownHistory(unknown));
+        }
+        let view = self.record.view.as_ref().filter(|_| self.record.stable.is_empty())?;
+        let (now, dead_after) = (self.presence.now(), self.options.dead_after);
+        (!self.servers.is_alive(&view.primary, now, dead_after)).then_some(Distress::NoServer)
+    }
+
+    /// Why nobody of those who hold all the data can be promoted.
+    fn unpromotable(&self) -> Option<Distress> {
+        let those = |fit: &dyn Fn(&ServerId, DataId) -> bool| -> Vec<ServerId> {
+            let fitting = self.record.stable.iter().filter(|(server, data)| fit(server, **data));
+            fitting.map(|(server, _)| server.clone()).collect()
+        };
+        let (now, dead_after) = (self.presence.now(), self.options.dead_after);
+        let is_ok = |server: &ServerId, data| self.servers.is_ok(server, data, now, dead_after);
+        if self.data_lost {
+            return Some(Distress::DataLost(those(&|_, _| true)));
+        }
+        if self.only_astray {
+            return Some(Distress::LedAstray(those(&|server, data| {
+                is_ok(server, data) && self.obeys_another(server)
+            })));
+        }
+        if self.waiting {
+            return Some(Distress::Waiting(those(&|server, data| !self.servers.has_lost(server, data))));
+        }
+        let is_unheard = |server: &ServerId, _| !self.servers.get(server).is_some_and(|known| known.heard);
+        let listens = self.is_listening() && !those(&is_unheard).is_empty();
+        listens.then(|| Distress::Listening(those(&|_, _| true)))
     }
 }

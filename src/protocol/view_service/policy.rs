@@ -103,13 +103,11 @@ impl ViewService {
             .map(|(server, data)| (server.clone(), *data))
             .collect();
         self.note_loss(candidates.is_empty(), &view, effects);
-        self.note_waiting(&candidates, &view, effects);
-        self.only_astray &= !candidates.is_empty();
-        if candidates.is_empty() {
-            return;
+        if !candidates.is_empty() {
+            self.note_copies(&view, effects);
         }
-        self.note_copies(&view, effects);
         self.leave_out_astray(&view, &mut candidates, effects);
+        self.note_waiting(&candidates, &view, effects);
         if self.is_listening() || candidates.is_empty() {
             return;
         }
@@ -224,7 +222,7 @@ impl ViewService {
         let (astray, obeying): (Members, Members) =
             all.into_iter().partition(|(server, _)| self.obeys_another(server));
         *candidates = obeying;
-        self.only_astray = candidates.is_empty();
+        self.only_astray = candidates.is_empty() && !astray.is_empty();
         if self.only_astray && self.astray_in != Some(view.number) {
             self.astray_in = Some(view.number);
             effects.extend(astray.keys().map(|server| {
@@ -245,9 +243,9 @@ impl ViewService {
         self.data_lost = lost;
     }
 
-    /// No stable replica is there with its data: until one comes back nobody can be promoted.
+    /// No stable replica is there with its data: until one comes back, and obeys, nobody can be promoted.
     fn note_waiting(&mut self, candidates: &Members, view: &View, effects: &mut Vec<Effect>) {
-        let (waits, view) = (candidates.is_empty(), view.number);
+        let (waits, view) = (candidates.is_empty() && (self.waiting || !self.only_astray), view.number);
         if waits && !self.waiting {
             let servers = self.record.stable.keys().cloned().collect();
             effects.push(Effect::Notice(Notice::Waiting { view, servers }));
