@@ -154,7 +154,10 @@ async fn serve(args: &Args) -> Result<(), String> {
             tracing::info!(signal, "stopped");
             Ok(())
         }
-        error = server.failed() => Err(error.to_string()),
+        error = server.failed() => {
+            tracing::error!(%error, dir = %args.dir.display(), "the service has to stop");
+            Err(error.to_string())
+        }
         why = not_adopted => Err(why),
         served = listener.serve(router) => served,
     }
@@ -211,7 +214,9 @@ fn table(heard: &Heard) -> String {
 /// The next generation starts without a view; numbers go on, so that nobody takes an old view for a new one.
 async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), String> {
     let mut storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
-    let record = match storage.read() {
+    let found = storage.read();
+    let was_there = !matches!(found, Ok(None));
+    let record = match found {
         Ok(Some(record)) => check_lost(args, record, lost)?,
         Ok(None) => lost_record(lost)?,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => lost_record(lost)?,
@@ -221,8 +226,11 @@ async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), String> {
     storage.replace(&next).await.map_err(|error| error.to_string())?;
     tracing::warn!(lost, current = next.generation.number, "the data is declared lost");
     println!(
-        "generation {} is lost, generation {} begins; now start the view service and empty servers",
-        lost, next.generation.number
+        "generation {} is lost, generation {} begins in {}{}; now start the view service and empty servers",
+        lost,
+        next.generation.number,
+        args.dir.display(),
+        if was_there { "" } else { ", where no record was" },
     );
     Ok(())
 }

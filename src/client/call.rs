@@ -99,6 +99,10 @@ impl Call {
         if self.doubt { ClientError::Unknown { why } } else { ClientError::NotExecuted { why } }
     }
 
+    fn has_seen_something(&self) -> bool {
+        self.server_said.is_some() || self.view_service_said.is_some()
+    }
+
     /// An error that would be final, were it not for earlier attempts.
     pub(super) fn unless_in_doubt(&self, error: ClientError) -> ClientError {
         if self.doubt { ClientError::Unknown { why: error.to_string() } } else { error }
@@ -176,6 +180,8 @@ impl<C: Clock> Client<C> {
                         self.learn(call, view)?;
                     }
                 }
+                // An attempt that the deadline cut short says nothing of the view service.
+                Err(_) if self.clock.now() >= call.deadline && call.has_seen_something() => {}
                 Err(why) => call.view_service_said = Some(why),
             }
             let found = self.view.as_ref().map(|view| view.number);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Request, Response, Status, Streaming, async_trait, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     ServerError,
@@ -353,9 +353,9 @@ pub struct ReplicationService {
 impl ReplicationService {
     /// Says once, not with every stream, in what this server differs from a primary; so often at most, as anybody can open a
     /// stream.
-    fn warn_of_differences(&self, metadata: &MetadataMap) {
+    fn warn(&self, differences: Vec<String>) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        for news in self.terms.differences(metadata) {
+        for news in differences {
             if warned.len() < WARNINGS_MAX && !warned.contains(&news) {
                 tracing::warn!("{news}");
                 warned.push(news);
@@ -378,10 +378,12 @@ impl wire::replication_server::Replication for ReplicationService {
         &self,
         request: Request<Streaming<wire::PrimaryMessage>>,
     ) -> Result<Response<Answers>, Status> {
-        self.terms.accept(request.metadata()).inspect_err(|refusal| {
-            tracing::debug!(why = refusal.message(), "a stream of a primary was refused");
-        })?;
-        self.warn_of_differences(request.metadata());
+        let accepted = self.terms.accept(request.metadata());
+        let refusal =
+            accepted.as_ref().err().map(|why| format!("a primary's stream was refused: {}", why.message()));
+        let differences = self.terms.differences(request.metadata());
+        self.warn(refusal.map_or(differences, |refusal| vec![refusal]));
+        accepted?;
         Ok(Response::new((self.converse)(request.into_inner())))
     }
 

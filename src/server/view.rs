@@ -190,8 +190,9 @@ fn log(notice: Notice) {
         Notice::DataLost(view) => error!(
             %view,
             "no server that holds all the data is left: each came back without it. If another machine still has the data of \
-             one, start that one. If not, the data is lost: stop this service, run it once with --accept-data-loss, and \
-             start it again"
+             one, start that one. If not, what was acknowledged last is lost. Another server may hold what was there before: to go on \
+             with that, stop this service, move its record away, and see viewservice --help, --adopt. To begin empty, stop \
+             it, run it once with --accept-data-loss, and start it again"
         ),
         Notice::Waiting { view, servers } => error!(
             %view, ?servers,
@@ -202,7 +203,7 @@ fn log(notice: Notice) {
             info!(%view, ?servers, "a server that holds all the data is there again: service can go on");
         }
         Notice::Copies { view, insync, wanted } if insync < wanted => {
-            warn!(%view, insync, wanted, "updates are acknowledged with fewer copies than wanted");
+            warn!(%view, insync, wanted, "fewer copies than wanted are in sync: updates are acknowledged with these, or refused if --copies-min says so");
         }
         Notice::Copies { view, insync, wanted } => info!(%view, insync, wanted, "all copies are in sync"),
         Notice::OldRecord { server, told, recorded } => error!(
@@ -210,7 +211,8 @@ fn log(notice: Notice) {
             "this service runs with an old copy of its record: a server was told of a view that the record does not know, or \
              acts as primary in another one of that number. No view is proposed any more. Stop this service and restore the \
              latest record; if it is lost, move this one away and see viewservice --help, --adopt. If this is the latest \
-             record, a service with an old copy of it ran meanwhile, and that server took part: stop it, or adopt its data"
+             record, a service with another one ran meanwhile, and that server took part: stop it and start this service \
+             again, or adopt its data"
         ),
         Notice::LedAstray { server, obeys, current } => error!(
             %server, %obeys, %current,

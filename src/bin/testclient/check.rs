@@ -86,6 +86,12 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
     if let Err(why) = checked {
         return process::fail(why);
     }
+    // Opened before anything is asked: a path that cannot be written must not cost a whole check.
+    if let Some(path) = &args.save
+        && let Err(error) = File::create(path)
+    {
+        return process::fail(format!("cannot save a history to {}: {error}", path.display()));
+    }
     let started = SystemClock.now();
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));

@@ -37,8 +37,8 @@ impl fmt::Display for Distress {
             ),
             Self::DataLost(servers) => write!(
                 f,
-                "DATA LOST: none of the servers that held all the data has it any more ({}); an operator has to decide, \
-                 see viewservice --help, --accept-data-loss",
+                "DATA LOST: none of the servers that held all the data has it any more ({}). An operator has to decide: another \
+                 server may hold what was there before, see viewservice --help, --adopt; to begin empty, --accept-data-loss",
                 list(servers)
             ),
             Self::Waiting(servers) => {

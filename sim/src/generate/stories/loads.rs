@@ -183,8 +183,10 @@ pub(super) fn flood(dice: &mut Dice, scenario: &mut Scenario) {
     let limit = |dice: &mut Dice, min, max| dice.percent(60).then(|| dice.magnitude(min, max));
     scenario.cluster.settings = vec![Settings {
         waiting_max: limit(dice, 2, 12).map(|max| max as usize),
-        waiting_bytes_max: limit(dice, 100, 1_000),
-        session_bytes_max: limit(dice, 20, 1_000),
+        waiting_bytes_max: limit(dice, 300, 1_000),
+        // After the heal each client swaps a few bytes, and has to find room within the time that it is owed.
+        session_bytes_max: limit(dice, 150, 1_000),
+        value_bytes_max: limit(dice, 50, 300).map(|max| max as usize),
         checkpoint_bytes: limit(dice, 200, 8_000),
         append_bytes_max: limit(dice, 16, 1_000).map(|max| max as usize),
         append_window: limit(dice, 1, 16),
