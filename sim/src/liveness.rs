@@ -220,7 +220,7 @@ pub fn broken_promises(
             (End::NotExecuted { why, .. }, _) => format!("was not executed: {why}"),
         };
         let Operation { input, client, called, .. } = operation;
-        Some(format!("{input:?} of {client}, called {:?} after the heal, {how}", *called - healed))
+        Some(format!("{input:?} of {client}, called {:?} after the last fault, {how}", *called - healed))
     };
     operations.iter().filter_map(broken).collect()
 }

@@ -6,6 +6,7 @@
 //! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
 //! are started again, except what the plan breaks for good.
 
+mod calm;
 mod record;
 
 use std::{
@@ -106,6 +107,9 @@ pub struct Nemesis {
     active: Vec<usize>,
     /// Faults of the network that have no end.
     lasting: Vec<usize>,
+    calm: Option<calm::Calm>,
+    /// What was owed while nothing was wrong, and not done.
+    overdue: Vec<String>,
 }
 
 impl Nemesis {
@@ -120,6 +124,8 @@ impl Nemesis {
             looked_at: 0,
             active: Vec::new(),
             lasting: Vec::new(),
+            calm: None,
+            overdue: Vec::new(),
         };
         nemesis.enter(Duration::ZERO, Deed::Start(Nodes::VIEW_SERVICE));
         for (place, server) in world.nodes.servers().enumerate() {
@@ -152,24 +158,29 @@ impl Nemesis {
         self.agenda.insert((at, self.entries), deed);
     }
 
-    /// Executes the plan until `end`, or until the run is stopped.
-    pub async fn run(&mut self, end: Duration) {
-        while !self.world.observer().is_stopped() {
+    /// Executes the plan until `end`, or until the run is stopped. Returns what was owed in between and not done.
+    pub async fn run(&mut self, end: Duration) -> Vec<String> {
+        while !self.world.observer().is_stopped() && self.overdue.is_empty() {
             self.look();
-            while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now().min(end))
+            while let Some(((at, _), _)) = self.agenda.first_key_value()
+                && *at <= now().min(end)
             {
-                let deed = entry.remove();
+                self.calm_ends();
+                let deed = self.agenda.pop_first().expect("it was just looked at").1;
                 self.perform(deed);
+                self.calm_begins();
                 let kind = |fault: usize| fault_name(&self.world.scenario.faults[fault].kind);
                 self.look_around(Some(deed.fault().map_or(health::START, kind)));
                 self.look();
             }
             if now() >= end {
-                return;
+                self.calm_ends();
+                break;
             }
             let next = self.agenda.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
             self.world.news(next).await;
         }
+        std::mem::take(&mut self.overdue)
     }
 
     /// Tells the judge of the cluster's health what is around the machines after something was done.

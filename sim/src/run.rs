@@ -1,6 +1,7 @@
 //! Executes a scenario and judges it.
 //!
-//! A run has two phases. In the first the fault plan is executed, and only safety is demanded. Then everything
+//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, but for stretches in which
+//! nothing is wrong ([`crate::nemesis`]): what is called in them must succeed. Then everything
 //! is healed that is not broken for good, and progress is demanded for every client that must be served
 //! ([`crate::liveness`]): it comes to the end of its script, what it begins after the first half of the
 //! settling time succeeds, and so does an update of each kind that it makes at last; a fresh client reads every key and
@@ -153,9 +154,13 @@ async fn live(world: Arc<World>) -> Ending {
         cluster.begin(client).spawn(workload::run(world.clone(), client));
     }
     let mut nemesis = Nemesis::new(world.clone(), cluster);
-    nemesis.run(Duration::from_millis(world.scenario.faults_ms)).await;
+    let overdue = nemesis.run(Duration::from_millis(world.scenario.faults_ms)).await;
     let mut ending = Ending { at: now(), stall: None, excused: Vec::new() };
     if world.observer().is_stopped() {
+        return ending;
+    }
+    if !overdue.is_empty() {
+        ending.stall = Some(scene(&world, nemesis.cluster(), overdue));
         return ending;
     }
     nemesis.heal();
@@ -267,9 +272,13 @@ fn stall(
     if cluster.is_data_lost() && !world.scenario.data_loss {
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
     }
-    if waiting.is_empty() {
-        return None;
-    }
+    drop(observer);
+    (!waiting.is_empty()).then(|| scene(world, cluster, waiting))
+}
+
+/// Who waits, and how everything stands.
+fn scene(world: &World, cluster: &Cluster, waiting: Vec<String>) -> Stall {
+    let observer = world.observer();
     let mut lines = vec![match world.durable_record() {
         record if record.view.is_none() => "vs: no view".into(),
         record => {
@@ -294,7 +303,7 @@ fn stall(
             None => format!("{name}: {status}"),
         });
     }
-    Some(Stall { at: now(), waiting, cluster: lines })
+    Stall { at: now(), waiting, cluster: lines }
 }
 
 thread_local! {

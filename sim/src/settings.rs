@@ -182,6 +182,14 @@ impl Cluster {
         least.min(most)..=most
     }
 
+    /// Whether some server has a limit that few clients reach: then calls may be refused although nothing is wrong.
+    pub fn is_limited(&self) -> bool {
+        self.settings.iter().any(|own| {
+            let counts = own.sessions_max.is_some() || own.waiting_max.is_some();
+            counts || own.waiting_bytes_max.is_some() || own.session_bytes_max.is_some()
+        })
+    }
+
     /// The lives of a process from which on it may have other options.
     pub(crate) fn lives(&self) -> impl Iterator<Item = u64> {
         self.settings.iter().map(|settings| settings.from_life).chain([1])

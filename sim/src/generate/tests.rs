@@ -48,8 +48,10 @@ fn seeds_differ_in_shape_faults_and_load() {
     assert!((10..80).contains(&quiet), "{quiet} of 400 seeds without any fault");
     let shapes: BTreeSet<_> = scenarios.iter().map(|s| (s.cluster.servers, s.cluster.replicas)).collect();
     assert!(shapes.len() >= 8, "{shapes:?}");
-    let long = scenarios.iter().filter(|s| s.faults_ms > FAULTS_MS.1).count();
+    let longer = |than: u64| scenarios.iter().filter(|s| s.faults_ms > than).count();
+    let (long, longer) = (longer(FAULTS_MS.1 + length::REST_MS), longer(FAULTS_MS.1));
     assert!((3..30).contains(&long), "{long} of 400 seeds live long");
+    assert!((5..40).contains(&(longer - long)), "{} of 400 seeds rest", longer - long);
     let volatile = scenarios.iter().filter(|s| s.cluster.volatile).count();
     assert!((100..220).contains(&volatile), "{volatile} of 400 seeds without disks");
     let has = |is: fn(&Settings) -> bool| scenarios.iter().any(|s| s.cluster.settings.iter().any(is));

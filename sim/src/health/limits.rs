@@ -12,6 +12,8 @@ use crate::{
 const UNTRIED_FACTOR: u32 = 10;
 /// Joins that may fail before one succeeds, besides those with servers that the primary cannot reach.
 const TRIES: u32 = 2;
+/// Within this time a client gives up an attempt that hangs, and asks the view service and another server.
+const CLIENT: Duration = Duration::from_secs(5);
 /// In what one round trip takes, a client asks for no more than so many updates: it waits for each.
 const UPDATES_PER_ROUND: u64 = 4;
 
@@ -71,6 +73,11 @@ impl Limits {
             join: round * u32::try_from(rounds).unwrap_or(u32::MAX),
             keeps_up,
         }
+    }
+
+    /// Within which time after the last fault clients are served: a fail-over, and what a client needs to find that out.
+    pub fn serves(&self) -> Duration {
+        self.detect + CLIENT
     }
 
     /// Within which time redundancy is complete. `troubled` is the time from the first fault to the last change, if there

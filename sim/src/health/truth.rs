@@ -23,6 +23,11 @@ impl Health {
         }
     }
 
+    /// Within which time after the last fault clients are served again.
+    pub fn serves_within(&self) -> Duration {
+        self.lateness + self.limits.serves()
+    }
+
     /// The view service says something.
     pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
         self.look_for_silence(at);
