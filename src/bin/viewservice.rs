@@ -48,7 +48,7 @@ struct Args {
     /// A server not heard for this long is dead. Servers are told, and ping three times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
-    /// A new backup that makes no progress for this long is replaced
+    /// A new backup that makes no progress for this long, and for a dead interval, is replaced
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().join_stall_max), value_name = "TIME")]
     join_stall_max: Span,
     /// A server that the primary cannot reach is not used for this long, longer if it happens again,

@@ -9,7 +9,7 @@ pub struct ViewServiceOptions {
     pub replicas: usize,
     /// A server not heard for this long is dead (rule VS-PING 3). Also the length of a lease (5.3).
     pub dead_after: Duration,
-    /// A joiner that makes no progress for this long is replaced.
+    /// A joiner that makes no progress for this long is replaced; see [`Self::join_stall`].
     pub join_stall_max: Duration,
     /// A server that the primary reported unreachable, or that pings and is not reached at its address, is not used for
     /// this long; doubles each time the same pair fails again soon, up to [`Self::suspicion_max`], and up to ten times that
@@ -200,6 +200,11 @@ impl ViewServiceOptions {
     /// What all servers are told.
     pub fn of_all(&self) -> ClusterOptions {
         ClusterOptions { dead_after: self.dead_after, replicas: self.replicas }
+    }
+
+    /// How long a joiner may make no progress: a dead interval at least, as it tells its progress with its pings.
+    pub fn join_stall(&self) -> Duration {
+        self.join_stall_max.max(self.dead_after)
     }
 
     /// Whether these values can work together; the error says what to change.

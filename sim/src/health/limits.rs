@@ -67,7 +67,7 @@ impl Limits {
         Self {
             replicas: cluster.replicas as usize,
             detect: in_true_time(3 * dead_after + suspect + 2 * ping),
-            join_stall: in_true_time(longest(&mut grantors.iter().map(|options| options.join_stall_max))),
+            join_stall: in_true_time(longest(&mut grantors.iter().map(|options| options.join_stall()))),
             suspicion_min: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_min))),
             suspicion_max: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_max))),
             join: round * u32::try_from(rounds).unwrap_or(u32::MAX),

@@ -269,7 +269,7 @@ impl ViewService {
     /// A joiner that stands still is set aside for a while, like one that the primary cannot reach.
     fn give_up_stalled_joiners(&mut self, now: Duration, view: &View) {
         for joiner in view.joining.keys() {
-            if self.servers.is_stalled(joiner, now, self.options.join_stall_max) {
+            if self.servers.is_stalled(joiner, now, self.options.join_stall()) {
                 self.servers.suspect(now, &self.options, view.number, &view.primary, joiner);
             }
         }
