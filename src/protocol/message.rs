@@ -71,7 +71,8 @@ pub struct Ping {
     pub suspects: BTreeSet<ServerId>,
     /// The end of its log.
     pub log_end: Position,
-    /// Parts of a state transfer received so far; with `log_end` it shows that a joiner makes progress.
+    /// Parts of a state transfer received so far, and messages by which its log was found to agree further with the
+    /// primary's; with `log_end` it shows that a joiner makes progress.
     pub parts_received: u64,
     /// The latest time of the view service that this server has heard, for two-way aliveness.
     pub echo: Option<Echo>,

@@ -173,6 +173,10 @@ impl Replica {
         }
         // Not "my last operation": what is beyond the message may differ from the primary's log.
         let matched = OpNumber(append.previous.op.0 + append.entries.len() as u64);
+        if matched > self.matched {
+            self.matched = matched;
+            self.parts_received += 1;
+        }
         self.commit_to(self.commit.max(append.commit.min(matched)), effects);
         AppendResult::Match(matched)
     }

@@ -83,6 +83,8 @@ pub struct Replica {
     silent_primary: Option<ServerId>,
     staging: Option<Staging>,
     parts_received: u64,
+    /// As a backup, in this view: the operation up to which the log agrees with the primary's.
+    matched: OpNumber,
     pinger: Pinger,
     /// The time by which the silence of replicas is counted.
     presence: Presence,
@@ -124,6 +126,7 @@ impl Replica {
             silent_primary: None,
             staging: None,
             parts_received: 0,
+            matched: OpNumber(0),
             pinger: Pinger::new(now),
             presence: Presence::new(now),
             outbox,
@@ -278,6 +281,7 @@ impl Replica {
         self.view_seen = number;
         self.primary_hint = None;
         self.primary_silence_max = None;
+        self.matched = OpNumber(0);
         self.primary_is_there(effects);
         self.write(Write::ViewSeen(number));
         self.outbox.hold_until_written();
