@@ -2,7 +2,7 @@
 //!
 //! For each long state of distress there is a notice of the machine that should know, within a bound after the state
 //! began, and another one that takes it back within that bound after the state ended. The bound is what it takes to
-//! notice a change of the surroundings ([`Limits::detect`](super::limits::Limits::detect)), and [`SLACK`].
+//! notice a change of the surroundings ([`Limits::detect`](super::limits::Limits::detect)), and `SLACK`.
 //!
 //! The judge knows the state from what is around the machines and from what disks hold; what was said, from the notices.
 //! A process that is down or stands still says nothing, and what its last life said counts for nothing in the next.

@@ -27,8 +27,8 @@ use crate::protocol::{
 pub const LISTEN_DEAD_INTERVALS: u32 = 4;
 
 /// So far above all that was heard of its generation at least is the number of the view that goes on: a server that was
-/// away may know later views, and each start of a view service leaves out up to [`VIEWS_LEFT_OUT_MAX`] numbers. It is further up by the epoch, so that two services that adopt without hearing of each other
-/// hardly give the same number.
+/// away may know later views, and each start of a view service leaves out up to 65,535 numbers. It is further up by the
+/// epoch, so that two services that adopt without hearing of each other hardly give the same number.
 pub const VIEW_MARGIN: u64 = 1 << 19;
 
 /// No cluster comes to a later view by itself: with one a microsecond that takes a century.
