@@ -302,6 +302,7 @@ impl Observer {
         self.mark(|marks| marks.after_view_service(at, machine, effects));
         let within = self.bounds.after_view_service(at);
         self.heed(at, within);
+        self.health.answers(at, machine.distress().as_ref());
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
@@ -311,7 +312,7 @@ impl Observer {
                 Effect::Notice(notice) => {
                     self.health.view_service_said(at, notice);
                     match notice {
-                        Notice::Proposed { view, why } => {
+                        Notice::Proposed { view, why, .. } => {
                             self.health.proposed(at, view, why);
                             self.stats.view_changes += u64::from(view.number > ViewNumber(1));
                             self.occurrences.push((Trigger::ViewProposed, at));

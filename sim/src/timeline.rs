@@ -66,6 +66,10 @@ fn replica(notice: &Notice) -> String {
         Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".into(),
         Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
         Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
+        Notice::UpdatesRefused { copies, copies_min } => {
+            format!("refuses updates: {copies} of {copies_min} copies")
+        }
+        Notice::UpdatesTaken { copies } => format!("takes updates again, with {copies} copies"),
         Notice::PingsMoreOften { told, interval, dead_after } => {
             format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
         }
@@ -99,7 +103,7 @@ fn view_service(notice: &view_service::Notice) -> String {
             let data = ping.data.map_or_else(|| "no data yet".into(), |data| format!("data {data:?}"));
             format!("hears {}, life {}, {data}, log end {:?}", name(&ping.server), ping.boot, ping.log_end)
         }
-        Notice::Proposed { view: new, why } => format!("proposes {} ({why})", view(new)),
+        Notice::Proposed { view: new, why, .. } => format!("proposes {} ({why})", view(new)),
         Notice::Activated(new) => format!("activates {}", view(new)),
         Notice::DataLost(number) => format!("no copy of the data of {number} is left"),
         Notice::Waiting { servers, .. } => {
@@ -134,6 +138,7 @@ fn view_service(notice: &view_service::Notice) -> String {
         Notice::Contested { server, holder, other } => {
             format!("{holder} answers at {}, but {other} pings, too", name(server))
         }
+        Notice::Unreached(server) => format!("does not reach {}, which pings", name(server)),
         Notice::ImplausibleLife { server, boot } => {
             format!("does not believe {} that it lives as {boot}", name(server))
         }

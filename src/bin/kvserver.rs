@@ -179,7 +179,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         .add_service(process::guarded(process::mark_refusals(kv)))
         .add_service(process::guarded(replication));
     process::ready(&address)?;
-    tracing::info!(%address, view_service = %args.vs, "the server is listening");
+    tracing::info!(advertised = %address, listens = %bound, view_service = %args.vs, "the server is listening");
     tokio::select! {
         biased;
         signal = process::shutdown() => {

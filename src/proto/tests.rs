@@ -155,6 +155,7 @@ fn ping() -> Ping {
         token: Some(Token { at: Duration::from_secs(2), seal: u64::MAX }),
         number: 11,
         wants_lease: true,
+        copies_min: 2,
     }
 }
 

@@ -182,6 +182,7 @@ impl From<Ping> for wire::PingRequest {
             echo: ping.echo.map(Into::into),
             number: ping.number,
             wants_lease: ping.wants_lease,
+            copies_min: u32::try_from(ping.copies_min).unwrap_or(u32::MAX),
             token: ping.token.map(Into::into),
         }
     }
@@ -211,6 +212,7 @@ impl TryFrom<wire::PingRequest> for Ping {
             token: ping.token.map(Into::into),
             number: number("ping", ping.number)?,
             wants_lease: ping.wants_lease,
+            copies_min: ping.copies_min as usize,
         })
     }
 }
@@ -280,6 +282,10 @@ impl TryFrom<wire::PingResponse> for PingReply {
 impl From<Distress> for wire::Distress {
     fn from(distress: Distress) -> Self {
         use wire::distress::Kind;
+        let copies_min = match distress {
+            Distress::UpdatesRefused { copies_min, .. } => u32::try_from(copies_min).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         let (kind, servers) = match distress {
             Distress::OldRecord => (Kind::OldRecord, Vec::new()),
             Distress::DataLost(servers) => (Kind::DataLost, servers),
@@ -290,9 +296,13 @@ impl From<Distress> for wire::Distress {
             Distress::NoServer => (Kind::NoServer, Vec::new()),
             Distress::Unknown => (Kind::Unspecified, Vec::new()),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
+            Distress::UpdatesRefused { primary, .. } => (Kind::UpdatesRefused, vec![primary]),
+            Distress::OtherHistory(servers) => (Kind::OtherHistory, servers),
+            Distress::HoldsMore(servers) => (Kind::HoldsMore, servers),
+            Distress::Unreached(servers) => (Kind::Unreached, servers),
         };
         let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
-        Self { kind: kind.into(), servers: named.collect() }
+        Self { kind: kind.into(), servers: named.collect(), copies_min }
     }
 }
 
@@ -317,6 +327,13 @@ impl TryFrom<wire::Distress> for Distress {
             Kind::Waiting => Self::Waiting(servers.collect::<Result<_, _>>()?),
             Kind::UnknownHistory => Self::UnknownHistory(servers.collect::<Result<_, _>>()?),
             Kind::Adopting => Self::Adopting(present("the server to be adopted", servers.next())??),
+            Kind::UpdatesRefused => Self::UpdatesRefused {
+                primary: present("the primary that refuses updates", servers.next())??,
+                copies_min: distress.copies_min as usize,
+            },
+            Kind::OtherHistory => Self::OtherHistory(servers.collect::<Result<_, _>>()?),
+            Kind::HoldsMore => Self::HoldsMore(servers.collect::<Result<_, _>>()?),
+            Kind::Unreached => Self::Unreached(servers.collect::<Result<_, _>>()?),
         })
     }
 }

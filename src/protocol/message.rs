@@ -23,6 +23,7 @@
 //! | | `log_end` | it is preferred among the candidates; before the first view, one that claims operations delays it while it lives |
 //! | | `parts_received` | as a joiner: it keeps its place without progress |
 //! | | `echo`, `number` | about itself only: it counts as alive, or its own later pings as overtaken |
+//! | | `copies_min` | as the primary: monitors are told that it refuses updates |
 //! | | `wants_lease` | as the primary: nobody else is promoted for a dead interval |
 //! | server | a token that no view service made | its next ping is not believed; it is probed again and pings at once. A flood of them keeps it out, as floods do |
 //! | server | an answer to a ping | needs a forged view service (`--vs`): any view |
@@ -82,6 +83,8 @@ pub struct Ping {
     pub number: u64,
     /// The server would use a read lease if it got one.
     pub wants_lease: bool,
+    /// As primary it refuses updates with fewer copies than this; 0 or 1: it takes them with its own alone.
+    pub copies_min: usize,
 }
 
 /// A time of the view service, told to a server and sent back by it.

@@ -216,6 +216,12 @@ fn log(notice: Notice) {
         Notice::EnoughCopies { copies } => {
             info!(copies, "updates are acknowledged with as many copies as wanted again")
         }
+        Notice::UpdatesRefused { copies, copies_min } => warn!(
+            copies,
+            copies_min,
+            "all updates are refused until as many copies as --copies-min are in sync; reads are served"
+        ),
+        Notice::UpdatesTaken { copies } => info!(copies, "updates are taken again"),
         Notice::PingsMoreOften { told, interval, dead_after } => warn!(
             ping_interval = ?told, ?dead_after, ?interval,
             "--ping-interval is too long for the view service's --dead-after: this server pings more often"

@@ -180,9 +180,9 @@ fn log(notice: Notice) {
     use tracing::{error, info, warn};
     match notice {
         Notice::ServerSeen(ping) => info!(server = %ping.server, boot = %ping.boot, "a server appeared"),
-        Notice::Proposed { view, why } => {
+        Notice::Proposed { view, why, dropped } => {
             let (number, primary) = (view.number, &view.primary);
-            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, why, "a new view");
+            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, why, ?dropped, "a new view");
         }
         Notice::Activated(view) => {
             info!(view = %view.number, primary = %view.primary, insync = ?view.insync, "the view is active");
@@ -237,6 +237,11 @@ fn log(notice: Notice) {
             %server, %holder, %other,
             "two servers advertise one address; one is reached there, the other one is not taken. Give each an address \
              of its own with --advertise"
+        ),
+        Notice::Unreached(server) => warn!(
+            %server,
+            "a server pings and is not reached at the address that it advertises, so it is not taken: is its --advertise right, \
+             does a firewall let connections from here in?"
         ),
         Notice::ImplausibleLife { server, boot } => error!(
             %server, %boot,

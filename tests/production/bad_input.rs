@@ -278,6 +278,10 @@ fn options_that_contradict_those_of_another_process_are_named_with_both_values()
         cluster.settled(&s1, 0).await;
         s1.logs("--ping-interval is too long for the view service's --dead-after").await;
         s1.logs("--copies-min is more than the view service's --replicas").await;
+        s1.logs("all updates are refused until as many copies as --copies-min are in sync").await;
+        let seen = cluster.testclient(&["view", "--monitor"]);
+        failed(&seen, 4);
+        assert!(String::from_utf8_lossy(&seen.stdout).contains("NO UPDATES"), "{seen:?}");
         let log = s1.log();
         let named = |text: &str| log.lines().find(|line| line.contains(text)).expect("just seen").to_owned();
         let line = named("--ping-interval is too long");

@@ -1,6 +1,9 @@
 //! The life of a cluster: servers come, take over, receive the state, and go.
 
-use pbkv::{client::ClientError, protocol::view_service::Distress};
+use pbkv::{
+    client::ClientError,
+    protocol::{identity::ServerId, view_service::Distress},
+};
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, PATIENCE, eventually, failed, run, succeeded, viewservice};
@@ -220,6 +223,17 @@ fn a_lost_record_takes_no_data_with_it_unless_an_operator_says_so() {
         assert!(failed(&zero, 1).contains("numbered from 1"), "{zero:?}");
         succeeded(&viewservice(&["--dir", &dir, "--accept-data-loss", "1"]));
         cluster.start_view_service(&[]);
+        // Who still holds what was given up is not taken, and whoever asks hears that.
+        eventually("a server is named", async || match cluster.report().await.distress {
+            Some(Distress::OtherHistory(servers)) => {
+                servers.contains(&ServerId::new(s1.address.as_str())).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+        let seen = cluster.testclient(&["view", "--monitor"]);
+        failed(&seen, 4);
+        assert!(String::from_utf8_lossy(&seen.stdout).contains("start them again empty"), "{seen:?}");
         s1.kill();
         s2.kill();
         let s3 = cluster.server(&[]);

@@ -127,6 +127,10 @@ pub fn notice(notice: &Notice) -> String {
         Notice::FewCopies { copies: 1, .. } => "acknowledges with a single copy".to_owned(),
         Notice::FewCopies { copies, wanted } => format!("acknowledges with {copies} of {wanted} copies"),
         Notice::EnoughCopies { copies } => format!("acknowledges with {copies} copies again"),
+        Notice::UpdatesRefused { copies, copies_min } => {
+            format!("refuses updates: {copies} of {copies_min} copies")
+        }
+        Notice::UpdatesTaken { copies } => format!("takes updates again, with {copies} copies"),
         Notice::PingsMoreOften { told, interval, dead_after } => {
             format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
         }
@@ -170,7 +174,10 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
             }
             None => format!("sees {} in life {} without data", ping.server, ping.boot),
         },
-        N::Proposed { view: proposed, why } => format!("proposes {}: {why}", view(proposed)),
+        N::Proposed { view: proposed, why, dropped } => {
+            let dropped = dropped.iter().map(|(server, why)| format!("\n   {server} is out: it {why}"));
+            format!("proposes {}: {why}{}", view(proposed), dropped.collect::<String>())
+        }
         N::Activated(activated) => format!("records {}", view(activated)),
         N::DataLost(number) => format!("says that all data of {number} is lost"),
         N::Waiting { servers, .. } => format!("waits for one of {servers:?}"),
@@ -196,6 +203,7 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
         N::Contested { server, holder, other } => {
             format!("reaches {holder} at {server}, but {other} pings as {server}")
         }
+        N::Unreached(server) => format!("does not reach {server}, which pings"),
         N::ImplausibleLife { server, boot } => format!("does not believe {server} that it lives as {boot}"),
         N::TooManyServers(server) => format!("knows too many servers to hear {server}"),
     })

@@ -223,11 +223,18 @@ fn updates_wait_for_as_many_copies_as_are_asked_for() {
     let mut pair = Pair::new(&options, 1);
     let too_few = Refusal::TooFewCopies { copies: 1, copies_min: 2 };
     assert_eq!(pair.a.open(), Err(too_few.clone()));
+    let refused = Notice::UpdatesRefused { copies: 1, copies_min: 2 };
+    let told = |pair: &Pair| {
+        let taken = Notice::UpdatesTaken { copies: 2 };
+        (pair.a.count(|notice| *notice == refused), pair.a.count(|notice| *notice == taken))
+    };
+    assert_eq!(told(&pair), (1, 0));
     pair.a.ask(RequestBody::Get { key: "key".into() });
     assert!(matches!(pair.a.replies.pop(), Some(Reply::Value { found: None, .. })), "reads go on");
     pair.join(2);
     (0..50).for_each(|_| pair.step());
     assert!(pair.is_joined());
+    assert_eq!(told(&pair), (1, 1));
     pair.a.replies.clear();
     pair.a.ask(RequestBody::OpenSession);
     (0..50).for_each(|_| pair.step());
@@ -242,6 +249,7 @@ fn updates_wait_for_as_many_copies_as_are_asked_for() {
     assert!(pair.a.replies.pop().as_ref().is_some_and(is_done));
     pair.a.put(session, 2, "key".to_owned(), 1);
     assert_eq!(pair.a.replies.pop(), Some(Reply::Refused(too_few)));
+    assert_eq!(told(&pair), (2, 1));
 }
 
 fn single(notice: &Notice) -> bool {

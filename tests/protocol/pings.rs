@@ -24,6 +24,7 @@ pub fn of_a_newcomer(name: &str, number: u64, token: Option<Token>) -> Ping {
         token,
         number,
         wants_lease: false,
+        copies_min: 0,
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Limits {
     /// Whether a joiner is sure to keep up with the load: a round of catching up is short enough, and as many operations
     /// are on their way at once as clients can ask for. Otherwise it joins when the load ends.
     pub keeps_up: bool,
+    /// Copies without which each server refuses updates, if all say the same in all lives.
+    pub copies_min: Option<usize>,
 }
 
 impl Limits {
@@ -72,6 +74,8 @@ impl Limits {
             suspicion_max: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_max))),
             join: round * u32::try_from(rounds).unwrap_or(u32::MAX),
             keeps_up,
+            copies_min: Some(*cluster.copies_min().start())
+                .filter(|least| least == cluster.copies_min().end()),
         }
     }
 

@@ -39,6 +39,10 @@ pub enum Distress {
     ReplicaGone(NodeIndex),
     /// A primary: it acknowledges what fewer replicas hold than are to.
     AcknowledgesWithFew,
+    /// A primary: it refuses updates, because fewer replicas would hold them than are asked for.
+    RefusesUpdates,
+    /// The view service, to whoever asks for the view: updates are refused, or nobody can be promoted.
+    Answered,
 }
 
 impl fmt::Display for Distress {
@@ -50,6 +54,10 @@ impl fmt::Display for Distress {
             Self::PrimaryGone => "its primary is gone",
             Self::ReplicaGone(_) => "a replica that it waits for is gone",
             Self::AcknowledgesWithFew => "it acknowledges with fewer copies than wanted",
+            Self::RefusesUpdates => "it refuses updates for want of copies",
+            Self::Answered => {
+                "who asks for the view is to hear that there is no service, or none for updates"
+            }
         })
     }
 }
@@ -135,7 +143,7 @@ impl Silence {
             Notice::Copies { insync, wanted, .. } => (Distress::Copies, insync < wanted),
             Notice::OldRecord { .. } => {
                 self.record_is_old = true;
-                for distress in [Distress::Copies, Distress::NobodyToPromote] {
+                for distress in [Distress::Copies, Distress::NobodyToPromote, Distress::Answered] {
                     self.is(at, super::VS, distress, None);
                 }
                 return;
@@ -143,6 +151,13 @@ impl Silence {
             _ => return,
         };
         self.says(at, super::VS, distress, is_said);
+    }
+
+    /// Whether the view service tells whoever asks for the view that something is gravely wrong.
+    pub fn answers(&mut self, at: Duration, is_grave: bool) {
+        if self.entries.get(&(super::VS, Distress::Answered)).is_none_or(|entry| entry.is_said != is_grave) {
+            self.says(at, super::VS, Distress::Answered, is_grave);
+        }
     }
 
     /// A server says something.
@@ -166,12 +181,14 @@ impl Silence {
             }
             Notice::FewCopies { .. } => self.says(at, speaker, Distress::AcknowledgesWithFew, true),
             Notice::EnoughCopies { .. } => self.says(at, speaker, Distress::AcknowledgesWithFew, false),
+            Notice::UpdatesRefused { .. } => self.says(at, speaker, Distress::RefusesUpdates, true),
+            Notice::UpdatesTaken { .. } => self.says(at, speaker, Distress::RefusesUpdates, false),
             // Another view: what was said of the replicas of the last one is over.
             Notice::RoleChanged { role, .. } => {
                 let leads = *role == RoleName::Primary;
                 self.takes_back(at, speaker, |distress| match distress {
                     Distress::ReplicaGone(_) => true,
-                    Distress::AcknowledgesWithFew => !leads,
+                    Distress::AcknowledgesWithFew | Distress::RefusesUpdates => !leads,
                     _ => false,
                 });
             }

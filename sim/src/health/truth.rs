@@ -34,6 +34,12 @@ impl Health {
         self.silence.view_service_said(at, notice);
     }
 
+    /// What the view service would answer to whoever asks for the view.
+    pub fn answers(&mut self, at: Duration, distress: Option<&view_service::Distress>) {
+        self.look_for_silence(at);
+        self.silence.answers(at, distress.is_some_and(view_service::Distress::is_grave));
+    }
+
     /// A server says something.
     pub fn replica_said(&mut self, at: Duration, node: NodeIndex, notice: &replica::Notice) {
         self.look_for_silence(at);
@@ -81,6 +87,7 @@ impl Health {
         let lost = !self.stable.is_empty() && self.state.excuse.is_some();
         self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
         self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));
+        self.silence.is(at, VS, Distress::Answered, self.answer_is_grave(lost).filter(|_| vs_runs));
         if !self.is_short() {
             self.acknowledged_with_few = false;
         }
@@ -96,6 +103,20 @@ impl Health {
             }
             let few = self.acknowledges_with_few(server).filter(|_| runs);
             self.silence.is(at, server, Distress::AcknowledgesWithFew, few);
+            let refuses = self.refuses_updates(server).filter(|_| runs);
+            self.silence.is(at, server, Distress::RefusesUpdates, refuses);
+        }
+    }
+
+    /// Whether whoever asks for the view has to hear that there is no service, or none for updates.
+    fn answer_is_grave(&self, lost: bool) -> Option<bool> {
+        let primary = self.view.as_ref().and_then(|view| self.ids.get(&view.primary).copied());
+        let primary = primary.filter(|primary| self.surroundings.is_of_use(*primary));
+        let refuses = primary.and_then(|primary| self.refuses_updates(primary));
+        match (lost, refuses) {
+            (true, _) => Some(true),
+            (false, Some(refuses)) => Some(refuses),
+            (false, None) => None,
         }
     }
 
@@ -135,6 +156,13 @@ impl Health {
     fn is_short(&self) -> bool {
         let short = |view: &View| view.insync.len() < self.limits.replicas && view.joining.is_empty();
         self.view.as_ref().is_some_and(|view| view.activated && short(view))
+    }
+
+    /// Whether this server, if it is primary, refuses updates. A joiner may count already.
+    fn refuses_updates(&self, server: NodeIndex) -> Option<bool> {
+        let view = self.current(server, RoleName::Primary).filter(|view| view.activated)?;
+        let copies_min = self.limits.copies_min?;
+        if view.insync.len() >= copies_min { Some(false) } else { view.joining.is_empty().then_some(true) }
     }
 
     /// Whether this server, if it is primary, acknowledges with fewer copies than there are to be. As long as it has

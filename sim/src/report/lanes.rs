@@ -208,7 +208,7 @@ pub(super) fn views(outcome: &Outcome, end: u64) -> Vec<ViewSpan> {
     for moment in &outcome.timeline {
         let Happening::ViewService(notice) = &moment.event else { continue };
         match notice {
-            view_service::Notice::Proposed { view, why } => {
+            view_service::Notice::Proposed { view, why, .. } => {
                 if let Some(last) = views.last_mut() {
                     last.to = micros(moment.at);
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientError, ViewReport},
-    protocol::{command::mod_revision, identity::OpNumber, view::Members},
+    protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
     server::clock::SystemClock,
 };
 
@@ -61,7 +61,7 @@ pub enum Command {
     /// Print the current view, and what is missing in it
     View {
         /// For monitors: exit with 0 if all wanted copies are in sync, 3 if there are fewer or the view is not
-        /// acknowledged yet, 4 if there is no service or the view service's record is old (1: no answer from it)
+        /// acknowledged yet, 4 if there is no service, updates are refused, or the view service's record is old (1: no answer from it)
         #[arg(long)]
         monitor: bool,
     },
@@ -70,7 +70,7 @@ pub enum Command {
 /// Exit code of `view --monitor`: copies are missing.
 const COPIES_MISSING: u8 = 3;
 
-/// Exit code of `view --monitor`: there is no service, or nobody would replace a primary that fails.
+/// Exit code of `view --monitor`: there is no service, updates are refused, or nobody would replace a primary that fails.
 const NO_SERVICE: u8 = 4;
 
 /// What a command comes to.
@@ -164,7 +164,7 @@ impl Command {
 /// The exit code for monitors.
 fn health(report: &ViewReport) -> u8 {
     match &report.view {
-        Some(view) if report.distress.is_none() => {
+        Some(view) if !report.distress.as_ref().is_some_and(Distress::is_grave) => {
             let all = view.insync.len() >= report.replicas as usize;
             if view.activated && all { 0 } else { COPIES_MISSING }
         }
@@ -293,6 +293,7 @@ mod tests {
             Distress::NoServer,
             Distress::Unknown,
             Distress::Adopting(ServerId::new("a:1")),
+            Distress::UpdatesRefused { primary: ServerId::new("a:1"), copies_min: 3 },
         ];
         for distress in distresses {
             let told = distress.to_string();
@@ -303,6 +304,12 @@ mod tests {
                 assert!(text.ends_with(&format!("{told}\n")), "{text}");
                 assert!(!text.contains("no server was accepted yet"), "{text}");
             }
+        }
+        for distress in [Distress::OtherHistory(a()), Distress::HoldsMore(a()), Distress::Unreached(a())] {
+            let few = report(Some(view(&["a:1"], true)), Some(distress.clone()));
+            assert_eq!(health(&few), COPIES_MISSING, "{distress}");
+            assert!(describe(&few).ends_with(&format!("{distress}\n")));
+            assert_eq!(health(&report(None, Some(distress))), NO_SERVICE);
         }
     }
 

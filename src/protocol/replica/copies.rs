@@ -22,6 +22,21 @@ impl Primary {
 }
 
 impl Replica {
+    /// Updates are refused, or taken again: whoever operates the cluster need not wait for a client to complain.
+    pub(super) fn note_refusals(&mut self, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &self.role else { return };
+        let (copies, copies_min) = (1 + primary.announced().len(), self.options.copies_min);
+        let refuses = copies < copies_min;
+        if !primary.is_active() || refuses == self.refuses_updates {
+            return;
+        }
+        self.refuses_updates = refuses;
+        effects.push(Effect::Notice(match refuses {
+            true => Notice::UpdatesRefused { copies, copies_min },
+            false => Notice::UpdatesTaken { copies },
+        }));
+    }
+
     /// Operations were just committed if `committed`; others may have joined. The wanted number is the view service's.
     pub(super) fn note_copies(&mut self, committed: bool, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &self.role else { return };

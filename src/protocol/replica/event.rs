@@ -135,6 +135,18 @@ pub enum Notice {
         /// How many hold what is acknowledged, the primary included.
         copies: usize,
     },
+    /// As primary, it refuses all updates: fewer replicas would hold them than it was told to ask for.
+    UpdatesRefused {
+        /// How many would hold them, the primary included.
+        copies: usize,
+        /// How many it asks for.
+        copies_min: usize,
+    },
+    /// As primary, it takes updates again.
+    UpdatesTaken {
+        /// How many hold them, the primary included.
+        copies: usize,
+    },
     /// It pings more often than it was told, because the view service's dead interval demands it.
     PingsMoreOften {
         /// How often it was told to.

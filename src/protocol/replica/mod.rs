@@ -93,6 +93,8 @@ pub struct Replica {
     cluster: Option<ClusterOptions>,
     /// As primary, it acknowledged what only so many replicas hold, fewer than wanted, and said so.
     few_copies: Option<usize>,
+    /// As primary, it refuses updates because too few replicas would hold them, and said so.
+    refuses_updates: bool,
     wrong_generation: bool,
     /// The view in which a message was refused that no server should send.
     refused_in: Option<ViewNumber>,
@@ -132,6 +134,7 @@ impl Replica {
             outbox,
             cluster: None,
             few_copies: None,
+            refuses_updates: false,
             wrong_generation: false,
             refused_in: None,
         }
@@ -295,6 +298,7 @@ impl Replica {
             self.primary_is_there(effects);
         }
         self.few_copies = self.few_copies.filter(|_| matches!(self.role, Role::Primary(_)));
+        self.refuses_updates &= matches!(self.role, Role::Primary(_));
         if self.role() != before || self.role() == RoleName::Primary {
             let notice = Notice::RoleChanged { role: self.role(), view: self.view_seen };
             effects.push(Effect::Notice(notice));

@@ -182,6 +182,7 @@ impl Replica {
             token: self.pinger.token,
             number: self.pinger.number,
             wants_lease: self.options.reads == ReadMode::Lease,
+            copies_min: self.options.copies_min,
         };
         self.outbox.say(Effect::Ping(ping), effects);
     }

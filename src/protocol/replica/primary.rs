@@ -425,6 +425,7 @@ impl Replica {
         }
         self.admit_joiners(effects);
         self.note_copies(agreed.is_some(), effects);
+        self.note_refusals(effects);
         self.serve_reads(now, effects);
     }
 

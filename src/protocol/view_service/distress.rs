@@ -25,8 +25,29 @@ pub enum Distress {
     UnknownHistory(Vec<ServerId>),
     /// The service listens before it decides whether this server's data goes on.
     Adopting(ServerId),
+    /// The primary serves reads and refuses all updates.
+    UpdatesRefused {
+        /// The primary.
+        primary: ServerId,
+        /// The copies without which it refuses them.
+        copies_min: usize,
+    },
+    /// Copies are missing, or there is no view yet; these are there and not taken, because they hold data of another history.
+    OtherHistory(Vec<ServerId>),
+    /// The same; they hold more than the data that was adopted.
+    HoldsMore(Vec<ServerId>),
+    /// The same; they are not reached at the addresses that they advertise.
+    Unreached(Vec<ServerId>),
     /// Something that this program does not know: the view service runs a later one.
     Unknown,
+}
+
+impl Distress {
+    /// Whether there is no service by it, not even for updates alone, or nobody would replace a primary that fails. If not,
+    /// it only says why copies are missing.
+    pub fn is_grave(&self) -> bool {
+        !matches!(self, Self::OtherHistory(_) | Self::HoldsMore(_) | Self::Unreached(_))
+    }
 }
 
 impl fmt::Display for Distress {
@@ -63,6 +84,27 @@ impl fmt::Display for Distress {
                  cluster, start them again empty or stop them",
                 list(servers)
             ),
+            Self::UpdatesRefused { primary, copies_min } => write!(
+                f,
+                "NO UPDATES: {primary} refuses them while fewer than {copies_min} copies are in sync (its --copies-min, which \
+                 must not exceed the view service's --replicas); start another server"
+            ),
+            Self::OtherHistory(servers) => write!(
+                f,
+                "NOT TAKEN: {}: their data is of another history, or was given up; to take them in, start them again empty, and \
+                 see the view service's log before",
+                list(servers)
+            ),
+            Self::HoldsMore(servers) => write!(
+                f,
+                "NOT TAKEN: {}: they hold more than the data that was adopted; see the view service's log",
+                list(servers)
+            ),
+            Self::Unreached(servers) => write!(
+                f,
+                "NOT TAKEN: {}: they ping and are not reached at the addresses that they advertise (--advertise)",
+                list(servers)
+            ),
             Self::Unknown => f.write_str(
                 "IN DISTRESS: the view service says that something is wrong which this program does not know; update it",
             ),
@@ -94,9 +136,42 @@ impl ViewService {
         if !unknown.is_empty() {
             return Some(Distress::UnknownHistory(unknown));
         }
-        let view = self.record.view.as_ref().filter(|_| self.record.stable.is_empty())?;
+        self.unserved().or_else(|| self.not_taken())
+    }
+
+    /// What clients of the current view miss.
+    fn unserved(&self) -> Option<Distress> {
+        let view = self.record.view.as_ref()?;
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
-        (!self.servers.is_alive(&view.primary, now, dead_after)).then_some(Distress::NoServer)
+        let primary = self.servers.get(&view.primary);
+        match primary.filter(|_| self.servers.is_alive(&view.primary, now, dead_after)) {
+            None => self.record.stable.is_empty().then_some(Distress::NoServer),
+            Some(known) if known.boot == view.primary_boot && view.insync.len() < known.copies_min => {
+                let (primary, copies_min) = (view.primary.clone(), known.copies_min);
+                Some(Distress::UpdatesRefused { primary, copies_min })
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Which servers are there and could be copies, were they not refused.
+    fn not_taken(&self) -> Option<Distress> {
+        if self.record.view.as_ref().is_some_and(|view| view.insync.len() >= self.options.replicas) {
+            return None;
+        }
+        let (now, dead_after) = (self.presence.now(), self.options.dead_after);
+        let strangers: Vec<_> = self.strangers.all().cloned().collect();
+        if !strangers.is_empty() {
+            return Some(Distress::OtherHistory(strangers));
+        }
+        let lives = self.servers.iter().filter(|(server, _)| self.servers.is_alive(server, now, dead_after));
+        let more = lives.filter(|(_, known)| self.holds_more(known.log_end));
+        let more: Vec<_> = more.map(|(server, _)| server.clone()).collect();
+        if !more.is_empty() {
+            return Some(Distress::HoldsMore(more));
+        }
+        let unreached: Vec<_> = self.unreached.told().cloned().collect();
+        (!unreached.is_empty()).then_some(Distress::Unreached(unreached))
     }
 
     /// Why nobody of those who hold all the data can be promoted.

@@ -24,11 +24,12 @@ mod policy;
 mod probe;
 pub mod servers;
 mod strangers;
+mod unreached;
 
 use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use self::policy::Blame;
-use self::{adoption::Adoption, servers::Servers, strangers::Strangers};
+use self::{adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached};
 pub use self::{distress::Distress, notice::Notice, probe::SealKey};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
@@ -134,6 +135,7 @@ pub struct ViewService {
     left_out: RangeInclusive<ViewNumber>,
     servers: Servers,
     strangers: Strangers,
+    unreached: Unreached,
     /// The record was lost, and a server's data is to go on.
     adoption: Option<Adoption>,
     /// The record is an old copy, and the operator was told.
@@ -195,6 +197,7 @@ impl ViewService {
             left_out,
             servers,
             strangers: Strangers::default(),
+            unreached: Unreached::default(),
             adoption: None,
             is_outdated: false,
             astray_in: None,
@@ -239,6 +242,7 @@ impl ViewService {
             }
             return self.refuse_unconfirmed(present, ticket, &ping, effects);
         };
+        self.unreached.reach(&ping.server);
         if let Some(adoption) = &mut self.adoption {
             adoption.hear(present, &ping, self.options.servers_max);
         }
@@ -299,6 +303,10 @@ impl ViewService {
     /// VS-PROBE: nothing that this ping says is believed. Whoever answers at the address it names gets a token.
     fn refuse_unconfirmed(&mut self, now: Duration, ticket: Ticket, ping: &Ping, effects: &mut Vec<Effect>) {
         let holder = self.servers.refuse(now, &self.options, ping, effects);
+        let (dead_after, servers_max) = (self.options.dead_after, self.options.servers_max);
+        if holder.is_none() && self.unreached.hear(now, &ping.server, dead_after, servers_max) {
+            effects.push(Effect::Notice(Notice::Unreached(ping.server.clone())));
+        }
         self.probe(now, ping.server.clone(), effects);
         self.answer_ping(ticket, ping, PingReplyBody::Unconfirmed { holder }, effects);
     }

@@ -18,6 +18,8 @@ pub enum Notice {
         view: View,
         /// The reason in words.
         why: &'static str,
+        /// Members of the view before that are none of this one, each with the reason in words.
+        dropped: Vec<(ServerId, &'static str)>,
     },
     /// The primary's acknowledgement was recorded: only the in-sync replicas may succeed it now.
     Activated(View),
@@ -108,6 +110,8 @@ pub enum Notice {
         /// The other one, which is not believed.
         other: Boot,
     },
+    /// A server pings and is not reached at the address that it advertises. It is not taken.
+    Unreached(ServerId),
     /// A server claims a life whose number would leave none for the lives after it. It is not believed.
     ImplausibleLife {
         /// Which server.

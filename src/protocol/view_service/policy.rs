@@ -89,6 +89,7 @@ impl ViewService {
         let now = self.presence.now();
         let silent_for = self.options.dead_after * FORGET_AFTER_DEAD_INTERVALS;
         self.strangers.forget(now, self.options.dead_after);
+        self.unreached.forget(now, self.options.dead_after);
         self.servers.forget(now, &self.record, silent_for, self.options.suspicion_max);
         let Some(view) = self.record.view.clone().filter(|_| !self.record.stable.is_empty()) else {
             return self.bootstrap(now, effects);
@@ -162,7 +163,11 @@ impl ViewService {
             joining: Members::new(),
             activated: false,
         };
-        effects.push(Effect::Notice(Notice::Proposed { view: view.clone(), why: "the first server" }));
+        effects.push(Effect::Notice(Notice::Proposed {
+            view: view.clone(),
+            why: "the first server",
+            dropped: Vec::new(),
+        }));
         self.write(Record { number: view.number, view: Some(view), ..self.record.clone() }, effects);
     }
 
@@ -317,6 +322,23 @@ impl ViewService {
             && !self.servers.is_suspected(now, primary, &view.primary, server)
     }
 
+    /// What is wrong with a member that held `data` and is none any more.
+    fn why_dropped(&self, now: Duration, view: &View, server: &ServerId, data: DataId) -> &'static str {
+        let dead_after = self.options.dead_after;
+        match () {
+            () if self.servers.is_out_of_reach(server, now, dead_after) => {
+                "is not reached at its address, or hears nothing"
+            }
+            () if !self.servers.is_alive(server, now, dead_after) => "is not heard",
+            () if self.servers.has_lost(server, data) => "started again without its data",
+            () if self.servers.is_reported(server) => "is not heard by the primary, or takes nothing",
+            () if self.obeys_another(server) => "obeys a view that nobody proposed",
+            () if *server == view.primary => "is not heard by its backups",
+            () if view.joining.contains_key(server) => "made no progress, or was suspected a moment ago",
+            () => "was suspected a moment ago",
+        }
+    }
+
     /// Living servers that `primary` could bring up to date, with what they hold.
     fn spares<'a>(
         &'a self,
@@ -406,10 +428,12 @@ impl ViewService {
                 joining.insert(server.clone(), data);
             }
         }
-        for member in view.insync.keys().chain(view.joining.keys()) {
+        let mut dropped = Vec::new();
+        for (member, data) in view.insync.iter().chain(&view.joining) {
             if insync.contains_key(member) || joining.contains_key(member) {
                 continue;
             }
+            dropped.push((member.clone(), self.why_dropped(now, view, member, *data)));
             if self.servers.is_reported(member) {
                 self.servers.suspect(now, &self.options, view.number, &view.primary, member);
             }
@@ -427,7 +451,7 @@ impl ViewService {
             joining,
         };
         self.servers.begin_view(now, view.joining.keys());
-        effects.push(Effect::Notice(Notice::Proposed { view: view.clone(), why }));
+        effects.push(Effect::Notice(Notice::Proposed { view: view.clone(), why, dropped }));
         self.write(Record { number: view.number, view: Some(view), ..self.record.clone() }, effects);
     }
 }

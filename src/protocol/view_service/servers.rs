@@ -46,6 +46,8 @@ pub struct Server {
     /// Whether it has heard this life of the view service.
     pub has_echoed: bool,
     parts_received: u64,
+    /// As primary it refuses updates with fewer copies.
+    pub copies_min: usize,
     ping_number: u64,
     last_ping: Duration,
     last_echo: Duration,
@@ -119,6 +121,7 @@ impl Servers {
                     heard: false,
                     has_echoed: false,
                     parts_received: 0,
+                    copies_min: 0,
                     ping_number: 0,
                     last_ping: heard_at,
                     last_echo: heard_at,
@@ -202,6 +205,7 @@ impl Servers {
             heard: true,
             has_echoed: echoed.is_some() || previous.is_some_and(|known| known.has_echoed),
             parts_received: ping.parts_received,
+            copies_min: ping.copies_min,
             ping_number: ping.number,
             last_ping: now,
             last_echo,

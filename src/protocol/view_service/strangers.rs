@@ -41,6 +41,11 @@ impl Strangers {
         self.strangers.retain(|_, stranger| now < stranger.last_ping + dead_after);
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &ServerId> {
+        self.strangers.keys()
+    }
+
     /// Those that hold data that an operator did not give up for `generation`.
     pub fn in_the_way_of(&self, generation: Generation) -> impl Iterator<Item = &ServerId> {
         let holders =

@@ -109,6 +109,7 @@ impl Cluster {
             token: Some(Token { at: self.viewer.clock.read(self.now), seal: 1 }),
             number: 1_000_000,
             wants_lease: false,
+            copies_min: 0,
         };
         self.send(&ServerId::new("stranger"), &ServerId::new(VIEW_SERVICE), Body::Ping(ping));
     }

@@ -109,6 +109,8 @@ impl Lookout {
             | Notice::ViewServiceAnswers
             | Notice::FewCopies { .. }
             | Notice::EnoughCopies { .. }
+            | Notice::UpdatesRefused { .. }
+            | Notice::UpdatesTaken { .. }
             | Notice::PingsMoreOften { .. }
             | Notice::CopiesOutOfReach { .. }
             | Notice::WrongGeneration { .. } => {}

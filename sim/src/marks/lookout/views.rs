@@ -58,7 +58,9 @@ impl Lookout {
         let now = machine.presence();
         for effect in effects {
             match effect {
-                Effect::Notice(Notice::Proposed { view, why }) => self.proposed(at, now, machine, view, why),
+                Effect::Notice(Notice::Proposed { view, why, .. }) => {
+                    self.proposed(at, now, machine, view, why)
+                }
                 Effect::Notice(Notice::Activated(view)) => {
                     let before = self.views.view.replace(view.clone());
                     let grows = before.is_some_and(|it| it.activated && it.number == view.number);
