@@ -117,6 +117,8 @@ fn what_the_surroundings_do_not_allow_is_not_demanded() {
     stage.health.holds(seconds(5), S1, None);
     stage.health.holds(seconds(5), S2, None);
     stage.health.view_service_said(seconds(6), &waiting(&stage.nodes));
+    let lost = view_service::Distress::DataLost(vec![stage.nodes.id(S1).clone()]);
+    stage.health.answers(seconds(6), Some(&lost));
     assert_eq!(stage.broken(1_000), None, "all data is lost");
     stage.runs(1_000, VS, false);
     assert_eq!(stage.broken(2_000), None, "there is no view service");
@@ -249,7 +251,37 @@ fn when_nobody_can_be_promoted_that_is_told() {
     assert_eq!(silent.broken(40).map(|(promise, _)| promise), Some(Promise::Silence));
     let mut told = lost();
     told.health.view_service_said(seconds(23), &waiting(&told.nodes));
+    assert_eq!(told.broken(40).map(|(promise, _)| promise), Some(Promise::Silence), "in the log alone");
+    let mut told = lost();
+    told.health.view_service_said(seconds(23), &waiting(&told.nodes));
+    let answer = view_service::Distress::Waiting(vec![told.nodes.id(S1).clone()]);
+    told.health.answers(seconds(23), Some(&answer));
     assert_eq!(told.broken(1_000), None);
+}
+
+#[test]
+fn refused_updates_are_told_by_the_primary_and_to_whoever_asks() {
+    let short = |copies_min: Option<usize>| {
+        let mut stage = short();
+        stage.health.view_service_said(seconds(24), &copies_in_sync(1));
+        stage.health.limits.copies_min = copies_min;
+        stage.health.stepped(seconds(24), S1, (RoleName::Primary, ViewNumber(2)), false);
+        stage
+    };
+    assert_eq!(short(Some(1)).broken(100), None, "none are refused");
+    assert_eq!(short(None).broken(100), None, "that depends on the server");
+    let seen = |stage: &mut Stage| stage.broken(100).map(|(_, seen)| seen).expect("something is not told");
+    let refused = replica::Notice::UpdatesRefused { copies: 1, copies_min: 2 };
+    let mut in_the_log_alone = short(Some(2));
+    in_the_log_alone.health.replica_said(seconds(25), S1, &refused);
+    assert!(seen(&mut in_the_log_alone).starts_with("vs said nothing"));
+    let mut told = short(Some(2));
+    let primary = told.nodes.id(S1).clone();
+    let answer = view_service::Distress::UpdatesRefused { primary, copies_min: 2 };
+    told.health.answers(seconds(25), Some(&answer));
+    assert!(seen(&mut short(Some(2))).contains("said nothing"));
+    told.health.replica_said(seconds(25), S1, &refused);
+    assert_eq!(told.broken(100), None);
 }
 
 #[test]
