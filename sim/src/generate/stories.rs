@@ -391,6 +391,16 @@ fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
     if dice.percent(50) {
         scenario.cluster.disk_ms_max = 100;
     }
+    promoted_at_last(dice, scenario);
+}
+
+/// In half of the seeds the primary dies at last, so that one that joined becomes primary: what it was sent is read.
+fn promoted_at_last(dice: &mut Dice, scenario: &mut Scenario) {
+    if dice.percent(50) {
+        scenario
+            .faults
+            .push(at(LENGTH_MS - dice.between(4_000, 6_000), crash("primary", 4_000, Memory::Kept)));
+    }
 }
 
 /// For good, what the primary says reaches the view service and no server; some or all clients do not hear it either.
