@@ -150,7 +150,7 @@ fn ping() -> Ping {
         confirmed: members(&["a:1", "b:1"]),
         suspects: BTreeSet::from([ServerId::new("c:1")]),
         log_end: at(2, 9),
-        parts_received: 3,
+        progress: 3,
         echo: Some(Echo { epoch: u64::MAX, at: Duration::from_nanos(1) }),
         token: Some(Token { at: Duration::from_secs(2), seal: u64::MAX }),
         number: 11,

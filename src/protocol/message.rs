@@ -21,7 +21,7 @@
 //! | | `confirmed` | as the primary of the current view: joiners that hold nothing become in sync |
 //! | | `suspects` | as the primary of the current view: healthy members are dropped for a while; as a backup: nothing, unless the primary and all other backups say the same |
 //! | | `log_end` | it is preferred among the candidates; before the first view, one that claims operations delays it while it lives |
-//! | | `parts_received` | as a joiner: it keeps its place without progress |
+//! | | `progress` | as a joiner: it keeps its place without any |
 //! | | `echo`, `number` | about itself only: it counts as alive, or its own later pings as overtaken |
 //! | | `copies_min` | as the primary: monitors are told that it refuses updates |
 //! | | `wants_lease` | as the primary: nobody else is promoted for a dead interval |
@@ -72,9 +72,9 @@ pub struct Ping {
     pub suspects: BTreeSet<ServerId>,
     /// The end of its log.
     pub log_end: Position,
-    /// Parts of a state transfer received so far, and messages by which its log was found to agree further with the
-    /// primary's; with `log_end` it shows that a joiner makes progress.
-    pub parts_received: u64,
+    /// Counts the parts of a state transfer that it received and the messages by which its log was found to agree further with
+    /// the primary's; with `log_end` it shows whether a joiner makes progress.
+    pub progress: u64,
     /// The latest time of the view service that this server has heard, for two-way aliveness.
     pub echo: Option<Echo>,
     /// The latest token that reached this server at its address (VS-PROBE).

@@ -19,7 +19,7 @@ pub fn of_a_newcomer(name: &str, number: u64, token: Option<Token>) -> Ping {
         confirmed: Members::new(),
         suspects: Default::default(),
         log_end: Position::default(),
-        parts_received: 0,
+        progress: 0,
         echo: None,
         token,
         number,

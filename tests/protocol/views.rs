@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
-    identity::{Boot, ServerId, Ticket},
+    identity::{Boot, DataId, ServerId, Ticket},
     machine::Machine,
-    message::Ping,
+    message::{Echo, Ping, PingReplyBody, Token},
     options::{ReplicaOptions, ViewServiceOptions},
-    view::Record,
-    view_service::{Effect, Event, Notice, SealKey, ViewService},
+    view::{Members, Record},
+    view_service::{Answer, Effect, Event, Notice, SealKey, ViewService},
 };
 
 use crate::{
@@ -95,6 +95,84 @@ fn missing_copies_are_told_when_they_begin_and_when_they_end() {
     cluster.apply(&Command::Restart(server("C"), false)).expect("nothing breaks");
     run(&mut cluster, 5 * S);
     assert_eq!(told(&cluster), 4);
+}
+
+/// A server that is reached and hears the view service, and says what it is asked to say.
+struct Pings {
+    name: &'static str,
+    number: u64,
+    token: Option<Token>,
+    echo: Option<Echo>,
+}
+
+impl Pings {
+    fn of(name: &'static str) -> Self {
+        Self { name, number: 0, token: None, echo: None }
+    }
+
+    fn data(&self) -> DataId {
+        DataId { boot: Boot(1), nonce: u64::from(self.name.as_bytes()[0]) }
+    }
+
+    /// Confirms whatever view it is primary of, and as a joiner has received a part more each time.
+    fn ping(&mut self, now: Duration, viewer: &mut ViewService) {
+        self.number += 1;
+        let newcomer = pings::of_a_newcomer(self.name, self.number, self.token);
+        let view = viewer.record().view.as_ref().filter(|view| view.primary == newcomer.server);
+        let ping = Ping {
+            data: Some(self.data()),
+            generation: viewer.record().generation,
+            view_known: viewer.record().number,
+            view_told: viewer.record().number,
+            confirmed: view.map_or_else(Members::new, |view| view.insync.clone()),
+            progress: self.number,
+            echo: self.echo,
+            ..newcomer
+        };
+        let mut effects = Vec::new();
+        viewer.step(now, Event::Ping { ticket: Ticket(self.number), ping }, &mut effects);
+        while let Some(effect) = effects.pop() {
+            match effect {
+                Effect::Persist { number, .. } => viewer.step(now, Event::Persisted(number), &mut effects),
+                Effect::Probe { token, .. } => self.token = Some(token),
+                Effect::Answer { answer: Answer::Ping(reply), .. } => {
+                    if let PingReplyBody::Accepted { echo, .. } = reply.body {
+                        self.echo = Some(echo);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Its progress is told by its pings, of which there may be few in the time after which a joiner without any is replaced.
+#[test]
+fn a_joiner_is_not_replaced_between_two_pings() {
+    let options = ViewServiceOptions { dead_after: 12 * S, ..ViewServiceOptions::default() };
+    assert!(options.join_stall_max < 4 * S, "or this shows nothing");
+    let interval = options.policy_interval;
+    let mut viewer = ViewService::new(options, Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let (mut a, mut b) = (Pings::of("A"), Pings::of("B"));
+    let mut now = Duration::ZERO;
+    let mut begun = None;
+    while now < 120 * S {
+        if now.as_millis().is_multiple_of(4_000) {
+            a.ping(now, &mut viewer);
+            b.ping(now, &mut viewer);
+        }
+        let mut effects = Vec::new();
+        viewer.step(now, Event::Tick, &mut effects);
+        while let Some(effect) = effects.pop() {
+            if let Effect::Persist { number, .. } = effect {
+                viewer.step(now, Event::Persisted(number), &mut effects);
+            }
+        }
+        let joins = viewer.record().view.as_ref().is_some_and(|view| view.joining.contains_key(&server("B")));
+        begun = begun.or(joins.then(|| viewer.record().number));
+        now += interval;
+    }
+    assert_eq!(begun, Some(viewer.record().number), "it joins, and no view replaces that one");
 }
 
 /// A process that really is reached at its address, and claims ever larger lives.

@@ -16,6 +16,9 @@ const BYTES_PERCENT: u64 = 20;
 /// The longest key of any plan that is to be taken.
 const KEY_BYTES_MIN: u64 = 16;
 
+/// The share of seeds whose view service is told to wait little for joiners, in percent.
+const IMPATIENCE_PERCENT: u64 = 6;
+
 /// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
 const COPIES_PERCENT: u64 = 8;
 
@@ -63,6 +66,7 @@ pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<S
         settings.extend(differences(&mut dice, cluster, ping_ms));
     }
     settings.extend(contradictions(seed, cluster));
+    settings.extend(impatience(seed));
     settings.extend(bytes(seed, cluster));
     settings
 }
@@ -112,6 +116,13 @@ fn contradictions(seed: u64, cluster: &Cluster) -> Vec<Settings> {
         }));
     }
     settings
+}
+
+/// A view service that was told to wait for the progress of a joiner for less time than lies between two pings.
+fn impatience(seed: u64) -> Option<Settings> {
+    let mut dice = Dice::new(seed, "settings/impatience");
+    let join_stall_ms = dice.percent(IMPATIENCE_PERCENT).then(|| dice.between(200, 1_000));
+    join_stall_ms.map(|_| Settings { join_stall_ms, ..Settings::default() })
 }
 
 /// All times, in percent of the defaults.

@@ -175,7 +175,7 @@ impl Replica {
         let matched = OpNumber(append.previous.op.0 + append.entries.len() as u64);
         if matched > self.matched {
             self.matched = matched;
-            self.parts_received += 1;
+            self.progress += 1;
         }
         self.commit_to(self.commit.max(append.commit.min(matched)), effects);
         AppendResult::Match(matched)
@@ -255,7 +255,7 @@ impl Replica {
             staging.state.restore(item.detached());
         }
         staging.next_part += 1;
-        self.parts_received += 1;
+        self.progress += 1;
         if !chunk.last {
             return Some(ChunkResult::Next(staging.next_part));
         }

@@ -82,7 +82,7 @@ pub struct Replica {
     /// As backup: the primary, if it has been silent for too long since, and its silence is reported.
     silent_primary: Option<ServerId>,
     staging: Option<Staging>,
-    parts_received: u64,
+    progress: u64,
     /// As a backup, in this view: the operation up to which the log agrees with the primary's.
     matched: OpNumber,
     pinger: Pinger,
@@ -127,7 +127,7 @@ impl Replica {
             primary_silence_max: None,
             silent_primary: None,
             staging: None,
-            parts_received: 0,
+            progress: 0,
             matched: OpNumber(0),
             pinger: Pinger::new(now),
             presence: Presence::new(now),

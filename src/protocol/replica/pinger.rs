@@ -177,7 +177,7 @@ impl Replica {
             confirmed,
             suspects,
             log_end: self.log.end(),
-            parts_received: self.parts_received,
+            progress: self.progress,
             echo: self.pinger.echo,
             token: self.pinger.token,
             number: self.pinger.number,

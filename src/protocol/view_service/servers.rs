@@ -45,7 +45,7 @@ pub struct Server {
     pub heard: bool,
     /// Whether it has heard this life of the view service.
     pub has_echoed: bool,
-    parts_received: u64,
+    progress: u64,
     /// As primary it refuses updates with fewer copies.
     pub copies_min: usize,
     ping_number: u64,
@@ -120,7 +120,7 @@ impl Servers {
                     view_known: ViewNumber(0),
                     heard: false,
                     has_echoed: false,
-                    parts_received: 0,
+                    progress: 0,
                     copies_min: 0,
                     ping_number: 0,
                     last_ping: heard_at,
@@ -187,9 +187,8 @@ impl Servers {
         let same_life = self.servers.get(&ping.server).filter(|known| known.boot == ping.boot);
         let reached_at = same_life.map_or(reached_at, |known| known.reached_at.max(reached_at));
         let is_new = previous.is_none_or(|known| known.data != ping.data);
-        let moved = previous.is_none_or(|known| {
-            known.log_end != ping.log_end || known.parts_received != ping.parts_received || is_new
-        });
+        let moved = previous
+            .is_none_or(|known| known.log_end != ping.log_end || known.progress != ping.progress || is_new);
         let echoed = ping.echo.filter(|echo| echo.epoch == epoch).map(|echo| echo.at);
         let last_echo = previous.map_or(now, |known| known.last_echo.max(echoed.unwrap_or_default()));
         let progressed_at = match previous {
@@ -204,7 +203,7 @@ impl Servers {
             view_known: ping.view_known,
             heard: true,
             has_echoed: echoed.is_some() || previous.is_some_and(|known| known.has_echoed),
-            parts_received: ping.parts_received,
+            progress: ping.progress,
             copies_min: ping.copies_min,
             ping_number: ping.number,
             last_ping: now,

@@ -104,7 +104,7 @@ impl Cluster {
             }),
             suspects: self.setup.servers.iter().filter(|other| *other != server).cloned().collect(),
             log_end: Position { view: record.number, op: OpNumber(1_000_000) },
-            parts_received: 0,
+            progress: 0,
             echo: None,
             token: Some(Token { at: self.viewer.clock.read(self.now), seal: 1 }),
             number: 1_000_000,
