@@ -6,10 +6,10 @@
 //! and only when the machine is started again do its peers hear that their connections are gone. However a life ends,
 //! what it has sent is on its way and arrives; peers hear of the end of a connection after that.
 
+mod prospects;
 mod record;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,10 +20,10 @@ use madsim::{
 };
 use pbkv::{
     protocol::{
-        identity::{Boot, DataId, ServerId},
+        identity::{Boot, ServerId},
         log::Durable,
         replica::Start,
-        view::{Members, Record},
+        view::Record,
         view_service::{SealKey, adoption::Adopt},
     },
     server::{
@@ -42,8 +42,7 @@ use crate::{
     clock::SimulatedClock,
     disk::{SimulatedDisk, Torn},
     files::{SimulatedFolder, SimulatedRecord},
-    health::Surroundings,
-    liveness::{Condition, Prospect, Scene},
+    liveness::Condition,
     network::NodeIndex,
     nodes::{Nodes, SIMULATOR},
     outcome::{Down, Happening},
@@ -238,39 +237,6 @@ impl Cluster {
         found.ok().map(Option::unwrap_or_default)
     }
 
-    /// Whether a server may lose its memory: unless the scenario is about the loss of all data, a copy must
-    /// remain among those from which the next primary is taken, and among those of the current view once its primary
-    /// began to acknowledge it: the acknowledgement, which may be on its way, makes them those.
-    fn may_forget(&self, node: NodeIndex) -> bool {
-        if node == Nodes::VIEW_SERVICE {
-            return false;
-        }
-        let spares = |members: &Members| members.is_empty() || self.intact(members, Some(node));
-        let acknowledged = self.world.observer().invariants().facts().acknowledged;
-        let allows = |record: &Record| {
-            let in_use = record.view.as_ref().filter(|view| acknowledged >= view.number);
-            spares(&record.stable) && in_use.is_none_or(|view| spares(&view.insync))
-        };
-        // The one that is there may become the durable one.
-        let found = self.found_record();
-        self.world.scenario.data_loss
-            || (allows(&self.world.durable_record()) && found.is_none_or(|found| allows(&found)))
-    }
-
-    /// Whether one of these, other than `except`, still has its data.
-    fn intact(&self, members: &Members, except: Option<NodeIndex>) -> bool {
-        members
-            .iter()
-            .any(|(server, data)| self.holder(server, *data).is_some_and(|node| Some(node) != except))
-    }
-
-    /// The node of a member that still has its data.
-    fn holder(&self, server: &ServerId, data: DataId) -> Option<NodeIndex> {
-        let node = self.world.nodes.server(server)?;
-        let disk = self.world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
-        (disk.content().data == Some(data)).then_some(node)
-    }
-
     /// Makes a process stand still, for a while or for good.
     pub fn pause(&mut self, node: NodeIndex, for_good: bool) -> Result<(), String> {
         let process = &mut self.processes[node];
@@ -324,51 +290,6 @@ impl Cluster {
                 self.resume(node);
             }
         }
-    }
-
-    /// What is around the machines of the view service and of the servers. `stutters`: one of them does.
-    pub fn surroundings(&self, stutters: bool) -> Surroundings {
-        let last = *self.world.nodes.servers().end();
-        let network = self.world.links.network();
-        let pairs = (0..=last).flat_map(|one| (one + 1..=last).map(move |other| (one, other)));
-        let apart = pairs
-            .filter(|(one, other)| network.cut(*one, *other).or(network.cut(*other, *one)).is_some())
-            .collect();
-        Surroundings {
-            runs: (0..=last)
-                .map(|node| {
-                    let serves = node != Nodes::VIEW_SERVICE || self.mishap.is_none();
-                    serves && self.status(node) == Status::Up
-                })
-                .collect(),
-            apart,
-            answers: self.status(Nodes::VIEW_SERVICE) == Status::Up,
-            disturbed: stutters || network.disturbs(0..last + 1),
-        }
-    }
-
-    /// What every client can expect if nothing is repaired any more.
-    pub fn prospects(&self) -> BTreeMap<NodeIndex, Prospect> {
-        let record = self.world.durable_record();
-        let holders: Vec<_> =
-            record.stable.iter().filter_map(|(server, data)| self.holder(server, *data)).collect();
-        let conditions: Vec<_> = self.processes.iter().map(Process::condition).collect();
-        let scene = Scene {
-            nodes: &self.world.nodes,
-            record: &record,
-            network: &self.world.links.network(),
-            conditions: &conditions,
-            holders: &holders,
-            is_calm: self.world.scenario.faults.len() == 1,
-            copies_min: *self.world.scenario.cluster.copies_min().end(),
-        };
-        scene.prospects()
-    }
-
-    /// Whether the data are gone: nobody has its copy any more of those that held all of them.
-    pub fn is_data_lost(&self) -> bool {
-        let stable = self.world.durable_record().stable;
-        !stable.is_empty() && !self.intact(&stable, None)
     }
 }
 

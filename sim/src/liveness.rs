@@ -48,9 +48,8 @@ pub struct Scene<'a> {
     pub network: &'a Network,
     /// What each node is doing.
     pub conditions: &'a [Condition],
-    /// The servers that have their contents on disk, by those contents, of those that the record names as
-    /// possible primaries.
-    pub holders: &'a [NodeIndex],
+    /// The servers that hold all the data on their disks, whatever the record says; none as long as there are no data.
+    pub holders: Option<&'a [NodeIndex]>,
     /// Nothing goes wrong in the whole run but what stays: who did not hear whom before is no secret.
     pub is_calm: bool,
     /// Some primary may refuse updates that fewer copies than these would hold.
@@ -160,7 +159,7 @@ impl Scene<'_> {
 
     /// Who may become primary: those who hold all the data, or anybody as long as there is none.
     fn holders(&self) -> Vec<NodeIndex> {
-        if self.record.stable.is_empty() { self.nodes.servers().collect() } else { self.holders.to_vec() }
+        self.holders.map_or_else(|| self.nodes.servers().collect(), <[NodeIndex]>::to_vec)
     }
 
     fn out_of_reach(&self, holders: &[NodeIndex]) -> String {
@@ -248,7 +247,7 @@ mod tests {
         record: Record,
         network: Network,
         conditions: Vec<Condition>,
-        holders: Vec<NodeIndex>,
+        holders: Option<Vec<NodeIndex>>,
         client: NodeIndex,
         is_calm: bool,
         copies_min: usize,
@@ -260,13 +259,11 @@ mod tests {
             scenario.cluster.servers = 3;
             scenario.clients.truncate(1);
             let nodes = Nodes::new(&scenario);
-            let data = DataId { boot: Boot(1), nonce: 1 };
-            let stable = [1, 2].map(|node| (nodes.id(node).clone(), data)).into();
             Self {
-                record: Record { stable, ..Record::default() },
+                record: Record::default(),
                 network: Network::new(0, nodes.len()),
                 conditions: vec![Condition::Runs; nodes.len()],
-                holders: vec![1, 2],
+                holders: Some(vec![1, 2]),
                 client: nodes.clients().start,
                 is_calm: false,
                 copies_min: 0,
@@ -286,13 +283,14 @@ mod tests {
         }
 
         fn holders(mut self, holders: &[NodeIndex]) -> Self {
-            self.holders = holders.to_vec();
+            self.holders = Some(holders.to_vec());
             self
         }
 
         fn prospect(&self) -> Prospect {
             let Self { nodes, record, network, conditions, holders, client, .. } = self;
             let (is_calm, copies_min) = (self.is_calm, self.copies_min);
+            let holders = holders.as_deref();
             let scene = Scene { nodes, record, network, conditions, holders, is_calm, copies_min };
             scene.prospects().remove(client).expect("every client has one")
         }
@@ -347,8 +345,7 @@ mod tests {
 
     #[test]
     fn before_there_are_data_anybody_may_serve() {
-        let mut stage = Stage::new().holders(&[]);
-        stage.record.stable.clear();
+        let stage = Stage { holders: None, ..Stage::new() };
         assert_eq!(stage.prospect(), Prospect::Served);
         let stage = (1..=3).fold(stage, |stage, server| stage.with(server, Condition::IsDown));
         assert!(stage.never().contains("s3 is down"));
@@ -365,16 +362,13 @@ mod tests {
     #[test]
     fn a_primary_that_two_backups_do_not_hear_gives_way() {
         let mut stage = Stage::new().holders(&[1, 2, 3]).cut(1, 2).cut(1, 3).cut(1, 4);
-        let insync = stage.record.stable.clone();
+        let data = DataId { boot: Boot(1), nonce: 1 };
         let view = View {
             generation: stage.record.generation,
             number: ViewNumber(1),
             primary: stage.nodes.id(1).clone(),
             primary_boot: Boot(1),
-            insync: [(stage.nodes.id(3).clone(), insync[stage.nodes.id(1)])]
-                .into_iter()
-                .chain(insync)
-                .collect(),
+            insync: [1, 2, 3].map(|node| (stage.nodes.id(node).clone(), data)).into(),
             joining: Default::default(),
             activated: true,
         };

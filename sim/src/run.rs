@@ -253,6 +253,7 @@ fn stall(
     prospects: &BTreeMap<NodeIndex, Prospect>,
 ) -> Option<Stall> {
     let recovered = healed + Duration::from_millis(world.scenario.settle_ms / 2);
+    let is_data_lost = cluster.is_data_lost();
     let observer = world.observer();
     let mut waiting =
         liveness::broken_promises(&world.nodes, observer.operations(), prospects, healed, recovered);
@@ -269,7 +270,7 @@ fn stall(
     if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
         waiting.push(format!("{} did not come to its end: {}", world.nodes.name(reader), last(reader)));
     }
-    if cluster.is_data_lost() && !world.scenario.data_loss {
+    if is_data_lost && !world.scenario.data_loss {
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
     }
     drop(observer);

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pbkv::protocol::{
-    identity::{DataId, OpNumber, Position, ServerId, ViewNumber},
+    identity::{Boot, DataId, OpNumber, Position, ServerId, ViewNumber},
     log::{Durable, Write},
+    message::Ping,
     replica::Effect,
-    view::Record,
+    view::{Members, Record, View},
 };
 
 /// What is on one server's disk, as far as the invariants care: identities and positions.
@@ -95,6 +96,15 @@ impl Committed {
     }
 }
 
+/// Whom the primary of a view confirmed in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Confirmation {
+    view: ViewNumber,
+    primary: ServerId,
+    boot: Boot,
+    members: Members,
+}
+
 /// What an all-knowing observer has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -106,6 +116,11 @@ pub struct Facts {
     pub committed: Committed,
     /// The latest view whose primary began to acknowledge it.
     pub acknowledged: ViewNumber,
+    /// The replicas that hold all the data as long as they have their memory: those of the latest acknowledgement that
+    /// was both sent and recorded. Empty as long as there was none.
+    pub complete: Members,
+    /// What was sent and may still be recorded.
+    confirmations: Vec<Confirmation>,
 }
 
 impl Facts {
@@ -130,12 +145,61 @@ impl Facts {
                 && !ping.confirmed.is_empty()
             {
                 self.acknowledged = self.acknowledged.max(ping.view_known);
+                self.confirmed(ping);
             }
         }
     }
 
+    fn confirmed(&mut self, ping: &Ping) {
+        let is_it = |known: &Confirmation| {
+            known.view == ping.view_known
+                && known.primary == ping.server
+                && known.boot == ping.boot
+                && known.members == ping.confirmed
+        };
+        if !self.confirmations.iter().any(is_it) {
+            self.confirmations.push(Confirmation {
+                view: ping.view_known,
+                primary: ping.server.clone(),
+                boot: ping.boot,
+                members: ping.confirmed.clone(),
+            });
+        }
+    }
+
+    /// The view service's record became durable. `is_adopted`: the one before was lost, and nothing is known but what an
+    /// operator said.
+    pub(super) fn recorded(&mut self, record: &Record, is_adopted: bool) {
+        if record.generation != self.record.generation {
+            self.complete.clear();
+            self.confirmations.clear();
+        }
+        let was_sent = |view: &View| {
+            self.confirmations.iter().any(|sent| {
+                sent.view == view.number
+                    && sent.primary == view.primary
+                    && sent.boot == view.primary_boot
+                    && sent.members == view.insync
+            })
+        };
+        let activated = record.view.as_ref().filter(|view| view.activated);
+        if let Some(view) = activated.filter(|view| is_adopted || was_sent(view)) {
+            self.complete.clone_from(&view.insync);
+        }
+        self.confirmations.retain(|sent| sent.view >= record.number);
+        self.record = record.clone();
+    }
+
     pub(super) fn disk_lost(&mut self, server: &ServerId) {
         self.disks.insert(server.clone(), Disk::default());
+    }
+
+    /// The replicas that hold all the data, by what is on their disks.
+    pub fn holders(&self) -> impl Iterator<Item = (&ServerId, DataId)> {
+        let last = self.committed.last();
+        let holds_all = move |server: &ServerId| last.is_none_or(|last| self.disks[server].holds(last));
+        let intact = self.complete.iter().filter(|(server, data)| self.is_intact(server, **data));
+        intact.filter(move |(server, _)| holds_all(server)).map(|(server, data)| (server, *data))
     }
 
     /// Whether `server` still has the contents `data` on its disk.

@@ -9,6 +9,7 @@
 //! has asked yet.
 
 mod facts;
+mod i11_complete_is_offered;
 mod i1_one_primary_per_view;
 mod i2_log_matching;
 mod i3_commit_reaches_all;
@@ -99,8 +100,9 @@ impl Invariants {
         } else if let Some(lost) = lost {
             self.one_primary.check_adopted(lost, record)?;
         }
-        self.facts.record = record.clone();
-        i4_stable_holds_committed::check(&self.facts)
+        self.facts.recorded(record, lost.is_some());
+        i4_stable_holds_committed::check(&self.facts)?;
+        i11_complete_is_offered::check(&self.facts)
     }
 
     /// The view service lost its record. What it records next either begins a history of its own, with view numbers of

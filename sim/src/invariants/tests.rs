@@ -415,19 +415,52 @@ fn i8_a_state_is_compared_when_it_can_be() {
     breaks("I8", seen(&node, &order));
 }
 
+/// B holds the log of the primary of the first view up to here.
+fn acknowledged_by_b(op: u64) -> Event {
+    Event::Peer(PeerMessage::AppendAck(AppendAck {
+        view: ViewNumber(1),
+        from: server("B"),
+        data: data("B"),
+        heartbeat: 9,
+        result: AppendResult::Match(OpNumber(op)),
+    }))
+}
+
+#[test]
+fn i11_whoever_was_acknowledged_and_has_its_memory_may_be_promoted() {
+    for (stable, lost, holds) in
+        [(["A", "B"].as_slice(), false, true), (&["A"], false, false), (&["A"], true, true)]
+    {
+        let mut invariants = with(&record(1, &["A", "B"]));
+        let mut node = Node::primary(1, &["A", "B"]);
+        assert_eq!(node.seen(&mut invariants, acknowledged_by_b(0)), Ok(()));
+        assert_eq!(invariants.record_persisted(&record(1, &["A", "B"])), Ok(()), "as the primary said");
+        if lost {
+            invariants.disk_lost(&server("B"));
+        }
+        let mut proposed = record(2, &["A"]);
+        proposed.view.as_mut().expect("it has a view").activated = false;
+        proposed.stable = members(stable);
+        let check = invariants.record_persisted(&proposed);
+        if holds { assert_eq!(check, Ok(())) } else { breaks("I11", check) }
+    }
+}
+
+#[test]
+fn i11_what_no_primary_said_gives_nobody_up() {
+    let mut invariants = with(&record(1, &["A", "B"]));
+    let mut node = Node::primary(1, &["A", "B"]);
+    assert_eq!(node.seen(&mut invariants, acknowledged_by_b(0)), Ok(()));
+    assert_eq!(invariants.record_persisted(&record(1, &["A", "B"])), Ok(()));
+    breaks("I11", invariants.record_persisted(&record(2, &["A"])));
+}
+
 #[test]
 fn a_primary_that_follows_the_rules_breaks_nothing() {
     let mut invariants = with(&record(1, &["A", "B"]));
     let mut node = Node::primary(1, &["A", "B"]);
     assert_eq!(node.seen(&mut invariants, request(1, RequestBody::OpenSession)), Ok(()));
     assert_eq!(invariants.disk_written(&server("B"), &Write::Entry(entry(1, 1))), Ok(()));
-    let ack = AppendAck {
-        view: ViewNumber(1),
-        from: server("B"),
-        data: data("B"),
-        heartbeat: 9,
-        result: AppendResult::Match(OpNumber(1)),
-    };
-    assert_eq!(node.seen(&mut invariants, Event::Peer(PeerMessage::AppendAck(ack))), Ok(()));
+    assert_eq!(node.seen(&mut invariants, acknowledged_by_b(1)), Ok(()));
     assert_eq!(node.replica.commit(), OpNumber(1));
 }
