@@ -21,10 +21,10 @@ use crate::{
     cluster::{Cluster, Status},
     health,
     marks::Strike,
-    network::{DELAY_MAX, Effect, Link, NodeIndex, fraction},
+    network::{Effect, Link, NodeIndex, fraction, lateness},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
-    scenario::{Fault, FaultKind, Memory, Mistreatment, Trigger},
+    scenario::{Fault, FaultKind, Memory, Trigger},
     trace::stable_hash,
     world::{World, now},
 };
@@ -197,12 +197,7 @@ impl Nemesis {
 
     /// A fault strikes these nodes: with a pair of nodes, the link between them.
     fn strike(&self, kind: &FaultKind, nodes: &[NodeIndex]) {
-        let lateness = match kind {
-            FaultKind::Rpc { how: Mistreatment::Delay | Mistreatment::Duplicate, .. } => DELAY_MAX,
-            FaultKind::Slow { latency_ms, jitter_ms, .. } => Duration::from_millis(latency_ms + jitter_ms),
-            _ => Duration::ZERO,
-        };
-        self.world.observer().health().struck(now(), nodes, lateness);
+        self.world.observer().health().struck(now(), nodes, lateness(kind));
     }
 
     /// Looks whether something happened that a fault waits for.

@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     marks::Part,
-    scenario::{Cut, Mistreatment},
+    scenario::{Cut, FaultKind, Mistreatment},
     trace::{below, stable_hash},
 };
 
@@ -112,6 +112,19 @@ pub struct Treatment {
     pub variant: bool,
 }
 
+/// Within this time the servers give up a stream that a black hole left mute.
+const MUTE_MAX: Duration = Duration::from_secs(5);
+
+/// For how long after its end a fault may hold messages back.
+pub fn lateness(kind: &FaultKind) -> Duration {
+    match kind {
+        FaultKind::Rpc { how: Mistreatment::Delay | Mistreatment::Duplicate, .. } => DELAY_MAX,
+        FaultKind::Partition { how: Cut::BlackHole, .. } => MUTE_MAX,
+        FaultKind::Slow { latency_ms, jitter_ms, .. } => Duration::from_millis(latency_ms + jitter_ms),
+        _ => Duration::ZERO,
+    }
+}
+
 impl Verdict {
     /// Whether a message that was held by a black hole until the heal arrives then, or was lost with its
     /// connection.
@@ -132,6 +145,8 @@ pub struct Network {
     ends: Vec<u64>,
     /// Whether a message arrived whose sender had ended.
     outlived: bool,
+    /// Whether a stream went mute.
+    muted: bool,
     struck: BTreeMap<Mistreatment, u64>,
     /// The part that each node plays, and which parts were struck by what.
     parts: Vec<Part>,
@@ -149,6 +164,7 @@ impl Network {
             messages: 0,
             ends: vec![0; nodes],
             outlived: false,
+            muted: false,
             struck: BTreeMap::new(),
             parts: Vec::new(),
             strikes: BTreeSet::new(),
@@ -193,6 +209,16 @@ impl Network {
     /// A message arrives although the process that sent it has ended.
     pub fn outlived(&mut self) {
         self.outlived = true;
+    }
+
+    /// A stream lets nothing pass any more, and neither end knows.
+    pub fn muted(&mut self) {
+        self.muted = true;
+    }
+
+    /// Whether a stream went mute.
+    pub fn has_muted(&self) -> bool {
+        self.muted
     }
 
     /// Whether a message arrived although the process that sent it had ended.

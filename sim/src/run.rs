@@ -93,7 +93,10 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     let struck = world.links.network().struck().clone();
     let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
-    let outlived = world.links.network().has_outlived();
+    let (outlived, muted) = {
+        let network = world.links.network();
+        (network.has_outlived(), network.has_muted())
+    };
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
     let order = observer.take_order();
@@ -102,6 +105,9 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     }
     if outlived {
         observer.mark(Lookout::message_outlived_its_sender);
+    }
+    if muted {
+        observer.mark(Lookout::stream_went_mute);
     }
     let mut outcome = Observer::into_outcome(observer);
     outcome.messages = kept;

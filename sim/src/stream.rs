@@ -1,11 +1,23 @@
 //! Streams between servers under the fault layer: each message is carried on its own, in both directions.
 //!
 //! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are dropped.
+//!
+//! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing passes any more,
+//! as when the other end's memory of it is gone. Only a limit to silence ends it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, channel::mpsc};
-use madsim::net::{Receiver, Sender};
+use madsim::{
+    net::{Receiver, Sender},
+    time::Instant,
+};
 use tokio::sync::Notify;
 use tonic::{
     Request, Response, Status,
@@ -20,6 +32,11 @@ use crate::{
     scenario::Mistreatment,
     serve::{Server, unavailable},
 };
+
+/// A stream that lost a message in a black hole of this length may be mute from then on,
+const MUTE_AFTER: Duration = Duration::from_secs(2);
+/// and one in so many is.
+const MUTE_ONE_IN: u64 = 4;
 
 /// Serves a call whose request and response are streams.
 pub(crate) async fn serve(
@@ -48,9 +65,10 @@ pub(crate) async fn serve(
         Some(Mistreatment::Duplicate | Mistreatment::Delay | Mistreatment::Forge) | None => {}
     }
 
-    let broken = Arc::new(Notify::new());
+    let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (deliver, inbox) = mpsc::unbounded();
-    let inbound = Direction { server: server.clone(), from: peer, to: server.node, broken: broken.clone() };
+    let (own, ended) = (server.node, (broken.clone(), mute.clone()));
+    let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
     let pump = madsim::task::spawn(inbound.receive(rx, deliver));
     // Ends with this call.
     let _pump = pump.cancel_on_drop();
@@ -65,7 +83,7 @@ pub(crate) async fn serve(
         Err(status) => return refuse(status).await,
     };
     let tx = Arc::new(tx);
-    let outbound = Direction { from: server.node, to: peer, server, broken: broken.clone() };
+    let outbound = Direction { from: own, to: peer, server, broken: broken.clone(), mute };
     let mut peer_left = false;
     loop {
         let message = tokio::select! {
@@ -103,6 +121,8 @@ struct Direction {
     to: NodeIndex,
     /// Told when the stream has to end.
     broken: Arc<Notify>,
+    /// Nothing passes any more, in either direction.
+    mute: Arc<AtomicBool>,
 }
 
 /// Where the messages of a direction come out.
@@ -138,6 +158,9 @@ impl Direction {
 
     /// Lets a message begin its way. One that nothing is in the way of comes out at once and in order.
     fn dispatch(&self, message: BoxMessage, outlet: Outlet) {
+        if self.mute.load(Ordering::Relaxed) {
+            return;
+        }
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
         let (verdict, cut) = {
             let mut network = self.server.links.network();
@@ -188,10 +211,16 @@ impl Direction {
     }
 
     async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
+        let sent_at = Instant::now();
         match self.server.links.carry_on(self.from, self.to, verdict, late).await {
             Arrival::Arrived => outlet.put(message).await,
             Arrival::Refused => self.broken.notify_one(),
-            Arrival::Lost => {}
+            Arrival::Lost => {
+                let goes_mute = (verdict.hash >> 8).is_multiple_of(MUTE_ONE_IN);
+                if sent_at.elapsed() >= MUTE_AFTER && goes_mute && !self.mute.swap(true, Ordering::Relaxed) {
+                    self.server.links.network().muted();
+                }
+            }
         }
     }
 }

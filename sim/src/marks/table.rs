@@ -284,6 +284,8 @@ situations! {
         "Primary and backup reach each other, and the view service reaches neither.";
     OutlivesSender "message_outlives_its_sender" Network
         "An answer or a message of a stream arrives when the process that sent it has ended.";
+    MuteStream "stream_is_mute_after_a_black_hole" Network
+        "After a black hole a stream lets nothing pass, and only a limit to silence ends it.";
 
     Unknown "outcome_unknown" Client
         "A client gives up and does not know whether its operation took effect.";

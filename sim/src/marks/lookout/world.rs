@@ -90,6 +90,11 @@ impl Lookout {
         self.reach(Situation::OutlivesSender);
     }
 
+    /// A stream lets nothing pass any more after a black hole.
+    pub fn stream_went_mute(&mut self) {
+        self.reach(Situation::MuteStream);
+    }
+
     /// A client's call ended.
     pub fn returned(&mut self, end: &End) {
         match end {
