@@ -96,6 +96,8 @@ pub struct Cluster {
     handle: Handle,
     processes: Vec<Process>,
     mishap: Option<Mishap>,
+    /// No operator has to look after servers whose data was given up.
+    is_cleaned: bool,
 }
 
 impl Cluster {
@@ -111,7 +113,7 @@ impl Cluster {
         };
         let processes = (0..world.nodes.simulator()).map(make).collect();
         handle.create_node().name(SIMULATOR).build();
-        Self { world, handle, processes, mishap: None }
+        Self { world, handle, processes, mishap: None, is_cleaned: true }
     }
 
     /// What a node's process is doing.

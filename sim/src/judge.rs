@@ -24,28 +24,39 @@ use crate::{
 const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
-/// nothing and change nothing.
+/// nothing and change nothing. Each generation is a history of its own, which begins empty.
 ///
 /// Many operations of unknown fate on one key can be placed in too many orders. So the judge first lets the
 /// checker replay the order in which the servers took them. If that is a linearization, it is one whatever the servers
 /// are worth. If it is none, the clients' view alone decides whether their history can be, and [`unexplained`] names what
 /// the servers and the clients do not agree on.
 pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
-    let (places, history) = history(operations, |_| true);
-    match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
-        Some(Ok(())) => Verdict::Linearizable,
-        None | Some(Err(_)) => decide(operations, &places, &history, BUDGET),
+    let mut undecided = None;
+    for (generation, order) in order.generations() {
+        let (places, history) = history(operations, |operation| operation.is_of(generation));
+        let verdict =
+            match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
+                Some(Ok(())) => Verdict::Linearizable,
+                None | Some(Err(_)) => decide(operations, &places, &history, BUDGET),
+            };
+        match verdict {
+            Verdict::Linearizable | Verdict::NotJudged => {}
+            Verdict::Undecided(_) => undecided = Some(verdict),
+            Verdict::Violation(_) => return verdict,
+        }
     }
+    undecided.unwrap_or(Verdict::Linearizable)
 }
 
 /// I9: what clients were told is what the servers committed. An answer that the servers' order does not explain, or an
 /// update that was reported as not executed and stands in the order, is a broken promise even if no client could tell.
 /// A delete that was executed although its client was told otherwise cannot be told from another one.
 pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<outcome::Violation> {
-    if !order.is_complete() {
-        return None;
-    }
     operations.iter().find_map(|operation| {
+        let order = order.of(operation);
+        if !order.is_complete() {
+            return None;
+        }
         let seen = match &operation.end {
             End::Returned { .. } if !order.explains(operation) => {
                 "the order in which the servers committed does not explain it".to_owned()
@@ -68,9 +79,13 @@ pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<out
     })
 }
 
-/// Judges the operations on one key, by what the clients saw alone.
-pub fn judge_key(operations: &[Operation], key: &[u8], budget: Budget) -> Verdict {
-    let (places, history) = history(operations, |operation| operation.input.key() == key);
+/// Judges the operations on the key of one that was answered, in its generation, by what the clients saw alone.
+pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget) -> Verdict {
+    let is_judged = |operation: &Operation| {
+        operation.input.key() == answered.input.key()
+            && (answered.generation == 0 || operation.is_of(answered.generation))
+    };
+    let (places, history) = history(operations, is_judged);
     decide(operations, &places, &history, budget)
 }
 
@@ -353,6 +368,18 @@ mod tests {
         );
         let invented = vec![get("c1", 5 * S + S / 8, 6 * S, Some("x"))];
         assert_eq!(told(invented), "get \"k\" -> \"x\" by c1 at 5.125 s saw a value that nobody had written");
+    }
+
+    #[test]
+    fn each_generation_is_a_history_of_its_own() {
+        let mut order = ServersOrder::default();
+        order.begin_anew();
+        let of = |generation, operation| Operation { generation, ..operation };
+        let judged = |last: Operation| judge(&[of(1, put("c1", 0, "a", done(1))), last], &order);
+        assert_eq!(judged(of(2, get("c2", 2, 3, None))), Verdict::Linearizable);
+        assert_eq!(judged(of(1, get("c2", 2, 3, Some("a")))), Verdict::Linearizable);
+        assert!(matches!(judged(of(2, get("c2", 2, 3, Some("a")))), Verdict::Violation(_)), "it comes back");
+        assert!(matches!(judged(of(1, get("c2", 2, 3, None))), Verdict::Violation(_)));
     }
 
     #[test]

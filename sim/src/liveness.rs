@@ -23,7 +23,7 @@ use pbkv::protocol::view::Record;
 use crate::{
     network::{Network, NodeIndex},
     nodes::Nodes,
-    outcome::{CLIENT_ENDED, End, INVALID, Operation},
+    outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID, Operation},
 };
 
 /// What a process is doing once the faults are over.
@@ -213,7 +213,9 @@ pub fn broken_promises(
             (End::Returned { .. }, _) | (_, Prospect::Never(_)) => return None,
             _ if client == nodes.reader() || operation.called < recovered => return None,
             (End::Open, _) => "was not answered".into(),
-            (End::Unknown { why, .. }, _) if why == CLIENT_ENDED => return None,
+            (End::Unknown { why, .. }, _) if why == CLIENT_ENDED || why.starts_with(DATA_LOST) => {
+                return None;
+            }
             (End::NotExecuted { why, .. }, _) if why.starts_with(INVALID) => return None,
             (End::Unknown { why, .. }, _) => format!("ended with its fate unknown: {why}"),
             (End::NotExecuted { why, .. }, _) => format!("was not executed: {why}"),

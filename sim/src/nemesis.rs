@@ -8,6 +8,7 @@
 
 mod calm;
 mod record;
+mod stutter;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +22,7 @@ use crate::{
     cluster::{Cluster, Status},
     health,
     marks::Strike,
-    network::{Effect, Link, NodeIndex, fraction, lateness},
+    network::{Effect, Link, NodeIndex, lateness},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
     scenario::{Fault, FaultKind, Memory, Trigger},
@@ -72,6 +73,10 @@ enum Deed {
     Correct {
         fault: usize,
     },
+    /// Looks after servers whose data was given up.
+    Clean {
+        fault: usize,
+    },
     /// Starts a process for the first time.
     Start(NodeIndex),
 }
@@ -87,6 +92,7 @@ impl Deed {
             | Self::Falter { fault, .. }
             | Self::Mistake { fault, .. }
             | Self::Correct { fault }
+            | Self::Clean { fault }
             | Self::Restart { fault, .. } => Some(fault),
             Self::Start(_) => None,
         }
@@ -258,6 +264,7 @@ impl Nemesis {
                     self.say(Happening::FaultEnded { fault });
                 }
             }
+            Deed::Clean { fault } => self.clean(fault),
             Deed::Restart { fault, node, life } => {
                 if self.cluster.life(node) == life {
                     self.cluster.start(node);
@@ -281,6 +288,7 @@ impl Nemesis {
             FaultKind::Record { adopt, down_ms, runs_ms } => {
                 self.mistake(place, adopt.as_deref(), *down_ms, *runs_ms)
             }
+            FaultKind::AcceptLoss { down_ms, runs_ms } => self.accept_loss(place, *down_ms, *runs_ms),
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
@@ -348,23 +356,6 @@ impl Nemesis {
                     &format!("{} {percent} % ->", fault_name(kind)),
                 )
             }
-        }
-    }
-
-    /// One of the moments in which a process that stutters stands still, and the one after it.
-    fn falter(&mut self, fault: usize, node: NodeIndex, life: u64, beat: u64) {
-        let world = self.world.clone();
-        let FaultKind::Stutter { pause_ms, run_ms, .. } = world.scenario.faults[fault].kind else { return };
-        if !self.active.contains(&fault) || self.cluster.life(node) != life {
-            return;
-        }
-        let salt = (world.scenario.seed, "stutter", node, pause_ms, run_ms, beat);
-        let pause = fraction(Duration::from_millis(pause_ms), stable_hash(&salt));
-        // A process that is down by now has no life to go on with.
-        if self.cluster.pause(node, false).is_ok() {
-            self.enter(now() + pause, Deed::GoOn { fault, node, life });
-            let next = Deed::Falter { fault, node, life, beat: beat + 1 };
-            self.enter(now() + pause + Duration::from_millis(run_ms), next);
         }
     }
 
@@ -458,15 +449,25 @@ impl Nemesis {
                 self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
             }
         }
-        for deed in std::mem::take(&mut self.agenda).into_values() {
+        // Whatever is still to come back is back before an operator looks what it holds.
+        let agenda = std::mem::take(&mut self.agenda);
+        let (last, first): (Vec<_>, Vec<_>) =
+            agenda.into_values().partition(|deed| matches!(deed, Deed::Clean { .. }));
+        for deed in first.into_iter().chain(last) {
             match deed {
                 Deed::Start(node) => self.cluster.start(node),
-                Deed::Restart { .. } | Deed::Mistake { .. } | Deed::Correct { .. } => self.perform(deed),
+                Deed::Restart { .. } | Deed::Mistake { .. } | Deed::Correct { .. } | Deed::Clean { .. } => {
+                    self.perform(deed);
+                }
                 Deed::Begin(fault) => {
                     self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
                 }
                 Deed::End(_) | Deed::Resume { .. } | Deed::GoOn { .. } | Deed::Falter { .. } => {}
             }
+        }
+        // What was started again empty.
+        while let Some((_, deed)) = self.agenda.pop_first() {
+            self.perform(deed);
         }
         self.look_around(None);
         self.say(Happening::Healed);

@@ -65,6 +65,8 @@ pub struct ServersOrder {
     versions: BTreeMap<Bytes, Vec<Version>>,
     /// The places, in `versions` of their key, of those that wrote a value. Written values are unique.
     values: BTreeMap<(Bytes, Bytes), usize>,
+    /// The orders of the generations that were given up, from the first on.
+    former: Vec<Self>,
 }
 
 impl ServersOrder {
@@ -82,6 +84,24 @@ impl ServersOrder {
         while let Some(next) = committed.get(self.committed.next()) {
             self.committed(at, next.view);
         }
+    }
+
+    /// All data is given up: the next generation begins, empty.
+    pub fn begin_anew(&mut self) {
+        let mut given_up = std::mem::take(self);
+        self.former = std::mem::take(&mut given_up.former);
+        self.former.push(given_up);
+    }
+
+    /// The orders of all generations, each with its number.
+    pub fn generations(&self) -> impl Iterator<Item = (u64, &Self)> {
+        (1..).zip(self.former.iter().chain([self]))
+    }
+
+    /// The order of an operation's generation.
+    pub fn of(&self, operation: &Operation) -> &Self {
+        let place = operation.generation.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| self.former.get(place)).unwrap_or(self)
     }
 
     /// An entry is about to be on somebody's disk. That is so before it is committed.

@@ -236,13 +236,20 @@ pub struct Operation {
     pub end: End,
     /// What an answer said of the order of changes.
     pub told: Option<Told>,
+    /// The generation, by its number, in which it was asked; 0 if its client knew none.
+    pub generation: u64,
 }
 
 impl Operation {
     /// An operation that was just called.
     pub fn called(client: NodeName, at: Duration, asked: impl Into<Asked>) -> Self {
         let Asked { input, expected_revision } = asked.into();
-        Self { client, called: at, input, expected_revision, end: End::Open, told: None }
+        Self { client, called: at, input, expected_revision, end: End::Open, told: None, generation: 0 }
+    }
+
+    /// Whether it belongs to this generation, or may.
+    pub fn is_of(&self, generation: u64) -> bool {
+        self.generation == generation || self.generation == 0
     }
 }
 
@@ -285,6 +292,8 @@ pub enum End {
 
 /// Why the fate of an operation is unknown whose client ended first.
 pub const CLIENT_ENDED: &str = "the client ended";
+/// How the reason begins why the fate of an operation is unknown that was asked in a generation which was given up.
+pub const DATA_LOST: &str = "given up: ";
 /// How the reason begins why an operation was not executed that no server takes: it is too long.
 pub const INVALID: &str = "invalid: ";
 
@@ -427,6 +436,7 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
         FaultKind::Crash { .. } => "crash",
         FaultKind::PowerLoss { .. } => "power loss",
         FaultKind::Record { .. } => "record",
+        FaultKind::AcceptLoss { .. } => "accepted loss",
         FaultKind::Pause { .. } => "pause",
         FaultKind::Freeze { .. } => "freeze",
         FaultKind::Stutter { .. } => "stutter",

@@ -9,13 +9,15 @@
 //! meanwhile, which no history of values shows. It cannot see that a revision is older than it need be, as long as
 //! nobody was told a later one; and it looks at updates and values only as far as each commitment was seen.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
 
 use crate::{
     invariants::{Broken, Check},
     order::{ServersOrder, Version},
-    outcome::{End, Input, Operation, Output, Told},
+    outcome::{DATA_LOST, End, Input, NodeName, Operation, Output, Told},
 };
 
 /// What clients were told of the order so far.
@@ -23,14 +25,29 @@ use crate::{
 pub struct Revisions {
     /// The largest revision that any client was told.
     highest: OpNumber,
-    /// What that was when each operation was called.
-    floors: Vec<OpNumber>,
+    /// What that was when each operation was called, and the generation.
+    floors: Vec<(OpNumber, u64)>,
+    /// How often all data was given up: the generation that is served has the number that follows.
+    given_up: u64,
+    /// The latest generation that each client was answered in or told of.
+    known: BTreeMap<NodeName, u64>,
 }
 
 impl Revisions {
     /// The next operation is called.
     pub fn called(&mut self) {
-        self.floors.push(self.highest);
+        self.floors.push((self.highest, self.given_up + 1));
+    }
+
+    /// All data is given up: a generation begins whose revisions begin anew.
+    pub fn begin_anew(&mut self) {
+        self.given_up += 1;
+        self.highest = OpNumber(0);
+    }
+
+    /// A client ended, and comes back as one that knows nothing.
+    pub fn client_ended(&mut self, client: &NodeName) {
+        self.known.remove(client);
     }
 
     /// The operation at `place` ended. What it was told must be the order in which the servers took the updates.
@@ -39,12 +56,17 @@ impl Revisions {
     ///
     /// What was promised, and what was told instead.
     pub fn answered(&mut self, place: usize, operation: &Operation, order: &ServersOrder) -> Check {
+        let (floor, current) = self.floors[place];
+        self.one_history(operation, current)?;
         let (Some(told), End::Returned { output, .. }) = (operation.told, &operation.end) else {
             return Ok(());
         };
         let revision = told.revision;
-        let floor = self.floors[place];
-        self.highest = self.highest.max(revision);
+        let order = order.of(operation);
+        if operation.generation == 0 || operation.generation == self.given_up + 1 {
+            self.highest = self.highest.max(revision);
+        }
+        let floor = if operation.generation > current { OpNumber(0) } else { floor };
         let is_known = order.is_complete();
         let broken = if revision < floor {
             Some(format!("when it was called, a client had been told {floor} already"))
@@ -56,6 +78,45 @@ impl Revisions {
             None
         };
         broken.map_or(Ok(()), |why| Err(broken_by(operation, revision, &why)))
+    }
+}
+
+impl Revisions {
+    /// I12: once an operator gave the data up, nothing that is called later is answered by what was given up; a client that
+    /// was answered before is told so once, before it is answered by what followed. An operation that ended was called
+    /// when generation `current` was the latest.
+    fn one_history(&mut self, operation: &Operation, current: u64) -> Check {
+        let Operation { generation, client, end, .. } = operation;
+        let known = self.known.get(client).copied();
+        let broken = |seen: String| {
+            let promised =
+                "data that an operator gave up answers no more, and each client is told once that it is gone";
+            let asked = crate::screen::asked(operation);
+            Err(Broken { invariant: "I12", promised, seen: format!("{asked} {seen}") })
+        };
+        match end {
+            End::Unknown { why, .. } if why.starts_with(DATA_LOST) => {
+                if *generation > self.given_up {
+                    return broken(format!("was told that generation {generation} is gone, which is served"));
+                }
+                self.known.insert(client.clone(), self.given_up + 1);
+            }
+            End::Returned { .. } if *generation > 0 => {
+                if *generation < current {
+                    return broken(format!(
+                        "was answered by generation {generation}, given up before it was called"
+                    ));
+                }
+                if let Some(known) = known.filter(|known| known != generation) {
+                    return broken(format!(
+                        "was answered by generation {generation}, and its client was never told that {known} is gone"
+                    ));
+                }
+                self.known.insert(client.clone(), *generation);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -260,6 +321,33 @@ mod tests {
         assert_eq!(revisions.answered(1, &earlier, &order), Ok(()), "it was called before op3 was told");
         let late = revisions.answered(2, &earlier, &order).expect_err("it was called after that");
         assert!(late.seen.contains("had been told op3 already"), "{late}");
+    }
+
+    #[test]
+    fn what_was_given_up_answers_no_more_and_its_clients_are_told_once() {
+        let mut order = order();
+        let mut revisions = Revisions::default();
+        let of = |generation, operation: Operation| Operation { generation, ..operation };
+        let told = |generation| {
+            let end = End::Unknown { at: Duration::ZERO, why: format!("{DATA_LOST}all") };
+            Operation { end, ..of(generation, put("z", 1)) }
+        };
+        (0..2).for_each(|_| revisions.called());
+        assert_eq!(revisions.answered(0, &of(1, put("a", 2)), &order), Ok(()));
+        order.begin_anew();
+        revisions.begin_anew();
+        (2..8).for_each(|_| revisions.called());
+        let next = |client: &str| Operation { client: client.into(), ..of(2, get(None, 0, 0)) };
+        let mut judged = |place, operation: &Operation| {
+            revisions.answered(place, operation, &order).err().map_or(String::new(), |broken| broken.seen)
+        };
+        assert_eq!(judged(1, &of(1, put("b", 3))), "", "it was called before");
+        assert!(judged(2, &of(1, get(Some("a"), 2, 2))).contains("given up before it was called"));
+        assert!(judged(3, &next("c1")).contains("never told that 1 is gone"));
+        assert_eq!(judged(4, &told(1)), "");
+        assert_eq!(judged(5, &next("c1")), "");
+        assert_eq!(judged(6, &next("c2")), "", "it knew nothing before");
+        assert!(judged(7, &told(2)).contains("generation 2 is gone, which is served"));
     }
 
     #[test]

@@ -252,6 +252,15 @@ pub enum FaultKind {
         /// How long after that the operator looks, in milliseconds.
         runs_ms: u64,
     },
+    /// The view service ends, and an operator declares all data lost, whether they are or not: every server that runs is
+    /// started again empty, and the view service of the next generation after a while. Later the operator looks: a server
+    /// that holds data of an earlier generation is started again empty, too.
+    AcceptLoss {
+        /// After how long the view service is started again, in milliseconds.
+        down_ms: u64,
+        /// How long after that the operator looks, in milliseconds.
+        runs_ms: u64,
+    },
     /// A process stands still and goes on, not knowing.
     Pause {
         /// Which.

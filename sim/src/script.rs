@@ -296,6 +296,7 @@ pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
         | FaultKind::Pause { node, .. }
         | FaultKind::Freeze { node, .. }
         | FaultKind::Stutter { node, .. } => vec![node],
+        FaultKind::AcceptLoss { .. } => Vec::new(),
         FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
         FaultKind::Partition { from, to, .. }
         | FaultKind::Slow { from, to, .. }

@@ -38,7 +38,7 @@ impl Watch {
     /// One of these operations was answered. Whether no order explains what the clients saw so far.
     pub fn is_contradiction(&mut self, operations: &[Operation], place: usize, order: &ServersOrder) -> bool {
         let operation = &operations[place];
-        if order.explains(operation) {
+        if order.of(operation).explains(operation) {
             return false;
         }
         let key = operation.input.key();
@@ -48,7 +48,7 @@ impl Watch {
             return false;
         }
         suspicion.judged_at = 2 * suspicion.answers;
-        matches!(judge_key(operations, key, BUDGET), Verdict::Violation(_))
+        matches!(judge_key(operations, operation, BUDGET), Verdict::Violation(_))
     }
 }
 

@@ -19,7 +19,7 @@ use pbkv::{
 use crate::{
     clock::SimulatedClock,
     network::NodeIndex,
-    outcome::{CLIENT_ENDED, End, INVALID, Input, Output, Told},
+    outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID, Input, Output, Told},
     script::{Action, Asked, Seen, Step},
     world::{World, now},
 };
@@ -65,6 +65,7 @@ impl Caller {
     /// The client comes back, after it ended without a word, as one that knows nothing.
     fn restart(&mut self) {
         self.client = Self::client(&self.world, self.node, self.deadline);
+        self.world.observer().client_ended(self.node);
     }
 
     /// Calls until it is answered. Each attempt is an operation of its own, and writes a value of its own.
@@ -99,6 +100,8 @@ impl Caller {
     /// Calls, and ends at a time if there is no answer by then.
     async fn call_until(&mut self, asked: Asked, ends_at: Option<Duration>) -> (End, Option<Told>) {
         let operation = self.world.observer().called(now(), self.node, asked.clone());
+        let known = self.client.generation();
+        self.world.observer().in_generation(operation, known.number);
         let result = match ends_at {
             None => self.execute(asked).await,
             Some(ends_at) => {
@@ -112,9 +115,16 @@ impl Caller {
             }
         };
         let at = now();
+        let is_gone = matches!(result, Err(ClientError::DataLost { .. }));
+        let generation = if is_gone { known } else { self.client.generation() };
+        self.world.observer().in_generation(operation, generation.number);
         let (end, told) = match result {
             Ok((output, told)) => (End::Returned { at, output }, Some(told)),
             Err(ClientError::Unknown { why }) => (End::Unknown { at, why }, None),
+            // It may have been executed in the generation that was given up.
+            Err(error @ ClientError::DataLost { .. }) => {
+                (End::Unknown { at, why: format!("{DATA_LOST}{error}") }, None)
+            }
             Err(error @ (ClientError::Invalid(_) | ClientError::ValueTooLarge { .. })) => {
                 (End::NotExecuted { at, why: format!("{INVALID}{error}") }, None)
             }
@@ -187,8 +197,11 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
         };
         let next = script.script.get(index + 1).and_then(|line| Step::parse(line).ok());
         let ends_at = next.filter(|next| next.action == Action::Restart).map(|next| next.at);
-        if let (End::Returned { output, .. }, Some(told)) = caller.call_until(asked.clone(), ends_at).await {
-            seen.learn(&asked.input, &output, told);
+        match caller.call_until(asked.clone(), ends_at).await {
+            (End::Returned { output, .. }, Some(told)) => seen.learn(&asked.input, &output, told),
+            // What was seen is gone, and its revisions mean nothing any more.
+            (End::Unknown { why, .. }, _) if why.starts_with(DATA_LOST) => seen = Seen::default(),
+            _ => {}
         }
     }
     madsim::time::sleep(Duration::from_millis(world.scenario.faults_ms).saturating_sub(now())).await;

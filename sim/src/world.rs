@@ -144,6 +144,16 @@ impl World {
         self.observer().record_written(now(), record);
     }
 
+    /// An operator gave all data up, and this is the view service's durable record now. No copy of an earlier one is kept.
+    pub fn data_given_up(&self, record: &Record) {
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = record.clone();
+        let latest =
+            self.record.lock().unwrap_or_else(PoisonError::into_inner).read(FILE).unwrap_or_default();
+        *self.copies.lock().unwrap_or_else(PoisonError::into_inner) = Copies { latest, older: None };
+        self.links.network().cast(parts(&self.nodes, record));
+        self.observer().data_given_up(now(), record);
+    }
+
     /// A fault of the network, which names these nodes, began.
     pub fn disturbed(&self, strike: Strike, nodes: &[NodeIndex]) {
         let network = self.links.network();

@@ -201,6 +201,13 @@ impl OpenSession {
     }
 }
 
+impl<C> Client<C> {
+    /// The generation that this client knows: the one of its answers. Unknown before the first.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+}
+
 impl<C: Clock> Client<C> {
     /// A client; connects when it is first used. Wrong options are reported by the first call.
     pub fn new(options: ClientOptions, clock: C) -> Self {

@@ -66,7 +66,8 @@ impl Cluster {
         Surroundings {
             runs: (0..=last)
                 .map(|node| {
-                    let serves = node != Nodes::VIEW_SERVICE || self.mishap.is_none();
+                    let is_right = self.mishap.is_none() && self.is_cleaned;
+                    let serves = node != Nodes::VIEW_SERVICE || is_right;
                     serves && self.status(node) == Status::Up
                 })
                 .collect(),

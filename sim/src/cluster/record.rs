@@ -1,14 +1,22 @@
 //! What an operator makes of the view service's record: it is lost, or an old copy takes its place.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use pbkv::{
-    protocol::identity::{ServerId, ViewNumber},
-    storage::record_file::FILE,
+    protocol::identity::{Position, ServerId, ViewNumber},
+    storage::record_file::{FILE, RecordFile},
 };
 
 use super::{Cluster, Status};
-use crate::{files::Files, nodes::Nodes, outcome::Down, scenario::Memory};
+use crate::{
+    files::{Files, SimulatedFolder},
+    network::NodeIndex,
+    nodes::Nodes,
+    outcome::Down,
+    scenario::Memory,
+    world::now,
+};
 
 /// What an operator made of the view service's record.
 pub(super) struct Mishap {
@@ -41,6 +49,56 @@ impl Cluster {
             None => world.observer().record_lost(),
         }
         self.mishap = Some(Mishap { kept, number, adopt });
+        Ok(())
+    }
+
+    /// An operator gives all data up, while the view service is down: its record says so. Servers that hold data of what
+    /// was given up are looked after some day.
+    ///
+    /// # Errors
+    ///
+    /// If there is no data to lose, or the operator has made another mistake.
+    pub fn accept_loss(&mut self) -> Result<(), String> {
+        let world = self.world.clone();
+        let found = self.found_record().filter(|found| found.view.is_some());
+        let (Some(found), None) = (found, &self.mishap) else {
+            return Err("there is no data that could be lost".into());
+        };
+        let given_up = found.accept_data_loss();
+        // What the operator's command does takes no time.
+        let written = Arc::new(Mutex::new(Files::new(0, 0)));
+        let mut file = RecordFile::new(SimulatedFolder::new(written.clone()));
+        file.replace(&given_up).now_or_never().expect("nothing takes time").expect("the folder is there");
+        drop(file);
+        let written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        world.record.lock().unwrap_or_else(PoisonError::into_inner).put_back(written);
+        world.data_given_up(&given_up);
+        self.is_cleaned = false;
+        Ok(())
+    }
+
+    /// The servers that hold data of a generation that was given up, on disk.
+    pub fn strangers(&self) -> Vec<NodeIndex> {
+        let record = self.world.durable_record();
+        let is_stranger = |node: &NodeIndex| {
+            let disk = self.world.disk(*node).lock().unwrap_or_else(PoisonError::into_inner);
+            let held = disk.content();
+            let is_bound = held.log.end() != Position::default() || held.view_seen > record.number;
+            held.data.is_some() && held.generation.number < record.generation.number && is_bound
+        };
+        self.world.nodes.servers().filter(is_stranger).collect()
+    }
+
+    /// No server that runs or will run holds data that was given up.
+    pub fn cleaned(&mut self) {
+        self.is_cleaned = true;
+    }
+
+    /// Ends a server and all that it holds. The error says why that is impossible.
+    pub fn empty(&mut self, node: NodeIndex) -> Result<(), String> {
+        self.stop(node, Down::Crash, Memory::Kept)?;
+        self.world.disk(node).lock().unwrap_or_else(PoisonError::into_inner).wipe();
+        self.world.observer().disk_lost(now(), node);
         Ok(())
     }
 

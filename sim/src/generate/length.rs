@@ -65,6 +65,7 @@ pub(super) fn stretch(scenario: &mut Scenario) {
             FaultKind::Crash { .. }
             | FaultKind::PowerLoss { .. }
             | FaultKind::Record { .. }
+            | FaultKind::AcceptLoss { .. }
             | FaultKind::Freeze { .. }
             | FaultKind::Stutter { .. } => {}
         }

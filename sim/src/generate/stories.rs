@@ -261,13 +261,18 @@ fn ghost(dice: &mut Dice, scenario: &mut Scenario) {
     ]);
 }
 
-/// All copies are lost, one soon after the other.
+/// All copies are lost, one soon after the other. In most seeds an operator accepts that.
 fn everything_lost(dice: &mut Dice, scenario: &mut Scenario) {
     scenario.data_loss = true;
     let begin_ms = BEGIN_MS + dice.between(0, 20_000);
     for server in Cast::of(scenario).servers() {
         let kind = crash(&server, dice.magnitude(10, 4_000), Memory::Lost);
         scenario.faults.push(at(begin_ms + dice.magnitude(1, 2_000), kind));
+    }
+    let mut own = Dice::new(scenario.seed, "story/accepted loss");
+    if own.percent(75) {
+        let accepted_ms = begin_ms + own.between(1_000, 9_000);
+        operators::accept_loss(&mut own, scenario, accepted_ms);
     }
 }
 

@@ -72,13 +72,14 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::PowerLoss { memory, .. } => format!("power loss {memory:?}"),
             FaultKind::Partition { both_ways, how, .. } => format!("partition {both_ways} {how:?}"),
             FaultKind::Record { adopt, .. } => format!("record {}", adopt.is_some()),
+            FaultKind::AcceptLoss { .. } => "accepted loss".into(),
             FaultKind::Pause { .. } => "pause".into(),
             FaultKind::Freeze { .. } => "freeze".into(),
             FaultKind::Stutter { .. } => "stutter".into(),
             FaultKind::Slow { one_way, .. } => format!("slow {one_way}"),
         })
         .collect();
-    assert_eq!(kinds.len(), 22, "every kind of fault occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 23, "every kind of fault occurs: {kinds:?}");
     assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
 }
 

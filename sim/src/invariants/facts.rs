@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use pbkv::protocol::{
-    identity::{Boot, DataId, OpNumber, Position, ServerId, ViewNumber},
+    identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
     log::{Durable, Write},
     message::Ping,
     replica::Effect,
@@ -15,6 +15,8 @@ use pbkv::protocol::{
 pub struct Disk {
     /// The identity of the contents.
     pub data: Option<DataId>,
+    /// Their generation.
+    pub generation: Generation,
     /// The latest view adopted.
     pub view_seen: ViewNumber,
     base: Position,
@@ -41,8 +43,9 @@ impl Disk {
         match write {
             Write::Boot(_) => {}
             Write::ViewSeen(view) => self.view_seen = *view,
-            Write::Data { data, .. } => {
-                *self = Self { data: Some(*data), view_seen: self.view_seen, ..Self::default() };
+            Write::Data { data, generation } => {
+                let (data, generation, view_seen) = (Some(*data), *generation, self.view_seen);
+                *self = Self { data, generation, view_seen, ..Self::default() };
             }
             Write::Entry(entry) => self.positions.push_back(entry.position),
             Write::Truncate(from) => {
@@ -127,6 +130,7 @@ impl Facts {
     pub(super) fn disk_read(&mut self, server: &ServerId, durable: &Durable) {
         let disk = Disk {
             data: durable.data,
+            generation: durable.generation,
             view_seen: durable.view_seen,
             base: durable.log.base(),
             positions: durable.log.entries_from(OpNumber(0)).map(|entry| entry.position).collect(),

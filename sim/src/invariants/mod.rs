@@ -10,6 +10,7 @@
 
 mod facts;
 mod i11_complete_is_offered;
+mod i12_one_history;
 mod i1_one_primary_per_view;
 mod i2_log_matching;
 mod i3_commit_reaches_all;
@@ -89,6 +90,7 @@ impl Invariants {
     pub fn record_persisted(&mut self, record: &Record) -> Check {
         self.one_primary.check_record(&self.facts, record)?;
         self.activated_with_memory.check(&self.facts, record)?;
+        i12_one_history::check_record(&self.facts, record, self.lost.is_some())?;
         let lost = self.lost.take();
         if record.generation != self.facts.record.generation {
             // An operator declared everything lost, or the record was: a new history begins.
@@ -120,6 +122,13 @@ impl Invariants {
         self.facts.record = record.clone();
     }
 
+    /// An operator gives all data up: this is the durable record now, in which another history begins.
+    pub fn data_given_up(&mut self, record: &Record) {
+        self.facts.committed = facts::Committed::default();
+        self.same_history = i5_same_history::SameHistory::default();
+        self.facts.recorded(record, false);
+    }
+
     /// The view service told somebody of this view.
     pub fn view_told(&mut self, view: &View) -> Check {
         self.one_primary.check_told(&self.facts, view)
@@ -136,6 +145,7 @@ impl Invariants {
 
     /// A change became durable at a server.
     pub fn disk_written(&mut self, server: &ServerId, write: &Write) -> Check {
+        i12_one_history::check_write(&self.facts, server, write)?;
         self.facts.disk_written(server, write);
         match write {
             Write::Truncate(_) | Write::Install(_) | Write::Data { .. } => {

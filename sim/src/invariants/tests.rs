@@ -17,6 +17,8 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
+mod one_history;
+
 use super::{Check, Invariants, i3_commit_reaches_all};
 use crate::order::ServersOrder;
 

@@ -72,7 +72,8 @@ pub enum Strike {
     Crash,
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
-    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]).
+    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]), or given up
+    /// ([`FaultKind::AcceptLoss`]).
     MemoryLoss,
     /// [`FaultKind::Pause`] or [`FaultKind::Freeze`].
     Pause,
@@ -110,7 +111,7 @@ impl Strike {
         match kind {
             FaultKind::Crash { .. } => Self::Crash,
             FaultKind::PowerLoss { .. } => Self::PowerLoss,
-            FaultKind::Record { .. } => Self::MemoryLoss,
+            FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } => Self::MemoryLoss,
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
             FaultKind::Partition { .. } => Self::Partition,

@@ -262,6 +262,10 @@ situations! {
         "The record is lost, and an operator has the data of a server go on.";
     NothingAdopted "adoption_refused" ViewService
         "The record is lost, and the server that an operator names is refused: another one holds more, or it holds nothing.";
+    DataGivenUp "data_given_up" ViewService
+        "An operator gives all data up: another generation begins, empty.";
+    StrangerLeftOut "server_of_another_history_left_out" ViewService
+        "A server comes that holds data of another history than the record's.";
     OldRecordNoticed "old_record_noticed" ViewService
         "The view service runs with an old copy of its record, and hears of a view that it does not know.";
 
@@ -291,21 +295,15 @@ situations! {
         "A client gives up and does not know whether its operation took effect.";
     ClientEnded "client_ends_during_its_call" Client
         "A client ends while its update is under way, and comes back as one that knows nothing.";
+    ToldOfLoss "client_told_of_loss" Client
+        "A client that was answered before is told that an operator gave all data up.";
     NotExecuted "proved_not_executed" Client
         "A client is told that its operation was not and will not be executed.";
 }
 
 /// What was considered and is no mark, because no run can reach it, and why.
 pub const UNREACHABLE: &[(&str, &str)] = &[
-    (
-        "a request refused because its data was lost",
-        "only an operator starts a new generation, and none is simulated",
-    ),
-    (
-        "a ping or server of another generation",
-        "only an operator starts a new generation, and none is simulated",
-    ),
-    ("a server with a history unknown to the view service", "the view service never loses its record"),
+    ("a server of a history that neither preceded the current one nor follows it", "there is one cluster"),
     ("a ping dropped because of too many servers", "1,024 servers are beyond any simulated cluster"),
     ("an append from a second primary of the same view", "invariant I1; a run in which it happens fails"),
 ];

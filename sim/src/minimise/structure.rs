@@ -268,6 +268,7 @@ pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
         FaultKind::Crash { .. }
         | FaultKind::PowerLoss { .. }
         | FaultKind::Record { .. }
+        | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
         | FaultKind::Freeze { .. }
         | FaultKind::Stutter { .. } => Vec::new(),
@@ -286,6 +287,9 @@ fn single(kind: &mut FaultKind) -> Option<&mut String> {
         | FaultKind::Freeze { node, .. }
         | FaultKind::Stutter { node, .. } => Some(node),
         FaultKind::Record { adopt, .. } => adopt.as_mut(),
-        FaultKind::Partition { .. } | FaultKind::Slow { .. } | FaultKind::Rpc { .. } => None,
+        FaultKind::AcceptLoss { .. }
+        | FaultKind::Partition { .. }
+        | FaultKind::Slow { .. }
+        | FaultKind::Rpc { .. } => None,
     }
 }

@@ -144,6 +144,7 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
             }
         })),
         FaultKind::Record { .. }
+        | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
         | FaultKind::Slow { .. }
         | FaultKind::Rpc { .. } => {}
@@ -192,7 +193,9 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
             down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
         }
-        FaultKind::Record { down_ms, runs_ms, .. } => vec![(down_ms, 1), (runs_ms, 1)],
+        FaultKind::Record { down_ms, runs_ms, .. } | FaultKind::AcceptLoss { down_ms, runs_ms } => {
+            vec![(down_ms, 1), (runs_ms, 1)]
+        }
         FaultKind::Pause { lasts_ms, .. } | FaultKind::Partition { lasts_ms, .. } => {
             lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
         }

@@ -1,9 +1,19 @@
-//! An operator loses the view service's record, or takes an old copy for it.
+//! An operator loses the view service's record, takes an old copy for it, or declares all data lost.
 
 use std::time::Duration;
 
-use super::{Deed, Nemesis};
-use crate::{marks::Strike, nodes::Nodes, outcome::Down, scenario::Memory, world::now};
+use super::{Deed, Nemesis, START_INTERVAL};
+use crate::{
+    marks::Strike,
+    network::NodeIndex,
+    nodes::Nodes,
+    outcome::{Down, Happening},
+    scenario::Memory,
+    world::now,
+};
+
+/// How long after it looked for servers whose data was given up an operator looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Nemesis {
     /// An operator loses the record or finds an old copy.
@@ -32,6 +42,54 @@ impl Nemesis {
             ),
             None => format!("after {down_ms} ms the view service runs with an old copy of its record"),
         })
+    }
+
+    /// An operator declares all data lost, and starts whatever runs again, empty.
+    pub(super) fn accept_loss(&mut self, fault: usize, down_ms: u64, runs_ms: u64) -> Result<String, String> {
+        self.cluster.stop(Nodes::VIEW_SERVICE, Down::Crash, Memory::Kept)?;
+        let done = self.cluster.accept_loss();
+        let life = self.cluster.life(Nodes::VIEW_SERVICE);
+        let up_at = now() + Duration::from_millis(down_ms);
+        self.enter(up_at, Deed::Mistake { fault, life });
+        self.strike_all(fault);
+        done?;
+        let running = self.cluster.up();
+        for node in self.world.nodes.servers().filter(|node| running[*node]) {
+            self.start_empty(fault, node, up_at);
+        }
+        self.enter(up_at + Duration::from_millis(runs_ms), Deed::Clean { fault });
+        self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
+        Ok(format!(
+            "all data is declared lost; after {down_ms} ms the view service and empty servers are started"
+        ))
+    }
+
+    /// Ends a server that runs, and starts it at a time, or soon after it, without what it held.
+    fn start_empty(&mut self, fault: usize, node: NodeIndex, at: Duration) {
+        if self.cluster.empty(node).is_ok() {
+            let life = self.cluster.life(node);
+            let in_order = START_INTERVAL * u32::try_from(node).expect("fewer than 2^32 servers");
+            self.enter(at + in_order, Deed::Restart { fault, node, life });
+        }
+    }
+
+    /// An operator looks for servers that hold data which was given up, and starts them again, empty; once more a second
+    /// later, as long as one is down that may come back with such data.
+    pub(super) fn clean(&mut self, fault: usize) {
+        let (strangers, running) = (self.cluster.strangers(), self.cluster.up());
+        let comes_back = |node: NodeIndex| {
+            self.agenda.values().any(|deed| matches!(deed, Deed::Restart { node: of, .. } if *of == node))
+        };
+        let later = strangers.iter().any(|node| !running[*node] && comes_back(*node));
+        for node in strangers.into_iter().filter(|node| running[*node]) {
+            self.start_empty(fault, node, now());
+        }
+        if later {
+            return self.enter(now() + LOOK_AGAIN, Deed::Clean { fault });
+        }
+        self.cluster.cleaned();
+        self.strike_all(fault);
+        self.say(Happening::FaultEnded { fault });
     }
 
     /// The fault concerns the view service and all servers.

@@ -9,6 +9,7 @@ use pbkv::protocol::{
 
 use super::Observer;
 use crate::{
+    marks::lookout::Lookout,
     network::NodeIndex,
     nodes::Nodes,
     outcome::{End, Happening, Moment, Operation, Told},
@@ -74,6 +75,16 @@ impl Observer {
         self.stopped
     }
 
+    /// The generation of an operation, by its number, as far as its client knows.
+    pub fn in_generation(&mut self, operation: usize, generation: u64) {
+        self.operations[operation].generation = generation;
+    }
+
+    /// A client ended, and comes back as one that knows nothing.
+    pub fn client_ended(&mut self, client: NodeIndex) {
+        self.revisions.client_ended(self.nodes.name(client));
+    }
+
     /// A server begins a life with this on its disk.
     pub fn server_started(&mut self, at: Duration, node: NodeIndex, durable: &Durable) {
         let server = &self.nodes.id(node).clone();
@@ -112,6 +123,15 @@ impl Observer {
     /// It is found again; nothing was recorded meanwhile.
     pub fn record_restored(&mut self, record: &Record) {
         self.invariants.record_restored(record);
+    }
+
+    /// An operator gave all data up, and this is the view service's record now.
+    pub fn data_given_up(&mut self, at: Duration, record: &Record) {
+        self.mark(Lookout::data_given_up);
+        self.health.recorded(at, record);
+        self.invariants.data_given_up(record);
+        self.order.begin_anew();
+        self.revisions.begin_anew();
     }
 
     /// The view service's record became durable.

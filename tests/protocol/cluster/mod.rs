@@ -231,6 +231,7 @@ impl Cluster {
             return Err("the view service has to be down".to_owned());
         }
         let record = self.viewer.disk.clone().accept_data_loss();
+        self.invariants.data_given_up(&record);
         self.record_durable(vec![record])
     }
 

@@ -69,6 +69,7 @@ impl Lookout {
                 }
                 Effect::Notice(Notice::Adopted { .. }) => self.reach(Situation::DataAdopted),
                 Effect::Notice(Notice::NotAdopted { .. }) => self.reach(Situation::NothingAdopted),
+                Effect::Notice(Notice::OtherHistory { .. }) => self.reach(Situation::StrangerLeftOut),
                 Effect::Notice(Notice::OldRecord { .. }) => self.reach(Situation::OldRecordNoticed),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
                     PingReplyBody::StaleBoot { .. } => self.reach(Situation::StaleBoot),
@@ -79,6 +80,12 @@ impl Lookout {
             }
         }
         self.note_waiting(now, machine);
+    }
+
+    /// An operator gave all data up. What the views were means nothing any more.
+    pub fn data_given_up(&mut self) {
+        self.reach(Situation::DataGivenUp);
+        self.views.view = None;
     }
 
     /// Whether the primary is dead, somebody else could follow it, and nothing happens.

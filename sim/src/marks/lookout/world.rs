@@ -8,7 +8,7 @@ use crate::{
     disk::Torn,
     network::{Network, NodeIndex},
     nodes::Nodes,
-    outcome::{CLIENT_ENDED, End, INVALID},
+    outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
 };
 
 impl Lookout {
@@ -99,6 +99,7 @@ impl Lookout {
     pub fn returned(&mut self, end: &End) {
         match end {
             End::Unknown { why, .. } if why == CLIENT_ENDED => self.reach(Situation::ClientEnded),
+            End::Unknown { why, .. } if why.starts_with(DATA_LOST) => self.reach(Situation::ToldOfLoss),
             End::Unknown { .. } => self.reach(Situation::Unknown),
             End::NotExecuted { why, .. } => {
                 self.reach(Situation::NotExecuted);
