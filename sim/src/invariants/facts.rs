@@ -194,6 +194,12 @@ impl Facts {
         self.record = record.clone();
     }
 
+    /// An old copy is in the place of the record.
+    pub(super) fn record_replaced(&mut self) {
+        self.complete.clear();
+        self.confirmations.clear();
+    }
+
     pub(super) fn disk_lost(&mut self, server: &ServerId) {
         self.disks.insert(server.clone(), Disk::default());
     }

@@ -122,6 +122,11 @@ impl Invariants {
         self.facts.record = record.clone();
     }
 
+    /// An old copy is in the place of the record: who holds all the data, no record says until the next acknowledgement.
+    pub fn record_replaced(&mut self) {
+        self.facts.record_replaced();
+    }
+
     /// An operator gives all data up: this is the durable record now, in which another history begins.
     pub fn data_given_up(&mut self, record: &Record) {
         self.facts.committed = facts::Committed::default();

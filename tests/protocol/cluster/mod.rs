@@ -266,6 +266,7 @@ impl Cluster {
             return Err("the view service has to be down".to_owned());
         }
         self.viewer.disk = self.viewer.saved.take().ok_or("no record was saved")?;
+        self.invariants.record_replaced();
         Ok(())
     }
 
