@@ -10,13 +10,19 @@
 //!   because nobody can have given it.
 //! - If fewer servers are left around a possible primary than its operator wants copies of an update, it may be
 //!   served: its reads are, and its updates are refused.
+//! - If the view service is gone, it will be served by the primary that it knows, if that one leads an activated view
+//!   and all that it waits for, or may come to wait for, are there: nothing that it needs is missing. Reads under leases that
+//!   expire are confirmed.
 //! - Otherwise it **may be served**, depending on who is primary and what the client knew before; the protocol
 //!   promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary stays primary
 //!   if the view service and one of its backups hear and reach it, whoever else does not; or if it has less than two.
 //!
 //! Two nodes *reach* each other if messages pass in both directions, because every message has an answer.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use pbkv::protocol::view::Record;
 
@@ -54,6 +60,21 @@ pub struct Scene<'a> {
     pub is_calm: bool,
     /// Some primary may refuse updates that fewer copies than these would hold.
     pub copies_min: usize,
+    /// Who goes on while the view service is gone.
+    pub reign: Option<&'a Reign>,
+}
+
+/// A primary that leads the recorded view, knows that it is activated, and is contradicted by no later one.
+#[derive(Clone, Debug)]
+pub struct Reign {
+    /// The primary.
+    pub primary: NodeIndex,
+    /// The replicas that it waits for, or may come to wait for. They have their memory.
+    pub others: Vec<NodeIndex>,
+    /// The copies of an update, at least.
+    pub copies: usize,
+    /// The clients that it has answered in that view, which therefore know it.
+    pub known_to: BTreeSet<NodeIndex>,
 }
 
 /// What a client can expect.
@@ -106,7 +127,11 @@ impl Scene<'_> {
             return Prospect::Never(self.out_of_reach(&holders));
         }
         if let Some(how) = self.trouble(Nodes::VIEW_SERVICE) {
-            return Prospect::Perhaps(format!("the view service {how}"));
+            let goes_on = self.reign.is_some_and(|reign| self.goes_on(reign, client));
+            return match goes_on {
+                true => Prospect::Served,
+                false => Prospect::Perhaps(format!("the view service {how}")),
+            };
         }
         if !self.reach(client, Nodes::VIEW_SERVICE) {
             return Prospect::Perhaps(format!("{} is cut off from the view service", name(client)));
@@ -135,6 +160,16 @@ impl Scene<'_> {
             )),
             None => Prospect::Served,
         }
+    }
+
+    /// Whether a client needs nobody but the primary that it knows, and that one needs nobody who is missing.
+    fn goes_on(&self, reign: &Reign, client: NodeIndex) -> bool {
+        let has = |node: &NodeIndex| self.runs(*node) && self.reach(reign.primary, *node);
+        reign.known_to.contains(&client)
+            && reign.copies >= self.copies_min
+            && self.runs(reign.primary)
+            && self.reach(client, reign.primary)
+            && reign.others.iter().all(has)
     }
 
     /// How many servers can hold a copy with this one as primary, itself included.
@@ -253,6 +288,7 @@ mod tests {
         client: NodeIndex,
         is_calm: bool,
         copies_min: usize,
+        reign: Option<Reign>,
     }
 
     impl Stage {
@@ -269,6 +305,7 @@ mod tests {
                 client: nodes.clients().start,
                 is_calm: false,
                 copies_min: 0,
+                reign: None,
                 nodes,
             }
         }
@@ -292,8 +329,8 @@ mod tests {
         fn prospect(&self) -> Prospect {
             let Self { nodes, record, network, conditions, holders, client, .. } = self;
             let (is_calm, copies_min) = (self.is_calm, self.copies_min);
-            let holders = holders.as_deref();
-            let scene = Scene { nodes, record, network, conditions, holders, is_calm, copies_min };
+            let (holders, reign) = (holders.as_deref(), self.reign.as_ref());
+            let scene = Scene { nodes, record, network, conditions, holders, is_calm, copies_min, reign };
             scene.prospects().remove(client).expect("every client has one")
         }
 
@@ -359,6 +396,25 @@ mod tests {
         assert_eq!(Stage::new().cut(VS, 4).perhaps(), "c1 is cut off from the view service");
         assert_eq!(Stage::new().cut(4, 2).perhaps(), "s2 may be primary, and c1 is cut off from it");
         assert!(Stage::new().cut(1, VS).cut(VS, 2).perhaps().contains("reaches nobody"));
+    }
+
+    #[test]
+    fn who_knows_a_primary_that_misses_nobody_needs_no_view_service() {
+        let left_alone = || {
+            let stage = Stage::new().with(VS, Condition::IsDown);
+            let reign = Reign { primary: 1, others: vec![2], copies: 2, known_to: [stage.client].into() };
+            Stage { reign: Some(reign), ..stage }
+        };
+        assert_eq!(left_alone().prospect(), Prospect::Served);
+        assert_eq!(left_alone().with(3, Condition::IsDown).prospect(), Prospect::Served);
+        let perhaps = |stage: Stage| assert_eq!(stage.perhaps(), "the view service is down");
+        perhaps(left_alone().with(2, Condition::IsDown));
+        perhaps(left_alone().cut(2, 1));
+        perhaps(left_alone().cut(4, 1));
+        perhaps(Stage { copies_min: 3, ..left_alone() });
+        let mut unknown = left_alone();
+        unknown.reign.as_mut().expect("there is one").known_to.clear();
+        perhaps(unknown);
     }
 
     #[test]

@@ -43,8 +43,10 @@ pub struct LastSeen {
     pub role: RoleName,
     /// the latest view it adopted,
     pub view: ViewNumber,
-    /// and how far it has committed.
+    /// how far it has committed,
     pub commit: OpNumber,
+    /// and since when it leads that view, as one that it knows to be activated.
+    pub leads_since: Option<Duration>,
 }
 
 /// Everything that is kept of a run.
@@ -228,8 +230,13 @@ impl Observer {
             return false;
         }
         let occurrences = self.occurrences.len();
-        let seen = LastSeen { role: machine.role(), view: machine.view_seen(), commit: machine.commit() };
-        let before = self.last_seen.insert(node, seen);
+        let before = self.last_seen.get(&node).copied();
+        let (role, view) = (machine.role(), machine.view_seen());
+        let leads = machine.as_primary().is_some_and(|primary| primary.is_active());
+        let led_since = before.filter(|before| before.view == view).and_then(|before| before.leads_since);
+        let leads_since = leads.then(|| led_since.unwrap_or(at));
+        let seen = LastSeen { role, view, commit: machine.commit(), leads_since };
+        self.last_seen.insert(node, seen);
         let commits = before.is_some_and(|before| before.commit < seen.commit);
         self.health.stepped(at, node, (seen.role, seen.view), commits);
         for effect in effects {

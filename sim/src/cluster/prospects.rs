@@ -4,15 +4,18 @@ use std::{collections::BTreeMap, sync::PoisonError};
 
 use pbkv::protocol::{
     identity::{DataId, ServerId},
+    message::VIEW_LEAP_MAX,
     view::{Members, Record},
 };
 
 use super::{Cluster, Process, Status};
 use crate::{
     health::Surroundings,
-    liveness::{Prospect, Scene},
+    liveness::{Prospect, Reign, Scene},
     network::NodeIndex,
     nodes::Nodes,
+    outcome::End,
+    scenario::{Fault, FaultKind, Mistreatment, Scenario},
 };
 
 impl Cluster {
@@ -82,6 +85,7 @@ impl Cluster {
         let record = self.world.durable_record();
         let holders = self.holders();
         let conditions: Vec<_> = self.processes.iter().map(Process::condition).collect();
+        let reign = self.reign(&record);
         let scene = Scene {
             nodes: &self.world.nodes,
             record: &record,
@@ -90,6 +94,7 @@ impl Cluster {
             holders: holders.as_deref(),
             is_calm: self.world.scenario.faults.len() == 1,
             copies_min: *self.world.scenario.cluster.copies_min().end(),
+            reign: reign.as_ref(),
         };
         scene.prospects()
     }
@@ -101,6 +106,47 @@ impl Cluster {
         let facts = observer.invariants().facts();
         let nodes = facts.holders().filter_map(|(server, _)| self.world.nodes.server(server));
         (!facts.complete.is_empty()).then(|| nodes.collect())
+    }
+
+    /// Who goes on while the view service is gone: the primary of the recorded view, if it leads it and knows that it is
+    /// activated, and no server obeys a later one. Not where somebody lies of such views.
+    fn reign(&self, record: &Record) -> Option<Reign> {
+        let Cluster { world, .. } = self;
+        let Scenario { faults, clients, .. } = &world.scenario;
+        let lies = |fault: &Fault| matches!(fault.kind, FaultKind::Rpc { how: Mistreatment::Forge, .. });
+        if self.status(Nodes::VIEW_SERVICE) == Status::Up || faults.iter().any(lies) {
+            return None;
+        }
+        // Beyond that number a server that was started since does not believe the primary alone (R19).
+        let view = record.view.as_ref().filter(|view| view.activated && view.number.0 <= VIEW_LEAP_MAX)?;
+        let primary = world.nodes.server(&view.primary)?;
+        let observer = world.observer();
+        let facts = observer.invariants().facts();
+        let seen = |node: NodeIndex| observer.last_seen(node);
+        let since = seen(primary).filter(|seen| seen.view == view.number)?.leads_since?;
+        let is_latest = facts.disks.values().all(|disk| disk.view_seen <= view.number)
+            && world.nodes.servers().filter_map(seen).all(|seen| seen.view <= view.number);
+        let members = || view.insync.iter().chain(&view.joining);
+        if !is_latest || !members().all(|(server, data)| facts.is_intact(server, *data)) {
+            return None;
+        }
+        let others = members().filter_map(|(server, _)| world.nodes.server(server));
+        let first = world.nodes.clients().start;
+        // One that comes back as another client knows nobody.
+        let stays = |client: &NodeIndex| {
+            clients[*client - first].script.iter().all(|line| !line.contains(" restart "))
+        };
+        let answered = observer
+            .operations()
+            .iter()
+            .filter(|operation| operation.called >= since && matches!(operation.end, End::Returned { .. }));
+        let known_to = answered.filter_map(|operation| world.nodes.find(&operation.client));
+        Some(Reign {
+            primary,
+            others: others.filter(|other| *other != primary).collect(),
+            copies: view.insync.len(),
+            known_to: known_to.filter(|node| world.nodes.clients().contains(node)).filter(stays).collect(),
+        })
     }
 
     /// Whether the data are gone: nobody has its copy any more of those that held all of them.

@@ -90,6 +90,7 @@ impl Observer {
         let server = &self.nodes.id(node).clone();
         self.health.holds(at, node, durable.data);
         self.bounds.server_started(node, durable);
+        self.last_seen.remove(&node);
         self.invariants.server_started(server, durable);
     }
 
