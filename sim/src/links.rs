@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     messages::{Message, MessageIndex, Messages},
-    network::{Network, NodeIndex, Verdict},
+    network::{Network, Verdict, Way},
     nodes::SIMULATOR,
     scenario::{Cluster, Cut},
 };
@@ -97,12 +97,12 @@ impl Links {
     }
 
     /// Waits until a message can pass from one node to another, or is refused.
-    pub async fn pass(&self, from: NodeIndex, to: NodeIndex) -> Passage {
+    pub async fn pass(&self, way: Way) -> Passage {
         let mut passage = Passage::Open;
         loop {
             let changed = self.changed.notified();
-            let cut = self.network().cut(from, to);
-            match cut {
+            let blocked = self.network().blocked(way);
+            match blocked {
                 None => return passage,
                 Some(Cut::Refuse) => return Passage::Refused,
                 Some(Cut::BlackHole) => passage = Passage::Held,
@@ -112,12 +112,12 @@ impl Links {
     }
 
     /// Carries a message from one node to another, if no mistreatment is in its way.
-    pub async fn carry(&self, from: NodeIndex, to: NodeIndex, verdict: &Verdict, extra: Duration) -> Arrival {
+    pub async fn carry(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
         let delay = verdict.delay + extra;
         if !delay.is_zero() {
             madsim::time::sleep(delay).await;
         }
-        match self.pass(from, to).await {
+        match self.pass(way).await {
             Passage::Open => Arrival::Arrived,
             Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
             Passage::Held => Arrival::Lost,
@@ -126,16 +126,10 @@ impl Links {
     }
 
     /// Carries a message that arrives even if the process that sent it has ended by then.
-    pub async fn carry_on(
-        &self,
-        from: NodeIndex,
-        to: NodeIndex,
-        verdict: &Verdict,
-        extra: Duration,
-    ) -> Arrival {
-        let ends = |network: &Network| (network.ends(from), network.ends(to));
+    pub async fn carry_on(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
+        let ends = |network: &Network| (network.ends(way.from), network.ends(way.to));
         let sent = ends(&self.network());
-        let arrival = self.carry(from, to, verdict, extra).await;
+        let arrival = self.carry(way, verdict, extra).await;
         let mut network = self.network();
         let (sender, receiver) = ends(&network);
         if arrival == Arrival::Arrived && sender > sent.0 && receiver == sent.1 {

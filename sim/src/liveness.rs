@@ -17,7 +17,8 @@
 //!   promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary stays primary
 //!   if the view service and one of its backups hear and reach it, whoever else does not; or if it has less than two.
 //!
-//! Two nodes *reach* each other if messages pass in both directions, because every message has an answer.
+//! Two nodes *reach* each other if messages pass in both directions, because every message has an answer, whichever of them
+//! calls the other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -225,7 +226,7 @@ impl Scene<'_> {
     }
 
     fn reach(&self, one: NodeIndex, other: NodeIndex) -> bool {
-        self.network.cut(one, other).is_none() && self.network.cut(other, one).is_none()
+        !self.network.apart(one, other)
     }
 }
 

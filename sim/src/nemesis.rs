@@ -7,6 +7,7 @@
 //! are started again, except what the plan breaks for good.
 
 mod calm;
+mod disturb;
 mod record;
 mod stutter;
 
@@ -22,11 +23,10 @@ use crate::{
     cluster::{Cluster, Status},
     health,
     marks::Strike,
-    network::{Effect, Link, NodeIndex, lateness},
+    network::{Effect, NodeIndex, lateness},
     nodes::Nodes,
     outcome::{Down, Happening, fault_name},
     scenario::{Fault, FaultKind, Memory, Trigger},
-    trace::stable_hash,
     world::{World, now},
 };
 
@@ -335,6 +335,9 @@ impl Nemesis {
                 let arrow = if *both_ways { "<-/->" } else { "-/->" };
                 self.disturb(place, from, to, effect, *lasts_ms, &format!("{how:?} {arrow}"))
             }
+            FaultKind::Closed { from, to, how, lasts_ms } => {
+                self.disturb(place, to, from, Effect::Closed { how: *how }, *lasts_ms, "is not reached by")
+            }
             FaultKind::Slow { from, to, one_way, latency_ms, jitter_ms, lasts_ms } => {
                 let effect = Effect::Slow {
                     both_ways: !one_way,
@@ -383,49 +386,6 @@ impl Nemesis {
             (Memory::Kept, Memory::Kept) => "but keeps its memory",
         };
         Ok(format!("{name} {verb} {until} {memory}"))
-    }
-
-    fn disturb(
-        &mut self,
-        fault: usize,
-        from: &[String],
-        to: &[String],
-        effect: Effect,
-        lasts_ms: Option<u64>,
-        what: &str,
-    ) -> Result<String, String> {
-        let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
-        let to_nodes = if to.is_empty() {
-            (0..self.world.nodes.len()).filter(|node| !from_nodes.contains(node)).collect()
-        } else {
-            to.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?
-        };
-        let names = |nodes: &[NodeIndex]| {
-            nodes.iter().map(|node| &**self.world.nodes.name(*node)).collect::<Vec<_>>().join(",")
-        };
-        let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
-        let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
-        let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
-        // Not its place: without its neighbours a fault must decide as it did with them.
-        let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
-        let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
-        for (from, to) in from_nodes.iter().flat_map(|from| to_nodes.iter().map(move |to| (*from, *to))) {
-            let last = *self.world.nodes.servers().end();
-            if from != to && from <= last && to <= last {
-                self.strike(kind, &[from, to]);
-            }
-        }
-        let link = Link { from: from_nodes, to: to_nodes };
-        self.world.links.change(|network| network.begin(fault, salt, link, effect));
-        self.world.disturbed(Strike::of(kind), &named);
-        match lasts_ms {
-            None => self.lasting.push(fault),
-            Some(lasts_ms) => {
-                self.active.push(fault);
-                self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
-            }
-        }
-        Ok(said)
     }
 
     fn resolve(&self, name: &str) -> Result<NodeIndex, String> {

@@ -319,8 +319,8 @@ impl Observer {
                 Effect::Notice(notice) => {
                     self.health.view_service_said(at, notice);
                     match notice {
-                        Notice::Proposed { view, why, .. } => {
-                            self.health.proposed(at, view, why);
+                        Notice::Proposed { view, why, dropped } => {
+                            self.health.proposed(at, view, why, dropped);
                             self.stats.view_changes += u64::from(view.number > ViewNumber(1));
                             self.occurrences.push((Trigger::ViewProposed, at));
                         }

@@ -441,6 +441,7 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
         FaultKind::Freeze { .. } => "freeze",
         FaultKind::Stutter { .. } => "stutter",
         FaultKind::Partition { .. } => "partition",
+        FaultKind::Closed { .. } => "closed",
         FaultKind::Slow { .. } => "slow",
         FaultKind::Rpc { how, .. } => match how {
             Mistreatment::DropRequest => "drop request",

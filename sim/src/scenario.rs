@@ -301,6 +301,19 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts_ms: Option<u64>,
     },
+    /// Calls from one set of nodes to another do not get through: no connection to be had, and none that was there goes on.
+    /// What is called for the other way passes, with its answers: a door through which everybody gets out.
+    Closed {
+        /// Calls of these nodes (empty: of all others)
+        from: Vec<Node>,
+        /// do not reach these.
+        to: Vec<Node>,
+        /// Whether callers notice.
+        how: Cut,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
+    },
     /// Messages take longer.
     Slow {
         /// From these nodes

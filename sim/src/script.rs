@@ -299,6 +299,7 @@ pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
         FaultKind::AcceptLoss { .. } => Vec::new(),
         FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
         FaultKind::Partition { from, to, .. }
+        | FaultKind::Closed { from, to, .. }
         | FaultKind::Slow { from, to, .. }
         | FaultKind::Rpc { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
     }

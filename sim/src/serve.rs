@@ -49,7 +49,7 @@ use crate::{
     forgery::forge,
     links::{Arrival, Links, on_the_way},
     messages::{Message, MessageIndex, MessageKind},
-    network::{NodeIndex, Treatment, Verdict},
+    network::{NodeIndex, Treatment, Verdict, Way},
     nodes::Nodes,
     scenario::Mistreatment,
     stream,
@@ -212,7 +212,7 @@ async fn unary(
         Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
         _ => Duration::ZERO,
     };
-    match server.links.carry(peer, server.node, &verdict, late(false)).await {
+    match server.links.carry(Way::to(peer, server.node), &verdict, late(false)).await {
         Arrival::Arrived => {}
         Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
         Arrival::Lost => return tx.closed().await,
@@ -279,7 +279,7 @@ async fn unary(
     };
     let (verdict, cut) = {
         let mut network = server.links.network();
-        (network.reply(server.node, peer), network.cut(server.node, peer))
+        (network.reply(server.node, peer), network.blocked(Way::back(peer, server.node)))
     };
     let late = late(true);
     if verdict.delay.is_zero() && late.is_zero() && cut.is_none() {
@@ -303,7 +303,7 @@ async fn deliver(
     late: Duration,
 ) {
     let answered = now();
-    let arrival = server.links.carry_on(server.node, peer, &verdict, late).await;
+    let arrival = server.links.carry_on(Way::back(peer, server.node), &verdict, late).await;
     server.answered(peer, &method, answered, arrival != Arrival::Arrived);
     match arrival {
         Arrival::Arrived => send(&tx, answer).await,

@@ -28,7 +28,7 @@ use crate::{
     encoding::duplicate,
     forgery::forge,
     links::{Arrival, on_the_way},
-    network::{NodeIndex, Verdict},
+    network::{NodeIndex, Verdict, Way},
     scenario::Mistreatment,
     serve::{Server, unavailable},
 };
@@ -52,7 +52,7 @@ pub(crate) async fn serve(
         let _ = tx.send(Box::new(answer)).await;
     };
     let verdict = server.links.network().message(peer, server.node);
-    match server.links.carry(peer, server.node, &verdict, Duration::ZERO).await {
+    match server.links.carry(Way::to(peer, server.node), &verdict, Duration::ZERO).await {
         Arrival::Arrived => {}
         Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
         Arrival::Lost => return tx.closed().await,
@@ -148,6 +148,10 @@ impl Outlet {
 }
 
 impl Direction {
+    fn way(&self) -> Way {
+        Way { from: self.from, to: self.to, called: self.server.node }
+    }
+
     /// Takes messages from the connection until it ends.
     async fn receive(self, mut rx: Receiver, handler: mpsc::UnboundedSender<Result<BoxMessage, Status>>) {
         let outlet = Outlet::Handler(handler);
@@ -164,7 +168,7 @@ impl Direction {
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
         let (verdict, cut) = {
             let mut network = self.server.links.network();
-            (network.message(self.from, self.to), network.cut(self.from, self.to))
+            (network.message(self.from, self.to), network.blocked(self.way()))
         };
         if verdict.treatment.is_none() && verdict.delay.is_zero() && cut.is_none() {
             match outlet {
@@ -212,7 +216,7 @@ impl Direction {
 
     async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
         let sent_at = Instant::now();
-        match self.server.links.carry_on(self.from, self.to, verdict, late).await {
+        match self.server.links.carry_on(self.way(), verdict, late).await {
             Arrival::Arrived => outlet.put(message).await,
             Arrival::Refused => self.broken.notify_one(),
             Arrival::Lost => {

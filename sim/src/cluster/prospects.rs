@@ -1,6 +1,9 @@
 //! What the simulator knows of the cluster as a whole: who holds the data, who reaches whom, and what clients are owed.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use pbkv::protocol::{
     identity::{DataId, ServerId},
@@ -63,9 +66,13 @@ impl Cluster {
         let last = *self.world.nodes.servers().end();
         let network = self.world.links.network();
         let pairs = (0..=last).flat_map(|one| (one + 1..=last).map(move |other| (one, other)));
-        let apart = pairs
-            .filter(|(one, other)| network.cut(*one, *other).or(network.cut(*other, *one)).is_some())
-            .collect();
+        let (mut apart, mut closed) = (BTreeSet::new(), BTreeSet::new());
+        for (one, other) in pairs.filter(|(one, other)| network.apart(*one, *other)) {
+            apart.insert((one, other));
+            if !network.parted(one, other) {
+                closed.insert((one, other));
+            }
+        }
         Surroundings {
             runs: (0..=last)
                 .map(|node| {
@@ -75,6 +82,7 @@ impl Cluster {
                 })
                 .collect(),
             apart,
+            closed,
             answers: self.status(Nodes::VIEW_SERVICE) == Status::Up,
             disturbed: stutters || network.disturbs(0..last + 1),
         }

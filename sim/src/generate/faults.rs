@@ -35,9 +35,10 @@ enum Kind {
     SlowOneWay,
     Relapse,
     ClientStandsStill,
+    Closed,
 }
 
-const KINDS: [(Kind, &str); 23] = [
+const KINDS: [(Kind, &str); 24] = [
     (Kind::Crash, "crash"),
     (Kind::PowerLoss, "power loss"),
     (Kind::Amnesia, "amnesia"),
@@ -61,6 +62,7 @@ const KINDS: [(Kind, &str); 23] = [
     (Kind::SlowOneWay, "slow one way"),
     (Kind::Relapse, "relapse"),
     (Kind::ClientStandsStill, "client stands still"),
+    (Kind::Closed, "closed"),
 ];
 
 /// What goes wrong in a scenario that has no faults yet.
@@ -237,6 +239,15 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
         Kind::StandStill => stand_still(dice, reads),
         Kind::ClientStandsStill => client_stands_still(dice, cast),
         Kind::Stutter => stutter(dice, cast),
+        Kind::Closed => {
+            let (to, how) = (vec![cast.server(dice)], cut(dice));
+            FaultKind::Closed {
+                from: callers(dice, cast),
+                to,
+                how,
+                lasts_ms: Some(dice.magnitude(200, 12_000)),
+            }
+        }
         Kind::SlowOneWay => {
             let (from, to) = cast.link(dice);
             FaultKind::Slow {
@@ -253,6 +264,16 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
         }
     };
     vec![Fault { at_ms, on, after_ms, kind }]
+}
+
+/// Who does not get in where a door is closed.
+pub(super) fn callers(dice: &mut Dice, cast: Cast) -> Vec<Node> {
+    match dice.below(8) {
+        0..=3 => vec![],
+        4 | 5 => vec!["vs".into()],
+        6 => cast.servers(),
+        _ => cast.clients(),
+    }
 }
 
 /// One node alone stands still: for any time, or for about as long as silence is borne.
@@ -372,7 +393,7 @@ fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
         how: cut(dice),
         lasts_ms: None,
     };
-    let kind = match dice.below(16) {
+    let kind = match dice.below(17) {
         0..=3 => {
             let both_ways = dice.percent(60);
             partition(dice, "primary".into(), vec!["backup".into()], both_ways)
@@ -400,6 +421,10 @@ fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
             partition(dice, client, vec![server], true)
         }
         11 | 12 => FaultKind::Pause { node: cast.server(dice), lasts_ms: None },
+        14 => {
+            let (to, how) = (vec![cast.server(dice)], cut(dice));
+            FaultKind::Closed { from: callers(dice, cast), to, how, lasts_ms: None }
+        }
         13 => {
             let node = if dice.percent(30) { "vs".into() } else { cast.server(dice) };
             FaultKind::PowerLoss { node, down_ms: None, memory: Memory::Kept }

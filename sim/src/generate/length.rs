@@ -58,7 +58,9 @@ pub(super) fn stretch(scenario: &mut Scenario) {
             | FaultKind::PowerLoss { down_ms, memory: Memory::Kept, .. } => {
                 down_ms.iter_mut().for_each(|down_ms| *down_ms *= TIMES);
             }
-            FaultKind::Pause { lasts_ms, .. } | FaultKind::Partition { lasts_ms, .. } => {
+            FaultKind::Pause { lasts_ms, .. }
+            | FaultKind::Partition { lasts_ms, .. }
+            | FaultKind::Closed { lasts_ms, .. } => {
                 lasts_ms.iter_mut().for_each(|lasts_ms| *lasts_ms *= TIMES);
             }
             FaultKind::Slow { lasts_ms, .. } | FaultKind::Rpc { lasts_ms, .. } => *lasts_ms *= TIMES,

@@ -32,6 +32,8 @@ pub struct Limits {
     suspicion_min: Duration,
     /// and the longest.
     suspicion_max: Duration,
+    /// No suspicion is shorter.
+    pub suspected_at_least: Duration,
     /// A join that goes well: each key travels in a part of its own, then every operation of the plan by as many at a time
     /// as are sent unacknowledged.
     join: Duration,
@@ -72,6 +74,13 @@ impl Limits {
             join_stall: in_true_time(longest(&mut grantors.iter().map(|options| options.join_stall()))),
             suspicion_min: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_min))),
             suspicion_max: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_max))),
+            suspected_at_least: grantors
+                .iter()
+                .map(|options| options.suspicion_min)
+                .min()
+                .unwrap_or_default()
+                * 7
+                / 8,
             join: round * u32::try_from(rounds).unwrap_or(u32::MAX),
             keeps_up,
             copies_min: Some(*cluster.copies_min().start())

@@ -7,7 +7,9 @@
 //!   came last; what is beyond it is a failure.
 //! * Stability: as long as nothing is wrong, redundancy is complete, and whatever a fault may have set off is over, no
 //!   view is proposed, nothing is suspected, no state is transferred. And at any time: a replica in sync that no fault
-//!   touched is neither suspected nor dropped, because the faults of *other* nodes are no reason to.
+//!   touched is neither suspected nor dropped, because the faults of *other* nodes are no reason to. And a server that the
+//!   view service gave up, by its own word, because it hears it and does not reach it is not taken back at once: whoever
+//!   comes and goes would change the view each time.
 //!
 //! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
 //! the durable record. It does not ask the machines why they did what they did.
@@ -18,6 +20,7 @@
 //! cannot keep up with, by the options of the plan.
 
 pub mod limits;
+mod proposals;
 pub mod silence;
 mod truth;
 
@@ -83,8 +86,11 @@ pub struct Unhealthy {
 pub struct Surroundings {
     /// Which of them run.
     pub runs: Vec<bool>,
-    /// Pairs, the smaller first, between which messages do not pass in both directions.
+    /// Pairs, the smaller first, of which one cannot call the other and be answered.
     pub apart: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Those of them that are apart only because calls do not get through in one direction: whoever calls in the other is
+    /// answered.
+    pub closed: BTreeSet<(NodeIndex, NodeIndex)>,
     /// Messages are slow or mistreated, or a process stutters.
     pub disturbed: bool,
     /// The view service runs, although perhaps with another record than its own.
@@ -165,6 +171,8 @@ pub struct Health {
     /// Which servers were touched by a fault.
     touched: BTreeSet<NodeIndex>,
     holds: BTreeMap<NodeIndex, DataId>,
+    /// When this life of the view service last gave up a server that it heard and did not reach.
+    out_of_reach: BTreeMap<ServerId, Duration>,
     view: Option<View>,
     stable: Members,
     state: State,
@@ -211,6 +219,7 @@ impl Health {
             busy_at: Duration::ZERO,
             touched: BTreeSet::new(),
             holds: BTreeMap::new(),
+            out_of_reach: BTreeMap::new(),
             view: None,
             stable: Members::new(),
             state: State::default(),
@@ -291,32 +300,6 @@ impl Health {
         self.view.clone_from(&record.view);
         self.stable.clone_from(&record.stable);
         self.update(at);
-    }
-
-    /// The view service proposes a view instead of the recorded one.
-    pub fn proposed(&mut self, at: Duration, view: &View, why: &str) {
-        if let Some(member) = self.dropped(view) {
-            let name = &self.names[member];
-            let seen = format!(
-                "{} leaves out {name}, which was in sync and which no fault had touched ({why})",
-                view.number
-            );
-            self.breaks(at, Promise::Stability, seen);
-        } else {
-            self.disturbed(at, || format!("{} is proposed ({why})", view.number));
-        }
-    }
-
-    /// The member in sync that this view drops although no fault touched it.
-    fn dropped(&self, view: &View) -> Option<NodeIndex> {
-        let before = self.view.as_ref().filter(|before| before.activated)?;
-        let is_kept = |server: &ServerId, data: DataId| view.insync.get(server) == Some(&data);
-        let dropped = before.insync.iter().filter(|(server, data)| !is_kept(server, **data));
-        let mut untouched = dropped
-            .filter(|(server, data)| self.stable.get(*server) == Some(*data))
-            .filter_map(|(server, _)| self.ids.get(server).copied())
-            .filter(|node| !self.touched.contains(node));
-        untouched.next()
     }
 
     /// A primary suspects a replica.

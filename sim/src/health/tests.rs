@@ -1,6 +1,7 @@
 use pbkv::protocol::{
     identity::{Boot, Generation, ViewNumber},
-    replica, view_service,
+    replica,
+    view_service::{self, OUT_OF_REACH},
 };
 
 use super::*;
@@ -58,7 +59,7 @@ impl Stage {
 
     fn proposed(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
         let view = View { activated: false, ..self.view(number, insync) };
-        self.health.proposed(seconds(at), &view, "because");
+        self.health.proposed(seconds(at), &view, "because", &[]);
     }
 
     fn runs(&mut self, at: u64, server: NodeIndex, runs: bool) {
@@ -158,6 +159,28 @@ fn a_replica_that_no_fault_touched_is_neither_suspected_nor_dropped() {
     replaced.proposed(22, 2, &[S2]);
     replaced.health.suspected(seconds(22), S2, &s1);
     assert_eq!(replaced.broken(22), None, "s1 stood still");
+}
+
+#[test]
+fn who_comes_and_goes_is_not_taken_back_at_once() {
+    let taken_back_at = |at, insync: &[NodeIndex], restarted: bool| {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.cut(20, VS, S2);
+        let (alone, dropped) = (stage.view(2, &[S1]), [(stage.nodes.id(S2).clone(), OUT_OF_REACH)]);
+        stage.health.proposed(seconds(24), &alone, "a backup failed", &dropped);
+        stage.recorded(24, 2, &[S1]);
+        if restarted {
+            stage.health.began(seconds(24), VS);
+        }
+        stage.proposed(at, 3, insync);
+        stage.broken(at).map(|(promise, _)| promise)
+    };
+    assert_eq!(taken_back_at(26, &[S1, S2], false), Some(Promise::Stability));
+    assert_eq!(taken_back_at(27, &[S1, S2], false), None, "the suspicion is over");
+    assert_eq!(taken_back_at(26, &[S1, S3], false), None);
+    assert_eq!(taken_back_at(26, &[S2, S1], false), None, "nobody else may be left to be primary");
+    assert_eq!(taken_back_at(26, &[S1, S2], true), None, "it does not know of it any more");
 }
 
 #[test]

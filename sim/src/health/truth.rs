@@ -17,6 +17,9 @@ impl Health {
     pub fn began(&mut self, at: Duration, node: NodeIndex) {
         if node < self.names.len() {
             self.pass(at);
+            if node == VS {
+                self.out_of_reach.clear(); // it has forgotten whom it suspects
+            }
             self.roles.remove(&node);
             self.silence.began(at, node);
             self.update_distress(at);
@@ -93,7 +96,9 @@ impl Health {
         }
         for server in 1..self.names.len() {
             let runs = self.surroundings.runs[server];
-            let vs_gone = !self.surroundings.answers || !self.surroundings.reach(server, VS);
+            let is_answered =
+                self.surroundings.reach(server, VS) || self.surroundings.closed.contains(&(VS, server));
+            let vs_gone = !self.surroundings.answers || !is_answered;
             self.silence.is(at, server, Distress::ViewServiceGone, runs.then_some(vs_gone));
             let primary_gone = self.primary_gone(server).filter(|_| runs);
             self.silence.is(at, server, Distress::PrimaryGone, primary_gone);

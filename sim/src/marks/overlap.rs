@@ -114,7 +114,7 @@ impl Strike {
             FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } => Self::MemoryLoss,
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
-            FaultKind::Partition { .. } => Self::Partition,
+            FaultKind::Partition { .. } | FaultKind::Closed { .. } => Self::Partition,
             FaultKind::Slow { .. } => Self::Slow,
             FaultKind::Rpc { how, .. } => Self::Message(*how),
         }

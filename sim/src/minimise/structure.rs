@@ -275,6 +275,7 @@ pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
         FaultKind::Partition { from, to, .. }
         | FaultKind::Slow { from, to, .. }
         | FaultKind::Rpc { from, to, .. } => vec![from, to],
+        FaultKind::Closed { from, to, .. } => vec![to, from],
     }
 }
 
@@ -289,6 +290,7 @@ fn single(kind: &mut FaultKind) -> Option<&mut String> {
         FaultKind::Record { adopt, .. } => adopt.as_mut(),
         FaultKind::AcceptLoss { .. }
         | FaultKind::Partition { .. }
+        | FaultKind::Closed { .. }
         | FaultKind::Slow { .. }
         | FaultKind::Rpc { .. } => None,
     }

@@ -137,6 +137,11 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
                 }));
             }
         }
+        FaultKind::Closed { how: Cut::Refuse, .. } => changes.push(Box::new(|kind| {
+            if let FaultKind::Closed { how, .. } = kind {
+                *how = Cut::BlackHole;
+            }
+        })),
         FaultKind::Freeze { .. } | FaultKind::Stutter { .. } => changes.push(Box::new(stand_still)),
         FaultKind::Slow { one_way: true, .. } => changes.push(Box::new(|kind| {
             if let FaultKind::Slow { one_way, .. } = kind {
@@ -146,6 +151,7 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
         FaultKind::Record { .. }
         | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
+        | FaultKind::Closed { .. }
         | FaultKind::Slow { .. }
         | FaultKind::Rpc { .. } => {}
     }
@@ -196,7 +202,9 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         FaultKind::Record { down_ms, runs_ms, .. } | FaultKind::AcceptLoss { down_ms, runs_ms } => {
             vec![(down_ms, 1), (runs_ms, 1)]
         }
-        FaultKind::Pause { lasts_ms, .. } | FaultKind::Partition { lasts_ms, .. } => {
+        FaultKind::Pause { lasts_ms, .. }
+        | FaultKind::Partition { lasts_ms, .. }
+        | FaultKind::Closed { lasts_ms, .. } => {
             lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
         }
         FaultKind::Freeze { lasts_ms, .. } | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],

@@ -29,6 +29,7 @@ mod unreached;
 use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use self::policy::Blame;
+pub use self::policy::OUT_OF_REACH;
 use self::{adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached};
 pub use self::{distress::Distress, notice::Notice, probe::SealKey};
 use super::{

@@ -18,6 +18,9 @@ const HEARING_SHARE: u32 = 3;
 /// And at most this time, however long a dead interval is: a backup that misses the primary says so at once.
 const HEARING_MAX: Duration = Duration::from_millis(500);
 
+/// Why a server is dropped that is heard.
+pub const OUT_OF_REACH: &str = "is not reached at its address, or hears nothing";
+
 /// Backups that must agree that it is the primary which is not heard. Of two that do not hear each other nobody can tell
 /// which is cut off.
 const WITNESSES_MIN: usize = 2;
@@ -326,9 +329,7 @@ impl ViewService {
     fn why_dropped(&self, now: Duration, view: &View, server: &ServerId, data: DataId) -> &'static str {
         let dead_after = self.options.dead_after;
         match () {
-            () if self.servers.is_out_of_reach(server, now, dead_after) => {
-                "is not reached at its address, or hears nothing"
-            }
+            () if self.servers.is_out_of_reach(server, now, dead_after) => OUT_OF_REACH,
             () if !self.servers.is_alive(server, now, dead_after) => "is not heard",
             () if self.servers.has_lost(server, data) => "started again without its data",
             () if self.servers.is_reported(server) => "is not heard by the primary, or takes nothing",

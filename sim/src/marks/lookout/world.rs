@@ -76,7 +76,7 @@ impl Lookout {
         if !matches!(strike, Strike::Message(_)) {
             self.struck(strike, nodes);
         }
-        let passes = |from, to| network.cut(from, to).is_none() && network.cut(to, from).is_none();
+        let passes = |from, to| !network.apart(from, to);
         let playing = |part| self.parts.iter().position(move |own| *own == part);
         let (Some(primary), Some(backup)) = (playing(Part::Primary), playing(Part::Backup)) else { return };
         let told = [primary, backup].map(|node| passes(node, Nodes::VIEW_SERVICE));

@@ -1,0 +1,63 @@
+//! Faults of the network: which nodes they name, and for how long.
+
+use std::time::Duration;
+
+use super::{Deed, Nemesis, for_how_long};
+use crate::{
+    marks::Strike,
+    network::{Effect, Link, NodeIndex},
+    outcome::fault_name,
+    scenario::Fault,
+    trace::stable_hash,
+    world::now,
+};
+
+impl Nemesis {
+    /// Begins a fault of the network: of what these nodes send to those (none: to all others), or, if calls do not get
+    /// through, of those that call these.
+    pub(super) fn disturb(
+        &mut self,
+        fault: usize,
+        from: &[String],
+        to: &[String],
+        effect: Effect,
+        lasts_ms: Option<u64>,
+        what: &str,
+    ) -> Result<String, String> {
+        let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
+        let to_nodes = if to.is_empty() {
+            (0..self.world.nodes.len()).filter(|node| !from_nodes.contains(node)).collect()
+        } else {
+            to.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?
+        };
+        let names = |nodes: &[NodeIndex]| {
+            nodes.iter().map(|node| &**self.world.nodes.name(*node)).collect::<Vec<_>>().join(",")
+        };
+        let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
+        let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
+        let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
+        // Not its place: without its neighbours a fault must decide as it did with them.
+        let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
+        let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
+        for (from, to) in from_nodes.iter().flat_map(|from| to_nodes.iter().map(move |to| (*from, *to))) {
+            let last = *self.world.nodes.servers().end();
+            if from != to && from <= last && to <= last {
+                self.strike(kind, &[from, to]);
+            }
+        }
+        let link = match effect {
+            Effect::Closed { .. } => Link { from: to_nodes, to: from_nodes },
+            _ => Link { from: from_nodes, to: to_nodes },
+        };
+        self.world.links.change(|network| network.begin(fault, salt, link, effect));
+        self.world.disturbed(Strike::of(kind), &named);
+        match lasts_ms {
+            None => self.lasting.push(fault),
+            Some(lasts_ms) => {
+                self.active.push(fault);
+                self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+            }
+        }
+        Ok(said)
+    }
+}
