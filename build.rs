@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(["."])
         .file_descriptor_set_path(&path)
         .skip_protoc_run()
+        .emit_rerun_if_changed(false) // it names paths that are not there, and everything would be built anew each time
         .compile_protos(&PROTOS, &["proto"])?;
     Ok(())
 }

@@ -115,6 +115,9 @@ fn view_service(notice: &view_service::Notice) -> String {
             format!("waits no longer: {} can be promoted", servers.join(" "))
         }
         Notice::Copies { insync, wanted, .. } => format!("counts {insync} of {wanted} copies in sync"),
+        Notice::Updates { insync, copies_min, .. } => {
+            format!("counts {insync} copies in sync, and the primary takes updates with {copies_min}")
+        }
         Notice::OldRecord { server, told, recorded } if told == recorded => {
             format!("has an old record, to {recorded}: {} acts as primary in another {told}", name(server))
         }

@@ -95,7 +95,8 @@ struct Args {
     /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
     #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
     session_bytes_max: u64,
-    /// Updates are refused while fewer copies than this would hold them, the primary included; 0 never refuses
+    /// Updates are refused while fewer copies than this would hold them, the primary included, and not acknowledged if they
+    /// were under way; 0 never refuses
     #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
     copies_min: usize,
     #[command(flatten)]

@@ -140,7 +140,8 @@ async fn serve(args: &Args) -> Result<(), String> {
     let address = process::bound(&args.addr, &listener)?;
     let router = channel::server().add_service(process::guarded(ViewServiceServer::new(server.service())));
     process::ready(&address)?;
-    tracing::info!(%address, dir = %args.dir.display(), %generation, %view, "the view service is listening");
+    let dir = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
+    tracing::info!(%address, dir = %dir.display(), %generation, %view, "the view service is listening");
     let adopted = server.adopted();
     let not_adopted = async {
         match report(adopted.await) {
@@ -206,7 +207,8 @@ fn table(heard: &Heard) -> String {
         };
         let acts = if it.is_primary { ", acts as primary" } else { "" };
         let generation = it.generation.to_string();
-        let _ = write!(text, "\n{server:<28} {generation:<14} {:>6}  {end}{acts}", it.view_known.0);
+        let _ =
+            write!(text, "\n{:<28} {generation:<14} {:>6}  {end}{acts}", server.as_str(), it.view_known.0);
     }
     text
 }

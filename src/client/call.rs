@@ -8,12 +8,12 @@ use tonic::{Code, Status};
 use super::{Client, ClientError, ViewReport};
 use crate::{
     process::{self, Watched},
-    proto::{self, proves_not_executed},
+    proto::{self, Malformed, proves_not_executed},
     protocol::{
         command::{Refusal, Reply, Update},
         identity::{Generation, RequestNumber, ServerId, SessionId},
         view::View,
-        view_service::Distress,
+        view_service::{Distress, NotTaken},
     },
     server::{
         channel::{self, Progress},
@@ -173,9 +173,11 @@ impl<C: Clock> Client<C> {
         if call.stale || self.view.is_none() {
             let known = self.view.as_ref().map(|view| view.number);
             match self.get_view(call).await {
-                Ok(ViewReport { view, distress, .. }) => {
+                Ok(ViewReport { view, distress, not_taken, .. }) => {
+                    let said = [distress.map(|it| it.to_string()), not_taken.map(|it| it.to_string())];
+                    let said = said.into_iter().flatten().collect::<Vec<_>>().join("; ");
                     let nobody = || view.is_none().then(|| "the view service knows no server yet".to_owned());
-                    call.view_service_said = distress.as_ref().map(Distress::to_string).or_else(nobody);
+                    call.view_service_said = Some(said).filter(|said| !said.is_empty()).or_else(nobody);
                     if let Some(view) = view {
                         self.learn(call, view)?;
                     }
@@ -253,14 +255,12 @@ impl<C: Clock> Client<C> {
             .ok_or_else(|| context("no answer in time".into()))?
             .map_err(|status| context(channel::causes(&status)))?
             .into_inner();
-        let view = answer.view.map(View::try_from).transpose().map_err(|error| context(error.to_string()))?;
-        let distress = answer
-            .distress
-            .map(Distress::try_from)
-            .transpose()
-            .map_err(|error| context(error.to_string()))?;
+        let malformed = |error: Malformed| context(error.to_string());
+        let view = answer.view.map(View::try_from).transpose().map_err(malformed)?;
+        let distress = answer.distress.map(Distress::try_from).transpose().map_err(malformed)?;
+        let not_taken = answer.not_taken.map(NotTaken::try_from).transpose().map_err(malformed)?;
         self.view_service = Some(client);
-        Ok(ViewReport { view, replicas: answer.replicas, distress })
+        Ok(ViewReport { view, replicas: answer.replicas, distress, not_taken })
     }
 
     /// One attempt: connects if need be, sends, and waits for the answer.

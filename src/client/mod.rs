@@ -29,7 +29,7 @@ use crate::{
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
         options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
-        view_service::Distress,
+        view_service::{Distress, NotTaken},
     },
     server::{channel, clock::Clock},
     wire::view_service_client::ViewServiceClient,
@@ -170,6 +170,8 @@ pub struct ViewReport {
     pub replicas: u32,
     /// Why no view begins, or why nobody would replace a primary that fails.
     pub distress: Option<Distress>,
+    /// Which servers run and are not taken, if copies are missing.
+    pub not_taken: Option<NotTaken>,
 }
 
 /// A client of one cluster. One call at a time.

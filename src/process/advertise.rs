@@ -30,6 +30,11 @@ pub fn advertised(
         }
         None => format!("{host}:{}", bound.port()),
     };
+    if advertise.is_some_and(|address| address.ends_with(":0")) {
+        return Err(format!(
+            "nobody reaches {address}: there is no port 0; say with --advertise host:port under which address others reach this server"
+        ));
+    }
     if means_all(&address) {
         return Err(format!(
             "nobody reaches {address}: it means all addresses of a machine; say with --advertise host:port under \
@@ -99,6 +104,7 @@ mod tests {
             ("[::0]:1", "[::]:1", None, "localhost:8000"),
             ("0:1", "0.0.0.0:1", None, "localhost:8000"),
             ("localhost:1", "127.0.0.1:1", Some("[::0]:1"), "localhost:8000"),
+            ("localhost:1", "127.0.0.1:1", Some("localhost:0"), "localhost:8000"),
             ("localhost:8001", "127.0.0.1:8001", None, "10.0.0.2:8000"),
             ("127.0.0.1:8001", "127.0.0.1:8001", None, "10.0.0.2:8000"),
             ("10.0.0.1:8001", "10.0.0.1:8001", Some("LocalHost.:8001"), "10.0.0.2:8000"),

@@ -4,7 +4,9 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use clap::Args;
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// The flags of every binary that logs.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +26,25 @@ pub struct Logs {
     _file: Option<WorkerGuard>,
 }
 
+/// A word alone is a level, or one of our programs or crates. Any other would be taken for the name of a module, and nothing
+/// else would be logged.
+fn check_words(rules: &str) -> Result<(), String> {
+    const OURS: [&str; 4] = ["pbkv", "kvserver", "viewservice", "testclient"];
+    let is_known = |word: &str| {
+        let module = word.split("::").next().unwrap_or_default();
+        word.is_empty()
+            || word.contains(['=', '['])
+            || OURS.contains(&module)
+            || word.parse::<LevelFilter>().is_ok()
+    };
+    match rules.split(',').map(str::trim).find(|word| !is_known(word)) {
+        None => Ok(()),
+        Some(word) => Err(format!(
+            "cannot log at '{rules}': '{word}' is no level; write error, warn, info, debug or trace, for example --log debug"
+        )),
+    }
+}
+
 impl LogArgs {
     /// Starts logging for the process, at `default` if neither the flag nor `RUST_LOG` says otherwise.
     ///
@@ -36,6 +57,7 @@ impl LogArgs {
             .clone()
             .or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|rules| !rules.is_empty()))
             .unwrap_or_else(|| default.to_owned());
+        check_words(&rules)?;
         let filter = || {
             EnvFilter::try_new(&rules).map_err(|error| {
                 format!("cannot log at '{rules}': {error}; write a level, for example --log debug")
@@ -66,5 +88,22 @@ impl LogArgs {
             .try_init()
             .map_err(|error| format!("cannot log: {error}"))?;
         Ok(Logs { _file: guard })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_words;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in
+            ["info", "WARN", "off", "pbkv", "pbkv::server=debug,warn", "info,h2=error", "h2=trace", ""]
+        {
+            assert_eq!(check_words(good), Ok(()), "{good}");
+        }
+        for bad in ["verbose", "warning", "info,nonsense", "h2"] {
+            assert!(check_words(bad).is_err_and(|why| why.contains("is no level")), "{bad}");
+        }
     }
 }

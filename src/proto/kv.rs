@@ -224,9 +224,16 @@ fn to_refusal(refusal: Refusal) -> Result<wire::Refusal, Status> {
         }
         Refusal::TooFewCopies { copies, copies_min } => {
             return Err(not_executed(Status::resource_exhausted(format!(
-                "the data has {copies} copies, and updates need {copies_min} (--copies-min); start another server, or \
-                 try again after a pause"
+                "copies of the data: {copies}, and updates need {copies_min} (--copies-min); start another server, or try again after a \
+                 pause"
             ))));
+        }
+        // Not marked as not executed: it was.
+        Refusal::TooFewHoldIt { copies, copies_min } => {
+            return Err(Status::resource_exhausted(format!(
+                "executed, but only {copies} copies hold it and {copies_min} are to (--copies-min): it is acknowledged when \
+                 there are as many, so start another server, or try again after a pause"
+            )));
         }
         Refusal::Busy => {
             return Err(not_executed(Status::resource_exhausted(

@@ -70,6 +70,12 @@ fn server(what: &str, address: String) -> Result<ServerId, Malformed> {
     if address.is_empty() || address.len() > SERVER_BYTES_MAX {
         return malformed(format!("{what} must be an address of 1 to {SERVER_BYTES_MAX} bytes"));
     }
+    // It is written to logs and terminals: nobody is to write anything else there.
+    if !address.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return malformed(format!(
+            "{what} has an address with blanks, control characters or letters that are not ASCII"
+        ));
+    }
     Ok(ServerId::new(address))
 }
 

@@ -267,6 +267,23 @@ fn damaged_messages_never_panic_nor_break_a_log() {
 }
 
 #[test]
+fn a_name_that_would_write_something_else_to_a_terminal_is_refused() {
+    let ping = |server: &str| {
+        let (generation, log_end) = (Some(Default::default()), Some(Default::default()));
+        Ping::try_from(wire::PingRequest {
+            server: server.to_owned(),
+            generation,
+            log_end,
+            ..Default::default()
+        })
+    };
+    assert!(ping("[::1]:8001").is_ok() && ping("db-1.example:8001").is_ok());
+    for name in ["", "a:1\nview 7", "\u{1b}[2J:1", "a b:1", "b\u{fc}cher:1"] {
+        assert!(ping(name).is_err_and(|Malformed(why)| why.contains("address")), "{name:?}");
+    }
+}
+
+#[test]
 fn numbers_near_overflow_are_refused() {
     let mut append =
         wire::ForwardUpdate { from: "a:1".into(), to_data: Some(data().into()), ..Default::default() };
@@ -283,6 +300,9 @@ fn a_refusal_that_is_a_status_proves_that_nothing_was_executed() {
         Refusal::TooFewCopies { copies: 1, copies_min: 2 },
         Refusal::SessionExpired,
     ];
+    let open = Reply::Refused(Refusal::TooFewHoldIt { copies: 1, copies_min: 2 });
+    let open = <wire::UpdateResponse as kv::ToClient>::from_reply(open).expect_err("a status");
+    assert!(!proves_not_executed(&open), "{open:?}");
     let statuses: Vec<_> = refusals
         .into_iter()
         .filter_map(|refusal| {

@@ -11,7 +11,7 @@ use crate::{
         message::{Echo, Ping, PingReply, PingReplyBody, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
-        view_service::Distress,
+        view_service::{Distress, NotTaken},
     },
     wire,
 };
@@ -282,9 +282,10 @@ impl TryFrom<wire::PingResponse> for PingReply {
 impl From<Distress> for wire::Distress {
     fn from(distress: Distress) -> Self {
         use wire::distress::Kind;
-        let copies_min = match distress {
-            Distress::UpdatesRefused { copies_min, .. } => u32::try_from(copies_min).unwrap_or(u32::MAX),
-            _ => 0,
+        let count = |copies: usize| u32::try_from(copies).unwrap_or(u32::MAX);
+        let (copies_min, replicas) = match distress {
+            Distress::UpdatesRefused { copies_min, replicas, .. } => (count(copies_min), count(replicas)),
+            _ => (0, 0),
         };
         let (kind, servers) = match distress {
             Distress::OldRecord => (Kind::OldRecord, Vec::new()),
@@ -297,12 +298,10 @@ impl From<Distress> for wire::Distress {
             Distress::Unknown => (Kind::Unspecified, Vec::new()),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
             Distress::UpdatesRefused { primary, .. } => (Kind::UpdatesRefused, vec![primary]),
-            Distress::OtherHistory(servers) => (Kind::OtherHistory, servers),
-            Distress::HoldsMore(servers) => (Kind::HoldsMore, servers),
-            Distress::Unreached(servers) => (Kind::Unreached, servers),
+            Distress::Replacing(primary) => (Kind::Replacing, vec![primary]),
         };
         let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
-        Self { kind: kind.into(), servers: named.collect(), copies_min }
+        Self { kind: kind.into(), servers: named.collect(), copies_min, replicas }
     }
 }
 
@@ -330,10 +329,44 @@ impl TryFrom<wire::Distress> for Distress {
             Kind::UpdatesRefused => Self::UpdatesRefused {
                 primary: present("the primary that refuses updates", servers.next())??,
                 copies_min: distress.copies_min as usize,
+                replicas: distress.replicas as usize,
             },
-            Kind::OtherHistory => Self::OtherHistory(servers.collect::<Result<_, _>>()?),
-            Kind::HoldsMore => Self::HoldsMore(servers.collect::<Result<_, _>>()?),
-            Kind::Unreached => Self::Unreached(servers.collect::<Result<_, _>>()?),
+            Kind::Replacing => Self::Replacing(present("the primary to be replaced", servers.next())??),
+        })
+    }
+}
+
+impl From<NotTaken> for wire::NotTaken {
+    fn from(not_taken: NotTaken) -> Self {
+        use wire::not_taken::Why;
+        let (why, servers) = match not_taken {
+            NotTaken::OtherHistory(servers) => (Why::OtherHistory, servers),
+            NotTaken::HoldsMore(servers) => (Why::HoldsMore, servers),
+            NotTaken::Unreached(servers) => (Why::Unreached, servers),
+            NotTaken::Unknown(servers) => (Why::Unspecified, servers),
+        };
+        let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
+        Self { why: why.into(), servers: named.collect() }
+    }
+}
+
+impl TryFrom<wire::NotTaken> for NotTaken {
+    type Error = Malformed;
+
+    fn try_from(not_taken: wire::NotTaken) -> Result<Self, Malformed> {
+        use wire::not_taken::Why;
+        let why = not_taken.why();
+        if not_taken.servers.len() > MEMBERS_MAX {
+            return malformed(format!("{} servers are named as not taken", not_taken.servers.len()));
+        }
+        let named =
+            not_taken.servers.into_iter().map(|address| server("a server that is not taken", address));
+        let servers = named.collect::<Result<_, _>>()?;
+        Ok(match why {
+            Why::OtherHistory => Self::OtherHistory(servers),
+            Why::HoldsMore => Self::HoldsMore(servers),
+            Why::Unreached => Self::Unreached(servers),
+            Why::Unspecified => Self::Unknown(servers), // of a later program
         })
     }
 }

@@ -365,6 +365,14 @@ pub enum Refusal {
         /// How many must.
         copies_min: usize,
     },
+    /// It was executed, and fewer copies than the operator asks for hold it: whether it lasts is open. Come back after a
+    /// pause; once there are enough copies again, a retry is acknowledged.
+    TooFewHoldIt {
+        /// How many hold it, the primary included.
+        copies: usize,
+        /// How many must.
+        copies_min: usize,
+    },
     /// The history the client knows is not served here: an operator declared its data lost, or it is that of another
     /// cluster. Its sessions mean nothing here.
     DataLost {

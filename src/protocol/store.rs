@@ -287,7 +287,10 @@ impl State {
             Item::Pair { key, held } => {
                 self.keys.insert(key, held);
             }
-            Item::Session { id, session } => self.insert_session(id, session),
+            Item::Session { id, session } => {
+                self.remove_session(id); // named twice, the later one counts
+                self.insert_session(id, session);
+            }
             Item::Clock(clock) => self.clock = clock,
         }
     }

@@ -208,7 +208,7 @@ fn log(notice: Notice) {
         }
         Notice::ViewServiceSilent | Notice::ViewServiceAnswers => {} // the contact knows why
         Notice::FewCopies { copies: 1, wanted } => {
-            warn!(wanted, "updates are acknowledged with a single copy: the data is lost if this server is")
+            warn!(wanted, "updates are acknowledged with a single copy: if this server is lost, the data is")
         }
         Notice::FewCopies { copies, wanted } => {
             warn!(copies, wanted, "updates are acknowledged with fewer copies than wanted")

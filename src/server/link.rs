@@ -96,6 +96,8 @@ impl<C: Clock, I: From<Arrived> + Send + 'static> Links<C, I> {
             Some(route) if route.same_channel(&back) => {}
             Some(route) => *route = back,
             None => {
+                // A stream is one server's: who speaks in many names takes no room from others.
+                self.routes.retain(|_, route| !route.same_channel(&back));
                 if self.routes.len() >= ROUTES_MAX {
                     self.routes.retain(|_, route| !route.is_closed());
                 }
@@ -252,5 +254,62 @@ impl<C: Clock, I: From<Arrived>> Conversation<C, I> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        options::Limits,
+        protocol::{
+            identity::{Boot, DataId, Generation, OpNumber, Position, ViewNumber},
+            message::{Append, AppendAck, AppendResult},
+            options::ReplicaOptions,
+        },
+        server::clock::SystemClock,
+    };
+
+    const DATA: DataId = DataId { boot: Boot(1), nonce: 1 };
+
+    fn append(from: &str) -> PeerMessage {
+        PeerMessage::Append(Append {
+            generation: Generation::FIRST,
+            view: ViewNumber(1),
+            from: ServerId::new(from),
+            to_data: DATA,
+            heartbeat: 1,
+            previous: Position::default(),
+            entries: Vec::new(),
+            commit: OpNumber(0),
+            silence_max: Duration::from_secs(1),
+        })
+    }
+
+    fn answer(from: &str) -> PeerMessage {
+        PeerMessage::AppendAck(AppendAck {
+            view: ViewNumber(1),
+            from: ServerId::new(from),
+            data: DATA,
+            heartbeat: 1,
+            result: AppendResult::Match(OpNumber(0)),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_speaks_in_many_names_takes_no_answers_from_others() {
+        let (inbox, _inputs) = mpsc::channel::<Arrived>(1);
+        let terms = Terms::new(&Limits::default(), &ReplicaOptions::default());
+        let mut links = Links::new(SystemClock, inbox, terms);
+        let (liar, _lies) = mpsc::channel(1);
+        for name in 0..2 * ROUTES_MAX {
+            links.route(&append(&format!("s{name}:1")), liar.clone());
+        }
+        let (back, mut answers) = mpsc::channel(1);
+        links.route(&append("primary:1"), back);
+        links.send(Duration::ZERO, ServerId::new("primary:1"), answer("own:1"));
+        assert_eq!(answers.try_recv().ok(), Some(answer("own:1")));
     }
 }

@@ -206,6 +206,13 @@ fn log(notice: Notice) {
             warn!(%view, insync, wanted, "fewer copies than wanted are in sync: updates are acknowledged with these, or refused if --copies-min says so");
         }
         Notice::Copies { view, insync, wanted } => info!(%view, insync, wanted, "all copies are in sync"),
+        Notice::Updates { view, insync, copies_min } if insync < copies_min => error!(
+            %view, insync, copies_min,
+            "no updates: the primary refuses them until as many copies as its --copies-min are in sync"
+        ),
+        Notice::Updates { view, insync, copies_min } => {
+            info!(%view, insync, copies_min, "the primary takes updates again");
+        }
         Notice::OldRecord { server, told, recorded } => error!(
             %server, %told, %recorded,
             "this service runs with an old copy of its record: a server was told of a view that the record does not know, or \
@@ -295,11 +302,14 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         _request: Request<wire::GetViewRequest>,
     ) -> Result<Response<wire::GetViewResponse>, Status> {
         match self.ask(Question::GetView).await? {
-            Answer::View { view, replicas, distress } => Ok(Response::new(wire::GetViewResponse {
-                view: view.map(Into::into),
-                replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
-                distress: distress.map(Into::into),
-            })),
+            Answer::View { view, replicas, distress, not_taken } => {
+                Ok(Response::new(wire::GetViewResponse {
+                    view: view.map(Into::into),
+                    replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+                    distress: distress.map(Into::into),
+                    not_taken: not_taken.map(Into::into),
+                }))
+            }
             Answer::Ping(_) => Err(Status::internal("the protocol answered another question")),
         }
     }

@@ -2,7 +2,10 @@
 
 use pbkv::{
     client::ClientError,
-    protocol::{identity::ServerId, view_service::Distress},
+    protocol::{
+        identity::ServerId,
+        view_service::{Distress, NotTaken},
+    },
 };
 use rustix::process::Signal;
 
@@ -224,8 +227,8 @@ fn a_lost_record_takes_no_data_with_it_unless_an_operator_says_so() {
         succeeded(&viewservice(&["--dir", &dir, "--accept-data-loss", "1"]));
         cluster.start_view_service(&[]);
         // Who still holds what was given up is not taken, and whoever asks hears that.
-        eventually("a server is named", async || match cluster.report().await.distress {
-            Some(Distress::OtherHistory(servers)) => {
+        eventually("a server is named", async || match cluster.report().await.not_taken {
+            Some(NotTaken::OtherHistory(servers)) => {
                 servers.contains(&ServerId::new(s1.address.as_str())).then_some(())
             }
             _ => None,

@@ -87,6 +87,9 @@ pub fn reply(reply: &Reply) -> String {
             Refusal::Superseded => "refused, superseded".to_owned(),
             Refusal::Busy => "refused, busy".to_owned(),
             Refusal::TooManySessions => "refused, too many sessions".to_owned(),
+            Refusal::TooFewHoldIt { copies, copies_min } => {
+                format!("executed, {copies} copies hold it, {copies_min} needed")
+            }
             Refusal::TooFewCopies { copies, copies_min } => {
                 format!("refused, {copies} copies, {copies_min} needed")
             }
@@ -182,7 +185,7 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
         N::DataLost(number) => format!("says that all data of {number} is lost"),
         N::Waiting { servers, .. } => format!("waits for one of {servers:?}"),
         N::DataIsBack { servers, .. } => format!("waits no longer: {servers:?} are back"),
-        N::Copies { .. } => return None,
+        N::Copies { .. } | N::Updates { .. } => return None,
         N::OldRecord { server, told, recorded } if told == recorded => {
             format!("has an old record, to {recorded}: {} acts as primary in another {told}", server)
         }

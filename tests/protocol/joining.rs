@@ -5,9 +5,10 @@ use std::time::Duration;
 use pbkv::protocol::{
     command::Refusal,
     identity::SessionId,
+    machine::Machine,
     message::{AppendAck, AppendResult, PeerMessage},
     options::ReplicaOptions,
-    replica::{Event, Notice},
+    replica::{Event, Notice, Replica},
 };
 
 use crate::pair::{Driven, Pair, view};
@@ -45,6 +46,23 @@ fn one_transfer_is_enough_however_long_the_load_lasts() {
     let steps = steps_until_joined(&mut pair, session, 10, 3_000);
     assert_eq!(pair.a.count(began), 1, "one transfer, and the log after it");
     assert!(steps.is_some_and(|steps| steps < 2_000), "in sync under load: {steps:?}");
+}
+
+/// Each part takes longer than the time after which one that was lost is sent again.
+#[test]
+fn a_part_that_travels_slowly_is_not_taken_for_lost() {
+    let options = ReplicaOptions { checkpoint_interval: 10, chunk_bytes_max: 1, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    pair.part_steps = 60; // 600 ms
+    let session = pair.a.open().expect("a session");
+    for key in 0..20 {
+        pair.a.put(session, key + 1, format!("key{key}"), 10);
+        pair.a.step(Replica::flush());
+    }
+    pair.join(2);
+    let steps = steps_until_joined(&mut pair, session, 0, 10_000);
+    assert!(steps.is_some_and(|steps| steps < 22 * 65), "22 parts of 600 ms: {steps:?}");
+    assert!((20..=22).contains(&pair.parts), "{} parts were sent", pair.parts);
 }
 
 #[test]

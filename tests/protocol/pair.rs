@@ -130,6 +130,11 @@ pub struct Pair {
     pub b: Driven,
     /// Steps that a message takes in each direction.
     pub delay: usize,
+    /// Steps for which a part of the state occupies the link: what follows waits.
+    pub part_steps: usize,
+    free_at: usize,
+    /// Parts that were sent so far.
+    pub parts: u64,
     to_a: VecDeque<(usize, PeerMessage)>,
     to_b: VecDeque<(usize, PeerMessage)>,
     steps: usize,
@@ -139,7 +144,8 @@ impl Pair {
     pub fn new(options: &ReplicaOptions, delay: usize) -> Self {
         let (mut a, b) = (Driven::new("A", options), Driven::new("B", options));
         a.told(Some(view(1, &a, None)));
-        Self { a, b, delay, to_a: VecDeque::new(), to_b: VecDeque::new(), steps: 0 }
+        let (to_a, to_b) = (VecDeque::new(), VecDeque::new());
+        Self { a, b, delay, part_steps: 0, free_at: 0, parts: 0, to_a, to_b, steps: 0 }
     }
 
     /// A view with B as joiner begins.
@@ -153,7 +159,12 @@ impl Pair {
     /// Messages arrive, and a step of time passes.
     pub fn step(&mut self) {
         let (now, delay) = (self.steps, self.delay);
-        self.to_b.extend(self.a.sent.drain(..).map(|message| (now + delay, message)));
+        for message in self.a.sent.drain(..) {
+            let is_part = matches!(message, PeerMessage::Chunk(_));
+            self.parts += u64::from(is_part);
+            self.free_at = self.free_at.max(now) + if is_part { self.part_steps } else { 0 };
+            self.to_b.push_back((self.free_at + delay, message));
+        }
         self.to_a.extend(self.b.sent.drain(..).map(|message| (now + delay, message)));
         self.steps += 1;
         self.a.now += STEP;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use pbkv::protocol::{
     command::{Command, Entry, Executed, Expected, Outcome, Update, Versioned},
     identity::{OpNumber, Position, RequestNumber, SessionId, ViewNumber},
+    message::{Item, Session},
     store::{Applied, Cursor, State},
 };
 
@@ -131,6 +132,20 @@ fn a_state_put_together_from_its_parts_is_the_same_state() {
         }
         assert_eq!(copy, log.state);
     }
+}
+
+/// A liar says it; what follows must not go round for ever.
+#[test]
+fn a_session_that_a_state_names_twice_is_there_once_and_expires() {
+    let mut state = State::default();
+    let item = |second| Item::Session {
+        id: SessionId(7),
+        session: Session { last: None, active_at: Duration::from_secs(second), ttl: Duration::from_secs(10) },
+    };
+    [item(5), item(1)].into_iter().for_each(|item| state.restore(item));
+    let mut log = Written { state, ..Written::default() };
+    log.open(60);
+    assert!(log.state.session(SessionId(7)).is_none(), "its time is over");
 }
 
 #[test]

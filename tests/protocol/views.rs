@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
-    identity::{Boot, DataId, ServerId, Ticket},
+    identity::{Boot, DataId, Generation, ServerId, Ticket, ViewNumber},
     machine::Machine,
     message::{Echo, Ping, PingReplyBody, Token},
     options::{ReplicaOptions, ViewServiceOptions},
-    view::{Members, Record},
-    view_service::{Answer, Effect, Event, Notice, SealKey, ViewService},
+    view::{Members, Record, View},
+    view_service::{Answer, Distress, Effect, Event, Notice, SealKey, ViewService},
 };
 
 use crate::{
@@ -173,6 +173,52 @@ fn a_joiner_is_not_replaced_between_two_pings() {
         now += interval;
     }
     assert_eq!(begun, Some(viewer.record().number), "it joins, and no view replaces that one");
+}
+
+/// A view service that was told a shorter dead interval at its restart waits for the longer one, and says so.
+#[test]
+fn whoever_asks_while_nobody_is_promoted_yet_is_told_why() {
+    let (mut a, mut b) = (Pings::of("A"), Pings::of("B"));
+    let members: Members = [&a, &b].map(|it| (server(it.name), it.data())).into();
+    let view = View {
+        generation: Generation::FIRST,
+        number: ViewNumber(2),
+        primary: server("A"),
+        primary_boot: Boot(1),
+        insync: members.clone(),
+        joining: Members::new(),
+        activated: true,
+    };
+    let record = Record {
+        number: view.number,
+        view: Some(view),
+        stable: members,
+        promised: 40 * S,
+        ..Record::default()
+    };
+    let mut viewer =
+        ViewService::new(ViewServiceOptions::default(), record, 1, SealKey(1, 2), Duration::ZERO);
+    let mut now = Duration::ZERO;
+    let mut until = |now: &mut Duration, end: Duration, a_lives: bool| {
+        while *now < end {
+            let pings = now.as_millis().is_multiple_of(500);
+            if pings && a_lives {
+                a.ping(*now, &mut viewer);
+            }
+            if pings {
+                b.ping(*now, &mut viewer);
+            }
+            viewer.step(*now, Event::Tick, &mut Vec::new());
+            *now += S / 10;
+        }
+        viewer.distress()
+    };
+    assert_eq!(until(&mut now, 5 * S, true), None, "both are there");
+    assert_eq!(until(&mut now, 7 * S, false), Some(Distress::Listening(vec![server("A")])));
+    assert_eq!(until(&mut now, 39 * S, false), Some(Distress::Listening(vec![server("A")])));
+    // It may hold a lease of the earlier life until then; soon after there is another primary.
+    assert_eq!(until(&mut now, 45 * S, false), None);
+    assert!(viewer.record().view.as_ref().is_some_and(|view| view.primary == server("B")));
 }
 
 /// A process that really is reached at its address, and claims ever larger lives.

@@ -300,7 +300,7 @@ fn refused_updates_are_told_by_the_primary_and_to_whoever_asks() {
     assert!(seen(&mut in_the_log_alone).starts_with("vs said nothing"));
     let mut told = short(Some(2));
     let primary = told.nodes.id(S1).clone();
-    let answer = view_service::Distress::UpdatesRefused { primary, copies_min: 2 };
+    let answer = view_service::Distress::UpdatesRefused { primary, copies_min: 2, replicas: 2 };
     told.health.answers(seconds(25), Some(&answer));
     assert!(seen(&mut short(Some(2))).contains("said nothing"));
     told.health.replica_said(seconds(25), S1, &refused);

@@ -40,7 +40,7 @@ impl Health {
     /// What the view service would answer to whoever asks for the view.
     pub fn answers(&mut self, at: Duration, distress: Option<&view_service::Distress>) {
         self.look_for_silence(at);
-        self.silence.answers(at, distress.is_some_and(view_service::Distress::is_grave));
+        self.silence.answers(at, distress.is_some());
     }
 
     /// A server says something.
@@ -116,13 +116,10 @@ impl Health {
     /// Whether whoever asks for the view has to hear that there is no service, or none for updates.
     fn answer_is_grave(&self, lost: bool) -> Option<bool> {
         let primary = self.view.as_ref().and_then(|view| self.ids.get(&view.primary).copied());
-        let primary = primary.filter(|primary| self.surroundings.is_of_use(*primary));
-        let refuses = primary.and_then(|primary| self.refuses_updates(primary));
-        match (lost, refuses) {
-            (true, _) => Some(true),
-            (false, Some(refuses)) => Some(refuses),
-            (false, None) => None,
+        if lost || primary.is_some_and(|primary| !self.surroundings.runs[primary]) {
+            return Some(true);
         }
+        self.refuses_updates(primary.filter(|primary| self.surroundings.is_of_use(*primary))?)
     }
 
     /// The view that this server is in, if it is that of the record.

@@ -6,8 +6,9 @@
 //! disks.
 
 use pbkv::protocol::{
+    command::Reply,
     identity::{OpNumber, ServerId},
-    replica::Replica,
+    replica::{Effect, Replica},
 };
 
 use super::{Broken, Check, Facts};
@@ -27,6 +28,23 @@ pub(super) fn all_hold<'a>(
         Some((other, matched)) => broken(
             "an operation is committed when every in-sync replica holds it",
             format!("{server} committed {commit} and {other} is known to hold {matched:?}"),
+        ),
+    }
+}
+
+/// Whether what the primary acknowledges has as many copies as are asked for, whenever it was committed.
+pub(super) fn check_acknowledged(replica: &Replica, effects: &[Effect], copies_min: usize) -> Check {
+    let Some(primary) = replica.as_primary() else { return Ok(()) };
+    let copies = 1 + primary.announced().len();
+    let acknowledged = effects.iter().find(|effect| {
+        let Effect::Reply { reply, .. } = effect else { return false };
+        matches!(reply, Reply::Executed(_) | Reply::Opened { .. } | Reply::Closed { .. })
+    });
+    match acknowledged.filter(|_| copies < copies_min) {
+        None => Ok(()),
+        Some(acknowledged) => broken(
+            "what a primary acknowledges has as many copies as are asked for",
+            format!("{} said {acknowledged:?} with {copies} of {copies_min}", replica.server()),
         ),
     }
 }

@@ -183,6 +183,7 @@ impl Invariants {
         self.same_history.check(server, replica, before, &mut self.facts.committed)?;
         i5_same_history::check_refusals(server, effects)?;
         i3_commit_reaches_all::check(&self.facts, replica, self.copies_min)?;
+        i3_commit_reaches_all::check_acknowledged(replica, effects, self.copies_min)?;
         if self.facts.committed.len() > committed {
             i4_stable_holds_committed::check(&self.facts)?;
         }

@@ -182,6 +182,8 @@ situations! {
         "A session is opened while fifty others are open.";
     TooFewCopies "request_refused_for_too_few_copies" Request
         "A primary refuses an update because fewer copies than its operator asks for would hold it.";
+    TooFewHoldIt "update_not_acknowledged_for_too_few_copies" Request
+        "An update was executed, and fewer copies than the operator asks for hold it when it is to be acknowledged.";
     CasFails "compare_and_swap_fails" Request
         "A compare-and-swap finds another value than the expected one.";
     CasSucceeds "compare_and_swap_succeeds" Request

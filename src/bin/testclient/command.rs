@@ -4,7 +4,7 @@ use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientError, ViewReport},
-    protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
+    protocol::{command::mod_revision, identity::OpNumber, view::Members},
     server::clock::SystemClock,
 };
 
@@ -61,7 +61,7 @@ pub enum Command {
     /// Print the current view, and what is missing in it
     View {
         /// For monitors: exit with 0 if all wanted copies are in sync, 3 if there are fewer or the view is not
-        /// acknowledged yet, 4 if there is no service, updates are refused, or the view service's record is old (1: no answer from it)
+        /// acknowledged yet, 4 if there is no service, updates are refused, or nobody would replace a primary that fails (1: no answer from it)
         #[arg(long)]
         monitor: bool,
     },
@@ -164,7 +164,7 @@ impl Command {
 /// The exit code for monitors.
 fn health(report: &ViewReport) -> u8 {
     match &report.view {
-        Some(view) if !report.distress.as_ref().is_some_and(Distress::is_grave) => {
+        Some(view) if report.distress.is_none() => {
             let all = view.insync.len() >= report.replicas as usize;
             if view.activated && all { 0 } else { COPIES_MISSING }
         }
@@ -179,7 +179,7 @@ fn describe(report: &ViewReport) -> String {
         if names.is_empty() { "-".to_owned() } else { names.join(" ") }
     };
     let mut text = match &report.view {
-        None if report.distress.is_some() => "no view\n".to_owned(),
+        None if report.distress.is_some() || report.not_taken.is_some() => "no view\n".to_owned(),
         None => "no view: no server was accepted yet\n".to_owned(),
         Some(view) => format!(
             "view {} of generation {}{}\nprimary  {}\nbackups  {}\njoining  {}\ncopies   {} of {}{}\n",
@@ -196,6 +196,9 @@ fn describe(report: &ViewReport) -> String {
     };
     if let Some(distress) = &report.distress {
         text.push_str(&format!("{distress}\n"));
+    }
+    if let Some(not_taken) = &report.not_taken {
+        text.push_str(&format!("{not_taken}\n"));
     }
     text
 }
@@ -258,7 +261,7 @@ mod tests {
     use pbkv::protocol::{
         identity::{Boot, DataId, Generation, ServerId, ViewNumber},
         view::View,
-        view_service::Distress,
+        view_service::{Distress, NotTaken},
     };
 
     use super::*;
@@ -275,7 +278,7 @@ mod tests {
             joining: Members::new(),
             activated,
         };
-        let report = |view, distress| ViewReport { view, replicas: 2, distress };
+        let report = |view, distress| ViewReport { view, replicas: 2, distress, not_taken: None };
         let both = || Some(view(&["a:1", "b:1"], true));
         assert_eq!(health(&report(both(), None)), 0);
         assert_eq!(health(&report(Some(view(&["a:1", "b:1"], false)), None)), COPIES_MISSING);
@@ -293,7 +296,7 @@ mod tests {
             Distress::NoServer,
             Distress::Unknown,
             Distress::Adopting(ServerId::new("a:1")),
-            Distress::UpdatesRefused { primary: ServerId::new("a:1"), copies_min: 3 },
+            Distress::UpdatesRefused { primary: ServerId::new("a:1"), copies_min: 3, replicas: 2 },
         ];
         for distress in distresses {
             let told = distress.to_string();
@@ -305,11 +308,13 @@ mod tests {
                 assert!(!text.contains("no server was accepted yet"), "{text}");
             }
         }
-        for distress in [Distress::OtherHistory(a()), Distress::HoldsMore(a()), Distress::Unreached(a())] {
-            let few = report(Some(view(&["a:1"], true)), Some(distress.clone()));
-            assert_eq!(health(&few), COPIES_MISSING, "{distress}");
-            assert!(describe(&few).ends_with(&format!("{distress}\n")));
-            assert_eq!(health(&report(None, Some(distress))), NO_SERVICE);
+        for not_taken in [NotTaken::OtherHistory(a()), NotTaken::HoldsMore(a()), NotTaken::Unreached(a())] {
+            let report = |view| ViewReport { not_taken: Some(not_taken.clone()), ..report(view, None) };
+            let few = report(Some(view(&["a:1"], true)));
+            assert_eq!(health(&few), COPIES_MISSING, "{not_taken}");
+            assert!(describe(&few).ends_with(&format!("{not_taken}\n")));
+            assert_eq!(health(&report(None)), NO_SERVICE);
+            assert!(!describe(&report(None)).contains("no server was accepted yet"), "{not_taken}");
         }
     }
 

@@ -16,7 +16,8 @@ use crate::protocol::{
     store::{Cursor, Snapshot},
 };
 
-/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals.
+/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals, if a heartbeat that left
+/// after it was answered: one that travels slowly is not lost, and copies of it would be in the way of the next one.
 const PART_RETRY_HEARTBEATS: u32 = 2;
 
 /// A state transfer under way.
@@ -28,7 +29,19 @@ struct Transfer {
     part: u64,
     cursor: Cursor,
     next_cursor: Cursor,
-    sent_at: Option<Duration>,
+    /// When the part was sent, and the latest heartbeat before it.
+    sent: Option<(Duration, u64)>,
+}
+
+impl Transfer {
+    /// When the part is to be sent again, if ever, to a replica that answered this heartbeat.
+    fn due(&self, answered: u64, options: &ReplicaOptions) -> Duration {
+        match self.sent {
+            None => Duration::ZERO,
+            Some((_, heartbeat)) if answered <= heartbeat => Duration::MAX,
+            Some((at, _)) => at + options.heartbeat_interval * PART_RETRY_HEARTBEATS,
+        }
+    }
 }
 
 /// A round of catching up (R9): it is over when the replica holds what was the end of the log when it began.
@@ -86,7 +99,7 @@ impl Peer {
         self.next = self.held_at_least.map_or(self.next, OpNumber::next);
         self.transfer = before.transfer;
         if let Some(transfer) = &mut self.transfer {
-            transfer.sent_at = None;
+            transfer.sent = None;
         }
         self
     }
@@ -151,7 +164,7 @@ impl Peer {
         if part == transfer.part + 1 {
             transfer.part = part;
             transfer.cursor = std::mem::take(&mut transfer.next_cursor);
-            transfer.sent_at = None;
+            transfer.sent = None;
         }
         part > 0 || transfer.part == 0
     }
@@ -178,10 +191,8 @@ impl Primary {
         let heartbeat =
             |peer: &Peer| peer.last_sent.map_or(Duration::ZERO, |at| at + options.heartbeat_interval);
         let part = |peer: &Peer| {
-            peer.transfer.as_ref().map_or(Duration::MAX, |transfer| {
-                let retry = options.heartbeat_interval * PART_RETRY_HEARTBEATS;
-                transfer.sent_at.map_or(Duration::ZERO, |at| at + retry)
-            })
+            let due = |transfer: &Transfer| transfer.due(peer.heartbeat_acked, options);
+            peer.transfer.as_ref().map_or(Duration::MAX, due)
         };
         self.peers.values().map(|peer| heartbeat(peer).min(part(peer))).min().unwrap_or(Duration::MAX)
     }
@@ -310,7 +321,7 @@ impl Replica {
             part: 0,
             cursor: Cursor::Start,
             next_cursor: Cursor::Start,
-            sent_at: None,
+            sent: None,
         });
         peer.next = at.op.next();
         effects.push(Effect::Notice(Notice::TransferBegan { to: server.clone(), at }));
@@ -318,14 +329,13 @@ impl Replica {
 
     /// Sends the current part of a transfer if it is due, and says whether.
     fn send_part(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) -> bool {
-        let retry = self.options.heartbeat_interval * PART_RETRY_HEARTBEATS;
         let Role::Primary(primary) = &mut self.role else { return false };
         let peer = primary.peers.get_mut(server).expect("only members are fed");
         let Some(transfer) = &mut peer.transfer else { return false };
-        if transfer.sent_at.is_some_and(|at| now < at + retry) {
+        if now < transfer.due(peer.heartbeat_acked, &self.options) {
             return false;
         }
-        transfer.sent_at = Some(now);
+        transfer.sent = Some((now, primary.heartbeat));
         let (items, next) = transfer.snapshot.state.part(&transfer.cursor, self.options.chunk_bytes_max);
         let last = next == Cursor::End;
         transfer.next_cursor = next;

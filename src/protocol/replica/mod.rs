@@ -340,7 +340,7 @@ impl Replica {
             self.commit = op;
             self.bytes_since_checkpoint += entry.bytes() as u64;
             if let Role::Primary(primary) = &mut self.role {
-                primary.answer(entry, &applied, self.generation, effects);
+                primary.answer(entry, &applied, self.generation, &self.options, effects);
             }
             self.consider_checkpoint(position, effects);
         }

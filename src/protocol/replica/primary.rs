@@ -13,7 +13,6 @@ use crate::protocol::{
     },
     log::Write,
     message::{AppendAck, AppendResult, ChunkAck, ChunkResult},
-    store::Applied,
     view::{Members, View},
 };
 
@@ -105,41 +104,6 @@ impl Primary {
 
     fn waiting(&self) -> usize {
         self.waiting_updates + self.reads.len()
-    }
-
-    /// Answers those who wait for an entry that was just applied.
-    pub(super) fn answer(
-        &mut self,
-        entry: &Entry,
-        applied: &Applied,
-        generation: Generation,
-        effects: &mut Vec<Effect>,
-    ) {
-        let mut granted = Duration::ZERO;
-        match &entry.command {
-            Command::Update { session, request, .. } => {
-                self.in_flight.remove(&(*session, *request));
-            }
-            Command::OpenSession { ttl } => {
-                granted = *ttl;
-                self.opening = self.opening.saturating_sub(1);
-            }
-            Command::CloseSession { .. } => {}
-        }
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.bytes() as u64);
-        self.remembering.end(entry);
-        let op = entry.position.op;
-        for ticket in self.waiting.remove(&op).unwrap_or_default() {
-            self.waiting_updates -= 1;
-            let reply = match applied {
-                Applied::Opened => Reply::Opened { session: SessionId(op.0), generation, ttl: granted },
-                Applied::Closed => Reply::Closed { revision: op },
-                Applied::Executed(executed) => Reply::Executed(executed.clone()),
-                Applied::SessionExpired => Reply::Refused(Refusal::SessionExpired),
-                Applied::Superseded => Reply::Refused(Refusal::Superseded),
-            };
-            effects.push(Effect::Reply { ticket, reply });
-        }
     }
 
     /// The operation up to which all replicas that are waited for hold the log, durably and in this view.
@@ -290,7 +254,7 @@ impl Replica {
                 // without knowing it, and the session opened since. Only the log can say.
                 match self.state.session(session).and_then(|session| session.last.as_ref()) {
                     Some((last, executed)) if *last == request => {
-                        let reply = Reply::Executed(executed.clone());
+                        let reply = primary.acknowledgement(&self.options, Reply::Executed(executed.clone()));
                         return effects.push(Effect::Reply { ticket, reply });
                     }
                     Some((last, _)) if *last > request => return refuse(Refusal::Superseded),

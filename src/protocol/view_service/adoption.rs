@@ -187,12 +187,7 @@ impl Adoption {
 
     /// The view with which the named server's data goes on, and the end of that data; not if what others hold may be given
     /// up.
-    fn decide(
-        &self,
-        now: Duration,
-        dead_after: Duration,
-        epoch: u64,
-    ) -> Result<(View, Option<Adopted>), NotAdopted> {
+    fn decide(&self, now: Duration, dead_after: Duration, epoch: u64) -> Result<(View, Adopted), NotAdopted> {
         let Adopt { server, anyway } = &self.wanted;
         if self.heard.is_empty() {
             return Err(NotAdopted::NobodyHeard);
@@ -221,7 +216,7 @@ impl Adoption {
             activated: true, // its replicas are the stable ones
         };
         let adopted = Adopted { view: view.number, end: named.log_end };
-        Ok((view, (!anyway).then_some(adopted)))
+        Ok((view, adopted))
     }
 
     fn check_others(
@@ -289,7 +284,7 @@ impl ViewService {
                     number: view.number,
                     stable: view.insync.clone(),
                     view: Some(view),
-                    adopted,
+                    adopted: Some(adopted),
                     ..self.record.clone()
                 };
                 // From here on it is as if the service had started with this record just now.

@@ -6,7 +6,10 @@ use std::fmt;
 use super::{ViewService, adoption::Adoption};
 use crate::protocol::identity::{DataId, ServerId};
 
-/// Why no view begins, or why nobody would replace a primary that fails. One thing at a time: the worst.
+/// Servers that are named in one sentence.
+const NAMES_MAX: usize = 8;
+
+/// Why no view begins, why updates are refused, or why nobody would replace a primary that fails. One thing at a time: the worst.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Distress {
     /// The record is an old copy: no view is proposed any more.
@@ -17,7 +20,7 @@ pub enum Distress {
     Waiting(Vec<ServerId>),
     /// Nobody can be promoted: these hold all the data and obey a view that was never told.
     LedAstray(Vec<ServerId>),
-    /// The service started a moment ago and has not heard all of these, which hold all the data, yet.
+    /// The service started a while ago, does not hear these, which hold all the data, and replaces nobody yet.
     Listening(Vec<ServerId>),
     /// No view begins, because no server is there.
     NoServer,
@@ -31,23 +34,26 @@ pub enum Distress {
         primary: ServerId,
         /// The copies without which it refuses them.
         copies_min: usize,
+        /// The copies to strive for.
+        replicas: usize,
     },
-    /// Copies are missing, or there is no view yet; these are there and not taken, because they hold data of another history.
-    OtherHistory(Vec<ServerId>),
-    /// The same; they hold more than the data that was adopted.
-    HoldsMore(Vec<ServerId>),
-    /// The same; they are not reached at the addresses that they advertise.
-    Unreached(Vec<ServerId>),
+    /// The primary is not there, and nobody is promoted yet: it may hold a lease, or the service listens.
+    Replacing(ServerId),
     /// Something that this program does not know: the view service runs a later one.
     Unknown,
 }
 
-impl Distress {
-    /// Whether there is no service by it, not even for updates alone, or nobody would replace a primary that fails. If not,
-    /// it only says why copies are missing.
-    pub fn is_grave(&self) -> bool {
-        !matches!(self, Self::OtherHistory(_) | Self::HoldsMore(_) | Self::Unreached(_))
-    }
+/// Servers that run and are not taken, while copies are missing or there is no view yet. One thing at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NotTaken {
+    /// They hold data of another history.
+    OtherHistory(Vec<ServerId>),
+    /// They hold more than the data that was adopted.
+    HoldsMore(Vec<ServerId>),
+    /// They are not reached at the addresses that they advertise.
+    Unreached(Vec<ServerId>),
+    /// Something that this program does not know: the view service runs a later one.
+    Unknown(Vec<ServerId>),
 }
 
 impl fmt::Display for Distress {
@@ -73,37 +79,28 @@ impl fmt::Display for Distress {
             ),
             Self::Listening(servers) => write!(
                 f,
-                "LISTENING: the view service has just started and has not heard all of {} yet",
+                "LISTENING: the view service started a while ago and replaces nobody yet; it does not hear {}",
                 list(servers)
             ),
             Self::NoServer => f.write_str("NO SERVICE: no server is there"),
             Self::UnknownHistory(servers) => write!(
                 f,
                 "NO SERVICE: these servers come from a history that the view service's record knows nothing of: {}. The record was \
-                 lost or exchanged: restore it, or see viewservice --help, --adopt; if they hold nothing or belong to another \
+                 lost or exchanged, or the service was started with another --dir: restore it, or see viewservice --help, --adopt; if they hold nothing or belong to another \
                  cluster, start them again empty or stop them",
                 list(servers)
             ),
-            Self::UpdatesRefused { primary, copies_min } => write!(
+            Self::UpdatesRefused { primary, copies_min, replicas } => {
+                write!(f, "NO UPDATES: {primary} refuses them while fewer than {copies_min} copies are in sync (its --copies-min); ")?;
+                match copies_min > replicas {
+                    true => write!(f, "lower that, or raise the view service's --replicas, which is {replicas}"),
+                    false => f.write_str("start another server"),
+                }
+            }
+            Self::Replacing(primary) => write!(
                 f,
-                "NO UPDATES: {primary} refuses them while fewer than {copies_min} copies are in sync (its --copies-min, which \
-                 must not exceed the view service's --replicas); start another server"
-            ),
-            Self::OtherHistory(servers) => write!(
-                f,
-                "NOT TAKEN: {}: their data is of another history, or was given up; to take them in, start them again empty, and \
-                 see the view service's log before",
-                list(servers)
-            ),
-            Self::HoldsMore(servers) => write!(
-                f,
-                "NOT TAKEN: {}: they hold more than the data that was adopted; see the view service's log",
-                list(servers)
-            ),
-            Self::Unreached(servers) => write!(
-                f,
-                "NOT TAKEN: {}: they ping and are not reached at the addresses that they advertise (--advertise)",
-                list(servers)
+                "NO SERVICE: the primary {primary} is not there, and is replaced when its lease is over and the view service has \
+                 listened for long enough"
             ),
             Self::Unknown => f.write_str(
                 "IN DISTRESS: the view service says that something is wrong which this program does not know; update it",
@@ -116,8 +113,33 @@ impl fmt::Display for Distress {
     }
 }
 
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (servers, why) = match self {
+            Self::OtherHistory(servers) => (
+                servers,
+                "their data is of another history, or was given up. They may hold the only copy of something: see the view \
+                 service's log before you start them again empty",
+            ),
+            Self::HoldsMore(servers) => {
+                (servers, "they hold more than the data that was adopted; see the view service's log")
+            }
+            Self::Unreached(servers) => {
+                (servers, "they ping and are not reached at the addresses that they advertise (--advertise)")
+            }
+            Self::Unknown(servers) => (servers, "for a reason that this program does not know; update it"),
+        };
+        write!(f, "NOT TAKEN: {}: {why}", list(servers))
+    }
+}
+
+/// A few names, and how many more there are: anybody can make up any number of them.
 fn list(servers: &[ServerId]) -> String {
-    servers.iter().map(ServerId::as_str).collect::<Vec<_>>().join(" ")
+    let mut text = servers.iter().take(NAMES_MAX).map(ServerId::as_str).collect::<Vec<_>>().join(" ");
+    if servers.len() > NAMES_MAX {
+        text.push_str(&format!(" and {} more", servers.len() - NAMES_MAX));
+    }
+    text
 }
 
 impl ViewService {
@@ -136,7 +158,7 @@ impl ViewService {
         if !unknown.is_empty() {
             return Some(Distress::UnknownHistory(unknown));
         }
-        self.unserved().or_else(|| self.not_taken())
+        self.unserved()
     }
 
     /// What clients of the current view miss.
@@ -145,33 +167,34 @@ impl ViewService {
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
         let primary = self.servers.get(&view.primary);
         match primary.filter(|_| self.servers.is_alive(&view.primary, now, dead_after)) {
-            None => self.record.stable.is_empty().then_some(Distress::NoServer),
+            None if self.record.stable.is_empty() => Some(Distress::NoServer),
+            None => Some(Distress::Replacing(view.primary.clone())),
             Some(known) if known.boot == view.primary_boot && view.insync.len() < known.copies_min => {
                 let (primary, copies_min) = (view.primary.clone(), known.copies_min);
-                Some(Distress::UpdatesRefused { primary, copies_min })
+                Some(Distress::UpdatesRefused { primary, copies_min, replicas: self.options.replicas })
             }
             Some(_) => None,
         }
     }
 
     /// Which servers are there and could be copies, were they not refused.
-    fn not_taken(&self) -> Option<Distress> {
+    pub fn not_taken(&self) -> Option<NotTaken> {
         if self.record.view.as_ref().is_some_and(|view| view.insync.len() >= self.options.replicas) {
             return None;
         }
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
         let strangers: Vec<_> = self.strangers.all().cloned().collect();
         if !strangers.is_empty() {
-            return Some(Distress::OtherHistory(strangers));
+            return Some(NotTaken::OtherHistory(strangers));
         }
         let lives = self.servers.iter().filter(|(server, _)| self.servers.is_alive(server, now, dead_after));
         let more = lives.filter(|(_, known)| self.holds_more(known.log_end));
         let more: Vec<_> = more.map(|(server, _)| server.clone()).collect();
         if !more.is_empty() {
-            return Some(Distress::HoldsMore(more));
+            return Some(NotTaken::HoldsMore(more));
         }
         let unreached: Vec<_> = self.unreached.told().cloned().collect();
-        (!unreached.is_empty()).then_some(Distress::Unreached(unreached))
+        (!unreached.is_empty()).then_some(NotTaken::Unreached(unreached))
     }
 
     /// Why nobody of those who hold all the data can be promoted.
@@ -194,7 +217,8 @@ impl ViewService {
             return Some(Distress::Waiting(those(&|server, data| !self.servers.has_lost(server, data))));
         }
         let is_unheard = |server: &ServerId, _| !self.servers.get(server).is_some_and(|known| known.heard);
-        let listens = self.is_listening() && !those(&is_unheard).is_empty();
-        listens.then(|| Distress::Listening(those(&|_, _| true)))
+        let is_missing = |server: &ServerId, data| is_unheard(server, data) || !is_ok(server, data);
+        let listens = self.is_listening() && !those(&is_missing).is_empty();
+        listens.then(|| Distress::Listening(those(&is_missing)))
     }
 }

@@ -31,7 +31,11 @@ use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 use self::policy::Blame;
 pub use self::policy::OUT_OF_REACH;
 use self::{adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached};
-pub use self::{distress::Distress, notice::Notice, probe::SealKey};
+pub use self::{
+    distress::{Distress, NotTaken},
+    notice::Notice,
+    probe::SealKey,
+};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
@@ -117,6 +121,8 @@ pub enum Answer {
         replicas: usize,
         /// What is wrong, if anything.
         distress: Option<Distress>,
+        /// Which servers run and are not taken, if copies are missing.
+        not_taken: Option<NotTaken>,
     },
 }
 
@@ -156,6 +162,8 @@ pub struct ViewService {
     waiting: bool,
     /// Copies are missing, and the operator was told.
     copies_missing: bool,
+    /// The primary refuses updates, and the operator was told.
+    updates_refused: bool,
     policy_due: Duration,
     written: WriteNumber,
     persisted: WriteNumber,
@@ -206,6 +214,7 @@ impl ViewService {
             data_lost: false,
             waiting: false,
             copies_missing: false,
+            updates_refused: false,
             written: WriteNumber(0),
             persisted: WriteNumber(0),
             unsaid: VecDeque::new(),
@@ -436,6 +445,7 @@ impl Machine for ViewService {
                     view: self.record.view.clone(),
                     replicas: self.options.replicas,
                     distress: self.distress(),
+                    not_taken: self.not_taken(),
                 };
                 self.answer(ticket, answer, effects);
             }

@@ -48,6 +48,15 @@ pub enum Notice {
         /// Copies wanted.
         wanted: usize,
     },
+    /// The primary of the current view refuses updates with so few copies in sync, or no longer does.
+    Updates {
+        /// The current view.
+        view: ViewNumber,
+        /// Copies in sync.
+        insync: usize,
+        /// The copies without which it refuses updates.
+        copies_min: usize,
+    },
     /// A server of this history was told of a view that this record does not know: the record is an old copy. Nothing
     /// is proposed any more.
     OldRecord {

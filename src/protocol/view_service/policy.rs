@@ -82,17 +82,16 @@ impl ViewService {
         if self.adoption.is_some() {
             return self.run_adoption(effects);
         }
+        let (clock, now) = (now, self.presence.now()); // leases are counted by the clock
+        self.strangers.forget(now, self.options.dead_after);
+        self.unreached.forget(now, self.options.dead_after);
         if self.is_outdated {
             return;
         }
-        let clock = now; // by which leases are counted
         if clock >= self.inherited_until {
             self.promised = self.options.dead_after;
         }
-        let now = self.presence.now();
         let silent_for = self.options.dead_after * FORGET_AFTER_DEAD_INTERVALS;
-        self.strangers.forget(now, self.options.dead_after);
-        self.unreached.forget(now, self.options.dead_after);
         self.servers.forget(now, &self.record, silent_for, self.options.suspicion_max);
         let Some(view) = self.record.view.clone().filter(|_| !self.record.stable.is_empty()) else {
             return self.bootstrap(now, effects);
@@ -272,6 +271,14 @@ impl ViewService {
             self.copies_missing = missing;
             effects.push(Effect::Notice(Notice::Copies { view: view.number, insync, wanted }));
         }
+        let primary = self.servers.get(&view.primary).filter(|known| known.boot == view.primary_boot);
+        let Some(copies_min) = primary.filter(|_| view.activated).map(|known| known.copies_min) else {
+            return;
+        };
+        if (insync < copies_min) != self.updates_refused {
+            self.updates_refused = insync < copies_min;
+            effects.push(Effect::Notice(Notice::Updates { view: view.number, insync, copies_min }));
+        }
     }
 
     /// A joiner that stands still is set aside for a while, like one that the primary cannot reach.
@@ -336,7 +343,10 @@ impl ViewService {
             () if self.obeys_another(server) => "obeys a view that nobody proposed",
             () if *server == view.primary => "is not heard by its backups",
             () if view.joining.contains_key(server) => "made no progress, or was suspected a moment ago",
-            () => "was suspected a moment ago",
+            () if self.servers.is_suspected(now, &view.primary, &view.primary, server) => {
+                "was suspected a moment ago"
+            }
+            () => "is more than the copies that are wanted",
         }
     }
 

@@ -213,6 +213,7 @@ impl Lookout {
             Refusal::SessionExpired if asked.session_known => self.reach(Situation::SessionExpires),
             Refusal::SessionExpired => self.reach(Situation::SessionUnknown),
             Refusal::Superseded => self.reach(Situation::Superseded),
+            Refusal::TooFewHoldIt { .. } => self.reach(Situation::TooFewHoldIt),
             Refusal::TooFewCopies { .. } => self.reach(Situation::TooFewCopies),
             Refusal::TooManySessions => self.reach(Situation::FullOfSessions),
             Refusal::Busy | Refusal::DataLost { .. } => {}
