@@ -92,6 +92,7 @@ pub fn generate(seed: u64) -> Scenario {
             workload::restart_clients(seed, &mut scenario.clients);
             workload::lengthen(seed, &scenario.cluster, &mut scenario.clients);
             scenario.faults = faults::plan(&scenario);
+            patterns::strike_the_record(seed, &mut scenario);
             length::stretch(&mut scenario);
             settings::ask_for_copies(&mut scenario);
         }

@@ -4,7 +4,42 @@ use super::{
     Dice,
     faults::{Cast, cut},
 };
-use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Trigger};
+use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
+
+/// The share of seeds whose view service is struck while it writes its record, in percent.
+const STRUCK_PERCENT: u64 = 4;
+
+/// In a few seeds the view service ends while it writes a record, finds that record at its start, and loses power soon: what it told
+/// since must still be there.
+pub(super) fn strike_the_record(seed: u64, scenario: &mut Scenario) {
+    let mut dice = Dice::new(seed, "struck record");
+    if !dice.percent(STRUCK_PERCENT) {
+        return;
+    }
+    scenario.cluster.disk_ms_max = 100;
+    for begin_ms in (5_000..scenario.faults_ms.min(25_000)).step_by(6_000) {
+        let crash = |node: &str, down_ms| FaultKind::Crash {
+            node: node.into(),
+            down_ms: Some(down_ms),
+            memory: Memory::Kept,
+        };
+        let writes = Fault {
+            at_ms: dice.below(101),
+            on: Some(Trigger::ViewProposed),
+            after_ms: begin_ms,
+            kind: crash("vs", dice.between(1, 100)),
+        };
+        let power_loss = FaultKind::PowerLoss {
+            node: "vs".into(),
+            down_ms: Some(dice.between(10, 500)),
+            memory: Memory::Kept,
+        };
+        let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
+        let soon_ms = begin_ms + dice.between(200, 2_500);
+        let reboot = at(begin_ms, crash("primary", dice.between(1, 50)));
+        scenario.faults.extend([reboot, writes, at(soon_ms, power_loss)]);
+    }
+}
 
 /// The faults of one pattern, from about `at_ms` on.
 pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
