@@ -8,6 +8,7 @@ use tonic::{Status, codegen::BoxMessage};
 /// What can be done with a message whose type was erased.
 struct Type {
     copy: fn(&BoxMessage) -> Option<BoxMessage>,
+    length: fn(&BoxMessage) -> Option<usize>,
     /// Encodes and decodes it, and says how long it was.
     carry: fn(&BoxMessage) -> Option<(BoxMessage, usize)>,
 }
@@ -18,6 +19,7 @@ impl Type {
             copy: |message| {
                 message.downcast_ref::<M>().map(|message| Box::new(message.clone()) as BoxMessage)
             },
+            length: |message| message.downcast_ref::<M>().map(Message::encoded_len),
             carry: |message| {
                 let bytes = message.downcast_ref::<M>()?.encode_to_vec();
                 let decoded = M::decode(&*bytes).expect("what was encoded can be decoded");
@@ -61,6 +63,15 @@ pub(crate) fn duplicate(message: &BoxMessage) -> BoxMessage {
     TYPES.iter().find_map(|known| (known.copy)(message)).expect(MISSING)
 }
 
+/// How many bytes a message takes.
+///
+/// # Panics
+///
+/// As [`duplicate`].
+pub(crate) fn length(message: &BoxMessage) -> usize {
+    TYPES.iter().find_map(|known| (known.length)(message)).expect(MISSING)
+}
+
 /// The message as its receiver decodes it, if that takes so many bytes.
 ///
 /// # Errors
@@ -89,6 +100,7 @@ mod tests {
     fn a_message_that_fits_arrives_as_it_was_and_a_longer_one_is_refused() {
         let put = wire::PutRequest { key: "k".into(), value: "0123456789".into(), ..Default::default() };
         let (bytes, message) = (put.encoded_len(), Box::new(put.clone()) as BoxMessage);
+        assert_eq!(length(&message), bytes);
         let arrived = carry(&message, bytes).expect("it fits exactly");
         assert_eq!(arrived.downcast_ref::<wire::PutRequest>(), Some(&put));
         let refused = carry(&message, bytes - 1).expect_err("it is one byte too long");

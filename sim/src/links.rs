@@ -12,7 +12,7 @@ use crate::{
     messages::{Message, MessageIndex, Messages},
     network::{Network, Verdict, Way},
     nodes::SIMULATOR,
-    scenario::{Cluster, Cut},
+    scenario::{Cluster, Cut, Scenario},
 };
 
 /// The faults of the network, shared by the nemesis and by every connection.
@@ -24,6 +24,8 @@ pub struct Links {
     pub callers_leave: bool,
     /// Whether messages travel as bytes.
     pub encoded: bool,
+    /// Bytes that a stream carries in a millisecond.
+    pub bytes_per_ms: Option<u64>,
     changed: Notify,
 }
 
@@ -56,10 +58,12 @@ pub fn on_the_way(what: impl Future<Output = ()> + Send + 'static) {
 
 impl Links {
     /// Shares a network, and keeps the clients' messages on request.
-    pub fn new(network: Network, cluster: &Cluster, keep_messages: bool) -> Self {
+    pub fn new(network: Network, scenario: &Scenario, keep_messages: bool) -> Self {
         let messages = keep_messages.then(Mutex::default);
-        let Cluster { callers_leave, encoded, .. } = *cluster;
-        Self { network: Mutex::new(network), messages, callers_leave, encoded, changed: Notify::new() }
+        let Cluster { callers_leave, encoded, .. } = scenario.cluster;
+        let bytes_per_ms = scenario.network.bytes_per_ms;
+        let (network, changed) = (Mutex::new(network), Notify::new());
+        Self { network, messages, callers_leave, encoded, bytes_per_ms, changed }
     }
 
     /// Keeps a client's message or an answer to it, if messages are kept.

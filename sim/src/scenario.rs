@@ -141,6 +141,10 @@ pub struct Network {
     pub latency_us_min: u64,
     /// Longest one-way latency, in microseconds.
     pub latency_us_max: u64,
+    /// Bytes that a stream between servers carries in each direction in a millisecond, one message after the other; absent: any
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_ms: Option<u64>,
 }
 
 /// A client and its script.

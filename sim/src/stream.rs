@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,7 +25,7 @@ use tonic::{
 };
 
 use crate::{
-    encoding::duplicate,
+    encoding::{duplicate, length},
     forgery::forge,
     links::{Arrival, on_the_way},
     network::{NodeIndex, Verdict, Way},
@@ -68,7 +68,14 @@ pub(crate) async fn serve(
     let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (deliver, inbox) = mpsc::unbounded();
     let (own, ended) = (server.node, (broken.clone(), mute.clone()));
-    let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
+    let inbound = Direction {
+        server: server.clone(),
+        from: peer,
+        to: own,
+        broken: ended.0,
+        mute: ended.1,
+        free_at: Arc::default(),
+    };
     let pump = madsim::task::spawn(inbound.receive(rx, deliver));
     // Ends with this call.
     let _pump = pump.cancel_on_drop();
@@ -83,7 +90,8 @@ pub(crate) async fn serve(
         Err(status) => return refuse(status).await,
     };
     let tx = Arc::new(tx);
-    let outbound = Direction { from: own, to: peer, server, broken: broken.clone(), mute };
+    let outbound =
+        Direction { from: own, to: peer, server, broken: broken.clone(), mute, free_at: Arc::default() };
     let mut peer_left = false;
     loop {
         let message = tokio::select! {
@@ -123,6 +131,8 @@ struct Direction {
     broken: Arc<Notify>,
     /// Nothing passes any more, in either direction.
     mute: Arc<AtomicBool>,
+    /// When the last message that began its way has left the sender, if that takes its time.
+    free_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Where the messages of a direction come out.
@@ -166,10 +176,12 @@ impl Direction {
             return;
         }
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
-        let (verdict, cut) = {
+        let queued = self.queue(&message);
+        let (mut verdict, cut) = {
             let mut network = self.server.links.network();
             (network.message(self.from, self.to), network.blocked(self.way()))
         };
+        verdict.delay += queued;
         if verdict.treatment.is_none() && verdict.delay.is_zero() && cut.is_none() {
             match outlet {
                 Outlet::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
@@ -186,6 +198,18 @@ impl Direction {
             Outlet::Handler(_) => drop(madsim::task::spawn(carried)),
             Outlet::Peer(_) => on_the_way(carried),
         }
+    }
+
+    /// How long a message takes to leave, behind those before it.
+    fn queue(&self, message: &BoxMessage) -> Duration {
+        let Some(bytes_per_ms) = self.server.links.bytes_per_ms else { return Duration::ZERO };
+        let own =
+            Duration::from_millis(length(message) as u64) / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_at = free_at.unwrap_or(now).max(now) + own;
+        *free_at = Some(left_at);
+        left_at - now
     }
 
     async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {

@@ -126,7 +126,7 @@ fn saturating(operations: u64) -> Scenario {
             disk_ms_max: 0,
             ..Cluster::default()
         },
-        network: Network { latency_us_min: 100, latency_us_max: 500 },
+        network: Network { latency_us_min: 100, latency_us_max: 500, bytes_per_ms: None },
         reaches: Vec::new(),
         data_loss: false,
         clients: (0..SATURATING_CLIENTS).map(client).collect(),

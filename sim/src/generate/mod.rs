@@ -172,7 +172,11 @@ fn network(seed: u64) -> Network {
     let mut dice = Dice::new(seed, "network");
     let latency_us_min = dice.magnitude(100, 10_000);
     let times = dice.magnitude(1, 16).min(40_000 / latency_us_min);
-    Network { latency_us_min, latency_us_max: latency_us_min * times + latency_us_min / 2 }
+    Network {
+        latency_us_min,
+        latency_us_max: latency_us_min * times + latency_us_min / 2,
+        bytes_per_ms: None,
+    }
 }
 
 #[cfg(test)]

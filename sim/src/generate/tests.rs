@@ -98,7 +98,7 @@ fn one_seed_of_six_tells_a_story_and_every_story_is_told() {
 #[test]
 fn a_draw_of_one_fault_kind_moves_no_other_part() {
     // Two clusters of different size: the workload and the network are drawn from streams of their own.
-    let network = Network { latency_us_min: 500, latency_us_max: 1_000 };
+    let network = Network { latency_us_min: 500, latency_us_max: 1_000, bytes_per_ms: None };
     let clients = |faults_ms| super::workload::clients(3, faults_ms, &network);
     let (a, b) = (clients(10_000), clients(20_000));
     for (shorter, longer) in a.iter().zip(&b) {
@@ -108,7 +108,7 @@ fn a_draw_of_one_fault_kind_moves_no_other_part() {
 
 #[test]
 fn swaps_by_revision_take_the_place_of_other_updates_in_some_seeds() {
-    let network = Network { latency_us_min: 500, latency_us_max: 1_000 };
+    let network = Network { latency_us_min: 500, latency_us_max: 1_000, bytes_per_ms: None };
     let mut swapping = 0;
     for seed in 0..200 {
         let before = super::workload::clients(seed, 10_000, &network);

@@ -14,6 +14,8 @@ const UNTRIED_FACTOR: u32 = 10;
 const TRIES: u32 = 2;
 /// Within this time a client gives up an attempt that hangs, and asks the view service and another server.
 const CLIENT: Duration = Duration::from_secs(5);
+/// About what a message takes besides the value that it carries.
+const MESSAGE_BYTES: u64 = 200;
 /// In what one round trip takes, a client asks for no more than so many updates: it waits for each.
 const UPDATES_PER_ROUND: u64 = 4;
 
@@ -42,6 +44,16 @@ pub struct Limits {
     pub keeps_up: bool,
     /// Copies without which each server refuses updates, if all say the same in all lives.
     pub copies_min: Option<usize>,
+}
+
+/// How long all that clients may write takes to leave, a state and once more as operations.
+fn on_the_way(scenario: &Scenario) -> Duration {
+    let Some(bytes_per_ms) = scenario.network.bytes_per_ms else { return Duration::ZERO };
+    let steps = scenario.clients.iter().flat_map(|client| &client.script);
+    let lengths =
+        steps.filter_map(|line| Step::parse(line).ok()).map(|step| step.bytes.unwrap_or_default() as u64);
+    let bytes: u64 = lengths.map(|bytes| bytes + MESSAGE_BYTES).sum();
+    Duration::from_millis(2 * bytes / bytes_per_ms.max(1))
 }
 
 impl Limits {
@@ -81,7 +93,7 @@ impl Limits {
                 .unwrap_or_default()
                 * 7
                 / 8,
-            join: round * u32::try_from(rounds).unwrap_or(u32::MAX),
+            join: round * u32::try_from(rounds).unwrap_or(u32::MAX) + on_the_way(scenario),
             keeps_up,
             copies_min: Some(*cluster.copies_min().start())
                 .filter(|least| least == cluster.copies_min().end()),

@@ -11,9 +11,9 @@ use crate::{
 
 /// Networks from the calmest on.
 const CALM: [Network; 3] = [
-    Network { latency_us_min: 1_000, latency_us_max: 1_001 },
-    Network { latency_us_min: 500, latency_us_max: 1_000 },
-    Network { latency_us_min: 200, latency_us_max: 2_000 },
+    Network { latency_us_min: 1_000, latency_us_max: 1_001, bytes_per_ms: None },
+    Network { latency_us_min: 500, latency_us_max: 1_000, bytes_per_ms: None },
+    Network { latency_us_min: 200, latency_us_max: 2_000, bytes_per_ms: None },
 ];
 
 /// Without what begins after the failure; the faults are then healed at the failure, or when they were before.

@@ -18,7 +18,7 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Scenario {
             reads: if seed.is_multiple_of(2) { Reads::Confirm } else { Reads::Lease },
             ..Cluster::default()
         },
-        network: Network { latency_us_min: 200, latency_us_max: 2_000 },
+        network: Network { latency_us_min: 200, latency_us_max: 2_000, bytes_per_ms: None },
         reaches: Vec::new(),
         data_loss: false,
         clients: Vec::new(),
