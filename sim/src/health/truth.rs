@@ -86,7 +86,9 @@ impl Health {
     pub(super) fn update_distress(&mut self, at: Duration) {
         let around = &self.surroundings;
         let vs_runs = around.runs[VS];
-        let few = self.state.activated.then_some(self.state.have < self.limits.replicas);
+        // Through a door that is closed in one direction a copy may be kept or not.
+        let is_known = self.state.activated && around.closed.is_empty();
+        let few = is_known.then_some(self.state.have < self.limits.replicas);
         let lost = !self.stable.is_empty() && self.state.excuse.is_some();
         self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
         self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));

@@ -187,8 +187,13 @@ impl Facts {
             })
         };
         let activated = record.view.as_ref().filter(|view| view.activated);
+        // An acknowledgement and the next view may become durable together.
+        let was_passed =
+            self.confirmations.iter().any(|sent| sent.view < record.number && sent.members == record.stable);
         if let Some(view) = activated.filter(|view| is_adopted || was_sent(view)) {
             self.complete.clone_from(&view.insync);
+        } else if was_passed {
+            self.complete.clone_from(&record.stable);
         }
         self.confirmations.retain(|sent| sent.view >= record.number);
         self.record = record.clone();

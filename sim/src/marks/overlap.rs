@@ -169,9 +169,6 @@ impl Overlap {
                 Some("clients do not crash, they give up")
             }
             (Strike::Message(Mistreatment::Forge), Part::Client) => Some("nobody lies to clients, or as one"),
-            (Strike::Message(Mistreatment::Forge), Part::Joiner) => {
-                Some("lies end before a server that they put out of service joins again")
-            }
             _ => None,
         }
     }
