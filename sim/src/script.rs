@@ -235,6 +235,9 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
     if scenario.network.latency_us_min >= scenario.network.latency_us_max {
         return Err("latency_us_min must be smaller than latency_us_max".into());
     }
+    if scenario.network.bytes_per_ms == Some(0) {
+        return Err("bytes_per_ms must not be 0: then nothing ever arrives".into());
+    }
     if cluster.starts_ms.len() > cluster.servers as usize {
         return Err("starts_ms has more times than there are servers".into());
     }

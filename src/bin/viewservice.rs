@@ -73,11 +73,12 @@ struct Args {
     /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it advertises)
     /// holds. Before, see that every server that still holds data runs and reaches this service, and stop those that
     /// cannot. The service starts without a record, listens for four dead intervals (--dead-after as before), prints
-    /// what each server holds, and goes on from SERVER alone; the others join. It refuses if another one holds more
+    /// what each server holds, and goes on from SERVER alone; the others join. It refuses if another one holds more;
+    /// with --adopt-anyway, that one stays out and keeps its data until it is started again empty
     #[arg(long, value_name = "SERVER", conflicts_with = "accept_data_loss")]
     adopt: Option<String>,
     /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached. What only
-    /// that one holds is lost
+    /// that one holds does not go on
     #[arg(long, requires = "adopt")]
     adopt_anyway: bool,
     #[command(flatten)]

@@ -57,7 +57,9 @@ impl LogArgs {
             .clone()
             .or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|rules| !rules.is_empty()))
             .unwrap_or_else(|| default.to_owned());
-        check_words(&rules)?;
+        if self.log.is_some() {
+            check_words(&rules)?; // RUST_LOG may be meant for others
+        }
         let filter = || {
             EnvFilter::try_new(&rules).map_err(|error| {
                 format!("cannot log at '{rules}': {error}; write a level, for example --log debug")

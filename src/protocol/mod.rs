@@ -143,8 +143,8 @@
 //!   the view service leaves out the numbers up to it: only if the current primary goes
 //!   on in its view, and the backup's log ends in no later one.
 //! * **R20** A primary says when it begins and ends to acknowledge what fewer replicas hold than the view service
-//!   wants, and refuses updates while it has fewer copies than the operator asks for. What is kept is bounded in number
-//!   and in bytes, and copied out of the message it came in.
+//!   wants, and neither takes nor acknowledges updates while the record names fewer copies than the operator asks for.
+//!   What is kept is bounded in number and in bytes, and copied out of the message it came in.
 //! * **R21** One node decides for all what nodes must agree about. Each answer to a ping says the view service's dead
 //!   interval and the wanted number of copies: a server pings at least three times in that interval, whatever it was
 //!   told, and often as long as it has heard neither, or is not answered any more. The lifetime of a session stands in the log, as the primary

@@ -87,8 +87,8 @@ pub struct ReplicaOptions {
     pub session_ttl: Duration,
     /// Sessions that may be open at once.
     pub sessions_max: usize,
-    /// While fewer copies than this hold what is acknowledged, the primary included, updates are refused; 0: they
-    /// never are for that reason.
+    /// While fewer copies than this hold what is acknowledged, the primary included, updates are refused, and none that is
+    /// under way is acknowledged; 0: that never is a reason.
     pub copies_min: usize,
     /// Requests that may wait for an answer at once.
     pub waiting_max: usize,

@@ -234,6 +234,10 @@ fn updates_wait_for_as_many_copies_as_are_asked_for() {
     pair.join(2);
     (0..50).for_each(|_| pair.step());
     assert!(pair.is_joined());
+    assert_eq!(told(&pair), (1, 0), "announced, and not recorded yet");
+    let mut both = view(2, &pair.a, Some(&pair.b));
+    both.insync.append(&mut both.joining);
+    pair.a.told(Some(both));
     assert_eq!(told(&pair), (1, 1));
     pair.a.replies.clear();
     pair.a.ask(RequestBody::OpenSession);

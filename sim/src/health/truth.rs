@@ -54,7 +54,8 @@ impl Health {
     pub fn stepped(&mut self, at: Duration, node: NodeIndex, role: (RoleName, ViewNumber), commits: bool) {
         let changed = self.roles.get(&node) != Some(&role);
         let is_news = commits && self.is_short() && !self.acknowledged_with_few;
-        let acknowledges = is_news && self.current(node, RoleName::Primary).is_some();
+        let holds = |view: &View| self.limits.copies_min.is_some_and(|least| view.insync.len() >= least);
+        let acknowledges = is_news && self.current(node, RoleName::Primary).is_some_and(holds);
         if changed || acknowledges {
             self.look_for_silence(at);
             self.roles.insert(node, role);

@@ -35,7 +35,7 @@ pub(super) fn all_hold<'a>(
 /// Whether what the primary acknowledges has as many copies as are asked for, whenever it was committed.
 pub(super) fn check_acknowledged(replica: &Replica, effects: &[Effect], copies_min: usize) -> Check {
     let Some(primary) = replica.as_primary() else { return Ok(()) };
-    let copies = 1 + primary.announced().len();
+    let copies = primary.view().insync.len();
     let acknowledged = effects.iter().find(|effect| {
         let Effect::Reply { reply, .. } = effect else { return false };
         matches!(reply, Reply::Executed(_) | Reply::Opened { .. } | Reply::Closed { .. })

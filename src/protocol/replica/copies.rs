@@ -17,9 +17,9 @@ use crate::protocol::{
 };
 
 impl Primary {
-    /// How many replicas hold what is committed from now on, this one included.
+    /// How many replicas hold what is committed from now on and may be promoted by the record, this one included.
     fn copies(&self) -> usize {
-        1 + self.announced().len()
+        self.view().insync.len()
     }
 
     /// What is said of an operation that took effect: not that it did, as long as too few copies hold it. A retry hears it
@@ -70,7 +70,7 @@ impl Primary {
         }
     }
 
-    /// Whether another operation may be proposed, or why not. A joiner counts once it may be promoted.
+    /// Whether another operation may be proposed, or why not. A joiner counts once the record says that it may be promoted.
     pub(super) fn admits(&self, options: &ReplicaOptions) -> Result<(), Refusal> {
         let copies = self.copies();
         if copies < options.copies_min {
@@ -104,6 +104,8 @@ impl Replica {
         let Role::Primary(primary) = &self.role else { return };
         let Some(wanted) = self.cluster.map(|cluster| cluster.replicas) else { return };
         let (waited_for, announced) = (1 + primary.waits_for.len(), 1 + primary.announced().len());
+        // With fewer than are asked for nothing is acknowledged.
+        let committed = committed && primary.copies() >= self.options.copies_min;
         let few = match self.few_copies {
             Some(_) if announced >= wanted => {
                 self.few_copies = None;

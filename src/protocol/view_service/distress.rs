@@ -79,7 +79,7 @@ impl fmt::Display for Distress {
             ),
             Self::Listening(servers) => write!(
                 f,
-                "LISTENING: the view service started a while ago and replaces nobody yet; it does not hear {}",
+                "LISTENING: the view service started a while ago and replaces nobody yet; it does not hear, or not with their data, {}",
                 list(servers)
             ),
             Self::NoServer => f.write_str("NO SERVICE: no server is there"),
@@ -99,7 +99,7 @@ impl fmt::Display for Distress {
             }
             Self::Replacing(primary) => write!(
                 f,
-                "NO SERVICE: the primary {primary} is not there, and is replaced when its lease is over and the view service has \
+                "NO SERVICE: the primary {primary} is not there, or started again, and is replaced when its lease is over and the view service has \
                  listened for long enough"
             ),
             Self::Unknown => f.write_str(
@@ -165,20 +165,29 @@ impl ViewService {
     fn unserved(&self) -> Option<Distress> {
         let view = self.record.view.as_ref()?;
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
-        let primary = self.servers.get(&view.primary);
-        match primary.filter(|_| self.servers.is_alive(&view.primary, now, dead_after)) {
-            None if self.record.stable.is_empty() => Some(Distress::NoServer),
-            None => Some(Distress::Replacing(view.primary.clone())),
+        if !self.servers.is_alive(&view.primary, now, dead_after) {
+            return Some(match self.record.stable.is_empty() {
+                true => Distress::NoServer,
+                false => Distress::Replacing(view.primary.clone()),
+            });
+        }
+        match self.servers.get(&view.primary) {
+            Some(known) if known.boot != view.primary_boot && !self.record.stable.is_empty() => {
+                Some(Distress::Replacing(view.primary.clone()))
+            }
             Some(known) if known.boot == view.primary_boot && view.insync.len() < known.copies_min => {
                 let (primary, copies_min) = (view.primary.clone(), known.copies_min);
                 Some(Distress::UpdatesRefused { primary, copies_min, replicas: self.options.replicas })
             }
-            Some(_) => None,
+            _ => None,
         }
     }
 
     /// Which servers are there and could be copies, were they not refused.
     pub fn not_taken(&self) -> Option<NotTaken> {
+        if self.adoption.is_some() {
+            return None; // nobody is, until it is decided whose data goes on
+        }
         if self.record.view.as_ref().is_some_and(|view| view.insync.len() >= self.options.replicas) {
             return None;
         }

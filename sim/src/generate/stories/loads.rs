@@ -194,6 +194,7 @@ fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
 /// Clients live for two or three operations and come back as others, a thousand in a run; few close their sessions. Then
 /// nobody writes for longer than a session lives, and then all come back.
 pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2); // a backup may lose its memory
     let ttl_ms = dice.between(2_000, 3_000);
     sessions(scenario, ttl_ms);
     scenario.cluster.session_ttl_ms = ttl_ms;
