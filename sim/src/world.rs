@@ -88,7 +88,7 @@ impl World {
         Self {
             scenario: scenario.clone(),
             chance: options.chance,
-            links: Arc::new(Links::new(network, &scenario, options.keep_messages)),
+            links: Arc::new(Links::new(network, scenario, options.keep_messages)),
             record: Arc::new(Mutex::new(Files::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             recorded: Mutex::default(),
             copies: Mutex::default(),
