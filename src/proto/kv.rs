@@ -231,8 +231,8 @@ fn to_refusal(refusal: Refusal) -> Result<wire::Refusal, Status> {
         // Not marked as not executed: it was.
         Refusal::TooFewHoldIt { copies, copies_min } => {
             return Err(Status::resource_exhausted(format!(
-                "executed, but only {copies} copies hold it and {copies_min} are to (--copies-min): it is acknowledged when \
-                 there are as many, so start another server, or try again after a pause"
+                "executed, and not acknowledged yet: copies that hold it: {copies}, and --copies-min asks for {copies_min}; start \
+                 another server, or try again after a pause"
             )));
         }
         Refusal::Busy => {

@@ -103,18 +103,20 @@ struct Pings {
     number: u64,
     token: Option<Token>,
     echo: Option<Echo>,
+    copies_min: usize,
+    notices: Vec<Notice>,
 }
 
 impl Pings {
     fn of(name: &'static str) -> Self {
-        Self { name, number: 0, token: None, echo: None }
+        Self { name, number: 0, token: None, echo: None, copies_min: 0, notices: Vec::new() }
     }
 
     fn data(&self) -> DataId {
         DataId { boot: Boot(1), nonce: u64::from(self.name.as_bytes()[0]) }
     }
 
-    /// Confirms whatever view it is primary of, and as a joiner has received a part more each time.
+    /// Confirms whatever view it is primary of, with its joiners if it asks for copies, and as a joiner has received a part more each time.
     fn ping(&mut self, now: Duration, viewer: &mut ViewService) {
         self.number += 1;
         let newcomer = pings::of_a_newcomer(self.name, self.number, self.token);
@@ -124,7 +126,11 @@ impl Pings {
             generation: viewer.record().generation,
             view_known: viewer.record().number,
             view_told: viewer.record().number,
-            confirmed: view.map_or_else(Members::new, |view| view.insync.clone()),
+            confirmed: view.map_or_else(Members::new, |view| {
+                let joined = view.joining.iter().filter(|_| self.copies_min > 0);
+                view.insync.iter().chain(joined).map(|(server, data)| (server.clone(), *data)).collect()
+            }),
+            copies_min: self.copies_min,
             progress: self.number,
             echo: self.echo,
             ..newcomer
@@ -140,6 +146,7 @@ impl Pings {
                         self.echo = Some(echo);
                     }
                 }
+                Effect::Notice(notice) => self.notices.push(notice),
                 _ => {}
             }
         }
@@ -173,6 +180,45 @@ fn a_joiner_is_not_replaced_between_two_pings() {
         now += interval;
     }
     assert_eq!(begun, Some(viewer.record().number), "it joins, and no view replaces that one");
+}
+
+#[test]
+fn refused_updates_are_told_by_the_view_service_when_they_begin_and_when_they_end() {
+    let options = ViewServiceOptions::default();
+    let mut viewer = ViewService::new(options, Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let (mut a, mut b) = (Pings { copies_min: 2, ..Pings::of("A") }, Pings::of("B"));
+    let mut now = Duration::ZERO;
+    let mut until = |end: Duration, b_lives: bool| {
+        while now < end {
+            let pings = now.as_millis().is_multiple_of(500);
+            if pings {
+                a.ping(now, &mut viewer);
+            }
+            if pings && b_lives {
+                b.ping(now, &mut viewer);
+            }
+            let mut effects = Vec::new();
+            viewer.step(now, Event::Tick, &mut effects);
+            while let Some(effect) = effects.pop() {
+                match effect {
+                    Effect::Persist { number, .. } => {
+                        viewer.step(now, Event::Persisted(number), &mut effects)
+                    }
+                    Effect::Notice(notice) => a.notices.push(notice),
+                    _ => {}
+                }
+            }
+            now += S / 10;
+        }
+        let told = a.notices.iter().chain(&b.notices).filter_map(|notice| match notice {
+            Notice::Updates { insync, copies_min, .. } => Some((*insync, *copies_min)),
+            _ => None,
+        });
+        (told.collect::<Vec<_>>(), viewer.distress())
+    };
+    let refused = Distress::UpdatesRefused { primary: server("A"), copies_min: 2, replicas: 2 };
+    assert_eq!(until(6 * S, false), (vec![(1, 2)], Some(refused)));
+    assert_eq!(until(12 * S, true), (vec![(1, 2), (2, 2)], None));
 }
 
 /// A view service that was told a shorter dead interval at its restart waits for the longer one, and says so.

@@ -86,13 +86,9 @@ impl Limits {
             join_stall: in_true_time(longest(&mut grantors.iter().map(|options| options.join_stall()))),
             suspicion_min: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_min))),
             suspicion_max: in_true_time(longest(&mut grantors.iter().map(|options| options.suspicion_max))),
-            suspected_at_least: grantors
-                .iter()
-                .map(|options| options.suspicion_min)
-                .min()
-                .unwrap_or_default()
-                * 7
-                / 8,
+            suspected_at_least: at_least_in_true_time(
+                grantors.iter().map(|options| options.suspicion_min).min().unwrap_or_default(),
+            ),
             join: round * u32::try_from(rounds).unwrap_or(u32::MAX) + on_the_way(scenario),
             keeps_up,
             copies_min: Some(*cluster.copies_min().start())
@@ -122,6 +118,11 @@ impl Limits {
 /// Clocks are slower than true time by less than an eighth.
 fn in_true_time(node_time: Duration) -> Duration {
     node_time * 9 / 8
+}
+
+/// And they are faster by less than an eighth.
+fn at_least_in_true_time(node_time: Duration) -> Duration {
+    node_time * 7 / 8
 }
 
 #[cfg(test)]
