@@ -95,6 +95,7 @@ pub fn generate(seed: u64) -> Scenario {
             patterns::strike_the_record(seed, &mut scenario);
             length::stretch(&mut scenario);
             settings::ask_for_copies(&mut scenario);
+            settings::wait_for_sessions(&mut scenario);
         }
         Some(story) => story.tell(&mut scenario),
     }

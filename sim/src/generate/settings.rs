@@ -35,6 +35,14 @@ pub(super) fn ask_for_copies(scenario: &mut Scenario) {
     scenario.settle_ms += 2 * scenario.faults_ms;
 }
 
+/// Gives those plans more time to settle in which sessions may remember little. An answer that nobody asks for any more
+/// makes room when its session is over: in the worst case one client after the other waits for that.
+pub(super) fn wait_for_sessions(scenario: &mut Scenario) {
+    if scenario.cluster.settings.iter().any(|settings| settings.session_bytes_max.is_some()) {
+        scenario.settle_ms += 2 * scenario.clients.len() as u64 * scenario.cluster.session_ttl_ms;
+    }
+}
+
 /// What is set in the cluster of a seed.
 pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<Settings> {
     let mut dice = Dice::new(seed, "settings");
