@@ -197,10 +197,7 @@ fn a_missing_view_service_is_reported_and_awaited() {
 fn a_backup_sends_clients_to_the_primary() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&[]);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&[]).await;
         let mut backup = connect(&s2.address).await;
         eventually("the backup names the primary", async || {
             let request = GetRequest { key: "k".into(), generation: None };
@@ -242,10 +239,7 @@ fn a_busy_server_says_so_at_once() {
     run(async {
         let mut cluster = Cluster::start(&[]);
         let args = ["--waiting-max", "2", "--suspect-after", "10s"];
-        let s1 = cluster.server(&args);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&args);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&args).await;
         let mut client = connect(&s1.address).await;
         let sessions = [
             open_session(&mut client).await,

@@ -221,6 +221,15 @@ impl Cluster {
         self.server_at("localhost:0", args)
     }
 
+    /// Starts two KV servers, first the one that becomes primary, then its backup.
+    pub async fn pair_of(&mut self, args: &[&str]) -> (Process, Process) {
+        let primary = self.server(args);
+        self.settled(&primary, 0).await;
+        let backup = self.server(args);
+        self.settled(&primary, 1).await;
+        (primary, backup)
+    }
+
     /// Starts a KV server that may have so many files open, connections among them, and may not raise that limit.
     pub fn server_with_open_files(&mut self, limit: u32, args: &[&str]) -> Process {
         self.server_with_ulimit(&format!("-n {limit}"), args)

@@ -86,10 +86,7 @@ fn all_operations_work_at_the_prompt() {
 fn an_idle_server_steps_in_when_the_primary_dies() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&[]);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&[]).await;
         let s3 = cluster.server(&[]);
         s3.logs("accepted by the view service").await;
         let mut client = cluster.client();
@@ -105,9 +102,7 @@ fn an_idle_server_steps_in_when_the_primary_dies() {
 fn a_restarted_view_service_goes_on_where_it_was() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let _s2 = cluster.server(&[]);
+        let (s1, _s2) = cluster.pair_of(&[]).await;
         let before = cluster.settled(&s1, 1).await;
         let mut client = cluster.client();
         client.put("k", "v").await.expect("put");

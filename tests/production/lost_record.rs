@@ -31,10 +31,7 @@ fn record(cluster: &Cluster) -> PathBuf {
 fn data_goes_on_after_the_record_was_lost() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&[]);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&[]).await;
         let mut client = cluster.client();
         for number in 0..100 {
             client.put(format!("key {number}"), format!("value {number}")).await.expect("put");

@@ -100,10 +100,7 @@ fn a_server_occupies_what_the_readme_says() {
         let args: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut cluster = Cluster::start(&[]);
-        let primary = cluster.server(&args);
-        cluster.settled(&primary, 0).await;
-        let backup = cluster.server(&args);
-        cluster.settled(&primary, 1).await;
+        let (primary, backup) = cluster.pair_of(&args).await;
 
         // Many small values.
         let clients = (0..CLIENTS).map(|_| cluster.client()).collect();

@@ -154,10 +154,7 @@ fn place(servers: &[Wired], address: &str) -> usize {
 fn a_client_writes_through_the_death_of_the_primary_and_of_the_backup() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&[]);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&[]).await;
         let s3 = cluster.server(&[]);
         s3.logs("accepted by the view service").await;
         let writers = Writers::start(&cluster, 1, Write::Appends);
@@ -287,10 +284,7 @@ fn appends_take_effect_once_through_repeated_crashes() {
 fn a_restarted_primary_does_not_answer_from_memory() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let s2 = cluster.server(&[]);
-        cluster.settled(&s1, 1).await;
+        let (s1, s2) = cluster.pair_of(&[]).await;
         let mut client = cluster.client();
         client.put("k", "v").await.expect("put");
 

@@ -15,9 +15,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(4);
 fn a_forged_ping_changes_nothing() {
     run(async {
         let mut cluster = Cluster::start(&[]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
-        let _s2 = cluster.server(&[]);
+        let (s1, _s2) = cluster.pair_of(&[]).await;
         let before = cluster.settled(&s1, 1).await;
         let forged = PingRequest {
             server: s1.address.clone(),
