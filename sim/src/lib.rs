@@ -41,7 +41,6 @@
 pub mod bounds;
 pub mod chain;
 pub mod chance;
-pub mod check;
 pub mod clock;
 #[cfg(madsim)]
 pub mod cluster;

@@ -173,6 +173,8 @@
 //! The crate uses no random numbers, no clock, and no thread unless [`Options::parallel`] asks for them.
 
 mod check;
+#[cfg(feature = "command")]
+pub mod command;
 pub mod formats;
 pub mod history;
 pub mod html;

@@ -17,7 +17,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sim::{chance::Chance, check, exit, generate::generate, mutants, scenario::Scenario, script};
+use linearize::command as check;
+use sim::{chance::Chance, exit, generate::generate, mutants, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \

@@ -1,4 +1,4 @@
-//! `cargo sim check` on recorded histories, on broken ones, and on command lines that make no sense.
+//! The command on recorded histories, on broken ones, and on command lines that make no sense.
 
 use std::{
     fs,
@@ -6,8 +6,8 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
+use linearize::command::{self, Options, Streams};
 use serde_json::Value;
-use sim::check::{self, Options, Streams};
 
 /// Not linearizable: a get of a value that was replaced.
 const STALE: &str = concat!(
@@ -39,7 +39,7 @@ struct Ran {
 fn run_with(input: &str, arguments: &[&str]) -> Ran {
     let line = Line::try_parse_from([&["check"], arguments].concat()).expect("a command line");
     let (mut out, mut errors) = (String::new(), String::new());
-    let code = check::check(
+    let code = command::check(
         &line.options,
         &mut Streams {
             input: &mut input.as_bytes(),
@@ -71,7 +71,7 @@ fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
 }
 
 fn histories() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("linearize/tests/histories")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories")
 }
 
 /// Decompresses a recorded history into the folder.

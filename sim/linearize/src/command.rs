@@ -1,10 +1,10 @@
-//! `cargo sim check`: judges histories that were recorded elsewhere.
+//! The command `check`: judges histories that were recorded elsewhere.
 //!
-//! A history is a file in any format that [`linearize::formats`] reads, found by its content. Each file is judged
+//! A history is a file in any format that [`crate::formats`] reads, found by its content. Each file is judged
 //! alone. A file that is no history is a refusal with its line, never a verdict, and does not keep the others from
 //! being judged. Compressed files are not unpacked: decompress them into standard input.
 //!
-//! Nothing here needs the simulated world: streams come in as values, so that tests can do without processes.
+//! Streams come in as values, so that tests can do without processes.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use linearize::{
+use serde::Serialize;
+
+use crate::{
     Budget, Undecided, Verdict, Violation,
     formats::{self, Format, Recorded},
     html,
@@ -25,9 +27,18 @@ use linearize::{
         sentence::{Words, tell},
     },
 };
-use serde::Serialize;
 
-use crate::exit;
+/// Exit codes.
+pub mod exit {
+    /// Every history is linearizable.
+    pub const OK: u8 = 0;
+    /// A history is not.
+    pub const SAFETY: u8 = 1;
+    /// An input is not usable.
+    pub const USAGE: u8 = 2;
+    /// The judge gave up.
+    pub const UNDECIDED: u8 = 6;
+}
 
 /// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
 pub const CONFIGURATIONS_DEFAULT: u64 = 100_000_000;
@@ -40,12 +51,12 @@ const LISTED_MAX: usize = 40;
 /// The name of standard input.
 const STDIN: &str = "-";
 
-/// What the exit code of `cargo sim check` says.
+/// What the exit codes say.
 pub const EXIT_CODES: &str = "Exit codes: 0 all histories are linearizable, 1 at least one is not, \
                               2 an input is not usable (standard error says where and what was expected), \
                               6 the budget ended before a verdict. Of several, the first of 1, 2, 6 counts.";
 
-/// The command line of `cargo sim check`.
+/// The command line.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Files with one history each; `-` is standard input.
@@ -98,8 +109,8 @@ impl Unit {
 }
 
 impl Options {
-    fn judged_with(&self) -> linearize::Options {
-        linearize::Options {
+    fn judged_with(&self) -> crate::Options {
+        crate::Options {
             budget: Budget { configurations: self.configurations, bytes: self.memory_mib << 20 },
             parallel: true,
             // Only a drawing shows the order.
@@ -232,7 +243,7 @@ fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result
     drop(bytes);
     let parsing = begin.elapsed();
     let begin = Instant::now();
-    let verdict = linearize::check(&Kv, &recorded.history, &options.judged_with());
+    let verdict = crate::check(&Kv, &recorded.history, &options.judged_with());
     Ok(Judgement { recorded, verdict, unit: options.unit, parsing, checking: begin.elapsed() })
 }
 

@@ -1,0 +1,33 @@
+//! Judges whether histories recorded elsewhere are linearizable.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use linearize::command::{self, EXIT_CODES, Options, Streams, exit};
+
+/// Judges whether histories recorded elsewhere are linearizable.
+///
+/// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
+/// operations that contradict each other.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    let options = Arguments::parse().options;
+    let mut streams = Streams {
+        input: &mut io::stdin().lock(),
+        // A reader that went away wants no more lines.
+        say: &mut |line| drop(writeln!(io::stdout(), "{line}")),
+        complain: &mut |line| eprintln!("{line}"),
+    };
+    let code = command::check(&options, &mut streams).unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        exit::USAGE
+    });
+    ExitCode::from(code)
+}
