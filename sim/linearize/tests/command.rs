@@ -95,7 +95,7 @@ fn recorded_histories_get_their_known_verdicts() {
         let ran = run(&[&recorded(&folder, packed)]);
         assert_eq!((ran.code, ran.errors.as_str()), (Ok(expected), ""), "{packed}: {}", ran.out);
         let format = match packed {
-            log if log.contains(".log") => "Jepsen etcd log",
+            log if log.contains(".log") => "Jepsen log",
             lines if lines.contains(".jsonl") => "JSON lines",
             _ => "porcupine key-value text",
         };
@@ -176,12 +176,12 @@ fn malformed_files_are_refused_with_line_and_expectation() {
     for (text, line, words) in [
         (BROKEN, 1, "expected \"value\" and a string or null, found none"),
         ("\n\nhello\n", 3, "expected a history: JSON lines, porcupine"),
-        ("{:process 0, :type :invoke, :f :put, :key \"x\", :value nil}", 1, "expected :value and a string"),
+        ("{:process 0, :type :invoke, :f :put, :key \"x\", :value nil}", 1, "expected the value to write"),
         ("{:process 0, :type :ok, :f :get, :key \"x\", :value \"1\"}", 1, "never called"),
         (
-            "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - x\t:ok\t:read\t1\n",
+            "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 0\t:okay\t:read\t1\n",
             2,
-            "number of a process",
+            "expected :invoke, :ok, :fail or :info",
         ),
         ("[{:process 0, :type :invoke, :f :read\n", 2, "expected } to close the { of line 1"),
         ("", 1, "expected a history"),
@@ -259,4 +259,54 @@ fn every_option_is_explained() {
     {
         assert!(Line::try_parse_from(wrong).is_err(), "{wrong:?}");
     }
+}
+
+/// What public tools write when no client got anywhere, or what merely looks like a history to a careless reader.
+#[test]
+fn a_history_in_which_nothing_was_judged_does_not_pass() {
+    let folder = folder("empty");
+    let nemesis = "{:type :info, :f :start, :value nil, :process :nemesis}\n";
+    let log = "2021-02-26 23:39:01,300{GMT}\tINFO\t[jepsen nemesis] jepsen.util: :nemesis\t:info\t:start\tnil\n\
+        2021-02-26 23:39:01,301{GMT}\tINFO\t[main] jepsen.util: done\n";
+    let failed = "0\t:invoke\t:write\t1\n0\t:fail\t:write\t1\n";
+    for (text, summary) in [
+        (nemesis, "Jepsen EDN history, 1 lines: 0 read, 1 skipped (1 of the nemesis, line 1)"),
+        ("[]", "1 lines: 0 read, 0 skipped"),
+        (
+            log,
+            "Jepsen log, 2 lines: 0 read, 2 skipped (1 logged by others, line 2, 1 of the nemesis, line 1)",
+        ),
+        (failed, "Jepsen history.txt, 2 lines: 2 read, 0 skipped"),
+    ] {
+        let path = file(&folder, "history", text);
+        let ran = run(&[&path]);
+        assert_eq!((ran.code, ran.out.as_str()), (Ok(2), ""), "{text}");
+        assert!(ran.errors.contains("nothing to judge") && ran.errors.contains(summary), "{}", ran.errors);
+        assert_eq!(objects(&run(&["--json", &path]).out)[0]["verdict"], "empty");
+        let allowed = run(&["--allow-empty", &path]);
+        assert_eq!(allowed.code, Ok(0), "{}", allowed.errors);
+        assert!(allowed.out.contains("0 operations"), "{}", allowed.out);
+    }
+    for words in
+        ["jepsen.util\n", "see jepsen.util - 1 in the manual\n", "INFO jepsen.utility 1 :invoke :read nil\n"]
+    {
+        let ran = run(&[&file(&folder, "words", words)]);
+        assert_eq!(ran.code, Ok(2));
+        assert!(ran.errors.contains("line 1: expected a history"), "{}", ran.errors);
+    }
+}
+
+#[test]
+fn a_summary_says_what_was_read_and_what_was_skipped_and_why() {
+    let log = "INFO [2019-04-01 11:25:23,719] main - jepsen.core Running test\n\n\
+        INFO [2019-04-01 11:25:23,720] jepsen worker 1 - jepsen.util 1\t:invoke\t:write\t4\n\
+        INFO [2019-04-01 11:25:23,721] jepsen worker 1 - jepsen.util 1\t:ok\t:write\t4\n\
+        INFO [2019-04-01 11:25:23,722] main - jepsen.core Done\n";
+    let ran = run_with(log, &["-"]);
+    assert_eq!(ran.code, Ok(0));
+    let summary = "5 lines: 2 read, 3 skipped (1 blank, line 2, 2 logged by others, from line 1)";
+    assert!(ran.out.contains(summary), "{}", ran.out);
+    let json = &objects(&run_with(log, &["--json", "-"]).out)[0];
+    assert_eq!((&json["lines"], &json["read"]), (&5.into(), &2.into()));
+    assert_eq!(json["skipped"][1]["first_line"], 1);
 }

@@ -109,13 +109,12 @@ fn porcupine_text_begins_with_the_empty_string() {
             "line 2: expected the end of what this process called, found :put",
         ),
         (
-            event(0, "invoke", "get", "nil") + &event(0, "ok", "get", "7"),
-            "line 2: expected :value and the string that was read, found 7",
+            event(0, "invoke", "steal", "nil"),
+            "line 1: expected :f and :read, :write, :cas, :get, :put, :append, :delete or :txn, found :steal",
         ),
-        (event(0, "invoke", "steal", "nil"), "line 1: expected :f and :get, :put or :append, found :steal"),
         (
             event(0, "sometimes", "get", "nil"),
-            "line 1: expected :type and :invoke, :ok or :info, found :sometimes",
+            "line 1: expected :type and :invoke, :ok, :fail or :info, found :sometimes",
         ),
         ("{:process 0, :type :invoke, :f :get, :key \"x".to_owned(), "line 1: this string is never closed"),
         (
@@ -169,7 +168,7 @@ fn jepsen_histories_map_to_registers_and_lists() {
 }
 
 #[test]
-fn jepsen_logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
+fn logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
     let line = |event: &str| format!("INFO  jepsen.util - {}\n", event.replace(' ', "\t").replace('_', " "));
     let text = "INFO  jepsen.core - Worker 0 starting\n".to_owned()
         + &line("0 :invoke :write 1")
@@ -185,7 +184,9 @@ fn jepsen_logs_skip_what_is_no_event_and_refuse_what_is_half_one() {
     let aligned = text.replace('\t', "   ");
     assert_eq!(parse(aligned.as_bytes()).expect("a history").history.len(), 2, "spaces instead of tabs");
     assert!(!legal(&text.replace("[2 3]", "[1 3]")), "the swap must have found 1");
-    assert!(problem(&(text.clone() + &line("0 :invoke :jump 1"))).starts_with("line 9: expected :invoke"));
+    assert!(
+        problem(&(text.clone() + &line("0 :invoke :jump 1"))).starts_with("line 9: expected :f and :read")
+    );
     assert!(problem(&(text.clone() + &line("4 :ok :write 1"))).contains("never called"));
     assert!(problem(&(text + &line("0 :invoke :cas [1]"))).contains("expected [expected new]"));
 }
@@ -235,4 +236,60 @@ fn a_drawing_is_one_page_that_names_its_operations() {
         parse(text.lines().take(2).collect::<Vec<_>>().join("\n").as_bytes()).expect("a history").history;
     let page = html::page(&legal, &check(&Kv, &legal, &Options::default()));
     assert_eq!(page.matches("class=\"point\"").count(), 2);
+}
+
+/// One line of an event, as each version of Jepsen logs it.
+const LOGGED: [&str; 4] = [
+    "INFO  jepsen.util - {}",
+    "INFO [2019-04-01 11:25:23,719] jepsen worker 8 - jepsen.util {}",
+    "2021-02-26 23:39:01,300{GMT}\tINFO\t[jepsen worker 1] jepsen.util: {}",
+    "{}",
+];
+
+#[test]
+fn logs_of_every_version_of_jepsen_are_read_and_judged() {
+    for (place, logged) in LOGGED.iter().enumerate() {
+        let line = |event: &str| logged.replace("{}", &event.replace(' ', "\t")) + "\n";
+        let text = line("0 :invoke :write 1")
+            + &line("0 :ok :write 1")
+            + &line(":nemesis :info :start #{\"n1\"}")
+            + &line("1 :invoke :read nil")
+            + &line("1 :ok :read 7");
+        let recorded = parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let format = if place == 3 { Format::JepsenText } else { Format::JepsenLog };
+        assert_eq!((recorded.format, recorded.history.len()), (format, 2), "{text}");
+        assert_eq!(recorded.lines, [1, 4]);
+        assert!(!legal(&text), "7 was never written");
+        assert!(legal(&text.replace('7', "1")));
+        for broken in
+            ["2 :invok :read nil", "2 :invoke", "2 :invoke read nil", "2 :ok :read", "2 :invoke :write \"1"]
+        {
+            let error = problem(&(text.clone() + &line(broken)));
+            assert!(error.starts_with("line 6: "), "{broken}: {error}");
+        }
+    }
+    let cut = LOGGED[2].replace("{}", "0\t:invoke\t:read\tnil") + "\n" + &LOGGED[2].replace("{}", "0");
+    assert!(problem(&cut).starts_with("line 2: expected :invoke"), "a log that was cut off");
+    let failed_swap = |logged: &str| {
+        let events = ["0 :invoke :write 1", "0 :ok :write 1", "0 :invoke :cas [1_2]", "0 :fail :cas [1_2]"];
+        events.map(|event| logged.replace("{}", &event.replace(' ', "\t").replace('_', " ")) + "\n").concat()
+    };
+    assert_eq!(LOGGED.map(|logged| legal(&failed_swap(logged))), [false, true, true, true]);
+}
+
+#[test]
+fn a_format_is_found_by_its_grammar_and_never_by_a_word() {
+    let lines = concat!(
+        r#"{"p":1,"call":10,"ret":14,"put":"k","value":"INFO jepsen.util - 1 :invoke :read nil"}"#,
+        "\n",
+        r#"{"p":2,"call":15,"ret":16,"get":"k","value":"{:process 0, :key 1}"}"#,
+        "\n"
+    );
+    assert_eq!(parse(lines.as_bytes()).expect("a history").format, Format::Lines);
+    assert!(!legal(lines));
+    let event = "{:process 0, :type :invoke, :f :write, :value \"INFO jepsen.util - 1\\t:ok :key \"}\n";
+    assert_eq!(parse(event.as_bytes()).expect("a history").format, Format::JepsenEdn);
+    let bracketed = "[2021-02-26 23:39] INFO main - jepsen.core hello\n".to_owned()
+        + &LOGGED[1].replace("{}", "0\t:invoke\t:write\t1");
+    assert_eq!(parse(bracketed.as_bytes()).expect("a history").format, Format::JepsenLog);
 }

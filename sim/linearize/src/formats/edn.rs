@@ -1,7 +1,8 @@
-//! A reader for the part of EDN (extensible data notation) that histories use.
+//! A reader for EDN (extensible data notation).
 //!
-//! Values borrow from the text. Tags (`#jepsen.history.Op{...}`) are read and dropped. Sets and characters do not occur
-//! in histories and are refused.
+//! Values borrow from the text. What no history tells a checker is read and dropped: tags (`#jepsen.history.Op{...}`,
+//! `#inst "..."`, `#object[...]`), metadata, comments and discarded values (`#_`). Characters and patterns are kept as they
+//! are written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,30 +19,42 @@ pub(super) enum Edn<'a> {
     Integer(i64),
     String(Cow<'a, str>),
     Keyword(&'a str),
-    /// `true`, `false`, decimals and names: kept as they are written.
+    /// `true`, `false`, decimals, characters and names: kept as they are written.
     Symbol(&'a str),
     List(Vec<Edn<'a>>),
+    Set(Vec<Edn<'a>>),
     Map(Vec<(Edn<'a>, Edn<'a>)>),
 }
 
-impl<'a> Edn<'a> {
-    /// The value of a keyword in a map; `Nil` if it has none.
-    pub(super) fn get(&self, keyword: &str) -> &Edn<'a> {
-        let Edn::Map(entries) = self else { return &Edn::Nil };
-        let found = entries.iter().find(|(key, _)| *key == Edn::Keyword(keyword));
-        found.map_or(&Edn::Nil, |(_, value)| value)
+impl Edn<'_> {
+    /// The name that a keyword or a string is.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Edn::Keyword(name) => Some(name),
+            Edn::String(name) => Some(name),
+            _ => None,
+        }
     }
-}
 
-/// The process of an event. `None` if it is not a client but, say, a nemesis, which goes by a name.
-pub(super) fn client(line: usize, event: &Edn<'_>) -> Result<Option<u64>, ParseError> {
-    if !matches!(event, Edn::Map(_)) {
-        return Err(ParseError::expected(line, "an event {:process ... :type ...}", event));
-    }
-    match event.get("process") {
-        Edn::Integer(number) if *number >= 0 => Ok(Some(*number as u64)),
-        Edn::Keyword(_) => Ok(None),
-        other => Err(ParseError::expected(line, ":process and a number", other)),
+    /// The value as text, the same for equal values: strings and names without marks, sets and maps in order.
+    pub(super) fn text(&self) -> String {
+        let listed = |items: &[Self]| items.iter().map(Edn::text).collect::<Vec<_>>();
+        let sorted = |mut items: Vec<String>| {
+            items.sort();
+            items.join(" ")
+        };
+        match self {
+            Edn::Nil => "nil".to_owned(),
+            Edn::Integer(number) => number.to_string(),
+            Edn::String(text) => text.to_string(),
+            Edn::Keyword(name) | Edn::Symbol(name) => (*name).to_owned(),
+            Edn::List(items) => format!("[{}]", listed(items).join(" ")),
+            Edn::Set(items) => format!("#{{{}}}", sorted(listed(items))),
+            Edn::Map(entries) => {
+                let entries = entries.iter().map(|(key, value)| format!("{} {}", key.text(), value.text()));
+                format!("{{{}}}", sorted(entries.collect()))
+            }
+        }
     }
 }
 
@@ -54,6 +67,7 @@ impl fmt::Display for Edn<'_> {
             Edn::Keyword(name) => write!(f, ":{name}"),
             Edn::Symbol(name) => f.write_str(name),
             Edn::List(items) => write!(f, "a list of {}", items.len()),
+            Edn::Set(items) => write!(f, "a set of {}", items.len()),
             Edn::Map(entries) => write!(f, "a map of {}", entries.len()),
         }
     }
@@ -64,12 +78,14 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     line: usize,
+    /// How many discarded values are open, one inside the other.
+    discarding: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Begins at a line of the given number.
     pub(super) fn new(text: &'a str, line: usize) -> Self {
-        Reader { text, at: 0, line }
+        Reader { text, at: 0, line, discarding: 0 }
     }
 
     /// The line of what comes next.
@@ -107,15 +123,45 @@ impl<'a> Reader<'a> {
             Some(b'"') => self.string(),
             Some(b'[' | b'(') => Ok(Edn::List(self.sequence(depth)?)),
             Some(b'{') => self.map(depth),
-            Some(b'#') => {
+            Some(b'#') => self.dispatch(depth),
+            Some(b'^') => {
                 self.at += 1;
-                if self.name().is_empty() {
-                    return Err(ParseError::expected(self.line, "a tag after #", "a set or something else"));
-                }
+                self.nested(depth + 1)?;
                 self.nested(depth + 1)
             }
+            Some(b'\\') => Ok(self.character()),
             Some(_) => self.atom(),
         }
+    }
+
+    /// What begins with `#`, but for what is discarded, which counts as space.
+    fn dispatch(&mut self, depth: usize) -> Result<Edn<'a>, ParseError> {
+        self.at += 1;
+        match self.peek() {
+            Some(b'{') => Ok(Edn::Set(self.sequence(depth)?)),
+            Some(b'"') => self.string(),
+            Some(b'#') => {
+                self.at += 1;
+                Ok(Edn::Symbol(self.name()))
+            }
+            // Left by the reader of space: what is discarded cannot be read.
+            Some(b'_') => {
+                self.at += 1;
+                self.nested(depth + 1)
+            }
+            _ if self.name().is_empty() => {
+                Err(ParseError::expected(self.line, "a tag or a set after #", "something else"))
+            }
+            _ => self.nested(depth + 1),
+        }
+    }
+
+    fn character(&mut self) -> Edn<'a> {
+        let start = self.at;
+        self.at += 1;
+        self.at += self.text[self.at..].chars().next().map_or(0, char::len_utf8);
+        self.name();
+        Edn::Symbol(&self.text[start..self.at])
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Vec<Edn<'a>>, ParseError> {
@@ -216,13 +262,28 @@ impl<'a> Reader<'a> {
                     self.at += rest.find('\n').unwrap_or(rest.len());
                     continue;
                 }
+                b'#' if self.text.as_bytes().get(self.at + 1) == Some(&b'_')
+                    && self.discarding < DEPTH_MAX =>
+                {
+                    let (at, line) = (self.at, self.line);
+                    self.at += 2;
+                    self.discarding += 1;
+                    let discarded = self.value();
+                    self.discarding -= 1;
+                    if discarded.is_err() {
+                        (self.at, self.line) = (at, line);
+                        return;
+                    }
+                    continue;
+                }
                 _ => return,
             }
             self.at += 1;
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    /// The byte that comes next.
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 }

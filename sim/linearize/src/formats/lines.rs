@@ -19,7 +19,7 @@ use std::io;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ParseError;
+use super::{Format, Names, ParseError, Recorded, Summary};
 use crate::history::{History, Operation, Outcome};
 use crate::kv::{Input, KvHistory, KvOperation, Output};
 
@@ -94,12 +94,14 @@ pub fn write(history: &KvHistory, to: &mut impl io::Write) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
+pub(super) fn read(text: &str) -> Result<Recorded, ParseError> {
+    let mut summary = Summary::of(text);
     let mut operations = Vec::new();
     let mut lines = Vec::new();
     let mut revisions = Vec::new();
     for (index, content) in text.lines().enumerate() {
         if content.trim().is_empty() {
+            summary.skip(index + 1, "blank");
             continue;
         }
         let number = index + 1;
@@ -126,7 +128,8 @@ pub(super) fn read(text: &str) -> Result<(KvHistory, Vec<usize>), ParseError> {
         };
         ParseError::new(place, format!("{error} (operations are counted from 0)"))
     })?;
-    Ok((history, lines))
+    summary.read = lines.len();
+    Ok(Recorded { format: Format::Lines, history, lines, names: Names::default(), summary })
 }
 
 fn line(operation: &KvOperation) -> Line {

@@ -1,27 +1,32 @@
-//! Recorded key-value histories of several origins.
+//! Recorded histories of several origins.
 //!
 //! | format | one line is | times |
 //! | --- | --- | --- |
 //! | [`Format::Lines`] | a whole operation as JSON; written by [`write()`] | as recorded |
-//! | [`Format::Porcupine`] | an event of porcupine's key-value test data | order of the lines |
-//! | [`Format::JepsenLog`] | an event in the log of Jepsen's etcd test: one register | order of the lines |
-//! | [`Format::JepsenEdn`] | an event of a Jepsen history in EDN: registers or lists | order of the events |
+//! | [`Format::Porcupine`] | an event of porcupine's key-value test data | order of the events |
+//! | [`Format::JepsenLog`] | an event in a `jepsen.log` of any version, among whatever else was logged | order of the lines |
+//! | [`Format::JepsenText`] | an event of a `history.txt` | order of the lines |
+//! | [`Format::JepsenEdn`] | an event of a `history.edn` | order of the events |
 //!
-//! [`parse`] finds the format by looking at the content. Whatever it cannot make sense of is an error with the line and
-//! what was expected there; nothing is skipped silently but blank lines, comments of EDN, log lines of other origin, and
-//! what a nemesis did.
+//! [`parse`] finds the format by its grammar, never by a word: by the first value where the text begins with a bracket,
+//! otherwise by the first line that is an event. What looks like an operation and cannot be read is an error
+//! with the line and what was expected there. Whatever is skipped is counted, with the reason: blank lines, log lines of
+//! other origin, and what a nemesis did ([`Summary`]).
 
 mod edn;
+mod event;
 mod jepsen_edn;
-mod jepsen_log;
 mod lines;
-mod porcupine;
+mod log;
+mod register;
 
 use std::fmt;
 
-use crate::history::{HistoryError, Recorder};
-use crate::kv::{Input, KvHistory, Output};
+use crate::kv::KvHistory;
+use event::Events;
+use register::{Dialect, Keys};
 
+pub use event::{Names, Summary};
 pub use lines::write;
 
 /// How a history is written down.
@@ -31,9 +36,11 @@ pub enum Format {
     Lines,
     /// The key-value text of porcupine's tests.
     Porcupine,
-    /// The log of Jepsen's etcd test.
+    /// A log of Jepsen.
     JepsenLog,
-    /// Jepsen's own histories.
+    /// Jepsen's histories as text.
+    JepsenText,
+    /// Jepsen's histories as data.
     JepsenEdn,
 }
 
@@ -42,10 +49,28 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Format::Lines => "JSON lines",
             Format::Porcupine => "porcupine key-value text",
-            Format::JepsenLog => "Jepsen etcd log",
+            Format::JepsenLog => "Jepsen log",
+            Format::JepsenText => "Jepsen history.txt",
             Format::JepsenEdn => "Jepsen EDN history",
         })
     }
+}
+
+/// What a completed read of `nil` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nil {
+    /// That the register was absent, as porcupine's models have it.
+    #[default]
+    Absent,
+    /// Nothing, as in Knossos.
+    Unknown,
+}
+
+/// How a text is to be understood where it leaves that open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// What a completed read of `nil` says in events. In JSON lines, `null` is always "absent".
+    pub nil: Nil,
 }
 
 /// A history that was read, and where its operations came from.
@@ -57,6 +82,10 @@ pub struct Recorded {
     pub history: KvHistory,
     /// For each operation the line of its call, counted from 1.
     pub lines: Vec<usize>,
+    /// The names of processes that have one.
+    pub names: Names,
+    /// What was read and what was skipped.
+    pub summary: Summary,
 }
 
 /// Why a text is not a history.
@@ -79,106 +108,74 @@ impl ParseError {
     }
 }
 
-/// The format of a text, judged by its first line with content.
-pub fn detect(text: &str) -> Option<Format> {
+/// How a text is laid out.
+enum Layout {
+    Json,
+    Edn,
+    Log(log::Style),
+}
+
+fn layout(text: &str) -> Option<Layout> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(';'))?;
-    if first.contains("jepsen.util") {
-        return Some(Format::JepsenLog);
+    if first.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"') && is_json(rest)) {
+        return Some(Layout::Json);
     }
-    let opened = first.trim_start_matches(['[', '(', ' ']);
-    if first.starts_with('{') && opened[1..].trim_start().starts_with('"') {
-        return Some(Format::Lines);
+    if first.starts_with(['{', '[', '(', '#']) && jepsen_edn::recognise(text) {
+        return Some(Layout::Edn);
     }
-    if opened.starts_with("#jepsen") || opened.starts_with('{') || opened.is_empty() {
-        let keyed = first.starts_with('{') && first.contains(":key ");
-        return Some(if keyed { Format::Porcupine } else { Format::JepsenEdn });
-    }
-    // A log begins with whatever was logged first.
-    text.lines().take(1000).any(|line| line.contains("jepsen.util")).then_some(Format::JepsenLog)
+    log::recognise(text).map(Layout::Log)
+}
+
+/// Whether a name and a colon come next, as in an object of JSON but not in a map of EDN.
+fn is_json(rest: &str) -> bool {
+    let mut names = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+    names.next();
+    rest[names.byte_offset()..].trim_start().starts_with(':')
 }
 
 /// Reads a history in any of the formats.
 pub fn parse(bytes: &[u8]) -> Result<Recorded, ParseError> {
+    read(bytes, &Choices::default())
+}
+
+/// Reads a history in any of the formats, with a word on how to understand it.
+pub fn read(bytes: &[u8], choices: &Choices) -> Result<Recorded, ParseError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         ParseError::expected(line, "text in UTF-8", "other bytes (is the file compressed?)")
     })?;
-    let format = detect(text).ok_or_else(|| {
+    let layout = layout(text).ok_or_else(|| {
         let line = 1 + text.lines().take_while(|line| line.trim().is_empty()).count();
         let found = if text.trim().is_empty() { "nothing" } else { "something else" };
         ParseError::expected(
             line,
-            "a history: JSON lines, porcupine's key-value text, a Jepsen etcd log or a Jepsen EDN history",
+            "a history: JSON lines, porcupine's key-value text, or a log, history.txt or history.edn of Jepsen",
             found,
         )
     })?;
-    let (history, lines) = match format {
-        Format::Lines => lines::read(text)?,
-        Format::Porcupine => porcupine::read(text)?,
-        Format::JepsenLog => jepsen_log::read(text)?,
-        Format::JepsenEdn => jepsen_edn::read(text)?,
+    let (events, format) = match layout {
+        Layout::Json => return lines::read(text),
+        Layout::Edn => (jepsen_edn::read(text)?, None),
+        Layout::Log(log::Style::Bare) => (log::read(text)?, Some(Format::JepsenText)),
+        Layout::Log(_) => (log::read(text)?, Some(Format::JepsenLog)),
     };
-    Ok(Recorded { format, history, lines })
+    let failed_swap_tells = matches!(layout, Layout::Log(log::Style::Old));
+    interpret(events, format, failed_swap_tells, choices)
 }
 
-/// How an event ends an operation.
-enum End {
-    Returned(Output),
-    Unknown,
-    /// Known not to have taken effect, or without any meaning for a checker.
-    Withdrawn,
-}
-
-/// Collects events in the order of their lines, which serves as the clock.
-#[derive(Default)]
-struct Events {
-    recorder: Recorder<Input, Output>,
-    lines: Vec<usize>,
-    clock: u64,
-}
-
-impl Events {
-    fn call(&mut self, line: usize, process: u64, input: Input) -> Result<(), ParseError> {
-        self.clock += 1;
-        self.recorder.call(process, self.clock, input).map_err(|error| self.explain(line, error))?;
-        self.lines.push(line);
-        Ok(())
-    }
-
-    fn end(&mut self, line: usize, process: u64, end: End) -> Result<(), ParseError> {
-        self.clock += 1;
-        let ended = match end {
-            End::Returned(output) => self.recorder.returned(process, self.clock, output),
-            End::Unknown => self.recorder.unknown(process, self.clock),
-            End::Withdrawn => self.recorder.withdrawn(process, self.clock),
-        };
-        ended.map(|_| ()).map_err(|error| self.explain(line, error))
-    }
-
-    /// What the process has open; an error if nothing.
-    fn open(&self, line: usize, process: u64) -> Result<&Input, ParseError> {
-        self.recorder.open_input(process).ok_or_else(|| {
-            ParseError::new(line, format!("process {process} ends an operation it never called"))
-        })
-    }
-
-    fn finish(self) -> (KvHistory, Vec<usize>) {
-        self.recorder.finish_with(self.lines)
-    }
-
-    fn explain(&self, line: usize, error: HistoryError) -> ParseError {
-        match error {
-            HistoryError::Overlap { process, previous, .. } => ParseError::new(
-                line,
-                format!(
-                    "process {process} calls an operation while the one it called in line {} is still open",
-                    self.lines[previous]
-                ),
-            ),
-            HistoryError::ReturnWithoutCall { process, .. } => {
-                ParseError::new(line, format!("process {process} ends an operation it never called"))
-            }
-            other => ParseError::new(line, other.to_string()),
-        }
-    }
+fn interpret(
+    events: Events<'_>,
+    format: Option<Format>,
+    failed_swap_tells: bool,
+    choices: &Choices,
+) -> Result<Recorded, ParseError> {
+    let keys = register::keys(&events.list);
+    let is_porcupine = keys == Keys::Beside
+        && format.is_none()
+        && events.list.iter().all(|event| matches!(&*event.function, "get" | "put" | "append"));
+    let dialect = Dialect { keys, empty_is_absent: is_porcupine, failed_swap_tells, nil: choices.nil };
+    let (history, lines) = register::read(&events, dialect)?;
+    let own = if is_porcupine { Format::Porcupine } else { Format::JepsenEdn };
+    let Events { names, summary, .. } = events;
+    Ok(Recorded { format: format.unwrap_or(own), history, lines, names, summary })
 }

@@ -6,8 +6,10 @@
 //!
 //! Streams come in as values, so that tests can do without processes.
 
+mod json;
+mod pages;
+
 use std::{
-    collections::BTreeSet,
     fmt::Write,
     fs, io,
     path::{Path, PathBuf},
@@ -15,18 +17,18 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use crate::{
-    Budget, Undecided, Verdict, Violation,
+    Budget, Verdict, Violation,
     formats::{self, Format, Recorded},
-    html,
     kv::{
         Kv,
         describe::describe,
         sentence::{Words, tell},
     },
 };
+
+use pages::Pages;
 
 /// Exit codes.
 pub mod exit {
@@ -53,7 +55,7 @@ const STDIN: &str = "-";
 
 /// What the exit codes say.
 pub const EXIT_CODES: &str = "Exit codes: 0 all histories are linearizable, 1 at least one is not, \
-                              2 an input is not usable (standard error says where and what was expected), \
+                              2 an input is not usable or holds no operation (standard error says where and what was expected), \
                               6 the budget ended before a verdict. Of several, the first of 1, 2, 6 counts.";
 
 /// The command line.
@@ -62,6 +64,9 @@ pub struct Options {
     /// Files with one history each; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Call a history without a single operation linearizable; otherwise it is an error, since nothing was judged.
+    #[arg(long)]
+    allow_empty: bool,
     /// Print one JSON object a file instead of text.
     #[arg(long)]
     json: bool,
@@ -152,7 +157,7 @@ pub fn check(options: &Options, streams: &mut Streams<'_>) -> Result<u8, String>
             }
         };
         if options.json {
-            (streams.say)(&json(&judged, page.as_deref()));
+            (streams.say)(&json::json(&judged, page.as_deref()));
         } else if let Ok(history) = &judged.result {
             (streams.say)(text(&judged.name, history, page.as_deref()).trim_end());
         }
@@ -186,8 +191,10 @@ struct Judgement {
     checking: Duration,
 }
 
-/// Why a file is no history.
+/// Why a file is not judged.
 struct Refusal {
+    /// The verdict that `--json` prints.
+    verdict: &'static str,
     /// Where, if the file could be read.
     line: Option<usize>,
     /// What was expected and what was found.
@@ -235,12 +242,25 @@ fn judge(file: &Path, options: &Options, input: &mut dyn io::Read) -> Judged {
 }
 
 fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result<Judgement, Refusal> {
-    let bytes = read(file, input)
-        .map_err(|error| Refusal { line: None, problem: format!("cannot be read: {error}") })?;
+    let bytes = read(file, input).map_err(|error| Refusal {
+        verdict: "unreadable",
+        line: None,
+        problem: format!("cannot be read: {error}"),
+    })?;
     let begin = Instant::now();
-    let recorded =
-        formats::parse(&bytes).map_err(|error| Refusal { line: Some(error.line), problem: error.problem })?;
+    let recorded = formats::parse(&bytes).map_err(|error| Refusal {
+        verdict: "malformed",
+        line: Some(error.line),
+        problem: error.problem,
+    })?;
     drop(bytes);
+    if recorded.history.is_empty() && !options.allow_empty {
+        let problem = format!(
+            "no operation of a client, so there is nothing to judge: {}, {} (--allow-empty lets it pass)",
+            recorded.format, recorded.summary
+        );
+        return Err(Refusal { verdict: "empty", line: None, problem });
+    }
     let parsing = begin.elapsed();
     let begin = Instant::now();
     let verdict = crate::check(&Kv, &recorded.history, &options.judged_with());
@@ -256,57 +276,6 @@ fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The pages that `--html` asks for.
-enum Pages {
-    None,
-    One(PathBuf),
-    Folder { folder: PathBuf, taken: BTreeSet<String> },
-}
-
-impl Pages {
-    fn new(options: &Options) -> Result<Self, String> {
-        let Some(path) = &options.html else { return Ok(Pages::None) };
-        if options.files.len() > 1 || path.is_dir() {
-            fs::create_dir_all(path)
-                .map_err(|error| format!("the folder {} cannot be made: {error}", path.display()))?;
-            return Ok(Pages::Folder { folder: path.clone(), taken: BTreeSet::new() });
-        }
-        // Otherwise `--html history.txt other.txt` would replace a history by a drawing of the other.
-        if path.extension().is_none_or(|extension| extension != "html") {
-            return Err(format!("--html {}: expected a name that ends in .html", path.display()));
-        }
-        Ok(Pages::One(path.clone()))
-    }
-
-    /// Writes the page of a file and returns its path, if there is something to draw.
-    fn draw(&mut self, file: &Path, judged: &Judged) -> Result<Option<PathBuf>, String> {
-        let Ok(judgement) = &judged.result else { return Ok(None) };
-        let path = match self {
-            Pages::None => return Ok(None),
-            Pages::One(path) => path.clone(),
-            Pages::Folder { folder, taken } => folder.join(page_name(file, taken)),
-        };
-        fs::write(&path, html::page(&judgement.recorded.history, &judgement.verdict))
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-        Ok(Some(path))
-    }
-}
-
-/// A name in the folder of pages that no other file has: files of different folders may be called the same.
-fn page_name(file: &Path, taken: &mut BTreeSet<String>) -> String {
-    let stem = match file.file_name() {
-        Some(name) if !is_stdin(file) => name.to_string_lossy().into_owned(),
-        _ => "stdin".to_owned(),
-    };
-    let mut name = format!("{stem}.html");
-    let mut number = 1;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{stem}-{number}.html");
-    }
-    name
-}
-
 /// The verdict for a reader: a line, and what lies behind it indented below.
 fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
     let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
@@ -320,6 +289,7 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
         time(*parsing),
         time(*checking),
     );
+    let _ = writeln!(text, "  {}", recorded.summary);
     match verdict {
         Verdict::Linearizable { .. } => {}
         Verdict::Violation(violation) => {
@@ -377,104 +347,5 @@ fn time(spent: Duration) -> String {
     match spent.as_secs_f64() {
         seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
         seconds => format!("{:.2} ms", seconds * 1e3),
-    }
-}
-
-/// What `--json` prints for a file.
-#[derive(Serialize)]
-struct Line<'a> {
-    file: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    html: Option<String>,
-    #[serde(flatten)]
-    facts: Facts<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Facts<'a> {
-    Refused { verdict: &'static str, line: Option<usize>, problem: &'a str },
-    Judged(JudgedFacts),
-}
-
-#[derive(Serialize)]
-struct JudgedFacts {
-    verdict: &'static str,
-    format: String,
-    operations: usize,
-    parse_ms: f64,
-    check_ms: f64,
-    #[serde(flatten)]
-    behind: Option<Behind>,
-}
-
-/// What lies behind a verdict that is not "linearizable".
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Behind {
-    Violation { key: String, sentence: String, contradiction: Vec<Named>, support: Vec<Named> },
-    Undecided { key: String, keys: usize, configurations: u64, bytes: u64, open: Vec<Named> },
-}
-
-/// An operation. Without `ret` its outcome is unknown.
-#[derive(Serialize)]
-struct Named {
-    operation: usize,
-    line: usize,
-    process: u64,
-    call: u64,
-    ret: Option<u64>,
-    text: String,
-}
-
-fn json(judged: &Judged, page: Option<&Path>) -> String {
-    let facts = match &judged.result {
-        Err(refusal) => {
-            let verdict = if refusal.line.is_some() { "malformed" } else { "unreadable" };
-            Facts::Refused { verdict, line: refusal.line, problem: &refusal.problem }
-        }
-        Ok(judgement) => Facts::Judged(facts(judgement)),
-    };
-    let html = page.map(|page| page.display().to_string());
-    let line = Line { file: &judged.name, html, facts };
-    serde_json::to_string(&line).expect("names, numbers and lists are JSON")
-}
-
-fn facts(judgement: &Judgement) -> JudgedFacts {
-    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
-    let named = |indexes: &[usize]| indexes.iter().map(|&index| named(recorded, index)).collect();
-    let shown = |key: &[u8]| key.escape_ascii().to_string();
-    let (word, behind) = match verdict {
-        Verdict::Linearizable { .. } => ("linearizable", None),
-        Verdict::Violation(violation @ Violation { key, operations, support, .. }) => {
-            let sentence = judgement.sentence(violation);
-            let (contradiction, support) = (named(operations), named(support));
-            ("violation", Some(Behind::Violation { key: shown(key), sentence, contradiction, support }))
-        }
-        Verdict::Undecided(Undecided { key, open, configurations, bytes, keys }) => {
-            let (keys, configurations, bytes) = (*keys, *configurations, *bytes);
-            let open = named(open);
-            ("undecided", Some(Behind::Undecided { key: shown(key), keys, configurations, bytes, open }))
-        }
-    };
-    JudgedFacts {
-        verdict: word,
-        format: recorded.format.to_string(),
-        operations: recorded.history.len(),
-        parse_ms: parsing.as_secs_f64() * 1e3,
-        check_ms: checking.as_secs_f64() * 1e3,
-        behind,
-    }
-}
-
-fn named(recorded: &Recorded, index: usize) -> Named {
-    let operation = &recorded.history.operations()[index];
-    Named {
-        operation: index,
-        line: recorded.lines[index],
-        process: operation.process,
-        call: operation.call,
-        ret: operation.returned_at(),
-        text: describe(operation),
     }
 }

@@ -1,0 +1,128 @@
+//! A verdict as one JSON object.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Judged, Judgement};
+use crate::formats::Recorded;
+use crate::kv::describe::describe;
+use crate::{Undecided, Verdict, Violation};
+
+/// What `--json` prints for a file.
+#[derive(Serialize)]
+struct Line<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+    #[serde(flatten)]
+    facts: Facts<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Facts<'a> {
+    Refused { verdict: &'static str, line: Option<usize>, problem: &'a str },
+    Judged(JudgedFacts),
+}
+
+#[derive(Serialize)]
+struct JudgedFacts {
+    verdict: &'static str,
+    format: String,
+    operations: usize,
+    lines: usize,
+    /// Events, or whole operations.
+    read: usize,
+    skipped: Vec<Skipped>,
+    parse_ms: f64,
+    check_ms: f64,
+    #[serde(flatten)]
+    behind: Option<Behind>,
+}
+
+/// What was not read.
+#[derive(Serialize)]
+struct Skipped {
+    reason: String,
+    count: usize,
+    first_line: usize,
+}
+
+/// What lies behind a verdict that is not "linearizable".
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Behind {
+    Violation { key: String, sentence: String, contradiction: Vec<Named>, support: Vec<Named> },
+    Undecided { key: String, keys: usize, configurations: u64, bytes: u64, open: Vec<Named> },
+}
+
+/// An operation. Without `ret` its outcome is unknown.
+#[derive(Serialize)]
+struct Named {
+    operation: usize,
+    line: usize,
+    process: u64,
+    call: u64,
+    ret: Option<u64>,
+    text: String,
+}
+
+pub(super) fn json(judged: &Judged, page: Option<&Path>) -> String {
+    let facts = match &judged.result {
+        Err(refusal) => {
+            Facts::Refused { verdict: refusal.verdict, line: refusal.line, problem: &refusal.problem }
+        }
+        Ok(judgement) => Facts::Judged(facts(judgement)),
+    };
+    let html = page.map(|page| page.display().to_string());
+    let line = Line { file: &judged.name, html, facts };
+    serde_json::to_string(&line).expect("names, numbers and lists are JSON")
+}
+
+fn facts(judgement: &Judgement) -> JudgedFacts {
+    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
+    let named = |indexes: &[usize]| indexes.iter().map(|&index| named(recorded, index)).collect();
+    let shown = |key: &[u8]| key.escape_ascii().to_string();
+    let skipped = recorded.summary.skipped.iter().map(|(reason, &(count, first_line))| Skipped {
+        reason: reason.clone(),
+        count,
+        first_line,
+    });
+    let (word, behind) = match verdict {
+        Verdict::Linearizable { .. } => ("linearizable", None),
+        Verdict::Violation(violation @ Violation { key, operations, support, .. }) => {
+            let sentence = judgement.sentence(violation);
+            let (contradiction, support) = (named(operations), named(support));
+            ("violation", Some(Behind::Violation { key: shown(key), sentence, contradiction, support }))
+        }
+        Verdict::Undecided(Undecided { key, open, configurations, bytes, keys }) => {
+            let (keys, configurations, bytes) = (*keys, *configurations, *bytes);
+            let open = named(open);
+            ("undecided", Some(Behind::Undecided { key: shown(key), keys, configurations, bytes, open }))
+        }
+    };
+    JudgedFacts {
+        verdict: word,
+        format: recorded.format.to_string(),
+        operations: recorded.history.len(),
+        lines: recorded.summary.lines,
+        read: recorded.summary.read,
+        skipped: skipped.collect(),
+        parse_ms: parsing.as_secs_f64() * 1e3,
+        check_ms: checking.as_secs_f64() * 1e3,
+        behind,
+    }
+}
+
+fn named(recorded: &Recorded, index: usize) -> Named {
+    let operation = &recorded.history.operations()[index];
+    Named {
+        operation: index,
+        line: recorded.lines[index],
+        process: operation.process,
+        call: operation.call,
+        ret: operation.returned_at(),
+        text: describe(operation),
+    }
+}

@@ -1,0 +1,323 @@
+//! Events of registers, keys and lists, as operations of the key-value store.
+//!
+//! | `:f` | `:value` | here |
+//! | --- | --- | --- |
+//! | `:read`, `:get`, `:r` | `nil`, then what was read | `Get` |
+//! | `:write`, `:put`, `:set`, `:w` | the value | `Put` |
+//! | `:cas` and longer names of it | `[expected new]` | `CompareAndSwap` |
+//! | `:append` | what to add | `Append` |
+//! | `:delete`, `:remove` | - | `Delete` |
+//! | `:txn` of one `[:r k nil]` or `[:read k nil]` | `[[:r k [1 2]]]` or `[[:r k 7]]` | `Get` |
+//! | `:txn` of one `[:append k 3]` | the same | `Append` of `3,` |
+//! | `:txn` of one `[:w k 7]` or `[:write k 7]` | the same | `Put` |
+//!
+//! A key stands beside the function (`:key`), or with the value: `[key value]`, for a swap `[key [expected new]]` or
+//! `[key expected new]`; in one history all keys stand in one place. A list of items becomes the string of its items, each with
+//! a comma after it, so that lists keep their appends apart. A transaction of several operations cannot be judged key by key and is
+//! refused.
+//!
+//! The ends. `:info` is an unknown outcome. `:fail` means that the operation did not take place: it is left out, also a
+//! failed swap, since it may have failed for other reasons than another value. Only in the oldest logs
+//! (`jepsen.util - `), where porcupine reads it so, a failed swap found another value than it expected. A read that did
+//! not return says nothing. A completed read of `nil` saw that the key was absent ([`Nil`]).
+
+use bytes::Bytes;
+
+use super::edn::Edn;
+use super::event::{Clocked, End, Event, Events, Kind};
+use super::{Nil, ParseError};
+use crate::kv::{Input, KvHistory, Output};
+
+const SINGLE: Bytes = Bytes::from_static(b"register");
+
+/// Where keys stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Nowhere: one register.
+    None,
+    /// Before the value: `[key value]`.
+    Inside,
+    /// Beside the function.
+    Beside,
+}
+
+/// How the events of one history are to be understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect {
+    pub(super) keys: Keys,
+    /// The empty string is "absent", as in the key-value text of porcupine, whose keys begin empty.
+    pub(super) empty_is_absent: bool,
+    /// A failed swap found another value than it expected.
+    pub(super) failed_swap_tells: bool,
+    pub(super) nil: Nil,
+}
+
+/// The function of an event, by its many names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Read,
+    Write,
+    Swap,
+    Append,
+    Delete,
+    Transaction,
+}
+
+const EXPECTED: &str = ":f and :read, :write, :cas, :get, :put, :append, :delete or :txn";
+
+fn function(name: &str) -> Option<Function> {
+    match name {
+        "read" | "get" | "r" => Some(Function::Read),
+        "write" | "put" | "set" | "w" => Some(Function::Write),
+        "cas" | "compare-and-set" | "compare-and-swap" | "compareAndSet" => Some(Function::Swap),
+        "append" => Some(Function::Append),
+        "delete" | "remove" => Some(Function::Delete),
+        "txn" => Some(Function::Transaction),
+        _ => None,
+    }
+}
+
+/// Where the keys of a history stand.
+pub(super) fn keys(events: &[Event<'_>]) -> Keys {
+    if events.iter().any(|event| event.key.is_some()) {
+        return Keys::Beside;
+    }
+    let calls = || events.iter().filter(|event| event.kind == Kind::Invoke && micro(&event.value).is_none());
+    let pair = |value: &Edn<'_>| matches!(value, Edn::List(items) if items.len() == 2);
+    let of = |wanted: Function| calls().filter(move |event| function(&event.function) == Some(wanted));
+    // Reads tell it best: without a key there is nothing to say.
+    if let Some(read) = of(Function::Read).next() {
+        return if pair(&read.value) { Keys::Inside } else { Keys::None };
+    }
+    let keyed_swap = |value: &Edn<'_>| match value {
+        Edn::List(items) => items.len() == 3 || matches!(items.get(1), Some(Edn::List(_))),
+        _ => false,
+    };
+    if let Some(swap) = of(Function::Swap).next() {
+        return if keyed_swap(&swap.value) { Keys::Inside } else { Keys::None };
+    }
+    let written = || calls().filter(|event| function(&event.function) != Some(Function::Delete));
+    if written().next().is_some() && written().all(|event| pair(&event.value)) {
+        Keys::Inside
+    } else {
+        Keys::None
+    }
+}
+
+pub(super) fn read(events: &Events<'_>, dialect: Dialect) -> Result<(KvHistory, Vec<usize>), ParseError> {
+    let mut clocked = Clocked::new();
+    for event in &events.list {
+        let (line, process) = (event.line, events.names.settle(event.process));
+        let taken = Taken::of(event, dialect.keys)?;
+        if event.kind == Kind::Invoke {
+            clocked.call(line, process, input(line, &taken, dialect)?)?;
+        } else {
+            let end = end(clocked.open(line, process)?, event, &taken, dialect)?;
+            clocked.end(line, process, end)?;
+        }
+    }
+    Ok(clocked.finish())
+}
+
+/// The function, the key and the value of an event, from wherever they stand.
+struct Taken<'a, 'b> {
+    function: Function,
+    /// `None` at the end of an operation that does not repeat its key.
+    key: Option<Bytes>,
+    value: &'b Edn<'a>,
+    /// A swap's value if its key stands before it: `[key expected new]`.
+    swap: Option<(&'b Edn<'a>, &'b Edn<'a>)>,
+    /// In a transaction a list is one of appended items.
+    in_transaction: bool,
+}
+
+impl<'a, 'b> Taken<'a, 'b> {
+    fn of(event: &'b Event<'a>, keys: Keys) -> Result<Self, ParseError> {
+        let line = event.line;
+        let Some(function) = function(&event.function) else {
+            return Err(ParseError::expected(line, EXPECTED, format!(":{}", event.function)));
+        };
+        if function == Function::Transaction || micro(&event.value).is_some() {
+            return Self::transaction(event);
+        }
+        let mut taken = Taken { function, key: None, value: &event.value, swap: None, in_transaction: false };
+        let is_end = event.kind != Kind::Invoke;
+        match (keys, &event.value) {
+            (Keys::None, _) => taken.key = Some(SINGLE),
+            (Keys::Beside, _) => match &event.key {
+                Some(key) => taken.key = Some(present(line, key)?),
+                None if is_end => {}
+                None => return Err(ParseError::expected(line, ":key beside :f, as elsewhere", "none")),
+            },
+            (Keys::Inside, Edn::List(items)) => match (&items[..], function) {
+                ([key, old, new], Function::Swap) => {
+                    taken.key = Some(present(line, key)?);
+                    taken.swap = Some((old, new));
+                }
+                ([key, value], _) => (taken.key, taken.value) = (Some(present(line, key)?), value),
+                _ if is_end && function != Function::Read => {}
+                _ => return Err(ParseError::expected(line, "[key value]", &event.value)),
+            },
+            (Keys::Inside, plain) if function == Function::Delete => {
+                taken.key = scalar(line, plain)?;
+            }
+            (Keys::Inside, _) if is_end && function != Function::Read => {}
+            (Keys::Inside, _) if matches!(event.kind, Kind::Fail | Kind::Info) => {}
+            (Keys::Inside, plain) => return Err(ParseError::expected(line, "[key value]", plain)),
+        }
+        if function == Function::Swap && taken.swap.is_none() {
+            taken.swap = match taken.value {
+                Edn::List(items) if items.len() == 2 => Some((&items[0], &items[1])),
+                _ => None,
+            };
+        }
+        Ok(taken)
+    }
+
+    fn transaction(event: &'b Event<'a>) -> Result<Self, ParseError> {
+        let several = "a transaction of one operation, [[:r key nil]] or the like (one of several cannot be judged \
+                       key by key; Elle judges those)";
+        let line = event.line;
+        let Some([name, key, value]) = micro(&event.value) else {
+            if event.kind == Kind::Fail || event.kind == Kind::Info {
+                let function = Function::Transaction;
+                return Ok(Taken {
+                    function,
+                    key: None,
+                    value: &event.value,
+                    swap: None,
+                    in_transaction: true,
+                });
+            }
+            return Err(ParseError::expected(line, several, &event.value));
+        };
+        let function = match name.name().unwrap_or_default() {
+            "r" | "read" => Function::Read,
+            "w" | "write" => Function::Write,
+            "append" => Function::Append,
+            other => return Err(ParseError::expected(line, ":r, :w or :append", format!(":{other}"))),
+        };
+        Ok(Taken { function, key: Some(present(line, key)?), value, swap: None, in_transaction: true })
+    }
+}
+
+/// The only operation of a transaction, `[[:r key value]]`.
+fn micro<'a, 'b>(value: &'b Edn<'a>) -> Option<&'b [Edn<'a>; 3]> {
+    let Edn::List(operations) = value else { return None };
+    let [Edn::List(operation)] = &operations[..] else { return None };
+    let operation: &[Edn<'a>; 3] = operation[..].try_into().ok()?;
+    operation[0].name().is_some().then_some(operation)
+}
+
+fn input(line: usize, taken: &Taken<'_, '_>, dialect: Dialect) -> Result<Input, ParseError> {
+    let key = taken.key.clone().ok_or_else(|| ParseError::expected(line, "a key", "none"))?;
+    match taken.function {
+        Function::Read => Ok(Input::Get { key }),
+        Function::Write => {
+            let value = content(line, taken.value)?;
+            match value {
+                Some(value) if value.is_empty() && dialect.empty_is_absent => Ok(Input::Delete { key }),
+                Some(value) => Ok(Input::Put { key, value }),
+                None => Err(ParseError::expected(line, "the value to write", "nil")),
+            }
+        }
+        Function::Append if taken.in_transaction => {
+            Ok(Input::Append { key, value: item(line, taken.value)? })
+        }
+        Function::Append => Ok(Input::Append { key, value: text(line, taken.value)? }),
+        Function::Delete => Ok(Input::Delete { key }),
+        Function::Swap => match taken.swap {
+            Some((expected, new)) => {
+                let new = content(line, new)?;
+                let new = new.ok_or_else(|| ParseError::expected(line, "the new value", "nil"))?;
+                Ok(Input::CompareAndSwap { key, expected: content(line, expected)?, new })
+            }
+            None => Err(ParseError::expected(line, "[expected new]", taken.value)),
+        },
+        Function::Transaction => {
+            Err(ParseError::expected(line, "a transaction of one operation", taken.value))
+        }
+    }
+}
+
+fn end(
+    asked: &Input,
+    event: &Event<'_>,
+    taken: &Taken<'_, '_>,
+    dialect: Dialect,
+) -> Result<End<Output>, ParseError> {
+    let line = event.line;
+    let fits = match asked {
+        Input::Get { .. } => taken.function == Function::Read,
+        Input::Put { .. } => taken.function == Function::Write,
+        Input::Append { .. } => taken.function == Function::Append,
+        Input::Delete { .. } => matches!(taken.function, Function::Delete | Function::Write),
+        Input::CompareAndSwap { .. } => taken.function == Function::Swap,
+    };
+    if !fits && taken.function != Function::Transaction {
+        let found = format!(":{}", event.function);
+        return Err(ParseError::expected(line, "the end of what this process called", found));
+    }
+    if let Some(key) = &taken.key
+        && key != asked.key()
+        && event.kind == Kind::Ok
+    {
+        let show = |key: &Bytes| key.escape_ascii().to_string();
+        let expected = format!("an answer about key {}", show(asked.key()));
+        return Err(ParseError::expected(line, &expected, show(key)));
+    }
+    let is_empty = |value: &Bytes| value.is_empty() && dialect.empty_is_absent;
+    Ok(match (event.kind, asked) {
+        (Kind::Fail, Input::CompareAndSwap { .. }) if dialect.failed_swap_tells => {
+            End::Returned(Output::Swapped { swapped: false, previous: None })
+        }
+        (Kind::Fail, _) | (Kind::Info, Input::Get { .. }) => End::Withdrawn,
+        (Kind::Info | Kind::Invoke, _) => End::Unknown,
+        (Kind::Ok, Input::Get { .. }) => match content(line, taken.value)? {
+            None if dialect.nil == Nil::Unknown => End::Withdrawn,
+            Some(value) if is_empty(&value) => End::Returned(Output::Value(None)),
+            value => End::Returned(Output::Value(value)),
+        },
+        (Kind::Ok, Input::Append { value, .. }) if is_empty(value) => End::Withdrawn,
+        (Kind::Ok, Input::Put { .. } | Input::Append { .. }) => End::Returned(Output::Done),
+        (Kind::Ok, Input::Delete { .. }) => End::Returned(Output::Deleted { existed: None }),
+        (Kind::Ok, Input::CompareAndSwap { .. }) => {
+            End::Returned(Output::Swapped { swapped: true, previous: None })
+        }
+    })
+}
+
+/// What a key holds: a value, or a list as the string of its items. `nil` and the empty list are absent.
+fn content(line: usize, value: &Edn<'_>) -> Result<Option<Bytes>, ParseError> {
+    let Edn::List(items) = value else { return scalar(line, value) };
+    let mut text = Vec::new();
+    for value in items {
+        text.extend_from_slice(&item(line, value)?);
+    }
+    Ok((!items.is_empty()).then(|| text.into()))
+}
+
+fn item(line: usize, value: &Edn<'_>) -> Result<Bytes, ParseError> {
+    Ok([&present(line, value)?[..], b","].concat().into())
+}
+
+fn present(line: usize, value: &Edn<'_>) -> Result<Bytes, ParseError> {
+    scalar(line, value)?.ok_or_else(|| ParseError::expected(line, "a key or a value", "nil"))
+}
+
+/// What to append, where lists are not appended to.
+fn text(line: usize, value: &Edn<'_>) -> Result<Bytes, ParseError> {
+    match value {
+        Edn::String(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        other => item(line, other),
+    }
+}
+
+/// A single value as bytes; `nil` is absent.
+fn scalar(_line: usize, value: &Edn<'_>) -> Result<Option<Bytes>, ParseError> {
+    match value {
+        Edn::Nil => Ok(None),
+        Edn::String(text) => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
+        other => Ok(Some(other.text().into())),
+    }
+}
