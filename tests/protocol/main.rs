@@ -7,6 +7,7 @@
 //!
 //! * [`joining`]: a [`pair`] of primary and joiner, under load and with links that take their time;
 //! * [`memory`]: limits in bytes, and in copies;
+//! * [`leases`]: to whom leases are granted;
 //! * [`limits`]: options at their edges;
 //! * [`forged`]: messages that no server should send.
 //!
@@ -20,6 +21,7 @@ mod coverage;
 mod describe;
 mod forged;
 mod joining;
+mod leases;
 mod limits;
 mod memory;
 mod network;

@@ -15,7 +15,7 @@ use crate::protocol::{
 
 /// A transferred state under construction: parts of one transfer, in order. It outlives a view change, as the
 /// transfer does if the primary stays the same.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub(super) struct Staging {
     from: ServerId,
     transfer: TransferId,

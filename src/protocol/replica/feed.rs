@@ -21,7 +21,7 @@ use crate::protocol::{
 const PART_RETRY_HEARTBEATS: u32 = 2;
 
 /// A state transfer under way.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 struct Transfer {
     id: TransferId,
     snapshot: Snapshot,
@@ -45,14 +45,14 @@ impl Transfer {
 }
 
 /// A round of catching up (R9): it is over when the replica holds what was the end of the log when it began.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 struct Round {
     began_at: Duration,
     end: OpNumber,
 }
 
 /// What the primary knows of another replica in this view. Times are by the primary's presence (R16).
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub struct Peer {
     pub(super) data: DataId,
     /// It holds the log up to here, durably and in this view; unknown before its first answer.
@@ -203,6 +203,7 @@ impl Replica {
     pub(super) fn feed_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
         let round = std::mem::take(&mut primary.heartbeat_wanted);
+        let said = effects.len() + self.outbox.unsaid();
         primary.heartbeat += 1;
         for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
             let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
@@ -213,6 +214,10 @@ impl Replica {
                 let next = peer.next;
                 self.send_append(now, &server, next, effects);
             }
+        }
+        if effects.len() + self.outbox.unsaid() == said {
+            let Role::Primary(primary) = &mut self.role else { return };
+            primary.heartbeat -= 1; // a round in which nothing is said is none
         }
     }
 

@@ -48,7 +48,7 @@ use super::{
 /// What a replica is, and what it needs for that.
 // One replica has one role: its size does not matter.
 #[allow(clippy::large_enum_variant)]
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 enum Role {
     Idle,
     Backup,
@@ -56,7 +56,7 @@ enum Role {
 }
 
 /// A KV server's protocol machine.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub struct Replica {
     options: ReplicaOptions,
     server: ServerId,

@@ -12,7 +12,7 @@ use crate::protocol::{
     log::Write,
 };
 
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub(super) struct Outbox {
     writes: Vec<Write>,
     /// The latest batch handed to the disk, and the latest that is durable.
@@ -77,6 +77,11 @@ impl Outbox {
     /// How many changes were not handed to the disk, how much is unsaid, and how many batches are being written.
     pub fn load(&self) -> (usize, usize, u64) {
         (self.writes.len(), self.unsaid.len(), self.written.0 - self.persisted.0)
+    }
+
+    /// How much is unsaid.
+    pub fn unsaid(&self) -> usize {
+        self.unsaid.len()
     }
 
     /// Says something that depends on nothing but the identities and the view.

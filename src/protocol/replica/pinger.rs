@@ -31,7 +31,7 @@ const SILENT_PINGS: u32 = 3;
 const UNCONFIRMED_MIN: u32 = 3;
 
 /// The conversation with the view service.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub(super) struct Pinger {
     pub(super) number: u64,
     pub(super) due: Duration,

@@ -21,7 +21,7 @@ use crate::protocol::{
 const RECENT_HEARTBEATS: u32 = 3;
 
 /// What a primary knows, for one view.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub struct Primary {
     pub(super) view: View,
     /// The end of the log at the takeover. What is up to here may have been acknowledged to clients by an

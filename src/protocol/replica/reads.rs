@@ -21,7 +21,7 @@ use crate::protocol::{
 };
 
 /// A Get that waits.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub(super) struct Read {
     pub(super) ticket: Ticket,
     pub(super) key: Bytes,

@@ -127,7 +127,7 @@ pub enum Answer {
 }
 
 /// The view service's protocol machine.
-#[derive(Hash)]
+#[derive(Clone, Hash)]
 pub struct ViewService {
     options: ViewServiceOptions,
     record: Record,
@@ -384,6 +384,7 @@ impl ViewService {
         let holder = ping.wants_lease
             && ping.server == view.primary
             && ping.boot == view.primary_boot
+            && ping.data == view.insync.get(&ping.server).copied() // a life's number may come again after a loss
             && ping.view_known == view.number
             && view.activated
             && !self.is_outdated // another primary may reign in a view that this record does not know

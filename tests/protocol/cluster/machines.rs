@@ -1,5 +1,7 @@
 //! The machines are stepped, and their effects become messages, writes and words.
 
+use std::time::Duration;
+
 use pbkv::protocol::{
     identity::{Boot, ServerId},
     log::Write,
@@ -9,6 +11,8 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, Answer, SealKey, ViewService, adoption::Adopt},
 };
+
+use sim::trace::stable_hash;
 
 use super::{BOOT_STEP, Checked, Cluster};
 use crate::{command::VIEW_SERVICE, describe, network::Body};
@@ -51,7 +55,11 @@ impl Cluster {
         let Some(replica) = &mut server.replica else { return Ok(()) };
         let mut effects = Vec::new();
         self.coverage.before(replica, &event);
+        let flushed = event == Replica::flush();
         replica.step(now, event, &mut effects);
+        if flushed {
+            says_nothing_more(replica, now)?;
+        }
         self.coverage.after(replica, &effects);
         server.last_boot = server.last_boot.max(replica.boot());
         let checked = self.invariants.replica_stepped(name, replica, &effects);
@@ -167,4 +175,14 @@ impl Cluster {
         };
         self.viewer.machine = Some(machine);
     }
+}
+
+/// What was flushed has nothing more to say: a second flush at that time changes nothing, not even a number.
+fn says_nothing_more(replica: &Replica, now: Duration) -> Checked {
+    let (mut again, mut effects) = (replica.clone(), Vec::new());
+    again.step(now, Replica::flush(), &mut effects);
+    if effects.is_empty() && stable_hash(&again) == stable_hash(replica) {
+        return Ok(());
+    }
+    Err(format!("a second flush of {} at one time is not without effect: {effects:?}", replica.server()))
 }

@@ -1,0 +1,93 @@
+//! To whom the view service promises that nobody else is promoted.
+
+use std::time::Duration;
+
+use pbkv::protocol::{
+    identity::{Boot, DataId, ServerId, Ticket, ViewNumber},
+    machine::Machine,
+    message::{Echo, Ping, PingReplyBody, Token},
+    options::ViewServiceOptions,
+    view::{Members, Record, View},
+    view_service::{Answer, Effect, Event, SealKey, ViewService},
+};
+
+use crate::{pair::GENERATION, pings};
+
+const PRIMARY_LIFE: Boot = Boot(7);
+
+/// The life of the view service.
+const EPOCH: u64 = 9;
+
+/// Rounds of pings, each a tenth of a second after the other.
+const HALF: u32 = 50;
+
+fn data(nonce: u64) -> DataId {
+    DataId { boot: PRIMARY_LIFE, nonce }
+}
+
+/// A record in which A is primary of v3 and B its backup.
+fn record() -> Record {
+    let insync = Members::from([(ServerId::new("A"), data(1)), (ServerId::new("B"), data(2))]);
+    let view = View {
+        generation: GENERATION,
+        number: ViewNumber(3),
+        primary: ServerId::new("A"),
+        primary_boot: PRIMARY_LIFE,
+        insync: insync.clone(),
+        joining: Members::new(),
+        activated: true,
+    };
+    Record {
+        generation: GENERATION,
+        number: view.number,
+        view: Some(view),
+        stable: insync,
+        promised: ViewServiceOptions::default().dead_after,
+        adopted: None,
+    }
+}
+
+/// Both servers ping for a while, each with a token that it was just brought. From the second half on A holds what has this
+/// nonce. Returns whether A got a lease in that half, and the primary at the end.
+fn after_a_while(nonce: u64) -> (bool, ServerId) {
+    let mut viewer =
+        ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO);
+    let mut leased = false;
+    for round in 1..=2 * HALF {
+        let now = round * Duration::from_millis(100);
+        for (name, nonce) in [("A", if round > HALF { nonce } else { 1 }), ("B", 2)] {
+            let ping = |number, token: Option<Token>| Ping {
+                boot: PRIMARY_LIFE,
+                data: Some(data(nonce)),
+                generation: GENERATION,
+                view_known: ViewNumber(3),
+                view_told: ViewNumber(3),
+                echo: Some(Echo { epoch: EPOCH, at: now }),
+                wants_lease: true,
+                ..pings::of_a_newcomer(name, number, token)
+            };
+            let mut effects = Vec::new();
+            viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(0, None) }, &mut effects);
+            let token = pings::token(&effects);
+            let ping = ping(u64::from(round), token);
+            viewer.step(now, Event::Ping { ticket: Ticket(2), ping }, &mut effects);
+            leased |= round > HALF
+                && effects.iter().any(|effect| {
+                    let Effect::Answer { answer: Answer::Ping(reply), .. } = effect else { return false };
+                    matches!(reply.body, PingReplyBody::Accepted { lease: Some(_), .. })
+                });
+        }
+    }
+    (leased, viewer.record().view.as_ref().expect("there was one").primary.clone())
+}
+
+#[test]
+fn a_lease_is_granted_to_what_the_view_names() {
+    assert_eq!(after_a_while(1), (true, ServerId::new("A")));
+}
+
+/// A server without memory takes the number of its life from a clock, which may have been set back.
+#[test]
+fn a_number_of_a_life_that_comes_again_without_the_data_blocks_no_promotion() {
+    assert_eq!(after_a_while(3), (false, ServerId::new("B")));
+}
