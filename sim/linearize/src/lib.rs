@@ -101,6 +101,7 @@
 //! | recording a history, errors of recorders | [`history`] |
 //! | the key-value store | [`kv`] |
 //! | checking while a test runs | [`kv::monitor`] |
+//! | a mutex, a queue, a set, a counter | [`objects`] |
 //! | files of porcupine, Jepsen and our own | [`formats`] |
 //! | a drawing | [`html`] |
 //! | the slow checker that judges the fast one | [`oracle`] |
@@ -181,6 +182,7 @@ pub mod html;
 pub mod kv;
 mod minimise;
 pub mod model;
+pub mod objects;
 pub mod oracle;
 mod parts;
 mod revisions;

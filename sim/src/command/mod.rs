@@ -95,10 +95,9 @@ enum Command {
     Seek(seek::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
-    /// Reads JSON lines, porcupine's key-value text, the log of Jepsen's etcd test and Jepsen's EDN histories; which
-    /// of them a file is, is found by its content. For a history that is not linearizable, prints why and the
+    /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
     /// operations that contradict each other.
-    #[command(after_help = check::EXIT_CODES)]
+    #[command(after_help = check::HELP)]
     Check(check::Options),
 }
 

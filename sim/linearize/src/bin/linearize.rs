@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use linearize::command::{self, EXIT_CODES, Options, Streams, exit};
+use linearize::command::{self, HELP, Options, Streams, exit};
 
 /// Judges whether histories recorded elsewhere are linearizable.
 ///
 /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
 /// operations that contradict each other.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Judged, Judgement};
-use crate::formats::Recorded;
-use crate::kv::describe::describe;
+use super::{Judged, Judgement, Shown};
 use crate::{Undecided, Verdict, Violation};
 
 /// What `--json` prints for a file.
@@ -30,6 +28,7 @@ enum Facts<'a> {
 struct JudgedFacts {
     verdict: &'static str,
     format: String,
+    model: String,
     operations: usize,
     lines: usize,
     /// Events, or whole operations.
@@ -53,16 +52,32 @@ struct Skipped {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Behind {
-    Violation { key: String, sentence: String, contradiction: Vec<Named>, support: Vec<Named> },
-    Undecided { key: String, keys: usize, configurations: u64, bytes: u64, open: Vec<Named> },
+    Violation {
+        key: String,
+        sentence: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        contradiction: Vec<Named>,
+        support: Vec<Named>,
+    },
+    Undecided {
+        key: String,
+        keys: usize,
+        configurations: u64,
+        bytes: u64,
+        open: Vec<Named>,
+    },
 }
 
 /// An operation. Without `ret` its outcome is unknown.
 #[derive(Serialize)]
 struct Named {
     operation: usize,
-    line: usize,
+    /// None for what a key begins with.
+    line: Option<usize>,
     process: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     call: u64,
     ret: Option<u64>,
     text: String,
@@ -81,10 +96,11 @@ pub(super) fn json(judged: &Judged, page: Option<&Path>) -> String {
 }
 
 fn facts(judgement: &Judgement) -> JudgedFacts {
-    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
-    let named = |indexes: &[usize]| indexes.iter().map(|&index| named(recorded, index)).collect();
+    let Judgement { file, verdict, parsing, checking, .. } = judgement;
+    let summary = &file.origin.summary;
+    let named = |indexes: &[usize]| indexes.iter().map(|&index| named(judgement, index)).collect();
     let shown = |key: &[u8]| key.escape_ascii().to_string();
-    let skipped = recorded.summary.skipped.iter().map(|(reason, &(count, first_line))| Skipped {
+    let skipped = summary.skipped.iter().map(|(reason, &(count, first_line))| Skipped {
         reason: reason.clone(),
         count,
         first_line,
@@ -94,7 +110,16 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
         Verdict::Violation(violation @ Violation { key, operations, support, .. }) => {
             let sentence = judgement.sentence(violation);
             let (contradiction, support) = (named(operations), named(support));
-            ("violation", Some(Behind::Violation { key: shown(key), sentence, contradiction, support }))
+            (
+                "violation",
+                Some(Behind::Violation {
+                    key: shown(key),
+                    sentence,
+                    hint: judgement.hint.clone(),
+                    contradiction,
+                    support,
+                }),
+            )
         }
         Verdict::Undecided(Undecided { key, open, configurations, bytes, keys }) => {
             let (keys, configurations, bytes) = (*keys, *configurations, *bytes);
@@ -104,10 +129,11 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
     };
     JudgedFacts {
         verdict: word,
-        format: recorded.format.to_string(),
-        operations: recorded.history.len(),
-        lines: recorded.summary.lines,
-        read: recorded.summary.read,
+        format: file.format.to_string(),
+        model: file.model.to_string(),
+        operations: judgement.operations(),
+        lines: summary.lines,
+        read: summary.read,
         skipped: skipped.collect(),
         parse_ms: parsing.as_secs_f64() * 1e3,
         check_ms: checking.as_secs_f64() * 1e3,
@@ -115,14 +141,7 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
     }
 }
 
-fn named(recorded: &Recorded, index: usize) -> Named {
-    let operation = &recorded.history.operations()[index];
-    Named {
-        operation: index,
-        line: recorded.lines[index],
-        process: operation.process,
-        call: operation.call,
-        ret: operation.returned_at(),
-        text: describe(operation),
-    }
+fn named(judgement: &Judgement, index: usize) -> Named {
+    let Shown { line, process, name, call, ret, text } = judgement.shown(index);
+    Named { operation: index, line, process, name, call, ret, text }
 }

@@ -2,32 +2,32 @@
 //!
 //! A history is a file in any format that [`crate::formats`] reads, found by its content. Each file is judged
 //! alone. A file that is no history is a refusal with its line, never a verdict, and does not keep the others from
-//! being judged. Compressed files are not unpacked: decompress them into standard input.
+//! being judged.
 //!
 //! Streams come in as values, so that tests can do without processes.
 
+mod hint;
 mod json;
+mod options;
 mod pages;
 
 use std::{
     fmt::Write,
     fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use clap::{Args, ValueEnum};
-
 use crate::{
-    Budget, Verdict, Violation,
-    formats::{self, Format, Recorded},
+    Verdict, Violation,
+    formats::{self, AnyHistory, File, Format},
     kv::{
-        Kv,
-        describe::describe,
+        self, Kv,
         sentence::{Words, tell},
     },
+    objects,
 };
-
+pub use options::{ModelChoice, NilChoice, Options, Unit};
 use pages::Pages;
 
 /// Exit codes.
@@ -42,88 +42,24 @@ pub mod exit {
     pub const UNDECIDED: u8 = 6;
 }
 
-/// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
-pub const CONFIGURATIONS_DEFAULT: u64 = 100_000_000;
-/// What the search of one file may remember unless told otherwise, in MiB.
-pub const MEMORY_MIB_DEFAULT: u64 = 4_096;
-/// Above this, a number of MiB is a slip of the finger.
-const MEMORY_MIB_MAX: u64 = 1 << 30;
 /// Operations of one list that are printed; `--json` has all.
 const LISTED_MAX: usize = 40;
 /// The name of standard input.
 const STDIN: &str = "-";
 
-/// What the exit codes say.
-pub const EXIT_CODES: &str = "Exit codes: 0 all histories are linearizable, 1 at least one is not, \
-                              2 an input is not usable or holds no operation (standard error says where and what was expected), \
-                              6 the budget ended before a verdict. Of several, the first of 1, 2, 6 counts.";
+/// What else there is to say about the command: how files are understood, and exit codes.
+pub const HELP: &str = "\
+Formats, found by their grammar: JSON lines, JSON events, porcupine's key-value text, and Jepsen's jepsen.log (of any \
+version), history.txt and history.edn; any of them in gzip or Zstandard.
 
-/// The command line.
-#[derive(Args, Clone, Debug)]
-pub struct Options {
-    /// Files with one history each; `-` is standard input.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Call a history without a single operation linearizable; otherwise it is an error, since nothing was judged.
-    #[arg(long)]
-    allow_empty: bool,
-    /// Print one JSON object a file instead of text.
-    #[arg(long)]
-    json: bool,
-    /// Draw the history with its verdict into this page; with several files, into pages in this folder.
-    #[arg(long, value_name = "FILE.html|FOLDER")]
-    html: Option<PathBuf>,
-    /// What the times of JSON lines are counted in, which sentences show in seconds; logs of events have no times.
-    #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
-    unit: Unit,
-    /// How many configurations the search may visit in each file before it gives up.
-    #[arg(long, value_name = "N", default_value_t = CONFIGURATIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
-    configurations: u64,
-    /// How many MiB of visited configurations the search may remember in each file before it gives up.
-    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
-    memory_mib: u64,
-}
+How events are understood: :info is an unknown outcome. :fail did not take place, also of a compare-and-set (as in \
+Knossos; only in logs with 'jepsen.util - ' it found another value, as in porcupine). A completed read of nil saw the \
+register absent, as in porcupine; to Knossos it says nothing: --nil unknown. Transactions over several keys are \
+refused.
 
-/// What times are counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Unit {
-    /// Nanoseconds.
-    Ns,
-    /// Microseconds.
-    Us,
-    /// Milliseconds.
-    Ms,
-    /// Seconds.
-    S,
-    /// No known unit: shown as it is.
-    None,
-}
-
-impl Unit {
-    fn show(self, time: u64) -> String {
-        let digits = match self {
-            Unit::Ns => 9,
-            Unit::Us => 6,
-            Unit::Ms => 3,
-            Unit::S => return format!("{time} s"),
-            Unit::None => return time.to_string(),
-        };
-        let second = 10u64.pow(digits);
-        format!("{}.{:0width$} s", time / second, time % second, width = digits as usize)
-    }
-}
-
-impl Options {
-    fn judged_with(&self) -> crate::Options {
-        crate::Options {
-            budget: Budget { configurations: self.configurations, bytes: self.memory_mib << 20 },
-            parallel: true,
-            // Only a drawing shows the order.
-            witness: self.html.is_some(),
-            smallest: true,
-        }
-    }
-}
+Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation \
+(standard error says where and what was expected), 6 the budget ended before a verdict. Of several, the first of 1, 2, \
+6 counts.";
 
 /// Where input comes from and output goes, line by line.
 pub struct Streams<'a> {
@@ -184,11 +120,25 @@ struct Judged {
 
 /// A history and its verdict.
 struct Judgement {
-    recorded: Recorded,
+    file: File,
     verdict: Verdict,
+    /// What else there is to say about a contradiction.
+    hint: Option<String>,
     unit: Unit,
     parsing: Duration,
     checking: Duration,
+}
+
+/// An operation as it is shown.
+struct Shown {
+    /// `None` for what a key begins with.
+    line: Option<usize>,
+    process: u64,
+    /// The name of the process, if it has one.
+    name: Option<String>,
+    call: u64,
+    ret: Option<u64>,
+    text: String,
 }
 
 /// Why a file is not judged.
@@ -202,15 +152,43 @@ struct Refusal {
 }
 
 impl Judgement {
+    /// How many operations the file has.
+    fn operations(&self) -> usize {
+        self.file.origin.lines.len()
+    }
+
+    fn shown(&self, index: usize) -> Shown {
+        let origin = &self.file.origin;
+        let (process, call, ret, text) = match &self.file.history {
+            AnyHistory::Kv(history) => {
+                let operation = &history.operations()[index];
+                let text = kv::describe::describe(operation);
+                (operation.process, operation.call, operation.returned_at(), text)
+            }
+            AnyHistory::Object(_, history) => {
+                let operation = &history.operations()[index];
+                (operation.process, operation.call, operation.returned_at(), objects::describe(operation))
+            }
+        };
+        let name = origin.names.get(process).map(str::to_owned);
+        Shown { line: origin.lines.get(index).copied(), process, name, call, ret, text }
+    }
+
     /// The sentence of a contradiction, which names operations by their lines.
     fn sentence(&self, violation: &Violation) -> String {
-        let Judgement { recorded, unit, .. } = self;
-        let operation = |index: usize, did: &str| format!("line {} ({did})", recorded.lines[index]);
-        let time = |time: u64| match recorded.format {
-            Format::Lines => unit.show(time),
+        let operation = |index: usize, did: &str| match self.file.origin.lines.get(index) {
+            Some(line) => format!("line {line} ({did})"),
+            None => format!("the beginning ({did})"),
+        };
+        let time = |time: u64| match self.file.format {
+            Format::Lines => self.unit.show(time),
             _ => format!("event {time}"),
         };
-        tell(&recorded.history, violation, &Words { operation: &operation, time: &time })
+        let words = Words { operation: &operation, time: &time };
+        match &self.file.history {
+            AnyHistory::Kv(history) => tell(history, violation, &words),
+            AnyHistory::Object(_, history) => objects::tell(history, violation, &words),
+        }
     }
 }
 
@@ -248,23 +226,34 @@ fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result
         problem: format!("cannot be read: {error}"),
     })?;
     let begin = Instant::now();
-    let recorded = formats::parse(&bytes).map_err(|error| Refusal {
+    let file = formats::read(&bytes, &options.choices()).map_err(|error| Refusal {
         verdict: "malformed",
-        line: Some(error.line),
+        line: (error.line > 0).then_some(error.line),
         problem: error.problem,
     })?;
     drop(bytes);
-    if recorded.history.is_empty() && !options.allow_empty {
+    if file.origin.lines.is_empty() && !options.allow_empty {
         let problem = format!(
             "no operation of a client, so there is nothing to judge: {}, {} (--allow-empty lets it pass)",
-            recorded.format, recorded.summary
+            file.format, file.origin.summary
         );
         return Err(Refusal { verdict: "empty", line: None, problem });
     }
     let parsing = begin.elapsed();
     let begin = Instant::now();
-    let verdict = crate::check(&Kv, &recorded.history, &options.judged_with());
-    Ok(Judgement { recorded, verdict, unit: options.unit, parsing, checking: begin.elapsed() })
+    let judged_with = options.judged_with();
+    let verdict = match &file.history {
+        AnyHistory::Kv(history) => crate::check(&Kv, history, &judged_with),
+        AnyHistory::Object(object, history) => crate::check(object, history, &judged_with),
+    };
+    let checking = begin.elapsed();
+    let hint = match (&file.history, &verdict) {
+        (AnyHistory::Kv(history), Verdict::Violation(violation)) => {
+            hint::hint(&file, history, violation, options, &judged_with)
+        }
+        _ => None,
+    };
+    Ok(Judgement { file, verdict, hint, unit: options.unit, parsing, checking })
 }
 
 fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
@@ -278,24 +267,28 @@ fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
 
 /// The verdict for a reader: a line, and what lies behind it indented below.
 fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
-    let Judgement { recorded, verdict, parsing, checking, .. } = judgement;
+    let Judgement { file, verdict, parsing, checking, .. } = judgement;
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{name}: {}; {}, {} operations, read in {}, judged in {}",
+        "{name}: {}; {}, {}, {} operations, read in {}, judged in {}",
         headline(verdict),
-        recorded.format,
-        recorded.history.len(),
+        file.format,
+        file.model,
+        judgement.operations(),
         time(*parsing),
         time(*checking),
     );
-    let _ = writeln!(text, "  {}", recorded.summary);
+    let _ = writeln!(text, "  {}", file.origin.summary);
     match verdict {
         Verdict::Linearizable { .. } => {}
         Verdict::Violation(violation) => {
             let _ = writeln!(text, "  {}", judgement.sentence(violation));
-            list(&mut text, "operations that contradict each other", recorded, &violation.operations);
-            list(&mut text, "operations that wrote what these saw", recorded, &violation.support);
+            if let Some(hint) = &judgement.hint {
+                let _ = writeln!(text, "  {hint}");
+            }
+            list(&mut text, "operations that contradict each other", judgement, &violation.operations);
+            list(&mut text, "operations that wrote what these saw", judgement, &violation.support);
         }
         Verdict::Undecided(undecided) => {
             let _ = writeln!(
@@ -306,7 +299,7 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
                 undecided.configurations,
                 undecided.bytes.div_ceil(1 << 20),
             );
-            list(&mut text, "operations open where the search got stuck", recorded, &undecided.open);
+            list(&mut text, "operations open where the search got stuck", judgement, &undecided.open);
         }
     }
     if let Some(page) = page {
@@ -323,20 +316,16 @@ fn headline(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn list(text: &mut String, title: &str, recorded: &Recorded, indexes: &[usize]) {
+fn list(text: &mut String, title: &str, judgement: &Judgement, indexes: &[usize]) {
     if indexes.is_empty() {
         return;
     }
     let _ = writeln!(text, "  {title}:");
     for &index in indexes.iter().take(LISTED_MAX) {
-        let operation = &recorded.history.operations()[index];
-        let _ = writeln!(
-            text,
-            "    line {:>6}  operation {index:>6}  process {:>4}  {}",
-            recorded.lines[index],
-            operation.process,
-            describe(operation)
-        );
+        let Shown { line, process, name, text: did, .. } = judgement.shown(index);
+        let place = line.map_or("at first    ".to_owned(), |line| format!("line {line:>6} "));
+        let process = name.unwrap_or_else(|| process.to_string());
+        let _ = writeln!(text, "    {place} operation {index:>6}  process {process:>4}  {did}");
     }
     if indexes.len() > LISTED_MAX {
         let _ = writeln!(text, "    and {} more (see --json)", indexes.len() - LISTED_MAX);

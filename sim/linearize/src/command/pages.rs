@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Judged, Options, is_stdin};
+use crate::formats::AnyHistory;
 use crate::html;
 
 /// The pages that `--html` asks for.
@@ -37,7 +38,10 @@ impl Pages {
             Pages::One(path) => path.clone(),
             Pages::Folder { folder, taken } => folder.join(page_name(file, taken)),
         };
-        fs::write(&path, html::page(&judgement.recorded.history, &judgement.verdict))
+        let AnyHistory::Kv(history) = &judgement.file.history else {
+            return Err(format!("{}: a {} is not drawn", judged.name, judgement.file.model));
+        };
+        fs::write(&path, html::page(history, &judgement.verdict))
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
         Ok(Some(path))
     }

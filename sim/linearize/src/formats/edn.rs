@@ -140,6 +140,7 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b'{') => Ok(Edn::Set(self.sequence(depth)?)),
             Some(b'"') => self.string(),
+            Some(b'\'') => Ok(Edn::Symbol(self.name())),
             Some(b'#') => {
                 self.at += 1;
                 Ok(Edn::Symbol(self.name()))

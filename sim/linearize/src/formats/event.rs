@@ -107,6 +107,8 @@ pub struct Summary {
     pub read: usize,
     /// For each reason how many lines or events were skipped, and the first line of them.
     pub skipped: BTreeMap<String, (usize, usize)>,
+    /// For each field that was not looked at in how many operations it was, and the first line of them.
+    pub fields: BTreeMap<String, (usize, usize)>,
 }
 
 impl Summary {
@@ -115,11 +117,19 @@ impl Summary {
     }
 
     pub(super) fn skip(&mut self, line: usize, reason: &str) {
-        match self.skipped.get_mut(reason) {
-            Some((count, _)) => *count += 1,
-            None => {
-                self.skipped.insert(reason.to_owned(), (1, line));
-            }
+        note(&mut self.skipped, line, reason);
+    }
+
+    pub(super) fn skip_field(&mut self, line: usize, name: &str) {
+        note(&mut self.fields, line, name);
+    }
+}
+
+fn note(notes: &mut BTreeMap<String, (usize, usize)>, line: usize, about: &str) {
+    match notes.get_mut(about) {
+        Some((count, _)) => *count += 1,
+        None => {
+            notes.insert(about.to_owned(), (1, line));
         }
     }
 }
@@ -134,7 +144,13 @@ impl fmt::Display for Summary {
             let first = if *count == 1 { format!("line {first}") } else { format!("from line {first}") };
             write!(f, "{before}{count} {reason}, {first}")?;
         }
-        f.write_str(if self.skipped.is_empty() { "" } else { ")" })
+        f.write_str(if self.skipped.is_empty() { "" } else { ")" })?;
+        for (number, (name, (count, first))) in self.fields.iter().enumerate() {
+            let before = if number == 0 { "; fields not looked at: " } else { ", " };
+            let place = if *count == 1 { "in line" } else { "from line" };
+            write!(f, "{before}{name:?} {place} {first}")?;
+        }
+        Ok(())
     }
 }
 
@@ -208,6 +224,15 @@ impl<I, O> Clocked<I, O> {
 
     pub(super) fn finish(self) -> (History<I, O>, Vec<usize>) {
         self.recorder.finish_with(self.lines)
+    }
+
+    /// The same, with other numbers for the processes.
+    pub(super) fn finish_as(self, number: impl Fn(u64) -> u64) -> (History<I, O>, Vec<usize>) {
+        let (history, lines) = self.finish();
+        let mut operations = history.into_operations();
+        operations.iter_mut().for_each(|operation| operation.process = number(operation.process));
+        let history = History::new(operations).expect("only processes have other numbers, and each its own");
+        (history, lines)
     }
 
     fn explain(&self, line: usize, error: HistoryError) -> ParseError {

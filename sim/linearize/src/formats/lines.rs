@@ -13,75 +13,100 @@
 //! store after which the answer was true, for an update its own. It makes a check faster and never changes a verdict
 //! ([`crate::history`]). `existed` and `previous` may be left out if they are not known. Keys and values are strings, or
 //! `{"hex":"00ff"}` where the bytes are not UTF-8.
+//!
+//! Other writers may differ: `p` may be a name, or be called `process` or `client`; keys and values may be numbers, whose text
+//! counts; times may have a fraction, or be dates of ISO 8601 ([`super::moment`]); `ret` may be `null`. A field that no operation has is
+//! counted and not looked at; a field that only other operations have is an error. The value with which a key begins
+//! is told by a line of its own:
+//!
+//! ```text
+//! {"initial":"k","value":"0"}
+//! ```
 
 use std::io;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Format, Names, ParseError, Recorded, Summary};
-use crate::history::{History, Operation, Outcome};
+use super::ParseError;
+use crate::history::{Operation, Outcome};
 use crate::kv::{Input, KvHistory, KvOperation, Output};
 
 /// Bytes as JSON.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(untagged)]
-enum Text {
+pub(super) enum Text {
     Plain(String),
     Hex(Hex),
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
-struct Hex {
+pub(super) struct Hex {
     hex: String,
 }
 
+pub(super) const EXPECTED: &str =
+    "exactly one of \"get\", \"put\", \"append\", \"delete\" and \"cas\", with the key";
+
 /// A field that may be missing, `null` or a value: missing is `None`, `null` is `Some(None)`.
-type Nullable = Option<Option<Text>>;
+pub(super) type Nullable = Option<Option<Text>>;
 
 /// A revision. The message of a wrong one names the field, which the value alone would not.
-fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     u64::deserialize(deserializer).map(Some).map_err(|error| {
         serde::de::Error::custom(format!("expected \"rev\" and a whole number from 0 on: {error}"))
     })
 }
 
-fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nullable, D::Error> {
     Option::<Text>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 #[serde(deny_unknown_fields)]
-struct Line {
-    p: u64,
-    call: u64,
+pub(super) struct Line {
+    pub(super) p: u64,
+    pub(super) call: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    ret: Option<u64>,
+    pub(super) ret: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "revision")]
-    rev: Option<u64>,
+    pub(super) rev: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    get: Option<Text>,
+    pub(super) get: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    put: Option<Text>,
+    pub(super) put: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    append: Option<Text>,
+    pub(super) append: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    delete: Option<Text>,
+    pub(super) delete: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cas: Option<Text>,
+    pub(super) cas: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
-    value: Nullable,
+    pub(super) value: Nullable,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    existed: Option<bool>,
+    pub(super) existed: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
-    expected: Nullable,
+    pub(super) expected: Nullable,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    new: Option<Text>,
+    pub(super) new: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    swapped: Option<bool>,
+    pub(super) swapped: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
-    previous: Nullable,
+    pub(super) previous: Nullable,
+}
+
+impl Line {
+    /// The field with the key of the operation of this name.
+    pub(super) fn named(&mut self, name: &str) -> &mut Option<Text> {
+        match name {
+            "get" => &mut self.get,
+            "put" => &mut self.put,
+            "append" => &mut self.append,
+            "delete" => &mut self.delete,
+            _ => &mut self.cas,
+        }
+    }
 }
 
 /// Writes a history, one line for each operation.
@@ -92,44 +117,6 @@ pub fn write(history: &KvHistory, to: &mut impl io::Write) -> io::Result<()> {
         to.write_all(b"\n")?;
     }
     Ok(())
-}
-
-pub(super) fn read(text: &str) -> Result<Recorded, ParseError> {
-    let mut summary = Summary::of(text);
-    let mut operations = Vec::new();
-    let mut lines = Vec::new();
-    let mut revisions = Vec::new();
-    for (index, content) in text.lines().enumerate() {
-        if content.trim().is_empty() {
-            summary.skip(index + 1, "blank");
-            continue;
-        }
-        let number = index + 1;
-        let line: Line = serde_json::from_str(content).map_err(|error| {
-            let column = error.column();
-            let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default();
-            ParseError::new(number, format!("column {column}: {message}"))
-        })?;
-        revisions.push(line.rev);
-        operations.push(operation(number, line)?);
-        lines.push(number);
-    }
-    let history = History::new(operations).and_then(|history| history.with_revisions(revisions));
-    let history = history.map_err(|error| {
-        use crate::history::HistoryError as E;
-        let place = match &error {
-            E::ReturnBeforeCall { operation, .. }
-            | E::Overlap { operation, .. }
-            | E::ClockWentBack { operation, .. }
-            | E::RevisionWithoutAnswer { operation, .. }
-            | E::TimeTooLarge { operation, .. } => lines[*operation],
-            E::ReturnWithoutCall { .. } | E::RevisionsMiscounted { .. } | E::TooLong { .. } => lines.len(),
-        };
-        ParseError::new(place, format!("{error} (operations are counted from 0)"))
-    })?;
-    summary.read = lines.len();
-    Ok(Recorded { format: Format::Lines, history, lines, names: Names::default(), summary })
 }
 
 fn line(operation: &KvOperation) -> Line {
@@ -167,9 +154,9 @@ fn text(bytes: &Bytes) -> Text {
     }
 }
 
-fn operation(number: usize, line: Line) -> Result<KvOperation, ParseError> {
+pub(super) fn operation(number: usize, line: Line) -> Result<KvOperation, ParseError> {
     let Line { p, call, ret, get, put, append, delete, cas, .. } = line.clone();
-    let mut fields = Fields { number, line };
+    let mut fields = Rest { number, line };
     let key = |text: Text| bytes(number, text);
     let (input, output) = match (get, put, append, delete, cas) {
         (Some(name), None, None, None, None) => {
@@ -194,9 +181,7 @@ fn operation(number: usize, line: Line) -> Result<KvOperation, ParseError> {
         }
         (None, None, None, None, Some(name)) => fields.swap(key(name)?, ret.is_some())?,
         _ => {
-            let expected =
-                "exactly one of \"get\", \"put\", \"append\", \"delete\" and \"cas\", with the key";
-            return Err(ParseError::expected(number, expected, "none or several"));
+            return Err(ParseError::expected(number, EXPECTED, "none or several"));
         }
     };
     fields.nothing_left()?;
@@ -208,12 +193,12 @@ fn operation(number: usize, line: Line) -> Result<KvOperation, ParseError> {
 }
 
 /// Takes the fields that an operation has.
-struct Fields {
+struct Rest {
     number: usize,
     line: Line,
 }
 
-impl Fields {
+impl Rest {
     fn value(&mut self) -> Result<Bytes, ParseError> {
         match self.line.value.take() {
             Some(Some(value)) => bytes(self.number, value),
@@ -269,7 +254,7 @@ impl Fields {
     }
 }
 
-fn bytes(number: usize, text: Text) -> Result<Bytes, ParseError> {
+pub(super) fn bytes(number: usize, text: Text) -> Result<Bytes, ParseError> {
     let hex = match text {
         Text::Plain(text) => return Ok(text.into()),
         Text::Hex(Hex { hex }) => hex,

@@ -7,22 +7,51 @@
 //! | [`Format::JepsenLog`] | an event in a `jepsen.log` of any version, among whatever else was logged | order of the lines |
 //! | [`Format::JepsenText`] | an event of a `history.txt` | order of the lines |
 //! | [`Format::JepsenEdn`] | an event of a `history.edn` | order of the events |
+//! | [`Format::JsonEvents`] | the same event in JSON, in an array or not | order of the events |
 //!
 //! [`parse`] finds the format by its grammar, never by a word: by the first value where the text begins with a bracket,
 //! otherwise by the first line that is an event. What looks like an operation and cannot be read is an error
 //! with the line and what was expected there. Whatever is skipped is counted, with the reason: blank lines, log lines of
-//! other origin, and what a nemesis did ([`Summary`]).
+//! other origin, and what a nemesis did ([`Summary`]). Files may be compressed with gzip or Zstandard.
+//!
+//! The object is guessed from the operations ([`ModelName`]): a register or keys ([`crate::kv`]), or a mutex, queue,
+//! set or counter ([`crate::objects`]).
+
+//! # How answers are understood
+//!
+//! | an event | here | elsewhere |
+//! | --- | --- | --- |
+//! | `:info`, or no end at all | of unknown outcome: took effect at some instant after its call, or never; a read says nothing | the same in Knossos and in porcupine's tests |
+//! | `:fail` | did not take place: left out | the same in Knossos |
+//! | `:fail` of a swap | the same: it may have failed for another reason than another value | Knossos: the same. porcupine's etcd model: it found another value; so it is understood here in the oldest logs (`jepsen.util - `), which are porcupine's test data |
+//! | `:ok` of a read with `nil` | the register was absent ([`Nil::Absent`]) | porcupine: the same. Knossos: it says nothing ([`Nil::Unknown`]) |
+//! | the empty string in porcupine's key-value text | absent, since its keys begin empty | porcupine: the same |
+//! | the first value | absent, unless [`Choices::initial`] or the text says otherwise | Knossos: `nil`, or what the model was made with |
+//! | a list that was read | its items, which were appended one by one | Elle: the same |
+//! | a release of a mutex by another process | allowed | Knossos' `mutex`: the same |
+//! | a read of a counter | exact, as of one atomic object | Jepsen's `counter` checker only bounds it |
+//!
+//! In JSON lines nothing is left open: an operation without `ret` is of unknown outcome, `null` is absent, and
+//! `"swapped":false` found another value.
 
 mod edn;
 mod event;
+mod guess;
+pub mod initial;
 mod jepsen_edn;
+mod json;
 mod lines;
 mod log;
+mod moment;
+mod objects;
+mod operations;
 mod register;
+mod unpack;
 
 use std::fmt;
 
 use crate::kv::KvHistory;
+use crate::objects::{Object, ObjectHistory};
 use event::Events;
 use register::{Dialect, Keys};
 
@@ -42,6 +71,8 @@ pub enum Format {
     JepsenText,
     /// Jepsen's histories as data.
     JepsenEdn,
+    /// The same events in JSON.
+    JsonEvents,
 }
 
 impl fmt::Display for Format {
@@ -52,6 +83,7 @@ impl fmt::Display for Format {
             Format::JepsenLog => "Jepsen log",
             Format::JepsenText => "Jepsen history.txt",
             Format::JepsenEdn => "Jepsen EDN history",
+            Format::JsonEvents => "JSON events",
         })
     }
 }
@@ -66,20 +98,88 @@ pub enum Nil {
     Unknown,
 }
 
+/// The object of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelName {
+    /// One value that is read, written and swapped.
+    Register,
+    /// Such a value, or a list, for each key.
+    Kv,
+    /// A lock that one holds at a time.
+    Mutex,
+    /// First in, first out.
+    Queue,
+    /// Elements without order.
+    Set,
+    /// A number that is added to.
+    Counter,
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ModelName::Register => "register",
+            ModelName::Kv => "kv",
+            ModelName::Mutex => "mutex",
+            ModelName::Queue => "queue",
+            ModelName::Set => "set",
+            ModelName::Counter => "counter",
+        })
+    }
+}
+
 /// How a text is to be understood where it leaves that open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
+    /// The object; guessed if it is `None`.
+    pub model: Option<ModelName>,
     /// What a completed read of `nil` says in events. In JSON lines, `null` is always "absent".
     pub nil: Nil,
+    /// What every object begins with: a value for each key, `held` for a mutex, items such as `[1 2]` for a queue or a
+    /// set, a number for a counter. Otherwise absent, free, empty, 0.
+    pub initial: Option<String>,
 }
 
-/// A history that was read, and where its operations came from.
+/// Operations on an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub enum AnyHistory {
+    /// A register, or keys.
+    Kv(KvHistory),
+    /// Another object, which begins in some state.
+    Object(Object, ObjectHistory),
+}
+
+impl AnyHistory {
+    /// How many operations there are.
+    pub fn len(&self) -> usize {
+        match self {
+            AnyHistory::Kv(history) => history.len(),
+            AnyHistory::Object(_, history) => history.len(),
+        }
+    }
+
+    /// Whether nothing was ever called.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A history of any object that was read, and where its operations came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
     /// The format found.
     pub format: Format,
-    /// The operations.
-    pub history: KvHistory,
+    /// The object, as chosen or guessed.
+    pub model: ModelName,
+    /// The operations. What keys begin with is written by further ones at the end, which return before all others.
+    pub history: AnyHistory,
+    /// Where they came from: as many as there are operations in the text.
+    pub origin: Origin,
+}
+
+/// Where operations came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
     /// For each operation the line of its call, counted from 1.
     pub lines: Vec<usize>,
     /// The names of processes that have one.
@@ -88,14 +188,29 @@ pub struct Recorded {
     pub summary: Summary,
 }
 
+/// A key-value history that was read, and where its operations came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The format found.
+    pub format: Format,
+    /// The operations.
+    pub history: KvHistory,
+    /// For each operation the line of its call, counted from 1.
+    pub lines: Vec<usize>,
+}
+
 /// Why a text is not a history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {problem}")]
+#[error("{}{problem}", place(*.line))]
 pub struct ParseError {
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 for what is wrong with a choice.
     pub line: usize,
     /// What was expected there, and what was found.
     pub problem: String,
+}
+
+fn place(line: usize) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
 }
 
 impl ParseError {
@@ -116,66 +231,96 @@ enum Layout {
 }
 
 fn layout(text: &str) -> Option<Layout> {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(';'))?;
-    if first.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"') && is_json(rest)) {
+    if json::recognise(text) {
         return Some(Layout::Json);
     }
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(';'))?;
     if first.starts_with(['{', '[', '(', '#']) && jepsen_edn::recognise(text) {
         return Some(Layout::Edn);
     }
     log::recognise(text).map(Layout::Log)
 }
 
-/// Whether a name and a colon come next, as in an object of JSON but not in a map of EDN.
-fn is_json(rest: &str) -> bool {
-    let mut names = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
-    names.next();
-    rest[names.byte_offset()..].trim_start().starts_with(':')
-}
-
-/// Reads a history in any of the formats.
+/// Reads a key-value history in any of the formats.
 pub fn parse(bytes: &[u8]) -> Result<Recorded, ParseError> {
-    read(bytes, &Choices::default())
+    let File { format, model, history, origin } = read(bytes, &Choices::default())?;
+    match history {
+        AnyHistory::Kv(history) => Ok(Recorded { format, history, lines: origin.lines }),
+        AnyHistory::Object(..) => {
+            let line = origin.lines.first().copied().unwrap_or(1);
+            Err(ParseError::expected(line, "operations of a register or of keys", format!("a {model}")))
+        }
+    }
 }
 
-/// Reads a history in any of the formats, with a word on how to understand it.
-pub fn read(bytes: &[u8], choices: &Choices) -> Result<Recorded, ParseError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        ParseError::expected(line, "text in UTF-8", "other bytes (is the file compressed?)")
-    })?;
-    let layout = layout(text).ok_or_else(|| {
+/// Reads a history of any object in any of the formats.
+pub fn read(bytes: &[u8], choices: &Choices) -> Result<File, ParseError> {
+    let text = unpack::text(bytes)?;
+    let layout = layout(&text).ok_or_else(|| {
         let line = 1 + text.lines().take_while(|line| line.trim().is_empty()).count();
         let found = if text.trim().is_empty() { "nothing" } else { "something else" };
         ParseError::expected(
             line,
-            "a history: JSON lines, porcupine's key-value text, or a log, history.txt or history.edn of Jepsen",
+            "a history: JSON lines, JSON events, porcupine's key-value text, or a log, history.txt or history.edn of Jepsen",
             found,
         )
     })?;
     let (events, format) = match layout {
-        Layout::Json => return lines::read(text),
-        Layout::Edn => (jepsen_edn::read(text)?, None),
-        Layout::Log(log::Style::Bare) => (log::read(text)?, Some(Format::JepsenText)),
-        Layout::Log(_) => (log::read(text)?, Some(Format::JepsenLog)),
+        Layout::Json => match json::read(&text)? {
+            json::Content::Operations(operations) => return whole(operations, choices),
+            json::Content::Events(events) => (events, Some(Format::JsonEvents)),
+        },
+        Layout::Edn => (jepsen_edn::read(&text)?, None),
+        Layout::Log(log::Style::Bare) => (log::read(&text)?, Some(Format::JepsenText)),
+        Layout::Log(_) => (log::read(&text)?, Some(Format::JepsenLog)),
     };
     let failed_swap_tells = matches!(layout, Layout::Log(log::Style::Old));
     interpret(events, format, failed_swap_tells, choices)
 }
 
+fn whole(operations: operations::Operations, choices: &Choices) -> Result<File, ParseError> {
+    let model = choices.model.unwrap_or(ModelName::Kv);
+    if !matches!(model, ModelName::Kv | ModelName::Register) {
+        let problem = format!("whole operations in JSON are those of keys, not of a {model}: write events");
+        return Err(ParseError::new(0, problem));
+    }
+    let (history, origin, mut begins) = operations.finish()?;
+    for (key, value) in initial::of_all_keys(&history, choices.initial.as_deref()) {
+        begins.entry(key).or_insert(value);
+    }
+    let history = AnyHistory::Kv(initial::begin_with(history, begins)?);
+    Ok(File { format: Format::Lines, model, history, origin })
+}
+
 fn interpret(
-    events: Events<'_>,
+    mut events: Events<'_>,
     format: Option<Format>,
     failed_swap_tells: bool,
     choices: &Choices,
-) -> Result<Recorded, ParseError> {
-    let keys = register::keys(&events.list);
+) -> Result<File, ParseError> {
+    let model = choices.model.map_or_else(|| guess::model(&events.list), Ok)?;
+    if !matches!(model, ModelName::Kv | ModelName::Register) {
+        let object = objects::object(model, choices.initial.as_deref())?;
+        let (history, lines) = objects::read(&mut events, model)?;
+        let Events { names, summary, .. } = events;
+        let origin = Origin { lines, names, summary };
+        let history = AnyHistory::Object(object, history);
+        return Ok(File { format: format.unwrap_or(Format::JepsenEdn), model, history, origin });
+    }
+    let keys = match (choices.model, register::keys(&events.list)) {
+        (Some(ModelName::Register), _) => Keys::None,
+        (Some(_), Keys::None) => Keys::Inside,
+        (_, found) => found,
+    };
     let is_porcupine = keys == Keys::Beside
         && format.is_none()
         && events.list.iter().all(|event| matches!(&*event.function, "get" | "put" | "append"));
     let dialect = Dialect { keys, empty_is_absent: is_porcupine, failed_swap_tells, nil: choices.nil };
     let (history, lines) = register::read(&events, dialect)?;
+    let begins = initial::of_all_keys(&history, choices.initial.as_deref());
+    let history = AnyHistory::Kv(initial::begin_with(history, begins)?);
     let own = if is_porcupine { Format::Porcupine } else { Format::JepsenEdn };
     let Events { names, summary, .. } = events;
-    Ok(Recorded { format: format.unwrap_or(own), history, lines, names, summary })
+    let origin = Origin { lines, names, summary };
+    Ok(File { format: format.unwrap_or(own), model, history, origin })
 }

@@ -16,10 +16,7 @@
 //! a comma after it, so that lists keep their appends apart. A transaction of several operations cannot be judged key by key and is
 //! refused.
 //!
-//! The ends. `:info` is an unknown outcome. `:fail` means that the operation did not take place: it is left out, also a
-//! failed swap, since it may have failed for other reasons than another value. Only in the oldest logs
-//! (`jepsen.util - `), where porcupine reads it so, a failed swap found another value than it expected. A read that did
-//! not return says nothing. A completed read of `nil` saw that the key was absent ([`Nil`]).
+//! How the ends of operations are understood is told in [`super`].
 
 use bytes::Bytes;
 
@@ -63,7 +60,7 @@ enum Function {
     Transaction,
 }
 
-const EXPECTED: &str = ":f and :read, :write, :cas, :get, :put, :append, :delete or :txn";
+pub(super) const EXPECTED: &str = ":f and :read, :write, :cas, :get, :put, :append, :delete or :txn";
 
 fn function(name: &str) -> Option<Function> {
     match name {
@@ -75,6 +72,11 @@ fn function(name: &str) -> Option<Function> {
         "txn" => Some(Function::Transaction),
         _ => None,
     }
+}
+
+/// Whether the function is one of a register's, keys' or lists'.
+pub(super) fn knows(name: &str) -> bool {
+    function(name).is_some()
 }
 
 /// Where the keys of a history stand.
@@ -96,12 +98,11 @@ pub(super) fn keys(events: &[Event<'_>]) -> Keys {
     if let Some(swap) = of(Function::Swap).next() {
         return if keyed_swap(&swap.value) { Keys::Inside } else { Keys::None };
     }
-    let written = || calls().filter(|event| function(&event.function) != Some(Function::Delete));
-    if written().next().is_some() && written().all(|event| pair(&event.value)) {
-        Keys::Inside
-    } else {
-        Keys::None
-    }
+    let mut written = calls().filter(|event| function(&event.function) != Some(Function::Delete)).peekable();
+    let has_transactions = events.iter().any(|event| micro(&event.value).is_some());
+    let is_keyed =
+        if written.peek().is_some() { written.all(|event| pair(&event.value)) } else { has_transactions };
+    if is_keyed { Keys::Inside } else { Keys::None }
 }
 
 pub(super) fn read(events: &Events<'_>, dialect: Dialect) -> Result<(KvHistory, Vec<usize>), ParseError> {

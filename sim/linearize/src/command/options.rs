@@ -1,0 +1,134 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::Budget;
+use crate::formats::{Choices, ModelName, Nil};
+
+/// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
+pub const CONFIGURATIONS_DEFAULT: u64 = 100_000_000;
+/// What the search of one file may remember unless told otherwise, in MiB.
+pub const MEMORY_MIB_DEFAULT: u64 = 4_096;
+/// Above this, a number of MiB is a slip of the finger.
+const MEMORY_MIB_MAX: u64 = 1 << 30;
+/// The command line.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Files with one history each; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Call a history without a single operation linearizable; otherwise it is an error, since nothing was judged.
+    #[arg(long)]
+    pub(super) allow_empty: bool,
+    /// The object of the histories; guessed from the operations if not given.
+    #[arg(long, value_name = "OBJECT", value_enum)]
+    pub(super) model: Option<ModelChoice>,
+    /// What each object begins with: a value of every key (JSON lines can say it for each: {"initial":KEY,"value":VALUE}),
+    /// free or held, items such as '[1 2]', a number. Otherwise absent, free, empty, 0.
+    #[arg(long, value_name = "VALUE")]
+    pub(super) initial: Option<String>,
+    /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing, as in
+    /// Knossos. In JSON lines, null is always absent.
+    #[arg(long, value_name = "MEANING", value_enum, default_value_t = NilChoice::Absent)]
+    pub(super) nil: NilChoice,
+    /// Print one JSON object a file instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Draw the history with its verdict into this page; with several files, into pages in this folder.
+    #[arg(long, value_name = "FILE.html|FOLDER")]
+    pub(super) html: Option<PathBuf>,
+    /// What the times of JSON lines are counted in, which sentences show in seconds; logs of events have no times.
+    #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
+    pub(super) unit: Unit,
+    /// How many configurations the search may visit in each file before it gives up.
+    #[arg(long, value_name = "N", default_value_t = CONFIGURATIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) configurations: u64,
+    /// How many MiB of visited configurations the search may remember in each file before it gives up.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
+    pub(super) memory_mib: u64,
+}
+
+/// The object of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelChoice {
+    /// One value that is read, written and swapped.
+    Register,
+    /// Such a value, or a list, for each key.
+    Kv,
+    /// A lock that one holds at a time.
+    Mutex,
+    /// First in, first out.
+    Queue,
+    /// Elements without order.
+    Set,
+    /// A number that is added to.
+    Counter,
+}
+
+/// What a completed read of nil says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NilChoice {
+    /// The register was absent.
+    Absent,
+    /// Nothing.
+    Unknown,
+}
+
+/// What times are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    /// Nanoseconds.
+    Ns,
+    /// Microseconds.
+    Us,
+    /// Milliseconds.
+    Ms,
+    /// Seconds.
+    S,
+    /// No known unit: shown as it is.
+    None,
+}
+
+impl Unit {
+    pub(super) fn show(self, time: u64) -> String {
+        let digits = match self {
+            Unit::Ns => 9,
+            Unit::Us => 6,
+            Unit::Ms => 3,
+            Unit::S => return format!("{time} s"),
+            Unit::None => return time.to_string(),
+        };
+        let second = 10u64.pow(digits);
+        format!("{}.{:0width$} s", time / second, time % second, width = digits as usize)
+    }
+}
+
+impl Options {
+    pub(super) fn choices(&self) -> Choices {
+        let model = self.model.map(|model| match model {
+            ModelChoice::Register => ModelName::Register,
+            ModelChoice::Kv => ModelName::Kv,
+            ModelChoice::Mutex => ModelName::Mutex,
+            ModelChoice::Queue => ModelName::Queue,
+            ModelChoice::Set => ModelName::Set,
+            ModelChoice::Counter => ModelName::Counter,
+        });
+        let nil = match self.nil {
+            NilChoice::Absent => Nil::Absent,
+            NilChoice::Unknown => Nil::Unknown,
+        };
+        Choices { model, nil, initial: self.initial.clone() }
+    }
+
+    pub(super) fn judged_with(&self) -> crate::Options {
+        crate::Options {
+            budget: Budget { configurations: self.configurations, bytes: self.memory_mib << 20 },
+            parallel: true,
+            // Only a drawing shows the order.
+            witness: self.html.is_some(),
+            smallest: true,
+        }
+    }
+}

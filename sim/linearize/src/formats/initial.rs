@@ -1,0 +1,46 @@
+//! What keys hold before the first operation.
+//!
+//! A key of the store begins absent. One that begins with a value is one that was written before everything else: each
+//! such key gets a put at the end of the list of operations, which returned before all others were called.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::ParseError;
+use crate::history::{History, Operation, Outcome};
+use crate::kv::{Input, KvHistory, Output};
+
+/// The same value for every key of a history.
+pub fn of_all_keys(history: &KvHistory, value: Option<&str>) -> BTreeMap<Bytes, Bytes> {
+    let Some(value) = value else { return BTreeMap::new() };
+    let keys: BTreeSet<&Bytes> = history.operations().iter().map(|operation| operation.input.key()).collect();
+    keys.into_iter().map(|key| (key.clone(), Bytes::copy_from_slice(value.as_bytes()))).collect()
+}
+
+/// The history of keys that begin with these values. All times become one later if the first operation is at 0.
+pub fn begin_with(history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Result<KvHistory, ParseError> {
+    if begins.is_empty() {
+        return Ok(history);
+    }
+    let mut revisions: Vec<_> = (0..history.len()).map(|index| history.revision(index)).collect();
+    let mut operations = history.into_operations();
+    if operations.iter().any(|operation| operation.call == 0) {
+        for operation in &mut operations {
+            operation.call += 1;
+            if let Outcome::Returned { at, .. } = &mut operation.outcome {
+                *at += 1;
+            }
+        }
+    }
+    let process =
+        operations.iter().map(|operation| operation.process).max().map_or(0, |most| most.saturating_add(1));
+    for (key, value) in begins {
+        let outcome = Outcome::Returned { at: 0, output: Output::Done };
+        operations.push(Operation { process, call: 0, input: Input::Put { key, value }, outcome });
+    }
+    revisions.resize(operations.len(), None);
+    History::new(operations)
+        .and_then(|history| history.with_revisions(revisions))
+        .map_err(|error| ParseError::new(0, format!("with initial values: {error}")))
+}

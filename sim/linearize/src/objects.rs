@@ -1,0 +1,312 @@
+//! Objects beside the key-value store that histories are often about: a mutex, a queue, a set, a counter.
+//!
+//! | object | operations | begins |
+//! | --- | --- | --- |
+//! | [`Object::Mutex`] | `Acquire` needs it free, `Release` needs it held, by anybody | free |
+//! | [`Object::Queue`] | `Enqueue` adds at the end, `Dequeue` takes from the front; of an empty queue it finds nothing | empty |
+//! | [`Object::Set`] | `Add`, `Remove`, `Read` of all elements | empty |
+//! | [`Object::Counter`] | `Increase` by an amount that may be negative, `Read` | 0 |
+//!
+//! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an atomic one: its
+//! reads must agree on one order. Every operation has a key, and each key is an object of its own. All are searched.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+
+use bytes::Bytes;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::history::{History, Operation, Outcome};
+use crate::kv::sentence::Words;
+use crate::model::{Lens, Model};
+use crate::verdict::{Reason, Violation};
+
+/// A history of operations on such objects.
+pub type ObjectHistory = History<Input, Output>;
+
+/// What a client asks, and of which object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Input {
+    /// The object's name; empty if there is only one.
+    pub key: Bytes,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Takes the mutex.
+    Acquire,
+    /// Gives the mutex back.
+    Release,
+    /// Adds to the end of the queue.
+    Enqueue(Bytes),
+    /// Takes from the front of the queue.
+    Dequeue,
+    /// Adds an element to the set.
+    Add(Bytes),
+    /// Removes an element from the set.
+    Remove(Bytes),
+    /// Adds to the counter.
+    Increase(i64),
+    /// Reads the whole set, or the counter.
+    Read,
+}
+
+/// What the object answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// It was done.
+    Done,
+    /// To a `Dequeue`: what was taken; `None` if the queue was empty.
+    Item(Option<Bytes>),
+    /// To a `Read` of a set: its elements.
+    Items(BTreeSet<Bytes>),
+    /// To a `Read` of a counter.
+    Number(i64),
+}
+
+/// An object with the state in which it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A lock.
+    Mutex {
+        /// Whether it is held at the beginning.
+        held: bool,
+    },
+    /// First in, first out.
+    Queue(VecDeque<Bytes>),
+    /// Elements without order, each at most once.
+    Set(BTreeSet<Bytes>),
+    /// A whole number.
+    Counter(i64),
+}
+
+/// The state of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Whether the mutex is held.
+    Mutex(bool),
+    /// The items from front to end.
+    Queue(VecDeque<Bytes>),
+    /// The elements.
+    Set(BTreeSet<Bytes>),
+    /// The number.
+    Counter(i64),
+}
+
+impl Model for Object {
+    type Input = Input;
+    type Output = Output;
+    type State = State;
+
+    fn init(&self) -> State {
+        match self {
+            Object::Mutex { held } => State::Mutex(*held),
+            Object::Queue(items) => State::Queue(items.clone()),
+            Object::Set(items) => State::Set(items.clone()),
+            Object::Counter(number) => State::Counter(*number),
+        }
+    }
+
+    fn step(&self, state: &State, input: &Input, output: Option<&Output>) -> Option<State> {
+        match (state, &input.action) {
+            (State::Mutex(held), action) => mutex(*held, action, output).map(State::Mutex),
+            (State::Queue(items), action) => queue(items, action, output).map(State::Queue),
+            (State::Set(items), action) => set(items, action, output).map(State::Set),
+            (State::Counter(number), action) => counter(*number, action, output).map(State::Counter),
+        }
+    }
+
+    fn partition<'a>(&self, input: &'a Input) -> &'a [u8] {
+        &input.key
+    }
+
+    fn observes(&self, input: &Input, output: &Output) -> bool {
+        matches!((&input.action, output), (Action::Read, _) | (Action::Dequeue, Output::Item(None)))
+    }
+
+    /// Those that ask and answer the same are interchangeable.
+    fn lens<'a>(&'a self, operations: &'a [Operation<Input, Output>], part: &[u32]) -> Lens<'a, State> {
+        let mut class_of = FxHashMap::default();
+        let class = |&index: &u32| {
+            let Operation { input, outcome, .. } = &operations[index as usize];
+            let output = match outcome {
+                Outcome::Returned { output, .. } => Some(output),
+                Outcome::Unknown => None,
+            };
+            let next = class_of.len() as u32;
+            *class_of.entry((&input.action, output)).or_insert(next)
+        };
+        let classes = part.iter().map(class).collect();
+        Lens { classes, overwrites: vec![false; part.len()], representative: Box::new(|state| state) }
+    }
+
+    fn may_enable(&self, change: &Operation<Input, Output>, waiting: &Operation<Input, Output>) -> bool {
+        match (&change.input.action, &waiting.input.action, waiting.output()) {
+            (Action::Acquire, Action::Release, _) | (Action::Release, Action::Acquire, _) => true,
+            (Action::Acquire | Action::Release, _, _) => false,
+            (Action::Dequeue, Action::Dequeue, _) => true,
+            (Action::Enqueue(item), Action::Dequeue, Some(Output::Item(taken))) => {
+                taken.as_ref() == Some(item)
+            }
+            (Action::Add(item), Action::Read, Some(Output::Items(seen))) => seen.contains(item),
+            (Action::Remove(item), Action::Read, Some(Output::Items(seen))) => !seen.contains(item),
+            (Action::Increase(amount), Action::Read, _) => *amount != 0,
+            (Action::Read, _, _) => false,
+            _ => true,
+        }
+    }
+
+    /// Of a queue and a set some operations can be left out; a mutex and a counter need them all.
+    fn support(&self, operations: &[Operation<Input, Output>], part: &[u32], operation: u32) -> Vec<u32> {
+        let of = |index: u32| &operations[index as usize];
+        let about = of(operation);
+        let needs = |other: &Operation<Input, Output>| match (self, &about.input.action, &other.input.action)
+        {
+            // Whatever may have taken an item, and whatever brought it.
+            (Object::Queue(_), _, Action::Dequeue) if other.output().is_none() => true,
+            (Object::Queue(_), Action::Enqueue(item), Action::Dequeue) => {
+                matches!(other.output(), Some(Output::Item(taken)) if taken.as_ref() == Some(item))
+            }
+            (Object::Queue(_), Action::Dequeue, Action::Enqueue(item)) => {
+                matches!(about.output(), Some(Output::Item(taken)) if taken.as_ref() == Some(item))
+            }
+            (Object::Queue(_), ..) => false,
+            (Object::Set(_), Action::Read, Action::Add(item)) => {
+                matches!(about.output(), Some(Output::Items(seen)) if seen.contains(item))
+            }
+            (Object::Set(_), Action::Add(item), Action::Remove(removed)) => item == removed,
+            (Object::Set(_), ..) => false,
+            _ => true,
+        };
+        part.iter().copied().filter(|&index| needs(of(index))).collect()
+    }
+
+    /// An operation of unknown outcome is dropped where no other can tell whether it happened.
+    fn unobserved(&self, operations: &[Operation<Input, Output>], part: &[u32]) -> Vec<u32> {
+        let seen: FxHashSet<&Bytes> = part
+            .iter()
+            .filter_map(|&index| match operations[index as usize].output() {
+                Some(Output::Items(items)) => Some(items),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let is_unobserved = |&&index: &&u32| {
+            let operation = &operations[index as usize];
+            operation.output().is_none()
+                && match &operation.input.action {
+                    Action::Read => true,
+                    Action::Add(item) => !seen.contains(item),
+                    _ => false,
+                }
+        };
+        part.iter().filter(is_unobserved).copied().collect()
+    }
+}
+
+fn is_done(output: Option<&Output>) -> bool {
+    matches!(output, None | Some(Output::Done))
+}
+
+/// The next state. An operation of unknown outcome that cannot happen leaves the mutex as it is.
+fn mutex(held: bool, action: &Action, output: Option<&Output>) -> Option<bool> {
+    let after = match action {
+        Action::Acquire => true,
+        Action::Release => false,
+        _ => return None,
+    };
+    (is_done(output) && (held != after || output.is_none())).then_some(after)
+}
+
+fn queue(items: &VecDeque<Bytes>, action: &Action, output: Option<&Output>) -> Option<VecDeque<Bytes>> {
+    let mut after = items.clone();
+    match (action, output) {
+        (Action::Enqueue(item), output) if is_done(output) => after.push_back(item.clone()),
+        (Action::Dequeue, None) => drop(after.pop_front()),
+        (Action::Dequeue, Some(Output::Item(item))) => {
+            if after.pop_front() != *item {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    Some(after)
+}
+
+fn set(items: &BTreeSet<Bytes>, action: &Action, output: Option<&Output>) -> Option<BTreeSet<Bytes>> {
+    let mut after = items.clone();
+    match (action, output) {
+        (Action::Add(item), output) if is_done(output) => drop(after.insert(item.clone())),
+        (Action::Remove(item), output) if is_done(output) => drop(after.remove(item)),
+        (Action::Read, None) => {}
+        (Action::Read, Some(Output::Items(seen))) if seen == items => {}
+        _ => return None,
+    }
+    Some(after)
+}
+
+fn counter(number: i64, action: &Action, output: Option<&Output>) -> Option<i64> {
+    match (action, output) {
+        (Action::Increase(amount), output) if is_done(output) => number.checked_add(*amount),
+        (Action::Read, None) => Some(number),
+        (Action::Read, Some(Output::Number(seen))) => (*seen == number).then_some(number),
+        _ => None,
+    }
+}
+
+/// An operation as a reader wants to see it: `enqueue 3`, `dequeue -> 3`, `read -> ?`.
+pub fn describe(operation: &Operation<Input, Output>) -> String {
+    let Input { key, action } = &operation.input;
+    let named = if key.is_empty() { String::new() } else { format!(" \"{}\"", key.escape_ascii()) };
+    let (name, argument) = match action {
+        Action::Acquire => ("acquire", None),
+        Action::Release => ("release", None),
+        Action::Enqueue(item) => ("enqueue", Some(show(item))),
+        Action::Dequeue => ("dequeue", None),
+        Action::Add(item) => ("add", Some(show(item))),
+        Action::Remove(item) => ("remove", Some(show(item))),
+        Action::Increase(amount) => ("add", Some(amount.to_string())),
+        Action::Read => ("read", None),
+    };
+    let argument = argument.map_or(String::new(), |argument| format!(" {argument}"));
+    match operation.output() {
+        None => format!("{name}{named}{argument} -> ?"),
+        Some(output) => format!("{name}{named}{argument}{output}"),
+    }
+}
+
+/// Why operations contradict each other, as a sentence.
+pub fn tell(history: &ObjectHistory, violation: &Violation, words: &Words<'_>) -> String {
+    let say = |index: usize| (words.operation)(index, &describe(&history.operations()[index]));
+    match &violation.reason {
+        Reason::NoOrder { placed, stuck } => {
+            format!(
+                "no order explains every answer: after at most {placed} operations, {} is stuck",
+                say(*stuck)
+            )
+        }
+        _ => violation.sentence.clone(),
+    }
+}
+
+fn show(bytes: &Bytes) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Done => Ok(()),
+            Output::Item(None) => f.write_str(" -> empty"),
+            Output::Item(Some(item)) => write!(f, " -> {}", show(item)),
+            Output::Items(items) => {
+                let items: Vec<String> = items.iter().map(show).collect();
+                write!(f, " -> {{{}}}", items.join(" "))
+            }
+            Output::Number(number) => write!(f, " -> {number}"),
+        }
+    }
+}
