@@ -68,9 +68,14 @@
 //! of its prefixes. Inside a chain the order is known and one sweep checks it against the clock; then the chain's zone
 //! joins the others.
 //!
+//! **Deletes** write "absent" again and again, so that a read of it names no write. It is the only such value. To the rest, a
+//! block is one operation that makes the key present, and what remains is the history of an object with two states.
+//! An order of it is found by a search that hardly branches: of the operations of one kind, the one with the earliest deadline goes
+//! first. Some thousand configurations decide a key with hundreds of operations open at once.
+//!
 //! # What falls to the search
 //!
-//! - *Repeated values*, and deletes, which write "absent" again and again. First every writer is ruled out that came too
+//! - *Repeated values*. First every writer is ruled out that came too
 //!   late or was surely overwritten. If several are left, the read is left out, and what contradicts without it contradicts
 //!   with it. If nothing does, the read is given the latest writer, and an order that comes out and stands its replay is a
 //!   proof. Only then is there a search.
@@ -168,7 +173,7 @@
 //! key are too much for five million configurations from about 30 clients on, and for 15 clients from some ten thousand
 //! operations on. The search remembers how many operations of each kind of unknown outcome were used, which takes memory
 //! where many thousands of such kinds can be told apart. The fast path does
-//! not cover keys that have appends together with deletes, repeated puts or repeated pieces: these are searched. The
+//! not cover keys that have appends together with repeated puts or repeated pieces: these are searched. The
 //! search takes a 128-bit hash for a set of operations, so that a wrong "not linearizable" is possible in theory, with a
 //! probability of about 10⁻²³ for a hundred million configurations; small contradictions are judged again on their own.
 //! The crate uses no random numbers, no clock, and no thread unless [`Options::parallel`] asks for them.

@@ -56,7 +56,7 @@ mod random;
 mod workload;
 
 use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{History, Lens, Model, Options, Outcome, Verdict, check, oracle, witness};
+use linearize::{Decision, History, Lens, Model, Options, Outcome, Verdict, check, oracle, witness};
 use proptest::prelude::*;
 use random::{Family, select};
 use workload::Workload;
@@ -186,9 +186,20 @@ fn closed(history: &KvHistory, mut set: Vec<usize>) -> Vec<usize> {
     }
 }
 
+/// Values are unique but for absence, and every answer tells what was found: that takes no search.
+fn decided_without_a_search(history: &KvHistory) -> Result<(), TestCaseError> {
+    let part: Vec<u32> = (0..history.len() as u32).collect();
+    let decision = Kv.decide(history.operations(), &part, &Options::default());
+    prop_assert!(!matches!(decision, Decision::Open), "left to the search");
+    Ok(())
+}
+
 fn run(family: Family) {
     random::run(family, 3_000, |history| {
         let expected = oracle::is_linearizable(&Kv, history.operations());
+        if family.values == 0 && !family.terse {
+            decided_without_a_search(&history)?;
+        }
         judge(&Kv, &history, expected)?;
         judge(&Searched, &history, expected)?;
         judge_as_found(&Kv, &history, expected)?;
@@ -225,6 +236,10 @@ families! {
     appends_and_deletes_without_answers: [4, 2, 5, 3, 0], values 0, terse true;
     repeated_appends_and_deletes: [4, 2, 5, 3, 0], values 3, terse false;
     everything_unique: [4, 3, 3, 2, 3], values 0, terse false;
+    everything_unique_without_answers: [4, 3, 3, 2, 3], values 0, terse true;
+    swaps_and_deletes: [2, 1, 0, 4, 4], values 0, terse false;
+    swaps_and_deletes_without_answers: [2, 1, 0, 4, 4], values 0, terse true;
+    mostly_deletes: [3, 1, 1, 6, 1], values 0, terse false;
     everything_repeated: [4, 3, 3, 2, 3], values 2, terse false;
     everything_ambiguous_and_terse: [4, 3, 3, 2, 3], values 12, terse true;
 }

@@ -26,12 +26,17 @@ pub(super) enum Conflict {
 
 /// Checks each block on its own, and returns their zones.
 pub(super) fn zones(versions: &Versions<'_>) -> Result<Zones, Conflict> {
+    zones_of(versions, |_| true)
+}
+
+/// The same for blocks of some versions only; each block is of wanted ones or of others.
+pub(super) fn zones_of(versions: &Versions<'_>, wanted: impl Fn(u32) -> bool) -> Result<Zones, Conflict> {
     let mut zones = Zones::default();
     let linked = !versions.before.is_empty();
     let mut visited = 0;
     for root in 0..versions.list.len() as u32 {
         let version = &versions.list[root as usize];
-        if !version.happened || (linked && versions.before[root as usize] != NONE) {
+        if !version.happened || (linked && versions.before[root as usize] != NONE) || !wanted(root) {
             continue;
         }
         let mut zone = Zone { first_return: NEVER, last_call: 0, root };
@@ -43,7 +48,8 @@ pub(super) fn zones(versions: &Versions<'_>) -> Result<Zones, Conflict> {
         }
         zones.add(zone);
     }
-    if linked && visited < versions.list.iter().filter(|version| version.happened).count() {
+    let happened = (0..).zip(&versions.list).filter(|&(number, version)| version.happened && wanted(number));
+    if linked && visited < happened.count() {
         return Err(circle(versions));
     }
     Ok(zones)
@@ -103,6 +109,23 @@ fn circle(versions: &Versions<'_>) -> Conflict {
 
 /// All operations of a key in an order of linearization, given an order of its blocks.
 pub(super) fn flatten(versions: &Versions<'_>, roots: &[u32]) -> Vec<u32> {
+    let mut order = Vec::with_capacity(versions.reads.len() + versions.list.len());
+    each_flat(versions, roots, &mut order, |_| {});
+    order
+}
+
+/// The operations of each block in an order of linearization.
+pub(super) fn flatten_each(versions: &Versions<'_>, roots: &[u32]) -> Vec<Vec<u32>> {
+    let mut order = Vec::with_capacity(versions.reads.len() + versions.list.len());
+    let mut ends = Vec::with_capacity(roots.len());
+    each_flat(versions, roots, &mut order, |end| ends.push(end));
+    let mut begin = 0;
+    let block = |end| order[std::mem::replace(&mut begin, end)..end].to_vec();
+    ends.into_iter().map(block).collect()
+}
+
+/// Adds the operations of each block, and tells the length after each.
+fn each_flat(versions: &Versions<'_>, roots: &[u32], order: &mut Vec<u32>, mut ended: impl FnMut(usize)) {
     let mut starts = vec![0u32; versions.list.len() + 1];
     let seen = |version: u32| (version != NONE).then_some(version as usize);
     for version in versions.reads.iter().filter_map(|read| seen(read.version)) {
@@ -120,7 +143,6 @@ pub(super) fn flatten(versions: &Versions<'_>, roots: &[u32]) -> Vec<u32> {
         }
     }
     let call = |operation: &u32| versions.operations[*operation as usize].call;
-    let mut order = Vec::with_capacity(versions.reads.len() + versions.list.len());
     for &root in roots {
         let mut at = root;
         while at != NONE {
@@ -134,6 +156,6 @@ pub(super) fn flatten(versions: &Versions<'_>, roots: &[u32]) -> Vec<u32> {
             order.extend_from_slice(readers);
             at = if versions.after.is_empty() { NONE } else { versions.after[at as usize] };
         }
+        ended(order.len());
     }
-    order
 }

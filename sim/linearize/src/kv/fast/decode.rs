@@ -4,6 +4,9 @@
 //! appended token was written once, and no value can be cut into pieces in two ways, then the longest value read after
 //! a base lists the appends in order, and every other value read after that base must be a prefix of it.
 //!
+//! A value that begins with an append began when the key was absent. Without deletes that was once, and the base is the initial
+//! version; with deletes it can have been many times, and the base is the first append itself.
+//!
 //! A read costs one comparison with the longest value; each append is looked up once. Where a cut is ambiguous the
 //! search takes over ([`Failure::Ambiguous`]); separators at the end of tokens avoid that.
 
@@ -72,6 +75,8 @@ pub(super) fn decode<'a>(
     for sight in sights {
         let version = locate(era(&sight), sight).map_err(Failure::Conflict)?;
         match sight.swap {
+            // Which absence it was is another question.
+            Some(_) if version == INITIAL && !versions.erasures.is_empty() => {}
             Some(swap) => {
                 versions.list[version as usize].happened = true;
                 let longest = era(&sight).longest.operation;
@@ -136,14 +141,14 @@ fn spell<'a>(
     let mut last = base;
     era.ends.push((end, base));
     versions.list[base as usize].happened = true;
+    if versions.appends.binary_search(&base).is_ok() {
+        show(shown_by, base, reader)?;
+    }
     while end < text.len() {
         let Some(version) = tokens.first(versions, &text[end..])? else {
             return Err(Failure::Conflict(Conflict::NeverWritten(reader)));
         };
-        let one = std::mem::replace(&mut shown_by[version as usize], reader);
-        if one != NONE {
-            return Err(Failure::Conflict(Conflict::SeenTwice { version, one, other: reader }));
-        }
+        show(shown_by, version, reader)?;
         end += versions.list[version as usize].value.len();
         versions.list[version as usize].happened = true;
         versions.link(last, version).unwrap_or_else(|other| {
@@ -153,6 +158,14 @@ fn spell<'a>(
         last = version;
     }
     Ok(())
+}
+
+/// Notes that a value shows an append.
+fn show(shown_by: &mut [u32], version: u32, reader: u32) -> Result<(), Failure> {
+    match std::mem::replace(&mut shown_by[version as usize], reader) {
+        NONE => Ok(()),
+        one => Err(Failure::Conflict(Conflict::SeenTwice { version, one, other: reader })),
+    }
 }
 
 fn locate(era: &Era<'_>, sight: Sight<'_>) -> Result<u32, Conflict> {
@@ -227,8 +240,11 @@ impl<'a> Tokens<'a> {
             return Ok(base);
         }
         let mut found = None;
-        if !text.is_empty() && self.first(versions, text)?.is_some() {
-            found = Some(INITIAL);
+        if !text.is_empty()
+            && let Some(append) = self.first(versions, text)?
+        {
+            // Each time that the key was absent is an era of its own, and its first append tells it from the others.
+            found = Some(if versions.erasures.is_empty() { INITIAL } else { append });
         }
         for &length in self.value_lengths.iter().take_while(|&&length| length <= text.len()) {
             let Some(version) = versions.find(&text[..length]) else { continue };

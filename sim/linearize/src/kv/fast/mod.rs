@@ -6,6 +6,7 @@
 //! | reads and swaps find their version | [`sources`] (whole values), [`decode`] (values built by appends) |
 //! | linked versions become blocks, checked inside and given zones | [`blocks`] |
 //! | zones are laid out on the line of time | [`zones`] |
+//! | keys with deletes: when the key was absent | [`presence`] |
 //! | what a value was not is checked on the finished order | [`refusals`] |
 //! | conflicts become reports | [`report`] |
 //! | a growing history forgets what is settled | [`mod@settle`] |
@@ -13,6 +14,7 @@
 mod blocks;
 mod decode;
 mod names;
+mod presence;
 mod refusals;
 mod report;
 mod settle;
@@ -132,15 +134,34 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
         Ok(_) => attempt(Doubt::Latest).map(|(_, zones)| zones),
         Err(conflict) => return report::suspicion(&versions, conflict),
     };
-    match zones {
-        Ok(zones) => accept_if_legal(&versions, part, &zones),
-        Err(_) => Decision::Open,
+    let decision = zones.map_or(Decision::Open, |zones| accept_if_legal(&versions, part, &zones));
+    if matches!(decision, Decision::Open) && versions.repeated.is_empty() {
+        return with_deletes(&mut versions, part, options);
+    }
+    decision
+}
+
+/// Values are unique but for absence.
+fn with_deletes(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
+    versions.reset();
+    let found = if versions.appends.is_empty() {
+        assign_values(versions).map_err(Failure::Conflict)
+    } else {
+        decode_reads(versions)
+    };
+    match found {
+        Err(Failure::Ambiguous) => Decision::Open,
+        Err(Failure::Conflict(conflict)) => report::suspicion(versions, conflict),
+        Ok(()) => presence::decide(versions, part, options),
     }
 }
 
 fn with_appends(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
-    if !versions.repeated.is_empty() || !versions.erasures.is_empty() {
+    if !versions.repeated.is_empty() {
         return Decision::Open;
+    }
+    if !versions.erasures.is_empty() {
+        return with_deletes(versions, part, options);
     }
     match decode_reads(versions) {
         Err(Failure::Ambiguous) => Decision::Open,
@@ -205,6 +226,18 @@ fn assign_unique(versions: &mut Versions<'_>) -> Result<(), Conflict> {
         }
     }
     link_swaps(versions, |first, _, _| Ok(first))
+}
+
+/// Finds the version of every read that is not of absence, and links swaps of values.
+fn assign_values(versions: &mut Versions<'_>) -> Result<(), Conflict> {
+    for index in 0..versions.reads.len() {
+        let operation = versions.reads[index].operation;
+        let value = value_read(versions.operations, operation);
+        let version = first_version(versions, operation, value)?;
+        versions.reads[index].version = version;
+        versions.note_read(operation, version);
+    }
+    link_swaps(versions, |first, _, _| Ok(if first == versions::INITIAL { NONE } else { first }))
 }
 
 /// Finds the version of every read as far as it can be told, and links swaps. Returns how many had several.

@@ -4,13 +4,15 @@
 //! excludes "absent". The zone rule ignores both, so an order it gives is tried on the store, and each failed swap is
 //! put where the value differs from the one it expected.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::super::fact::{Fact, fact};
 use super::super::{Input, Kv, KvOperation};
 use crate::model::Model;
 
-/// Adds the failed swaps to an order of everything else. `None` if the order does not allow them, or is not legal
+/// Adds the failed swaps to an order of everything else, and perhaps of some of them. `None` if the order does not allow them, or is not legal
 /// itself; another order may still be.
 pub(super) fn place(operations: &[KvOperation], part: &[u32], order: Vec<u32>) -> Option<Vec<u32>> {
     let mut states: Vec<Option<Bytes>> = vec![Kv.init()];
@@ -22,11 +24,10 @@ pub(super) fn place(operations: &[KvOperation], part: &[u32], order: Vec<u32>) -
         points.push(points[last].max(operation.call));
     }
     let mut placed: Vec<(usize, u64, u32)> = Vec::new();
-    for &index in part {
+    let differs = |index: &u32| fact(&operations[*index as usize]) == Fact::Differs;
+    let known: BTreeSet<u32> = order.iter().copied().filter(differs).collect();
+    for &index in part.iter().filter(|index| differs(index) && !known.contains(index)) {
         let operation = &operations[index as usize];
-        if fact(operation) != Fact::Differs {
-            continue;
-        }
         let at = operation.returned_at()?;
         let Input::CompareAndSwap { expected, .. } = &operation.input else { return None };
         // The state at the call, then each one that follows before the return.

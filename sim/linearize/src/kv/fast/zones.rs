@@ -52,6 +52,12 @@ impl Zones {
         self.forward.iter().chain(&self.backward)
     }
 
+    /// The forward zone that an instant lies within, ends excluded, once [`Zones::check`] has passed.
+    pub(super) fn forward_around(&self, time: u64) -> Option<&Zone> {
+        let begun = self.forward.partition_point(|zone| zone.first_return < time);
+        begun.checked_sub(1).map(|last| &self.forward[last]).filter(|zone| time < zone.last_call)
+    }
+
     /// Applies the rule. Forward zones are sorted afterwards.
     pub(super) fn check(&mut self) -> Result<(), Clash> {
         self.forward.sort_unstable_by_key(|zone| (zone.first_return, zone.root));

@@ -1,0 +1,117 @@
+//! Many clients that put, get, append, swap and delete a few keys: decided without a search, with a proof either way.
+//!
+//! Written values are unique and every answer tells what was found, as most tests of a store arrange. With 40 or more
+//! operations open at once on a key, a search gets nowhere, however long it is given.
+
+#[path = "../benches/workload/mod.rs"]
+mod workload;
+
+use bytes::Bytes;
+use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearize::{Budget, History, Options, Outcome, Verdict, Violation, check, oracle, witness};
+use workload::Workload;
+
+/// Far too little for a search with many clients.
+const BUDGET: Budget = Budget { configurations: 1_000_000, bytes: 1 << 30 };
+
+/// What the clients of these tests do.
+const MIXED: Workload = Workload {
+    operations: 3_000,
+    clients: 100,
+    keys: 4,
+    gets: 35,
+    puts: 20,
+    deletes: 10,
+    swaps: 15,
+    unknown: 0,
+    values: 0,
+    terse: false,
+    stale: false,
+    revisions: false,
+};
+
+fn judge(history: &KvHistory) -> Result<(), Box<Violation>> {
+    match check(&Kv, history, &Options { budget: BUDGET, ..Options::default() }) {
+        Verdict::Linearizable { witness } => {
+            assert_eq!(witness::replay(&Kv, history, &witness), Ok(()));
+            Ok(())
+        }
+        Verdict::Violation(violation) => Err(Box::new(violation)),
+        Verdict::Undecided(undecided) => panic!("{undecided}"),
+    }
+}
+
+#[test]
+fn healthy_histories_of_many_clients_are_linearizable() {
+    for clients in [40, 100, 300] {
+        for keys in [1, 4] {
+            for unknown in [0, 5] {
+                let workload = Workload { clients, keys, unknown, ..MIXED };
+                for seed in 0..3 {
+                    let verdict = judge(&workload::history(workload, seed));
+                    assert_eq!(verdict, Ok(()), "{workload:?}, seed {seed}");
+                }
+            }
+        }
+    }
+}
+
+/// One answer is changed. Mostly that is a contradiction, and then what is named as one is one on its own.
+#[test]
+fn one_wrong_answer_is_found_among_thousands() {
+    let mut found = 0;
+    for seed in 0..60 {
+        let workload = Workload { clients: [40, 100, 300][seed as usize % 3], ..MIXED };
+        let sound = workload::history(workload, seed);
+        let Some(history) = falsified(&sound, seed) else { continue };
+        if let Err(violation) = judge(&history) {
+            found += 1;
+            let set = [&violation.operations[..], &violation.support[..]].concat();
+            if set.len() <= 12 {
+                let set: Vec<KvOperation> =
+                    set.iter().map(|&index| history.operations()[index].clone()).collect();
+                assert!(!oracle::is_linearizable(&Kv, &set), "seed {seed}: {violation}");
+            }
+        }
+    }
+    assert!(found > 15, "only {found} were contradictions");
+}
+
+/// Changes an answer in the middle to one that another moment would have given.
+fn falsified(history: &KvHistory, seed: u64) -> Option<KvHistory> {
+    let mut operations = history.operations().to_vec();
+    let from = operations.len() / 4 + seed as usize * 7;
+    let kind = seed % 4;
+    let value_before = |key: &Bytes, at: usize| {
+        operations[..at].iter().rev().filter(|operation| operation.input.key() == key).find_map(|operation| {
+            match operation.output() {
+                Some(Output::Value(Some(value))) => Some(value.clone()),
+                _ => None,
+            }
+        })
+    };
+    let place = (from..operations.len()).find_map(|at| {
+        let operation = &operations[at];
+        let key = operation.input.key();
+        let output = match (operation.output()?, kind) {
+            (Output::Value(Some(_)), 0) => Output::Value(None),
+            (Output::Value(seen), 1) => {
+                let other = value_before(key, at * 9 / 10)?;
+                (Some(&other) != seen.as_ref()).then_some(Output::Value(Some(other)))?
+            }
+            (Output::Deleted { existed: Some(existed) }, 2) => Output::Deleted { existed: Some(!existed) },
+            (Output::Swapped { swapped: false, previous: Some(previous) }, 3) => {
+                let Input::CompareAndSwap { expected, .. } = &operation.input else { return None };
+                (previous != expected)
+                    .then(|| Output::Swapped { swapped: true, previous: Some(expected.clone()) })?
+            }
+            _ => return None,
+        };
+        Some((at, output))
+    });
+    let (at, changed) = place?;
+    if let Outcome::Returned { output, .. } = &mut operations[at].outcome {
+        *output = changed;
+    }
+    Some(History::new(operations).expect("only an answer was changed"))
+}
