@@ -6,8 +6,9 @@ use crate::model::{Decision, Model};
 use crate::parts::{Parts, Sharded};
 use crate::revisions;
 use crate::search::{Progress, Search};
+use crate::stop::Stop;
 use crate::threads::in_parallel;
-use crate::verdict::{Budget, Options, Undecided, Verdict, Violation};
+use crate::verdict::{Budget, Limit, Options, Undecided, Verdict, Violation};
 use crate::witness;
 
 /// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
@@ -132,14 +133,23 @@ where
     M::Output: Sync,
     M::State: Send,
 {
+    let stop = Stop::of(options);
+    let search = |indexes: &[u32]| prepare(model, operations, indexes).until(stop.clone());
     let mut searches: Vec<(usize, Search<'_, M>)> =
-        parts.iter().enumerate().map(|(part, indexes)| (part, prepare(model, operations, indexes))).collect();
+        parts.iter().enumerate().map(|(part, indexes)| (part, search(indexes))).collect();
     let mut slice = SLICE;
     let mut spent = 0;
     while !searches.is_empty() {
         let left = options.budget.configurations.saturating_sub(spent);
-        if left == 0 || held(&searches) > options.budget.bytes {
-            return Err(Box::new(Verdict::Undecided(undecided(model, operations, parts, &searches, spent))));
+        stop.set_keys(searches.len());
+        let is_full = held(&searches) > options.budget.bytes;
+        let limit = stop
+            .reached()
+            .or(is_full.then_some(Limit::Bytes))
+            .or((left == 0).then_some(Limit::Configurations));
+        if let Some(limit) = limit {
+            let undecided = undecided(model, operations, parts, &searches, spent, limit);
+            return Err(Box::new(Verdict::Undecided(undecided)));
         }
         let turn = slice.min(left.div_ceil(searches.len() as u64));
         let bytes = options.budget.bytes / searches.len() as u64;
@@ -233,14 +243,26 @@ fn undecided<M: Model>(
     parts: &[&[u32]],
     searches: &[(usize, Search<'_, M>)],
     configurations: u64,
+    limit: Limit,
 ) -> Undecided {
     let hardest = searches.iter().max_by_key(|(part, search)| (search.configurations(), usize::MAX - part));
-    let (key, open) = match hardest {
-        Some((part, search)) => {
-            let name = model.partition(&operations[parts[*part][0] as usize].input).to_vec();
-            (name, search.open().into_iter().map(|index| index as usize).collect())
-        }
-        None => (Vec::new(), Vec::new()),
+    let wide = |list: Vec<u32>| list.into_iter().map(|index| index as usize).collect();
+    let (bytes, keys) = (held(searches), searches.len());
+    let mut undecided = Undecided {
+        key: Vec::new(),
+        open: Vec::new(),
+        configurations,
+        bytes,
+        keys,
+        limit,
+        order: Vec::new(),
+        operations: 0,
     };
-    Undecided { key, open, configurations, bytes: held(searches), keys: searches.len() }
+    if let Some((part, search)) = hardest {
+        undecided.key = model.partition(&operations[parts[*part][0] as usize].input).to_vec();
+        undecided.open = wide(search.open());
+        undecided.order = wide(search.longest());
+        undecided.operations = parts[*part].len();
+    }
+    undecided
 }

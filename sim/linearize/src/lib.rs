@@ -92,7 +92,8 @@
 //! without it, so that wrong or missing revisions never change a verdict.
 //!
 //! The search is a depth-first one with every shortcut that measurements bore out, and has a budget: [`Options::budget`].
-//! When that ends the verdict is [`Verdict::Undecided`] with the hardest key. It never guesses.
+//! When that ends, or at [`Options::deadline`], or when [`Options::cancel`] says so, the verdict is
+//! [`Verdict::Undecided`] with the hardest key and the longest order found. It never guesses.
 //!
 //! # Verdicts are proofs
 //!
@@ -176,7 +177,8 @@
 //! not cover keys that have appends together with repeated puts or repeated pieces: these are searched. The
 //! search takes a 128-bit hash for a set of operations, so that a wrong "not linearizable" is possible in theory, with a
 //! probability of about 10⁻²³ for a hundred million configurations; small contradictions are judged again on their own.
-//! The crate uses no random numbers, no clock, and no thread unless [`Options::parallel`] asks for them.
+//! The crate uses no random numbers, no clock unless [`Options::deadline`] is set, and no thread unless
+//! [`Options::parallel`] asks for them.
 
 mod check;
 #[cfg(feature = "command")]
@@ -192,6 +194,7 @@ pub mod oracle;
 mod parts;
 mod revisions;
 mod search;
+mod stop;
 mod threads;
 pub mod verdict;
 pub mod witness;
@@ -200,4 +203,5 @@ pub use check::check;
 pub use history::{History, HistoryError, Operation, Outcome, Recorder};
 pub use model::{Decision, Lens, Model};
 pub use parts::{Parts, Shard};
-pub use verdict::{Budget, Options, Reason, Undecided, Verdict, Violation};
+pub use stop::Cancel;
+pub use verdict::{Budget, Limit, Options, Reason, Undecided, Verdict, Violation};

@@ -1,6 +1,9 @@
 //! What a check may cost, and what it finds.
 
 use std::fmt;
+use std::time::Instant;
+
+use crate::stop::Cancel;
 
 /// What a check may spend, and what it should return.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +17,23 @@ pub struct Options {
     /// Makes a contradiction as small as it gets. Otherwise it is told as it was found, which takes no longer than the
     /// verdict and may name every operation up to the one that no order can place.
     pub smallest: bool,
+    /// When a search gives up. Without one, no clock is read. What comes before a search and after a contradiction is
+    /// bounded by the length of the history, and goes on to its end.
+    pub deadline: Option<Instant>,
+    /// A flag with which another thread ends a search.
+    pub cancel: Option<Cancel>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { budget: Budget::default(), parallel: false, witness: true, smallest: true }
+        Options {
+            budget: Budget::default(),
+            parallel: false,
+            witness: true,
+            smallest: true,
+            deadline: None,
+            cancel: None,
+        }
     }
 }
 
@@ -188,6 +203,19 @@ impl Reason {
     }
 }
 
+/// What ended a check without a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Budget::configurations`].
+    Configurations,
+    /// [`Budget::bytes`].
+    Bytes,
+    /// [`Options::deadline`].
+    Deadline,
+    /// [`Options::cancel`].
+    Cancelled,
+}
+
 /// A check that ended without a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undecided {
@@ -202,6 +230,12 @@ pub struct Undecided {
     pub bytes: u64,
     /// How many independent objects are without a verdict.
     pub keys: usize,
+    /// What ended the check.
+    pub limit: Limit,
+    /// About the longest order of operations on the object `key` that was found to explain their answers.
+    pub order: Vec<usize>,
+    /// How many operations on that object there are.
+    pub operations: usize,
 }
 
 impl fmt::Display for Undecided {

@@ -1,11 +1,13 @@
 //! The command on recorded histories, on broken ones, and on command lines that make no sense.
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
 
 use clap::{CommandFactory, Parser};
+use linearize::Cancel;
 use linearize::command::{self, Options, Streams};
 use serde_json::Value;
 
@@ -37,6 +39,10 @@ struct Ran {
 }
 
 fn run_with(input: &str, arguments: &[&str]) -> Ran {
+    run_until(&Cancel::new(), input, arguments)
+}
+
+fn run_until(cancel: &Cancel, input: &str, arguments: &[&str]) -> Ran {
     let line = Line::try_parse_from([&["check"], arguments].concat()).expect("a command line");
     let (mut out, mut errors) = (String::new(), String::new());
     let code = command::check(
@@ -45,6 +51,8 @@ fn run_with(input: &str, arguments: &[&str]) -> Ran {
             input: &mut input.as_bytes(),
             say: &mut |line| out.extend([line, "\n"]),
             complain: &mut |line| errors.extend([line, "\n"]),
+            cancel: cancel.clone(),
+            is_terminal: false,
         },
     );
     Ran { code, out, errors }
@@ -162,9 +170,15 @@ fn an_exhausted_budget_is_undecided_and_says_what_was_spent_where() {
     let hard = recorded(&folder, HARD);
     let ran = run(&["--configurations", "50", &hard]);
     assert_eq!(ran.code, Ok(6));
-    for words in
-        ["UNDECIDED", "the hardest is \"0\"; spent: 50 configurations", "open where the search", "line "]
-    {
+    for words in [
+        "UNDECIDED",
+        "used up (--configurations)",
+        "the hardest is \"0\"; spent: 50 configurations",
+        "the longest order found explains",
+        "of the 100 operations",
+        "open where the search",
+        "line ",
+    ] {
         assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
     }
     assert_eq!(run(&[&hard]).code, Ok(0));
@@ -399,4 +413,47 @@ fn the_object_is_guessed_and_named_and_can_be_chosen() {
     let ran = run_with(broken, &["-"]);
     assert!(ran.code == Ok(1) && ran.out.contains("line 3 (acquire) is stuck"), "{}", ran.out);
     assert!(ran.out.contains("process    1  acquire"), "{}", ran.out);
+}
+
+/// Sixty clients that write two values each, and reads that agree with no order: far beyond any budget of a test.
+fn endless() -> String {
+    let mut text = String::new();
+    for (phase, kind) in [(0, "invoke"), (1, "ok")] {
+        for process in 0..60 {
+            let value = process % 7;
+            let _ = writeln!(text, "{process} :{kind} :add {}", 1 << value);
+            let _ = phase;
+        }
+    }
+    text + "99 :invoke :read nil\n99 :ok :read 1\n"
+}
+
+#[test]
+fn time_that_is_up_and_an_interruption_say_what_is_known() {
+    let text = endless();
+    let begin = std::time::Instant::now();
+    let ran = run_with(&text, &["--model", "counter", "--seconds", "1", "-"]);
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+    assert_eq!(ran.code, Ok(6), "{}{}", ran.out, ran.errors);
+    for words in
+        ["UNDECIDED", "the time is used up (--seconds)", "of the 61 operations", "the order ends with"]
+    {
+        assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
+    }
+    let cancel = Cancel::new();
+    let ran = std::thread::scope(|scope| {
+        let waits = || {
+            while cancel.configurations() == 0 {
+                std::thread::yield_now();
+            }
+            cancel.cancel();
+        };
+        scope.spawn(waits);
+        run_until(&cancel, &text, &["--model", "counter", "--json", "-", "other"])
+    });
+    assert_eq!(ran.code, Ok(6));
+    let judged = &objects(&ran.out)[0];
+    assert_eq!((&judged["verdict"], &judged["limit"]), (&"undecided".into(), &"interrupted".into()));
+    assert!(judged["order"].as_array().is_some_and(|order| order.len() > 30), "{judged}");
+    assert!(ran.errors.contains("interrupted; files not judged: 1"), "{}", ran.errors);
 }

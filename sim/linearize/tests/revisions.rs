@@ -93,6 +93,8 @@ const NO_SEARCH: Options = Options {
     parallel: false,
     witness: true,
     smallest: true,
+    deadline: None,
+    cancel: None,
 };
 
 fn steps_of(history: &KvHistory) -> u64 {

@@ -10,7 +10,7 @@ mod seek;
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
@@ -139,6 +139,8 @@ fn judge_files(options: &check::Options) -> Result<u8, String> {
         input: &mut io::stdin().lock(),
         say: &mut say,
         complain: &mut |line| eprintln!("{line}"),
+        cancel: check::interrupt(),
+        is_terminal: io::stderr().is_terminal(),
     };
     check::check(options, &mut streams)
 }

@@ -1,6 +1,6 @@
 //! Judges whether histories recorded elsewhere are linearizable.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         // A reader that went away wants no more lines.
         say: &mut |line| drop(writeln!(io::stdout(), "{line}")),
         complain: &mut |line| eprintln!("{line}"),
+        cancel: command::interrupt(),
+        is_terminal: io::stderr().is_terminal(),
     };
     let code = command::check(&options, &mut streams).unwrap_or_else(|message| {
         eprintln!("error: {message}");

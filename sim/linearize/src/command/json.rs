@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Judged, Judgement, Shown};
-use crate::{Undecided, Verdict, Violation};
+use crate::{Limit, Undecided, Verdict, Violation};
 
 /// What `--json` prints for a file.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Line<'a> {
 #[serde(untagged)]
 enum Facts<'a> {
     Refused { verdict: &'static str, line: Option<usize>, problem: &'a str },
-    Judged(JudgedFacts),
+    Judged(Box<JudgedFacts>),
 }
 
 #[derive(Serialize)]
@@ -61,10 +61,14 @@ enum Behind {
         support: Vec<Named>,
     },
     Undecided {
+        limit: &'static str,
         key: String,
         keys: usize,
         configurations: u64,
         bytes: u64,
+        /// About the longest order found, as indexes of operations, and how many there are on that key.
+        order: Vec<usize>,
+        key_operations: usize,
         open: Vec<Named>,
     },
 }
@@ -88,7 +92,7 @@ pub(super) fn json(judged: &Judged, page: Option<&Path>) -> String {
         Err(refusal) => {
             Facts::Refused { verdict: refusal.verdict, line: refusal.line, problem: &refusal.problem }
         }
-        Ok(judgement) => Facts::Judged(facts(judgement)),
+        Ok(judgement) => Facts::Judged(Box::new(facts(judgement))),
     };
     let html = page.map(|page| page.display().to_string());
     let line = Line { file: &judged.name, html, facts };
@@ -121,10 +125,33 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
                 }),
             )
         }
-        Verdict::Undecided(Undecided { key, open, configurations, bytes, keys }) => {
-            let (keys, configurations, bytes) = (*keys, *configurations, *bytes);
-            let open = named(open);
-            ("undecided", Some(Behind::Undecided { key: shown(key), keys, configurations, bytes, open }))
+        Verdict::Undecided(Undecided {
+            key,
+            open,
+            configurations,
+            bytes,
+            keys,
+            limit,
+            order,
+            operations,
+        }) => {
+            let limit = match limit {
+                Limit::Configurations => "configurations",
+                Limit::Bytes => "memory",
+                Limit::Deadline => "seconds",
+                Limit::Cancelled => "interrupted",
+            };
+            let behind = Behind::Undecided {
+                limit,
+                key: shown(key),
+                keys: *keys,
+                configurations: *configurations,
+                bytes: *bytes,
+                order: order.clone(),
+                key_operations: *operations,
+                open: named(open),
+            };
+            ("undecided", Some(behind))
         }
     };
     JudgedFacts {

@@ -10,6 +10,7 @@ mod hint;
 mod json;
 mod options;
 mod pages;
+mod progress;
 
 use std::{
     fmt::Write,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use crate::{
-    Verdict, Violation,
+    Cancel, Limit, Verdict, Violation,
     formats::{self, AnyHistory, File, Format},
     kv::{
         self, Kv,
@@ -29,6 +30,7 @@ use crate::{
 };
 pub use options::{ModelChoice, NilChoice, Options, Unit};
 use pages::Pages;
+pub use progress::interrupt;
 
 /// Exit codes.
 pub mod exit {
@@ -44,6 +46,8 @@ pub mod exit {
 
 /// Operations of one list that are printed; `--json` has all.
 const LISTED_MAX: usize = 40;
+/// Operations at the end of an unfinished order that are printed; `--json` has all.
+const LAST_SHOWN: usize = 5;
 /// The name of standard input.
 const STDIN: &str = "-";
 
@@ -58,7 +62,7 @@ register absent, as in porcupine; to Knossos it says nothing: --nil unknown. Tra
 refused.
 
 Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation \
-(standard error says where and what was expected), 6 the budget ended before a verdict. Of several, the first of 1, 2, \
+(standard error says where and what was expected), 6 the budget or the time ended before a verdict. Of several, the first of 1, 2, \
 6 counts.";
 
 /// Where input comes from and output goes, line by line.
@@ -69,6 +73,10 @@ pub struct Streams<'a> {
     pub say: &'a mut dyn FnMut(&str),
     /// Takes a line of standard error.
     pub complain: &'a mut dyn FnMut(&str),
+    /// Ends the search at hand and leaves the files after it alone; see [`interrupt()`].
+    pub cancel: Cancel,
+    /// Whether standard error is a terminal on which a line may show how far a long check is.
+    pub is_terminal: bool,
 }
 
 /// Judges every file and returns the exit code; an error if the command line as a whole is not usable.
@@ -78,8 +86,13 @@ pub fn check(options: &Options, streams: &mut Streams<'_>) -> Result<u8, String>
     }
     let mut pages = Pages::new(options)?;
     let mut code = exit::OK;
-    for file in &options.files {
-        let judged = judge(file, options, streams.input);
+    for (place, file) in options.files.iter().enumerate() {
+        if streams.cancel.is_cancelled() {
+            let left = options.files.len() - place;
+            (streams.complain)(&format!("error: interrupted; files not judged: {left}"));
+            return Ok(worse(code, exit::UNDECIDED));
+        }
+        let judged = judge(file, options, streams);
         code = worse(code, judged.code());
         if let Err(refusal) = &judged.result {
             (streams.complain)(&format!("error: {}", refusal.sentence(&judged.name)));
@@ -214,13 +227,19 @@ impl Refusal {
     }
 }
 
-fn judge(file: &Path, options: &Options, input: &mut dyn io::Read) -> Judged {
+fn judge(file: &Path, options: &Options, streams: &mut Streams<'_>) -> Judged {
     let name = if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() };
-    Judged { name, result: judgement(file, options, input) }
+    let result = judgement(file, &name, options, streams);
+    Judged { name, result }
 }
 
-fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result<Judgement, Refusal> {
-    let bytes = read(file, input).map_err(|error| Refusal {
+fn judgement(
+    path: &Path,
+    name: &str,
+    options: &Options,
+    streams: &mut Streams<'_>,
+) -> Result<Judgement, Refusal> {
+    let bytes = read(path, streams.input).map_err(|error| Refusal {
         verdict: "unreadable",
         line: None,
         problem: format!("cannot be read: {error}"),
@@ -241,11 +260,12 @@ fn judgement(file: &Path, options: &Options, input: &mut dyn io::Read) -> Result
     }
     let parsing = begin.elapsed();
     let begin = Instant::now();
-    let judged_with = options.judged_with();
-    let verdict = match &file.history {
+    let judged_with = options.judged_with(Some(streams.cancel.clone()));
+    let check = || match &file.history {
         AnyHistory::Kv(history) => crate::check(&Kv, history, &judged_with),
         AnyHistory::Object(object, history) => crate::check(object, history, &judged_with),
     };
+    let verdict = if streams.is_terminal { progress::shown(name, &streams.cancel, check) } else { check() };
     let checking = begin.elapsed();
     let hint = match (&file.history, &verdict) {
         (AnyHistory::Kv(history), Verdict::Violation(violation)) => {
@@ -293,12 +313,20 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
         Verdict::Undecided(undecided) => {
             let _ = writeln!(
                 text,
-                "  keys without a verdict: {}, the hardest is \"{}\"; spent: {} configurations, {} MiB",
+                "  {}; keys without a verdict: {}, the hardest is \"{}\"; spent: {} configurations, {} MiB",
+                ended(undecided.limit),
                 undecided.keys,
                 undecided.key.escape_ascii(),
                 undecided.configurations,
                 undecided.bytes.div_ceil(1 << 20),
             );
+            let _ = writeln!(
+                text,
+                "  the longest order found explains {} of the {} operations on that key",
+                undecided.order.len(),
+                undecided.operations,
+            );
+            list(&mut text, "the order ends with", judgement, last(&undecided.order));
             list(&mut text, "operations open where the search got stuck", judgement, &undecided.open);
         }
     }
@@ -306,6 +334,20 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
         let _ = writeln!(text, "  drawn in {}", page.display());
     }
     text
+}
+
+/// The end of an order that is worth a look.
+fn last(order: &[usize]) -> &[usize] {
+    &order[order.len().saturating_sub(LAST_SHOWN)..]
+}
+
+fn ended(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Configurations => "the configurations are used up (--configurations)",
+        Limit::Bytes => "the memory is used up (--memory-mib)",
+        Limit::Deadline => "the time is used up (--seconds)",
+        Limit::Cancelled => "interrupted",
+    }
 }
 
 fn headline(verdict: &Verdict) -> &'static str {

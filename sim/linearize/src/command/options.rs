@@ -1,16 +1,21 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use crate::Budget;
 use crate::formats::{Choices, ModelName, Nil};
+use crate::{Budget, Cancel};
 
 /// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
 pub const CONFIGURATIONS_DEFAULT: u64 = 100_000_000;
 /// What the search of one file may remember unless told otherwise, in MiB.
 pub const MEMORY_MIB_DEFAULT: u64 = 4_096;
+/// Seconds that the search of one file may take unless told otherwise.
+pub const SECONDS_DEFAULT: u64 = 60;
+/// A hundred years: above this, it is a slip of the finger.
+const SECONDS_MAX: u64 = 100 * 365 * 86_400;
 /// Above this, a number of MiB is a slip of the finger.
 const MEMORY_MIB_MAX: u64 = 1 << 30;
 /// The command line.
@@ -42,6 +47,9 @@ pub struct Options {
     /// What the times of JSON lines are counted in, which sentences show in seconds; logs of events have no times.
     #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
     pub(super) unit: Unit,
+    /// How long the search of each file may take before it gives up.
+    #[arg(long, value_name = "SECONDS", default_value_t = SECONDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    pub(super) seconds: u64,
     /// How many configurations the search may visit in each file before it gives up.
     #[arg(long, value_name = "N", default_value_t = CONFIGURATIONS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) configurations: u64,
@@ -122,13 +130,15 @@ impl Options {
         Choices { model, nil, initial: self.initial.clone() }
     }
 
-    pub(super) fn judged_with(&self) -> crate::Options {
+    pub(super) fn judged_with(&self, cancel: Option<Cancel>) -> crate::Options {
         crate::Options {
             budget: Budget { configurations: self.configurations, bytes: self.memory_mib << 20 },
             parallel: true,
             // Only a drawing shows the order.
             witness: self.html.is_some(),
             smallest: true,
+            deadline: Instant::now().checked_add(Duration::from_secs(self.seconds)),
+            cancel,
         }
     }
 }

@@ -31,6 +31,7 @@
 //! only reached as far as a legal history needs them. *Writes that nobody needs, placed as late as they can be*: those
 //! whose values nobody names are one class, of which one is tried.
 
+mod classes;
 mod events;
 mod seen;
 
@@ -38,6 +39,8 @@ use rustc_hash::FxHashMap;
 
 use crate::history::Operation;
 use crate::model::{Lens, Model};
+use crate::stop::Stop;
+use classes::{Kind, kinds, shared};
 use events::{Events, NONE};
 use seen::{Seen, States, word};
 
@@ -78,12 +81,6 @@ enum Cursor {
     Optional(u32),
 }
 
-/// Operations of unknown outcome of one class, by local number, in the order of their calls.
-struct Kind {
-    members: Vec<u32>,
-    used: u16,
-}
-
 /// A search over the operations of one independent object.
 pub(crate) struct Search<'a, M: Model> {
     model: &'a M,
@@ -116,7 +113,16 @@ pub(crate) struct Search<'a, M: Model> {
     /// Where to go on after a pause.
     cursor: Option<Cursor>,
     configurations: u64,
+    stop: Stop,
+    /// The longest order noted, and how many returned operations the next one has to place.
+    longest: Vec<u32>,
+    longer_from: usize,
 }
+
+/// Configurations between two looks at what may end a search.
+const LOOK: u64 = 4096;
+/// Searches shorter than this note no order.
+const NOTED_FROM: u64 = LOOK;
 
 impl<'a, M: Model> Search<'a, M> {
     /// Prepares a search. `part` lists operations of one independent object.
@@ -173,7 +179,15 @@ impl<'a, M: Model> Search<'a, M> {
             placed: 0,
             cursor: None,
             configurations: 0,
+            stop: Stop::default(),
+            longest: Vec::new(),
+            longer_from: 0,
         }
+    }
+
+    /// Lets something else than the budget end the search.
+    pub(crate) fn until(self, stop: Stop) -> Self {
+        Search { stop, ..self }
     }
 
     /// Goes on for at most `slice` configurations, or until the search holds `bytes`.
@@ -189,8 +203,8 @@ impl<'a, M: Model> Search<'a, M> {
                     }
                     if self.remember() {
                         let first = Cursor::Returned(0);
-                        let full = self.configurations.is_multiple_of(4096) && self.bytes() > bytes;
-                        if full || self.configurations >= end {
+                        let looks = self.configurations.is_multiple_of(LOOK);
+                        if self.configurations >= end || (looks && self.must_end(bytes)) {
                             self.cursor = Some(first);
                             return Progress::Paused;
                         }
@@ -208,6 +222,17 @@ impl<'a, M: Model> Search<'a, M> {
                 }
             }
         }
+    }
+
+    fn must_end(&self, bytes: u64) -> bool {
+        self.stop.count(LOOK);
+        self.bytes() > bytes || self.stop.reached().is_some()
+    }
+
+    /// About the longest order found.
+    pub(crate) fn longest(&self) -> Vec<u32> {
+        let now = self.order();
+        if now.len() < self.longest.len() { self.longest.clone() } else { now }
     }
 
     /// The operations linearized so far, in order: the linearization once there is one.
@@ -364,7 +389,13 @@ impl<'a, M: Model> Search<'a, M> {
 
     fn note_stuck(&mut self, node: u32) {
         self.furthest = self.furthest.max(node);
-        self.placed = self.placed.max(self.returned - self.left);
+        let placed = self.returned - self.left;
+        self.placed = self.placed.max(placed);
+        if placed >= self.longer_from && self.configurations > NOTED_FROM {
+            self.longest = self.order();
+            // So that a long history is copied a bounded number of times.
+            self.longer_from = placed + 1 + self.returned / 256;
+        }
     }
 
     /// Of the operations that may come next, the one that returns first after a node.
@@ -457,27 +488,4 @@ impl<'a, M: Model> Search<'a, M> {
         };
         (next != NONE).then_some(next)
     }
-}
-
-/// Groups the operations of unknown outcome, which follow the first `returned` ones.
-fn kinds(classes: &[u32], returned: usize) -> Vec<Kind> {
-    let mut kind_of: FxHashMap<u32, usize> = FxHashMap::default();
-    let mut kinds: Vec<Kind> = Vec::new();
-    for (number, &class) in classes.iter().enumerate().skip(returned) {
-        let kind = *kind_of.entry(class).or_insert(kinds.len());
-        if kind == kinds.len() || kinds[kind].members.len() == usize::from(u16::MAX) {
-            kind_of.insert(class, kinds.len());
-            kinds.push(Kind { members: vec![number as u32], used: 0 });
-        } else {
-            kinds[kind].members.push(number as u32);
-        }
-    }
-    kinds
-}
-
-/// The classes, or [`NONE`] for those with a single member.
-fn shared(classes: &[u32]) -> Vec<u32> {
-    let mut members = vec![0u32; classes.iter().map(|&class| class as usize + 1).max().unwrap_or(0)];
-    classes.iter().for_each(|&class| members[class as usize] += 1);
-    classes.iter().map(|&class| if members[class as usize] > 1 { class } else { NONE }).collect()
 }
