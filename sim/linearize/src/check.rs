@@ -259,7 +259,7 @@ fn undecided<M: Model>(
         operations: 0,
     };
     if let Some((part, search)) = hardest {
-        undecided.key = model.partition(&operations[parts[*part][0] as usize].input).to_vec();
+        undecided.key = model.label(&operations[parts[*part][0] as usize].input);
         undecided.open = wide(search.open());
         undecided.order = wide(search.longest());
         undecided.operations = parts[*part].len();

@@ -82,7 +82,7 @@
 //! - *Statements of what a value was not*: a failed swap that does not say what it found. They are put into a finished
 //!   order where they fit; a search is needed if they do not.
 //! - *Appended pieces that can be cut in two ways*, such as `1` and `11`. A separator at the end of each avoids this.
-//! - *Any other object.* Implement [`Model`].
+//! - *Any other object.* Implement [`Model`]; a mutex, a queue, a set and a counter are in [`objects`].
 //!
 //! Before that, the order is tried that the store itself proposes, if its answers came with **revisions**
 //! ([`History::revision`]): the number of the change of the whole store after which an answer was true, for an update its

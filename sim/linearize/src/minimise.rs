@@ -137,7 +137,7 @@ pub(crate) fn no_order<M: Model>(
         set.len()
     );
     Violation {
-        key: model.partition(&operations[set[0] as usize].input).to_vec(),
+        key: model.label(&operations[set[0] as usize].input),
         operations: set.iter().map(|&index| index as usize).collect(),
         support: Vec::new(),
         reason: Reason::NoOrder { placed, stuck: stuck as usize },

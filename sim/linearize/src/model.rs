@@ -1,10 +1,16 @@
 //! Sequential objects: what a history is compared with.
 //!
-//! A [`Model`] says how one operation at a time changes an object. That is all the search needs. Provided methods make
-//! it faster where they apply: [`Model::partition`] splits a history into independent objects, [`Model::observes`],
-//! [`Model::lens`] and [`Model::may_enable`] tell the search which branches it can do without, and [`Model::decide`] may answer by a direct method
-//! without any search.
+//! A [`Model`] says how one operation at a time changes an object: [`Model::init`] and [`Model::step`]. It also says
+//! what tells independent objects apart, [`Model::partition`]: that is what makes a check fast. Nothing else is needed. The
+//! examples `queue`, `lock` and `bank` are whole models.
+//!
+//! [`Model::observes`] and [`Model::support`] are worth a thought: the one spares the search branches, the other makes
+//! contradictions smaller. The trait has further methods for models that are searched a lot, which its documentation leaves out:
+//! `lens` and `may_enable` spare further branches, `unobserved` drops operations, and `decide`,
+//! `decide_all` and `decide_shard` may answer without any search. They are explained in the source of this file, and
+//! [`crate::kv::Kv`] has them all.
 
+use std::fmt::Debug;
 use std::hash::Hash;
 
 use crate::history::Operation;
@@ -19,6 +25,10 @@ pub trait Model {
     type Output;
     /// The object's state between two operations.
     type State: Clone + Eq + Hash;
+    /// What tells independent objects apart, such as a key; `()` if there is only one. It may borrow from the input.
+    type Key<'a>: Hash + Ord + Debug + Send
+    where
+        Self::Input: 'a;
 
     /// The state before the first operation.
     fn init(&self) -> Self::State;
@@ -34,12 +44,16 @@ pub trait Model {
         output: Option<&Self::Output>,
     ) -> Option<Self::State>;
 
-    /// The name of the independent object that an operation belongs to, such as its key.
+    /// The independent object that an operation belongs to, such as its key.
     ///
     /// A history is linearizable if and only if each of its independent objects' histories is (locality, Herlihy and
     /// Wing 1990), so each is checked alone. Each starts in the state of [`Model::init`].
-    fn partition<'a>(&self, _input: &'a Self::Input) -> &'a [u8] {
-        &[]
+    fn partition<'a>(&self, input: &'a Self::Input) -> Self::Key<'a>;
+
+    /// How reports name the object that an operation belongs to. The default is the key's [`Debug`]; of `()`, nothing.
+    fn label(&self, input: &Self::Input) -> Vec<u8> {
+        let label = format!("{:?}", self.partition(input));
+        if label == "()" { Vec::new() } else { label.into_bytes() }
     }
 
     /// Whether an operation with this output leaves every state unchanged in which it is legal.
@@ -51,6 +65,7 @@ pub trait Model {
     }
 
     /// What a search of one independent object's operations may treat as the same. The default is nothing.
+    #[doc(hidden)]
     fn lens<'a>(
         &'a self,
         _operations: &'a [Operation<Self::Input, Self::Output>],
@@ -67,6 +82,7 @@ pub trait Model {
     ///
     /// The search gives up on a configuration if the operation that must come next at the latest is not legal and none
     /// that may come before it can help. `false` where it can makes verdicts wrong; `true` is always safe.
+    #[doc(hidden)]
     fn may_enable(
         &self,
         _change: &Operation<Self::Input, Self::Output>,
@@ -78,6 +94,7 @@ pub trait Model {
     /// Tries to decide one independent object's history without a search.
     ///
     /// `part` lists the indexes of its operations in `operations`.
+    #[doc(hidden)]
     fn decide(
         &self,
         _operations: &[Operation<Self::Input, Self::Output>],
@@ -91,6 +108,7 @@ pub trait Model {
     /// contradiction.
     ///
     /// A model may do both in one pass over the history, which is kinder to a processor's cache.
+    #[doc(hidden)]
     fn decide_all(
         &self,
         operations: &[Operation<Self::Input, Self::Output>],
@@ -105,6 +123,7 @@ pub trait Model {
     }
 
     /// The same for some of the objects, where [`Options::parallel`] spreads a long history over threads.
+    #[doc(hidden)]
     fn decide_shard(
         &self,
         operations: &[Operation<Self::Input, Self::Output>],
@@ -117,6 +136,7 @@ pub trait Model {
     /// Operations of unknown outcome that may be left out, because no other operation can tell whether they happened.
     ///
     /// Called before a search; must be a subset of `part`'s operations of unknown outcome.
+    #[doc(hidden)]
     fn unobserved(&self, _operations: &[Operation<Self::Input, Self::Output>], _part: &[u32]) -> Vec<u32> {
         Vec::new()
     }
@@ -136,6 +156,7 @@ pub trait Model {
 }
 
 /// What the operations of one object cannot tell apart.
+#[doc(hidden)]
 pub struct Lens<'a, S> {
     /// For each operation of the part, the number of its class: two of a class are legal in the same states and lead
     /// to the same ones, as far as [`Lens::representative`] tells them apart.
@@ -149,6 +170,7 @@ pub struct Lens<'a, S> {
 
 /// What [`Model::decide`] found.
 #[derive(Clone, Debug)]
+#[doc(hidden)]
 pub enum Decision {
     /// The part is linearizable in this order (empty if [`Options::witness`] is off).
     Linearizable(Vec<u32>),

@@ -100,6 +100,7 @@ impl Model for Object {
     type Input = Input;
     type Output = Output;
     type State = State;
+    type Key<'a> = &'a [u8];
 
     fn init(&self) -> State {
         match self {
@@ -121,6 +122,10 @@ impl Model for Object {
 
     fn partition<'a>(&self, input: &'a Input) -> &'a [u8] {
         &input.key
+    }
+
+    fn label(&self, input: &Input) -> Vec<u8> {
+        input.key.to_vec()
     }
 
     fn observes(&self, input: &Input, output: &Output) -> bool {

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
@@ -13,6 +13,7 @@ use crate::threads::{available, in_parallel};
 
 /// The operations of each object.
 #[derive(Clone, Debug)]
+#[doc(hidden)]
 pub struct Parts {
     /// Indexes of operations, object after object.
     indexes: Vec<u32>,
@@ -75,22 +76,22 @@ impl Parts {
 }
 
 /// The objects of a history by number, in the order of first appearance.
-struct Groups<'a> {
-    names: Vec<&'a [u8]>,
+struct Groups<K> {
+    names: Vec<K>,
     table: HashTable<u32>,
     counts: Vec<u32>,
     /// The object of each operation.
     part_of: Vec<u32>,
 }
 
-impl<'a> Groups<'a> {
+impl<K: Hash + Eq> Groups<K> {
     fn with_capacity(operations: usize) -> Self {
         let part_of = Vec::with_capacity(operations);
         Groups { names: Vec::new(), table: HashTable::new(), counts: Vec::new(), part_of }
     }
 
-    fn new<M: Model>(
-        model: &'a M,
+    fn new<'a, M: Model<Key<'a> = K>>(
+        model: &M,
         operations: &'a [Operation<M::Input, M::Output>],
         mut met: impl FnMut(u32, u32),
     ) -> Self {
@@ -105,17 +106,18 @@ impl<'a> Groups<'a> {
     }
 
     /// The same, each core reading its share of the history.
-    fn in_parallel<M>(model: &'a M, operations: &'a [Operation<M::Input, M::Output>]) -> Self
+    fn in_parallel<'a, M>(model: &M, operations: &'a [Operation<M::Input, M::Output>]) -> Self
     where
-        M: Model + Sync,
+        M: Model<Key<'a> = K> + Sync,
         M::Input: Sync,
         M::Output: Sync,
+        K: Send,
     {
         let stretches: Vec<_> = operations.chunks(operations.len().div_ceil(available()).max(1)).collect();
         let mut all = Self::with_capacity(operations.len());
         for stretch in in_parallel(stretches.len(), |number| Groups::new(model, stretches[number], |_, _| {}))
         {
-            let numbers: Vec<u32> = stretch.names.iter().map(|name| all.number(name)).collect();
+            let numbers: Vec<u32> = stretch.names.into_iter().map(|name| all.number(name)).collect();
             for (&number, count) in numbers.iter().zip(stretch.counts) {
                 all.counts[number as usize] += count;
             }
@@ -124,14 +126,14 @@ impl<'a> Groups<'a> {
         all
     }
 
-    fn number(&mut self, name: &'a [u8]) -> u32 {
+    fn number(&mut self, name: K) -> u32 {
         let names = &mut self.names;
-        let hash = hash(name);
-        if let Some(&part) = self.table.find(hash, |&part| same(names[part as usize], name)) {
+        let hash = hash_of(&name);
+        if let Some(&part) = self.table.find(hash, |&part| names[part as usize] == name) {
             return part;
         }
         let part = names.len() as u32;
-        self.table.insert_unique(hash, part, |&part| self::hash(names[part as usize]));
+        self.table.insert_unique(hash, part, |&part| hash_of(&names[part as usize]));
         names.push(name);
         self.counts.push(0);
         part
@@ -177,6 +179,7 @@ impl Sharded {
 }
 
 /// Some of the objects of a history, which one thread decides.
+#[doc(hidden)]
 pub struct Shard<'a> {
     history: &'a Sharded,
     /// Ascending.
@@ -226,6 +229,13 @@ pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// A hash that is the same in every run.
+fn hash_of(key: &impl Hash) -> u64 {
+    let mut hasher = FxHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The same, of bytes.
 pub(crate) fn hash(name: &[u8]) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(name);

@@ -85,7 +85,7 @@ impl Verdict {
 /// A contradiction: operations that no order can explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The independent object it is about, as [`crate::Model::partition`] names it.
+    /// The independent object it is about, as [`crate::Model::label`] names it.
     pub key: Vec<u8>,
     /// The operations that contradict each other, ascending.
     pub operations: Vec<usize>,

@@ -98,7 +98,7 @@ pub fn replay<M: Model>(
 ) -> Result<(), Refutation> {
     let operations = history.operations();
     let mut listed = vec![false; operations.len()];
-    let mut states: BTreeMap<&[u8], M::State> = BTreeMap::new();
+    let mut states: BTreeMap<M::Key<'_>, M::State> = BTreeMap::new();
     let mut latest: Option<usize> = None;
     for &index in order {
         if index >= operations.len() || std::mem::replace(&mut listed[index], true) {

@@ -68,10 +68,13 @@ impl Model for Plain {
     type Input = Input;
     type Output = Output;
     type State = Option<bytes::Bytes>;
+    type Key<'a> = ();
 
     fn init(&self) -> Self::State {
         Kv.init()
     }
+
+    fn partition(&self, _input: &Input) {}
 
     fn step(&self, state: &Self::State, input: &Input, output: Option<&Output>) -> Option<Self::State> {
         Kv.step(state, input, output)
@@ -85,10 +88,13 @@ impl Model for Searched {
     type Input = Input;
     type Output = Output;
     type State = Option<bytes::Bytes>;
+    type Key<'a> = ();
 
     fn init(&self) -> Self::State {
         Kv.init()
     }
+
+    fn partition(&self, _input: &Input) {}
 
     fn step(&self, state: &Self::State, input: &Input, output: Option<&Output>) -> Option<Self::State> {
         Kv.step(state, input, output)

@@ -94,10 +94,13 @@ impl Model for Queue {
     type Input = Ask;
     type Output = Option<u8>;
     type State = Vec<u8>;
+    type Key<'a> = ();
 
     fn init(&self) -> Vec<u8> {
         Vec::new()
     }
+
+    fn partition(&self, _input: &Ask) {}
 
     fn step(&self, state: &Vec<u8>, input: &Ask, output: Option<&Option<u8>>) -> Option<Vec<u8>> {
         let mut next = state.clone();

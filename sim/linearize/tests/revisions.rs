@@ -36,6 +36,7 @@ impl Model for Counted {
     type Input = Input;
     type Output = Output;
     type State = Option<Bytes>;
+    type Key<'a> = <Kv as Model>::Key<'a>;
 
     fn init(&self) -> Self::State {
         Kv.init()
@@ -46,7 +47,7 @@ impl Model for Counted {
         Kv.step(state, input, output)
     }
 
-    fn partition<'a>(&self, input: &'a Input) -> &'a [u8] {
+    fn partition<'a>(&self, input: &'a Input) -> Self::Key<'a> {
         Kv.partition(input)
     }
 

@@ -25,7 +25,7 @@ pub fn check(operations: &[KvOperation], limit: Duration) -> Option<bool> {
     let mut keys: FxHashMap<&[u8], Vec<&KvOperation>> = FxHashMap::default();
     let mut order: Vec<&[u8]> = Vec::new();
     for operation in operations {
-        let key = Kv.partition(&operation.input);
+        let key = Kv.partition(&operation.input).0;
         let list = keys.entry(key).or_insert_with(|| {
             order.push(key);
             Vec::new()

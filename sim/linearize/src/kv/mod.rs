@@ -21,11 +21,13 @@ pub mod monitor;
 pub mod sentence;
 mod support;
 
+use std::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 
 use crate::history::{History, Operation};
 use crate::model::{Decision, Lens, Model};
-use crate::parts::{Parts, Shard};
+use crate::parts::{Parts, Shard, same};
 use crate::verdict::Options;
 
 /// A history of key-value operations.
@@ -106,6 +108,24 @@ pub enum Output {
     },
 }
 
+/// A key of the store, which tells its registers apart.
+#[derive(Clone, Copy, Debug, PartialOrd, Ord)]
+pub struct Key<'a>(pub &'a [u8]);
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        same(self.0, other.0)
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write(self.0);
+    }
+}
+
 /// The key-value store as a [`Model`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kv;
@@ -114,6 +134,7 @@ impl Model for Kv {
     type Input = Input;
     type Output = Output;
     type State = Option<Bytes>;
+    type Key<'a> = Key<'a>;
 
     fn init(&self) -> Self::State {
         None
@@ -144,8 +165,12 @@ impl Model for Kv {
         }
     }
 
-    fn partition<'a>(&self, input: &'a Input) -> &'a [u8] {
-        input.key()
+    fn partition<'a>(&self, input: &'a Input) -> Key<'a> {
+        Key(input.key())
+    }
+
+    fn label(&self, input: &Input) -> Vec<u8> {
+        input.key().to_vec()
     }
 
     fn observes(&self, input: &Input, output: &Output) -> bool {
