@@ -78,10 +78,13 @@ impl Model for Presence {
     type Input = Move;
     type Output = ();
     type State = State;
+    type Key<'a> = ();
 
     fn init(&self) -> State {
         ABSENT
     }
+
+    fn partition(&self, _input: &Move) {}
 
     fn step(&self, state: &State, input: &Move, output: Option<&()>) -> Option<State> {
         let (state, absent) = (*state, *state == ABSENT);
