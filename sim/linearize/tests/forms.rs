@@ -255,6 +255,10 @@ fn what_cannot_be_judged_is_refused_with_a_sentence_and_a_line() {
         ),
         ("[{\"p\":1,\"call\":1,\"ret\":4,\n\"get\":\"k\",\"value\":null}".into(), "line 2: expected another event, or ]"),
         ("{\"process\":2,\"type\":\"invoke\",\"value\":3}".into(), "line 1: expected :f and a keyword"),
+        (
+            "{\"ClientId\":0,\"Input\":{\"Type\":\"range\"},\"Call\":1,\"Output\":{\"Revision\":1},\"Return\":2}".into(),
+            "line 1: an operation of a Go program",
+        ),
     ] {
         assert!(problem(&text).starts_with(words), "{text}: {}", problem(&text));
     }

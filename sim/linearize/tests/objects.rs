@@ -69,6 +69,19 @@ fn answered(
     }
 }
 
+/// Makes every element that is added another one, and then and now only adds and reads.
+fn grow_only(operations: &mut [Operation<Input, Output>]) {
+    for (number, operation) in operations.iter_mut().enumerate() {
+        match operation.input.action {
+            Action::Add(_) if number < 3 => operation.input.action = Action::Add(number.to_string().into()),
+            Action::Add(_) | Action::Remove(_) => {
+                operation.input.action = Action::Add(format!("unseen {number}").into());
+            }
+            _ => {}
+        }
+    }
+}
+
 fn history(object: &Object, random: &mut Random) -> ObjectHistory {
     let mut state = object.init();
     let mut free = [0; 4];
@@ -84,6 +97,9 @@ fn history(object: &Object, random: &mut Random) -> ObjectHistory {
         let outcome = if is_known { Outcome::Returned { at, output } } else { Outcome::Unknown };
         free[process as usize] = if is_known { at } else { call };
         operations.push(Operation { process, call, input, outcome });
+    }
+    if matches!(object, Object::Set(_)) && random.below(2) == 0 {
+        grow_only(&mut operations);
     }
     History::new(operations).expect("processes wait for their answers")
 }
@@ -129,6 +145,37 @@ fn the_search_agrees_with_the_slow_checker_and_contradictions_stand_alone() {
             }
         }
         assert!(counts.iter().all(|&count| count > 300), "{object:?}: {counts:?}");
+    }
+}
+
+/// Without a direct decision, an addition of unknown outcome that was seen doubles what a search has to try.
+#[test]
+fn a_lost_element_among_many_of_unknown_outcome_is_found() {
+    let text = |number: u64| Bytes::copy_from_slice(number.to_string().as_bytes());
+    let operation = |process, call, action, output: Option<Output>| {
+        let outcome = output.map_or(Outcome::Unknown, |output| Outcome::Returned { at: call + 15, output });
+        Operation { process, call, input: Input { key: Bytes::new(), action }, outcome }
+    };
+    let mut operations = Vec::new();
+    for number in 0..2_000u64 {
+        let output = (number % 10 > 0).then_some(Output::Done);
+        operations.push(operation(number, number * 10, Action::Add(text(number)), output));
+    }
+    let read = |lost: u64| {
+        let seen = (0..2_000).filter(|&number| number != lost).map(text).collect();
+        operation(9_999, 30_000, Action::Read, Some(Output::Items(seen)))
+    };
+    for (lost, is_linearizable) in [(10, true), (11, false)] {
+        let all = operations.iter().cloned().chain([read(lost)]).collect();
+        let history = History::new(all).expect("a history");
+        let verdict = check(&Object::Set(BTreeSet::new()), &history, &Options::default());
+        assert_eq!(verdict.is_linearizable(), is_linearizable, "{lost}");
+        if let Verdict::Violation(violation) = verdict {
+            assert_eq!(violation.operations, [11, 2_000]);
+            assert!(
+                violation.sentence.contains("did not see operation 11 (add 11), which had returned before")
+            );
+        }
     }
 }
 

@@ -120,6 +120,11 @@ impl<'a> Reader<'a> {
         let fields: Fields<'a> = serde_json::from_str(content).map_err(|error| syntax(line, &error))?;
         let has = |name: &str| fields.contains_key(name);
         let is_event = has("type") && (has("f") || has("process"));
+        if has("ClientId") && has("Input") && has("Output") {
+            let problem = "an operation of a Go program (porcupine.Operation, as in etcd's operations.json): what its \
+                           input and output mean is known to that program only; write events or JSON lines";
+            return Err(ParseError::new(line, problem));
+        }
         if !is_event && !operations::is_operation(&fields) {
             self.skip(line, "no operation");
             return Ok(());

@@ -121,7 +121,7 @@ pub(crate) struct Search<'a, M: Model> {
 
 /// Configurations between two looks at what may end a search.
 const LOOK: u64 = 4096;
-/// Searches shorter than this note no order.
+/// Searches shorter than this, or than four times their operations, note no order.
 const NOTED_FROM: u64 = LOOK;
 
 impl<'a, M: Model> Search<'a, M> {
@@ -391,7 +391,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.furthest = self.furthest.max(node);
         let placed = self.returned - self.left;
         self.placed = self.placed.max(placed);
-        if placed >= self.longer_from && self.configurations > NOTED_FROM {
+        if placed >= self.longer_from && self.configurations > NOTED_FROM.max(4 * self.returned as u64) {
             self.longest = self.order();
             // So that a long history is copied a bounded number of times.
             self.longer_from = placed + 1 + self.returned / 256;

@@ -8,7 +8,10 @@
 //! | [`Object::Counter`] | `Increase` by an amount that may be negative, `Read` | 0 |
 //!
 //! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an atomic one: its
-//! reads must agree on one order. Every operation has a key, and each key is an object of its own. All are searched.
+//! reads must agree on one order. Every operation has a key, and each key is an object of its own. A set to which each
+//! element is added once, and from which none is removed, is decided without a search; the others are searched.
+
+mod grown;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -18,8 +21,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::history::{History, Operation, Outcome};
 use crate::kv::sentence::Words;
-use crate::model::{Lens, Model};
-use crate::verdict::{Reason, Violation};
+use crate::model::{Decision, Lens, Model};
+use crate::verdict::{Options, Violation};
 
 /// A history of operations on such objects.
 pub type ObjectHistory = History<Input, Output>;
@@ -146,6 +149,13 @@ impl Model for Object {
         };
         let classes = part.iter().map(class).collect();
         Lens { classes, overwrites: vec![false; part.len()], representative: Box::new(|state| state) }
+    }
+
+    fn decide(&self, operations: &[Operation<Input, Output>], part: &[u32], _: &Options) -> Decision {
+        match self {
+            Object::Set(begin) if begin.is_empty() => grown::decide(operations, part),
+            _ => Decision::Open,
+        }
     }
 
     fn may_enable(&self, change: &Operation<Input, Output>, waiting: &Operation<Input, Output>) -> bool {
@@ -286,15 +296,7 @@ pub fn describe(operation: &Operation<Input, Output>) -> String {
 /// Why operations contradict each other, as a sentence.
 pub fn tell(history: &ObjectHistory, violation: &Violation, words: &Words<'_>) -> String {
     let say = |index: usize| (words.operation)(index, &describe(&history.operations()[index]));
-    match &violation.reason {
-        Reason::NoOrder { placed, stuck } => {
-            format!(
-                "no order explains every answer: after at most {placed} operations, {} is stuck",
-                say(*stuck)
-            )
-        }
-        _ => violation.sentence.clone(),
-    }
+    grown::sentence(&violation.reason, |index| &history.operations()[index].input.action, say)
 }
 
 fn show(bytes: &Bytes) -> String {
