@@ -224,11 +224,13 @@ impl Shard<'_> {
 }
 
 /// Whether two byte strings are equal. Clones of one [`bytes::Bytes`] are, and need not be read.
+#[inline]
 pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     std::ptr::eq(one, other) || one == other
 }
 
 /// A hash that is the same in every run.
+#[inline]
 fn hash_of(key: &impl Hash) -> u64 {
     let mut hasher = FxHasher::default();
     key.hash(&mut hasher);

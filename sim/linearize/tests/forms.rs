@@ -265,3 +265,69 @@ fn what_cannot_be_judged_is_refused_with_a_sentence_and_a_line() {
     let set = both("add", "1");
     assert!(parse(set.as_bytes()).expect_err("no store").to_string().contains("found a set"));
 }
+
+/// Whatever is done to a file, it is read or refused.
+#[test]
+fn damaged_files_are_read_or_refused_and_never_panic() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % bound.max(1)
+    };
+    let forms = forms();
+    let pieces = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        "#",
+        "#_",
+        "#{",
+        "\\",
+        "\"",
+        ":",
+        "^",
+        ",",
+        "\n",
+        "\t",
+        "nil",
+        "null",
+        ":f",
+        "-1",
+        "1e999",
+        "9223372036854775808",
+        "\u{feff}",
+        ";",
+        "é",
+        "2024-02-30T24:61:61+99:99",
+        "[[:r",
+        "'",
+    ];
+    let mut counts = [0, 0];
+    for _ in 0..20_000 {
+        let mut text = forms[below(forms.len())].text.as_bytes().to_vec();
+        for _ in 0..1 + below(4) {
+            let (at, to) = (below(text.len() + 1), below(text.len() + 1));
+            match below(4) {
+                0 => drop(text.drain(at.min(to)..(at.min(to) + below(9)).min(text.len()))),
+                1 => drop(text.splice(at..at, pieces[below(pieces.len())].bytes())),
+                2 if at < text.len() => text[at] = text[at].wrapping_add(below(255) as u8),
+                _ => {
+                    let piece = text[at.min(to)..at.max(to).min(at.min(to) + 60)].to_vec();
+                    text.splice(at..at, piece);
+                }
+            }
+        }
+        let choices = Choices { initial: (below(9) == 0).then(|| "1".to_owned()), ..Choices::default() };
+        let read = read(&text, &choices);
+        counts[usize::from(read.is_ok())] += 1;
+        if let Err(error) = read {
+            let lines = text.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            assert!(error.line <= lines, "{error}: {}", String::from_utf8_lossy(&text));
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 500), "{counts:?}");
+}

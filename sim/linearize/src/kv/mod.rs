@@ -113,6 +113,7 @@ pub enum Output {
 pub struct Key<'a>(pub &'a [u8]);
 
 impl PartialEq for Key<'_> {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         same(self.0, other.0)
     }
@@ -121,6 +122,7 @@ impl PartialEq for Key<'_> {
 impl Eq for Key<'_> {}
 
 impl Hash for Key<'_> {
+    #[inline]
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         hasher.write(self.0);
     }
@@ -165,6 +167,7 @@ impl Model for Kv {
         }
     }
 
+    #[inline]
     fn partition<'a>(&self, input: &'a Input) -> Key<'a> {
         Key(input.key())
     }
