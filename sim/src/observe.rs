@@ -214,6 +214,7 @@ impl Observer {
                 messages.replica_heard(at, &self.nodes, node, event);
             }
             self.bounds.before_replica(at, node, event);
+            self.health.asks(event);
         }
     }
 
@@ -239,6 +240,7 @@ impl Observer {
         self.last_seen.insert(node, seen);
         let commits = before.is_some_and(|before| before.commit < seen.commit);
         self.health.stepped(at, node, (seen.role, seen.view), commits);
+        self.health.answered(at, node, machine, effects);
         for effect in effects {
             if let replica::Effect::Notice(notice) = effect {
                 self.replica_notice(at, node, notice);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pbkv::protocol::{
     identity::ServerId,
-    replica::Notice,
+    replica::{Notice, SessionLimit},
     view::{Members, View},
     view_service,
 };
@@ -70,6 +70,18 @@ fn replica(notice: &Notice) -> String {
             format!("refuses updates: {copies} of {copies_min} copies")
         }
         Notice::UpdatesTaken { copies } => format!("takes updates again, with {copies} copies"),
+        Notice::SessionsFull { limit: SessionLimit::Count, held, .. } => {
+            format!("refuses sessions: {held} are open")
+        }
+        Notice::SessionsFull { limit: SessionLimit::Bytes, held, .. } => {
+            format!("refuses swaps: sessions remember {held} bytes")
+        }
+        Notice::SessionsHaveRoom { limit: SessionLimit::Count, held } => {
+            format!("has room for sessions again: {held} are open")
+        }
+        Notice::SessionsHaveRoom { limit: SessionLimit::Bytes, held } => {
+            format!("has room for swaps again: sessions remember {held} bytes")
+        }
         Notice::PingsMoreOften { told, interval, dead_after } => {
             format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
         }
@@ -90,6 +102,7 @@ fn replica(notice: &Notice) -> String {
         Notice::Unconfirmed { own, holder: Some(holder), .. } => {
             format!("is not believed: {holder} answers at its address, not {own}")
         }
+        Notice::Believed => "is believed again".into(),
         Notice::WrongGeneration { own, current } => {
             format!("holds data of generation {own}, the current one is {current}")
         }
@@ -142,6 +155,7 @@ fn view_service(notice: &view_service::Notice) -> String {
             format!("{holder} answers at {}, but {other} pings, too", name(server))
         }
         Notice::Unreached(server) => format!("does not reach {}, which pings", name(server)),
+        Notice::UnreachedEnds(server) => format!("reaches {}, or it pings no longer", name(server)),
         Notice::ImplausibleLife { server, boot } => {
             format!("does not believe {} that it lives as {boot}", name(server))
         }

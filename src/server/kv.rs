@@ -31,7 +31,7 @@ use crate::{
         machine::Observer,
         message::{PeerMessage, Token},
         options::ReplicaOptions,
-        replica::{Effect, Event, Notice, Replica, Start},
+        replica::{Effect, Event, Notice, Replica, SessionLimit, Start},
     },
     storage::Storage,
     wire,
@@ -222,6 +222,24 @@ fn log(notice: Notice) {
             "all updates are refused until as many copies as --copies-min are in sync; reads are served"
         ),
         Notice::UpdatesTaken { copies } => info!(copies, "updates are taken again"),
+        Notice::SessionsFull { limit: SessionLimit::Count, held, max } => warn!(
+            sessions = held,
+            max,
+            "clients are refused, because as many sessions are open as --sessions-max. Those that nobody closes end by \
+             --session-ttl"
+        ),
+        Notice::SessionsFull { limit: SessionLimit::Bytes, held, max } => warn!(
+            bytes = held,
+            max,
+            "compare-and-swaps are refused, because sessions remember as many bytes as --session-bytes-max. Sessions that \
+             nobody closes end by --session-ttl"
+        ),
+        Notice::SessionsHaveRoom { limit: SessionLimit::Count, held } => {
+            info!(sessions = held, "there is room for sessions again")
+        }
+        Notice::SessionsHaveRoom { limit: SessionLimit::Bytes, held } => {
+            info!(bytes = held, "there is room again for what sessions remember")
+        }
         Notice::PingsMoreOften { told, interval, dead_after } => warn!(
             ping_interval = ?told, ?dead_after, ?interval,
             "--ping-interval is too long for the view service's --dead-after: this server pings more often"
@@ -255,6 +273,7 @@ fn log(notice: Notice) {
             "the view service does not reach this server at the address that it advertises, so it is not taken; is \
              --advertise right, does a firewall let connections in?"
         ),
+        Notice::Believed => info!("the view service reaches this server again, and believes it"),
         Notice::WrongGeneration { own, current } => error!(
             %own, %current,
             "the data of this server belongs to another generation than the view service's, so this server keeps it and serves \

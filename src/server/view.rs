@@ -200,7 +200,7 @@ fn log(notice: Notice) {
              its data"
         ),
         Notice::DataIsBack { view, servers } => {
-            info!(%view, ?servers, "a server that holds all the data is there again: service can go on");
+            info!(%view, ?servers, "a server that holds all the data is there again, and can be promoted: service can go on");
         }
         Notice::Copies { view, insync, wanted } if insync < wanted => {
             warn!(%view, insync, wanted, "fewer copies than wanted are in sync: updates are acknowledged with these, or refused if --copies-min says so");
@@ -250,6 +250,9 @@ fn log(notice: Notice) {
             "a server pings and is not reached at the address that it advertises, so it is not taken: is its --advertise right, \
              does a firewall let connections from here in?"
         ),
+        Notice::UnreachedEnds(server) => {
+            info!(%server, "a server is reached at the address that it advertises, or pings no longer");
+        }
         Notice::ImplausibleLife { server, boot } => error!(
             %server, %boot,
             "a server calls its life by a number that no clock shows before the year 2100; it is not taken. Set the clock of \

@@ -134,6 +134,10 @@ pub fn notice(notice: &Notice) -> String {
             format!("refuses updates: {copies} of {copies_min} copies")
         }
         Notice::UpdatesTaken { copies } => format!("takes updates again, with {copies} copies"),
+        Notice::SessionsFull { limit, held, max } => {
+            format!("is full of sessions: {limit:?}, {held} of {max}")
+        }
+        Notice::SessionsHaveRoom { limit, held } => format!("has room for sessions again: {limit:?}, {held}"),
         Notice::PingsMoreOften { told, interval, dead_after } => {
             format!("pings every {interval:?}, not {told:?}: the dead interval is {dead_after:?}")
         }
@@ -152,6 +156,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Unconfirmed { own, holder: Some(holder), .. } => {
             format!("is not believed as {own}: {holder} answers there")
         }
+        Notice::Believed => "is believed again".to_owned(),
         Notice::WrongGeneration { own, current } => format!("holds {own}, but {current} is current"),
     }
 }
@@ -207,6 +212,7 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
             format!("reaches {holder} at {server}, but {other} pings as {server}")
         }
         N::Unreached(server) => format!("does not reach {server}, which pings"),
+        N::UnreachedEnds(server) => format!("reaches {server}, or it pings no longer"),
         N::ImplausibleLife { server, boot } => format!("does not believe {server} that it lives as {boot}"),
         N::TooManyServers(server) => format!("knows too many servers to hear {server}"),
     })

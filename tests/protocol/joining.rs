@@ -8,7 +8,7 @@ use pbkv::protocol::{
     machine::Machine,
     message::{AppendAck, AppendResult, PeerMessage},
     options::ReplicaOptions,
-    replica::{Event, Notice, Replica},
+    replica::{Event, Notice, Replica, SessionLimit},
 };
 
 use crate::pair::{Driven, Pair, view};
@@ -197,8 +197,18 @@ fn sessions_that_are_over_make_room_for_new_ones() {
     a.open().expect("the first of two");
     a.now += Duration::from_secs(5);
     a.open().expect("the second of two");
-    assert_eq!(a.open(), Err(Refusal::TooManySessions));
+    let told = |a: &Driven| {
+        let (limit, max) = (SessionLimit::Count, 2);
+        let room = a.count(|notice| matches!(notice, Notice::SessionsHaveRoom { .. }));
+        (a.count(|notice| *notice == Notice::SessionsFull { limit, held: 2, max }), room)
+    };
+    assert_eq!((a.open(), told(&a)), (Err(Refusal::TooManySessions), (1, 0)));
+    assert_eq!((a.open(), told(&a)), (Err(Refusal::TooManySessions), (1, 0)), "it is told once");
     a.now += Duration::from_secs(6);
     a.open().expect("the first one is over");
-    assert_eq!(a.open(), Err(Refusal::TooManySessions));
+    a.step(Replica::flush());
+    assert_eq!((a.open(), told(&a)), (Err(Refusal::TooManySessions), (1, 0)), "it is still full");
+    a.now += options.session_ttl * 2;
+    a.step(Replica::flush());
+    assert_eq!(told(&a), (1, 1), "there is room, and none was refused for a while");
 }

@@ -73,7 +73,14 @@ impl Cluster {
                 closed.insert((one, other));
             }
         }
+        let unreached = self.world.nodes.servers().filter(|server| {
+            let (vs, server) = (Nodes::VIEW_SERVICE, *server);
+            !network.parted(vs, server)
+                && network.closed(vs, server).is_some()
+                && network.closed(server, vs).is_none()
+        });
         Surroundings {
+            unreached: unreached.collect(),
             runs: (0..=last)
                 .map(|node| {
                     let is_right = self.mishap.is_none() && self.is_cleaned;

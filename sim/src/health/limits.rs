@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use pbkv::protocol::options::ReplicaOptions;
+
 use crate::{
     scenario::Scenario,
     script::{self, Action, Step},
@@ -44,6 +46,10 @@ pub struct Limits {
     pub keeps_up: bool,
     /// Copies without which each server refuses updates, if all say the same in all lives.
     pub copies_min: Option<usize>,
+    /// Sessions of a server, if all say the same in all lives,
+    pub sessions_max: Option<u64>,
+    /// and the bytes that they remember.
+    pub session_bytes_max: Option<u64>,
 }
 
 /// How long all that clients may write takes to leave, a state and once more as operations.
@@ -93,6 +99,8 @@ impl Limits {
             keeps_up,
             copies_min: Some(*cluster.copies_min().start())
                 .filter(|least| least == cluster.copies_min().end()),
+            sessions_max: agreed(&servers, |options| options.sessions_max as u64),
+            session_bytes_max: agreed(&servers, |options| options.session_bytes_max),
         }
     }
 
@@ -115,8 +123,14 @@ impl Limits {
     }
 }
 
+/// What all say, if they agree.
+fn agreed(servers: &[ReplicaOptions], of: impl Fn(&ReplicaOptions) -> u64) -> Option<u64> {
+    let first = servers.first().map(&of);
+    first.filter(|first| servers.iter().all(|options| of(options) == *first))
+}
+
 /// Clocks are slower than true time by less than an eighth.
-fn in_true_time(node_time: Duration) -> Duration {
+pub(super) fn in_true_time(node_time: Duration) -> Duration {
     node_time * 9 / 8
 }
 

@@ -21,6 +21,7 @@
 
 pub mod limits;
 mod proposals;
+mod room;
 pub mod silence;
 mod truth;
 
@@ -36,7 +37,11 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
-use self::{limits::Limits, silence::Silence};
+use self::{
+    limits::{Limits, in_true_time},
+    room::Room,
+    silence::Silence,
+};
 use crate::{bounds::Exceeded, network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
@@ -91,6 +96,8 @@ pub struct Surroundings {
     /// Those of them that are apart only because calls do not get through in one direction: whoever calls in the other is
     /// answered.
     pub closed: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Servers that are answered by the view service, and that it cannot call.
+    pub unreached: BTreeSet<NodeIndex>,
     /// Messages are slow or mistreated, or a process stutters.
     pub disturbed: bool,
     /// The view service runs, although perhaps with another record than its own.
@@ -180,6 +187,7 @@ pub struct Health {
     measured_to: Duration,
     copies: Copies,
     silence: Silence,
+    room: Room,
     /// What each server is, and in which view.
     roles: BTreeMap<NodeIndex, (RoleName, ViewNumber)>,
     /// The primary acknowledged something while there were fewer copies than there are to be.
@@ -227,6 +235,7 @@ impl Health {
             measured_to: Duration::ZERO,
             copies: Copies::default(),
             silence: Silence::default(),
+            room: Room::default(),
             roles: BTreeMap::new(),
             acknowledged_with_few: false,
             broken: None,

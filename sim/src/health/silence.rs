@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use pbkv::protocol::{
     identity::ServerId,
-    replica::{self, RoleName},
+    replica::{self, RoleName, SessionLimit},
     view_service,
 };
 
@@ -41,6 +41,14 @@ pub enum Distress {
     AcknowledgesWithFew,
     /// A primary: it refuses updates, because fewer replicas would hold them than are asked for.
     RefusesUpdates,
+    /// A primary: it refuses clients, because sessions have reached this limit.
+    Full(SessionLimit),
+    /// The view service: the primary refuses updates.
+    NoUpdates,
+    /// The view service: this server pings, and is not reached at its address.
+    Unreached(NodeIndex),
+    /// A server: the view service does not reach it, and so does not believe it.
+    NotBelieved,
     /// The view service, to whoever asks for the view: updates are refused, or nobody can be promoted.
     Answered,
 }
@@ -55,6 +63,13 @@ impl fmt::Display for Distress {
             Self::ReplicaGone(_) => "a replica that it waits for is gone",
             Self::AcknowledgesWithFew => "it acknowledges with fewer copies than wanted",
             Self::RefusesUpdates => "it refuses updates for want of copies",
+            Self::Full(SessionLimit::Count) => "it refuses sessions, of which it has as many as it may",
+            Self::Full(SessionLimit::Bytes) => {
+                "it refuses swaps, of which sessions remember as much as they may"
+            }
+            Self::NoUpdates => "the primary refuses updates for want of copies",
+            Self::Unreached(_) => "a server pings and is not reached at its address",
+            Self::NotBelieved => "the view service does not reach it at its address",
             Self::Answered => {
                 "who asks for the view is to hear that there is no service, or none for updates"
             }
@@ -135,15 +150,27 @@ impl Silence {
     }
 
     /// The view service says something.
-    pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
+    pub fn view_service_said(
+        &mut self,
+        at: Duration,
+        notice: &view_service::Notice,
+        place: impl Fn(&ServerId) -> Option<NodeIndex>,
+    ) {
         use view_service::Notice;
         let (distress, is_said) = match notice {
             Notice::Waiting { .. } => (Distress::NobodyToPromote, true),
             Notice::DataIsBack { .. } => (Distress::NobodyToPromote, false),
             Notice::Copies { insync, wanted, .. } => (Distress::Copies, insync < wanted),
+            Notice::Updates { insync, copies_min, .. } => (Distress::NoUpdates, insync < copies_min),
+            Notice::Unreached(server) | Notice::UnreachedEnds(server) => {
+                let Some(server) = place(server) else { return };
+                (Distress::Unreached(server), matches!(notice, Notice::Unreached(_)))
+            }
             Notice::OldRecord { .. } => {
                 self.record_is_old = true;
-                for distress in [Distress::Copies, Distress::NobodyToPromote, Distress::Answered] {
+                let decided =
+                    [Distress::Copies, Distress::NobodyToPromote, Distress::NoUpdates, Distress::Answered];
+                for distress in decided {
                     self.is(at, super::VS, distress, None);
                 }
                 return;
@@ -183,12 +210,16 @@ impl Silence {
             Notice::EnoughCopies { .. } => self.says(at, speaker, Distress::AcknowledgesWithFew, false),
             Notice::UpdatesRefused { .. } => self.says(at, speaker, Distress::RefusesUpdates, true),
             Notice::UpdatesTaken { .. } => self.says(at, speaker, Distress::RefusesUpdates, false),
+            Notice::Unconfirmed { .. } => self.says(at, speaker, Distress::NotBelieved, true),
+            Notice::Believed => self.says(at, speaker, Distress::NotBelieved, false),
+            Notice::SessionsFull { limit, .. } => self.says(at, speaker, Distress::Full(*limit), true),
+            Notice::SessionsHaveRoom { limit, .. } => self.says(at, speaker, Distress::Full(*limit), false),
             // Another view: what was said of the replicas of the last one is over.
             Notice::RoleChanged { role, .. } => {
                 let leads = *role == RoleName::Primary;
                 self.takes_back(at, speaker, |distress| match distress {
                     Distress::ReplicaGone(_) => true,
-                    Distress::AcknowledgesWithFew | Distress::RefusesUpdates => !leads,
+                    Distress::AcknowledgesWithFew | Distress::RefusesUpdates | Distress::Full(_) => !leads,
                     _ => false,
                 });
             }
@@ -200,6 +231,8 @@ impl Silence {
     pub fn overdue(&self, at: Duration, quiet_at: Duration, detect: Duration) -> Option<Overdue> {
         let late = self.entries.iter().filter_map(|((speaker, distress), entry)| {
             let since = entry.differs_since?.max(quiet_at);
+            // The view service waits for the tokens to be over, and then for as long again.
+            let detect = if matches!(distress, Distress::Unreached(_)) { detect * 3 / 2 } else { detect };
             let due = since + detect + SLACK;
             (due < at).then(|| Overdue {
                 at: due,

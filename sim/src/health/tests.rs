@@ -4,7 +4,7 @@ use pbkv::protocol::{
     view_service::{self, OUT_OF_REACH},
 };
 
-use super::*;
+use super::{silence::Distress, *};
 use crate::{generate::generate, scenario::Scenario};
 
 const S1: NodeIndex = 1;
@@ -304,7 +304,87 @@ fn refused_updates_are_told_by_the_primary_and_to_whoever_asks() {
     told.health.answers(seconds(25), Some(&answer));
     assert!(seen(&mut short(Some(2))).contains("said nothing"));
     told.health.replica_said(seconds(25), S1, &refused);
+    let counted = view_service::Notice::Updates { view: ViewNumber(2), insync: 1, copies_min: 2 };
+    told.health.view_service_said(seconds(25), &counted);
     assert_eq!(told.broken(100), None);
+}
+
+#[test]
+fn the_view_service_tells_in_its_log_that_updates_are_refused() {
+    let told = |insync: &[usize]| {
+        let mut stage = short();
+        stage.health.view_service_said(seconds(24), &copies_in_sync(1));
+        stage.health.limits.copies_min = Some(2);
+        stage.health.stepped(seconds(24), S1, (RoleName::Primary, ViewNumber(2)), false);
+        let refused = replica::Notice::UpdatesRefused { copies: 1, copies_min: 2 };
+        stage.health.replica_said(seconds(25), S1, &refused);
+        let primary = stage.nodes.id(S1).clone();
+        let answer = view_service::Distress::UpdatesRefused { primary, copies_min: 2, replicas: 2 };
+        stage.health.answers(seconds(25), Some(&answer));
+        for insync in insync {
+            let view = ViewNumber(2);
+            let notice = view_service::Notice::Updates { view, insync: *insync, copies_min: 2 };
+            stage.health.view_service_said(seconds(25), &notice);
+        }
+        stage.broken(100).map(|(_, seen)| seen)
+    };
+    assert_eq!(told(&[1]), None);
+    let silent = "vs said nothing for 9.3 s, although the primary refuses updates for want of copies";
+    for insync in [&[][..], &[1, 2]] {
+        assert_eq!(told(insync).as_deref(), Some(silent));
+    }
+}
+
+#[test]
+fn full_sessions_are_told_and_taken_back() {
+    use replica::{Notice, SessionLimit};
+    let (limit, held) = (SessionLimit::Count, 2);
+    let stage = |is_full: bool, notices: &[Notice]| {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.health.stepped(seconds(4), S1, (RoleName::Primary, ViewNumber(1)), false);
+        stage.health.silence.is(seconds(20), S1, Distress::Full(limit), Some(is_full));
+        notices.iter().for_each(|notice| stage.health.replica_said(seconds(21), S1, notice));
+        stage.broken(100).map(|(promise, _)| promise)
+    };
+    let (full, room) =
+        (Notice::SessionsFull { limit, held, max: 2 }, Notice::SessionsHaveRoom { limit, held });
+    assert_eq!(stage(true, &[]), Some(Promise::Silence));
+    assert_eq!(stage(true, std::slice::from_ref(&full)), None);
+    assert_eq!(stage(false, std::slice::from_ref(&full)), Some(Promise::Silence));
+    assert_eq!(stage(false, &[full, room]), None);
+}
+
+#[test]
+fn a_server_that_is_not_reached_is_told_by_both_and_taken_back_by_both() {
+    let stage = |ends: bool, by_vs: &[view_service::Notice], by_server: &[replica::Notice]| {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        stage.around.unreached.insert(S3);
+        stage.around.closed.insert((VS, S3));
+        stage.cut(20, VS, S3);
+        if ends {
+            stage.around.unreached.clear();
+            stage.around.closed.clear();
+            stage.around.apart.clear();
+            stage.cut(22, S1, S3);
+        }
+        by_vs.iter().for_each(|notice| stage.health.view_service_said(seconds(23), notice));
+        by_server.iter().for_each(|notice| stage.health.replica_said(seconds(23), S3, notice));
+        stage.broken(60).map(|(_, seen)| seen)
+    };
+    let stranger = Stage::new().nodes.id(S3).clone();
+    let told = view_service::Notice::Unreached(stranger.clone());
+    let taken_back = view_service::Notice::UnreachedEnds(stranger.clone());
+    let complains = replica::Notice::Unconfirmed { advertised: stranger, own: Boot(1), holder: None };
+    assert_eq!(stage(false, std::slice::from_ref(&told), std::slice::from_ref(&complains)), None);
+    let silent = |seen: Option<String>| seen.expect("something is not told");
+    assert!(silent(stage(false, &[], std::slice::from_ref(&complains))).starts_with("vs said nothing"));
+    assert!(silent(stage(false, std::slice::from_ref(&told), &[])).starts_with("s3 said nothing"));
+    let believed = [complains.clone(), replica::Notice::Believed];
+    assert_eq!(stage(true, &[told.clone(), taken_back.clone()], &believed), None);
+    assert!(silent(stage(true, std::slice::from_ref(&told), &believed)).starts_with("vs did not take back"));
+    assert!(silent(stage(true, &[told, taken_back], &[complains])).starts_with("s3 did not take back"));
 }
 
 #[test]

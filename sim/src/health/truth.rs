@@ -9,7 +9,7 @@ use pbkv::protocol::{
     view_service,
 };
 
-use super::{Health, Promise, VS, silence::Distress};
+use super::{Health, Promise, VS, room, silence::Distress};
 use crate::network::NodeIndex;
 
 impl Health {
@@ -21,6 +21,7 @@ impl Health {
                 self.out_of_reach.clear(); // it has forgotten whom it suspects
             }
             self.roles.remove(&node);
+            self.room.refusing.retain(|(refusing, _), _| *refusing != node);
             self.silence.began(at, node);
             self.update_distress(at);
         }
@@ -34,7 +35,8 @@ impl Health {
     /// The view service says something.
     pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
         self.look_for_silence(at);
-        self.silence.view_service_said(at, notice);
+        let ids = &self.ids;
+        self.silence.view_service_said(at, notice, |server| ids.get(server).copied());
     }
 
     /// What the view service would answer to whoever asks for the view.
@@ -72,7 +74,9 @@ impl Health {
         if let Some(late) = self.silence.overdue(at, self.quiet_at(), self.limits.detect) {
             let (name, seconds) = (&self.names[late.speaker], late.for_so_long.as_secs_f64());
             let about = match late.distress {
-                Distress::ReplicaGone(replica) => format!("{} ({})", late.distress, self.names[replica]),
+                Distress::ReplicaGone(replica) | Distress::Unreached(replica) => {
+                    format!("{} ({})", late.distress, self.names[replica])
+                }
                 distress => distress.to_string(),
             };
             let seen = if late.is_so {
@@ -94,6 +98,7 @@ impl Health {
         self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
         self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));
         self.silence.is(at, VS, Distress::Answered, self.answer_is_grave(lost).filter(|_| vs_runs));
+        self.silence.is(at, VS, Distress::NoUpdates, self.primary_refuses().filter(|_| vs_runs));
         if !self.is_short() {
             self.acknowledged_with_few = false;
         }
@@ -103,6 +108,10 @@ impl Health {
                 self.surroundings.reach(server, VS) || self.surroundings.closed.contains(&(VS, server));
             let vs_gone = !self.surroundings.answers || !is_answered;
             self.silence.is(at, server, Distress::ViewServiceGone, runs.then_some(vs_gone));
+            let both_run = |is_so: &bool| runs && vs_runs && (*is_so || self.surroundings.reach(server, VS));
+            let unreached = Some(self.surroundings.unreached.contains(&server)).filter(both_run);
+            self.silence.is(at, VS, Distress::Unreached(server), unreached);
+            self.silence.is(at, server, Distress::NotBelieved, unreached);
             let primary_gone = self.primary_gone(server).filter(|_| runs);
             self.silence.is(at, server, Distress::PrimaryGone, primary_gone);
             for other in 1..self.names.len() {
@@ -113,6 +122,12 @@ impl Health {
             self.silence.is(at, server, Distress::AcknowledgesWithFew, few);
             let refuses = self.refuses_updates(server).filter(|_| runs);
             self.silence.is(at, server, Distress::RefusesUpdates, refuses);
+            for limit in room::LIMITS {
+                // Of those that refused somebody their state says more.
+                if !runs || !self.room.refusing.contains_key(&(server, limit)) {
+                    self.silence.is(at, server, Distress::Full(limit), runs.then_some(false));
+                }
+            }
         }
     }
 
@@ -122,6 +137,12 @@ impl Health {
         if lost || primary.is_some_and(|primary| !self.surroundings.runs[primary]) {
             return Some(true);
         }
+        self.primary_refuses()
+    }
+
+    /// Whether the primary of the view refuses updates, if the view service hears it.
+    fn primary_refuses(&self) -> Option<bool> {
+        let primary = self.view.as_ref().and_then(|view| self.ids.get(&view.primary).copied());
         self.refuses_updates(primary.filter(|primary| self.surroundings.is_of_use(*primary))?)
     }
 

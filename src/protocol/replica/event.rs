@@ -63,6 +63,16 @@ pub enum Effect {
     Notice(Notice),
 }
 
+/// What is limited of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SessionLimit {
+    /// Their number, by [`ReplicaOptions::sessions_max`](crate::protocol::options::ReplicaOptions::sessions_max).
+    Count,
+    /// What they remember, by
+    /// [`ReplicaOptions::session_bytes_max`](crate::protocol::options::ReplicaOptions::session_bytes_max).
+    Bytes,
+}
+
 /// What an operator wants to know of a replica.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Notice {
@@ -147,6 +157,22 @@ pub enum Notice {
         /// How many hold them, the primary included.
         copies: usize,
     },
+    /// As primary, it refuses clients because what it remembers of sessions has reached a limit.
+    SessionsFull {
+        /// Which limit.
+        limit: SessionLimit,
+        /// How much there is of it, in sessions or bytes,
+        held: u64,
+        /// and how much there may be.
+        max: u64,
+    },
+    /// As primary, it has room again, and refused nobody for a while.
+    SessionsHaveRoom {
+        /// Which limit had been reached.
+        limit: SessionLimit,
+        /// How much there is of it, in sessions or bytes.
+        held: u64,
+    },
     /// It pings more often than it was told, because the view service's dead interval demands it.
     PingsMoreOften {
         /// How often it was told to.
@@ -225,6 +251,8 @@ pub enum Notice {
         /// The life that answers there, if another one does.
         holder: Option<Boot>,
     },
+    /// After that was told, the view service believes this server again.
+    Believed,
     /// This server's contents belong to another generation: it has to be restarted empty.
     WrongGeneration {
         /// The generation of its contents.

@@ -11,7 +11,7 @@
 //! * `copies`: how many copies there are of what is acknowledged (R20).
 //! * [`feed`]: what the primary sends to each replica, and when (R4, 4.4).
 //! * `outbox`: what may only be said when something is durable.
-//! * `sessions`: whether another one may be opened.
+//! * `sessions`: whether another one may be opened, and what is told if not.
 //! * `pinger`: the conversation with the view service (R18, R21).
 //!
 //! This file is what all roles share: the view service's answers and the adoption of views (R1, R13 to R15).
@@ -28,9 +28,9 @@ pub mod primary;
 mod reads;
 mod sessions;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-pub use self::event::{Effect, Event, Notice, RoleName, Start};
+pub use self::event::{Effect, Event, Notice, RoleName, SessionLimit, Start};
 pub use self::outside::Load;
 use self::{backup::Staging, outbox::Outbox, pinger::Pinger, primary::Primary};
 use super::{
@@ -95,6 +95,8 @@ pub struct Replica {
     few_copies: Option<usize>,
     /// As primary, it refuses updates because too few replicas would hold them, and said so.
     refuses_updates: bool,
+    /// As primary, when it last refused a client because this limit was reached, and said so.
+    full: BTreeMap<SessionLimit, Duration>,
     wrong_generation: bool,
     /// The view in which a message was refused that no server should send.
     refused_in: Option<ViewNumber>,
@@ -135,6 +137,7 @@ impl Replica {
             cluster: None,
             few_copies: None,
             refuses_updates: false,
+            full: BTreeMap::new(),
             wrong_generation: false,
             refused_in: None,
         }
@@ -149,7 +152,7 @@ impl Replica {
             self.heed_cluster(now, reply.cluster, effects);
         }
         if !matches!(reply.body, PingReplyBody::Unconfirmed { .. }) {
-            self.pinger.unconfirmed = 0; // whatever it says, it was believed
+            self.is_believed(effects); // whatever it says
         }
         match reply.body {
             PingReplyBody::Accepted { view, echo, lease, generation } => {
@@ -299,6 +302,7 @@ impl Replica {
         }
         self.few_copies = self.few_copies.filter(|_| matches!(self.role, Role::Primary(_)));
         self.refuses_updates &= matches!(self.role, Role::Primary(_));
+        self.full.retain(|_, _| matches!(self.role, Role::Primary(_)));
         if self.role() != before || self.role() == RoleName::Primary {
             let notice = Notice::RoleChanged { role: self.role(), view: self.view_seen };
             effects.push(Effect::Notice(notice));
@@ -321,6 +325,7 @@ impl Replica {
     fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if matches!(self.role, Role::Primary(_)) {
             self.watch_replicas(now, effects);
+            self.watch_sessions(now, effects);
             self.feed_replicas(now, effects);
         }
         self.watch_primary(effects);

@@ -103,6 +103,13 @@ impl Replica {
         }
     }
 
+    /// R18: a ping was believed.
+    pub(super) fn is_believed(&mut self, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.pinger.unconfirmed) >= UNCONFIRMED_MIN {
+            effects.push(Effect::Notice(Notice::Believed));
+        }
+    }
+
     /// The view service answered, whatever it says.
     pub(super) fn view_service_answers(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         self.pinger.heard_at = now;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Notice, Replica, Role, feed::Peer, reads::Read, sessions::Remembering};
+use super::{Effect, Notice, Replica, Role, SessionLimit, feed::Peer, reads::Read, sessions::Remembering};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Request, RequestBody, Update},
     identity::{
@@ -115,7 +115,7 @@ impl Primary {
         servers.iter().all(|server| self.peers[server].matched.is_some_and(|matched| matched >= op))
     }
 
-    fn log_time(&self, now: Duration) -> Duration {
+    pub(super) fn log_time(&self, now: Duration) -> Duration {
         self.clock_at_takeover + now.saturating_sub(self.took_over_at)
     }
 }
@@ -235,7 +235,7 @@ impl Replica {
             RequestBody::OpenSession => {
                 let at = primary.log_time(now);
                 if !primary.may_open(&self.state, &self.options, at) {
-                    return refuse(Refusal::TooManySessions);
+                    return self.refuse_for_sessions(now, ticket, SessionLimit::Count, effects);
                 }
                 if let Err(refusal) = primary.admits(&self.options) {
                     return refuse(refusal);
@@ -271,7 +271,7 @@ impl Replica {
                 let remembers = matches!(update, Update::CompareAndSwap { .. });
                 let at = primary.log_time(now);
                 if remembers && !primary.may_remember(&self.state, &self.options, session, at) {
-                    return refuse(Refusal::TooManySessions);
+                    return self.refuse_for_sessions(now, ticket, SessionLimit::Bytes, effects);
                 }
                 self.propose(now, ticket, Command::Update { session, request, update });
             }

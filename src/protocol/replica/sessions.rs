@@ -1,13 +1,17 @@
 //! Whether there is room for another session, and for another answer that a session remembers.
+//!
+//! Clients that find no room are asked to come again, and cannot know whether that helps. So an operator is told when the
+//! first one is refused; and when there is room again and none was refused for as long as a replica may be silent: at
+//! the limit one is refused, the next one taken, and the log is to say so once.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 
-use super::Primary;
+use super::{Effect, Notice, Primary, Replica, Role, SessionLimit};
 use crate::protocol::{
-    command::{Command, Entry, Update},
-    identity::{OpNumber, RequestNumber, SessionId},
+    command::{Command, Entry, Refusal, Reply, Update},
+    identity::{OpNumber, RequestNumber, SessionId, Ticket},
     options::ReplicaOptions,
     store::State,
 };
@@ -91,5 +95,56 @@ impl Primary {
     fn is_used(&self, session: SessionId) -> bool {
         let mut in_flight = self.in_flight.range((session, RequestNumber(0))..);
         in_flight.next().is_some_and(|((used, _), _)| *used == session)
+    }
+
+    /// Whether nothing stands in the way of another session, or of another answer of one that remembers nothing yet.
+    fn has_room(&self, state: &State, options: &ReplicaOptions, limit: SessionLimit, at: Duration) -> bool {
+        match limit {
+            SessionLimit::Count => self.may_open(state, options, at),
+            SessionLimit::Bytes => {
+                let remembered = state.session_bytes() + self.remembering.bytes;
+                remembered - state.bytes_over(at, |id| self.is_used(id)) < options.session_bytes_max
+            }
+        }
+    }
+}
+
+impl Replica {
+    /// There is no room for what the client asks for.
+    pub(super) fn refuse_for_sessions(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        limit: SessionLimit,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.full.insert(limit, now).is_none() {
+            let max = match limit {
+                SessionLimit::Count => self.options.sessions_max as u64,
+                SessionLimit::Bytes => self.options.session_bytes_max,
+            };
+            effects.push(Effect::Notice(Notice::SessionsFull { limit, held: self.held(limit), max }));
+        }
+        effects.push(Effect::Reply { ticket, reply: Reply::Refused(Refusal::TooManySessions) });
+    }
+
+    fn held(&self, limit: SessionLimit) -> u64 {
+        match limit {
+            SessionLimit::Count => self.state.sessions() as u64,
+            SessionLimit::Bytes => self.state.session_bytes(),
+        }
+    }
+
+    /// Takes back what was said of a limit when that is over.
+    pub(super) fn watch_sessions(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let Role::Primary(primary) = &self.role else { return };
+        let (at, quiet) = (primary.log_time(now), self.options.suspect_after);
+        let has_room = |limit| primary.has_room(&self.state, &self.options, limit, at);
+        let over =
+            self.full.iter().filter(|(limit, refused_at)| now >= **refused_at + quiet && has_room(**limit));
+        for limit in over.map(|(limit, _)| *limit).collect::<Vec<_>>() {
+            self.full.remove(&limit);
+            effects.push(Effect::Notice(Notice::SessionsHaveRoom { limit, held: self.held(limit) }));
+        }
     }
 }

@@ -252,7 +252,9 @@ impl ViewService {
             }
             return self.refuse_unconfirmed(present, ticket, &ping, effects);
         };
-        self.unreached.reach(&ping.server);
+        if self.unreached.reach(&ping.server) {
+            effects.push(Effect::Notice(Notice::UnreachedEnds(ping.server.clone())));
+        }
         if let Some(adoption) = &mut self.adoption {
             adoption.hear(present, &ping, self.options.servers_max);
         }

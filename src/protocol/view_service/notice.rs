@@ -32,7 +32,8 @@ pub enum Notice {
         /// Any of these would do.
         servers: Vec<ServerId>,
     },
-    /// Of those that were waited for, these are there with their data again: one of them can be promoted.
+    /// Of those that were waited for, or followed a view that was never told, these are there with their data and obey: one of
+    /// them can be promoted.
     DataIsBack {
         /// The current view.
         view: ViewNumber,
@@ -121,6 +122,8 @@ pub enum Notice {
     },
     /// A server pings and is not reached at the address that it advertises. It is not taken.
     Unreached(ServerId),
+    /// A server of which that was told is reached now, or pings no longer.
+    UnreachedEnds(ServerId),
     /// A server claims a life whose number would leave none for the lives after it. It is not believed.
     ImplausibleLife {
         /// Which server.

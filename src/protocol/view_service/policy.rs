@@ -84,7 +84,8 @@ impl ViewService {
         }
         let (clock, now) = (now, self.presence.now()); // leases are counted by the clock
         self.strangers.forget(now, self.options.dead_after);
-        self.unreached.forget(now, self.options.dead_after);
+        let silent = self.unreached.forget(now, self.options.dead_after).into_iter();
+        effects.extend(silent.map(|server| Effect::Notice(Notice::UnreachedEnds(server))));
         if self.is_outdated {
             return;
         }
@@ -225,11 +226,15 @@ impl ViewService {
 
     /// Who takes up no view to come is no candidate. If nobody else is left, nobody can be promoted: the operator is told.
     fn leave_out_astray(&mut self, view: &View, candidates: &mut Members, effects: &mut Vec<Effect>) {
-        let all = std::mem::take(candidates);
+        let (all, before) = (std::mem::take(candidates), self.only_astray);
         let (astray, obeying): (Members, Members) =
             all.into_iter().partition(|(server, _)| self.obeys_another(server));
         *candidates = obeying;
         self.only_astray = candidates.is_empty() && !astray.is_empty();
+        if before && !self.waiting && !candidates.is_empty() {
+            let servers = candidates.keys().cloned().collect();
+            effects.push(Effect::Notice(Notice::DataIsBack { view: view.number, servers }));
+        }
         if self.only_astray && self.astray_in != Some(view.number) {
             self.astray_in = Some(view.number);
             effects.extend(astray.keys().map(|server| {

@@ -44,14 +44,16 @@ impl Unreached {
         is_news
     }
 
-    /// It was reached.
-    pub fn reach(&mut self, server: &ServerId) {
-        self.servers.remove(server);
+    /// It was reached. Returns whether the operator was told that it was not.
+    pub fn reach(&mut self, server: &ServerId) -> bool {
+        self.servers.remove(server).is_some_and(|attempts| attempts.is_told)
     }
 
-    /// Forgets those that were silent for `dead_after`.
-    pub fn forget(&mut self, now: Duration, dead_after: Duration) {
-        self.servers.retain(|_, attempts| now < attempts.last_ping + dead_after);
+    /// Forgets those that were silent for `dead_after`, and returns those of which the operator was told.
+    pub fn forget(&mut self, now: Duration, dead_after: Duration) -> Vec<ServerId> {
+        let silent = |attempts: &Attempts| now >= attempts.last_ping + dead_after;
+        let gone = self.servers.extract_if(.., |_, attempts| silent(attempts));
+        gone.filter(|(_, attempts)| attempts.is_told).map(|(server, _)| server).collect()
     }
 
     /// Those of which the operator was told.
@@ -76,10 +78,12 @@ mod tests {
         assert!(unreached.hear(3 * D, &a, D, 1));
         assert!(!unreached.hear(4 * D, &a, D, 1), "told already");
         assert!(unreached.told().eq([&a]));
-        unreached.reach(&a);
+        assert!(unreached.reach(&a) && !unreached.reach(&a));
         assert!(unreached.told().next().is_none());
         unreached.hear(5 * D, &b, D, 1);
-        unreached.forget(6 * D, D);
+        assert!(unreached.forget(6 * D, D).is_empty(), "of that one nothing was told");
         assert!(!unreached.hear(8 * D, &b, D, 1), "it begins anew");
+        assert!(unreached.hear(10 * D, &b, D, 1));
+        assert_eq!(unreached.forget(11 * D, D), [b]);
     }
 }

@@ -27,6 +27,9 @@ const BURST_CLIENTS: usize = 14;
 /// Clients of a crowd.
 const CROWD: usize = 20;
 
+/// The share of crowds that fill a house, in percent.
+const FULL_PERCENT: u64 = 40;
+
 /// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has the state,
 /// the log has gone on by many checkpoints.
 pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
@@ -194,6 +197,10 @@ fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
 /// Clients live for two or three operations and come back as others, a thousand in a run; few close their sessions. Then
 /// nobody writes for longer than a session lives, and then all come back.
 pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
+    let mut own = Dice::new(scenario.seed, "story/full house");
+    if own.percent(FULL_PERCENT) {
+        return full_house(&mut own, scenario);
+    }
     at_least(scenario, 2, 2); // a backup may lose its memory
     let ttl_ms = dice.between(2_000, 3_000);
     sessions(scenario, ttl_ms);
@@ -232,6 +239,42 @@ pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
         _ => FaultKind::Pause { node: "primary".into(), lasts_ms: Some(dice.between(100, 3_000)) },
     };
     scenario.faults.push(at(dice.between(LENGTH_MS / 2, LENGTH_MS - ROUND_MS), blow));
+}
+
+/// Clients crash at once, and leave as many sessions as there may be; or swap as much as sessions may remember. Nothing else
+/// goes wrong from then on, and for as long as a session lives nobody gets in. Then all come again, and there is room.
+fn full_house(dice: &mut Dice, scenario: &mut Scenario) {
+    let ttl_ms = dice.between(18_000, 22_000);
+    sessions(scenario, ttl_ms);
+    scenario.cluster.clocks.clear();
+    let line = |ms: u64, what: &str| format!("{}.{:03} {what}", ms / 1_000, ms % 1_000);
+    let first = scenario.clients[0].clone();
+    let clients = dice.between(4, 8);
+    let by_count = dice.percent(50);
+    let away = FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(50, 400)) };
+    scenario.faults.push(at(2_000, away));
+    let (sessions_max, session_bytes_max) = if by_count {
+        (Some(2 * clients as usize), None)
+    } else {
+        (None, Some(clients * dice.between(40, 100)))
+    };
+    scenario.cluster.settings = vec![Settings { sessions_max, session_bytes_max, ..Settings::default() }];
+    scenario.clients = (0..clients)
+        .map(|_| {
+            let mut script = Vec::new();
+            let full_ms = dice.between(BEGIN_MS, BEGIN_MS + 500);
+            for life in 0..3 {
+                let ms = full_ms + life * dice.between(100, 200);
+                let key = dice.below(3);
+                script.push(line(ms, &format!("put cold{key} 100")));
+                script.push(line(ms + 30, &format!("cas cold{key} 100")));
+                script.push(line(ms + 60, "restart -"));
+            }
+            let comes_ms = (full_ms + 1_000..LENGTH_MS).step_by(dice.between(700, 1_500) as usize);
+            script.extend(comes_ms.map(|ms| line(ms, &format!("cas cold{}", dice.below(3)))));
+            Client { script, ..first.clone() }
+        })
+        .collect();
 }
 
 /// Again and again many clients ask as fast as they are answered, for more than the servers have room for: requests

@@ -100,6 +100,7 @@ impl Lookout {
             | Notice::Activated { .. }
             | Notice::ReceivingState { .. }
             | Notice::Unconfirmed { .. }
+            | Notice::Believed
             | Notice::PeerRefused { .. }
             | Notice::AnotherPrimary { .. }
             | Notice::HeardAgain { .. }
@@ -111,6 +112,8 @@ impl Lookout {
             | Notice::EnoughCopies { .. }
             | Notice::UpdatesRefused { .. }
             | Notice::UpdatesTaken { .. }
+            | Notice::SessionsFull { .. }
+            | Notice::SessionsHaveRoom { .. }
             | Notice::PingsMoreOften { .. }
             | Notice::CopiesOutOfReach { .. }
             | Notice::WrongGeneration { .. } => {}
