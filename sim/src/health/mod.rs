@@ -12,7 +12,7 @@
 //!   comes and goes would change the view each time.
 //!
 //! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
-//! the durable record. It does not ask the machines why they did what they did.
+//! the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask the machines why they did what they did.
 //!
 //! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;
 //! stability while a cut lasts that separates two servers that are both of use; anything of a replica after some node
@@ -181,7 +181,8 @@ pub struct Health {
     /// When this life of the view service last gave up a server that it heard and did not reach.
     out_of_reach: BTreeMap<ServerId, Duration>,
     view: Option<View>,
-    stable: Members,
+    /// Who holds all the data, as long as it has its memory.
+    complete: Members,
     state: State,
     complete_since: Option<Duration>,
     measured_to: Duration,
@@ -229,7 +230,7 @@ impl Health {
             holds: BTreeMap::new(),
             out_of_reach: BTreeMap::new(),
             view: None,
-            stable: Members::new(),
+            complete: Members::new(),
             state: State::default(),
             complete_since: None,
             measured_to: Duration::ZERO,
@@ -300,14 +301,17 @@ impl Health {
         }
     }
 
-    /// The record became durable.
-    pub fn recorded(&mut self, at: Duration, record: &Record) {
-        if self.view == record.view && self.stable == record.stable {
+    /// The record became durable. `acknowledged` are the members of the latest acknowledgement that was both sent and
+    /// recorded: they hold all the data, whatever the record says. None are known before the first one, and after an old copy
+    /// was in the record's place: then the record is believed.
+    pub fn recorded(&mut self, at: Duration, record: &Record, acknowledged: &Members) {
+        let complete = if acknowledged.is_empty() { &record.stable } else { acknowledged };
+        if self.view == record.view && self.complete == *complete {
             return;
         }
         self.pass(at);
         self.view.clone_from(&record.view);
-        self.stable.clone_from(&record.stable);
+        self.complete.clone_from(complete);
         self.update(at);
     }
 
@@ -449,7 +453,7 @@ impl Health {
             held.filter(|node| around.is_of_use(*node)).collect()
         };
         let candidates = match &self.view {
-            Some(_) if !self.stable.is_empty() => members(&self.stable),
+            Some(_) if !self.complete.is_empty() => members(&self.complete),
             _ => (1..around.runs.len()).filter(|server| around.is_of_use(*server)).collect(),
         };
         if candidates.is_empty() {
@@ -457,7 +461,7 @@ impl Health {
         }
         let Some((primary, view)) = self.primary().zip(self.view.as_ref()) else {
             let wanted = candidates.iter().map(|candidate| allows(*candidate)).max().unwrap_or_default();
-            let have = if self.stable.is_empty() { 0 } else { candidates.len().min(wanted) };
+            let have = if self.complete.is_empty() { 0 } else { candidates.len().min(wanted) };
             return State { have, wanted, activated: false, excuse: None };
         };
         let insync = members(&view.insync);

@@ -55,7 +55,7 @@ impl Health {
         let is_kept = |server: &ServerId, data: DataId| view.insync.get(server) == Some(&data);
         let dropped = before.insync.iter().filter(|(server, data)| !is_kept(server, **data));
         let mut untouched = dropped
-            .filter(|(server, data)| self.stable.get(*server) == Some(*data))
+            .filter(|(server, data)| self.complete.get(*server) == Some(*data))
             .filter_map(|(server, _)| self.ids.get(server).copied())
             .filter(|node| !self.touched.contains(node));
         untouched.next()

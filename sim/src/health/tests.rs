@@ -54,7 +54,8 @@ impl Stage {
     fn recorded(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
         let view = self.view(number, insync);
         let stable = view.insync.clone();
-        self.health.recorded(seconds(at), &Record { view: Some(view), stable, ..Record::default() });
+        let record = Record { view: Some(view), stable: stable.clone(), ..Record::default() };
+        self.health.recorded(seconds(at), &record, &stable);
     }
 
     fn proposed(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
@@ -124,6 +125,25 @@ fn what_the_surroundings_do_not_allow_is_not_demanded() {
     stage.runs(1_000, VS, false);
     assert_eq!(stage.broken(2_000), None, "there is no view service");
     assert!(stage.health.is_settled());
+}
+
+#[test]
+fn a_record_that_forgets_a_copy_is_no_excuse() {
+    let overdue = |acknowledged: &[NodeIndex]| {
+        let mut stage = Stage::new();
+        stage.recorded(3, 1, &[S1, S2]);
+        let view = View { activated: false, ..stage.view(2, &[S1]) };
+        let record = Record { stable: view.insync.clone(), view: Some(view), ..Record::default() };
+        let acknowledged = stage.view(1, acknowledged).insync;
+        stage.health.recorded(seconds(20), &record, &acknowledged);
+        stage.runs(20, S1, false);
+        stage.health.view_service_said(seconds(21), &waiting(&stage.nodes));
+        let answer = view_service::Distress::Waiting(vec![stage.nodes.id(S1).clone()]);
+        stage.health.answers(seconds(21), Some(&answer));
+        stage.broken(1_000).map(|(promise, _)| promise)
+    };
+    assert_eq!(overdue(&[S1]), None, "the only complete copy is down");
+    assert_ne!(overdue(&[S1, S2]), None, "s2 has one, too");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Health {
         // Through a door that is closed in one direction a copy may be kept or not.
         let is_known = self.state.activated && around.closed.is_empty();
         let few = is_known.then_some(self.state.have < self.limits.replicas);
-        let lost = !self.stable.is_empty() && self.state.excuse.is_some();
+        let lost = !self.complete.is_empty() && self.state.excuse.is_some();
         self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
         self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));
         self.silence.is(at, VS, Distress::Answered, self.answer_is_grave(lost).filter(|_| vs_runs));

@@ -129,8 +129,8 @@ impl Observer {
     /// An operator gave all data up, and this is the view service's record now.
     pub fn data_given_up(&mut self, at: Duration, record: &Record) {
         self.mark(Lookout::data_given_up);
-        self.health.recorded(at, record);
         self.invariants.data_given_up(record);
+        self.health.recorded(at, record, &self.invariants.facts().complete);
         self.order.begin_anew();
         self.revisions.begin_anew();
     }
@@ -139,9 +139,9 @@ impl Observer {
     pub fn record_written(&mut self, at: Duration, record: &Record) {
         if !self.stopped {
             self.mark(|marks| marks.record_written(record));
-            self.health.recorded(at, record);
             self.step = Some(StepName::DISK);
             let check = self.invariants.record_persisted(record);
+            self.health.recorded(at, record, &self.invariants.facts().complete);
             self.check(at, Nodes::VIEW_SERVICE, check);
             self.step = None;
         }
