@@ -148,6 +148,23 @@ fn forms() -> Vec<Form> {
             ("\"get\":\"k\",\"value\":true", "\"get\":\"k\",\"value\":false"),
         ),
         form(
+            Format::Lines,
+            ModelName::Kv,
+            3,
+            "{\"client\":\"a\",\"call\":1.5,\"ret\":2.5,\"get\":null,\"put\":\"k\",\"cas\":null,\"value\":5,\"expected\":null,\"swapped\":null,\"previous\":null}\n\
+             {\"client\":\"a\",\"call\":3.5,\"ret\":null,\"get\":null,\"put\":null,\"cas\":\"k\",\"new\":6,\"value\":null,\"expected\":5,\"swapped\":null,\"previous\":null}\n\
+             {\"client\":\"a\",\"call\":4.5,\"ret\":5,\"get\":\"k\",\"put\":null,\"cas\":null,\"value\":6,\"expected\":null,\"swapped\":null,\"previous\":null}\n",
+            ("\"value\":6", "\"value\":7"),
+        ),
+        form(
+            EDN,
+            ModelName::Kv,
+            2,
+            "{:process 1 :type :invoke :f :cas :value [\"a\" nil 1]} {:process 1 :type :ok :f :cas :value [\"a\" nil 1]}\n\
+             {:process 1 :type :invoke :f :read :value \"a\"} {:process 1 :type :ok :f :read :value [\"a\" 1]}",
+            (":f :read :value [\"a\" 1]", ":f :read :value [\"a\" nil]"),
+        ),
+        form(
             EDN,
             ModelName::Mutex,
             3,

@@ -232,16 +232,16 @@ impl Rest {
         Ok((input, Some(Output::Swapped { swapped, previous })))
     }
 
-    /// A field that the operation does not have is a mistake, not a comment.
+    /// A field that the operation does not have is a mistake, not a comment, unless it is `null`.
     fn nothing_left(&self) -> Result<(), ParseError> {
         let Line { value, existed, expected, new, swapped, previous, .. } = &self.line;
         let left = [
-            (value.is_some(), "value"),
+            (value.as_ref().is_some_and(Option::is_some), "value"),
             (existed.is_some(), "existed"),
-            (expected.is_some(), "expected"),
+            (expected.as_ref().is_some_and(Option::is_some), "expected"),
             (new.is_some(), "new"),
             (swapped.is_some(), "swapped"),
-            (previous.is_some(), "previous"),
+            (previous.as_ref().is_some_and(Option::is_some), "previous"),
         ];
         match left.iter().find(|(present, _)| *present) {
             None => Ok(()),

@@ -14,6 +14,9 @@
 //! with the line and what was expected there. Whatever is skipped is counted, with the reason: blank lines, log lines of
 //! other origin, and what a nemesis did ([`Summary`]). Files may be compressed with gzip or Zstandard.
 //!
+//! Events are taken in the order in which they are written down, which is that of one recorder: `:time` and `:index` are not looked
+//! at, because what clocks of several threads say need not be in order.
+//!
 //! The object is guessed from the operations ([`ModelName`]): a register or keys ([`crate::kv`]), or a mutex, queue,
 //! set or counter ([`crate::objects`]).
 

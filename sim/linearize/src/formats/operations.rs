@@ -73,6 +73,8 @@ impl Operations {
             self.summary.read += 1;
             return Ok(());
         }
+        // Writers with one record for all operations leave the others' keys empty.
+        fields.retain(|name, value| !OPERATIONS.contains(&&**name) || value.get() != "null");
         let operations = OPERATIONS.iter().filter(|&&name| fields.contains_key(name)).count();
         if operations != 1 {
             let found = if operations == 0 { "none" } else { "several" };

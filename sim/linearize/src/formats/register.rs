@@ -12,7 +12,8 @@
 //! | `:txn` of one `[:w k 7]` or `[:write k 7]` | the same | `Put` |
 //!
 //! A key stands beside the function (`:key`), or with the value: `[key value]`, for a swap `[key [expected new]]` or
-//! `[key expected new]`; in one history all keys stand in one place. A list of items becomes the string of its items, each with
+//! `[key expected new]`; in one history all keys stand in one place. Where
+//! a read is called, the key alone may stand. A list of items becomes the string of its items, each with
 //! a comma after it, so that lists keep their appends apart. A transaction of several operations cannot be judged key by key and is
 //! refused.
 //!
@@ -89,7 +90,7 @@ pub(super) fn keys(events: &[Event<'_>]) -> Keys {
     let of = |wanted: Function| calls().filter(move |event| function(&event.function) == Some(wanted));
     // Reads tell it best: without a key there is nothing to say.
     if let Some(read) = of(Function::Read).next() {
-        return if pair(&read.value) { Keys::Inside } else { Keys::None };
+        return if read.value == Edn::Nil { Keys::None } else { Keys::Inside };
     }
     let keyed_swap = |value: &Edn<'_>| match value {
         Edn::List(items) => items.len() == 3 || matches!(items.get(1), Some(Edn::List(_))),
@@ -156,10 +157,14 @@ impl<'a, 'b> Taken<'a, 'b> {
                     taken.swap = Some((old, new));
                 }
                 ([key, value], _) => (taken.key, taken.value) = (Some(present(line, key)?), value),
+                ([key], Function::Read) if !is_end => taken.key = Some(present(line, key)?),
                 _ if is_end && function != Function::Read => {}
                 _ => return Err(ParseError::expected(line, "[key value]", &event.value)),
             },
-            (Keys::Inside, plain) if function == Function::Delete => {
+            // Of a delete, and where a read is called, the key alone may stand.
+            (Keys::Inside, plain)
+                if function == Function::Delete || (function == Function::Read && !is_end) =>
+            {
                 taken.key = scalar(line, plain)?;
             }
             (Keys::Inside, _) if is_end && function != Function::Read => {}
