@@ -166,6 +166,14 @@ fn forms() -> Vec<Form> {
         ),
         form(
             EDN,
+            ModelName::Register,
+            2,
+            "{:process 1 :type :invoke :f :write :value 5} {:process 1 :type :ok :f :write :value 5}\n\
+             {:process 1 :type :invoke :f :read :value 0} {:process 1 :type :ok :f :read :value 5}",
+            (":ok :f :read :value 5", ":ok :f :read :value 0"),
+        ),
+        form(
+            EDN,
             ModelName::Mutex,
             3,
             "[{:type :invoke, :f :release, :process 1} {:type :fail, :f :release, :process 1, :error :not-held}\n\

@@ -89,8 +89,10 @@ pub(super) fn keys(events: &[Event<'_>]) -> Keys {
     let pair = |value: &Edn<'_>| matches!(value, Edn::List(items) if items.len() == 2);
     let of = |wanted: Function| calls().filter(move |event| function(&event.function) == Some(wanted));
     // Reads tell it best: without a key there is nothing to say.
-    if let Some(read) = of(Function::Read).next() {
-        return if read.value == Edn::Nil { Keys::None } else { Keys::Inside };
+    match of(Function::Read).next().map(|read| &read.value) {
+        Some(Edn::Nil) => return Keys::None,
+        Some(value) if pair(value) => return Keys::Inside,
+        _ => {}
     }
     let keyed_swap = |value: &Edn<'_>| match value {
         Edn::List(items) => items.len() == 3 || matches!(items.get(1), Some(Edn::List(_))),
@@ -99,7 +101,9 @@ pub(super) fn keys(events: &[Event<'_>]) -> Keys {
     if let Some(swap) = of(Function::Swap).next() {
         return if keyed_swap(&swap.value) { Keys::Inside } else { Keys::None };
     }
-    let mut written = calls().filter(|event| function(&event.function) != Some(Function::Delete)).peekable();
+    let writes =
+        |event: &&Event<'_>| matches!(function(&event.function), Some(Function::Write | Function::Append));
+    let mut written = calls().filter(writes).peekable();
     let has_transactions = events.iter().any(|event| micro(&event.value).is_some());
     let is_keyed =
         if written.peek().is_some() { written.all(|event| pair(&event.value)) } else { has_transactions };
