@@ -16,6 +16,8 @@
 //!                        └─ judge      linearizability of everything the clients saw
 //! ```
 //!
+//! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked at by the same judges.
+//!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
 //!
 //! # Where chance could come in, and what keeps it out
@@ -71,6 +73,7 @@ pub mod nodes;
 pub mod observe;
 pub mod order;
 pub mod outcome;
+pub mod panics;
 pub mod report;
 pub mod revisions;
 #[cfg(madsim)]
@@ -88,6 +91,7 @@ pub mod step;
 mod stream;
 pub mod timeline;
 pub mod trace;
+pub mod walk;
 pub mod watch;
 #[cfg(madsim)]
 pub mod workload;

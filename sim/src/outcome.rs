@@ -394,6 +394,8 @@ pub struct Stats {
     pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
+    /// Actions that were drawn, of a walk; a simulated run has none.
+    pub actions: u64,
     /// The time with fewer copies in sync than replicas and surroundings allow.
     pub copies: Copies,
     /// How many runs reached each mark.
@@ -423,6 +425,7 @@ impl Stats {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.steps += other.steps;
+        self.actions += other.actions;
         self.copies.add(&other.copies);
         for (mark, runs) in &other.marks {
             *self.marks.entry(*mark).or_default() += runs;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What clients were told of the order so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Revisions {
     /// The largest revision that any client was told.
     highest: OpNumber,

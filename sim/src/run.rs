@@ -11,15 +11,7 @@
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
 //! its outcome.
 
-use std::{
-    any::Any,
-    cell::RefCell,
-    collections::BTreeMap,
-    panic::{self, AssertUnwindSafe},
-    sync::{Arc, Once},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, panic, sync::Arc, thread, time::Duration};
 
 use madsim::runtime::Runtime;
 
@@ -33,6 +25,7 @@ use crate::{
     nodes::Nodes,
     observe::Observer,
     outcome::{Class, Outcome, Panic, RunOptions, Stall, fault_name},
+    panics::catch,
     scenario::{FaultKind, Scenario},
     screen, script, workload,
     world::{World, now},
@@ -311,40 +304,6 @@ fn scene(world: &World, cluster: &Cluster, waiting: Vec<String>) -> Stall {
         });
     }
     Stall { at: now(), waiting, cluster: lines }
-}
-
-thread_local! {
-    /// On threads where panics are caught: the latest one.
-    static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
-    static CATCHING: RefCell<bool> = const { RefCell::new(false) };
-}
-
-/// Runs something; the error is the message of a panic and its place in the source.
-fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if CATCHING.with(|catching| *catching.borrow()) {
-                let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
-                let message = format!("{}{}", payload_text(info.payload()), place.unwrap_or_default());
-                PANICKED.with(|panicked| panicked.borrow_mut().get_or_insert(message).clone());
-            } else {
-                before(info);
-            }
-        }));
-    });
-    CATCHING.with(|catching| *catching.borrow_mut() = true);
-    let result = panic::catch_unwind(AssertUnwindSafe(run));
-    CATCHING.with(|catching| *catching.borrow_mut() = false);
-    let panicked = PANICKED.with(|panicked| panicked.borrow_mut().take());
-    result.map_err(|payload| panicked.unwrap_or_else(|| payload_text(&*payload)))
-}
-
-fn payload_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without words".into())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Step {
 }
 
 /// The operations, the end of a session, and that of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Reads.
     Get,

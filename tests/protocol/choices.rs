@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::{
     clients::Wish,
     cluster::{Checked, Cluster, Setup},
-    command::{Command, VIEW_SERVICE, append},
+    command::{Command, VIEW_SERVICE, WallClock, append},
     network::Pick,
 };
 
@@ -248,7 +248,10 @@ impl Choice {
                 *wipes = wipes.checked_sub(1)?;
                 Command::Wipe(pick(servers, node)?)
             }
-            Choice::Restart(node, back) => Command::Restart(pick(&down, node)?, back),
+            Choice::Restart(node, back) => {
+                let clock = if back { WallClock::SetBack } else { WallClock::GoesOn };
+                Command::Restart(pick(&down, node)?, clock)
+            }
             Choice::Call(name, kind, key, server) if !busy(&client(name)) => {
                 Command::Call(client(name), wish(kind, key, cluster), asked(server)?)
             }

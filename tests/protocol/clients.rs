@@ -162,6 +162,11 @@ impl Client {
                 if let Update::Put { value, .. } = update {
                     self.told.insert(*revision, value.clone());
                 }
+                if let (Update::CompareAndSwap { new, .. }, Outcome::Swapped { swapped: true, .. }) =
+                    (update, outcome)
+                {
+                    self.told.insert(*revision, new.clone());
+                }
                 if let Outcome::Swapped { previous, .. } = outcome {
                     self.learn(previous.as_ref());
                 }

@@ -26,6 +26,14 @@ pub enum Command {
     Advance(Duration),
     /// Time passes, and nobody runs.
     Stall(Duration),
+    /// The timers of one node go off, if they are due.
+    Tick(ServerId),
+    /// The clock of one node jumps ahead.
+    Jump(ServerId, Duration),
+    /// What arrives at a server from now on is one batch.
+    Gather(ServerId),
+    /// The batch is over.
+    Flush(ServerId),
     /// Everything in flight arrives and becomes durable, and so does all that follows from it. No time passes.
     Settle,
     /// As `settle`, for a while.
@@ -61,14 +69,25 @@ pub enum Command {
     Crash(ServerId, usize),
     /// The process ends and the disk is emptied.
     Wipe(ServerId),
-    /// A new life begins; an earlier number than the last one's if the clock was set back.
-    Restart(ServerId, bool),
+    /// A new life begins.
+    Restart(ServerId, WallClock),
     /// A client begins an operation and asks this server.
     Call(ServerId, Wish, ServerId),
     /// A client asks this server for its current operation.
     Retry(ServerId, ServerId),
     /// A client gives up on its current operation.
     GiveUp(ServerId),
+}
+
+/// What the clock was set to that numbers the lives of a server without memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WallClock {
+    /// It went on.
+    GoesOn,
+    /// It was set back: the number is smaller than the last one.
+    SetBack,
+    /// It was set back so that the last number comes again.
+    Repeats,
 }
 
 fn wish(wish: &Wish) -> String {
@@ -84,6 +103,10 @@ impl fmt::Display for Command {
         match self {
             Command::Advance(time) => write!(f, "advance {}", time.as_millis()),
             Command::Stall(time) => write!(f, "stall {}", time.as_millis()),
+            Command::Tick(node) => write!(f, "tick {node}"),
+            Command::Jump(node, time) => write!(f, "jump {node} {}", time.as_millis()),
+            Command::Gather(server) => write!(f, "gather {server}"),
+            Command::Flush(server) => write!(f, "flush {server}"),
             Command::Settle => write!(f, "settle"),
             Command::Run(time) => write!(f, "run {}", time.as_millis()),
             Command::Deliver(pick) => write!(f, "deliver {pick}"),
@@ -103,8 +126,9 @@ impl fmt::Display for Command {
             Command::Crash(server, 0) => write!(f, "crash {server}"),
             Command::Crash(server, keep) => write!(f, "crash {server} keep={keep}"),
             Command::Wipe(server) => write!(f, "wipe {server}"),
-            Command::Restart(server, false) => write!(f, "restart {server}"),
-            Command::Restart(server, true) => write!(f, "restart {server} clock=back"),
+            Command::Restart(server, WallClock::GoesOn) => write!(f, "restart {server}"),
+            Command::Restart(server, WallClock::SetBack) => write!(f, "restart {server} clock=back"),
+            Command::Restart(server, WallClock::Repeats) => write!(f, "restart {server} clock=same"),
             Command::Call(client, what, server) => write!(f, "{client}: {} via={server}", wish(what)),
             Command::Retry(client, server) => write!(f, "{client}: retry via={server}"),
             Command::GiveUp(client) => write!(f, "{client}: give-up"),
@@ -153,6 +177,10 @@ impl Words<'_> {
         let from = if only_first { self.server()? } else { ServerId::new(first) };
         let to = self.server()?;
         let kind = self.0.next_pos().map(|word| word.value.clone());
+        if let Some(nth) = self.0.lookup_parse("nth")? {
+            let kind = kind.ok_or("the kind of message is missing of which it is the nth")?;
+            return Ok(Pick::Nth { from, to, kind, nth });
+        }
         Ok(if only_first { Pick::First { from, to, kind } } else { Pick::Link { from, to, kind } })
     }
 }
@@ -166,6 +194,10 @@ impl Command {
             None => match line.name.as_str() {
                 "advance" => Command::Advance(words.time()?),
                 "stall" => Command::Stall(words.time()?),
+                "tick" => Command::Tick(words.server()?),
+                "jump" => Command::Jump(words.server()?, words.time()?),
+                "gather" => Command::Gather(words.server()?),
+                "flush" => Command::Flush(words.server()?),
                 "settle" => Command::Settle,
                 "run" => Command::Run(words.time()?),
                 "deliver" => Command::Deliver(words.pick()?),
@@ -198,8 +230,15 @@ impl Command {
                 }
                 "wipe" => Command::Wipe(words.server()?),
                 "restart" => {
-                    let back = words.0.lookup("clock").is_some();
-                    Command::Restart(words.server()?, back)
+                    let clock = match words.0.lookup("clock").map(|word| word.value.as_str()) {
+                        None => WallClock::GoesOn,
+                        Some("back") => WallClock::SetBack,
+                        Some("same") => WallClock::Repeats,
+                        Some(other) => {
+                            return Err(format!("clocks go back or stay the same, not {other}").into());
+                        }
+                    };
+                    Command::Restart(words.server()?, clock)
                 }
                 _ => return Ok(None),
             },

@@ -26,7 +26,7 @@ use proptest::{
 use crate::{
     clients::Wish,
     cluster::{Checked, Cluster, Setup},
-    command::Command,
+    command::{Command, WallClock},
     properties::is_linearizable,
 };
 
@@ -235,7 +235,7 @@ impl Trial {
         let backup = backup.expect("there are three servers");
         self.cluster.apply(&Command::Crash(backup.clone(), 0))?;
         self.load()?;
-        self.cluster.apply(&Command::Restart(backup, false))?;
+        self.cluster.apply(&Command::Restart(backup, WallClock::GoesOn))?;
         self.load()?;
         is_linearizable(&self.cluster)
     }

@@ -9,6 +9,7 @@
 //! * [`memory`]: limits in bytes, and in copies;
 //! * [`leases`]: to whom leases are granted;
 //! * [`limits`]: options at their edges;
+//! * [`walks`]: walks of the simulator as scripts;
 //! * [`forged`]: messages that no server should send.
 //!
 //! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the same [`command`]s.
@@ -34,3 +35,4 @@ mod scripts;
 mod silence;
 mod state;
 mod views;
+mod walks;

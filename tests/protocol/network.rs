@@ -16,6 +16,8 @@ pub struct Packet {
     pub from: ServerId,
     pub to: ServerId,
     pub body: Body,
+    /// How many of its kind were sent before from one to the other.
+    pub nth: u64,
 }
 
 /// What is in a message.
@@ -56,6 +58,8 @@ pub enum Pick {
     Link { from: ServerId, to: ServerId, kind: Option<String> },
     /// The oldest of those.
     First { from: ServerId, to: ServerId, kind: Option<String> },
+    /// The one that so many of its kind preceded from one to another.
+    Nth { from: ServerId, to: ServerId, kind: String, nth: u64 },
     /// All to one.
     To(ServerId),
     /// All of one kind.
@@ -68,6 +72,10 @@ impl Pick {
             Pick::Number(wanted) => *wanted == number,
             Pick::To(to) => packet.to == *to,
             Pick::Kind(kind) => packet.body.kind() == kind,
+            Pick::Nth { from, to, kind, nth } => {
+                let link = packet.from == *from && packet.to == *to;
+                link && packet.body.kind() == kind && packet.nth == *nth
+            }
             Pick::Link { from, to, kind } | Pick::First { from, to, kind } => {
                 let right_kind = kind.as_ref().is_none_or(|kind| kind == packet.body.kind());
                 packet.from == *from && packet.to == *to && right_kind
@@ -86,6 +94,7 @@ impl fmt::Display for Pick {
                 let kind = kind.as_deref().unwrap_or_default();
                 write!(f, "first {from} {to} {kind}")
             }
+            Pick::Nth { from, to, kind, nth } => write!(f, "{from} {to} {kind} nth={nth}"),
             Pick::To(to) => write!(f, "all {to}"),
             Pick::Kind(kind) => write!(f, "every {kind}"),
         }

@@ -21,7 +21,7 @@ use crate::{
     choices::{Plan, plans},
     clients::Wish,
     cluster::{Checked, Cluster},
-    command::{Command, VIEW_SERVICE},
+    command::{Command, VIEW_SERVICE, WallClock},
     coverage::Coverage,
 };
 
@@ -51,7 +51,7 @@ fn calm(cluster: &mut Cluster) -> Checked {
     }
     for node in nodes {
         if !cluster.is_up(&node) {
-            cluster.apply(&Command::Restart(node, false))?;
+            cluster.apply(&Command::Restart(node, WallClock::GoesOn))?;
         }
     }
     cluster.apply(&Command::Run(Duration::from_secs(2)))

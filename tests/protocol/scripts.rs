@@ -5,8 +5,8 @@
 //! cluster are those of [`Command`]; besides these there are
 //!
 //! * `cluster A B C replicas=2 reads=lease small=true clocks=5/0/-5/0`: begins with these servers; `small`
-//!   makes checkpoints, state transfers and expired sessions everyday events (`session-ttl`, `part-bytes`,
-//!   `dead-after` and `ping-interval` set single limits); `revisions=true` tells answers with their revisions; clocks gain so
+//!   makes checkpoints, state transfers and expired sessions everyday events (single options are set by
+//!   `dead-after=5000`, `part-bytes=48` and so on: see [`Script::begin`]); `revisions=true` tells answers with their revisions; clocks gain so
 //!   many parts in a thousand, the view service's last;
 //! * `accept-data-loss`: an operator allows a view service that is down to begin again without data;
 //! * `dead-after 5000`: the dead interval of the view service's next life;
@@ -41,7 +41,7 @@ use crate::{
 test_each_path! { in "./tests/scripts" as situation => play }
 
 fn play(path: &Path) {
-    let mut script = Script { cluster: Cluster::new(setup(&["A", "B", "C"])) };
+    let mut script = Script::new();
     goldenscript::run(&mut script, path).expect("the script can be played");
 }
 
@@ -55,12 +55,17 @@ fn setup(servers: &[&str]) -> Setup {
     }
 }
 
-struct Script {
-    cluster: Cluster,
+pub struct Script {
+    pub cluster: Cluster,
 }
 
 impl Script {
-    fn begin(&mut self, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
+    /// Three servers, unless the script says otherwise.
+    pub fn new() -> Self {
+        Self { cluster: Cluster::new(setup(&["A", "B", "C"])) }
+    }
+
+    pub fn begin(&mut self, command: &goldenscript::Command) -> Result<(), Box<dyn Error>> {
         let mut words = command.consume_args();
         let servers: Vec<_> = words.rest_pos().into_iter().map(|word| word.value.as_str()).collect();
         let mut setup = setup(&servers);
@@ -69,17 +74,35 @@ impl Script {
         }
         setup.view.replicas = words.lookup_parse("replicas")?.unwrap_or(2);
         setup.shows_revisions = words.lookup_parse("revisions")?.unwrap_or(false);
-        if let Some(time) = words.lookup_parse("dead-after")? {
-            setup.view.dead_after = Duration::from_millis(time);
+        let (view, replica) = (&mut setup.view, &mut setup.replica);
+        for (name, time) in [
+            ("dead-after", &mut view.dead_after),
+            ("suspicion", &mut view.suspicion_min),
+            ("ping-interval", &mut replica.ping_interval),
+            ("suspect-after", &mut replica.suspect_after),
+            ("join-lag", &mut replica.join_lag_max),
+            ("session-ttl", &mut replica.session_ttl),
+        ] {
+            *time = words.lookup_parse(name)?.map_or(*time, Duration::from_millis);
         }
-        if let Some(time) = words.lookup_parse("ping-interval")? {
-            setup.replica.ping_interval = Duration::from_millis(time);
+        for (name, count) in [
+            ("part-bytes", &mut replica.chunk_bytes_max),
+            ("append-bytes", &mut replica.append_bytes_max),
+            ("sessions", &mut replica.sessions_max),
+            ("waiting", &mut replica.waiting_max),
+            ("copies-min", &mut replica.copies_min),
+        ] {
+            *count = words.lookup_parse(name)?.unwrap_or(*count);
         }
-        if let Some(bytes) = words.lookup_parse("part-bytes")? {
-            setup.replica.chunk_bytes_max = bytes;
-        }
-        if let Some(ttl) = words.lookup_parse("session-ttl")? {
-            setup.replica.session_ttl = Duration::from_millis(ttl);
+        for (name, count) in [
+            ("checkpoint-interval", &mut replica.checkpoint_interval),
+            ("checkpoint-bytes", &mut replica.checkpoint_bytes),
+            ("log-entries", &mut replica.log_entries_max),
+            ("append-window", &mut replica.append_window),
+            ("session-bytes", &mut replica.session_bytes_max),
+            ("waiting-bytes", &mut replica.waiting_bytes_max),
+        ] {
+            *count = words.lookup_parse(name)?.unwrap_or(*count);
         }
         setup.replica.reads = match words.lookup("reads").map(|word| word.value.as_str()) {
             Some("lease" | "Lease") => ReadMode::Lease,

@@ -13,7 +13,7 @@ use pbkv::protocol::{
 
 use crate::{
     cluster::{Cluster, Setup},
-    command::{Command, VIEW_SERVICE},
+    command::{Command, VIEW_SERVICE, WallClock},
     network::Pick,
     pings,
 };
@@ -92,7 +92,7 @@ fn missing_copies_are_told_when_they_begin_and_when_they_end() {
     }
     run(&mut cluster, 5 * S);
     assert_eq!(told(&cluster), 3);
-    cluster.apply(&Command::Restart(server("C"), false)).expect("nothing breaks");
+    cluster.apply(&Command::Restart(server("C"), WallClock::GoesOn)).expect("nothing breaks");
     run(&mut cluster, 5 * S);
     assert_eq!(told(&cluster), 4);
 }

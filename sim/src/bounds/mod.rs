@@ -74,7 +74,7 @@ fn at_most(quantity: &'static str, value: u64, limit: u64) -> Result<(), Excess>
 }
 
 /// The judge of what one run's machines hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     names: Vec<NodeName>,
     cluster: Cluster,
@@ -85,7 +85,7 @@ pub struct Bounds {
 }
 
 /// A life of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Server {
     life: u64,
     limits: Limits,

@@ -16,7 +16,7 @@ pub(super) enum Step {
 }
 
 /// The steps of the current window.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     ticks_max: u64,
     began_at: Duration,

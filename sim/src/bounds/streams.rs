@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What is said to all replicas.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Streams {
     to: BTreeMap<ServerId, Stream>,
     began_at: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Streams {
     asked: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Stream {
     view: ViewNumber,
     /// The last operation that was sent in this view.

@@ -7,6 +7,7 @@ mod explore;
 mod peer;
 mod replay;
 mod seek;
+mod walk;
 
 use std::{
     fs,
@@ -93,6 +94,13 @@ enum Command {
     /// Finds the first seed that fails, for `mutants`.
     #[command(hide = true)]
     Seek(seek::Options),
+    /// Walks at random through all that may happen to the machines of a cluster, without network and clock.
+    ///
+    /// The protocol core of production is stepped directly, a hundred times faster than a simulated run: every message
+    /// arrives, arrives twice, is late or lost; every write is durable or not; any process crashes and comes back. After each
+    /// step all judges are asked that can be. A walk is named by its seed, and is the same in every build.
+    #[command(after_help = EXIT_CODES)]
+    Walk(walk::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
     /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
@@ -117,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Scenario(options) => replay::scenario(&options),
         Command::Mutants(options) => mutants::mutants(&options, &mut say),
         Command::Seek(options) => seek::seek(&options),
+        Command::Walk(options) => walk::walk(&options),
         Command::Check(options) => judge_files(&options),
     };
     match result {

@@ -75,6 +75,12 @@ pub struct Sums {
     pub operations: u64,
     /// those of unknown fate among them.
     pub unknown: u64,
+    /// Actions that were drawn, of walks; simulated runs have none.
+    #[serde(default)]
+    pub actions: u64,
+    /// Steps of machines.
+    #[serde(default)]
+    pub steps: u64,
     /// Views proposed after the first of each run.
     pub view_changes: u64,
     /// The time with fewer copies in sync than there could be,
@@ -111,6 +117,8 @@ impl Tally {
         sums.virtual_time += stats.virtual_time;
         sums.operations += stats.operations();
         sums.unknown += stats.unknown;
+        sums.actions += stats.actions;
+        sums.steps += stats.steps;
         sums.view_changes += stats.view_changes;
         sums.fewer_copies += stats.copies.fewer;
         for (cause, time) in &stats.copies.causes {

@@ -161,7 +161,7 @@ impl Copies {
 }
 
 /// The judge of one run's health.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Health {
     names: Vec<NodeName>,
     ids: BTreeMap<ServerId, NodeIndex>,

@@ -14,7 +14,7 @@ use crate::network::NodeIndex;
 pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit::Bytes];
 
 /// Primaries that refused somebody, and still may.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     /// What the request asks for that is being handled.
     asked: Option<SessionLimit>,

@@ -95,7 +95,7 @@ impl Entry {
 }
 
 /// What is said of states of distress, and what should be.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Silence {
     entries: BTreeMap<(NodeIndex, Distress), Entry>,
     /// The view service said that its record is an old copy: it decides nothing any more, and says so.

@@ -13,7 +13,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check, Facts};
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OnePrimaryPerView {
     primaries: BTreeMap<(u64, u64, ViewNumber), (ServerId, Boot)>,
 }

@@ -27,7 +27,7 @@ pub(super) fn check_refusals(server: &ServerId, effects: &[Effect]) -> Check {
     Ok(())
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SameHistory {
     commits: BTreeMap<ServerId, OpNumber>,
 }

@@ -16,7 +16,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check, Facts};
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NoLateCompletion {
     /// The latest view in which anybody acted as primary.
     latest: ViewNumber,

@@ -9,7 +9,7 @@ use pbkv::protocol::{identity::ServerId, view::Record};
 
 use super::{Broken, Check, Facts};
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ActivatedWithMemory {
     /// Members of the current view that were without their memory when it was proposed.
     lost: Vec<ServerId>,

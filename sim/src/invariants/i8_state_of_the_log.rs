@@ -23,7 +23,7 @@ use crate::order::ServersOrder;
 /// A state that was compared is compared again after so many operations.
 pub(super) const INTERVAL: u64 = 32;
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StateOfTheLog {
     /// Where each server's log began, and what it had committed, when its state was compared last.
     compared: BTreeMap<ServerId, (Position, OpNumber)>,

@@ -55,7 +55,7 @@ impl fmt::Display for Broken {
 pub type Check = Result<(), Broken>;
 
 /// All invariants and what they have seen.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Invariants {
     facts: Facts,
     /// No server takes an operation that fewer copies would hold.

@@ -12,7 +12,7 @@ const PARTS_ALONE_MAX: usize = 4;
 ///
 /// `ask` is handed several subsets and answers with the place of the first one that suffices, if any does.
 /// The whole is taken to suffice.
-pub(super) fn ddmin(count: usize, mut ask: impl FnMut(&[Vec<usize>]) -> Option<usize>) -> Vec<usize> {
+pub(crate) fn ddmin(count: usize, mut ask: impl FnMut(&[Vec<usize>]) -> Option<usize>) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..count).collect();
     if kept.is_empty() {
         return kept;

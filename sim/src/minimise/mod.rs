@@ -30,6 +30,7 @@ mod values;
 
 use std::{fmt, time::Duration};
 
+pub(crate) use ddmin::ddmin;
 pub use signature::{Aim, Signature, Sort};
 
 use crate::{

@@ -21,6 +21,8 @@ pub struct Row {
     pub caught: Option<Catch>,
     /// Whether clients alone caught it.
     pub clients: Clients,
+    /// Whether a walk through the bare machines caught it.
+    pub walks: Walks,
     /// The failure made small, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub small: Option<Small>,
@@ -53,6 +55,30 @@ pub enum Clients {
     Never {
         /// In so many seeds.
         seeds: u64,
+    },
+}
+
+/// Whether walks noticed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Walks {
+    /// Nobody asked.
+    NotAsked,
+    /// One failed.
+    Caught {
+        /// Who says so.
+        judge: String,
+        /// How many walks it took, the failing one included.
+        walks: u64,
+        /// Seconds of wall time for them.
+        wall_s: f64,
+    },
+    /// None did.
+    Never {
+        /// Of so many,
+        walks: u64,
+        /// in so many seconds of wall time.
+        wall_s: f64,
     },
 }
 
@@ -89,6 +115,14 @@ impl Row {
         }
     }
 
+    fn walks(&self) -> String {
+        match &self.walks {
+            Walks::NotAsked => "-".into(),
+            Walks::Caught { judge, walks, wall_s } => format!("{judge} {walks} in {wall_s:.1} s"),
+            Walks::Never { walks, .. } => format!("never in {walks}"),
+        }
+    }
+
     fn small(&self) -> String {
         self.small.map_or("-".into(), |small| format!("{} + {}", small.faults, small.operations))
     }
@@ -105,16 +139,18 @@ impl Row {
             )
         });
         let Self { mutant, rule, .. } = self;
-        let (clients, small) = (self.clients(), self.small());
-        format!("{mutant:<52} {rule:<10} {caught}   clients {clients:<14} faults + operations {small}")
+        let (clients, walks, small) = (self.clients(), self.walks(), self.small());
+        format!(
+            "{mutant:<52} {rule:<10} {caught}   walks {walks:<24} clients {clients:<14} faults + operations {small}"
+        )
     }
 }
 
 /// A table for documentation.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| mutant | rule | caught by | seeds | virtual | wall | by clients alone | faults + operations |\n\
-         | --- | --- | --- | --: | --: | --: | --- | --: |\n",
+        "| mutant | rule | caught by | seeds | virtual | wall | by walks | by clients alone | faults + operations |\n\
+         | --- | --- | --- | --: | --: | --: | --- | --- | --: |\n",
     );
     for row in rows {
         let caught = row.caught.as_ref().map_or("**nobody** | - | - | -".into(), |catch| {
@@ -126,9 +162,10 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         let number = row.number.as_ref().map_or(String::new(), |number| format!(" ({number})"));
         let _ = writeln!(
             text,
-            "| `{}`{number} | {} | {caught} | {clients} | {} |",
+            "| `{}`{number} | {} | {caught} | {} | {clients} | {} |",
             row.mutant,
             row.rule,
+            row.walks(),
             row.small()
         );
     }

@@ -20,6 +20,9 @@
 //! workload never asks. So each mutant is also tried with the invariants switched off, with the clients' history and
 //! their patience as the only judges.
 //!
+//! Each is also looked for by walks through its bare machines ([`crate::walk`]). What one of both misses is a hole in it, or
+//! lies where it does not look: both lists are told at the end.
+//!
 //! Left out: mutants that are equivalent, because another guard protects the same rule; those that nothing in the
 //! simulated world can reach (files, sockets, command lines).
 
@@ -42,11 +45,11 @@ use std::{
 
 use clap::Args;
 
-pub use matrix::{Catch, Clients, Row, Small};
+pub use matrix::{Catch, Clients, Row, Small, Walks};
 pub use patch::{Header, Mutant, Overlay};
 pub use rules::rules;
 pub use tree::Copy;
-pub use trial::{Found, judge};
+pub use trial::{Found, FoundByWalks, judge};
 
 use crate::exit;
 use trial::Effort;
@@ -76,6 +79,9 @@ pub struct Options {
     /// Seconds for making each failure small.
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
+    /// Seconds of walks through the bare machines before a mutant counts as not caught by them; 0: none.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    walk_seconds: u64,
     /// Print the matrix as a table for documentation.
     #[arg(long)]
     markdown: bool,
@@ -128,6 +134,7 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
         jobs: options.jobs,
         minimise: (!options.quick).then_some(Duration::from_secs(options.seconds)),
         ask_clients: !options.quick,
+        walk: (options.walk_seconds > 0).then_some(Duration::from_secs(options.walk_seconds)),
     };
     let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
     let mut json = match &options.json {
@@ -172,6 +179,18 @@ fn choose(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, String>
     Ok(mutants.into_iter().filter(chosen).collect())
 }
 
+/// What one way of looking finds and the other does not: the words, and whether a mutant is one of these.
+type Hole = (&'static str, fn(&Row) -> bool);
+
+const HOLES: [Hole; 2] = [
+    ("caught by simulated runs, and not by walks", |row| {
+        row.caught.is_some() && matches!(row.walks, Walks::Never { .. })
+    }),
+    ("caught by walks, and not by simulated runs", |row| {
+        row.caught.is_none() && matches!(row.walks, Walks::Caught { .. })
+    }),
+];
+
 fn conclude(rows: &[Row], seeds: u64, wall: Duration, say: &mut dyn FnMut(&str)) -> u8 {
     let missed: Vec<&Row> = rows.iter().filter(|row| row.is_missed()).collect();
     let caught = rows.iter().filter(|row| row.caught.is_some()).count();
@@ -193,6 +212,12 @@ fn conclude(rows: &[Row], seeds: u64, wall: Duration, say: &mut dyn FnMut(&str))
                 row.mutant, row.mutant
             )),
             _ => {}
+        }
+    }
+    for (words, is_one) in HOLES {
+        let names: Vec<&str> = rows.iter().filter(|row| is_one(row)).map(|row| &*row.mutant).collect();
+        if !names.is_empty() {
+            say(&format!("{words}: {}", names.join(", ")));
         }
     }
     for row in &missed {

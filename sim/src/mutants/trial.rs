@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catch, Clients, Mutant, Row, Small, combined::VARIABLE, matrix::is_a_client};
+use super::{Catch, Clients, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
 use crate::{
     exit,
     minimise::{Signature, Size},
@@ -28,6 +28,8 @@ pub(super) struct Effort {
     pub jobs: Option<NonZeroUsize>,
     /// Time for making the failure small; none to leave it.
     pub minimise: Option<Duration>,
+    /// How long to walk; none not to.
+    pub walk: Option<Duration>,
     /// Whether to ask which seed clients alone would notice.
     pub ask_clients: bool,
 }
@@ -41,6 +43,17 @@ pub struct Found {
     pub virtual_s: f64,
     /// Fingerprint of their traces: equal for two programs if these made the same runs.
     pub traces: String,
+}
+
+/// What walks through a mutant's machines found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundByWalks {
+    /// The first seed whose walk failed, if any did, and who says so.
+    pub failed: Option<(u64, String)>,
+    /// How many walks were made,
+    pub walks: u64,
+    /// in so many seconds of wall time.
+    pub wall_s: f64,
 }
 
 /// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`, `stability` or
@@ -77,6 +90,15 @@ pub(super) fn trial(
         Some(first) => catch(simulator, first.seeds - 1, true, effort)?
             .map_or(Clients::Never { seeds: effort.seeds }, Clients::Caught),
     };
+    let walks = match effort.walk {
+        None => Walks::NotAsked,
+        Some(time) => match simulator.walk(time, effort.jobs)? {
+            FoundByWalks { failed: Some((seed, judge)), wall_s, .. } => {
+                Walks::Caught { judge, walks: seed + 1, wall_s }
+            }
+            FoundByWalks { failed: None, walks, wall_s } => Walks::Never { walks, wall_s },
+        },
+    };
     let small = match (&caught, effort.minimise) {
         (Some(catch), Some(time)) => Some(minimise(simulator, catch.seeds - 1, folder, time, effort.jobs)?),
         _ => None,
@@ -89,6 +111,7 @@ pub(super) fn trial(
         awaits: header.awaits.clone(),
         caught,
         clients,
+        walks,
         small,
     })
 }
@@ -145,6 +168,15 @@ impl Simulator<'_> {
         if clients_alone {
             command.arg("--clients-alone");
         }
+        let output = self.run(command, jobs)?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{} does not say what it found: {error}", self.program.display()))
+    }
+
+    /// Walks until one fails or time is over.
+    pub fn walk(&self, time: Duration, jobs: Option<NonZeroUsize>) -> Result<FoundByWalks, String> {
+        let mut command = self.command();
+        command.args(["seek", "--end", "0", "--walk-seconds", &time.as_secs().to_string()]);
         let output = self.run(command, jobs)?;
         serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("{} does not say what it found: {error}", self.program.display()))

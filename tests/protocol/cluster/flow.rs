@@ -62,25 +62,42 @@ impl Cluster {
 
     /// Timers go off where they are due.
     pub(super) fn tick(&mut self) -> Checked {
-        if let Some(machine) = &self.viewer.machine
-            && machine.deadline() <= self.viewer.clock.read(self.now)
-        {
-            self.step_view_service(ViewService::tick())?;
-            self.step_view_service(ViewService::flush())?;
-        }
-        for name in self.setup.servers.clone() {
-            let server = &self.servers[&name];
-            if server.replica.as_ref().is_some_and(|it| it.deadline() <= server.clock.read(self.now)) {
-                self.step_server(&name, Replica::tick())?;
-                self.step_server(&name, Replica::flush())?;
+        self.tick_of(&ServerId::new(VIEW_SERVICE))?;
+        self.setup.servers.clone().iter().try_for_each(|server| self.tick_of(server))
+    }
+
+    /// The timer of a node goes off, if it is due.
+    pub(super) fn tick_of(&mut self, node: &ServerId) -> Checked {
+        let Some(server) = self.servers.get(node) else {
+            let now = self.viewer.clock.read(self.now);
+            if self.viewer.machine.as_ref().is_some_and(|machine| machine.deadline() <= now) {
+                self.step_view_service(ViewService::tick())?;
+                self.step_view_service(ViewService::flush())?;
             }
+            return Ok(());
+        };
+        let now = server.clock.read(self.now);
+        let due = server.replica.as_ref().is_some_and(|replica| replica.deadline() <= now);
+        if !due || self.gathering.contains(node) {
+            return Ok(());
         }
-        Ok(())
+        self.step_server(node, Replica::tick())?;
+        self.flush(node)
+    }
+
+    /// No further event is waiting, unless a server gathers them.
+    pub(super) fn flush(&mut self, server: &ServerId) -> Checked {
+        if self.gathering.contains(server) {
+            return Ok(());
+        }
+        self.step_server(server, Replica::flush())
     }
 
     pub(super) fn send(&mut self, from: &ServerId, to: &ServerId, body: Body) {
         self.last_packet += 1;
-        let packet = Packet { from: from.clone(), to: to.clone(), body };
+        let sent = self.sent.entry((from.clone(), to.clone(), body.kind())).or_default();
+        let packet = Packet { from: from.clone(), to: to.clone(), body, nth: *sent };
+        *sent += 1;
         self.packets.insert(self.last_packet, packet);
         while self.packets.len() > IN_FLIGHT_MAX {
             self.packets.pop_first();
@@ -155,7 +172,7 @@ impl Cluster {
             if node.as_str() == VIEW_SERVICE {
                 self.step_view_service(ViewService::flush())?;
             } else if self.servers.contains_key(&node) {
-                self.step_server(&node, Replica::flush())?;
+                self.flush(&node)?;
             }
         }
         Ok(())
@@ -169,7 +186,7 @@ impl Cluster {
         if !self.is_up(&packet.to) {
             return Ok(());
         }
-        let Packet { from, to, body } = packet;
+        let Packet { from, to, body, .. } = packet;
         match body {
             Body::Ping(ping) => {
                 let ticket = self.ticket(&to, (from, 0));

@@ -15,7 +15,11 @@ use pbkv::protocol::{
 use sim::trace::stable_hash;
 
 use super::{BOOT_STEP, Checked, Cluster};
-use crate::{command::VIEW_SERVICE, describe, network::Body};
+use crate::{
+    command::{VIEW_SERVICE, WallClock},
+    describe,
+    network::Body,
+};
 
 impl Cluster {
     pub(super) fn step_view_service(&mut self, event: view_service::Event) -> Checked {
@@ -99,7 +103,7 @@ impl Cluster {
         let Some((number, writes)) = server.unwritten.pop_front() else { return Ok(false) };
         self.writes_durable(node, writes)?;
         self.step_server(node, replica::Event::Persisted(number))?;
-        self.step_server(node, Replica::flush())?;
+        self.flush(node)?;
         Ok(true)
     }
 
@@ -129,6 +133,7 @@ impl Cluster {
             let unwritten = std::mem::take(&mut self.viewer.unwritten);
             return self.record_durable(unwritten.into_iter().flat_map(|(_, it)| it).take(keep).collect());
         }
+        self.gathering.remove(node);
         self.coverage.crash(self.servers.get(node).and_then(|server| server.replica.as_ref()));
         let server = self.servers.get_mut(node).expect("a server of the cluster");
         server.replica = None;
@@ -144,16 +149,21 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn start_server(&mut self, name: &ServerId, clock_back: bool) -> Checked {
+    pub(super) fn start_server(&mut self, name: &ServerId, clock: WallClock) -> Checked {
         let server = self.servers.get_mut(name).expect("a server of the cluster");
         let aligned = (server.last_boot.0 / BOOT_STEP + 1) * BOOT_STEP;
         // A server that remembers nothing takes the number from a clock; one that remembers counts.
-        let back = clock_back
-            && server.disk.boot == Boot(0)
+        let forgot = server.disk.boot == Boot(0);
+        let back = clock == WallClock::SetBack
+            && forgot
             && server.last_boot.0 > BOOT_STEP
             && server.set_back + 1 < BOOT_STEP;
         server.set_back += u64::from(back);
-        let boot = Boot(if back { aligned - 2 * BOOT_STEP + server.set_back } else { aligned });
+        let boot = match clock {
+            WallClock::SetBack if back => Boot(aligned - 2 * BOOT_STEP + server.set_back),
+            WallClock::Repeats if forgot => server.last_boot,
+            _ => Boot(aligned),
+        };
         self.last_nonce += 1;
         let start =
             Start { server: name.clone(), boot, nonce: self.last_nonce, durable: server.disk.clone() };

@@ -25,7 +25,7 @@ use sim::invariants::Invariants;
 
 use crate::{
     clients::{Client, input},
-    command::{Command, VIEW_SERVICE},
+    command::{Command, VIEW_SERVICE, WallClock},
     coverage::Coverage,
     network::{Packet, Pick},
     nodes::{Clock, Server, Viewer},
@@ -79,6 +79,10 @@ pub struct Cluster {
     cut: BTreeSet<(ServerId, ServerId)>,
     held: BTreeSet<Pick>,
     slow: BTreeSet<ServerId>,
+    /// Servers that take what arrives as one batch.
+    gathering: BTreeSet<ServerId>,
+    /// How many messages of each kind were sent, from one to another.
+    sent: BTreeMap<(ServerId, ServerId, &'static str), u64>,
     /// Counts what clients see; the time of their history.
     instant: u64,
 }
@@ -111,12 +115,14 @@ impl Cluster {
             cut: BTreeSet::new(),
             held: BTreeSet::new(),
             slow: BTreeSet::new(),
+            gathering: BTreeSet::new(),
+            sent: BTreeMap::new(),
             instant: 0,
             setup,
         };
         cluster.start_viewer(None);
         for server in cluster.setup.servers.clone() {
-            cluster.start_server(&server, false).expect("a first life breaks nothing");
+            cluster.start_server(&server, WallClock::GoesOn).expect("a first life breaks nothing");
         }
         cluster
     }
@@ -131,6 +137,23 @@ impl Cluster {
             Command::Stall(time) => {
                 self.now += *time;
                 Ok(())
+            }
+            Command::Tick(node) => self.tick_of(node),
+            Command::Jump(node, time) => {
+                let server = self.servers.get_mut(node).map(|server| &mut server.clock);
+                server.unwrap_or(&mut self.viewer.clock).began_at += *time;
+                Ok(())
+            }
+            Command::Gather(server) => {
+                self.gathering.insert(server.clone());
+                Ok(())
+            }
+            Command::Flush(server) => {
+                if self.gathering.remove(server) {
+                    self.flush(server)
+                } else {
+                    Ok(())
+                }
             }
             Command::Settle => self.settle(),
             Command::Run(time) => self.run(*time),
@@ -182,8 +205,8 @@ impl Cluster {
             }
             Command::Crash(server, keep) => self.crash(server, *keep),
             Command::Wipe(server) => self.wipe(server),
-            Command::Restart(server, back) if server.as_str() != VIEW_SERVICE => {
-                self.start_server(server, *back)
+            Command::Restart(server, clock) if server.as_str() != VIEW_SERVICE => {
+                self.start_server(server, *clock)
             }
             Command::Restart(..) => {
                 self.start_viewer(None);

@@ -1,8 +1,8 @@
 //! `cargo sim explore`: many seeds on all cores. A line when all is well, a screen for each finding.
 
-mod display;
-mod lines;
-mod options;
+pub(super) mod display;
+pub(super) mod lines;
+pub(super) mod options;
 
 use std::{
     collections::BTreeMap,
@@ -95,7 +95,7 @@ fn scenario(job: &Job, plans: &Plans) -> Scenario {
 }
 
 /// A flag that Ctrl-C, SIGTERM and SIGHUP set; the second one ends the process.
-fn interruption() -> Result<&'static AtomicBool, String> {
+pub(super) fn interruption() -> Result<&'static AtomicBool, String> {
     static STOP: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {

@@ -104,7 +104,7 @@ impl Options {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(in crate::command) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(time) if time > 0.0 && time < 1e6 => Ok(time),
         _ => Err("expected a number above zero, such as 0.5".into()),
