@@ -1,6 +1,6 @@
 //! Judges files: verdict, operations, time of parsing and of checking, and peak memory.
 //!
-//! `cargo run --release -p linearize --example judge -- [--parallel] [--no-witness] [--html] FILE...`
+//! `cargo run --release -p linearizability --example judge -- [--parallel] [--no-witness] [--html] FILE...`
 //!
 //! `--html` writes a drawing beside each file.
 

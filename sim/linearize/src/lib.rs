@@ -114,7 +114,7 @@
 //!
 //! # Speed
 //!
-//! `cargo run --release -p linearize --example measure -- speed` judges a million operations of clients that work back to
+//! In the repository, `cargo run --release -p linearizability --example measure -- speed` judges a million operations of clients that work back to
 //! back: 5 to 1,000 clients; 0, 2, 20 or 50 % of the outcomes unknown (of appends up to 20 %). Milliseconds of processor time
 //! on one thread of a shared two-core virtual machine, the best of five, the least and the most of all those:
 //!
@@ -130,13 +130,13 @@
 //! value it names; then fresh pages, zones and sorting. What helps is to touch each operation once, while its
 //! neighbours are in the cache, and to look a value up among the last few thousand written before the table of all. A
 //! check holds at most 160 bytes for each operation beyond the history (56 to 84 if half of them are reads). With the
-//! history it stays below 300 if half of them are reads, and comes to 350 or so if nearly all are writes. `tests/memory.rs`
+//! history it stays below 300 if half of them are reads, and comes to 350 or so if nearly all are writes. A test in the repository
 //! pins both.
 //!
 //! [`Options::parallel`] on two cores: 64 ms of wall time instead of 85 for 10 keys, 70 instead of 112 for 1,000, 147
-//! instead of 278 for half appends on as many. One key is for one thread (`cargo bench -p linearize`).
+//! instead of 278 for half appends on as many. One key is for one thread (`cargo bench -p linearizability`).
 //!
-//! `scripts/beside-porcupine.sh` puts porcupine beside it, in milliseconds of processor time for one check in memory. It
+//! `scripts/beside-porcupine.sh` in the repository puts porcupine beside it, in milliseconds of processor time for one check in memory. It
 //! got two seconds of wall time for a recorded history, ten for the others. What ran is a transcript of its search, without
 //! drawing and partial results, and with the state in the hash of its cache; without that, the first row comes to 6,071.
 //!

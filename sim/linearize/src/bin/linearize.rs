@@ -11,7 +11,7 @@ use linearize::command::{self, HELP, Options, Streams, exit};
 /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
 /// operations that contradict each other.
 #[derive(Parser)]
-#[command(version, after_help = HELP)]
+#[command(name = "linearize", version, after_help = HELP)]
 struct Arguments {
     #[command(flatten)]
     options: Options,
