@@ -132,7 +132,10 @@ fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budge
 fn sentence(operations: &[Operation], places: &[usize], history: &KvHistory, found: &Violation) -> String {
     let is_about_times = matches!(
         found.reason,
-        Reason::FromTheFuture { .. } | Reason::TwoValuesAtOnce { .. } | Reason::WrongOrder { .. }
+        Reason::FromTheFuture { .. }
+            | Reason::TwoValuesAtOnce { .. }
+            | Reason::WrongOrder { .. }
+            | Reason::Stale { .. }
     );
     let seconds = |time: u64| format!("{:.3} s", Duration::from_nanos(time).as_secs_f64());
     let name = |index: usize, did: &str| {
@@ -363,8 +366,8 @@ mod tests {
         ];
         assert_eq!(
             told(stale),
-            "\"a\" was in place from the return of put \"k\" \"a\" by c1 at 2.000 s to the call of get \"k\" -> \"a\" by c1 \
-             at 5.000 s, but put \"k\" \"b\" by c2 ran from 3.250 s to 4.000 s, within that time and with another value"
+            "get \"k\" -> \"a\" by c1 is stale: it was called at 5.000 s, but put \"k\" \"b\" by c2 had replaced \"a\" between \
+             3.250 s and 4.000 s, after put \"k\" \"a\" by c1 had returned at 2.000 s"
         );
         let invented = vec![get("c1", 5 * S + S / 8, 6 * S, Some("x"))];
         assert_eq!(told(invented), "get \"k\" -> \"x\" by c1 at 5.125 s saw a value that nobody had written");

@@ -45,7 +45,8 @@ where
                 let refined = |violation| minimise::refine(model, operations, violation);
                 return Verdict::Violation(if options.smallest { refined(*violation) } else { *violation });
             }
-            Some(Decision::Contradiction { around }) => {
+            Some(Decision::Proof(violation)) => return Verdict::Violation(*violation),
+            Some(Decision::Contradiction { around, .. }) => {
                 let isolate = if options.smallest { minimise::isolate } else { minimise::surround };
                 return Verdict::Violation(isolate(model, operations, part, &around));
             }
@@ -83,7 +84,10 @@ pub(crate) fn check_part<M: Model>(
     match model.decide(operations, part, &options) {
         Decision::Linearizable(_) => Some(Ok(())),
         Decision::Violation(violation) => Some(Err(minimise::refine(model, operations, *violation))),
-        Decision::Contradiction { around } => Some(Err(minimise::isolate(model, operations, part, &around))),
+        Decision::Proof(violation) => Some(Err(*violation)),
+        Decision::Contradiction { around, .. } => {
+            Some(Err(minimise::isolate(model, operations, part, &around)))
+        }
         Decision::Open => {
             let mut search = prepare(model, operations, part);
             match search.run(budget.configurations, budget.bytes) {

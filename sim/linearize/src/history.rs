@@ -165,11 +165,12 @@ pub struct History<I, O> {
     operations: Vec<Operation<I, O>>,
     /// One for each operation, or empty if no operation has one.
     revisions: Vec<Option<u64>>,
+    withdrawn: Vec<Operation<I, O>>,
 }
 
 impl<I, O> Default for History<I, O> {
     fn default() -> Self {
-        History { operations: Vec::new(), revisions: Vec::new() }
+        History { operations: Vec::new(), revisions: Vec::new(), withdrawn: Vec::new() }
     }
 }
 
@@ -186,12 +187,12 @@ impl<I, O> History<I, O> {
                 check_succession(&operations, previous, index)?;
             }
         }
-        Ok(History { operations, revisions: Vec::new() })
+        Ok(History { operations, revisions: Vec::new(), withdrawn: Vec::new() })
     }
 
     /// The same operations with the revisions of their answers, one or none for each.
     pub fn with_revisions(self, revisions: Vec<Option<u64>>) -> Result<Self, HistoryError> {
-        let operations = self.operations;
+        let History { operations, withdrawn, .. } = self;
         if revisions.len() != operations.len() {
             let (revisions, operations) = (revisions.len(), operations.len());
             return Err(HistoryError::RevisionsMiscounted { revisions, operations });
@@ -202,7 +203,18 @@ impl<I, O> History<I, O> {
             }
         }
         let is_told = revisions.iter().any(Option::is_some);
-        Ok(History { operations, revisions: if is_told { revisions } else { Vec::new() } })
+        Ok(History { operations, revisions: if is_told { revisions } else { Vec::new() }, withdrawn })
+    }
+
+    /// The same operations, beside others that are known not to have taken effect.
+    pub fn with_withdrawn(self, withdrawn: Vec<Operation<I, O>>) -> Self {
+        History { withdrawn, ..self }
+    }
+
+    /// Operations that are known not to have taken effect, in the order of their calls. They are no part of what is
+    /// judged, and help to explain it: their values may have been seen in spite of that.
+    pub fn withdrawn(&self) -> &[Operation<I, O>] {
+        &self.withdrawn
     }
 
     /// The revision that came with the answer to an operation.
@@ -223,6 +235,11 @@ impl<I, O> History<I, O> {
     /// Gives the operations back.
     pub fn into_operations(self) -> Vec<Operation<I, O>> {
         self.operations
+    }
+
+    /// Gives the withdrawn operations back, and keeps none.
+    pub fn take_withdrawn(&mut self) -> Vec<Operation<I, O>> {
+        std::mem::take(&mut self.withdrawn)
     }
 
     /// How many operations there are.
@@ -376,7 +393,12 @@ impl<I, O> Recorder<I, O> {
             revisions.resize(operations.len(), None);
             revisions = without(revisions, &withdrawn);
         }
-        (History { operations: without(operations, &withdrawn), revisions }, without(notes, &withdrawn))
+        let mut kept = Vec::with_capacity(operations.len() - withdrawn.len());
+        let mut failed = Vec::with_capacity(withdrawn.len());
+        for (index, operation) in operations.into_iter().enumerate() {
+            if withdrawn.contains(&index) { failed.push(operation) } else { kept.push(operation) }
+        }
+        (History { operations: kept, revisions, withdrawn: failed }, without(notes, &withdrawn))
     }
 
     fn end(&mut self, process: u64, at: u64) -> Result<usize, HistoryError> {

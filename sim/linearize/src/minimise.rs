@@ -112,8 +112,19 @@ fn describe<M: Model>(
     placed: usize,
 ) -> Violation {
     let wide = |set: &[u32]| set.iter().map(|&index| index as usize).collect::<Vec<usize>>();
-    if let Decision::Violation(violation) = model.decide(operations, set, &Options::default()) {
-        let mut violation = *violation;
+    let found = match model.decide(operations, set, &Options::default()) {
+        Decision::Violation(violation) | Decision::Proof(violation) => Some(*violation),
+        Decision::Contradiction { around, why: Some(why) } => {
+            let mut named = wide(&around);
+            named.sort_unstable();
+            named.dedup();
+            let key = model.label(&operations[set[0] as usize].input);
+            let (reason, sentence) = *why;
+            Some(Violation { key, operations: named, support: Vec::new(), reason, sentence })
+        }
+        _ => None,
+    };
+    if let Some(mut violation) = found {
         violation.support = wide(set);
         violation.support.retain(|operation| violation.operations.binary_search(operation).is_err());
         return violation;
@@ -130,11 +141,16 @@ pub(crate) fn no_order<M: Model>(
     stuck: u32,
     placed: usize,
 ) -> Violation {
+    let named = |index: &u32| match model.describe(&operations[*index as usize]) {
+        Some(did) => format!("{index} ({did})"),
+        None => index.to_string(),
+    };
     let sentence = format!(
         "no order of operations {} gives each of them its output: at most {placed} of the {} can be placed, \
-         and operation {stuck} returned before it fits",
-        list(set),
-        set.len()
+         and operation {} returned before it fits",
+        list(set, named),
+        set.len(),
+        named(&stuck)
     );
     Violation {
         key: model.label(&operations[set[0] as usize].input),
@@ -156,8 +172,8 @@ fn alone<M: Model>(
 }
 
 /// Names a few operations in a sentence.
-pub(crate) fn list(set: &[u32]) -> String {
-    let shown: Vec<String> = set.iter().take(8).map(u32::to_string).collect();
+fn list(set: &[u32], named: impl Fn(&u32) -> String) -> String {
+    let shown: Vec<String> = set.iter().take(8).map(named).collect();
     match set.len() {
         0..=8 => shown.join(", "),
         more => format!("{} and {} more", shown.join(", "), more - 8),
@@ -350,8 +366,7 @@ fn is_contradiction<M: Model>(
         return false;
     }
     match model.decide(operations, set, &Options { witness: false, ..Options::default() }) {
-        Decision::Violation(_) | Decision::Contradiction { .. } => true,
-        Decision::Linearizable(_) => false,
+        decision if decision.is_contradiction() => true,
         Decision::Open => {
             let mut search = prepare(model, operations, set);
             let progress = search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES);
@@ -359,5 +374,6 @@ fn is_contradiction<M: Model>(
             effort.gave_up |= progress == Progress::Paused;
             progress == Progress::Illegal
         }
+        _ => false,
     }
 }

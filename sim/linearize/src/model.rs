@@ -15,7 +15,7 @@ use std::hash::Hash;
 
 use crate::history::Operation;
 use crate::parts::{Parts, Shard};
-use crate::verdict::{Options, Violation};
+use crate::verdict::{Options, Reason, Violation};
 
 /// A deterministic sequential object.
 pub trait Model {
@@ -89,6 +89,12 @@ pub trait Model {
         _waiting: &Operation<Self::Input, Self::Output>,
     ) -> bool {
         true
+    }
+
+    /// An operation with its answer in a few words, such as `push 1` or `pop -> 2`, for sentences and drawings. The default
+    /// leaves it at the operation's number.
+    fn describe(&self, _operation: &Operation<Self::Input, Self::Output>) -> Option<String> {
+        None
     }
 
     /// Tries to decide one independent object's history without a search.
@@ -176,10 +182,15 @@ pub enum Decision {
     Linearizable(Vec<u32>),
     /// The part is not linearizable. The operations and their support must be a contradiction on their own.
     Violation(Box<Violation>),
+    /// The same, by an argument about the whole part: other operations were ruled out as what these may have seen. It is as
+    /// small as it gets, and must stay as it is.
+    Proof(Box<Violation>),
     /// The part is not linearizable, and it shows at these operations. The check finds out which others it takes.
     Contradiction {
         /// Where it shows.
         around: Vec<u32>,
+        /// Why, as data and as a sentence, once nothing more can be left out.
+        why: Option<Box<(Reason, String)>>,
     },
     /// Only a search can tell.
     Open,
@@ -188,7 +199,7 @@ pub enum Decision {
 impl Decision {
     /// Whether the part is not linearizable.
     pub fn is_contradiction(&self) -> bool {
-        matches!(self, Decision::Violation(_) | Decision::Contradiction { .. })
+        matches!(self, Decision::Violation(_) | Decision::Proof(_) | Decision::Contradiction { .. })
     }
 }
 

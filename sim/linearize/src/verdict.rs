@@ -117,10 +117,20 @@ pub enum Reason {
         /// The operation that saw it.
         read: usize,
     },
-    /// Every operation that could have written what it saw was overwritten before it was called.
+    /// What it saw was overwritten before it was called, or never written: the operations that would tell are forgotten
+    /// ([`crate::kv::monitor`]).
     Gone {
         /// The operation that saw the value.
         read: usize,
+    },
+    /// Every operation that could have written what it saw was overwritten before it was called.
+    Stale {
+        /// The operation that saw the value.
+        read: usize,
+        /// The last one called of those that wrote it; `None` if only the initial value comes into question.
+        write: Option<usize>,
+        /// What overwrote it: called after `write` had returned, and returned before `read` was called.
+        by: usize,
     },
     /// It returned before the only operation that wrote what it saw was called.
     FromTheFuture {
@@ -183,6 +193,9 @@ impl Reason {
             Reason::Impossible { operation } => Reason::Impossible { operation: number(*operation) },
             Reason::NeverWritten { read } => Reason::NeverWritten { read: number(*read) },
             Reason::Gone { read } => Reason::Gone { read: number(*read) },
+            Reason::Stale { read, write, by } => {
+                Reason::Stale { read: number(*read), write: write.map(&number), by: number(*by) }
+            }
             Reason::FromTheFuture { read, write } => {
                 Reason::FromTheFuture { read: number(*read), write: number(*write) }
             }

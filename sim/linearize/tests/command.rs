@@ -120,7 +120,7 @@ fn a_violation_names_its_operations_and_their_lines() {
     assert_eq!(ran.code, Ok(1));
     for words in [
         "stale.jsonl: NOT LINEARIZABLE; JSON lines, kv, 3 operations",
-        "\"old\" was in place from the return of line 1 (put \"k\" \"old\") at 0.000000002 s to the call of line 4",
+        "line 4 (get \"k\" -> \"old\") is stale: it was called at 0.000000005 s, but line 3 (put \"k\" \"new\") had replaced",
         "line      1  operation      0  process    1  put \"k\" \"old\"",
         "line      3  operation      1  process    1  put \"k\" \"new\"",
         "line      4  operation      2  process    2  get \"k\" -> \"old\"",
@@ -128,7 +128,7 @@ fn a_violation_names_its_operations_and_their_lines() {
         assert!(ran.out.contains(words), "no {words:?} in\n{}", ran.out);
     }
     for (unit, shown) in
-        [("us", "at 0.000002 s to"), ("ms", "at 0.002 s to"), ("s", "at 2 s to"), ("none", "at 2 to")]
+        [("us", "at 0.000005 s, but"), ("ms", "at 0.005 s, but"), ("s", "at 5 s, but"), ("none", "at 5, but")]
     {
         let ran = run(&["--unit", unit, &file(&folder, "stale.jsonl", STALE)]);
         assert!(ran.out.contains(shown), "no {shown:?} in\n{}", ran.out);

@@ -81,6 +81,7 @@ fn histories_survive_being_written_and_read_again() {
         let mut lines = Vec::new();
         formats::write(&history, &mut lines).expect("a vector takes everything");
         let again = formats::parse(&lines).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert_eq!(again.history, history, "{file}");
+        // What is known not to have happened is not written.
+        assert_eq!(again.history, history.with_withdrawn(Vec::new()), "{file}");
     }
 }

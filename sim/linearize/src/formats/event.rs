@@ -228,10 +228,13 @@ impl<I, O> Clocked<I, O> {
 
     /// The same, with other numbers for the processes.
     pub(super) fn finish_as(self, number: impl Fn(u64) -> u64) -> (History<I, O>, Vec<usize>) {
-        let (history, lines) = self.finish();
+        let (mut history, lines) = self.finish();
+        let mut withdrawn = history.take_withdrawn();
         let mut operations = history.into_operations();
-        operations.iter_mut().for_each(|operation| operation.process = number(operation.process));
+        let all = operations.iter_mut().chain(&mut withdrawn);
+        all.for_each(|operation| operation.process = number(operation.process));
         let history = History::new(operations).expect("only processes have other numbers, and each its own");
+        let history = history.with_withdrawn(withdrawn);
         (history, lines)
     }
 

@@ -19,14 +19,15 @@ pub fn of_all_keys(history: &KvHistory, value: Option<&str>) -> BTreeMap<Bytes, 
 }
 
 /// The history of keys that begin with these values. All times become one later if the first operation is at 0.
-pub fn begin_with(history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Result<KvHistory, ParseError> {
+pub fn begin_with(mut history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Result<KvHistory, ParseError> {
     if begins.is_empty() {
         return Ok(history);
     }
     let mut revisions: Vec<_> = (0..history.len()).map(|index| history.revision(index)).collect();
+    let mut withdrawn = history.take_withdrawn();
     let mut operations = history.into_operations();
     if operations.iter().any(|operation| operation.call == 0) {
-        for operation in &mut operations {
+        for operation in operations.iter_mut().chain(&mut withdrawn) {
             operation.call += 1;
             if let Outcome::Returned { at, .. } = &mut operation.outcome {
                 *at += 1;
@@ -42,5 +43,6 @@ pub fn begin_with(history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Result<
     revisions.resize(operations.len(), None);
     History::new(operations)
         .and_then(|history| history.with_revisions(revisions))
+        .map(|history| history.with_withdrawn(withdrawn))
         .map_err(|error| ParseError::new(0, format!("with initial values: {error}")))
 }

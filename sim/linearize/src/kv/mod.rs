@@ -195,6 +195,10 @@ impl Model for Kv {
         support::may_enable(fact::fact(change), fact::fact(waiting))
     }
 
+    fn describe(&self, operation: &KvOperation) -> Option<String> {
+        Some(describe::describe(operation))
+    }
+
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
     }

@@ -2,7 +2,7 @@
 
 use super::describe::{describe, show_value};
 use super::fact::{Fact, fact};
-use super::{KvHistory, KvOperation};
+use super::{Input, KvHistory, KvOperation};
 use crate::verdict::{Reason, Violation};
 
 /// How operations and times are named.
@@ -22,7 +22,33 @@ pub(super) fn sentence<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperat
 
 /// The sentence of a contradiction in other words, such as lines of a file instead of indexes.
 pub fn tell(history: &KvHistory, violation: &Violation, words: &Words<'_>) -> String {
-    told(&violation.reason, |index| &history.operations()[index], words)
+    let mut sentence = told(&violation.reason, |index| &history.operations()[index], words);
+    if let Reason::NeverWritten { read } = violation.reason {
+        let read = &history.operations()[read];
+        let mut writes = (0..).zip(history.operations()).filter(|(_, other)| wrote(other, read));
+        if let Some((index, later)) = writes.find(|(_, write)| read.precedes(write)) {
+            let write = (words.operation)(index, &describe(later));
+            sentence.push_str(&format!(": {write} was only called at {}", (words.time)(later.call)));
+        } else if let Some(failed) = history.withdrawn().iter().rfind(|failed| wrote(failed, read)) {
+            let did = describe(failed).replace(" of unknown outcome", "");
+            let called = (words.time)(failed.call);
+            sentence.push_str(&format!(": {did}, called at {called}, failed, but its value was seen"));
+        }
+    }
+    sentence
+}
+
+/// Whether an operation writes the value that another one of its key saw, or its last piece.
+fn wrote(write: &KvOperation, read: &KvOperation) -> bool {
+    let (Fact::Read(Some(value)) | Fact::Swap { expected: Some(value), .. }) = fact(read) else {
+        return false;
+    };
+    let is_it = match &write.input {
+        Input::Put { value: written, .. } | Input::CompareAndSwap { new: written, .. } => value == written,
+        Input::Append { value: piece, .. } => !piece.is_empty() && value.ends_with(piece),
+        Input::Get { .. } | Input::Delete { .. } => false,
+    };
+    is_it && write.input.key() == read.input.key()
 }
 
 fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Words<'_>) -> String {
@@ -36,6 +62,7 @@ fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Wo
             "{} saw a value that was overwritten before the operation was called, or never written at all",
             say(*read)
         ),
+        Reason::Stale { read, write, by } => Stale { read: *read, by: *by, before: *write }.told(find, words),
         Reason::FromTheFuture { read, write } => format!(
             "{} returned at {} with what {} wrote, which was only called at {}",
             say(*read),
@@ -44,6 +71,14 @@ fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Wo
             called(find(*write))
         ),
         Reason::TwoValuesAtOnce { first, second } => two_values(*first, *second, find, words),
+        Reason::WrongOrder { earlier, later } if matches!(fact(find(*earlier)), Fact::Read(_)) => format!(
+            "{} is stale: the values seen prove that {} came after it, but that returned at {}, before the former was \
+             called at {}",
+            say(*earlier),
+            say(*later),
+            returned(find(*later)),
+            called(find(*earlier))
+        ),
         Reason::WrongOrder { earlier, later } => format!(
             "the values seen prove that {} came before {}, but the latter returned at {} and the former was called at {}",
             say(*earlier),
@@ -71,12 +106,86 @@ fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Wo
     }
 }
 
+/// What was read, what came in between, and what had returned before that.
+struct Stale {
+    read: usize,
+    by: usize,
+    before: Option<usize>,
+}
+
+impl Stale {
+    /// The same, if that is what two values at one instant come to.
+    fn of<'a>(
+        first: (Option<usize>, usize),
+        second: (usize, usize),
+        find: &impl Fn(usize) -> &'a KvOperation,
+    ) -> Option<Stale> {
+        let is_read = matches!(fact(find(first.1)), Fact::Read(_));
+        // If one saw a value and another one absence, either may be wrong.
+        let is_newer = second.0 == second.1 && fact(find(second.0)) != Fact::Read(None);
+        (is_read && is_newer).then_some(Stale { read: first.1, by: second.0, before: first.0 })
+    }
+
+    /// The same of an append.
+    fn misses<'a>(&self, find: impl Fn(usize) -> &'a KvOperation, words: &Words<'_>) -> String {
+        let say = |index: usize| (words.operation)(index, &describe(find(index)));
+        let called = |index: usize| (words.time)(find(index).call);
+        let returned = |index: usize| returned(find(index), words);
+        let Stale { read, by, before } = *self;
+        let after = before.map(|before| {
+            format!(
+                " was called at {}, after {} had returned at {}, and",
+                called(by),
+                say(before),
+                returned(before)
+            )
+        });
+        format!(
+            "{} misses what {} added, which{} had returned at {}, before the former was called at {}",
+            say(read),
+            say(by),
+            after.unwrap_or_default(),
+            returned(by),
+            called(read)
+        )
+    }
+
+    fn told<'a>(&self, find: impl Fn(usize) -> &'a KvOperation, words: &Words<'_>) -> String {
+        let say = |index: usize| (words.operation)(index, &describe(find(index)));
+        let called = |index: usize| (words.time)(find(index).call);
+        let returned = |index: usize| returned(find(index), words);
+        let Stale { read, by, before } = *self;
+        let value = value(find(read));
+        let had = match fact(find(by)) {
+            Fact::Append(_) => return self.misses(find, words),
+            Fact::Read(_) => "had seen another value".to_owned(),
+            Fact::Erase { .. } => format!("had removed {value}"),
+            _ => format!("had replaced {value}"),
+        };
+        let after = match before {
+            Some(before) => format!(", after {} had returned at {}", say(before), returned(before)),
+            None => String::new(),
+        };
+        format!(
+            "{} is stale: it was called at {}, but {} {had} between {} and {}{after}",
+            say(read),
+            called(read),
+            say(by),
+            called(by),
+            returned(by)
+        )
+    }
+}
+
 fn two_values<'a>(
     first: (Option<usize>, usize),
     second: (usize, usize),
     find: impl Fn(usize) -> &'a KvOperation,
     words: &Words<'_>,
 ) -> String {
+    if let Some(stale) = Stale::of(first, second, &find) {
+        return stale.told(find, words);
+    }
     let say = |index: usize| (words.operation)(index, &describe(find(index)));
     let returned = |operation: &KvOperation| returned(operation, words);
     let called = |operation: &KvOperation| (words.time)(operation.call);

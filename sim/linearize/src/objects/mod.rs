@@ -174,6 +174,10 @@ impl Model for Object {
         }
     }
 
+    fn describe(&self, operation: &Operation<Input, Output>) -> Option<String> {
+        Some(describe(operation))
+    }
+
     /// Of a queue and a set some operations can be left out; a mutex and a counter need them all.
     fn support(&self, operations: &[Operation<Input, Output>], part: &[u32], operation: u32) -> Vec<u32> {
         let of = |index: u32| &operations[index as usize];

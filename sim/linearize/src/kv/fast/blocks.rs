@@ -1,5 +1,6 @@
 //! Blocks: versions whose order is known, because each continues the one before.
 
+use super::sources::Missing;
 use super::versions::{INITIAL, NEVER, NONE, Versions};
 use super::zones::{Zone, Zones};
 
@@ -8,8 +9,10 @@ use super::zones::{Zone, Zones};
 pub(super) enum Conflict {
     /// Nobody wrote what the operation saw.
     NeverWritten(u32),
-    /// Every version the operation can have seen was overwritten before it was called.
-    Overwritten(u32),
+    /// No version the operation can have seen.
+    Missing { read: u32, why: Missing },
+    /// The operation found the key absent, or made it so, while a block needed it.
+    Within { outer: u32, operation: u32 },
     /// Two versions continue the same one.
     Forked { one: u32, other: u32 },
     /// Two reads continue the same version in two ways.

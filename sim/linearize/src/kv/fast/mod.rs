@@ -131,7 +131,9 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
     };
     let zones = match attempt(Doubt::Skip) {
         Ok((0, zones)) => Ok(zones),
-        Ok(_) => attempt(Doubt::Latest).map(|(_, zones)| zones),
+        Ok(_) => attempt(Doubt::Latest).map(|(_, zones)| zones).map_err(|_| ()),
+        Err(conflict @ Conflict::Missing { .. }) => return report::violation(&versions, part, conflict),
+        Err(_) if versions.repeated.is_empty() => Err(()),
         Err(conflict) => return report::suspicion(&versions, conflict),
     };
     let decision = zones.map_or(Decision::Open, |zones| accept_if_legal(&versions, part, &zones));
@@ -151,9 +153,24 @@ fn with_deletes(versions: &mut Versions<'_>, part: &[u32], options: &Options) ->
     };
     match found {
         Err(Failure::Ambiguous) => Decision::Open,
-        Err(Failure::Conflict(conflict)) => report::suspicion(versions, conflict),
-        Ok(()) => presence::decide(versions, part, options),
+        Err(Failure::Conflict(conflict)) => report::violation(versions, part, conflict),
+        Ok(()) => match missing(versions) {
+            Some(conflict) => report::violation(versions, part, conflict),
+            None => presence::decide(versions, part, options),
+        },
     }
+}
+
+/// A read of absence that was no longer so, or not yet so again.
+fn missing(versions: &Versions<'_>) -> Option<Conflict> {
+    let sources = Sources::new(versions);
+    versions.reads.iter().filter(|read| read.version == versions::INITIAL).find_map(|read| {
+        let operation = &versions.operations[read.operation as usize];
+        match sources.resolve(versions::INITIAL, call(operation), returned(operation)) {
+            Source::Missing(why) => Some(Conflict::Missing { read: read.operation, why }),
+            _ => None,
+        }
+    })
 }
 
 fn with_appends(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
@@ -245,7 +262,7 @@ fn assign(versions: &mut Versions<'_>, sources: &Sources, doubt: Doubt) -> Resul
     versions.reset();
     let mut doubts = 0;
     let mut choose = |first, (call, returned), operation| match sources.resolve(first, call, returned) {
-        Source::Missing => Err(Conflict::Overwritten(operation)),
+        Source::Missing(why) => Err(Conflict::Missing { read: operation, why }),
         Source::One(version) => Ok(version),
         Source::Several(latest) => {
             doubts += 1;

@@ -165,11 +165,11 @@ impl Moves {
 pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -> Decision {
     let mut zones = match blocks::zones_of(versions, |version| !is_absence(versions, version)) {
         Ok(zones) => zones,
-        Err(conflict) => return report::suspicion(versions, conflict),
+        Err(conflict) => return report::violation(versions, part, conflict),
     };
     if let Err(clash) = zones.check() {
         let conflict = Conflict::Clash { outer: clash.outer.root, inner: clash.inner.root };
-        return report::suspicion(versions, conflict);
+        return report::violation(versions, part, conflict);
     }
     let differs = |index: &u32| fact(&versions.operations[*index as usize]) == Fact::Differs;
     let refusals: Vec<u32> = part.iter().copied().filter(differs).collect();
@@ -182,13 +182,14 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
     }
     let moves = match moves(versions, part, &zones, &[]) {
         Ok(moves) => moves,
-        Err(around) => return Decision::Contradiction { around },
+        Err(conflict) => return report::violation(versions, part, conflict),
     };
     match search(&moves, options) {
         (Progress::Paused, _) => Decision::Open,
         (Progress::Illegal, search) => {
             let (stuck, _) = search.stuck();
-            Decision::Contradiction { around: operations(versions, moves.origins[stuck as usize]) }
+            let around = operations(versions, moves.origins[stuck as usize]);
+            Decision::Contradiction { around, why: None }
         }
         (Progress::Linearizable, search) if !refusals.is_empty() => {
             place(versions, part, &moves, &search).map_or(Decision::Open, Decision::Linearizable)
@@ -246,8 +247,8 @@ impl Expected {
     }
 }
 
-/// The moves of a key, with some of its failed swaps. Fails with operations that contradict each other.
-fn moves(versions: &Versions<'_>, part: &[u32], zones: &Zones, refusals: &[u32]) -> Result<Moves, Vec<u32>> {
+/// The moves of a key, with some of its failed swaps.
+fn moves(versions: &Versions<'_>, part: &[u32], zones: &Zones, refusals: &[u32]) -> Result<Moves, Conflict> {
     let expected = Expected::new(versions, refusals);
     let mut moves = Moves::default();
     for zone in zones.all() {
@@ -273,8 +274,8 @@ fn moves(versions: &Versions<'_>, part: &[u32], zones: &Zones, refusals: &[u32])
         let times = (call(operation), returned(operation));
         let window = outside(zones, times);
         if window.1 < window.0 {
-            let around = zones.forward_around(times.0).map(|zone| blocks::flatten(versions, &[zone.root]));
-            return Err([around.unwrap_or_default(), vec![index]].concat());
+            let around = zones.forward_around(times.0).expect("what lies in no zone keeps its window");
+            return Err(Conflict::Within { outer: around.root, operation: index });
         }
         moves.add(input, Origin::Operation(index), window, operation.output().is_none());
     }

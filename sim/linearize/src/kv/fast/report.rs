@@ -3,6 +3,7 @@
 use super::super::sentence::sentence;
 use super::super::{KvOperation, support};
 use super::blocks::{Conflict, block, chain_to};
+use super::sources::Missing;
 use super::versions::{INITIAL, NEVER, NONE, Versions, call, returned};
 use crate::model::Decision;
 use crate::verdict::{Reason, Violation};
@@ -11,16 +12,33 @@ use crate::verdict::{Reason, Violation};
 pub(super) fn violation(versions: &Versions<'_>, part: &[u32], conflict: Conflict) -> Decision {
     let mut finding = find(versions, conflict);
     let operations = versions.operations;
+    // What else absence, or a value written again, may have come from has been ruled out.
+    let is_proof = !versions.erasures.is_empty() || matches!(conflict, Conflict::Missing { .. });
+    // The read alone is enough: whatever wrote the value later is not what it saw.
+    if let (true, Reason::FromTheFuture { read, .. }) = (is_proof, &finding.reason) {
+        let read = *read;
+        finding = Finding {
+            operations: vec![read as u32],
+            versions: Vec::new(),
+            reason: Reason::NeverWritten { read },
+        };
+    }
+    let is_alone = is_proof && matches!(finding.reason, Reason::NeverWritten { .. });
     if finding.versions.is_empty() || matches!(conflict, Conflict::Circle { .. }) {
         // That an operation of unknown outcome took part at all is proved by others, further down its chain.
         if finding.operations.iter().any(|&named| operations[named as usize].output().is_none()) {
-            return Decision::Contradiction { around: finding.operations };
+            return suspected(versions, finding);
         }
     } else {
         add_evidence(versions, &mut finding);
     }
     let mut support: Vec<u32> = match conflict {
-        Conflict::Clash { .. } | Conflict::Backwards { .. } | Conflict::Circle { .. } => {
+        Conflict::Missing { .. } => Vec::new(),
+        _ if is_alone => Vec::new(),
+        Conflict::Clash { .. }
+        | Conflict::Within { .. }
+        | Conflict::Backwards { .. }
+        | Conflict::Circle { .. } => {
             finding.versions.iter().flat_map(|&version| writes_to(versions, version)).collect()
         }
         _ => support::closure(operations, part, &finding.operations),
@@ -32,18 +50,24 @@ pub(super) fn violation(versions: &Versions<'_>, part: &[u32], conflict: Conflic
     support.dedup();
     support.retain(|operation| named.binary_search(operation).is_err());
     let wide = |list: Vec<u32>| list.into_iter().map(|index| index as usize).collect();
-    Decision::Violation(Box::new(Violation {
+    let violation = Box::new(Violation {
         key: operations[part[0] as usize].input.key().to_vec(),
         operations: wide(named),
         support: wide(support),
         sentence: sentence(&finding.reason, |index| &operations[index]),
         reason: finding.reason,
-    }))
+    });
+    if is_proof { Decision::Proof(violation) } else { Decision::Violation(violation) }
 }
 
 /// A contradiction whose operations are only a part of the proof, because others rule out what else could be meant.
 pub(super) fn suspicion(versions: &Versions<'_>, conflict: Conflict) -> Decision {
-    Decision::Contradiction { around: find(versions, conflict).operations }
+    suspected(versions, find(versions, conflict))
+}
+
+fn suspected(versions: &Versions<'_>, finding: Finding) -> Decision {
+    let sentence = sentence(&finding.reason, |index| &versions.operations[index]);
+    Decision::Contradiction { around: finding.operations, why: Some(Box::new((finding.reason, sentence))) }
 }
 
 /// An operation that no state allows.
@@ -77,7 +101,19 @@ fn find(versions: &Versions<'_>, conflict: Conflict) -> Finding {
     let write = |version: u32| versions.list[version as usize].write;
     match conflict {
         Conflict::NeverWritten(read) => finding(vec![read], Reason::NeverWritten { read: read as usize }),
-        Conflict::Overwritten(read) => finding(vec![read], Reason::Gone { read: read as usize }),
+        Conflict::Missing { read, why: Missing::Overwritten { last, by } } => {
+            let last = (last != INITIAL).then(|| write(last));
+            let reason = Reason::Stale {
+                read: read as usize,
+                write: last.map(|write| write as usize),
+                by: write(by) as usize,
+            };
+            finding(last.into_iter().chain([write(by), read]).collect(), reason)
+        }
+        Conflict::Missing { read, why: Missing::Later } => {
+            finding(vec![read], Reason::NeverWritten { read: read as usize })
+        }
+        Conflict::Within { outer, operation } => within(versions, outer, operation),
         Conflict::Forked { one, other } => fork(write(one), write(other)),
         Conflict::Split { one, other } => fork(one, other),
         Conflict::SeenTwice { version, one, other } => {
@@ -135,16 +171,30 @@ fn backwards(versions: &Versions<'_>, at: u32) -> Finding {
     }
 }
 
+/// The operations of a block that return first, if it is not the initial one, and are called last.
+fn ends(versions: &Versions<'_>, root: u32) -> (Option<Member>, Member) {
+    let members = members(versions, &block(versions, root));
+    let first = if root == INITIAL { None } else { first_return(versions, members.iter().copied()) };
+    let last = latest_call(versions, members.into_iter());
+    (first, last.expect("a block in conflict has an operation"))
+}
+
 fn clash(versions: &Versions<'_>, outer: u32, inner: u32) -> Finding {
-    let ends = |root: u32| {
-        let members = members(versions, &block(versions, root));
-        let first = if root == INITIAL { None } else { first_return(versions, members.iter().copied()) };
-        let last = latest_call(versions, members.into_iter());
-        (first, last.expect("a block in conflict has an operation"))
-    };
-    let (outer_first, outer_last) = ends(outer);
-    let (inner_first, inner_last) = ends(inner);
+    let (inner_first, inner_last) = ends(versions, inner);
     let inner_first = inner_first.expect("the initial version comes first, so it is never the inner one");
+    two_values(ends(versions, outer), (inner_first, inner_last))
+}
+
+/// An operation of absence within the zone of a block.
+fn within(versions: &Versions<'_>, outer: u32, operation: u32) -> Finding {
+    let member = Member { operation, version: INITIAL };
+    two_values(ends(versions, outer), (member, member))
+}
+
+fn two_values(
+    (outer_first, outer_last): (Option<Member>, Member),
+    (inner_first, inner_last): (Member, Member),
+) -> Finding {
     let all = [outer_first, Some(outer_last), Some(inner_first), Some(inner_last)];
     let named: Vec<Member> = all.into_iter().flatten().collect();
     let index = |member: Member| member.operation as usize;

@@ -13,19 +13,28 @@ use super::versions::{INITIAL, NEVER, Versions};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// No version it can have seen.
-    Missing,
+    Missing(Missing),
     /// Only this one.
     One(u32),
     /// Several; this is the one whose write was called last.
     Several(u32),
 }
 
+/// Why a value has no version that can have been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// All that came in time, `last` being the one that was called last, were overwritten by this one.
+    Overwritten { last: u32, by: u32 },
+    /// None came in time.
+    Later,
+}
+
 /// Resolves values to versions.
 pub(super) struct Sources {
     /// By first version of the value: all its versions, in the order of their calls.
     groups: BTreeMap<u32, Vec<Candidate>>,
-    /// Returns of the writes that surely happened, ascending, each with the latest call up to there.
-    overwritten: Vec<(u64, u64)>,
+    /// Returns of the writes that surely happened, ascending, each with the latest call up to there and who made it.
+    overwritten: Vec<(u64, (u64, u32))>,
 }
 
 struct Candidate {
@@ -62,7 +71,7 @@ impl Sources {
     pub(super) fn resolve(&self, first: u32, call: u64, returned: u64) -> Source {
         let Some(group) = self.groups.get(&first) else { return Source::One(first) };
         let ended = self.overwritten.partition_point(|&(returned, _)| returned < call);
-        let gone_before = ended.checked_sub(1).map_or(0, |last| self.overwritten[last].1);
+        let (gone_before, by) = ended.checked_sub(1).map_or((0, INITIAL), |last| self.overwritten[last].1);
         let called = group.partition_point(|candidate| candidate.call <= returned);
         let mut found = None;
         for candidate in group[..called].iter().rev() {
@@ -77,7 +86,15 @@ impl Sources {
                 Some(latest) => return Source::Several(latest),
             }
         }
-        found.map_or(Source::Missing, Source::One)
+        found.map_or_else(
+            || {
+                Source::Missing(match group[..called].last() {
+                    Some(last) => Missing::Overwritten { last: last.version, by },
+                    None => Missing::Later,
+                })
+            },
+            Source::One,
+        )
     }
 }
 
@@ -92,14 +109,15 @@ fn candidates(versions: &Versions<'_>, mut group: Vec<u32>) -> Vec<Candidate> {
     group.into_iter().map(&mut candidate).collect()
 }
 
-fn overwritten(versions: &Versions<'_>) -> Vec<(u64, u64)> {
-    let certain = versions.list.iter().filter(|version| version.returned != NEVER);
-    let mut writes: Vec<(u64, u64)> = certain.map(|version| (version.returned, version.call)).collect();
+fn overwritten(versions: &Versions<'_>) -> Vec<(u64, (u64, u32))> {
+    let certain = (0..).zip(&versions.list).filter(|(_, version)| version.returned != NEVER);
+    let mut writes: Vec<(u64, (u64, u32))> =
+        certain.map(|(number, version)| (version.returned, (version.call, number))).collect();
     writes.sort_unstable();
-    let mut latest = 0;
-    for (_, call) in &mut writes {
-        latest = latest.max(*call);
-        *call = latest;
+    let mut latest = (0, INITIAL);
+    for (_, called) in &mut writes {
+        latest = latest.max(*called);
+        *called = latest;
     }
     writes
 }
