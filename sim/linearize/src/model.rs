@@ -97,6 +97,11 @@ pub trait Model {
         None
     }
 
+    /// A state in a few words, for drawings. The default says nothing.
+    fn describe_state(&self, _state: &Self::State) -> Option<String> {
+        None
+    }
+
     /// Tries to decide one independent object's history without a search.
     ///
     /// `part` lists the indexes of its operations in `operations`.

@@ -229,14 +229,13 @@ fn a_drawing_is_one_page_that_names_its_operations() {
     let verdict = check(&Kv, &history, &Options::default());
     assert!(matches!(verdict, Verdict::Violation(_)));
     let page = html::page(&history, &verdict);
-    assert!(
-        page.contains("Not linearizable") && page.contains("class=\"named\"") && page.contains("&lt;k&gt;")
-    );
-    assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<k>"));
+    assert!(page.contains("Not linearizable") && page.contains("\"part\":\"against\""));
+    assert!(page.contains("\\u003ck\\u003e") && !page.contains("<k>"));
+    assert!(!page.contains("http") && !page.contains("src="));
     let legal =
         parse(text.lines().take(2).collect::<Vec<_>>().join("\n").as_bytes()).expect("a history").history;
     let page = html::page(&legal, &check(&Kv, &legal, &Options::default()));
-    assert_eq!(page.matches("class=\"point\"").count(), 2);
+    assert!(page.contains(r#""order":[[0,0.3,"\"1\""],[1,2.3,"\"2\""]]"#), "{page}");
 }
 
 /// One line of an event, as each version of Jepsen logs it.

@@ -187,16 +187,20 @@ impl Judgement {
         Shown { line: origin.lines.get(index).copied(), process, name, call, ret, text }
     }
 
+    fn time(&self, time: u64) -> String {
+        match self.file.format {
+            Format::Lines => self.unit.show(time),
+            _ => format!("event {time}"),
+        }
+    }
+
     /// The sentence of a contradiction, which names operations by their lines.
     fn sentence(&self, violation: &Violation) -> String {
         let operation = |index: usize, did: &str| match self.file.origin.lines.get(index) {
             Some(line) => format!("line {line} ({did})"),
             None => format!("the beginning ({did})"),
         };
-        let time = |time: u64| match self.file.format {
-            Format::Lines => self.unit.show(time),
-            _ => format!("event {time}"),
-        };
+        let time = |time: u64| self.time(time);
         let words = Words { operation: &operation, time: &time };
         match &self.file.history {
             AnyHistory::Kv(history) => tell(history, violation, &words),

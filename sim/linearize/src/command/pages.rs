@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Judged, Options, is_stdin};
+use super::{Judged, Judgement, Options, is_stdin};
 use crate::formats::AnyHistory;
-use crate::html;
+use crate::html::{self, Labels};
+use crate::kv::Kv;
 
 /// The pages that `--html` asks for.
 pub(super) enum Pages {
@@ -38,12 +39,27 @@ impl Pages {
             Pages::One(path) => path.clone(),
             Pages::Folder { folder, taken } => folder.join(page_name(file, taken)),
         };
-        let AnyHistory::Kv(history) = &judgement.file.history else {
-            return Err(format!("{}: a {} is not drawn", judged.name, judgement.file.model));
-        };
-        fs::write(&path, html::page(history, &judgement.verdict))
+        fs::write(&path, page(&judged.name, judgement))
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
         Ok(Some(path))
+    }
+}
+
+fn page(name: &str, judgement: &Judgement) -> String {
+    let verdict = &judgement.verdict;
+    let origin = &judgement.file.origin;
+    let labels = Labels {
+        file: name,
+        line: &|index| origin.lines.get(index).copied(),
+        process: &|process| {
+            origin.names.get(process).map_or_else(|| format!("process {process}"), str::to_owned)
+        },
+        time: &|time| judgement.time(time),
+        sentence: verdict.violation().map(|violation| judgement.sentence(violation)),
+    };
+    match &judgement.file.history {
+        AnyHistory::Kv(history) => html::draw(&Kv, history, verdict, &labels),
+        AnyHistory::Object(object, history) => html::draw(object, history, verdict, &labels),
     }
 }
 

@@ -199,6 +199,10 @@ impl Model for Kv {
         Some(describe::describe(operation))
     }
 
+    fn describe_state(&self, state: &Self::State) -> Option<String> {
+        Some(describe::show_value(state.as_ref()))
+    }
+
     fn decide(&self, operations: &[KvOperation], part: &[u32], options: &Options) -> Decision {
         fast::decide(operations, part, options)
     }

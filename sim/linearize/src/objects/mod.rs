@@ -178,6 +178,16 @@ impl Model for Object {
         Some(describe(operation))
     }
 
+    fn describe_state(&self, state: &State) -> Option<String> {
+        let list = |items: Vec<String>| if items.is_empty() { "empty".to_owned() } else { items.join(" ") };
+        Some(match state {
+            State::Mutex(held) => if *held { "held" } else { "free" }.to_owned(),
+            State::Queue(items) => list(items.iter().map(show).collect()),
+            State::Set(items) => list(items.iter().map(show).collect()),
+            State::Counter(number) => number.to_string(),
+        })
+    }
+
     /// Of a queue and a set some operations can be left out; a mutex and a counter need them all.
     fn support(&self, operations: &[Operation<Input, Output>], part: &[u32], operation: u32) -> Vec<u32> {
         let of = |index: u32| &operations[index as usize];
