@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use linearize::{Cancel, Model, Options, Recorder, Verdict, check};
+use linearize::{Cancel, Model, Operation, Options, Recorder, Verdict, check};
 
 /// Accounts begin with this.
 const BEGIN: i64 = 100;
@@ -60,6 +60,20 @@ impl Model for Bank {
 
     fn observes(&self, ask: &Ask, answer: &Answer) -> bool {
         matches!(ask, Ask::Read) || *answer == Answer::Transferred(false)
+    }
+
+    fn describe(&self, operation: &Operation<Ask, Answer>) -> Option<String> {
+        let answer = match operation.output() {
+            None => "?".to_owned(),
+            Some(Answer::Transferred(done)) => done.to_string(),
+            Some(Answer::Balances(balances)) => format!("{balances:?}"),
+        };
+        Some(match &operation.input {
+            Ask::Transfer { from, to, amount } => {
+                format!("transfer {amount} from {from} to {to} -> {answer}")
+            }
+            Ask::Read => format!("read -> {answer}"),
+        })
     }
 }
 

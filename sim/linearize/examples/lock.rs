@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example lock`
 
-use linearize::{Model, Options, Recorder, Verdict, check};
+use linearize::{Model, Operation, Options, Recorder, Verdict, check};
 
 struct Lock;
 
@@ -42,6 +42,14 @@ impl Model for Lock {
     /// What was refused changed nothing.
     fn observes(&self, _ask: &Ask, done: &bool) -> bool {
         !done
+    }
+
+    fn describe(&self, operation: &Operation<Ask, bool>) -> Option<String> {
+        let answer = operation.output().map_or("?".to_owned(), bool::to_string);
+        Some(match operation.input {
+            Ask::TryLock { client } => format!("client {client} takes the lock -> {answer}"),
+            Ask::Unlock { client } => format!("client {client} gives the lock back -> {answer}"),
+        })
     }
 }
 

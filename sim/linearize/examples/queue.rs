@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use linearize::{Model, Options, Recorder, Verdict, check};
+use linearize::{Model, Operation, Options, Recorder, Verdict, check};
 
 /// Queues by name.
 struct Queues;
@@ -45,6 +45,15 @@ impl Model for Queues {
         match ask {
             Ask::Push { queue, .. } | Ask::Pop { queue } => queue,
         }
+    }
+
+    fn describe(&self, operation: &Operation<Ask, Answer>) -> Option<String> {
+        Some(match (&operation.input, operation.output()) {
+            (Ask::Push { queue, item }, _) => format!("push {item} to {queue}"),
+            (Ask::Pop { queue }, None) => format!("pop from {queue} -> ?"),
+            (Ask::Pop { queue }, Some(None)) => format!("pop from {queue} -> empty"),
+            (Ask::Pop { queue }, Some(Some(item))) => format!("pop from {queue} -> {item}"),
+        })
     }
 }
 
