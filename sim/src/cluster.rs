@@ -27,6 +27,7 @@ use pbkv::{
         view_service::{SealKey, adoption::Adopt},
     },
     server::{
+        ServerError,
         kv::{KvConfig, KvServer},
         view::{ViewConfig, ViewServer},
     },
@@ -41,6 +42,7 @@ use self::record::Mishap;
 use crate::{
     clock::SimulatedClock,
     disk::{SimulatedDisk, Torn},
+    drive::is_failure,
     files::{SimulatedFolder, SimulatedRecord},
     liveness::Condition,
     network::NodeIndex,
@@ -235,7 +237,8 @@ impl Cluster {
 
     /// The record that a view service would find now, unless it is damaged.
     fn found_record(&self) -> Option<Record> {
-        let found = RecordFile::new(SimulatedFolder::new(self.world.record.clone())).read();
+        let folder = SimulatedFolder::new(self.world.record.clone(), Arc::default());
+        let found = RecordFile::new(folder).read();
         found.ok().map(Option::unwrap_or_default)
     }
 
@@ -324,7 +327,10 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<ServerId>)
     let epoch = stable_hash(&(seed, "epoch", life));
     let key = SealKey(stable_hash(&(seed, "seal", life)), epoch);
     let mut file = record_file(&world);
-    let record = file.load().await.unwrap_or_else(|error| panic!("the view service cannot start: {error}"));
+    let record = match file.load().await {
+        Ok(record) => record,
+        Err(error) => return end_of(&world, node, ServerError::Storage(error)),
+    };
     if let Some(record) = record.as_ref().filter(|record| is_news(&world, record)) {
         world.record_written(record);
     }
@@ -343,7 +349,8 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<ServerId>)
 
 /// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it must refuse.
 fn record_file(world: &World) -> RecordFile<SimulatedFolder> {
-    let open = |files| RecordFile::new(SimulatedFolder::new(files));
+    let drive = world.drive(Nodes::VIEW_SERVICE);
+    let open = |files| RecordFile::new(SimulatedFolder::new(files, drive.clone()));
     let damaged = world.record.lock().unwrap_or_else(PoisonError::into_inner).damaged(FILE);
     if let Some(damaged) = damaged {
         let read = open(Arc::new(Mutex::new(damaged))).read();
@@ -381,7 +388,12 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
             world.observer().disk_written(now(), node, write);
         })
     };
-    let disk = SimulatedDisk { disk: world.disk(node).clone(), durable: written };
+    let failed = {
+        let world = world.clone();
+        Box::new(move |torn| world.observer().mark(|marks| marks.write_failed(torn)))
+    };
+    let drive = world.drive(node).clone();
+    let disk = SimulatedDisk { disk: world.disk(node).clone(), drive, durable: written, failed };
     let clock = SimulatedClock::new(deviation, world.pacer(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let bytes_max = server.message_bytes_max();
@@ -395,13 +407,21 @@ async fn serve(
     node: NodeIndex,
     services: Services,
     bytes_max: usize,
-    failed: impl Future<Output = pbkv::server::ServerError>,
+    failed: impl Future<Output = ServerError>,
 ) {
     tokio::select! {
         biased;
-        error = failed => panic!("{} stopped: {error}", world.nodes.name(node)),
+        error = failed => end_of(world, node, error),
         result = serve::serve(node, world.nodes.clone(), world.links.clone(), services, bytes_max) => {
             panic!("{} cannot serve: {result:?}", world.nodes.name(node))
         }
+    }
+}
+
+/// A process ends on its own: as production's does when its drive fails, and for no other reason.
+fn end_of(world: &World, node: NodeIndex, error: ServerError) {
+    match error {
+        ServerError::Storage(error) if is_failure(&error) => world.gave_up(node),
+        error => panic!("{} stopped: {error}", world.nodes.name(node)),
     }
 }

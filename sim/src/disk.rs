@@ -4,6 +4,8 @@
 //! the platter: a crash keeps a *prefix* of the batch, chosen by a hash (a torn write). Once the write has
 //! returned, nothing of it is ever lost, except by [`Disk::wipe`], which stands for a lost or replaced disk.
 //!
+//! The drive below it ([`crate::drive`]) may make a write wait longer than that, or fail.
+//!
 //! The view service's record is not here but in a file ([`crate::files`]).
 //!
 //! Left out: changes that reach the platter out of order, and bits that rot.
@@ -81,6 +83,11 @@ impl<C: Content> Disk<C> {
         }
     }
 
+    /// The write of this number fails, unless a crash came first. As with a crash, nobody knows what of it is durable.
+    pub fn fail(&mut self, number: u64, durable: impl FnMut(&C::Write)) -> Torn {
+        if number == self.ordinal { self.crash(durable) } else { Torn { kept: 0, lost: 0 } }
+    }
+
     /// The node dies. Of a write under way a prefix is kept; `durable` sees each change of it.
     pub fn crash(&mut self, durable: impl FnMut(&C::Write)) -> Torn {
         let hash = self.draw();
@@ -120,17 +127,22 @@ mod simulated {
 
     use pbkv::storage::Storage;
 
-    use super::{Content, Disk};
+    use super::{Content, Disk, Torn};
+    use crate::drive::Drive;
 
     /// Sees changes when they have become durable.
     pub type Witness<C> = Box<dyn Fn(&<C as Content>::Write) + Send>;
 
     /// The disk as a running node sees it.
     pub struct SimulatedDisk<C: Content> {
-        /// The disk, which outlives the node.
+        /// The disk, which outlives the node,
         pub disk: Arc<Mutex<Disk<C>>>,
+        /// and the drive below it.
+        pub drive: Arc<Drive>,
         /// Sees each change when it has become durable.
         pub durable: Witness<C>,
+        /// Sees what is left of a write that failed.
+        pub failed: Box<dyn Fn(Torn) + Send>,
     }
 
     impl<C: Content> Storage for SimulatedDisk<C> {
@@ -141,8 +153,16 @@ mod simulated {
             if !latency.is_zero() {
                 madsim::time::sleep(latency).await;
             }
-            self.disk.lock().expect("no panic while locked").complete(number, &self.durable);
-            Ok(())
+            let written = self.drive.write().await;
+            let mut disk = self.disk.lock().expect("no panic while locked");
+            match &written {
+                Ok(()) => disk.complete(number, &self.durable),
+                Err(_) => {
+                    let torn = disk.fail(number, &self.durable);
+                    (self.failed)(torn);
+                }
+            }
+            written
         }
     }
 }

@@ -205,10 +205,13 @@ mod simulated {
     };
 
     use super::Files;
+    use crate::drive::Drive;
 
     /// The folder as a running process sees it.
     pub struct SimulatedFolder {
         files: Arc<Mutex<Files>>,
+        /// The drive that holds it.
+        drive: Arc<Drive>,
         life: u64,
         /// What it takes to sync the names after a file was synced.
         names_take: Duration,
@@ -216,9 +219,9 @@ mod simulated {
 
     impl SimulatedFolder {
         /// What the process of the current life sees.
-        pub fn new(files: Arc<Mutex<Files>>) -> Self {
+        pub fn new(files: Arc<Mutex<Files>>, drive: Arc<Drive>) -> Self {
             let life = files.lock().unwrap_or_else(PoisonError::into_inner).life;
-            Self { files, life, names_take: Duration::ZERO }
+            Self { files, drive, life, names_take: Duration::ZERO }
         }
 
         /// The folder, unless this life is over.
@@ -227,14 +230,16 @@ mod simulated {
             if files.life == self.life { Ok(files) } else { Err(io::Error::other("this process is dead")) }
         }
 
-        /// Waits, for ever if this life is over by then.
-        async fn wait(&self, time: Duration) {
+        /// Waits for the drive, for ever if this life is over by then.
+        async fn wait(&self, time: Duration) -> io::Result<()> {
             if !time.is_zero() {
                 madsim::time::sleep(time).await;
             }
+            let synced = self.drive.write().await;
             if self.files().is_err() {
                 future::pending::<()>().await;
             }
+            synced
         }
     }
 
@@ -276,7 +281,7 @@ mod simulated {
         async fn sync(&mut self, name: &str) -> io::Result<()> {
             let (takes, names_take) = self.files()?.takes();
             self.names_take = names_take;
-            self.wait(takes).await;
+            self.wait(takes).await?;
             self.files()?.sync(name)
         }
 
@@ -285,7 +290,7 @@ mod simulated {
         }
 
         async fn sync_names(&mut self) -> io::Result<()> {
-            self.wait(self.names_take).await;
+            self.wait(self.names_take).await?;
             self.files()?.sync_names();
             Ok(())
         }

@@ -48,6 +48,8 @@ pub mod clock;
 pub mod cluster;
 pub mod disk;
 #[cfg(madsim)]
+pub mod drive;
+#[cfg(madsim)]
 mod encoding;
 pub mod exit;
 pub mod explore;

@@ -8,6 +8,7 @@
 
 mod calm;
 mod disturb;
+mod drives;
 mod record;
 mod stutter;
 
@@ -111,6 +112,7 @@ pub struct Nemesis {
     /// How many occurrences were looked at.
     looked_at: usize,
     active: Vec<usize>,
+    drives: drives::Drives,
     /// Faults of the network that have no end.
     lasting: Vec<usize>,
     calm: Option<calm::Calm>,
@@ -129,6 +131,7 @@ impl Nemesis {
             waiting: BTreeMap::new(),
             looked_at: 0,
             active: Vec::new(),
+            drives: drives::Drives::default(),
             lasting: Vec::new(),
             calm: None,
             overdue: Vec::new(),
@@ -208,6 +211,7 @@ impl Nemesis {
 
     /// Looks whether something happened that a fault waits for.
     fn look(&mut self) {
+        self.look_after_drives();
         let news = self.world.observer().occurrences()[self.looked_at..].to_vec();
         self.looked_at += news.len();
         for (trigger, at) in news {
@@ -239,6 +243,7 @@ impl Nemesis {
             Deed::End(fault) => {
                 self.active.retain(|active| *active != fault);
                 self.world.links.change(|network| network.end(fault));
+                self.relieve(fault);
                 self.say(Happening::FaultEnded { fault });
             }
             Deed::Resume { fault, node, life } => {
@@ -330,6 +335,8 @@ impl Nemesis {
                 let name = world.nodes.name(node);
                 Ok(format!("{name} stutters for {lasts_ms} ms, up to {pause_ms} ms at a time"))
             }
+            FaultKind::DiskStall { node, lasts_ms } => self.stall(place, node, *lasts_ms),
+            FaultKind::DiskFailure { node, lasts_ms, down_ms } => self.fail(place, node, *lasts_ms, *down_ms),
             FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
                 let effect = Effect::Cut { both_ways: *both_ways, how: *how };
                 let arrow = if *both_ways { "<-/->" } else { "-/->" };
@@ -400,6 +407,7 @@ impl Nemesis {
     pub fn heal(&mut self) {
         let lasting = &self.lasting;
         self.world.links.change(|network| network.heal(lasting));
+        self.repair_drives();
         self.cluster.resume_all();
         for fault in std::mem::take(&mut self.active) {
             self.say(Happening::FaultEnded { fault });

@@ -339,7 +339,11 @@ impl Observer {
                     PingReplyBody::Accepted { view, .. } => view,
                     _ => continue,
                 },
-                Effect::Persist { .. } | Effect::Probe { .. } => continue,
+                Effect::Persist { record, .. } => {
+                    self.invariants.record_written(record);
+                    continue;
+                }
+                Effect::Probe { .. } => continue,
             };
             if let Some(view) = told {
                 let check = self.invariants.view_told(view);

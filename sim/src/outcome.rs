@@ -443,6 +443,8 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
         FaultKind::Pause { .. } => "pause",
         FaultKind::Freeze { .. } => "freeze",
         FaultKind::Stutter { .. } => "stutter",
+        FaultKind::DiskStall { .. } => "stalled disk",
+        FaultKind::DiskFailure { .. } => "failed disk",
         FaultKind::Partition { .. } => "partition",
         FaultKind::Closed { .. } => "closed",
         FaultKind::Slow { .. } => "slow",

@@ -291,6 +291,23 @@ pub enum FaultKind {
         /// For how long.
         lasts_ms: u64,
     },
+    /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over, and not
+    /// before.
+    DiskStall {
+        /// Whose.
+        node: Node,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// A drive fails once, and the process ends for that.
+    DiskFailure {
+        /// Whose.
+        node: Node,
+        /// For how long a write makes it fail.
+        lasts_ms: u64,
+        /// After how long the process is started again.
+        down_ms: u64,
+    },
     /// Nothing passes from one set of nodes to another.
     Partition {
         /// These nodes

@@ -277,10 +277,17 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
                 ));
             }
         }
-        if let FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } = &fault.kind
-            && nodes.find(node).is_some_and(|node| nodes.clients().contains(&node) || node == nodes.reader())
-        {
-            return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
+        let is_client = |node: &str| {
+            nodes.find(node).is_some_and(|node| nodes.clients().contains(&node) || node == nodes.reader())
+        };
+        match &fault.kind {
+            FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } if is_client(node) => {
+                return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
+            }
+            FaultKind::DiskStall { node, .. } | FaultKind::DiskFailure { node, .. } if is_client(node) => {
+                return Err(format!("fault {index} is about the disk of {node}: clients have none"));
+            }
+            _ => {}
         }
         if let FaultKind::Stutter { pause_ms, run_ms, .. } = fault.kind
             && (pause_ms == 0 || run_ms == 0)
@@ -298,7 +305,9 @@ pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
         | FaultKind::PowerLoss { node, .. }
         | FaultKind::Pause { node, .. }
         | FaultKind::Freeze { node, .. }
-        | FaultKind::Stutter { node, .. } => vec![node],
+        | FaultKind::Stutter { node, .. }
+        | FaultKind::DiskStall { node, .. }
+        | FaultKind::DiskFailure { node, .. } => vec![node],
         FaultKind::AcceptLoss { .. } => Vec::new(),
         FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
         FaultKind::Partition { from, to, .. }

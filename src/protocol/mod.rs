@@ -127,8 +127,9 @@
 //! * **R15** An answer of the view service to another life is ignored. A life that is told of a newer one takes
 //!   a number beyond it, at any time; its roles are void, its data is not.
 //! * **R16** A node never takes its own absence for the silence of others: while it stood still it heard
-//!   nothing. The primary counts the silence of its replicas, and the view service that of all servers, by a
-//!   clock that stands still with the node ([`presence`]). Leases are counted by the true one.
+//!   nothing, and while all that it has to say waits for its disk it is not answered. The primary counts the silence
+//!   of its replicas, and the view service that of all servers, by a clock that stands still with the node
+//!   ([`presence`]). Leases are counted by the true one.
 //! * **R17** Whatever is said or asked names its generation, by number and nonce, and means nothing in another. A
 //!   server whose view service has another one keeps its data and gives up its role; a primary takes another
 //!   life with it, so that its own view service, if it comes back, proposes another view. Only an empty server

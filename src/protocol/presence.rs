@@ -2,7 +2,8 @@
 //!
 //! A node that stood still (a paused machine, a starved core, a disk that blocked its task) heard nothing,
 //! whatever the others said. It would take its own absence for their silence, and drop what is healthy. So
-//! silence is counted on this clock: it runs while the node is stepped, and stands still while it is not.
+//! silence is counted on this clock: it runs while the node is stepped, and stands still while it is not. Nor does it run
+//! while all that the node says waits for its disk: nobody answers what was not said.
 
 use std::time::Duration;
 

@@ -81,6 +81,7 @@ impl Cluster {
         });
         Surroundings {
             unreached: unreached.collect(),
+            stalled: (0..=last).filter(|node| self.world.drive(*node).is_stalled()).collect(),
             runs: (0..=last)
                 .map(|node| {
                     let is_right = self.mishap.is_none() && self.is_cleaned;

@@ -67,7 +67,7 @@ impl Cluster {
         let given_up = found.accept_data_loss();
         // What the operator's command does takes no time.
         let written = Arc::new(Mutex::new(Files::new(0, 0)));
-        let mut file = RecordFile::new(SimulatedFolder::new(written.clone()));
+        let mut file = RecordFile::new(SimulatedFolder::new(written.clone(), Arc::default()));
         file.replace(&given_up).now_or_never().expect("nothing takes time").expect("the folder is there");
         drop(file);
         let written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -11,6 +11,8 @@ pub(super) const AMNESIA_DOWN_MS_MAX: u64 = 3_000;
 
 /// The longest that one node stands still, in milliseconds: ten times the silence after which it is dead.
 const STAND_STILL_MS_MAX: u64 = 15_000;
+/// The longest that a disk stalls, in milliseconds.
+const DISK_STALL_MS_MAX: u64 = 8_000;
 /// How often a node stutters at one time, about: each costs a run some work.
 const STUTTERS_MAX: u64 = 400;
 
@@ -36,9 +38,11 @@ enum Kind {
     Relapse,
     ClientStandsStill,
     Closed,
+    DiskStall,
+    DiskFailure,
 }
 
-const KINDS: [(Kind, &str); 24] = [
+const KINDS: [(Kind, &str); 26] = [
     (Kind::Crash, "crash"),
     (Kind::PowerLoss, "power loss"),
     (Kind::Amnesia, "amnesia"),
@@ -63,6 +67,8 @@ const KINDS: [(Kind, &str); 24] = [
     (Kind::Relapse, "relapse"),
     (Kind::ClientStandsStill, "client stands still"),
     (Kind::Closed, "closed"),
+    (Kind::DiskStall, "disk stall"),
+    (Kind::DiskFailure, "disk failure"),
 ];
 
 /// What goes wrong in a scenario that has no faults yet.
@@ -248,6 +254,12 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
                 lasts_ms: Some(dice.magnitude(200, 12_000)),
             }
         }
+        Kind::DiskStall => FaultKind::DiskStall { node: writer(dice), lasts_ms: stall_ms(dice) },
+        Kind::DiskFailure => FaultKind::DiskFailure {
+            node: writer(dice),
+            lasts_ms: dice.magnitude(10, 4_000),
+            down_ms: dice.magnitude(10, 8_000),
+        },
         Kind::SlowOneWay => {
             let (from, to) = cast.link(dice);
             FaultKind::Slow {
@@ -288,6 +300,17 @@ fn stand_still(dice: &mut Dice, reads: Reads) -> FaultKind {
     } else {
         FaultKind::Pause { node: node.into(), lasts_ms: Some(lasts_ms) }
     }
+}
+
+/// Who has a disk.
+fn writer(dice: &mut Dice) -> Node {
+    dice.weighted(&[(5, "primary"), (4, "backup"), (1, "joiner"), (1, "idle"), (4, "vs")]).into()
+}
+
+/// How long a disk stalls, in milliseconds: from about a heartbeat to several times the silence after which a node is
+/// dead.
+pub(super) fn stall_ms(dice: &mut Dice) -> u64 {
+    if dice.percent(40) { dice.between(900, 1_800) } else { dice.magnitude(64, DISK_STALL_MS_MAX) }
 }
 
 /// A client's machine stands still, and its clock, by which it gives up, with it or not.

@@ -69,7 +69,9 @@ pub(super) fn stretch(scenario: &mut Scenario) {
             | FaultKind::Record { .. }
             | FaultKind::AcceptLoss { .. }
             | FaultKind::Freeze { .. }
-            | FaultKind::Stutter { .. } => {}
+            | FaultKind::Stutter { .. }
+            | FaultKind::DiskStall { .. }
+            | FaultKind::DiskFailure { .. } => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 //! not happen by single faults, however many. One seed of six tells a story instead: cluster, clocks and faults are
 //! what it needs; times, lengths, network and load are drawn.
 
+mod drives;
 mod gone;
 mod loads;
 mod operators;
@@ -43,7 +44,7 @@ const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenar
     Story { weight, about, plan }
 }
 
-const ALL: [Story; 23] = [
+const ALL: [Story; 25] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
@@ -67,6 +68,8 @@ const ALL: [Story; 23] = [
     story(2, "more is asked than there is room for", loads::flood),
     story(3, "nobody watches over the primary", gone::unwatched),
     story(3, "who speaks is not reached", gone::unreached),
+    story(3, "a disk only waits", drives::waiting),
+    story(3, "a disk fails", drives::failing),
 ];
 
 /// What each story is about.

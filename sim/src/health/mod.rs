@@ -14,6 +14,9 @@
 //! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
 //! the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask the machines why they did what they did.
 //!
+//! A drive that stalls excuses redundancy while it does, and of silence only what its own node has to say or what is said
+//! of that one: all others are as stable and as outspoken as ever.
+//!
 //! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;
 //! stability while a cut lasts that separates two servers that are both of use; anything of a replica after some node
 //! stuttered, whose short pauses nobody can tell from work; redundancy under load that a joiner
@@ -100,6 +103,8 @@ pub struct Surroundings {
     pub unreached: BTreeSet<NodeIndex>,
     /// Messages are slow or mistreated, or a process stutters.
     pub disturbed: bool,
+    /// Those whose drives stall.
+    pub stalled: BTreeSet<NodeIndex>,
     /// The view service runs, although perhaps with another record than its own.
     pub answers: bool,
 }
@@ -128,6 +133,7 @@ impl Surroundings {
     /// Whether no cut separates two servers that are both of use.
     fn is_whole(&self) -> bool {
         !self.disturbed
+            && self.stalled.is_empty()
             && self.runs[VS]
             && self
                 .apart
@@ -357,9 +363,10 @@ impl Health {
         self.changed_at + self.lateness
     }
 
-    /// When redundancy must be complete. Never while something disturbs, or there is an excuse.
+    /// When redundancy must be complete. Never while something disturbs, a drive stalls, or there is an excuse.
     fn due_at(&self) -> Option<Duration> {
-        if self.surroundings.disturbed || self.state.excuse.is_some() {
+        let waits = self.surroundings.disturbed || !self.surroundings.stalled.is_empty();
+        if waits || self.state.excuse.is_some() {
             return None;
         }
         let quiet_at = self.quiet_at();

@@ -438,3 +438,34 @@ fn a_server_tells_of_what_it_does_not_hear() {
     told.health.replica_said(seconds(25), S1, &replica::Notice::Suspected { server: server(S2) });
     assert_eq!(told.broken(100), None);
 }
+
+#[test]
+fn a_drive_that_stalls_is_the_excuse_of_its_own_node_only() {
+    let stalled = |stage: &mut Stage, at: u64, server: NodeIndex| {
+        stage.around.stalled = [server].into();
+        stage.health.struck(seconds(at), &[server], Duration::ZERO);
+        stage.health.surrounded(seconds(at), stage.around.clone(), Some("stalled disk"));
+    };
+    let well = || {
+        let mut stage = Stage::new();
+        stage.recorded(1, 1, &[S1, S2]);
+        stage
+    };
+    let mut stage = well();
+    stalled(&mut stage, 40, S1);
+    stage.recorded(50, 2, &[S1]);
+    stage.health.view_service_said(seconds(50), &copies_in_sync(1));
+    assert_eq!(stage.broken(90), None, "redundancy waits");
+    stage.around.stalled.clear();
+    stage.health.surrounded(seconds(90), stage.around.clone(), Some("stalled disk"));
+    assert_eq!(stage.broken(600).map(|broken| broken.0), Some(Promise::Redundancy));
+
+    let suspected = |suspect: NodeIndex| {
+        let mut stage = well();
+        stalled(&mut stage, 40, S1);
+        let server = stage.nodes.id(suspect).clone();
+        stage.health.suspected(seconds(42), S3, &server);
+        stage.broken(43).map(|broken| broken.0)
+    };
+    assert_eq!((suspected(S1), suspected(S2)), (None, Some(Promise::Stability)));
+}

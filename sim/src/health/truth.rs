@@ -5,7 +5,7 @@ use std::time::Duration;
 use pbkv::protocol::{
     identity::ViewNumber,
     replica::{self, RoleName},
-    view::View,
+    view::{Members, View},
     view_service,
 };
 
@@ -90,32 +90,42 @@ impl Health {
 
     pub(super) fn update_distress(&mut self, at: Duration) {
         let around = &self.surroundings;
-        let vs_runs = around.runs[VS];
+        // Whoever waits for its drive may be silent, and need not know what it is owed.
+        let waits = around.stalled.clone();
+        let vs_speaks = around.runs[VS] && !waits.contains(&VS);
+        let held = |members: &Members| {
+            members.keys().any(|server| self.ids.get(server).is_some_and(|node| waits.contains(node)))
+        };
+        let all_known = !held(&self.complete) && !self.view.as_ref().is_some_and(|view| held(&view.insync));
         // Through a door that is closed in one direction a copy may be kept or not.
         let is_known = self.state.activated && around.closed.is_empty();
         let few = is_known.then_some(self.state.have < self.limits.replicas);
         let lost = !self.complete.is_empty() && self.state.excuse.is_some();
-        self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_runs));
-        self.silence.is(at, VS, Distress::NobodyToPromote, vs_runs.then_some(lost));
-        self.silence.is(at, VS, Distress::Answered, self.answer_is_grave(lost).filter(|_| vs_runs));
-        self.silence.is(at, VS, Distress::NoUpdates, self.primary_refuses().filter(|_| vs_runs));
+        self.silence.is(at, VS, Distress::Copies, few.filter(|_| vs_speaks));
+        self.silence.is(at, VS, Distress::NobodyToPromote, Some(lost).filter(|_| vs_speaks && all_known));
+        let grave = self.answer_is_grave(lost).filter(|_| vs_speaks && all_known);
+        self.silence.is(at, VS, Distress::Answered, grave);
+        let refuses = self.primary_refuses().filter(|_| vs_speaks && all_known);
+        self.silence.is(at, VS, Distress::NoUpdates, refuses);
         if !self.is_short() {
             self.acknowledged_with_few = false;
         }
         for server in 1..self.names.len() {
-            let runs = self.surroundings.runs[server];
+            let runs = self.surroundings.runs[server] && !waits.contains(&server);
             let is_answered =
                 self.surroundings.reach(server, VS) || self.surroundings.closed.contains(&(VS, server));
             let vs_gone = !self.surroundings.answers || !is_answered;
-            self.silence.is(at, server, Distress::ViewServiceGone, runs.then_some(vs_gone));
-            let both_run = |is_so: &bool| runs && vs_runs && (*is_so || self.surroundings.reach(server, VS));
+            let vs_gone = Some(vs_gone).filter(|_| runs && !waits.contains(&VS));
+            self.silence.is(at, server, Distress::ViewServiceGone, vs_gone);
+            let both_run =
+                |is_so: &bool| runs && vs_speaks && (*is_so || self.surroundings.reach(server, VS));
             let unreached = Some(self.surroundings.unreached.contains(&server)).filter(both_run);
             self.silence.is(at, VS, Distress::Unreached(server), unreached);
             self.silence.is(at, server, Distress::NotBelieved, unreached);
-            let primary_gone = self.primary_gone(server).filter(|_| runs);
+            let primary_gone = self.primary_gone(server).filter(|_| runs && all_known);
             self.silence.is(at, server, Distress::PrimaryGone, primary_gone);
             for other in 1..self.names.len() {
-                let gone = self.replica_gone(server, other).filter(|_| runs);
+                let gone = self.replica_gone(server, other).filter(|_| runs && !waits.contains(&other));
                 self.silence.is(at, server, Distress::ReplicaGone(other), gone);
             }
             let few = self.acknowledges_with_few(server).filter(|_| runs);

@@ -5,7 +5,12 @@
 //! nobody, so nobody needs to vouch for it. It cannot see a loss that happens between proposal and
 //! activation: nobody could have known.
 
-use pbkv::protocol::{identity::ServerId, view::Record};
+use std::collections::BTreeMap;
+
+use pbkv::protocol::{
+    identity::{ServerId, ViewNumber},
+    view::{Record, View},
+};
 
 use super::{Broken, Check, Facts};
 
@@ -13,18 +18,30 @@ use super::{Broken, Check, Facts};
 pub(super) struct ActivatedWithMemory {
     /// Members of the current view that were without their memory when it was proposed.
     lost: Vec<ServerId>,
+    /// The same of views that are not durable yet.
+    proposed: BTreeMap<ViewNumber, (View, Vec<ServerId>)>,
+}
+
+fn lost(facts: &Facts, view: &View) -> Vec<ServerId> {
+    let lost = view.insync.iter().filter(|(server, data)| !facts.is_intact(server, **data));
+    lost.map(|(server, _)| server.clone()).collect()
 }
 
 impl ActivatedWithMemory {
+    /// The view service has its disk write this record.
+    pub(super) fn written(&mut self, facts: &Facts, record: &Record) {
+        let Some(view) = record.view.as_ref().filter(|_| record.number > facts.record.number) else { return };
+        if self.proposed.get(&view.number).is_none_or(|(proposed, _)| proposed != view) {
+            self.proposed.insert(view.number, (view.clone(), lost(facts, view)));
+        }
+    }
+
     pub(super) fn check(&mut self, facts: &Facts, record: &Record) -> Check {
         let Some(view) = &record.view else { return Ok(()) };
         if record.number > facts.record.number {
-            self.lost = view
-                .insync
-                .iter()
-                .filter(|(server, data)| !facts.is_intact(server, **data))
-                .map(|(server, _)| server.clone())
-                .collect();
+            let proposed = self.proposed.remove(&view.number).filter(|(proposed, _)| proposed == view);
+            self.lost = proposed.map_or_else(|| lost(facts, view), |(_, lost)| lost);
+            self.proposed.retain(|number, _| *number > record.number);
         }
         let is_acknowledged = view.activated && facts.record.number == record.number;
         match self.lost.iter().find(|server| is_acknowledged && view.insync.contains_key(*server)) {

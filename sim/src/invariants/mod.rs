@@ -86,6 +86,11 @@ impl Invariants {
         &self.facts
     }
 
+    /// The view service has its disk write this record.
+    pub fn record_written(&mut self, record: &Record) {
+        self.activated_with_memory.written(&self.facts, record);
+    }
+
     /// The view service's record became durable.
     pub fn record_persisted(&mut self, record: &Record) -> Check {
         self.one_primary.check_record(&self.facts, record)?;

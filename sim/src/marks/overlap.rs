@@ -79,6 +79,10 @@ pub enum Strike {
     Pause,
     /// [`FaultKind::Stutter`].
     Stutter,
+    /// [`FaultKind::DiskStall`].
+    DiskStall,
+    /// [`FaultKind::DiskFailure`]: a write of the node really failed.
+    DiskFailure,
     /// [`FaultKind::Partition`].
     Partition,
     /// [`FaultKind::Slow`].
@@ -89,12 +93,14 @@ pub enum Strike {
 
 impl Strike {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::PowerLoss,
         Self::MemoryLoss,
         Self::Pause,
         Self::Stutter,
+        Self::DiskStall,
+        Self::DiskFailure,
         Self::Partition,
         Self::Slow,
         Self::Message(Mistreatment::DropRequest),
@@ -114,6 +120,8 @@ impl Strike {
             FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } => Self::MemoryLoss,
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
+            FaultKind::DiskStall { .. } => Self::DiskStall,
+            FaultKind::DiskFailure { .. } => Self::DiskFailure,
             FaultKind::Partition { .. } | FaultKind::Closed { .. } => Self::Partition,
             FaultKind::Slow { .. } => Self::Slow,
             FaultKind::Rpc { how, .. } => Self::Message(*how),
@@ -127,6 +135,8 @@ impl Strike {
             Self::MemoryLoss => "memory_loss",
             Self::Pause => "pause",
             Self::Stutter => "stutter",
+            Self::DiskStall => "stalled_disk",
+            Self::DiskFailure => "failed_disk",
             Self::Partition => "partition",
             Self::Slow => "slowness",
             Self::Message(Mistreatment::DropRequest) => "lost_request",
@@ -168,6 +178,7 @@ impl Overlap {
             (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Part::Client) => {
                 Some("clients do not crash, they give up")
             }
+            (Strike::DiskStall | Strike::DiskFailure, Part::Client) => Some("clients have no disks"),
             (Strike::Message(Mistreatment::Forge), Part::Client) => Some("nobody lies to clients, or as one"),
             _ => None,
         }

@@ -242,6 +242,8 @@ situations! {
         "A joiner is set aside although it lives: it stands still or cannot be reached by the primary.";
     SuspectLeftOut "living_backup_dropped_on_suspicion" ViewService
         "A backup is dropped although it lives: the primary cannot reach it.";
+    StalledLeftOut "living_backup_dropped_for_its_disk" ViewService
+        "A backup is dropped although it lives: its disk stalls.";
     SuspicionRemembered "suspicion_remembered_in_later_view" ViewService
         "A living server is not taken although a copy is missing: it was reported in an earlier view.";
     DeafPrimary "primary_that_hears_nothing_replaced" ViewService
@@ -273,6 +275,10 @@ situations! {
 
     MixedBatch "everything_is_handled_in_one_batch" Process
         "A server handles a request, a message of another server and an answer of the view service before one flush.";
+    WriteFails "write_fails_in_part" Process
+        "The drive of a server fails, and of what it was to write some is durable and some is not.";
+    RecordWaits "view_waits_for_stalled_disk" Process
+        "The view service decided on a view, and its disk has held the record back for longer than a dead interval.";
     AllCopiesDown "every_complete_copy_is_down" Process
         "No server runs that holds all the data.";
     WriteLost "crash_loses_write" Process

@@ -271,7 +271,9 @@ pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
         | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
         | FaultKind::Freeze { .. }
-        | FaultKind::Stutter { .. } => Vec::new(),
+        | FaultKind::Stutter { .. }
+        | FaultKind::DiskStall { .. }
+        | FaultKind::DiskFailure { .. } => Vec::new(),
         FaultKind::Partition { from, to, .. }
         | FaultKind::Slow { from, to, .. }
         | FaultKind::Rpc { from, to, .. } => vec![from, to],
@@ -286,7 +288,9 @@ fn single(kind: &mut FaultKind) -> Option<&mut String> {
         | FaultKind::PowerLoss { node, .. }
         | FaultKind::Pause { node, .. }
         | FaultKind::Freeze { node, .. }
-        | FaultKind::Stutter { node, .. } => Some(node),
+        | FaultKind::Stutter { node, .. }
+        | FaultKind::DiskStall { node, .. }
+        | FaultKind::DiskFailure { node, .. } => Some(node),
         FaultKind::Record { adopt, .. } => adopt.as_mut(),
         FaultKind::AcceptLoss { .. }
         | FaultKind::Partition { .. }

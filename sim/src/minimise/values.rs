@@ -143,6 +143,11 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
             }
         })),
         FaultKind::Freeze { .. } | FaultKind::Stutter { .. } => changes.push(Box::new(stand_still)),
+        FaultKind::DiskFailure { .. } => changes.push(Box::new(|kind| {
+            if let FaultKind::DiskFailure { node, down_ms, .. } = kind.clone() {
+                *kind = FaultKind::Crash { node, down_ms: Some(down_ms), memory: Memory::Kept };
+            }
+        })),
         FaultKind::Slow { one_way: true, .. } => changes.push(Box::new(|kind| {
             if let FaultKind::Slow { one_way, .. } = kind {
                 *one_way = false;
@@ -151,6 +156,7 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
         FaultKind::Record { .. }
         | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
+        | FaultKind::DiskStall { .. }
         | FaultKind::Closed { .. }
         | FaultKind::Slow { .. }
         | FaultKind::Rpc { .. } => {}
@@ -207,7 +213,10 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         | FaultKind::Closed { lasts_ms, .. } => {
             lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
         }
-        FaultKind::Freeze { lasts_ms, .. } | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::Freeze { lasts_ms, .. }
+        | FaultKind::DiskStall { lasts_ms, .. }
+        | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
+        FaultKind::DiskFailure { lasts_ms, down_ms, .. } => vec![(lasts_ms, 1), (down_ms, 1)],
         FaultKind::Stutter { pause_ms, run_ms, lasts_ms, .. } => {
             vec![(pause_ms, 1), (run_ms, 1), (lasts_ms, 1)]
         }

@@ -179,6 +179,7 @@ fn pause(
     let how = match scenario.faults.get(fault).map(|fault| &fault.kind) {
         Some(FaultKind::Pause { .. } | FaultKind::Freeze { .. }) => "stands still",
         Some(FaultKind::Stutter { .. }) => "stutters",
+        Some(FaultKind::DiskStall { .. }) => "stalls",
         _ => return,
     };
     if what.contains(how)

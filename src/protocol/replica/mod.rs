@@ -357,7 +357,9 @@ impl Machine for Replica {
     type Effect = Effect;
 
     fn step(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
-        self.presence.step(now, self.options.heartbeat_interval);
+        // What the disk holds back has been said to nobody, so that nobody has answered it.
+        let interval = if self.outbox.is_held() { Duration::ZERO } else { self.options.heartbeat_interval };
+        self.presence.step(now, interval);
         match event {
             Event::Request { ticket, request } => self.on_request(now, ticket, request, effects),
             Event::PingReply(reply) => self.on_ping_reply(now, reply, effects),

@@ -440,7 +440,9 @@ impl Machine for ViewService {
     type Effect = Effect;
 
     fn step(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
-        self.presence.step(now, self.options.policy_interval);
+        // Who is answered nothing, because a record is not durable yet, seems to hear nothing.
+        let interval = if self.is_durable() { self.options.policy_interval } else { Duration::ZERO };
+        self.presence.step(now, interval);
         match event {
             Event::Ping { ticket, ping } => self.on_ping(now, ticket, ping, effects),
             Event::GetView { ticket } => {

@@ -31,6 +31,7 @@ impl Cluster {
         for effect in effects {
             match effect {
                 view_service::Effect::Persist { number, record } => {
+                    self.invariants.record_written(&record);
                     self.viewer.unwritten.push_back((number, vec![record]));
                 }
                 view_service::Effect::Answer { ticket, answer } => {

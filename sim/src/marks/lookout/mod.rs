@@ -94,6 +94,8 @@ pub struct Lookout {
     record: Record,
     parts: Vec<Part>,
     servers: Vec<Server>,
+    /// Nodes whose drives stall.
+    stalled: Vec<NodeIndex>,
     views: Views,
     log: requests::History,
     before: Option<Before>,
@@ -118,6 +120,7 @@ impl Lookout {
             parts: parts(&nodes, &record),
             record,
             servers: (0..nodes.len()).map(|_| Server::default()).collect(),
+            stalled: Vec::new(),
             views: Views::default(),
             log: requests::History::default(),
             before: None,

@@ -22,6 +22,8 @@ pub(super) struct Views {
     view: Option<View>,
     /// The latest ping of each server.
     heard: BTreeMap<ServerId, Heard>,
+    /// Since when its disk holds back a view.
+    undurable_since: Option<Duration>,
     /// It does not promote anybody because this server may hold a lease.
     pub(super) waits_for_lease_of: Option<NodeIndex>,
 }
@@ -80,6 +82,11 @@ impl Lookout {
             }
         }
         self.note_waiting(now, machine);
+        let is_held = machine.record().number > self.record.number;
+        self.views.undurable_since = is_held.then(|| self.views.undurable_since.unwrap_or(at));
+        let dead_after = ViewServiceOptions::default().dead_after;
+        let waits = self.views.undurable_since.is_some_and(|since| at >= since + dead_after);
+        self.reach_if(waits, Situation::RecordWaits);
     }
 
     /// An operator gave all data up. What the views were means nothing any more.
@@ -124,6 +131,11 @@ impl Lookout {
                     *server != old.primary && dropped(server) && is_ok(now, machine, server, *data)
                 });
                 self.reach_if(lives, Situation::SuspectLeftOut);
+                let stalls = |server: &ServerId| {
+                    self.nodes.server(server).is_some_and(|node| self.stalled.contains(&node))
+                };
+                let waits = old.insync.keys().any(|server| dropped(server) && stalls(server));
+                self.reach_if(lives && waits, Situation::StalledLeftOut);
             }
             "a joiner failed" => {
                 let dropped = |server: &ServerId| view.member(server).is_none();

@@ -70,6 +70,16 @@ impl Lookout {
         });
     }
 
+    /// The drives of these nodes stall from now on.
+    pub fn drives_stall(&mut self, nodes: Vec<NodeIndex>) {
+        self.stalled = nodes;
+    }
+
+    /// The drive of a server failed.
+    pub fn write_failed(&mut self, torn: Torn) {
+        self.reach_if(torn.kept > 0 && torn.lost > 0, Situation::WriteFails);
+    }
+
     /// A fault of the network, which names these nodes, began. (What it does to single messages is known only
     /// when it strikes one.)
     pub fn disturbed(&mut self, strike: Strike, nodes: &[NodeIndex], network: &Network) {

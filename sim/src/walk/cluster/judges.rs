@@ -168,6 +168,10 @@ impl Judges {
         check.map_err(|broken| self.broken(node, broken, Some(StepName::DISK)))
     }
 
+    pub fn record_written(&mut self, record: &Record) {
+        self.invariants.record_written(record);
+    }
+
     pub fn record_durable(&mut self, now: Duration, record: &Record) -> Checked {
         let check = self.invariants.record_persisted(record);
         self.health.recorded(now, record, &self.invariants.facts().complete);

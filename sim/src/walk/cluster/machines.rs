@@ -258,6 +258,7 @@ impl Cluster {
         for effect in effects.drain(..) {
             match effect {
                 view_service::Effect::Persist { number, record } => {
+                    self.judges.record_written(&record);
                     self.viewer.unwritten.push_back((number, record));
                     durable = Some(number);
                 }

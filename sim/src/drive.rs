@@ -1,0 +1,135 @@
+//! The drive below a server's disk or the folder of the view service's record: it works, it only waits, or it fails.
+//!
+//! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is written or synced
+//! waits, also what was under way when it began. A drive that *fails* does so once: a write ends with an error, after
+//! which nobody knows what of it is durable, and the process has to end, as in production. It finds a drive that works
+//! when it is started again.
+//!
+//! Left out: a sync that reports an error, and after it another one that reports success although nothing was done.
+
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// What a drive that fails says.
+const FAILURE: io::ErrorKind = io::ErrorKind::StorageFull;
+
+/// Whether it was a drive that failed.
+pub fn is_failure(error: &io::Error) -> bool {
+    error.kind() == FAILURE
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Stalls under way.
+    stalls: u32,
+    /// So many more writes or syncs succeed, and the next one fails.
+    fails_after: Option<u64>,
+}
+
+/// A drive.
+#[derive(Debug, Default)]
+pub struct Drive {
+    state: Mutex<State>,
+    works: Notify,
+}
+
+impl Drive {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stall begins.
+    pub fn stall(&self) {
+        self.state().stalls += 1;
+    }
+
+    /// A stall is over.
+    pub fn go_on(&self) {
+        let mut state = self.state();
+        state.stalls = state.stalls.saturating_sub(1);
+        if state.stalls == 0 {
+            drop(state);
+            self.works.notify_waiters();
+        }
+    }
+
+    /// Whether a stall is under way.
+    pub fn is_stalled(&self) -> bool {
+        self.state().stalls > 0
+    }
+
+    /// After so many more writes or syncs the next one fails; none, if absent.
+    pub fn fails_after(&self, more: Option<u64>) {
+        self.state().fails_after = more;
+    }
+
+    /// It does not fail any more, nor does it stall.
+    pub fn is_repaired(&self) {
+        *self.state() = State::default();
+        self.works.notify_waiters();
+    }
+
+    /// Waits until no stall is under way. What waits is written then, or fails.
+    ///
+    /// # Errors
+    ///
+    /// If the drive fails.
+    pub async fn write(&self) -> io::Result<()> {
+        loop {
+            let works = self.works.notified();
+            if !self.is_stalled() {
+                break;
+            }
+            works.await;
+        }
+        let mut state = self.state();
+        match &mut state.fails_after {
+            None => Ok(()),
+            Some(0) => {
+                state.fails_after = None;
+                Err(io::Error::new(FAILURE, "the drive fails"))
+            }
+            Some(more) => {
+                *more -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_waits_for_the_last_of_the_stalls() {
+        let drive = Drive::default();
+        assert!(drive.write().now_or_never().is_some_and(|written| written.is_ok()));
+        drive.stall();
+        drive.stall();
+        let mut write = Box::pin(drive.write());
+        drive.go_on();
+        assert!((&mut write).now_or_never().is_none(), "one stall is left");
+        drive.go_on();
+        assert!(write.now_or_never().is_some_and(|written| written.is_ok()));
+        drive.stall();
+        let mut write = Box::pin(drive.write());
+        assert!((&mut write).now_or_never().is_none());
+        drive.is_repaired();
+        assert!(write.now_or_never().is_some_and(|written| written.is_ok()));
+    }
+
+    #[test]
+    fn a_drive_fails_once() {
+        let drive = Drive::default();
+        drive.fails_after(Some(1));
+        let succeeds = || drive.write().now_or_never().expect("it does not stall").is_ok();
+        assert_eq!([succeeds(), succeeds(), succeeds()], [true, false, true]);
+    }
+}

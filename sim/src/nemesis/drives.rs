@@ -1,0 +1,118 @@
+//! A drive stalls, or fails and takes its process with it.
+
+use std::time::Duration;
+
+use super::{Deed, Nemesis};
+use crate::{
+    cluster::Status,
+    marks::Strike,
+    network::NodeIndex,
+    nodes::Nodes,
+    outcome::{Down, fault_name},
+    scenario::Memory,
+    trace::stable_hash,
+    world::now,
+};
+
+/// Drives of which something is wrong, by the fault that made it so.
+#[derive(Debug, Default)]
+pub(super) struct Drives {
+    stalled: Vec<(usize, NodeIndex)>,
+    /// Those that fail, and when the process is started again after that.
+    failing: Vec<(usize, NodeIndex, Duration)>,
+}
+
+impl Nemesis {
+    /// A node that has a drive.
+    fn resolve_drive(&self, name: &str) -> Result<NodeIndex, String> {
+        let node = self.resolve(name)?;
+        let keeps = node == Nodes::VIEW_SERVICE || !self.world.scenario.cluster.volatile;
+        if keeps { Ok(node) } else { Err(format!("{} keeps nothing on disk", self.world.nodes.name(node))) }
+    }
+
+    /// A drive stalls.
+    pub(super) fn stall(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<String, String> {
+        let node = self.resolve_drive(node)?;
+        let world = self.world.clone();
+        let kind = &world.scenario.faults[fault].kind;
+        world.drive(node).stall();
+        self.drives.stalled.push((fault, node));
+        self.strike(kind, &[node]);
+        world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+        self.note_stalls();
+        self.active.push(fault);
+        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        Ok(format!("the drive of {} stalls for {lasts_ms} ms", world.nodes.name(node)))
+    }
+
+    /// The next write makes a drive fail, or a later part of it.
+    pub(super) fn fail(
+        &mut self,
+        fault: usize,
+        node: &str,
+        lasts_ms: u64,
+        down_ms: u64,
+    ) -> Result<String, String> {
+        let node = self.resolve_drive(node)?;
+        let world = self.world.clone();
+        // The record's file is synced, and then its name.
+        let more = stable_hash(&(world.scenario.seed, "drive", node, lasts_ms, down_ms)) % 2;
+        world.drive(node).fails_after(Some(if node == Nodes::VIEW_SERVICE { more } else { 0 }));
+        self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
+        self.active.push(fault);
+        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        Ok(format!("what {} writes within {lasts_ms} ms makes its drive fail", world.nodes.name(node)))
+    }
+
+    /// A fault of a drive, if it is one, is over.
+    pub(super) fn relieve(&mut self, fault: usize) {
+        for (_, node) in self.drives.stalled.extract_if(.., |(by, _)| *by == fault) {
+            self.world.drive(node).go_on();
+        }
+        self.note_stalls();
+        self.disarm(|by, _| by == fault);
+    }
+
+    fn note_stalls(&self) {
+        let stalled = self.drives.stalled.iter().map(|(_, node)| *node).collect();
+        self.world.observer().mark(|marks| marks.drives_stall(stalled));
+    }
+
+    fn disarm(&mut self, is: impl Fn(usize, NodeIndex) -> bool) -> Option<(usize, Duration)> {
+        let failing = &mut self.drives.failing;
+        let (fault, node, down) = failing.remove(failing.iter().position(|(by, node, _)| is(*by, *node))?);
+        if failing.iter().all(|(_, other, _)| *other != node) {
+            self.world.drive(node).fails_after(None);
+        }
+        Some((fault, down))
+    }
+
+    /// Looks after processes that ended because their drives failed: they are started again after a while.
+    pub(super) fn look_after_drives(&mut self) {
+        for node in self.world.take_given_up() {
+            let Some((fault, down)) = self.disarm(|_, failing| failing == node) else { continue };
+            if !matches!(self.cluster.status(node), Status::Up | Status::Paused(_)) {
+                continue;
+            }
+            self.calm_ends();
+            let world = self.world.clone();
+            let kind = &world.scenario.faults[fault].kind;
+            world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+            self.cluster.stop(node, Down::Crash, Memory::Kept).expect("it runs");
+            self.strike(kind, &[node]);
+            let life = self.cluster.life(node);
+            self.enter(now() + down, Deed::Restart { fault, node, life });
+            self.look_around(Some(fault_name(kind)));
+        }
+    }
+
+    /// All drives work.
+    pub(super) fn repair_drives(&mut self) {
+        self.look_after_drives();
+        self.drives = Drives::default();
+        self.note_stalls();
+        for node in 0..=*self.world.nodes.servers().end() {
+            self.world.drive(node).is_repaired();
+        }
+    }
+}
