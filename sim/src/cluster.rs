@@ -8,6 +8,7 @@
 
 mod prospects;
 mod record;
+mod twin;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -38,7 +39,7 @@ use pbkv::{
     },
 };
 
-use self::record::Mishap;
+use self::{record::Mishap, twin::Twins};
 use crate::{
     clock::SimulatedClock,
     disk::{SimulatedDisk, Torn},
@@ -98,6 +99,8 @@ pub struct Cluster {
     handle: Handle,
     processes: Vec<Process>,
     mishap: Option<Mishap>,
+    /// The server whose address a second process has, too.
+    twins: Option<Twins>,
     /// No operator has to look after servers whose data was given up.
     is_cleaned: bool,
 }
@@ -115,7 +118,7 @@ impl Cluster {
         };
         let processes = (0..world.nodes.simulator()).map(make).collect();
         handle.create_node().name(SIMULATOR).build();
-        Self { world, handle, processes, mishap: None, is_cleaned: true }
+        Self { world, handle, processes, mishap: None, twins: None, is_cleaned: true }
     }
 
     /// What a node's process is doing.
@@ -159,6 +162,10 @@ impl Cluster {
         if matches!(self.status(node), Status::Up | Status::Paused(_)) {
             return;
         }
+        let is_twin = self.world.nodes.twin() == Some(node);
+        let Some(server) = (if is_twin { self.twins.map(|twins| twins.server) } else { Some(node) }) else {
+            return;
+        };
         let handle = self.begin(node);
         let life = self.processes[node].life;
         let world = self.world.clone();
@@ -174,7 +181,7 @@ impl Cluster {
             let memory = if durable.boot == Boot(0) { Memory::Lost } else { Memory::Kept };
             world.happened(node, Happening::Up { life, memory });
             world.observer().server_started(now(), node, &durable);
-            handle.spawn(run_server(world, node, life, durable));
+            handle.spawn(run_server(world, node, server, life, durable));
         }
     }
 
@@ -359,7 +366,8 @@ fn record_file(world: &World) -> RecordFile<SimulatedFolder> {
     open(world.record.clone())
 }
 
-async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Durable) {
+/// Runs the process of a node, under the name of `server`.
+async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life: u64, durable: Durable) {
     let seed = world.scenario.seed;
     let deviation = world.deviation(node);
     let boot = if durable.boot == Boot(0) {
@@ -367,13 +375,13 @@ async fn run_server(world: Arc<World>, node: NodeIndex, life: u64, durable: Dura
     } else {
         durable.boot.next()
     };
-    let mut options = world.scenario.cluster.replica_options(world.nodes.name(node), life);
+    let mut options = world.scenario.cluster.replica_options(world.nodes.name(server), life);
     if let Some(chance) = world.chance {
         options.session_ttl += chance.memory(node, life);
     }
     let config = KvConfig {
         start: Start {
-            server: world.nodes.id(node).clone(),
+            server: world.nodes.id(server).clone(),
             boot,
             nonce: stable_hash(&(seed, "nonce", node, life)),
             durable,

@@ -112,6 +112,12 @@ impl<C: Content> Disk<C> {
         self.content = C::default();
     }
 
+    /// Another disk is in its place, of a process that has ended.
+    pub fn replace(&mut self, content: C) {
+        self.wipe();
+        self.content = content;
+    }
+
     fn draw(&mut self) -> u64 {
         self.ordinal += 1;
         stable_hash(&(self.salt, self.ordinal))

@@ -11,6 +11,7 @@ mod disturb;
 mod drives;
 mod record;
 mod stutter;
+mod twin;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -74,6 +75,15 @@ enum Deed {
     Correct {
         fault: usize,
     },
+    /// Lets a server's address lead to its twin or to itself,
+    Turn {
+        fault: usize,
+        to_twin: bool,
+    },
+    /// and ends one of the two.
+    EndTwin {
+        fault: usize,
+    },
     /// Looks after servers whose data was given up.
     Clean {
         fault: usize,
@@ -94,6 +104,8 @@ impl Deed {
             | Self::Mistake { fault, .. }
             | Self::Correct { fault }
             | Self::Clean { fault }
+            | Self::Turn { fault, .. }
+            | Self::EndTwin { fault }
             | Self::Restart { fault, .. } => Some(fault),
             Self::Start(_) => None,
         }
@@ -115,6 +127,8 @@ pub struct Nemesis {
     drives: drives::Drives,
     /// Faults of the network that have no end.
     lasting: Vec<usize>,
+    /// When something was done last.
+    done_at: Duration,
     calm: Option<calm::Calm>,
     /// What was owed while nothing was wrong, and not done.
     overdue: Vec<String>,
@@ -133,6 +147,7 @@ impl Nemesis {
             active: Vec::new(),
             drives: drives::Drives::default(),
             lasting: Vec::new(),
+            done_at: Duration::ZERO,
             calm: None,
             overdue: Vec::new(),
         };
@@ -176,6 +191,10 @@ impl Nemesis {
             {
                 self.calm_ends();
                 let deed = self.agenda.pop_first().expect("it was just looked at").1;
+                if let Deed::EndTwin { .. } = deed {
+                    self.twin_ends();
+                }
+                self.done_at = now();
                 self.perform(deed);
                 self.calm_begins();
                 let kind = |fault: usize| fault_name(&self.world.scenario.faults[fault].kind);
@@ -194,7 +213,8 @@ impl Nemesis {
 
     /// Tells the judge of the cluster's health what is around the machines after something was done.
     fn look_around(&self, cause: Option<&'static str>) {
-        let surroundings = self.cluster.surroundings(self.stutters());
+        let disturbs = self.stutters() || self.cluster.has_twin();
+        let surroundings = self.cluster.surroundings(disturbs);
         self.world.observer().health().surrounded(now(), surroundings, cause);
     }
 
@@ -270,6 +290,8 @@ impl Nemesis {
                 }
             }
             Deed::Clean { fault } => self.clean(fault),
+            Deed::Turn { to_twin, .. } => self.cluster.turn(to_twin),
+            Deed::EndTwin { fault } => self.end_twin(fault),
             Deed::Restart { fault, node, life } => {
                 if self.cluster.life(node) == life {
                     self.cluster.start(node);
@@ -294,6 +316,7 @@ impl Nemesis {
                 self.mistake(place, adopt.as_deref(), *down_ms, *runs_ms)
             }
             FaultKind::AcceptLoss { down_ms, runs_ms } => self.accept_loss(place, *down_ms, *runs_ms),
+            FaultKind::Twin { node, lasts_ms, .. } => self.begin_twin(place, node, *lasts_ms),
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
@@ -424,13 +447,19 @@ impl Nemesis {
         for deed in first.into_iter().chain(last) {
             match deed {
                 Deed::Start(node) => self.cluster.start(node),
-                Deed::Restart { .. } | Deed::Mistake { .. } | Deed::Correct { .. } | Deed::Clean { .. } => {
-                    self.perform(deed);
-                }
+                Deed::Restart { .. }
+                | Deed::Mistake { .. }
+                | Deed::Correct { .. }
+                | Deed::Clean { .. }
+                | Deed::EndTwin { .. } => self.perform(deed),
                 Deed::Begin(fault) => {
                     self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
                 }
-                Deed::End(_) | Deed::Resume { .. } | Deed::GoOn { .. } | Deed::Falter { .. } => {}
+                Deed::End(_)
+                | Deed::Resume { .. }
+                | Deed::GoOn { .. }
+                | Deed::Falter { .. }
+                | Deed::Turn { .. } => {}
             }
         }
         // What was started again empty.

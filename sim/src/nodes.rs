@@ -1,11 +1,17 @@
 //! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., at the end a `reader`
 //! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by the part they play.
+//!
+//! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the moment.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
 use pbkv::protocol::{identity::ServerId, view::Record};
 
-use crate::{network::NodeIndex, outcome::NodeName, scenario::Scenario};
+use crate::{
+    network::NodeIndex,
+    outcome::NodeName,
+    scenario::{FaultKind, Scenario},
+};
 
 /// The port on which the view service listens.
 const VIEW_SERVICE_PORT: u16 = 8000;
@@ -16,12 +22,18 @@ const SERVER_PORT: u16 = 8001;
 /// The name of the simulator's own node.
 pub const SIMULATOR: &str = "sim";
 
+/// The name of the second process of a server.
+const TWIN: &str = "twin";
+
 /// Names and addresses of all nodes.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     names: Vec<NodeName>,
+    /// Of the servers, and of the twin.
     ids: Vec<ServerId>,
+    servers: usize,
     clients: usize,
+    twin: Option<NodeIndex>,
 }
 
 impl Nodes {
@@ -31,9 +43,13 @@ impl Nodes {
         let mut names: Vec<NodeName> = vec![Arc::from("vs")];
         names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
         names.extend((1..=scenario.clients.len()).map(|i| Arc::from(format!("c{i}"))));
+        let has_twin = scenario.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
+        let twin = has_twin.then_some(names.len());
+        names.extend(twin.map(|_| Arc::from(TWIN)));
         names.extend(["reader", SIMULATOR].map(Arc::from));
-        let ids = (1..=servers).map(|i| ServerId::new(format!("s{i}:{SERVER_PORT}"))).collect();
-        Self { names, ids, clients: scenario.clients.len() }
+        let own = (1..=servers).map(|i| ServerId::new(format!("s{i}:{SERVER_PORT}")));
+        let ids = own.chain(twin.map(|_| ServerId::new(format!("{TWIN}:{SERVER_PORT}")))).collect();
+        Self { names, ids, servers, clients: scenario.clients.len(), twin }
     }
 
     /// The node of the view service.
@@ -51,13 +67,23 @@ impl Nodes {
 
     /// The nodes of the servers.
     pub fn servers(&self) -> std::ops::RangeInclusive<NodeIndex> {
-        1..=self.ids.len()
+        1..=self.servers
     }
 
     /// The nodes of the clients.
     pub fn clients(&self) -> std::ops::Range<NodeIndex> {
-        let first = 1 + self.ids.len();
+        let first = 1 + self.servers;
         first..first + self.clients
+    }
+
+    /// The second process of a server, if the plan makes one.
+    pub fn twin(&self) -> Option<NodeIndex> {
+        self.twin
+    }
+
+    /// Whether it is a server or a server's second process.
+    pub fn serves(&self, node: NodeIndex) -> bool {
+        self.servers().contains(&node) || self.twin == Some(node)
     }
 
     /// The node that reads everything at the end.
@@ -80,14 +106,15 @@ impl Nodes {
         self.names.iter().position(|own| &**own == name)
     }
 
-    /// The identity of a server, which is also its address.
+    /// The identity of a server, which is also its address. That of the twin is for whoever has to tell it from the
+    /// server whose address it has.
     pub fn id(&self, server: NodeIndex) -> &ServerId {
-        &self.ids[server - 1]
+        if self.twin == Some(server) { &self.ids[self.servers] } else { &self.ids[server - 1] }
     }
 
     /// The node of a server.
     pub fn server(&self, id: &ServerId) -> Option<NodeIndex> {
-        self.ids.iter().position(|own| own == id).map(|index| index + 1)
+        self.ids[..self.servers].iter().position(|own| own == id).map(|index| index + 1)
     }
 
     /// The address of the view service.
@@ -145,7 +172,7 @@ impl Nodes {
             "idle" => {
                 let member =
                     |id: &&ServerId| record.view.as_ref().is_some_and(|view| view.member(id).is_some());
-                first(Box::new(self.ids.iter().filter(move |id| !member(id))))
+                first(Box::new(self.ids[..self.servers].iter().filter(move |id| !member(id))))
             }
             _ => self.find(name).ok_or_else(|| format!("there is no node {name}")),
         }

@@ -86,6 +86,8 @@ impl Observer {
         Self {
             marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
+            invariants: Invariants::asking_for(*scenario.cluster.copies_min().start())
+                .with_twin(nodes.twin().map(|twin| nodes.id(twin).clone())),
             health: Health::new(&nodes, Limits::of(scenario)),
             bounds: Bounds::new(&nodes, scenario),
             messages: options.keep_messages.then(Messages::default),
@@ -97,7 +99,6 @@ impl Observer {
             operations: Vec::new(),
             violations: Vec::new(),
             stats: Stats::default(),
-            invariants: Invariants::asking_for(*scenario.cluster.copies_min().start()),
             revisions: Revisions::default(),
             occurrences: Vec::new(),
             last_seen: BTreeMap::new(),
@@ -208,7 +209,8 @@ impl Observer {
         if self.begin_step(at, node, StepName::replica(machine, event), event) {
             self.mark(|marks| marks.before_replica(node, machine, event));
             if let replica::Event::Request { ticket, request } = event {
-                self.invariants.request_received(machine, *ticket, request);
+                let server = self.nodes.id(node).clone();
+                self.invariants.request_received(&server, machine, *ticket, request);
             }
             if let Some(messages) = &mut self.messages {
                 messages.replica_heard(at, &self.nodes, node, event);

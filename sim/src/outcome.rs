@@ -440,6 +440,7 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
         FaultKind::PowerLoss { .. } => "power loss",
         FaultKind::Record { .. } => "record",
         FaultKind::AcceptLoss { .. } => "accepted loss",
+        FaultKind::Twin { .. } => "twin",
         FaultKind::Pause { .. } => "pause",
         FaultKind::Freeze { .. } => "freeze",
         FaultKind::Stutter { .. } => "stutter",

@@ -265,6 +265,23 @@ pub enum FaultKind {
         /// How long after that the operator looks, in milliseconds.
         runs_ms: u64,
     },
+    /// A second process is started at a server's address, with nothing in its folder, while the first one runs on: what is
+    /// called at the address from now on reaches the second one. The first one reaches everybody, and what was connected
+    /// to it stays connected. In the end one of the two processes ends.
+    Twin {
+        /// Which.
+        node: Node,
+        /// For how long, in milliseconds.
+        lasts_ms: u64,
+        /// Again and again after this time the address leads to the other one of the two, in milliseconds; absent: it leads
+        /// to the second one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turns_ms: Option<u64>,
+        /// It is the first process that ends, and the second one keeps the address. Otherwise the second one ends. But a
+        /// process that holds the last copy of the data stays.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        moves: bool,
+    },
     /// A process stands still and goes on, not knowing.
     Pause {
         /// Which.

@@ -289,6 +289,13 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
             }
             _ => {}
         }
+        if let FaultKind::Twin { node, turns_ms, .. } = &fault.kind {
+            let is_server =
+                is_symbolic(node) || nodes.find(node).is_some_and(|node| nodes.servers().contains(&node));
+            if !is_server || *turns_ms == Some(0) {
+                return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
+            }
+        }
         if let FaultKind::Stutter { pause_ms, run_ms, .. } = fault.kind
             && (pause_ms == 0 || run_ms == 0)
         {
@@ -303,6 +310,7 @@ pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
     match kind {
         FaultKind::Crash { node, .. }
         | FaultKind::PowerLoss { node, .. }
+        | FaultKind::Twin { node, .. }
         | FaultKind::Pause { node, .. }
         | FaultKind::Freeze { node, .. }
         | FaultKind::Stutter { node, .. }

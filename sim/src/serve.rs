@@ -184,13 +184,13 @@ impl Server {
     /// A request was seen for the first time; it is kept if it is a client's.
     fn requested(&self, peer: NodeIndex, path: &PathAndQuery) -> Option<MessageIndex> {
         let (node, at) = (self.node, now());
-        let client = !self.nodes.servers().contains(&peer);
+        let client = !self.nodes.serves(peer);
         client.then(|| self.links.keep(|| client_message((peer, node), method(path), at, true))).flatten()
     }
 
     /// A client was answered.
     fn answered(&self, peer: NodeIndex, method: &str, at: Duration, lost: bool) {
-        if !self.nodes.servers().contains(&peer) {
+        if !self.nodes.serves(peer) {
             let text = || format!("answer to {method}");
             self.links.keep(|| client_message((self.node, peer), text(), at, lost));
         }

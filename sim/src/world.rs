@@ -97,8 +97,8 @@ impl World {
             record: Arc::new(Mutex::new(Files::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
             recorded: Mutex::default(),
             copies: Mutex::default(),
-            disks: nodes.servers().map(disk).collect(),
-            drives: (0..=*nodes.servers().end()).map(|_| Arc::default()).collect(),
+            disks: nodes.servers().chain(nodes.twin()).map(disk).collect(),
+            drives: (0..nodes.len()).map(|_| Arc::default()).collect(),
             given_up: Mutex::default(),
             pacers: (0..nodes.len()).map(|_| Pacer::default()).collect(),
             observer: Mutex::new(Observer::new(nodes.clone(), scenario, options.clone())),
@@ -119,9 +119,10 @@ impl World {
         std::mem::replace(&mut self.observer(), fresh)
     }
 
-    /// A server's disk.
+    /// The disk of a server or of a twin.
     pub fn disk(&self, server: NodeIndex) -> &Arc<Mutex<Disk<Durable>>> {
-        &self.disks[server - 1]
+        let place = if self.nodes.twin() == Some(server) { self.disks.len() } else { server };
+        &self.disks[place - 1]
     }
 
     /// The drive of the view service or of a server.

@@ -140,7 +140,7 @@ impl Bounds {
 
     /// A server begins a life with this on its disk.
     pub fn server_started(&mut self, node: NodeIndex, durable: &Durable) {
-        let server = &mut self.servers[node - 1];
+        let Some(server) = self.servers.get_mut(node - 1) else { return };
         *server = Server::new(&self.cluster, &self.names[node], server.life + 1);
         let entries = durable.log.entries_from(OpNumber(0));
         server.heaviest = entries.map(|entry| entry.bytes() as u64).max().unwrap_or_default();
@@ -167,7 +167,7 @@ impl Bounds {
 
     /// A server is about to take an event.
     pub fn before_replica(&mut self, at: Duration, node: NodeIndex, event: &Event) {
-        let server = &mut self.servers[node - 1];
+        let Some(server) = self.servers.get_mut(node - 1) else { return };
         server.step = match event {
             Event::Tick => Step::Tick,
             Event::Flush => Step::Flush,
@@ -201,8 +201,13 @@ impl Bounds {
         machine: &Replica,
         effects: &[Effect],
     ) -> Result<(), Exceeded> {
-        let check = self.servers[node - 1].check(at, machine, effects);
-        self.named(node, check)
+        match self.servers.get_mut(node - 1) {
+            Some(server) => {
+                let check = server.check(at, machine, effects);
+                self.named(node, check)
+            }
+            None => Ok(()),
+        }
     }
 }
 

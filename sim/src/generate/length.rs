@@ -63,7 +63,9 @@ pub(super) fn stretch(scenario: &mut Scenario) {
             | FaultKind::Closed { lasts_ms, .. } => {
                 lasts_ms.iter_mut().for_each(|lasts_ms| *lasts_ms *= TIMES);
             }
-            FaultKind::Slow { lasts_ms, .. } | FaultKind::Rpc { lasts_ms, .. } => *lasts_ms *= TIMES,
+            FaultKind::Twin { lasts_ms, .. }
+            | FaultKind::Slow { lasts_ms, .. }
+            | FaultKind::Rpc { lasts_ms, .. } => *lasts_ms *= TIMES,
             FaultKind::Crash { .. }
             | FaultKind::PowerLoss { .. }
             | FaultKind::Record { .. }

@@ -18,11 +18,13 @@ fn hash(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// When each is, whether that is triggered, how long the server is down, and its name.
+/// When each is, whether that is triggered, how long the server is down, and its name. A twin begins with nothing, and the
+/// last copy is spared.
 fn memory_losses(scenario: &Scenario) -> Vec<(u64, bool, u64, String)> {
     let faults = scenario.faults.iter();
     faults
         .filter_map(|fault| match &fault.kind {
+            FaultKind::Crash { node, .. } if node == "twin" => None,
             FaultKind::Crash { memory: Memory::Lost, down_ms, node }
             | FaultKind::PowerLoss { memory: Memory::Lost, down_ms, node } => {
                 let down_ms = down_ms.expect("who forgets comes back");
@@ -74,6 +76,7 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::Closed { .. } => "closed".into(),
             FaultKind::Record { adopt, .. } => format!("record {}", adopt.is_some()),
             FaultKind::AcceptLoss { .. } => "accepted loss".into(),
+            FaultKind::Twin { moves, .. } => format!("twin {moves}"),
             FaultKind::Pause { .. } => "pause".into(),
             FaultKind::Freeze { .. } => "freeze".into(),
             FaultKind::Stutter { .. } => "stutter".into(),

@@ -323,7 +323,7 @@ impl Health {
 
     /// A primary suspects a replica.
     pub fn suspected(&mut self, at: Duration, by: NodeIndex, server: &ServerId) {
-        let Some(suspect) = self.ids.get(server).copied() else { return };
+        let Some(suspect) = self.ids.get(server).copied().filter(|_| by < self.names.len()) else { return };
         let (by, name) = (self.names[by].clone(), self.names[suspect].clone());
         if !self.touched.contains(&suspect) {
             self.breaks(at, Promise::Stability, format!("{by} suspects {name}, which no fault had touched"));
@@ -334,7 +334,7 @@ impl Health {
 
     /// A primary begins to send its state to a replica.
     pub fn transfer_began(&mut self, at: Duration, by: NodeIndex, to: &ServerId) {
-        let by = self.names[by].clone();
+        let Some(by) = self.names.get(by).cloned() else { return };
         self.disturbed(at, || format!("{by} begins a state transfer to {}", to.as_str()));
     }
 

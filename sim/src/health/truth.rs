@@ -32,6 +32,12 @@ impl Health {
         self.lateness + self.limits.serves()
     }
 
+    /// Within which time after a change redundancy is complete, if nothing was wrong before; `None`: load may keep a joiner
+    /// out for longer.
+    pub fn complete_within(&self) -> Option<Duration> {
+        self.limits.keeps_up.then(|| self.lateness + self.limits.patience(Some(Duration::ZERO), 0))
+    }
+
     /// The view service says something.
     pub fn view_service_said(&mut self, at: Duration, notice: &view_service::Notice) {
         self.look_for_silence(at);

@@ -113,8 +113,10 @@ struct Confirmation {
 pub struct Facts {
     /// The view service's durable record.
     pub record: Record,
-    /// Every server's disk.
+    /// Every server's disk, by the process's own name.
     pub disks: BTreeMap<ServerId, Disk>,
+    /// The name of the one that has another one's address.
+    pub twin: Option<ServerId>,
     /// Every commitment.
     pub committed: Committed,
     /// The latest view whose primary began to acknowledge it.
@@ -212,13 +214,22 @@ impl Facts {
     /// The replicas that hold all the data, by what is on their disks.
     pub fn holders(&self) -> impl Iterator<Item = (&ServerId, DataId)> {
         let last = self.committed.last();
-        let holds_all = move |server: &ServerId| last.is_none_or(|last| self.disks[server].holds(last));
-        let intact = self.complete.iter().filter(|(server, data)| self.is_intact(server, **data));
-        intact.filter(move |(server, _)| holds_all(server)).map(|(server, data)| (server, *data))
+        let holds_all = move |disk: &Disk| last.is_none_or(|last| disk.holds(last));
+        let intact = self
+            .complete
+            .iter()
+            .filter(move |(server, data)| self.disk(server, **data).is_some_and(holds_all));
+        intact.map(|(server, data)| (server, *data))
+    }
+
+    /// The disk with the contents `data` of the server of this name, or of the process that has its address.
+    pub fn disk(&self, server: &ServerId, data: DataId) -> Option<&Disk> {
+        let with_data = |name: &ServerId| self.disks.get(name).filter(|disk| disk.data == Some(data));
+        with_data(server).or_else(|| self.twin.as_ref().and_then(with_data))
     }
 
     /// Whether `server` still has the contents `data` on its disk.
     pub fn is_intact(&self, server: &ServerId, data: DataId) -> bool {
-        self.disks.get(server).is_some_and(|disk| disk.data == Some(data))
+        self.disk(server, data).is_some()
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn check_record(facts: &Facts, record: &Record, is_lost: bool) -> Che
     }
     let Some(view) = &record.view else { return Ok(()) };
     for (server, data) in view.insync.iter().chain(&view.joining).chain(&record.stable) {
-        let Some(disk) = facts.disks.get(server).filter(|disk| disk.data == Some(*data)) else { continue };
+        let Some(disk) = facts.disk(server, *data) else { continue };
         if disk.generation != now && disk.end() != Position::default() {
             return broken(
                 "the members of a view hold operations of its history",

@@ -16,6 +16,8 @@ use super::{Broken, Check, Facts};
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnePrimaryPerView {
     primaries: BTreeMap<(u64, u64, ViewNumber), (ServerId, Boot)>,
+    /// Which process acted as primary: two may have one address, and even call their lives by one number.
+    acted: BTreeMap<(u64, u64, ViewNumber), ServerId>,
 }
 
 /// Views of different histories may share a number.
@@ -73,10 +75,19 @@ impl OnePrimaryPerView {
         Ok(())
     }
 
-    pub(super) fn check_replica(&self, replica: &Replica) -> Check {
+    /// `process` is `replica`'s own name, which no other process has.
+    pub(super) fn check_replica(&mut self, process: &ServerId, replica: &Replica) -> Check {
         let Some(primary) = replica.as_primary() else { return Ok(()) };
         let number = primary.view().number;
-        let named = self.primaries.get(&key(replica.generation(), number));
+        let place = key(replica.generation(), number);
+        let first = self.acted.entry(place).or_insert_with(|| process.clone());
+        if first != process {
+            return broken(
+                "one process acts as primary of a view",
+                format!("{first} and {process} do of {number}"),
+            );
+        }
+        let named = self.primaries.get(&place);
         if number != replica.view_seen()
             || named.is_none_or(|(server, boot)| server != replica.server() || *boot != replica.boot())
         {

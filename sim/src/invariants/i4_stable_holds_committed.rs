@@ -8,7 +8,7 @@ use super::{Broken, Check, Facts};
 pub(super) fn check(facts: &Facts) -> Check {
     let Some(last) = facts.committed.last() else { return Ok(()) };
     for (server, data) in &facts.record.stable {
-        let Some(disk) = facts.disks.get(server).filter(|disk| disk.data == Some(*data)) else { continue };
+        let Some(disk) = facts.disk(server, *data) else { continue };
         if !disk.holds(last) {
             return Err(Broken {
                 invariant: "I4",

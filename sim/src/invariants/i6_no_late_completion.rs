@@ -31,11 +31,17 @@ impl NoLateCompletion {
         self.received.retain(|(of, _), _| of != server);
     }
 
-    pub(super) fn received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
+    pub(super) fn received(
+        &mut self,
+        server: &ServerId,
+        replica: &Replica,
+        ticket: Ticket,
+        request: &Request,
+    ) {
         if is_retry(replica, request) {
             return;
         }
-        let request = (replica.server().clone(), ticket);
+        let request = (server.clone(), ticket);
         self.received.insert(request.clone(), self.latest);
         self.current = Some(request);
     }

@@ -81,6 +81,13 @@ impl Invariants {
         Self { copies_min, ..Self::default() }
     }
 
+    /// A process of this name has the address of a server at times.
+    #[must_use]
+    pub fn with_twin(mut self, twin: Option<ServerId>) -> Self {
+        self.facts.twin = twin;
+        self
+    }
+
     /// What was seen so far.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -171,14 +178,20 @@ impl Invariants {
     }
 
     /// A server is about to take a request from a client.
-    pub fn request_received(&mut self, replica: &Replica, ticket: Ticket, request: &Request) {
-        self.no_late_completion.received(replica, ticket, request);
+    pub fn request_received(
+        &mut self,
+        server: &ServerId,
+        replica: &Replica,
+        ticket: Ticket,
+        request: &Request,
+    ) {
+        self.no_late_completion.received(server, replica, ticket, request);
     }
 
     /// A server took a step.
     pub fn replica_stepped(&mut self, server: &ServerId, replica: &Replica, effects: &[Effect]) -> Check {
         self.facts.replica_stepped(effects);
-        self.one_primary.check_replica(replica)?;
+        self.one_primary.check_replica(server, replica)?;
         self.log_matching.check(server, replica)?;
         if replica.generation() != self.facts.record.generation {
             return Ok(()); // it holds a history that was given up

@@ -341,7 +341,7 @@ fn i6_a_replaced_primary_completes_nothing_that_it_received_later() {
             assert_eq!(take_over(&mut invariants), Ok(()));
         }
         let Event::Request { ticket, request } = &get else { unreachable!("it is a request") };
-        invariants.request_received(&old.replica, *ticket, request);
+        invariants.request_received(old.replica.server(), &old.replica, *ticket, request);
         if !replaced_first {
             assert_eq!(take_over(&mut invariants), Ok(()));
         }

@@ -68,6 +68,7 @@ pub const ALL: &[Family] = families! {
     "power loss": |s| any(s, |f| matches!(f.kind, FaultKind::PowerLoss { .. })),
     "memory lost": |s| any(s, forgets),
     "view service down": |s| any(s, |f| names(f, "vs") && matches!(f.kind, FaultKind::Crash { .. } | FaultKind::PowerLoss { .. })),
+    "twin": |s| any(s, |f| matches!(f.kind, FaultKind::Twin { .. })),
     "pause": |s| any(s, |f| matches!(f.kind, FaultKind::Pause { .. } | FaultKind::Freeze { .. })),
     "stutter": |s| any(s, |f| matches!(f.kind, FaultKind::Stutter { .. })),
     "stalled disk": |s| any(s, |f| matches!(f.kind, FaultKind::DiskStall { .. })),

@@ -48,7 +48,7 @@ pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Part> {
         if node == Nodes::VIEW_SERVICE {
             return Part::ViewService;
         }
-        if !nodes.servers().contains(&node) {
+        if !nodes.serves(node) {
             return Part::Client;
         }
         let (id, Some(view)) = (nodes.id(node), &record.view) else { return Part::Idle };
@@ -73,7 +73,7 @@ pub enum Strike {
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
     /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]), or given up
-    /// ([`FaultKind::AcceptLoss`]).
+    /// ([`FaultKind::AcceptLoss`]); with a server, its address may lead to a process that has nothing ([`FaultKind::Twin`]).
     MemoryLoss,
     /// [`FaultKind::Pause`] or [`FaultKind::Freeze`].
     Pause,
@@ -117,7 +117,9 @@ impl Strike {
         match kind {
             FaultKind::Crash { .. } => Self::Crash,
             FaultKind::PowerLoss { .. } => Self::PowerLoss,
-            FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } => Self::MemoryLoss,
+            FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } | FaultKind::Twin { .. } => {
+                Self::MemoryLoss
+            }
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
             FaultKind::DiskStall { .. } => Self::DiskStall,

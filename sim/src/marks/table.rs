@@ -133,8 +133,12 @@ situations! {
         "A replica's acknowledgement arrives in another view than the one it is about.";
     Suspected "silent_replica_reported" Primary
         "A primary reports a replica that it waits for and does not hear.";
+    TwinLeads "second_process_of_an_address_is_primary" Primary
+        "A process becomes primary that was started at the address of a server that runs.";
     FormerLifeAnswered "answer_to_former_life_ignored" Primary
         "An answer of the view service arrives that was meant for an earlier life.";
+    AddressLost "primary_loses_its_address" Primary
+        "A primary hears that another process answers at its address.";
     BootRaised "life_renumbered" Primary
         "A server learns that a later life of it is known, and takes a larger number.";
 
@@ -270,6 +274,8 @@ situations! {
         "An operator gives all data up: another generation begins, empty.";
     StrangerLeftOut "server_of_another_history_left_out" ViewService
         "A server comes that holds data of another history than the record's.";
+    Contested "address_contested" ViewService
+        "Pings come under the name of a server that another process answers for.";
     OldRecordNoticed "old_record_noticed" ViewService
         "The view service runs with an old copy of its record, and hears of a view that it does not know.";
 

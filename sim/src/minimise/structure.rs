@@ -269,6 +269,7 @@ pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
         | FaultKind::PowerLoss { .. }
         | FaultKind::Record { .. }
         | FaultKind::AcceptLoss { .. }
+        | FaultKind::Twin { .. }
         | FaultKind::Pause { .. }
         | FaultKind::Freeze { .. }
         | FaultKind::Stutter { .. }
@@ -286,6 +287,7 @@ fn single(kind: &mut FaultKind) -> Option<&mut String> {
     match kind {
         FaultKind::Crash { node, .. }
         | FaultKind::PowerLoss { node, .. }
+        | FaultKind::Twin { node, .. }
         | FaultKind::Pause { node, .. }
         | FaultKind::Freeze { node, .. }
         | FaultKind::Stutter { node, .. }

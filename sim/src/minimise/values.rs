@@ -153,6 +153,22 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
                 *one_way = false;
             }
         })),
+        FaultKind::Twin { turns_ms, moves, .. } => {
+            if turns_ms.is_some() {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Twin { turns_ms, .. } = kind {
+                        *turns_ms = None;
+                    }
+                }));
+            }
+            if *moves {
+                changes.push(Box::new(|kind| {
+                    if let FaultKind::Twin { moves, .. } = kind {
+                        *moves = false;
+                    }
+                }));
+            }
+        }
         FaultKind::Record { .. }
         | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }
@@ -215,6 +231,7 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
         }
         FaultKind::Freeze { lasts_ms, .. }
         | FaultKind::DiskStall { lasts_ms, .. }
+        | FaultKind::Twin { lasts_ms, .. }
         | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
         FaultKind::DiskFailure { lasts_ms, down_ms, .. } => vec![(lasts_ms, 1), (down_ms, 1)],
         FaultKind::Stutter { pause_ms, run_ms, lasts_ms, .. } => {

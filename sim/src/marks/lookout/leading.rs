@@ -70,6 +70,7 @@ impl Lookout {
         match notice {
             Notice::RoleChanged { role: RoleName::Primary, view } => {
                 self.promoted(node, machine, *view, facts);
+                self.reach_if(self.nodes.twin() == Some(node), Situation::TwinLeads);
             }
             Notice::RoleChanged { .. } => leading.begins_view(),
             Notice::TransferBegan { to, .. } => {
@@ -94,12 +95,15 @@ impl Lookout {
             Notice::Fenced { .. } => self.reach(Situation::Fenced),
             Notice::Suspected { .. } => self.reach(Situation::Suspected),
             Notice::BootRaised { .. } => self.reach(Situation::BootRaised),
+            Notice::Unconfirmed { holder, .. } => {
+                let leads = machine.role() == RoleName::Primary;
+                self.reach_if(leads && holder.is_some(), Situation::AddressLost);
+            }
             Notice::StateInstalled { at } => self.installed(node, at.op),
             Notice::Accepted
             | Notice::Confirmed { .. }
             | Notice::Activated { .. }
             | Notice::ReceivingState { .. }
-            | Notice::Unconfirmed { .. }
             | Notice::Believed
             | Notice::PeerRefused { .. }
             | Notice::AnotherPrimary { .. }

@@ -72,6 +72,7 @@ impl Lookout {
                 Effect::Notice(Notice::Adopted { .. }) => self.reach(Situation::DataAdopted),
                 Effect::Notice(Notice::NotAdopted { .. }) => self.reach(Situation::NothingAdopted),
                 Effect::Notice(Notice::OtherHistory { .. }) => self.reach(Situation::StrangerLeftOut),
+                Effect::Notice(Notice::Contested { .. }) => self.reach(Situation::Contested),
                 Effect::Notice(Notice::OldRecord { .. }) => self.reach(Situation::OldRecordNoticed),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
                     PingReplyBody::StaleBoot { .. } => self.reach(Situation::StaleBoot),

@@ -14,8 +14,9 @@ use crate::{
 impl Lookout {
     /// A fault strikes these nodes.
     pub fn struck(&mut self, strike: Strike, nodes: &[NodeIndex]) {
-        for node in nodes {
-            if let Some(part) = self.parts.get(*node) {
+        for node in nodes.iter().filter(|node| self.nodes.twin() != Some(**node)).copied().collect::<Vec<_>>()
+        {
+            if let Some(part) = self.parts.get(node) {
                 self.reach_overlap(Overlap { strike, part: *part });
             }
         }

@@ -187,7 +187,7 @@ impl Judges {
     ) {
         self.step = Some(StepName::replica(machine, event));
         if let replica::Event::Request { ticket, request } = event {
-            self.invariants.request_received(machine, *ticket, request);
+            self.invariants.request_received(machine.server(), machine, *ticket, request);
         }
         self.health.asks(event);
         self.bounds.before_replica(own, node, event);
