@@ -52,8 +52,8 @@
 //! * **VS-PING** A ping that is believed is taken in this order:
 //!   1. operations of another generation, or a view beyond the record's known in one: the server is told that it has
 //!      another history, is never taken in, and the operator is told as well (R17);
-//!   2. a life older than the newest known: the server is told that number (R15); one so far beyond that it would leave
-//!      hardly any for its successors is not believed;
+//!   2. a life older than the newest known, or of its number but of another process, which holds something else: the server
+//!      is told that number (R15); one so far beyond that it would leave hardly any for its successors is not believed;
 //!   3. the server is noted. It is *alive* if it was heard within the dead interval, and if what it sent back
 //!      of the view service, an answer's time and a token, is younger than two: who is heard and hears nothing, or is not
 //!      reached at its address, is of no use;

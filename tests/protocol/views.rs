@@ -297,3 +297,31 @@ fn no_server_uses_up_the_numbers_of_its_successors() {
         assert_eq!(refused, known != Some(boot), "{boot}");
     }
 }
+
+/// Two processes of one address, of which each took the number behind the one that it was told: the later one is reached now.
+#[test]
+fn a_life_that_another_process_took_is_told_to_take_the_next_number() {
+    let mut viewer =
+        ViewService::new(ViewServiceOptions::default(), Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let mut told = |nonce, number, token| {
+        let data = Some(DataId { boot: Boot(7), nonce });
+        let ping = Ping { boot: Boot(7), data, ..pings::of_a_newcomer("A", number, token) };
+        let mut effects = Vec::new();
+        viewer.step(Duration::from_millis(1), Event::Ping { ticket: Ticket(number), ping }, &mut effects);
+        effects.retain(|effect| !matches!(effect, Effect::Persist { .. }));
+        (viewer.servers().get(&server("A")).and_then(|known| known.data), effects)
+    };
+    let (_, effects) = told(1, 1, None);
+    let token = pings::token(&effects);
+    let first = Some(DataId { boot: Boot(7), nonce: 1 });
+    assert_eq!(told(1, 30, token).0, first);
+    let (known, effects) = told(2, 3, token);
+    assert_eq!(known, first, "it is no later ping of the same process");
+    let is_told = effects.iter().any(|effect| match effect {
+        Effect::Answer { answer: Answer::Ping(reply), .. } => {
+            reply.body == PingReplyBody::StaleBoot { max: Boot(7) }
+        }
+        _ => false,
+    });
+    assert!(is_told, "{effects:?}");
+}

@@ -269,7 +269,8 @@ impl ViewService {
             return self.answer_ping(ticket, &ping, body, effects);
         }
         let newest = self.newest_boot(&ping.server);
-        if ping.boot < newest {
+        // R15: two processes of one address may have taken the same number, each when the other one was told.
+        if ping.boot < newest || self.servers.is_of_another_process(&ping) {
             return self.answer_ping(ticket, &ping, PingReplyBody::StaleBoot { max: newest }, effects);
         }
         if !ping.boot.may_follow(newest) {

@@ -175,6 +175,16 @@ impl Servers {
         self.servers.get(server)
     }
 
+    /// Whether a ping has the number of the latest life that is known and comes from another process: what it holds is not
+    /// what that life holds, and it is no later ping.
+    pub(super) fn is_of_another_process(&self, ping: &Ping) -> bool {
+        let known = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);
+        known.is_some_and(|known| {
+            let differs = known.data.zip(ping.data).is_some_and(|(held, holds)| held != holds);
+            differs && ping.number <= known.ping_number
+        })
+    }
+
     /// Takes note of a ping of the latest life of its server, which brought back a token made at `reached_at`.
     pub fn hear(&mut self, now: Duration, epoch: u64, ping: &Ping, reached_at: Duration) -> Heard {
         let previous = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);

@@ -198,7 +198,7 @@ impl Cluster {
             Body::Request(call, request) => {
                 let ticket = self.ticket(&to, (from, call));
                 let replica = self.servers.get(&to).and_then(|server| server.replica.as_ref());
-                self.invariants.request_received(replica.expect("it is up"), ticket, &request);
+                self.invariants.request_received(&to, replica.expect("it is up"), ticket, &request);
                 self.step_server(&to, replica::Event::Request { ticket, request })
             }
             Body::Reply(..) => Ok(()),
