@@ -18,7 +18,6 @@ use crate::{
     network::NodeIndex,
     nodes::Nodes,
     outcome::End,
-    scenario::{Fault, FaultKind, Mistreatment, Scenario},
 };
 
 impl Cluster {
@@ -128,9 +127,8 @@ impl Cluster {
     /// activated, and no server obeys a later one. Not where somebody lies of such views.
     fn reign(&self, record: &Record) -> Option<Reign> {
         let Cluster { world, .. } = self;
-        let Scenario { faults, clients, .. } = &world.scenario;
-        let lies = |fault: &Fault| matches!(fault.kind, FaultKind::Rpc { how: Mistreatment::Forge, .. });
-        if self.status(Nodes::VIEW_SERVICE) == Status::Up || faults.iter().any(lies) {
+        let clients = &world.scenario.clients;
+        if self.status(Nodes::VIEW_SERVICE) == Status::Up || world.scenario.hears_lies() {
             return None;
         }
         // Beyond that number a server that was started since does not believe the primary alone (R19).

@@ -94,6 +94,7 @@ pub fn generate(seed: u64) -> Scenario {
             scenario.faults = faults::plan(&scenario);
             patterns::strike_the_record(seed, &mut scenario);
             patterns::make_twins(seed, &mut scenario);
+            patterns::tell_lies(seed, &mut scenario);
             length::stretch(&mut scenario);
             settings::ask_for_copies(&mut scenario);
             settings::wait_for_sessions(&mut scenario);

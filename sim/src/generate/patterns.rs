@@ -64,6 +64,12 @@ pub(super) fn make_twins(seed: u64, scenario: &mut Scenario) {
         let (lasts_ms, moves) = (dice.between(14_000, 32_000), dice.percent(50));
         let kind = FaultKind::Twin { node, lasts_ms, turns_ms: None, moves };
         scenario.faults = vec![Fault { at_ms: begin_ms, on: None, after_ms: 0, kind }];
+        if dice.percent(50) {
+            // Who follows may be the second process.
+            let (node, down_ms) = ("primary".into(), Some(dice.between(3_000, 6_000)));
+            let death = FaultKind::Crash { node, down_ms, memory: Memory::Kept };
+            scenario.faults.push(Fault { at_ms: begin_ms + 8_000, on: None, after_ms: 0, kind: death });
+        }
         scenario.faults_ms = scenario.faults_ms.max(begin_ms + lasts_ms + 1);
         return;
     }
@@ -97,6 +103,56 @@ pub(super) fn make_twins(seed: u64, scenario: &mut Scenario) {
         let moves = dice.percent(40);
         scenario.faults.push(at(begin_ms, FaultKind::Twin { node, lasts_ms, turns_ms, moves }));
         begin_ms += lasts_ms + dice.between(2_000, 12_000);
+    }
+}
+
+/// The share of seeds in which nothing is wrong but that somebody lies, in percent.
+const LIES_PERCENT: u64 = 3;
+/// From one lie to the next, in milliseconds: the service has returned, and the primary has died and come back.
+const LIES_MS: u64 = 18_000;
+
+/// In a few seeds nothing else happens but what a liar says.
+pub(super) fn tell_lies(seed: u64, scenario: &mut Scenario) {
+    let mut dice = Dice::new(seed, "lies");
+    let has_twins = scenario.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
+    if dice.percent(LIES_PERCENT) && !has_twins {
+        scenario.faults.clear();
+        lies(&mut dice, scenario);
+    }
+}
+
+/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
+pub(super) fn lies(dice: &mut Dice, scenario: &mut Scenario) {
+    let servers = Cast::of(scenario).servers();
+    let named = |name: &str| vec![Node::from(name)];
+    for begin_ms in (5_000..scenario.faults_ms.saturating_sub(4_500)).step_by(LIES_MS as usize) {
+        let (from, to, on) = match dice.below(8) {
+            0 => (servers.clone(), named("vs"), None),
+            1 => (named("backup"), named("primary"), None),
+            2 => (named("primary"), named("backup"), None),
+            3 => (servers.clone(), vec![], None),
+            4 => (named("idle"), named("vs"), None),
+            5 => (named("vs"), servers.clone(), None),
+            6 => (named("joiner"), named("primary"), Some(Trigger::TransferBegan)),
+            _ => (named("primary"), named("joiner"), Some(Trigger::TransferBegan)),
+        };
+        // Of what is said for a short time only, most.
+        let rare = matches!(from[0].as_str(), "idle" | "vs") || on.is_some();
+        let percent = if rare { dice.between(40, 100) } else { dice.magnitude(1, 100) } as u32;
+        let (how, lasts_ms) = (Mistreatment::Forge, dice.magnitude(if rare { 1_000 } else { 100 }, 1_500));
+        let (at_ms, after_ms) = if on.is_some() { (0, begin_ms) } else { (begin_ms, 0) };
+        let kind = FaultKind::Rpc { from, to, how, percent, lasts_ms };
+        if on.is_some() && scenario.cluster.replicas > 1 {
+            // Whoever comes back with nothing is sent the state.
+            let memory = Memory::Lost;
+            let kind =
+                FaultKind::Crash { node: "backup".into(), down_ms: Some(dice.magnitude(10, 500)), memory };
+            scenario.faults.push(Fault { at_ms: begin_ms, on: None, after_ms: 0, kind });
+        }
+        scenario.faults.push(Fault { at_ms, on, after_ms, kind });
+        let (node, memory) = ("primary".into(), Memory::Kept);
+        let death = FaultKind::Crash { node, down_ms: Some(dice.magnitude(10, 2_000)), memory };
+        scenario.faults.push(Fault { at_ms: begin_ms + LIES_MS - 3_000, on: None, after_ms: 0, kind: death });
     }
 }
 

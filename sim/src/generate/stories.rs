@@ -12,6 +12,7 @@ mod operators;
 use super::{
     Cast, Dice,
     faults::{REJOIN_MS, cut},
+    patterns,
     workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
 };
 use crate::{
@@ -429,20 +430,7 @@ fn unheard_primary(dice: &mut Dice, scenario: &mut Scenario) {
 /// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
 fn liar(dice: &mut Dice, scenario: &mut Scenario) {
     at_least(scenario, 2, 2);
-    let servers = Cast::of(scenario).servers();
-    for begin_ms in rounds().step_by(2) {
-        let (from, to) = match dice.below(4) {
-            0 => (servers.clone(), nodes(&["vs"])),
-            1 => (nodes(&["backup"]), nodes(&["primary"])),
-            2 => (nodes(&["primary"]), nodes(&["backup", "joiner"])),
-            _ => (servers.clone(), vec![]),
-        };
-        let (how, percent) = (Mistreatment::Forge, dice.magnitude(1, 100) as u32);
-        let lasts_ms = dice.magnitude(100, 1_500);
-        scenario.faults.push(at(begin_ms, FaultKind::Rpc { from, to, how, percent, lasts_ms }));
-        let death = crash("primary", dice.magnitude(10, 2_000), Memory::Kept);
-        scenario.faults.push(at(begin_ms + 2 * ROUND_MS - 3_000, death));
-    }
+    patterns::lies(dice, scenario);
 }
 
 /// For good, the primary hears nobody but clients, and has room for few of them.

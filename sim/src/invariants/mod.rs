@@ -60,6 +60,8 @@ pub struct Invariants {
     facts: Facts,
     /// No server takes an operation that fewer copies would hold.
     copies_min: usize,
+    /// Servers hear what no server says.
+    hears_lies: bool,
     /// The record was lost; this was its number.
     lost: Option<ViewNumber>,
     one_primary: i1_one_primary_per_view::OnePrimaryPerView,
@@ -85,6 +87,13 @@ impl Invariants {
     #[must_use]
     pub fn with_twin(mut self, twin: Option<ServerId>) -> Self {
         self.facts.twin = twin;
+        self
+    }
+
+    /// Somebody lies to servers: what they refuse was not said by another server.
+    #[must_use]
+    pub fn with_lies(mut self, hears_lies: bool) -> Self {
+        self.hears_lies = hears_lies;
         self
     }
 
@@ -199,7 +208,9 @@ impl Invariants {
         let committed = self.facts.committed.len();
         let before = |position| self.log_matching.before(replica.generation(), position);
         self.same_history.check(server, replica, before, &mut self.facts.committed)?;
-        i5_same_history::check_refusals(server, effects)?;
+        if !self.hears_lies {
+            i5_same_history::check_refusals(server, effects)?;
+        }
         i3_commit_reaches_all::check(&self.facts, replica, self.copies_min)?;
         i3_commit_reaches_all::check_acknowledged(replica, effects, self.copies_min)?;
         if self.facts.committed.len() > committed {
