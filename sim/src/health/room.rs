@@ -45,7 +45,8 @@ impl Health {
         {
             self.room.refusing.entry((node, limit)).or_insert((machine.state().clock(), at));
         }
-        if self.room.refusing.is_empty() {
+        // Of the second process of an address nothing is demanded.
+        if self.room.refusing.is_empty() || node >= self.names.len() {
             return;
         }
         for limit in LIMITS {
