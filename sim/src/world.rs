@@ -10,7 +10,7 @@ use madsim::time::TimeHandle;
 use pbkv::{
     protocol::{
         log::Durable,
-        machine,
+        machine::{self, Held},
         replica::{self, Replica},
         view::Record,
         view_service::{self, ViewService},
@@ -279,6 +279,12 @@ impl machine::Observer<Replica> for NodeObserver {
 
     fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
         if self.world.observer().after_replica(self.time.elapsed(), self.node, machine, effects) {
+            self.world.look();
+        }
+    }
+
+    fn holds(&mut self, machine: &Replica, held: Held) {
+        if self.world.observer().replica_holds(self.time.elapsed(), self.node, machine, held) {
             self.world.look();
         }
     }

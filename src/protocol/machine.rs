@@ -37,6 +37,18 @@ pub trait Observer<M: Machine>: Send + 'static {
     fn after(&mut self, now: Duration, machine: &M, effects: &[M::Effect]) {
         let _ = (now, machine, effects);
     }
+
+    /// Called when the effects of a batch of steps were performed, with what is held around the machine.
+    fn holds(&mut self, machine: &M, held: Held) {
+        let _ = (machine, held);
+    }
+}
+
+/// What a server holds around its machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Callers that are owed an answer, those that left among them.
+    pub callers: usize,
 }
 
 impl<M: Machine> Observer<M> for () {}

@@ -17,7 +17,7 @@ use super::{ServerError, clock::Clock};
 use crate::{
     protocol::{
         identity::WriteNumber,
-        machine::{Machine, Observer},
+        machine::{Held, Machine, Observer},
     },
     storage::Storage,
 };
@@ -46,6 +46,11 @@ pub trait Port: Send + 'static {
         now: Duration,
         effect: <Self::Machine as Machine>::Effect,
     ) -> Option<(WriteNumber, Vec<Self::Write>)>;
+
+    /// What is held for others, now that all effects are performed.
+    fn held(&self) -> Held {
+        Held::default()
+    }
 
     /// The event that reports a write and all before it as durable.
     fn persisted(number: WriteNumber) -> <Self::Machine as Machine>::Event;
@@ -118,6 +123,7 @@ where
             }
         }
         disk.start();
+        observer.holds(&machine, port.held());
     }
 }
 

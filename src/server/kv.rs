@@ -28,7 +28,7 @@ use crate::{
         command::{self, Reply},
         identity::WriteNumber,
         log::Write,
-        machine::Observer,
+        machine::{Held, Observer},
         message::{PeerMessage, Token},
         options::ReplicaOptions,
         replica::{Effect, Event, Notice, Replica, SessionLimit, Start},
@@ -176,6 +176,10 @@ impl<C: Clock> Port for KvPort<C> {
             Effect::Notice(notice) => log(notice),
         }
         None
+    }
+
+    fn held(&self) -> Held {
+        Held { callers: self.callers.len() }
     }
 
     fn persisted(number: WriteNumber) -> Event {

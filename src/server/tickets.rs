@@ -37,6 +37,11 @@ impl<A> Tickets<A> {
         ticket
     }
 
+    /// How many callers are remembered.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Answers a caller, if it still waits.
     pub fn answer(&mut self, ticket: Ticket, answer: A) {
         if let Some(caller) = self.waiting.remove(&ticket) {

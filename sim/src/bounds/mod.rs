@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | requests that wait | `waiting_max`; each request gets one answer, and what is answered, or belongs to a role that is over, is held no longer |
 //! | counts of what waits, is in flight, or is being opened | what there is to be counted |
+//! | keys noted for the sake of updates in flight | one for each of these |
+//! | callers that a server holds around its machine | one for each request that waits |
 //! | committed entries and their bytes in a log | two checkpoints of them; if a replica that catches up needs them, `log_entries_max` and `log_bytes_max` besides |
 //! | sessions | the largest `sessions_max`; none whose time is over, and no note of one that is gone; what they remember: the
 //! |  | largest `session_bytes_max` and one more answer |
@@ -17,8 +19,9 @@
 //! | steps | no more ticks in a second than timers can be due and inputs can ask for |
 //! | messages | no more repetitions in a second than heartbeats, Gets and mismatches can ask for |
 //!
-//! What the shell holds (queues, callers, connections) is bounded by the types that hold it and is not seen here, nor are
-//! bytes that only the allocator knows.
+//! Queues and connections around the machine are bounded by the types that hold them and are not seen here, nor are
+//! bytes that only the allocator knows. A sum of all bytes is no bound of its own: each part of it has one above, and the data
+//! are what clients wrote.
 
 pub mod limits;
 mod pace;
@@ -29,6 +32,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use pbkv::protocol::{
     identity::{OpNumber, Ticket},
     log::{Durable, Write},
+    machine::Held,
     message::PeerMessage,
     replica::{Effect, Event, Replica},
     view_service,
@@ -209,6 +213,19 @@ impl Bounds {
             None => Ok(()),
         }
     }
+
+    /// What a server holds around its machine, when a batch of steps is over.
+    ///
+    /// # Errors
+    ///
+    /// It holds callers that are owed no answer.
+    pub fn shell(&self, node: NodeIndex, machine: &Replica, held: Held) -> Result<(), Exceeded> {
+        if held.callers == 0 {
+            return Ok(());
+        }
+        let check = at_most("callers without a request", held.callers as u64, machine.load().waiting as u64);
+        self.named(node, check)
+    }
 }
 
 impl Server {
@@ -253,6 +270,7 @@ impl Server {
         let count = uncommitted().count() as u64;
         at_most("updates in flight", load.in_flight as u64, count)?;
         at_most("sessions being opened", load.opening as u64, count)?;
+        at_most("keys noted of updates in flight", load.noted as u64, count)?;
         let bytes = uncommitted().map(|entry| entry.bytes() as u64).sum();
         at_most("bytes counted as waiting", load.waiting_bytes, bytes)?;
         // What was inherited is bounded with the log.

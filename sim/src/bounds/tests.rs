@@ -278,3 +278,11 @@ fn a_machine_does_not_run_in_circles() {
     let exceeded = (0..1_000).find_map(|_| grantor().err()).expect("it runs in circles");
     assert_eq!(&*exceeded.node, "vs");
 }
+
+#[test]
+fn callers_are_held_for_requests_that_wait() {
+    let stage = Stage::new(Settings::default());
+    let shell = |callers| stage.bounds.shell(S1, &stage.machine, Held { callers });
+    assert_eq!(shell(0), Ok(()));
+    assert_eq!(shell(1).expect_err("nobody asked").quantity, "callers without a request");
+}

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use pbkv::protocol::{
     log::{Durable, Write},
+    machine::Held,
+    replica::Replica,
     view::Record,
 };
 
@@ -114,6 +116,14 @@ impl Observer {
         let server = self.nodes.id(node).clone();
         self.invariants.disk_lost(&server);
         self.mark(|marks| marks.disk_lost(node));
+    }
+
+    /// What a server holds around its machine, after a batch of steps. Returns whether that ends the run.
+    pub fn replica_holds(&mut self, at: Duration, node: NodeIndex, machine: &Replica, held: Held) -> bool {
+        let before = self.stopped;
+        let within = self.bounds.shell(node, machine, held);
+        self.heed(at, within);
+        self.stopped && !before
     }
 
     /// The view service's record is gone.

@@ -20,6 +20,8 @@ pub struct Load {
     pub opening: usize,
     /// and as how many bytes all that is not committed is counted.
     pub waiting_bytes: u64,
+    /// As primary: the keys that it notes for the sake of updates in flight.
+    pub noted: usize,
     /// The operation after which a state under construction is the state.
     pub staged: Option<OpNumber>,
     /// Changes that were not handed to the disk yet.
@@ -49,6 +51,7 @@ impl Replica {
             in_flight: primary.in_flight.len(),
             opening: primary.opening,
             waiting_bytes: primary.waiting_bytes,
+            noted: primary.remembering.keys(),
             ..load
         })
     }

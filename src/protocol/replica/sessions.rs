@@ -36,6 +36,11 @@ struct Growth {
 }
 
 impl Remembering {
+    /// How many keys are noted.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Takes note of an entry that was appended to the log, before it is applied to `state`.
     pub(super) fn begin(&mut self, state: &State, entry: &Entry) {
         let Command::Update { session, update, .. } = &entry.command else { return };
