@@ -85,7 +85,7 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::Slow { one_way, .. } => format!("slow {one_way}"),
         })
         .collect();
-    assert_eq!(kinds.len(), 26, "every kind of fault occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 28, "every kind of fault occurs: {kinds:?}");
     assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
 }
 
