@@ -40,11 +40,7 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
-use self::{
-    limits::{Limits, in_true_time},
-    room::Room,
-    silence::Silence,
-};
+use self::{limits::Limits, room::Room, silence::Silence};
 use crate::{bounds::Exceeded, network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;

@@ -1,13 +1,13 @@
 //! Whether a primary refuses clients because sessions have reached a limit: by its answers, and by the state that it holds.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use pbkv::protocol::{
     command::{Refusal, Reply, RequestBody},
     replica::{Effect, Event, Replica, RoleName, SessionLimit},
 };
 
-use super::{Health, in_true_time, silence::Distress};
+use super::{Health, silence::Distress};
 use crate::network::NodeIndex;
 
 /// The limits of sessions.
@@ -18,8 +18,7 @@ pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit:
 pub(super) struct Room {
     /// What the request asks for that is being handled.
     asked: Option<SessionLimit>,
-    /// With the log's clock, and when it came to stand there.
-    pub(super) refusing: BTreeMap<(NodeIndex, SessionLimit), (Duration, Duration)>,
+    pub(super) refusing: BTreeSet<(NodeIndex, SessionLimit)>,
 }
 
 impl Health {
@@ -43,37 +42,33 @@ impl Health {
         if let Some(limit) = self.room.asked.take()
             && effects.iter().any(is_refusal)
         {
-            self.room.refusing.entry((node, limit)).or_insert((machine.state().clock(), at));
+            self.room.refusing.insert((node, limit));
         }
         // Of the second process of an address nothing is demanded.
         if self.room.refusing.is_empty() || node >= self.names.len() {
             return;
         }
         for limit in LIMITS {
-            if !self.room.refusing.contains_key(&(node, limit)) {
+            if !self.room.refusing.contains(&(node, limit)) {
                 continue;
             }
             let is_full = match machine.role() {
-                RoleName::Primary => self.is_full(at, node, machine, limit),
+                RoleName::Primary => self.is_full(machine, limit),
                 RoleName::Backup | RoleName::Idle => Some(false),
             };
             if is_full == Some(false) {
                 self.room.refusing.remove(&(node, limit));
             }
+            let around = &self.surroundings;
+            let runs = around.runs[node] && !around.stalled.contains(&node);
             self.look_for_silence(at);
-            self.silence.is(at, node, Distress::Full(limit), is_full);
+            self.silence.is(at, node, Distress::Full(limit), is_full.filter(|_| runs));
         }
     }
 
     /// Whether a primary that refused somebody has as much as it may. Open as long as something may be over that is not
     /// forgotten yet, or is being added.
-    fn is_full(
-        &mut self,
-        at: Duration,
-        node: NodeIndex,
-        machine: &Replica,
-        limit: SessionLimit,
-    ) -> Option<bool> {
+    fn is_full(&self, machine: &Replica, limit: SessionLimit) -> Option<bool> {
         let (state, load) = (machine.state(), machine.load());
         let (held, added, max) = match limit {
             SessionLimit::Count => (state.sessions() as u64, load.opening, self.limits.sessions_max?),
@@ -83,12 +78,7 @@ impl Health {
             let is_sure = added == 0 || (limit == SessionLimit::Count && held + (added as u64) < max);
             return is_sure.then_some(false);
         }
-        let (clock, clock_at) = self.room.refusing.get_mut(&(node, limit))?;
-        if *clock != state.clock() {
-            (*clock, *clock_at) = (state.clock(), at);
-        }
-        let latest = *clock + in_true_time(at - *clock_at);
         let (_, over) = state.expiries();
-        over.is_some_and(|over| over > latest).then_some(true)
+        over.is_some_and(|over| over > load.log_time).then_some(true)
     }
 }

@@ -1,5 +1,7 @@
 //! What others may see of a replica: those that judge it, and those that show it.
 
+use std::time::Duration;
+
 use super::{Primary, Replica, Role, RoleName, backup::Staging};
 use crate::protocol::{
     identity::{Boot, DataId, Generation, OpNumber, ServerId, ViewNumber},
@@ -22,6 +24,8 @@ pub struct Load {
     pub waiting_bytes: u64,
     /// As primary: the keys that it notes for the sake of updates in flight.
     pub noted: usize,
+    /// As primary: the log's clock at its latest step.
+    pub log_time: Duration,
     /// The operation after which a state under construction is the state.
     pub staged: Option<OpNumber>,
     /// Changes that were not handed to the disk yet.
@@ -52,6 +56,7 @@ impl Replica {
             opening: primary.opening,
             waiting_bytes: primary.waiting_bytes,
             noted: primary.remembering.keys(),
+            log_time: primary.log_time(self.presence.stepped_at()),
             ..load
         })
     }
