@@ -317,7 +317,7 @@ pub enum FaultKind {
         lasts_ms: u64,
     },
     /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over, and not
-    /// before.
+    /// before, unless a crash keeps a part of it.
     DiskStall {
         /// Whose.
         node: Node,

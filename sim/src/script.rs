@@ -278,7 +278,7 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
             }
         }
         let is_client = |node: &str| {
-            nodes.find(node).is_some_and(|node| nodes.clients().contains(&node) || node == nodes.reader())
+            nodes.find(node).is_some_and(|node| node != Nodes::VIEW_SERVICE && !nodes.serves(node))
         };
         match &fault.kind {
             FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } if is_client(node) => {

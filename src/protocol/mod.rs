@@ -173,7 +173,7 @@
 //!   clock is trusted.
 //! * **5.3 lease** The view service promised to promote nobody else for a time D, counted at the primary from
 //!   when it *sent* the ping; of D it uses 4/5, which is safe for clocks whose rates differ from true time
-//!   by up to 11 %, suspends included. Evidence of a later life of the primary ends the promise.
+//!   by up to 11 %, suspends included. Evidence of a later life of the primary, with the same contents, ends the promise.
 //!
 //! # Section 6: sessions
 //!

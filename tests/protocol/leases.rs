@@ -91,3 +91,45 @@ fn a_lease_is_granted_to_what_the_view_names() {
 fn a_number_of_a_life_that_comes_again_without_the_data_blocks_no_promotion() {
     assert_eq!(after_a_while(3), (false, ServerId::new("B")));
 }
+
+/// How long after the primary's latest lease somebody else is promoted, if a later life is heard at its address that holds
+/// what has this nonce: in rounds of pings.
+fn rounds_until_a_promotion(nonce: u64) -> u32 {
+    let mut viewer =
+        ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO);
+    for round in 1..=2 * HALF {
+        let now = round * Duration::from_millis(100);
+        let (boot, held) = if round > HALF { (Boot(8), nonce) } else { (PRIMARY_LIFE, 1) };
+        for (name, boot, data) in [("A", boot, data(held)), ("B", PRIMARY_LIFE, data(2))] {
+            let ping = |number, token: Option<Token>| Ping {
+                boot,
+                data: Some(data),
+                generation: GENERATION,
+                view_known: ViewNumber(3),
+                view_told: ViewNumber(3),
+                echo: Some(Echo { epoch: EPOCH, at: now }),
+                wants_lease: true,
+                ..pings::of_a_newcomer(name, number, token)
+            };
+            let mut effects = Vec::new();
+            viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(0, None) }, &mut effects);
+            let token = pings::token(&effects);
+            let ping = ping(u64::from(round), token);
+            viewer.step(now, Event::Ping { ticket: Ticket(2), ping }, &mut effects);
+        }
+        viewer.step(now, Event::Tick, &mut Vec::new());
+        if viewer.record().number > ViewNumber(3) {
+            return round - HALF;
+        }
+    }
+    panic!("nobody was promoted")
+}
+
+/// Whoever holds something else may be a second process, beside the one that has the lease.
+#[test]
+fn a_later_life_ends_a_lease_only_if_it_holds_what_the_view_names() {
+    let lease = ViewServiceOptions::default().dead_after.as_millis() as u32 / 100;
+    assert!(rounds_until_a_promotion(1) <= 2);
+    let waited = rounds_until_a_promotion(3);
+    assert!((lease..2 * lease).contains(&waited), "{waited} rounds, a lease is {lease}");
+}

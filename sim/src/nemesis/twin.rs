@@ -37,7 +37,10 @@ impl Nemesis {
             )
         };
         let around = self.cluster.surroundings(self.stutters());
-        let is_calm = around.apart.is_empty() && !around.disturbed && around.runs.iter().all(|runs| *runs);
+        let is_calm = around.apart.is_empty()
+            && around.stalled.is_empty()
+            && !around.disturbed
+            && around.runs.iter().all(|runs| *runs);
         if served_at < now() && is_calm {
             let is_complete = complete_at.is_some_and(|complete_at| complete_at < now());
             self.overdue.extend(self.cluster.lacks_service(is_complete));

@@ -234,6 +234,7 @@ impl ViewService {
         if before && !self.waiting && !candidates.is_empty() {
             let servers = candidates.keys().cloned().collect();
             effects.push(Effect::Notice(Notice::DataIsBack { view: view.number, servers }));
+            self.astray_in = None;
         }
         if self.only_astray && self.astray_in != Some(view.number) {
             self.astray_in = Some(view.number);
@@ -377,14 +378,15 @@ impl ViewService {
     }
 
     /// V-a: the current primary if it can go on, else the candidate with the longest log. Nobody else is
-    /// promoted while the old primary may hold a lease; unless a later life of it was heard: the one that held the
-    /// lease is gone.
+    /// promoted while the old primary may hold a lease; unless a later life of it was heard that holds what it held: the
+    /// one that had the lease is gone. A life that holds something else may be a second process, beside the first.
     fn choose_primary(&self, clock: Duration, view: &View, candidates: &Members) -> Option<ServerId> {
         if candidates.contains_key(&view.primary) {
             return Some(view.primary.clone());
         }
         let lease_void = self.servers.get(&view.primary).is_some_and(|known| {
-            known.boot > view.primary_boot && known.has_echoed // it lives now: not a late ping of the dead
+            let goes_on = known.data == view.insync.get(&view.primary).copied();
+            known.boot > view.primary_boot && known.has_echoed && goes_on // it lives now: not a late ping of the dead
         });
         if clock < self.granted_until && !lease_void {
             return None;
