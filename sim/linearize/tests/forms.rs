@@ -267,6 +267,9 @@ fn what_cannot_be_judged_is_refused_with_a_sentence_and_a_line() {
         (both("generate", "nil"), "line 1: expected :f and :read"),
         (both("write", "1") + &both("enqueue", "1"), "line 3: expected operations of one object, as :write of line 1"),
         (event("invoke", "drain", "nil") + &event("info", "drain", "nil"), "line 2: a drain of unknown outcome"),
+        (event("invoke", "drain", "nil") + &both("enqueue", "1").replace("process 0", "process 1"), "line 1: a drain of unknown outcome"),
+        ("{\"p\":1,\"call\":1,\"return\":4,\"get\":\"k\",\"value\":\"v\"}".into(), "line 1: expected"),
+        ("{\"p\":1,\"call\":1,\"return\":4,\"delete\":\"k\",\"existed\":true}".into(), "line 1: expected"),
         (both("read", "nil").replace(":read", ":f"), "line 1: expected :f and :read"),
         ("{\"p\":1,\"call\":\"noon\",\"ret\":4,\"get\":\"k\",\"value\":null}".into(), "line 1: expected \"call\" and a number or a date"),
         ("{\"p\":1.5,\"call\":1,\"ret\":4,\"get\":\"k\",\"value\":null}".into(), "line 1: expected \"p\" and the number"),
@@ -289,6 +292,32 @@ fn what_cannot_be_judged_is_refused_with_a_sentence_and_a_line() {
     }
     let set = both("add", "1");
     assert!(parse(set.as_bytes()).expect_err("no store").to_string().contains("found a set"));
+}
+
+/// Values and keys that differ in the last of more digits than a machine word holds.
+#[test]
+fn long_integers_are_what_their_digits_are() {
+    let (one, other) = ("12345678901234567890123", "12345678901234567890124");
+    for read in [one, other] {
+        let line = format!(
+            "{{\"p\":1,\"call\":1,\"ret\":2,\"put\":7,\"value\":{one}}}\n\
+             {{\"p\":1,\"call\":3,\"ret\":4,\"get\":7,\"value\":{read}}}\n"
+        );
+        let keys = format!(
+            "{{\"p\":1,\"call\":1,\"ret\":2,\"put\":{one},\"value\":1}}\n\
+             {{\"p\":1,\"call\":3,\"ret\":4,\"get\":{read},\"value\":1}}\n"
+        );
+        let event = |kind: &str, f: &str, value: &str| {
+            format!("{{\"process\":0,\"type\":\"{kind}\",\"f\":\"{f}\",\"value\":{value}}}\n")
+        };
+        let events = event("invoke", "write", one)
+            + &event("ok", "write", one)
+            + &event("invoke", "read", "null")
+            + &event("ok", "read", read);
+        for text in [line, keys, events] {
+            assert_eq!(judged(&text).3, read == one, "{text}");
+        }
+    }
 }
 
 /// Whatever is done to a file, it is read or refused.

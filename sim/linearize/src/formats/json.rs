@@ -140,7 +140,10 @@ impl<'a> Reader<'a> {
         }
         let entries = ["process", "type", "f", "key", "value"].into_iter().filter_map(|name| {
             let value = fields.get(name)?;
-            let value = serde_json::from_str(value.get()).map(edn);
+            let value = match value.get() {
+                digits if is_long_integer(digits) => Ok(Edn::String(digits.to_owned().into())),
+                text => serde_json::from_str(text).map(edn),
+            };
             Some(value.map(|value| (Edn::Keyword(name), value)))
         });
         let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| syntax(line, &error))?;
@@ -175,6 +178,14 @@ fn edn<'a>(value: Value) -> Edn<'a> {
             entries.into_iter().map(|(name, value)| (Edn::String(name.into()), edn(value))).collect(),
         ),
     }
+}
+
+/// Whether it is an integer that no machine word holds: its digits alone say which.
+pub(super) fn is_long_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<i64>().is_err()
+        && text.parse::<u64>().is_err()
 }
 
 /// A value as text: strings as they are, and numbers that are equal the same.

@@ -160,7 +160,9 @@ pub(super) fn operation(number: usize, line: Line) -> Result<KvOperation, ParseE
     let key = |text: Text| bytes(number, text);
     let (input, output) = match (get, put, append, delete, cas) {
         (Some(name), None, None, None, None) => {
-            let value = fields.line.value.take();
+            // Whoever had no answer saw nothing: a value then is a mistake, and is left over.
+            let unseen = ret.is_none() && fields.line.value.as_ref().is_some_and(Option::is_some);
+            let value = if unseen { None } else { fields.line.value.take() };
             (
                 Input::Get { key: key(name)? },
                 match ret {
@@ -176,7 +178,7 @@ pub(super) fn operation(number: usize, line: Line) -> Result<KvOperation, ParseE
             (Input::Append { key: key(name)?, value: fields.value()? }, ret.map(|_| Output::Done))
         }
         (None, None, None, Some(name), None) => {
-            let existed = fields.line.existed.take();
+            let existed = ret.and_then(|_| fields.line.existed.take());
             (Input::Delete { key: key(name)? }, ret.map(|_| Output::Deleted { existed }))
         }
         (None, None, None, None, Some(name)) => fields.swap(key(name)?, ret.is_some())?,

@@ -113,6 +113,10 @@ struct Drain<'a, 'b> {
     items: &'b [Edn<'a>],
 }
 
+/// Why a history with such an operation is refused.
+const UNKNOWN_DRAIN: &str =
+    "a drain of unknown outcome took an unknown number of items, which cannot be judged";
+
 fn drained<'a, 'b>(events: &'b [Event<'a>]) -> Result<BTreeMap<usize, Drain<'a, 'b>>, ParseError> {
     let mut open = BTreeMap::new();
     let mut drained = BTreeMap::new();
@@ -127,14 +131,13 @@ fn drained<'a, 'b>(events: &'b [Event<'a>]) -> Result<BTreeMap<usize, Drain<'a, 
             }
             (Kind::Ok, other) => return Err(ParseError::expected(event.line, "what was drained", other)),
             (Kind::Fail, _) => drop(open.remove(&event.process)),
-            (Kind::Info, _) => {
-                let problem =
-                    "a drain of unknown outcome took an unknown number of items, which cannot be judged";
-                return Err(ParseError::new(event.line, problem));
-            }
+            (Kind::Info, _) => return Err(ParseError::new(event.line, UNKNOWN_DRAIN)),
         }
     }
-    Ok(drained)
+    match open.values().min() {
+        Some(place) => Err(ParseError::new(events[*place].line, UNKNOWN_DRAIN)),
+        None => Ok(drained),
+    }
 }
 
 fn action(name: ModelName, event: &Event<'_>, value: &Edn<'_>) -> Result<Action, ParseError> {

@@ -226,6 +226,9 @@ fn raw(number: usize, value: &RawValue) -> Result<Value, ParseError> {
 
 /// A field's value with whatever is no string as text, but for `null` and `{"hex":...}`.
 fn loosened(number: usize, value: &RawValue) -> Result<Value, ParseError> {
+    if json::is_long_integer(value.get()) {
+        return Ok(Value::String(value.get().into()));
+    }
     let value = raw(number, value)?;
     Ok(match &value {
         Value::Null | Value::String(_) => value,
