@@ -10,7 +10,7 @@ use super::{
 use crate::{
     marks::{Part, Situation, Strike},
     outcome::{End, Happening, Input},
-    scenario::{Client, Scenario, Trigger},
+    scenario::{Client, Reads, Scenario, Trigger},
 };
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.
@@ -89,11 +89,12 @@ pub fn drafts() -> Vec<Draft> {
         },
         Draft {
             name: "restarted_primary_is_treated_as_dead",
-            about: "a primary that restarts without its memory is replaced at once, before its time-out",
+            about: "a primary without a lease that restarts without its memory is replaced at once, before its time-out",
             reaches: vec![strikes(Strike::MemoryLoss, Part::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 5_500,
             scenario: |seed| {
                 let mut scenario = steady(seed, 15_000, 1_000);
+                scenario.cluster.reads = Reads::Confirm;
                 scenario.cluster.starts_ms = vec![0, 1_000, 2_000];
                 scenario.faults = vec![at(around(6_000, seed), crash_forgetting("s1", Some(100)))];
                 scenario
