@@ -4,7 +4,7 @@
 //! the platter: a crash keeps a *prefix* of the batch, chosen by a hash (a torn write). Once the write has
 //! returned, nothing of it is ever lost, except by [`Disk::wipe`], which stands for a lost or replaced disk.
 //!
-//! The drive below it ([`crate::drive`]) may make a write wait longer than that, or fail.
+//! The drive below it (`drive.rs`) may make a write wait longer than that, or fail.
 //!
 //! The view service's record is not here but in a file ([`crate::files`]).
 //!

@@ -11,7 +11,7 @@
 //!
 //! | here | what |
 //! | --- | --- |
-//! | [`data`] | gathers what is drawn |
+//! | `data` | gathers what is drawn |
 //! | `page.html`, `page.css`, `page.js` | draw it |
 
 mod data;

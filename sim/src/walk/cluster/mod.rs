@@ -12,8 +12,8 @@
 //! | the view service | it crashes and starts again with its record |
 //! | a client | it calls, asks again anywhere, gives up, closes its session |
 //!
-//! After each step of each machine the simulator's own judges are asked ([`judges`]): invariants, bounds, the order of
-//! commitments. At the end all is well for good ([`calm`]): every client must be served, all copies be there again under
+//! After each step of each machine the simulator's own judges are asked (`judges`): invariants, bounds, the order of
+//! commitments. At the end all is well for good (`calm`): every client must be served, all copies be there again under
 //! load, and the view be left alone; and everything that clients saw must be linearizable.
 //!
 //! Left out: what an operator does (lost and old records, data given up), lies, and whatever the shell around the machines
