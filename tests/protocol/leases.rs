@@ -47,36 +47,47 @@ fn record() -> Record {
     }
 }
 
-/// Both servers ping for a while, each with a token that it was just brought. From the second half on A holds what has this
-/// nonce. Returns whether A got a lease in that half, and the primary at the end.
+fn view_service() -> ViewService {
+    ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO)
+}
+
+/// Both servers ping once, each with a token that it was just brought; at A's address a process of this life, which holds
+/// what has this nonce. Returns whether A got a lease.
+fn ping(viewer: &mut ViewService, round: u32, life: Boot, nonce: u64) -> bool {
+    let now = round * Duration::from_millis(100);
+    let mut leased = false;
+    for (name, boot, data) in [("A", life, data(nonce)), ("B", PRIMARY_LIFE, data(2))] {
+        let ping = |number, token: Option<Token>| Ping {
+            boot,
+            data: Some(data),
+            generation: GENERATION,
+            view_known: ViewNumber(3),
+            view_told: ViewNumber(3),
+            echo: Some(Echo { epoch: EPOCH, at: now }),
+            wants_lease: true,
+            ..pings::of_a_newcomer(name, number, token)
+        };
+        let mut effects = Vec::new();
+        viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(0, None) }, &mut effects);
+        let token = pings::token(&effects);
+        let ping = ping(u64::from(round), token);
+        viewer.step(now, Event::Ping { ticket: Ticket(2), ping }, &mut effects);
+        leased |= effects.iter().any(|effect| {
+            let Effect::Answer { answer: Answer::Ping(reply), .. } = effect else { return false };
+            matches!(reply.body, PingReplyBody::Accepted { lease: Some(_), .. })
+        });
+    }
+    leased
+}
+
+/// Both servers ping for a while. From the second half on A holds what has this nonce. Returns whether A got a lease in that
+/// half, and the primary at the end.
 fn after_a_while(nonce: u64) -> (bool, ServerId) {
-    let mut viewer =
-        ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO);
+    let mut viewer = view_service();
     let mut leased = false;
     for round in 1..=2 * HALF {
-        let now = round * Duration::from_millis(100);
-        for (name, nonce) in [("A", if round > HALF { nonce } else { 1 }), ("B", 2)] {
-            let ping = |number, token: Option<Token>| Ping {
-                boot: PRIMARY_LIFE,
-                data: Some(data(nonce)),
-                generation: GENERATION,
-                view_known: ViewNumber(3),
-                view_told: ViewNumber(3),
-                echo: Some(Echo { epoch: EPOCH, at: now }),
-                wants_lease: true,
-                ..pings::of_a_newcomer(name, number, token)
-            };
-            let mut effects = Vec::new();
-            viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(0, None) }, &mut effects);
-            let token = pings::token(&effects);
-            let ping = ping(u64::from(round), token);
-            viewer.step(now, Event::Ping { ticket: Ticket(2), ping }, &mut effects);
-            leased |= round > HALF
-                && effects.iter().any(|effect| {
-                    let Effect::Answer { answer: Answer::Ping(reply), .. } = effect else { return false };
-                    matches!(reply.body, PingReplyBody::Accepted { lease: Some(_), .. })
-                });
-        }
+        let changed = round > HALF;
+        leased |= ping(&mut viewer, round, PRIMARY_LIFE, if changed { nonce } else { 1 }) && changed;
     }
     (leased, viewer.record().view.as_ref().expect("there was one").primary.clone())
 }
@@ -95,34 +106,16 @@ fn a_number_of_a_life_that_comes_again_without_the_data_blocks_no_promotion() {
 /// How long after the primary's latest lease somebody else is promoted, if a later life is heard at its address that holds
 /// what has this nonce: in rounds of pings.
 fn rounds_until_a_promotion(nonce: u64) -> u32 {
-    let mut viewer =
-        ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO);
-    for round in 1..=2 * HALF {
-        let now = round * Duration::from_millis(100);
-        let (boot, held) = if round > HALF { (Boot(8), nonce) } else { (PRIMARY_LIFE, 1) };
-        for (name, boot, data) in [("A", boot, data(held)), ("B", PRIMARY_LIFE, data(2))] {
-            let ping = |number, token: Option<Token>| Ping {
-                boot,
-                data: Some(data),
-                generation: GENERATION,
-                view_known: ViewNumber(3),
-                view_told: ViewNumber(3),
-                echo: Some(Echo { epoch: EPOCH, at: now }),
-                wants_lease: true,
-                ..pings::of_a_newcomer(name, number, token)
-            };
-            let mut effects = Vec::new();
-            viewer.step(now, Event::Ping { ticket: Ticket(1), ping: ping(0, None) }, &mut effects);
-            let token = pings::token(&effects);
-            let ping = ping(u64::from(round), token);
-            viewer.step(now, Event::Ping { ticket: Ticket(2), ping }, &mut effects);
-        }
-        viewer.step(now, Event::Tick, &mut Vec::new());
-        if viewer.record().number > ViewNumber(3) {
-            return round - HALF;
-        }
+    let mut viewer = view_service();
+    for round in 1..=HALF {
+        ping(&mut viewer, round, PRIMARY_LIFE, 1);
     }
-    panic!("nobody was promoted")
+    let promoted = (1..=HALF).find(|round| {
+        ping(&mut viewer, HALF + round, Boot(8), nonce);
+        viewer.step((HALF + round) * Duration::from_millis(100), Event::Tick, &mut Vec::new());
+        viewer.record().number > ViewNumber(3)
+    });
+    promoted.expect("somebody is promoted")
 }
 
 /// Whoever holds something else may be a second process, beside the one that has the lease.
