@@ -171,6 +171,7 @@ impl Cluster {
         let world = self.world.clone();
         if node == Nodes::VIEW_SERVICE {
             world.happened(node, Happening::Up { life, memory: Memory::Kept });
+            world.observer().view_service_started();
             let adopt = self.mishap.as_ref().and_then(|mishap| mishap.adopt.clone());
             handle.spawn(run_view_service(world, life, adopt));
         } else {

@@ -312,7 +312,7 @@ impl Observer {
             return false;
         }
         self.mark(|marks| marks.after_view_service(at, machine, effects));
-        let within = self.bounds.after_view_service(at);
+        let within = self.bounds.after_view_service(at, machine, effects);
         self.heed(at, within);
         self.health.answers(at, machine.distress().as_ref());
         let occurrences = self.occurrences.len();
@@ -346,7 +346,7 @@ impl Observer {
                     self.invariants.record_written(record);
                     continue;
                 }
-                Effect::Probe { .. } => continue,
+                Effect::Probe { .. } | Effect::Dismiss { .. } => continue,
             };
             if let Some(view) = told {
                 let check = self.invariants.view_told(view);

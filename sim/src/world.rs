@@ -300,4 +300,10 @@ impl machine::Observer<ViewService> for NodeObserver {
             self.world.look();
         }
     }
+
+    fn holds(&mut self, machine: &ViewService, held: Held) {
+        if self.world.observer().view_service_holds(self.time.elapsed(), machine, held) {
+            self.world.look();
+        }
+    }
 }

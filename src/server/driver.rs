@@ -7,7 +7,7 @@
 //!
 //! Guarantees: one write is under way at a time and writes are in order; the clock is read after the inputs of a
 //! batch were taken, so an input is never handled at a time before it arrived (leases rely on that); a tick comes
-//! within one batch of its deadline however full the inbox is; every step passes the observer.
+//! within one batch of its deadline however full the inbox is, unless the disk has no room; every step passes the observer.
 
 use std::{future, io, pin::Pin, time::Duration};
 
@@ -25,7 +25,8 @@ use crate::{
 /// Inputs handled before the effects are performed.
 const BATCH_MAX: usize = 512;
 
-/// Changes waiting for the disk beyond which no more input is taken.
+/// Changes waiting for the disk beyond which the machine stands still: it takes no more input, nor does it decide anything
+/// by the silence of those whom it does not hear.
 const WRITES_WAITING_MAX: usize = 16_384;
 
 /// The machine's hands: turns inputs into events, and effects into deeds.
@@ -80,6 +81,7 @@ where
     let mut effects = Vec::new();
     loop {
         let mut persisted = None;
+        let deadline = machine.deadline();
         tokio::select! {
             biased;
             number = disk.written() => {
@@ -94,7 +96,7 @@ where
                     return Ok(());
                 }
             }
-            () = clock.sleep_until(machine.deadline()) => {}
+            () = clock.sleep_until(deadline), if disk.has_room() && deadline < Duration::MAX => {}
         }
 
         let now = clock.now();

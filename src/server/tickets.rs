@@ -6,9 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::protocol::identity::Ticket;
 
-/// Waiting callers by ticket. A machine may also let a ticket lapse without an answer, and callers may leave:
-/// whenever their number has doubled, those that left are forgotten, so at most twice as many are remembered as
-/// ever waited at once.
+/// Waiting callers by ticket. Callers may leave, and the machine does not know it: whenever their number has doubled,
+/// those that left are forgotten, so at most twice as many are remembered as ever waited at once.
 #[derive(Debug)]
 pub struct Tickets<A> {
     next: Ticket,
@@ -48,6 +47,11 @@ impl<A> Tickets<A> {
             // A caller that left meanwhile needs no answer.
             let _ = caller.send(answer);
         }
+    }
+
+    /// A caller is not answered.
+    pub fn dismiss(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     protocol::{
         identity::WriteNumber,
-        machine::Observer,
+        machine::{Held, Observer},
         message::Ping,
         options::ViewServiceOptions,
         view::{Record, View},
@@ -159,6 +159,7 @@ impl<C: Clock> Port for ViewPort<C> {
         match effect {
             Effect::Persist { number, record } => return Some((number, vec![record])),
             Effect::Answer { ticket, answer } => self.callers.answer(ticket, answer),
+            Effect::Dismiss { ticket } => self.callers.dismiss(ticket),
             Effect::Probe { server, token, known } => self.probes.send(server, token, known),
             Effect::Notice(Notice::Adopted { view, heard }) => {
                 self.decided(Adoption { view: Ok(view), heard });
@@ -169,6 +170,10 @@ impl<C: Clock> Port for ViewPort<C> {
             Effect::Notice(notice) => log(notice),
         }
         None
+    }
+
+    fn held(&self) -> Held {
+        Held { callers: self.callers.len() }
     }
 
     fn persisted(number: WriteNumber) -> Event {

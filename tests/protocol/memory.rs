@@ -5,13 +5,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use pbkv::protocol::{
     command::{Expected, Outcome, Refusal, Reply, RequestBody, Update},
-    identity::{RequestNumber, SessionId},
+    identity::{Boot, DataId, RequestNumber, SessionId, Ticket, WriteNumber},
     machine::Machine,
-    options::ReplicaOptions,
+    message::Ping,
+    options::{ReplicaOptions, ViewServiceOptions},
     replica::{Notice, Replica},
+    view::Record,
+    view_service::{ANSWERS_WAITING_MAX, Effect, Event, SealKey, ViewService},
 };
 
-use crate::pair::{Driven, Pair, view};
+use crate::{
+    pair::{Driven, Pair, view},
+    pings,
+};
+
+const DATA: DataId = DataId { boot: Boot(1), nonce: 7 };
 
 fn is_done(reply: &Reply) -> bool {
     matches!(reply, Reply::Executed(executed) if executed.outcome == Outcome::Done)
@@ -296,4 +304,81 @@ fn the_widest_window_is_a_window() {
     (0..20).for_each(|_| pair.step());
     assert!(pair.is_joined());
     assert_eq!(pair.b.replica.log().end(), pair.a.replica.log().end());
+}
+
+/// While its record cannot be written, because the disk stalls, the view service answers nobody, and everybody asks again.
+#[test]
+fn answers_that_wait_for_the_record_are_bounded() {
+    let options = ViewServiceOptions::default();
+    let interval = options.policy_interval;
+    let mut viewer = ViewService::new(options, Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let (mut token, mut now, mut effects) = (None, Duration::ZERO, Vec::new());
+    for number in 1.. {
+        let ping = Ping { data: Some(DATA), ..pings::of_a_newcomer("A", number, token) };
+        effects.clear();
+        viewer.step(now, Event::Ping { ticket: Ticket(number), ping }, &mut effects);
+        token = pings::token(&effects).or(token);
+        if !viewer.is_durable() {
+            break;
+        }
+        now += interval;
+    }
+    let mut dismissed = Vec::new();
+    let asked = 10_001..=10_000 + 2 * ANSWERS_WAITING_MAX as u64;
+    for ticket in asked.clone() {
+        effects.clear();
+        viewer.step(now, Event::GetView { ticket: Ticket(ticket) }, &mut effects);
+        dismissed.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Dismiss { ticket } => Some(*ticket),
+            _ => None,
+        }));
+        assert!(viewer.answers_waiting() <= ANSWERS_WAITING_MAX);
+    }
+    let latest = asked.clone().skip(ANSWERS_WAITING_MAX).map(Ticket);
+    assert_eq!(dismissed.len(), ANSWERS_WAITING_MAX + 1, "and the ping");
+    effects.clear();
+    viewer.step(now, Event::Persisted(WriteNumber(1)), &mut effects);
+    let answered = effects.iter().filter_map(|effect| match effect {
+        Effect::Answer { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    assert!(answered.eq(latest), "those who asked last");
+    assert_eq!(viewer.answers_waiting(), 0);
+}
+
+#[test]
+fn a_server_that_is_ignored_is_dismissed() {
+    let options = ViewServiceOptions { replicas: 1, servers_max: 1, ..ViewServiceOptions::default() };
+    let mut viewer = ViewService::new(options, Record::default(), 1, SealKey(1, 2), Duration::ZERO);
+    let mut last = |name: &str| {
+        let (mut token, mut effects) = (None, Vec::new());
+        for number in 1..=2 {
+            let ping = pings::of_a_newcomer(name, number, token);
+            effects.clear();
+            viewer.step(Duration::ZERO, Event::Ping { ticket: Ticket(number), ping }, &mut effects);
+            token = pings::token(&effects).or(token);
+        }
+        effects
+    };
+    let answer = |effect: &Effect| matches!(effect, Effect::Answer { ticket: Ticket(2), .. });
+    assert!(last("A").iter().any(answer));
+    let ignored = last("B");
+    assert!(!ignored.iter().any(answer), "{ignored:?}");
+    assert!(ignored.contains(&Effect::Dismiss { ticket: Ticket(2) }), "{ignored:?}");
+}
+
+/// A backup whose disk stalls acknowledges nothing, and the primary repeats itself.
+#[test]
+fn acknowledgements_that_wait_for_the_disk_are_bounded() {
+    let mut pair = Pair::new(&ReplicaOptions::default(), 1);
+    let session = pair.a.open().expect("a session");
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert!(pair.is_joined());
+    pair.b.disk_stalls = true;
+    pair.a.put(session, 1, "key".to_owned(), 1);
+    (0..400).for_each(|_| pair.step());
+    let load = pair.b.replica.load();
+    assert!(load.writing > 0, "the disk does not stall: {load:?}");
+    assert!(load.unsaid as u64 <= 2 * load.writing, "{load:?}");
 }

@@ -30,6 +30,8 @@ pub struct Driven {
     /// The replicas that its pings report as suspects.
     pub suspects: Vec<ServerId>,
     pub pings: u64,
+    /// What it writes does not become durable.
+    pub disk_stalls: bool,
     tickets: u64,
 }
 
@@ -47,6 +49,7 @@ impl Driven {
             sent: VecDeque::new(),
             suspects: Vec::new(),
             pings: 0,
+            disk_stalls: false,
             tickets: 0,
         };
         driven.told(None);
@@ -78,12 +81,13 @@ impl Driven {
         self.step(Replica::flush());
     }
 
-    /// Takes an event; what is written is durable at once.
+    /// Takes an event; what is written is durable at once, or never if the disk stalls.
     pub fn step(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.replica.step(self.now, event, &mut effects);
         for effect in effects {
             match effect {
+                Effect::Persist { .. } if self.disk_stalls => {}
                 Effect::Persist { number, .. } => self.step(Event::Persisted(number)),
                 Effect::Send { message, .. } => self.sent.push_back(message),
                 Effect::Notice(notice) => self.notices.push(notice),

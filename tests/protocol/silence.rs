@@ -64,5 +64,6 @@ fn a_view_service_that_does_not_answer_is_asked_often() {
     assert_eq!(pings_within(60, true), 3);
     let until_it_is_missed = pings_within(40, false);
     assert!(until_it_is_missed >= 2, "{until_it_is_missed}");
-    assert_eq!(pings_within(10, false), 20);
+    let twice_a_second = pings_within(10, false);
+    assert!((19..=20).contains(&twice_a_second), "{twice_a_second}");
 }

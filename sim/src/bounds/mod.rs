@@ -9,20 +9,24 @@
 //! | requests that wait | `waiting_max`; each request gets one answer, and what is answered, or belongs to a role that is over, is held no longer |
 //! | counts of what waits, is in flight, or is being opened | what there is to be counted |
 //! | keys noted for the sake of updates in flight | one for each of these |
-//! | callers that a server holds around its machine | one for each request that waits |
+//! | answers of the view service that wait for its record | none once that is durable; [`ANSWERS_WAITING_MAX`]; each question gets one answer or is dismissed |
+//! | callers that a node holds around its machine | one for each request, or question, that waits |
 //! | committed entries and their bytes in a log | two checkpoints of them; if a replica that catches up needs them, `log_entries_max` and `log_bytes_max` besides |
 //! | sessions | the largest `sessions_max`; none whose time is over, and no note of one that is gone; what they remember: the
 //! |  | largest `session_bytes_max` and one more answer |
 //! | operations, bytes and parts on their way to a replica | `append_window`, `append_bytes_max`, `chunk_bytes_max`, one part |
 //! | a state under construction | none that is not later than what is committed here |
-//! | what waits for the disk | nothing, once all is durable |
+//! | acknowledgements that wait for the disk | two kinds of them to each other server for each batch that is not durable |
 //! | steps | no more ticks in a second than timers can be due and inputs can ask for |
 //! | messages | no more repetitions in a second than heartbeats, Gets and mismatches can ask for |
 //!
 //! Queues and connections around the machine are bounded by the types that hold them and are not seen here, nor are
 //! bytes that only the allocator knows. A sum of all bytes is no bound of its own: each part of it has one above, and the data
 //! are what clients wrote.
+//!
+//! [`ANSWERS_WAITING_MAX`]: pbkv::protocol::view_service::ANSWERS_WAITING_MAX
 
+mod asked;
 pub mod limits;
 mod pace;
 mod streams;
@@ -35,10 +39,11 @@ use pbkv::protocol::{
     machine::Held,
     message::PeerMessage,
     replica::{Effect, Event, Replica},
-    view_service,
+    view_service::{self, ViewService},
 };
 
 use self::{
+    asked::Asked,
     limits::Limits,
     pace::{Pace, Step},
     streams::Streams,
@@ -85,6 +90,7 @@ pub struct Bounds {
     grantor: Pace,
     /// The step that the view service takes.
     grantor_step: Step,
+    asked: Asked,
     servers: Vec<Server>,
 }
 
@@ -132,7 +138,7 @@ impl Bounds {
             (0..=nodes.servers().count()).map(|node| nodes.name(node).clone()).collect();
         let servers = names[1..].iter().map(|name| Server::new(&cluster, name, 0)).collect();
         let grantor = Pace::new(limits::ticks_of_the_view_service(&cluster));
-        Self { names, cluster, grantor, grantor_step: Step::Flush, servers }
+        Self { names, cluster, grantor, grantor_step: Step::Flush, asked: Asked::default(), servers }
     }
 
     fn named(&self, node: NodeIndex, check: Result<(), Excess>) -> Result<(), Exceeded> {
@@ -150,8 +156,14 @@ impl Bounds {
         server.heaviest = entries.map(|entry| entry.bytes() as u64).max().unwrap_or_default();
     }
 
+    /// The view service begins a life.
+    pub fn view_service_started(&mut self) {
+        self.asked = Asked::default();
+    }
+
     /// The view service is about to take an event.
     pub fn before_view_service(&mut self, event: &view_service::Event) {
+        self.asked.event(event);
         self.grantor_step = match event {
             view_service::Event::Tick => Step::Tick,
             view_service::Event::Flush => Step::Flush,
@@ -163,9 +175,15 @@ impl Bounds {
     ///
     /// # Errors
     ///
-    /// It runs in circles.
-    pub fn after_view_service(&mut self, at: Duration) -> Result<(), Exceeded> {
-        let check = self.grantor.step(at, self.grantor_step);
+    /// The first bound that it exceeds.
+    pub fn after_view_service(
+        &mut self,
+        at: Duration,
+        machine: &ViewService,
+        effects: &[view_service::Effect],
+    ) -> Result<(), Exceeded> {
+        let paced = self.grantor.step(at, self.grantor_step);
+        let check = paced.and_then(|()| self.asked.stepped(machine, effects));
         self.named(Nodes::VIEW_SERVICE, check)
     }
 
@@ -226,6 +244,16 @@ impl Bounds {
         let check = at_most("callers without a request", held.callers as u64, machine.load().waiting as u64);
         self.named(node, check)
     }
+
+    /// The same of the view service.
+    ///
+    /// # Errors
+    ///
+    /// It holds callers that are owed no answer.
+    pub fn shell_of_the_view_service(&self, machine: &ViewService, held: Held) -> Result<(), Exceeded> {
+        let waiting = machine.answers_waiting() as u64;
+        self.named(Nodes::VIEW_SERVICE, at_most("callers without a question", held.callers as u64, waiting))
+    }
 }
 
 impl Server {
@@ -284,9 +312,8 @@ impl Server {
         if flushed {
             at_most("changes kept from the disk", load.unwritten as u64, 0)?;
         }
-        if load.writing == 0 && load.unwritten == 0 {
-            at_most("messages that wait for the disk", load.unsaid as u64, 0)?;
-        }
+        let batches = load.writing + u64::from(load.unwritten > 0);
+        at_most("acknowledgements that wait for the disk", load.unsaid as u64, batches * self.limits.unsaid)?;
         let useless = load.staged.is_some_and(|staged| staged <= machine.commit());
         at_most("states under construction that are held anyway", useless.into(), 0)
     }

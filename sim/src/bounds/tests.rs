@@ -11,7 +11,8 @@ use pbkv::protocol::{
     },
     options::{ReplicaOptions, ViewServiceOptions},
     replica::Start,
-    view::{Members, View},
+    view::{Members, Record, View},
+    view_service::SealKey,
 };
 
 use super::*;
@@ -264,15 +265,40 @@ fn a_primary_repeats_itself_no_more_often_than_it_is_asked_to() {
     exceeds("repetitions to one replica in a second", more.map_or(Ok(()), Err));
 }
 
+fn view_service_machine() -> ViewService {
+    ViewService::new(ViewServiceOptions::default(), Record::default(), 1, SealKey(1, 2), NOW)
+}
+
+#[test]
+fn the_view_service_answers_each_question_once_and_holds_no_other() {
+    let stage = Stage::new(Settings::default());
+    let mut machine = view_service_machine();
+    let (event, mut effects) = (view_service::Event::GetView { ticket: Ticket(1) }, Vec::new());
+    machine.step(NOW, event.clone(), &mut effects);
+    let seen = |asked: u32, effects: &[view_service::Effect]| {
+        let mut bounds = stage.bounds.clone();
+        (0..asked).for_each(|_| bounds.before_view_service(&event));
+        bounds.after_view_service(NOW, &machine, effects)
+    };
+    assert_eq!(seen(1, &effects), Ok(()));
+    let exceeds = |seen: Result<(), Exceeded>| seen.expect_err("too much").quantity;
+    assert_eq!(exceeds(seen(0, &effects)), "answers to one question");
+    assert_eq!(exceeds(seen(1, &[])), "callers whose question is held no longer");
+    let shell = |callers| stage.bounds.shell_of_the_view_service(&machine, Held { callers });
+    assert_eq!(shell(0), Ok(()));
+    assert_eq!(exceeds(shell(1)), "callers without a question");
+}
+
 #[test]
 fn a_machine_does_not_run_in_circles() {
     let mut stage = Stage::primary(Settings::default());
     let (first, last) = (stage.takes(Event::Tick), (0..1_000).find_map(|_| stage.takes(Event::Tick).err()));
     assert_eq!(first, Ok(()));
     exceeds("ticks in a second", last.map_or(Ok(()), Err));
+    let machine = view_service_machine();
     let mut grantor = || {
         stage.bounds.before_view_service(&view_service::Event::Tick);
-        stage.bounds.after_view_service(NOW)
+        stage.bounds.after_view_service(NOW, &machine, &[])
     };
     assert_eq!(grantor(), Ok(()));
     let exceeded = (0..1_000).find_map(|_| grantor().err()).expect("it runs in circles");

@@ -7,6 +7,7 @@ use pbkv::protocol::{
     machine::Held,
     replica::Replica,
     view::Record,
+    view_service::ViewService,
 };
 
 use super::Observer;
@@ -87,6 +88,11 @@ impl Observer {
         self.revisions.client_ended(self.nodes.name(client));
     }
 
+    /// The view service begins a life.
+    pub fn view_service_started(&mut self) {
+        self.bounds.view_service_started();
+    }
+
     /// A server begins a life with this on its disk.
     pub fn server_started(&mut self, at: Duration, node: NodeIndex, durable: &Durable) {
         let server = &self.nodes.id(node).clone();
@@ -122,6 +128,14 @@ impl Observer {
     pub fn replica_holds(&mut self, at: Duration, node: NodeIndex, machine: &Replica, held: Held) -> bool {
         let before = self.stopped;
         let within = self.bounds.shell(node, machine, held);
+        self.heed(at, within);
+        self.stopped && !before
+    }
+
+    /// What the view service holds around its machine, after a batch of steps. Returns whether that ends the run.
+    pub fn view_service_holds(&mut self, at: Duration, machine: &ViewService, held: Held) -> bool {
+        let before = self.stopped;
+        let within = self.bounds.shell_of_the_view_service(machine, held);
         self.heed(at, within);
         self.stopped && !before
     }

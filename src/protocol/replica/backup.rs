@@ -209,7 +209,7 @@ impl Replica {
             result,
         };
         let message = PeerMessage::AppendAck(ack);
-        self.outbox.say_when_written(Effect::Send { to: append.from.clone(), message }, effects);
+        self.outbox.acknowledge(append.from.clone(), message, effects);
     }
 
     /// A part of a transferred state (4.4). Parts are taken in order and from one transfer only.
@@ -285,7 +285,7 @@ impl Replica {
         let ack =
             ChunkAck { view: chunk.view, from: self.server.clone(), data, transfer: chunk.transfer, result };
         let message = PeerMessage::ChunkAck(ack);
-        self.outbox.say_when_written(Effect::Send { to: chunk.from.clone(), message }, effects);
+        self.outbox.acknowledge(chunk.from.clone(), message, effects);
     }
 }
 

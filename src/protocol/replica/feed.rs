@@ -203,7 +203,7 @@ impl Replica {
     pub(super) fn feed_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
         let round = std::mem::take(&mut primary.heartbeat_wanted);
-        let said = effects.len() + self.outbox.unsaid();
+        let said = effects.len();
         primary.heartbeat += 1;
         for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
             let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
@@ -215,7 +215,7 @@ impl Replica {
                 self.send_append(now, &server, next, effects);
             }
         }
-        if effects.len() + self.outbox.unsaid() == said {
+        if effects.len() == said {
             let Role::Primary(primary) = &mut self.role else { return };
             primary.heartbeat -= 1; // a round in which nothing is said is none
         }
@@ -278,7 +278,7 @@ impl Replica {
             silence_max: self.options.suspect_after / PRIMARY_SILENT_SHARE,
         };
         let message = PeerMessage::Append(append);
-        self.outbox.say(Effect::Send { to: server.clone(), message }, effects);
+        effects.push(Effect::Send { to: server.clone(), message });
     }
 
     /// The logs do not agree before what was sent: go back to `hint`, but never behind what the replica is
@@ -356,7 +356,7 @@ impl Replica {
             last,
         };
         let message = PeerMessage::Chunk(chunk);
-        self.outbox.say(Effect::Send { to: server.clone(), message }, effects);
+        effects.push(Effect::Send { to: server.clone(), message });
         false // a part answers for no heartbeat
     }
 }

@@ -321,8 +321,16 @@ impl Replica {
         self.outbox.write(write, self.log.end().op);
     }
 
-    /// Everything that waited for the end of a batch, or for its time.
+    /// Everything that waited for the end of a batch, or for its time; as long as nothing may be said, only the disk gets
+    /// something.
     fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if !self.outbox.is_held() {
+            self.speak(now, effects);
+        }
+        self.outbox.persist(effects);
+    }
+
+    fn speak(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if matches!(self.role, Role::Primary(_)) {
             self.watch_replicas(now, effects);
             self.watch_sessions(now, effects);
@@ -332,7 +340,6 @@ impl Replica {
         if self.pinger.wanted || now >= self.pinger.due {
             self.ping(now, effects);
         }
-        self.outbox.persist(effects);
     }
 
     /// Applies the log up to `to`.
@@ -378,6 +385,10 @@ impl Machine for Replica {
     }
 
     fn deadline(&self) -> Duration {
+        if self.outbox.is_held() {
+            // The disk comes first.
+            return if self.outbox.has_writes() { Duration::ZERO } else { Duration::MAX };
+        }
         if self.pinger.wanted {
             return Duration::ZERO;
         }

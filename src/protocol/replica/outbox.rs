@@ -1,16 +1,26 @@
 //! What may only be said when something is durable.
 //!
-//! Changes of the durable memory are collected and handed to the disk in batches. An effect that depends on
-//! a change waits until its batch is reported durable; operations may leave for the backups while the
-//! primary's own disk is still writing.
+//! Changes of the durable memory are collected and handed to the disk in batches. An acknowledgement waits until the
+//! batch on which it depends is reported durable; operations may leave for the backups while the primary's own disk is
+//! still writing. A disk may stall for any time, so what waits is bounded: for each batch, one acknowledgement of a
+//! kind to each replica. Nothing else is put off: what is due while nothing may leave is made when it may.
 
 use std::collections::VecDeque;
 
 use super::Effect;
 use crate::protocol::{
-    identity::{OpNumber, WriteNumber},
+    identity::{OpNumber, ServerId, WriteNumber},
     log::Write,
+    message::PeerMessage,
 };
+
+/// An acknowledgement that waits until a batch is durable.
+#[derive(Clone, Hash)]
+struct Unsaid {
+    after: WriteNumber,
+    to: ServerId,
+    message: PeerMessage,
+}
 
 #[derive(Clone, Hash)]
 pub(super) struct Outbox {
@@ -20,7 +30,7 @@ pub(super) struct Outbox {
     persisted: WriteNumber,
     /// Nothing at all leaves before this batch is durable: it holds a boot, a store or a view number.
     hold: WriteNumber,
-    unsaid: VecDeque<(WriteNumber, Effect)>,
+    unsaid: VecDeque<Unsaid>,
     /// The end of the log after each batch that is not durable yet.
     ends: VecDeque<(WriteNumber, OpNumber)>,
     /// The end of the log after the changes collected so far.
@@ -69,36 +79,34 @@ impl Outbox {
         self.hold > self.persisted
     }
 
+    /// Whether the disk is to get something.
+    pub fn has_writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// How far the log is durable.
     pub fn durable(&self) -> OpNumber {
         self.durable
     }
 
-    /// How many changes were not handed to the disk, how much is unsaid, and how many batches are being written.
+    /// How many changes were not handed to the disk, how many acknowledgements wait, and how many batches are being written.
     pub fn load(&self) -> (usize, usize, u64) {
         (self.writes.len(), self.unsaid.len(), self.written.0 - self.persisted.0)
     }
 
-    /// How much is unsaid.
-    pub fn unsaid(&self) -> usize {
-        self.unsaid.len()
-    }
-
-    /// Says something that depends on nothing but the identities and the view.
-    pub fn say(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
-        self.say_after(self.hold, effect, effects);
-    }
-
-    /// Says something that depends on everything collected so far.
-    pub fn say_when_written(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
-        self.say_after(self.pending(), effect, effects);
-    }
-
-    fn say_after(&mut self, number: WriteNumber, effect: Effect, effects: &mut Vec<Effect>) {
-        if number <= self.persisted {
-            effects.push(effect);
-        } else {
-            self.unsaid.push_back((number, effect));
+    /// Acknowledges what depends on everything collected so far. Of two acknowledgements that wait for one batch the later one
+    /// says what the earlier one does, unless a message overtook another; then the sender repeats what it misses.
+    pub fn acknowledge(&mut self, to: ServerId, message: PeerMessage, effects: &mut Vec<Effect>) {
+        let after = self.pending();
+        if after <= self.persisted {
+            return effects.push(Effect::Send { to, message });
+        }
+        let kind = std::mem::discriminant(&message);
+        let repeated = |unsaid: &Unsaid| unsaid.to == to && std::mem::discriminant(&unsaid.message) == kind;
+        let mut waiting = self.unsaid.iter_mut().rev().take_while(|unsaid| unsaid.after == after);
+        match waiting.find(|unsaid| repeated(unsaid)) {
+            Some(unsaid) => unsaid.message = message,
+            None => self.unsaid.push_back(Unsaid { after, to, message }),
         }
     }
 
@@ -124,8 +132,9 @@ impl Outbox {
         while let Some((_, end)) = self.ends.pop_front_if(|(batch, _)| *batch <= self.persisted) {
             self.durable = end;
         }
-        while let Some((_, effect)) = self.unsaid.pop_front_if(|(after, _)| *after <= self.persisted) {
-            effects.push(effect);
+        while let Some(Unsaid { to, message, .. }) = self.unsaid.pop_front_if(|it| it.after <= self.persisted)
+        {
+            effects.push(Effect::Send { to, message });
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Load {
     pub staged: Option<OpNumber>,
     /// Changes that were not handed to the disk yet.
     pub unwritten: usize,
-    /// What may only be said when something is durable.
+    /// Acknowledgements of what is not durable yet.
     pub unsaid: usize,
     /// Batches that the disk has and has not written yet.
     pub writing: u64,

@@ -191,6 +191,6 @@ impl Replica {
             wants_lease: self.options.reads == ReadMode::Lease,
             copies_min: self.options.copies_min,
         };
-        self.outbox.say(Effect::Ping(ping), effects);
+        effects.push(Effect::Ping(ping));
     }
 }

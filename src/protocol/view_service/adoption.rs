@@ -278,7 +278,7 @@ impl ViewService {
             Ok((view, adopted)) => {
                 let heard = std::mem::take(&mut adoption.heard);
                 self.adoption = None;
-                let notice = Effect::Notice(Notice::Adopted { view: view.clone(), heard });
+                let notice = Notice::Adopted { view: view.clone(), heard };
                 let record = Record {
                     generation: view.generation,
                     number: view.number,
@@ -293,7 +293,7 @@ impl ViewService {
                 self.started_at = now;
                 self.listens_until = now + self.promised;
                 self.write(record, effects);
-                self.unsaid.push_back((self.written, notice)); // V-c
+                self.unsaid.notice(self.written, notice); // V-c
             }
         }
     }

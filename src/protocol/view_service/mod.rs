@@ -25,17 +25,20 @@ mod probe;
 pub mod servers;
 mod strangers;
 mod unreached;
+mod unsaid;
 
-use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use self::policy::Blame;
-pub use self::policy::OUT_OF_REACH;
-use self::{adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached};
+use self::{
+    adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached, unsaid::Unsaid,
+};
 pub use self::{
     distress::{Distress, NotTaken},
     notice::Notice,
     probe::SealKey,
 };
+pub use self::{policy::OUT_OF_REACH, unsaid::ANSWERS_WAITING_MAX};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
@@ -58,14 +61,14 @@ const VIEWS_LEFT_OUT_MAX: u64 = 1 << 16;
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Event {
-    /// A server pings. It is answered at most once: a ping that is refused by silence drops its ticket.
+    /// A server pings. It is answered at most once, or dismissed.
     Ping {
         /// Names the waiting caller.
         ticket: Ticket,
         /// What it says.
         ping: Ping,
     },
-    /// Somebody asks for the current view.
+    /// Somebody asks for the current view. It is answered once, or dismissed.
     GetView {
         /// Names the waiting caller.
         ticket: Ticket,
@@ -94,6 +97,11 @@ pub enum Effect {
         ticket: Ticket,
         /// The answer.
         answer: Answer,
+    },
+    /// A caller gets no answer.
+    Dismiss {
+        /// Who is waiting.
+        ticket: Ticket,
     },
     /// Bring this token to whoever answers at an address. It may be lost.
     Probe {
@@ -167,8 +175,8 @@ pub struct ViewService {
     policy_due: Duration,
     written: WriteNumber,
     persisted: WriteNumber,
-    /// Answers that speak of a record that is not durable yet (V-c).
-    unsaid: VecDeque<(WriteNumber, Effect)>,
+    /// What speaks of a record that is not durable yet (V-c).
+    unsaid: Unsaid,
 }
 
 impl ViewService {
@@ -217,7 +225,7 @@ impl ViewService {
             updates_refused: false,
             written: WriteNumber(0),
             persisted: WriteNumber(0),
-            unsaid: VecDeque::new(),
+            unsaid: Unsaid::default(),
         }
     }
 
@@ -280,7 +288,7 @@ impl ViewService {
         }
         if !self.servers.knows(&ping.server) && self.servers.len() >= self.options.servers_max {
             effects.push(Effect::Notice(Notice::TooManyServers(ping.server)));
-            return;
+            return effects.push(Effect::Dismiss { ticket });
         }
         let heard = self.servers.hear(present, self.epoch, &ping, reached_at);
         if heard.is_new {
@@ -409,12 +417,16 @@ impl ViewService {
 
     /// V-c: an answer goes out when the record it speaks of is durable.
     fn answer(&mut self, ticket: Ticket, answer: Answer, effects: &mut Vec<Effect>) {
-        let effect = Effect::Answer { ticket, answer };
         if self.is_durable() {
-            effects.push(effect);
+            effects.push(Effect::Answer { ticket, answer });
         } else {
-            self.unsaid.push_back((self.written, effect));
+            self.unsaid.answer(self.written, ticket, answer, effects);
         }
+    }
+
+    /// How many answers wait for a record to become durable.
+    pub fn answers_waiting(&self) -> usize {
+        self.unsaid.answers()
     }
 
     fn write(&mut self, record: Record, effects: &mut Vec<Effect>) {
@@ -427,12 +439,7 @@ impl ViewService {
 
     fn on_persisted(&mut self, number: WriteNumber, effects: &mut Vec<Effect>) {
         self.persisted = self.persisted.max(number);
-        while let Some((after, _)) = self.unsaid.front() {
-            if *after > self.persisted {
-                break;
-            }
-            effects.extend(self.unsaid.pop_front().map(|(_, effect)| effect));
-        }
+        self.unsaid.say(self.persisted, effects);
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures::{FutureExt, executor::block_on, future::poll_fn};
@@ -140,4 +143,49 @@ fn the_machine_goes_on_while_the_disk_works() {
     let ended = settle().expect("the driver ended").expect_err("with the disk's error");
     assert_eq!(ended.to_string(), "broken");
     assert_eq!(diary.lock().expect("diary").len(), so_far.len() + then.len());
+}
+
+/// Each sleep is over at once, as long as there are some left.
+#[derive(Clone)]
+struct Restless(Arc<AtomicUsize>);
+
+impl Clock for Restless {
+    fn now(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn sleep_until(&self, _at: Duration) {
+        if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+            future::pending().await
+        }
+    }
+}
+
+#[test]
+fn a_machine_whose_disk_has_no_room_stands_still() {
+    let diary = Diary::default();
+    let (turns, told): (Vec<_>, VecDeque<_>) = (0..2).map(|_| oneshot::channel()).unzip();
+    let queued = 2 * WRITES_WAITING_MAX;
+    let (inbox, inputs) = mpsc::channel(queued);
+    let storage = Slow { diary: diary.clone(), turns: told };
+    let sleeps = Arc::new(AtomicUsize::new(100));
+    let clock = Restless(sleeps.clone());
+    let mut driver = Box::pin(run(Scribe(diary.clone()), Pen, inputs, storage, clock, ()));
+    (0..queued).for_each(|number| inbox.try_send(number as u64).expect("room"));
+    let mut settle =
+        || block_on(poll_fn(|context| std::task::Poll::Ready(driver.poll_unpin(context).is_ready())));
+    let count = |of: &str| diary.lock().expect("diary").iter().filter(|line| line.starts_with(of)).count();
+
+    for _ in 0..8 {
+        assert!(!settle());
+    }
+    let taken = BATCH_MAX + WRITES_WAITING_MAX; // one batch is being written
+    assert_eq!(count("Input"), taken);
+    assert_eq!(count("Tick"), taken / BATCH_MAX, "one for each batch, none of its own");
+    assert_eq!(sleeps.load(Ordering::Relaxed), 100);
+
+    let mut turns = turns.into_iter();
+    turns.next().expect("first").send(Ok(())).expect("awaited");
+    assert!(!settle());
+    assert!(count("Input") > taken, "there is room again");
 }

@@ -42,6 +42,9 @@ impl Cluster {
                     }
                     self.send(&name, &to, Body::PingReply(reply));
                 }
+                view_service::Effect::Dismiss { ticket } => {
+                    self.answered(&name, ticket)?;
+                }
                 view_service::Effect::Probe { server, token, .. } => {
                     self.send(&name, &server, Body::Probe(token));
                 }

@@ -140,6 +140,7 @@ impl Judges {
 
     pub fn view_service_started(&mut self, now: Duration) {
         self.health.began(now, VS);
+        self.bounds.view_service_started();
     }
 
     pub fn server_started(&mut self, now: Duration, node: NodeIndex, server: &ServerId, disk: &Durable) {
@@ -238,7 +239,9 @@ impl Judges {
         machine: &ViewService,
         effects: &[view_service::Effect],
     ) -> Checked {
-        self.bounds.after_view_service(own).map_err(|exceeded| Self::exceeded(now, &exceeded))?;
+        self.bounds
+            .after_view_service(own, machine, effects)
+            .map_err(|exceeded| Self::exceeded(now, &exceeded))?;
         if self.calm {
             self.health.answers(now, machine.distress().as_ref());
         }

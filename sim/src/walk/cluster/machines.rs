@@ -272,6 +272,9 @@ impl Cluster {
                     };
                     self.flight.send(VS, node, body);
                 }
+                view_service::Effect::Dismiss { ticket } => {
+                    self.viewer.callers.remove(&ticket);
+                }
                 view_service::Effect::Probe { server, token, .. } => {
                     if let Some(node) = self.nodes.server(&server) {
                         self.flight.send(VS, node, Body::Probe(token));
