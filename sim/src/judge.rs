@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use linearize::{
+use linearizability::{
     Budget, History, Operation as Judged, Options, Outcome as Ending, Reason, Violation,
     kv::{
         Kv, KvHistory,
@@ -112,9 +112,9 @@ fn history(operations: &[Operation], is_judged: impl Fn(&Operation) -> bool) -> 
 
 fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
     let options = Options { budget, witness: false, ..Options::default() };
-    match linearize::check(&Kv, history, &options) {
-        linearize::Verdict::Linearizable { .. } => Verdict::Linearizable,
-        linearize::Verdict::Violation(violation) => {
+    match linearizability::check(&Kv, history, &options) {
+        linearizability::Verdict::Linearizable { .. } => Verdict::Linearizable,
+        linearizability::Verdict::Violation(violation) => {
             let outer = |inner: &[usize]| inner.iter().map(|index| places[*index]).collect();
             Verdict::Violation(Contradiction {
                 key: violation.key.clone().into(),
@@ -123,7 +123,7 @@ fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budge
                 sentence: sentence(operations, places, history, &violation),
             })
         }
-        linearize::Verdict::Undecided(undecided) => Verdict::Undecided(undecided.to_string()),
+        linearizability::Verdict::Undecided(undecided) => Verdict::Undecided(undecided.to_string()),
     }
 }
 

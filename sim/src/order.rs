@@ -13,7 +13,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use linearize::{Model, kv::Kv};
+use linearizability::{Model, kv::Kv};
 use pbkv::protocol::{
     command::{Command, Entry, Expected, Outcome, Update},
     identity::{OpNumber, RequestNumber, SessionId, ViewNumber},

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-pub use linearize::kv::{Input, Output};
+pub use linearizability::kv::{Input, Output};
 use pbkv::protocol::{identity::OpNumber, replica, view_service};
 
 use crate::{

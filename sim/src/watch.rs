@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use linearize::Budget;
+use linearizability::Budget;
 
 use crate::{
     judge::judge_key,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use linearize::kv::{Input, Output};
+use linearizability::kv::{Input, Output};
 use pbkv::protocol::{
     command::{Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, Versioned},
     identity::{Generation, OpNumber, RequestNumber, SessionId},

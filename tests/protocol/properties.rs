@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use linearize::{Options, Verdict, kv::Kv};
+use linearizability::{Options, Verdict, kv::Kv};
 use pbkv::protocol::{command::Update, identity::ServerId, options::ReadMode};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
@@ -94,7 +94,7 @@ fn serves_again(cluster: &mut Cluster) -> Checked {
 /// Judges what the clients saw.
 pub fn is_linearizable(cluster: &Cluster) -> Checked {
     let history = cluster.recorder.clone().finish();
-    match linearize::check(&Kv, &history, &Options::default()) {
+    match linearizability::check(&Kv, &history, &Options::default()) {
         Verdict::Linearizable { .. } => Ok(()),
         Verdict::Violation(violation) => {
             let involved: Vec<_> =

@@ -8,9 +8,9 @@
 mod workload;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use linearize::kv::Kv;
-use linearize::kv::monitor::Monitor;
-use linearize::{Budget, Options, check};
+use linearizability::kv::Kv;
+use linearizability::kv::monitor::Monitor;
+use linearizability::{Budget, Options, check};
 use workload::{Workload, history};
 
 fn judge(criterion: &mut Criterion, name: &str, workload: Workload, options: &Options) {

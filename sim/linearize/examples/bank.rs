@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use linearize::{Cancel, Model, Operation, Options, Recorder, Verdict, check};
+use linearizability::{Cancel, Model, Operation, Options, Recorder, Verdict, check};
 
 /// Accounts begin with this.
 const BEGIN: i64 = 100;
@@ -77,7 +77,7 @@ impl Model for Bank {
     }
 }
 
-fn main() -> Result<(), linearize::HistoryError> {
+fn main() -> Result<(), linearizability::HistoryError> {
     let balances = |one, two, three| Answer::Balances([(1, one), (2, two), (3, three)].into());
     let mut recorder = Recorder::new();
     recorder.call(1, 10, Ask::Transfer { from: 1, to: 2, amount: 30 })?;

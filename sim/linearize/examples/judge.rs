@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use linearize::kv::Kv;
-use linearize::{Options, Verdict, check, formats, html};
+use linearizability::kv::Kv;
+use linearizability::{Options, Verdict, check, formats, html};
 
 /// Nanoseconds this thread has run on a processor; wall time where the system does not tell.
 fn processor_time(since: Instant) -> u128 {

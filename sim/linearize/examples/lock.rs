@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example lock`
 
-use linearize::{Model, Operation, Options, Recorder, Verdict, check};
+use linearizability::{Model, Operation, Options, Recorder, Verdict, check};
 
 struct Lock;
 
@@ -53,7 +53,7 @@ impl Model for Lock {
     }
 }
 
-fn main() -> Result<(), linearize::HistoryError> {
+fn main() -> Result<(), linearizability::HistoryError> {
     let mut recorder = Recorder::new();
     recorder.call(1, 10, Ask::TryLock { client: 1 })?;
     recorder.call(2, 11, Ask::TryLock { client: 2 })?;

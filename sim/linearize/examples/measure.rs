@@ -16,8 +16,8 @@
 
 use std::time::{Duration, Instant};
 
-use linearize::kv::{Input, Kv, KvHistory, Output};
-use linearize::{Budget, Options, Verdict, check, formats};
+use linearizability::kv::{Input, Kv, KvHistory, Output};
+use linearizability::{Budget, Options, Verdict, check, formats};
 
 #[path = "../benches/textbook/mod.rs"]
 mod textbook;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use linearize::{Model, Operation, Options, Recorder, Verdict, check};
+use linearizability::{Model, Operation, Options, Recorder, Verdict, check};
 
 /// Queues by name.
 struct Queues;
@@ -57,7 +57,7 @@ impl Model for Queues {
     }
 }
 
-fn main() -> Result<(), linearize::HistoryError> {
+fn main() -> Result<(), linearizability::HistoryError> {
     let mut recorder = Recorder::new();
     recorder.call(1, 10, Ask::Push { queue: "mail", item: 1 })?;
     recorder.returned(1, 12, None)?;

@@ -8,8 +8,8 @@
 //! time in the order of their instants, gives exactly the answers that were seen.
 //!
 //! ```
-//! use linearize::kv::{Input, Kv, Output};
-//! use linearize::{Options, Recorder, Verdict, check, witness};
+//! use linearizability::kv::{Input, Kv, Output};
+//! use linearizability::{Options, Recorder, Verdict, check, witness};
 //!
 //! let mut recorder = Recorder::new();
 //! recorder.call(1, 10, Input::Put { key: "x".into(), value: "1".into() })?;
@@ -23,7 +23,7 @@
 //! let Verdict::Linearizable { witness } = check(&Kv, &history, &Options::default()) else { panic!() };
 //! assert_eq!(witness, [1, 0, 2]);
 //! assert_eq!(witness::replay(&Kv, &history, &witness), Ok(()));
-//! # Ok::<(), linearize::HistoryError>(())
+//! # Ok::<(), linearizability::HistoryError>(())
 //! ```
 //!
 //! In general the question is NP-complete, even for one register (Gibbons and Korach 1997), and checkers search. With the

@@ -7,8 +7,8 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use linearize::Cancel;
-use linearize::command::{self, Options, Streams};
+use linearizability::Cancel;
+use linearizability::command::{self, Options, Streams};
 use serde_json::Value;
 
 /// Not linearizable: a get of a value that was replaced.

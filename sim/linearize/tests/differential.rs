@@ -55,8 +55,10 @@ mod random;
 #[path = "../benches/workload/mod.rs"]
 mod workload;
 
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{Decision, History, Lens, Model, Options, Outcome, Reason, Verdict, check, oracle, witness};
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{
+    Decision, History, Lens, Model, Options, Outcome, Reason, Verdict, check, oracle, witness,
+};
 use proptest::prelude::*;
 use random::{Family, select};
 use workload::Workload;

@@ -3,9 +3,9 @@
 //! Histories are written as a table: process, call, return (`-` for none), operation and answer.
 
 use bytes::Bytes;
-use linearize::kv::sentence::{Words, tell};
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{
+use linearizability::kv::sentence::{Words, tell};
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{
     History, Model, Operation, Options, Outcome, Reason, Recorder, Verdict, Violation, check, formats,
 };
 

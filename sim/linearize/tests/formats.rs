@@ -1,9 +1,9 @@
 //! What is read from each format, and what is refused with which words.
 
 use bytes::Bytes;
-use linearize::formats::{Format, parse};
-use linearize::kv::{Input, Kv, Output};
-use linearize::{Options, Outcome, Verdict, check, html};
+use linearizability::formats::{Format, parse};
+use linearizability::kv::{Input, Kv, Output};
+use linearizability::{Options, Outcome, Verdict, check, html};
 
 fn problem(text: &str) -> String {
     parse(text.as_bytes()).expect_err("this text is broken").to_string()
@@ -42,7 +42,7 @@ fn lines_hold_every_operation_and_any_bytes() {
     assert_eq!(revisions, [None, Some(0), Some(u64::MAX), None, None, None, None]);
     assert!(legal(text));
     let mut again = Vec::new();
-    linearize::formats::write(&recorded.history, &mut again).expect("a vector takes everything");
+    linearizability::formats::write(&recorded.history, &mut again).expect("a vector takes everything");
     assert_eq!(parse(&again).expect("just written").history, recorded.history);
 }
 

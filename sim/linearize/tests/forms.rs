@@ -5,9 +5,9 @@
 
 use std::io::Write;
 
-use linearize::formats::{AnyHistory, Choices, Format, ModelName, parse, read};
-use linearize::kv::Kv;
-use linearize::{Options, check};
+use linearizability::formats::{AnyHistory, Choices, Format, ModelName, parse, read};
+use linearizability::kv::Kv;
+use linearizability::{Options, check};
 
 /// The format, the object, the number of operations, and whether they are linearizable.
 fn judged(text: impl AsRef<[u8]>) -> (Format, ModelName, usize, bool) {

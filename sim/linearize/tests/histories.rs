@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use linearize::kv::{Kv, KvHistory};
-use linearize::{Options, Verdict, check, formats, oracle, witness};
+use linearizability::kv::{Kv, KvHistory};
+use linearizability::{Options, Verdict, check, formats, oracle, witness};
 
 fn folder() -> PathBuf {
     std::env::var_os("LINEARIZE_HISTORIES")

@@ -1,8 +1,8 @@
 //! Budgets, models other than the store, and histories that are none.
 
 use bytes::Bytes;
-use linearize::kv::{Input, Kv, KvOperation, Output};
-use linearize::{
+use linearizability::kv::{Input, Kv, KvOperation, Output};
+use linearizability::{
     Budget, History, HistoryError, Model, Operation, Options, Outcome, Reason, Recorder, Verdict, check,
     witness,
 };
@@ -26,7 +26,7 @@ fn hard(key: &'static str) -> Vec<KvOperation> {
     operations
 }
 
-fn numbered(mut operations: Vec<KvOperation>) -> linearize::kv::KvHistory {
+fn numbered(mut operations: Vec<KvOperation>) -> linearizability::kv::KvHistory {
     operations.iter_mut().enumerate().for_each(|(index, operation)| operation.process = index as u64);
     History::new(operations).expect("every operation has its own process")
 }

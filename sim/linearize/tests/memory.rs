@@ -1,7 +1,7 @@
 //! What a check holds at most, in bytes for each operation.
 
-use linearize::kv::Kv;
-use linearize::{Options, check};
+use linearizability::kv::Kv;
+use linearizability::{Options, check};
 use peak_alloc::PeakAlloc;
 
 #[path = "../benches/workload/mod.rs"]

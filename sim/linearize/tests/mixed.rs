@@ -7,8 +7,8 @@
 mod workload;
 
 use bytes::Bytes;
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{Budget, History, Options, Outcome, Verdict, Violation, check, oracle, witness};
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{Budget, History, Options, Outcome, Verdict, Violation, check, oracle, witness};
 use workload::Workload;
 
 /// Far too little for a search with many clients.

@@ -5,9 +5,9 @@
 mod random;
 
 use bytes::Bytes;
-use linearize::kv::monitor::Monitor;
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{Budget, History, Options, Outcome, check};
+use linearizability::kv::monitor::Monitor;
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{Budget, History, Options, Outcome, check};
 use proptest::prelude::*;
 use random::{Family, select};
 
@@ -143,7 +143,7 @@ fn memory_is_bounded_by_what_is_open() {
 }
 
 /// Feeds one client's operations, each at its own instants, and returns what the last one brought.
-fn last_verdict(steps: &[(u64, u64, Input, Option<Output>)]) -> Option<linearize::Violation> {
+fn last_verdict(steps: &[(u64, u64, Input, Option<Output>)]) -> Option<linearizability::Violation> {
     let mut monitor = Monitor::new(BUDGET).eager();
     let mut found = None;
     for (process, (call, at, input, output)) in steps.iter().enumerate() {

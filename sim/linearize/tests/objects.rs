@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use linearize::objects::{Action, Input, Object, ObjectHistory, Output};
-use linearize::{History, Model, Operation, Options, Outcome, Verdict, check, oracle, witness};
+use linearizability::objects::{Action, Input, Object, ObjectHistory, Output};
+use linearizability::{History, Model, Operation, Options, Outcome, Verdict, check, oracle, witness};
 
 /// A sequence of numbers that is the same in every run (Marsaglia 2003).
 struct Random(u64);

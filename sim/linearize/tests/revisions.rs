@@ -18,8 +18,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{
     Budget, HistoryError, Lens, Model, Options, Outcome, Recorder, Verdict, check, oracle, witness,
 };
 use proptest::prelude::*;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use linearize::command as check;
+use linearizability::command as check;
 use sim::{chance::Chance, exit, generate::generate, mutants, scenario::Scenario, script};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \

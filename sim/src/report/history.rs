@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use linearize::{History, Operation as Judged, Options, Outcome as Ending, Verdict, kv::Kv};
+use linearizability::{History, Operation as Judged, Options, Outcome as Ending, Verdict, kv::Kv};
 
 use crate::{
     judge::nanoseconds,
@@ -88,7 +88,7 @@ fn witness(places: &[usize], operations: &[Operation], until: Duration) -> Optio
     let history = History::new(judged).ok()?;
     let mut options = Options::default();
     options.budget.configurations = CONFIGURATIONS_MAX;
-    match linearize::check(&Kv, &history, &options) {
+    match linearizability::check(&Kv, &history, &options) {
         Verdict::Linearizable { witness } => Some(witness.into_iter().map(|index| own[index]).collect()),
         Verdict::Violation(_) | Verdict::Undecided(_) => None,
     }

@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use clap::Args;
 use futures::future;
-use linearize::{
+use linearizability::{
     Recorder, Verdict,
     kv::{Input, Kv, KvHistory, Output},
 };
@@ -178,10 +178,10 @@ fn judge(mut report: Report, took: Duration, args: &CheckArgs, run: &str) -> Exi
     {
         return process::fail(why);
     }
-    let verdict = linearize::check(
+    let verdict = linearizability::check(
         &Kv,
         &history,
-        &linearize::Options { witness: false, parallel: true, ..Default::default() },
+        &linearizability::Options { witness: false, parallel: true, ..Default::default() },
     );
     match verdict {
         Verdict::Linearizable { .. } => {
@@ -210,7 +210,7 @@ fn judge(mut report: Report, took: Duration, args: &CheckArgs, run: &str) -> Exi
 fn save(history: &KvHistory, path: &Path) -> Result<(), String> {
     let write = || {
         let mut file = BufWriter::new(File::create(path)?);
-        linearize::formats::write(history, &mut file)?;
+        linearizability::formats::write(history, &mut file)?;
         file.flush()
     };
     write().map_err(|error: std::io::Error| format!("cannot save the history to {}: {error}", path.display()))

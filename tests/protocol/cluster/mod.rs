@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use linearize::kv::{Input, Output};
+use linearizability::kv::{Input, Output};
 use pbkv::protocol::{
     identity::{Boot, ServerId, Ticket},
     options::{ReplicaOptions, ViewServiceOptions},
@@ -67,7 +67,7 @@ pub struct Cluster {
     pub clients: BTreeMap<ServerId, Client>,
     pub packets: BTreeMap<u64, Packet>,
     pub coverage: Coverage,
-    pub recorder: linearize::Recorder<Input, Output>,
+    pub recorder: linearizability::Recorder<Input, Output>,
     /// What happened since somebody looked, in words.
     pub happened: Vec<String>,
     invariants: Invariants,
@@ -105,7 +105,7 @@ impl Cluster {
             clients: BTreeMap::new(),
             packets: BTreeMap::new(),
             coverage: Coverage::default(),
-            recorder: linearize::Recorder::new(),
+            recorder: linearizability::Recorder::new(),
             happened: Vec::new(),
             invariants: Invariants::new(),
             last_packet: 0,

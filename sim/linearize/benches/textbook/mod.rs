@@ -8,8 +8,8 @@
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use linearize::kv::{Kv, KvOperation};
-use linearize::{Model, Operation};
+use linearizability::kv::{Kv, KvOperation};
+use linearizability::{Model, Operation};
 use rustc_hash::{FxHashMap, FxHasher};
 
 /// No entry.

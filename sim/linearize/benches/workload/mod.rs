@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{History, Model, Outcome};
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{History, Model, Outcome};
 
 /// What the clients do.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use linearize::command::{self, HELP, Options, Streams, exit};
+use linearizability::command::{self, HELP, Options, Streams, exit};
 
 /// Judges whether histories recorded elsewhere are linearizable.
 ///

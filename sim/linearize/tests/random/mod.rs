@@ -1,8 +1,8 @@
 //! Random small histories: executed on one store at random instants, then perhaps falsified.
 
 use bytes::Bytes;
-use linearize::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearize::{History, Model, Operation, Outcome};
+use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
+use linearizability::{History, Model, Operation, Outcome};
 use proptest::prelude::*;
 
 /// Which operations and values a family of histories is made of.
