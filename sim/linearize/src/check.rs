@@ -38,27 +38,30 @@ where
     };
     let mut orders = Vec::with_capacity(parts.len());
     let mut open = Vec::new();
+    let mut spent = 0;
     for (part, decision) in parts.iter().zip(decisions) {
         match decision {
             // A missing decision lies behind an object with a contradiction.
             Some(Decision::Violation(violation)) => {
-                let refined = |violation| minimise::refine(model, operations, violation);
+                let refined = |violation| minimise::refine(model, operations, violation, options);
                 return Verdict::Violation(if options.smallest { refined(*violation) } else { *violation });
             }
             Some(Decision::Proof(violation)) => return Verdict::Violation(*violation),
             Some(Decision::Contradiction { around, .. }) => {
-                let isolate = if options.smallest { minimise::isolate } else { minimise::surround };
-                return Verdict::Violation(isolate(model, operations, part, &around));
+                return Verdict::Violation(minimise::isolate(model, operations, part, &around, options));
             }
             Some(Decision::Linearizable(order)) => orders.push(order),
-            Some(Decision::Open) | None => match revisions::order(model, history, part, options.budget.bytes)
-            {
-                Some(order) => orders.push(order),
-                None => open.push(part),
-            },
+            Some(Decision::Open(visited)) => {
+                spent += visited;
+                match revisions::order(model, history, part, options, &mut spent) {
+                    Some(order) => orders.push(order),
+                    None => open.push(part),
+                }
+            }
+            None => open.push(part),
         }
     }
-    if let Err(verdict) = search_all(model, operations, &open, options, &mut orders) {
+    if let Err(verdict) = search_all(model, operations, &open, options, spent, &mut orders) {
         return *verdict;
     }
     let witness = if options.witness { witness::merge(operations, &orders) } else { Vec::new() };
@@ -83,12 +86,14 @@ pub(crate) fn check_part<M: Model>(
     let options = Options { witness: false, ..Options::default() };
     match model.decide(operations, part, &options) {
         Decision::Linearizable(_) => Some(Ok(())),
-        Decision::Violation(violation) => Some(Err(minimise::refine(model, operations, *violation))),
+        Decision::Violation(violation) => {
+            Some(Err(minimise::refine(model, operations, *violation, &options)))
+        }
         Decision::Proof(violation) => Some(Err(*violation)),
         Decision::Contradiction { around, .. } => {
-            Some(Err(minimise::isolate(model, operations, part, &around)))
+            Some(Err(minimise::isolate(model, operations, part, &around, &options)))
         }
-        Decision::Open => {
+        Decision::Open(_) => {
             let mut search = prepare(model, operations, part);
             match search.run(budget.configurations, budget.bytes) {
                 Progress::Linearizable => Some(Ok(())),
@@ -123,12 +128,14 @@ where
     (history.parts, decisions)
 }
 
-/// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard object.
+/// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard object. So many
+/// configurations are `spent` already.
 fn search_all<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     parts: &[&[u32]],
     options: &Options,
+    mut spent: u64,
     orders: &mut Vec<Vec<u32>>,
 ) -> Result<(), Box<Verdict>>
 where
@@ -142,19 +149,22 @@ where
     let mut searches: Vec<(usize, Search<'_, M>)> =
         parts.iter().enumerate().map(|(part, indexes)| (part, search(indexes))).collect();
     let mut slice = SLICE;
-    let mut spent = 0;
+    let mut is_first = true;
     while !searches.is_empty() {
         let left = options.budget.configurations.saturating_sub(spent);
         stop.set_keys(searches.len());
         let is_full = held(&searches) > options.budget.bytes;
+        // Even who has no time left is told an order of some operations.
         let limit = stop
             .reached()
+            .filter(|_| !is_first)
             .or(is_full.then_some(Limit::Bytes))
             .or((left == 0).then_some(Limit::Configurations));
         if let Some(limit) = limit {
             let undecided = undecided(model, operations, parts, &searches, spent, limit);
             return Err(Box::new(Verdict::Undecided(undecided)));
         }
+        is_first = false;
         let turn = slice.min(left.div_ceil(searches.len() as u64));
         let bytes = options.budget.bytes / searches.len() as u64;
         let before: u64 = searches.iter().map(|(_, search)| search.configurations()).sum();
@@ -235,7 +245,7 @@ fn explain<M: Model>(
     let (stuck, placed) = search.stuck();
     let prefix = search.illegal_prefix();
     if options.smallest {
-        minimise::explain(model, operations, part, &prefix, stuck, placed)
+        minimise::explain(model, operations, part, &prefix, (stuck, placed), options)
     } else {
         minimise::no_order(model, operations, &prefix, stuck, placed)
     }

@@ -18,6 +18,7 @@ use crate::check::prepare;
 use crate::history::Operation;
 use crate::model::{Decision, Model};
 use crate::search::Progress;
+use crate::stop::Stop;
 use crate::verdict::{Options, Reason, Violation};
 
 /// Operations times trials, with the operations looked at for their support, that one contradiction may cost.
@@ -37,14 +38,21 @@ pub(crate) fn explain<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     part: &[u32],
     prefix: &[u32],
-    stuck: u32,
-    placed: usize,
+    (stuck, placed): (u32, usize),
+    options: &Options,
 ) -> Violation {
-    let mut closure = Closure::new(model, operations, part);
+    let trial = trial(options);
+    let mut closure = Closure::new(model, operations, part, Stop::of(options));
     let until = operations[stuck as usize].returned_at().unwrap_or(u64::MAX);
     let start = closure.past(prefix, until);
-    let set = shrink(model, operations, &mut closure, start);
-    describe(model, operations, &set, stuck, placed)
+    let set = shrink(model, operations, &mut closure, start, &trial);
+    describe(model, operations, &set, (stuck, placed), &trial)
+}
+
+/// What an attempt may cost: of a direct method as much as anywhere, until the check ends.
+fn trial(options: &Options) -> Options {
+    let Options { deadline, cancel, .. } = options.clone();
+    Options { witness: false, deadline, cancel, ..Options::default() }
 }
 
 /// The report of a contradiction of which a direct method knows only some operations.
@@ -53,10 +61,16 @@ pub(crate) fn isolate<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     part: &[u32],
     around: &[u32],
+    options: &Options,
 ) -> Violation {
-    let mut closure = Closure::new(model, operations, part);
+    let stuck = around.last().or(part.last()).copied().unwrap_or_default();
+    let trial = trial(options);
+    let mut closure = Closure::new(model, operations, part, Stop::of(options));
+    if !options.smallest || closure.stop.reached().is_some() {
+        return no_order(model, operations, part, stuck, 0);
+    }
     let mut start = closure.with_support(around);
-    if !is_contradiction(model, operations, &start, &mut Effort::new()) {
+    if !is_contradiction(model, operations, &start, &trial, &mut Effort::new(options)) {
         let times = around.iter().map(|&index| {
             let operation = &operations[index as usize];
             operation.returned_at().unwrap_or(operation.call).max(operation.call)
@@ -65,24 +79,13 @@ pub(crate) fn isolate<M: Model>(
         let prefix: Vec<u32> =
             part.iter().copied().filter(|&index| operations[index as usize].call <= until).collect();
         start = closure.past(&prefix, until);
-        if !is_contradiction(model, operations, &start, &mut Effort::new()) {
+        if !is_contradiction(model, operations, &start, &trial, &mut Effort::new(options)) {
             start = part.to_vec();
         }
     }
-    let set = shrink(model, operations, &mut closure, start);
+    let set = shrink(model, operations, &mut closure, start, &trial);
     let stuck = around.last().or(set.last()).copied().unwrap_or_default();
-    describe(model, operations, &set, stuck, 0)
-}
-
-/// The same, told at once: of all operations on the object.
-pub(crate) fn surround<M: Model>(
-    model: &M,
-    operations: &[Operation<M::Input, M::Output>],
-    part: &[u32],
-    around: &[u32],
-) -> Violation {
-    let stuck = around.last().or(part.last()).copied().unwrap_or_default();
-    no_order(model, operations, part, stuck, 0)
+    describe(model, operations, &set, (stuck, 0), &trial)
 }
 
 /// Makes a complete contradiction minimal if it is small enough.
@@ -90,6 +93,7 @@ pub(crate) fn refine<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     violation: Violation,
+    options: &Options,
 ) -> Violation {
     let mut set: Vec<u32> =
         violation.operations.iter().chain(&violation.support).map(|&index| index as u32).collect();
@@ -98,9 +102,14 @@ pub(crate) fn refine<M: Model>(
     }
     set.sort_unstable();
     let all = set.clone();
-    let mut closure = Closure::new(model, operations, &all);
-    let small = shrink(model, operations, &mut closure, set);
-    if small.len() == all.len() { violation } else { describe(model, operations, &small, small[0], 0) }
+    let trial = trial(options);
+    let mut closure = Closure::new(model, operations, &all, Stop::of(options));
+    let small = shrink(model, operations, &mut closure, set, &trial);
+    if small.len() == all.len() {
+        violation
+    } else {
+        describe(model, operations, &small, (small[0], 0), &trial)
+    }
 }
 
 /// Puts a contradictory set into words: as the direct method does, if it can decide the set alone.
@@ -108,11 +117,11 @@ fn describe<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     set: &[u32],
-    stuck: u32,
-    placed: usize,
+    (stuck, placed): (u32, usize),
+    trial: &Options,
 ) -> Violation {
     let wide = |set: &[u32]| set.iter().map(|&index| index as usize).collect::<Vec<usize>>();
-    let found = match model.decide(operations, set, &Options::default()) {
+    let found = match model.decide(operations, set, trial) {
         Decision::Violation(violation) | Decision::Proof(violation) => Some(*violation),
         Decision::Contradiction { around, why: Some(why) } => {
             let mut named = wide(&around);
@@ -185,6 +194,7 @@ pub(crate) struct Closure<'a, M: Model> {
     model: &'a M,
     operations: &'a [Operation<M::Input, M::Output>],
     part: &'a [u32],
+    stop: Stop,
     known: FxHashMap<u32, Vec<u32>>,
     /// By operation: whether it is in the set in hand. All false in between.
     present: Vec<bool>,
@@ -195,9 +205,10 @@ impl<'a, M: Model> Closure<'a, M> {
         model: &'a M,
         operations: &'a [Operation<M::Input, M::Output>],
         part: &'a [u32],
+        stop: Stop,
     ) -> Self {
         let present = vec![false; operations.len()];
-        Closure { model, operations, part, known: FxHashMap::default(), present }
+        Closure { model, operations, part, stop, known: FxHashMap::default(), present }
     }
 
     fn of(&mut self, operation: u32) -> &[u32] {
@@ -205,11 +216,14 @@ impl<'a, M: Model> Closure<'a, M> {
         self.known.entry(operation).or_insert_with(|| model.support(operations, part, operation))
     }
 
-    /// The smallest closed set around `set`, ascending.
+    /// The smallest closed set around `set`, ascending; if it takes too long, the whole part.
     pub(crate) fn with_support(&mut self, set: &[u32]) -> Vec<u32> {
         let mut closed: BTreeSet<u32> = set.iter().copied().collect();
         let mut queue: Vec<u32> = set.to_vec();
         while let Some(operation) = queue.pop() {
+            if self.stop.reached().is_some() {
+                return self.part.to_vec();
+            }
             for &needed in self.of(operation) {
                 if closed.insert(needed) {
                     queue.push(needed);
@@ -254,6 +268,9 @@ impl<'a, M: Model> Closure<'a, M> {
                 if !is_supported {
                     lost.push(operation);
                 }
+                if self.known.len() > known && self.stop.reached().is_some() {
+                    *effort = 0;
+                }
                 if *effort == 0 {
                     break;
                 }
@@ -279,15 +296,17 @@ struct Effort {
     left: usize,
     /// Whether a trial ended early: that nothing was found then says nothing about smaller sets.
     gave_up: bool,
+    stop: Stop,
 }
 
 impl Effort {
-    fn new() -> Self {
-        Effort { left: EFFORT, gave_up: false }
+    fn new(options: &Options) -> Self {
+        Effort { left: EFFORT, gave_up: false, stop: Stop::of(options) }
     }
 
     fn spend(&mut self, cost: usize) {
-        self.left = self.left.saturating_sub(cost);
+        let is_over = self.stop.reached().is_some();
+        self.left = if is_over { 0 } else { self.left.saturating_sub(cost) };
     }
 }
 
@@ -297,14 +316,15 @@ fn shrink<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     closure: &mut Closure<'_, M>,
     start: Vec<u32>,
+    trial: &Options,
 ) -> Vec<u32> {
-    let mut effort = Effort { left: EFFORT / 2, ..Effort::new() };
+    let mut effort = Effort { left: EFFORT / 2, ..Effort::new(trial) };
     let (mut observers, mut others): (Vec<u32>, Vec<u32>) =
         start.iter().partition(|&&index| observes(model, operations, index));
     remove(&mut observers, &mut effort, |rest, effort| {
         let all = merged(&rest, &others);
         effort.spend(all.len());
-        is_contradiction(model, operations, &all, effort).then_some(rest)
+        is_contradiction(model, operations, &all, trial, effort).then_some(rest)
     });
     // Those that are not known to be needed are tried again among the rest.
     if effort.gave_up || effort.left == 0 {
@@ -316,7 +336,8 @@ fn shrink<M: Model>(
         effort.spend(all.len());
         let (kept, rest): (Vec<u32>, _) =
             all.iter().partition(|index| observers.binary_search(index).is_ok());
-        let is_smaller = kept.len() == observers.len() && is_contradiction(model, operations, &all, effort);
+        let is_smaller =
+            kept.len() == observers.len() && is_contradiction(model, operations, &all, trial, effort);
         is_smaller.then_some(rest)
     });
     merged(&observers, &others)
@@ -360,17 +381,18 @@ fn is_contradiction<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     set: &[u32],
+    trial: &Options,
     effort: &mut Effort,
 ) -> bool {
     if set.is_empty() {
         return false;
     }
-    match model.decide(operations, set, &Options { witness: false, ..Options::default() }) {
+    match model.decide(operations, set, trial) {
         decision if decision.is_contradiction() => true,
-        Decision::Open => {
-            let mut search = prepare(model, operations, set);
+        Decision::Open(visited) => {
+            let mut search = prepare(model, operations, set).until(effort.stop.clone());
             let progress = search.run(TRIAL_CONFIGURATIONS, TRIAL_BYTES);
-            effort.spend((search.configurations() * CONFIGURATION) as usize);
+            effort.spend(((visited + search.configurations()) * CONFIGURATION) as usize);
             effort.gave_up |= progress == Progress::Paused;
             progress == Progress::Illegal
         }

@@ -112,7 +112,7 @@ pub trait Model {
         _part: &[u32],
         _options: &Options,
     ) -> Decision {
-        Decision::Open
+        Decision::Open(0)
     }
 
     /// Splits a history into its objects and decides each like [`Model::decide`], in order, up to the first with a
@@ -197,8 +197,8 @@ pub enum Decision {
         /// Why, as data and as a sentence, once nothing more can be left out.
         why: Option<Box<(Reason, String)>>,
     },
-    /// Only a search can tell.
-    Open,
+    /// Only a search can tell. So many configurations were visited to find that out.
+    Open(u64),
 }
 
 impl Decision {

@@ -13,17 +13,21 @@ use crate::check::observed;
 use crate::history::{History, Operation};
 use crate::model::Model;
 use crate::search::{Progress, Search};
+use crate::stop::Stop;
+use crate::verdict::Options;
 use crate::witness;
 
 /// Configurations that are visited at most, for each operation of an object.
 const CONFIGURATIONS_EACH: u64 = 16;
 
-/// A linearization of one object's operations that follows their revisions, if one is found in linear time.
+/// A linearization of one object's operations that follows their revisions, if one is found in linear time. Adds the
+/// configurations that were visited to `spent`.
 pub(crate) fn order<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
     part: &[u32],
-    bytes: u64,
+    options: &Options,
+    spent: &mut u64,
 ) -> Option<Vec<u32>> {
     if !history.has_revisions() {
         return None;
@@ -46,9 +50,11 @@ pub(crate) fn order<M: Model>(
         return None;
     }
     let window = |index: u32| placed[kept.binary_search(&index).expect("a part is ascending")];
-    let mut search = Search::within(model, operations, &kept, window);
-    let configurations = CONFIGURATIONS_EACH * (kept.len() as u64 + 1);
-    match search.run(configurations, bytes) {
+    let mut search = Search::within(model, operations, &kept, window).until(Stop::of(options));
+    // However small the budget is: this is no more than reading the history a few times.
+    let progress = search.run(CONFIGURATIONS_EACH * (kept.len() as u64 + 1), options.budget.bytes);
+    *spent += search.configurations();
+    match progress {
         Progress::Linearizable => {
             let order = search.order();
             witness::stands(model, operations, part, &order).then_some(order)

@@ -8,7 +8,7 @@ use crate::stop::Cancel;
 /// What a check may spend, and what it should return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Limits of the search. The fast path has none: its cost is bounded by the length of the history.
+    /// Limits of what is searched. What is nearly linear in the length of the history has none.
     pub budget: Budget,
     /// Decides the objects of a long history, and searches several, on all cores. With `false` no thread is created. The verdict is the same.
     pub parallel: bool,
@@ -17,10 +17,10 @@ pub struct Options {
     /// Makes a contradiction as small as it gets. Otherwise it is told as it was found, which takes no longer than the
     /// verdict and may name every operation up to the one that no order can place.
     pub smallest: bool,
-    /// When a search gives up. Without one, no clock is read. What comes before a search and after a contradiction is
-    /// bounded by the length of the history, and goes on to its end.
+    /// When a check gives up searching, or making a contradiction smaller. Without one, no clock is read. What is nearly
+    /// linear in the length of the history goes on to its end.
     pub deadline: Option<Instant>,
-    /// A flag with which another thread ends a search.
+    /// A flag with which another thread ends a check like that.
     pub cancel: Option<Cancel>,
 }
 

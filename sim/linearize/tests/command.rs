@@ -1,5 +1,7 @@
 //! The command on recorded histories, on broken ones, and on command lines that make no sense.
 
+mod run;
+
 use std::{
     fmt::Write,
     fs,
@@ -8,7 +10,7 @@ use std::{
 
 use clap::{CommandFactory, Parser};
 use linearizability::Cancel;
-use linearizability::command::{self, Options, Streams};
+use run::{Line, run, run_until, run_with};
 use serde_json::Value;
 
 /// Not linearizable: a get of a value that was replaced.
@@ -24,43 +26,6 @@ const GOOD: &str = r#"{"p":1,"call":1,"ret":2,"put":"k","value":"v"}"#;
 const BROKEN: &str = r#"{"p":1,"call":1,"ret":2,"get":"k"}"#;
 /// One key, twenty clients, repeated values: needs a search.
 const HARD: &str = "dup-c20-k1-n100-u0-none-s300228.txt.zst";
-
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    options: Options,
-}
-
-/// What a command line came to.
-struct Ran {
-    code: Result<u8, String>,
-    out: String,
-    errors: String,
-}
-
-fn run_with(input: &str, arguments: &[&str]) -> Ran {
-    run_until(&Cancel::new(), input, arguments)
-}
-
-fn run_until(cancel: &Cancel, input: &str, arguments: &[&str]) -> Ran {
-    let line = Line::try_parse_from([&["check"], arguments].concat()).expect("a command line");
-    let (mut out, mut errors) = (String::new(), String::new());
-    let code = command::check(
-        &line.options,
-        &mut Streams {
-            input: &mut input.as_bytes(),
-            say: &mut |line| out.extend([line, "\n"]),
-            complain: &mut |line| errors.extend([line, "\n"]),
-            cancel: cancel.clone(),
-            is_terminal: false,
-        },
-    );
-    Ran { code, out, errors }
-}
-
-fn run(arguments: &[&str]) -> Ran {
-    run_with("", arguments)
-}
 
 /// An empty folder of one test.
 fn folder(test: &str) -> PathBuf {

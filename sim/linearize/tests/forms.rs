@@ -185,7 +185,7 @@ fn forms() -> Vec<Form> {
         form(
             Format::JepsenLog,
             ModelName::Queue,
-            5,
+            6,
             "INFO  jepsen.util - 0   :invoke :enqueue    1461\nINFO  jepsen.util - 0   :ok :enqueue    1461\n\
              INFO  jepsen.util - 0   :invoke :enqueue    1462\nINFO  jepsen.util - 0   :info :enqueue    1462\n\
              INFO  jepsen.util - 1   :invoke :dequeue    nil\nINFO  jepsen.util - 1   :ok :dequeue    1461\n\

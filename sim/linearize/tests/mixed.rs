@@ -8,7 +8,10 @@ mod workload;
 
 use bytes::Bytes;
 use linearizability::kv::{Input, Kv, KvHistory, KvOperation, Output};
-use linearizability::{Budget, History, Options, Outcome, Verdict, Violation, check, oracle, witness};
+use linearizability::{
+    Budget, Cancel, History, Limit, Options, Outcome, Verdict, Violation, check, html, oracle, witness,
+};
+use std::time::Instant;
 use workload::Workload;
 
 /// Far too little for a search with many clients.
@@ -114,4 +117,42 @@ fn falsified(history: &KvHistory, seed: u64) -> Option<KvHistory> {
         *output = changed;
     }
     Some(History::new(operations).expect("only an answer was changed"))
+}
+
+/// What the budget and others say holds for keys with deletes as for any: there, too, something is searched.
+#[test]
+fn keys_with_deletes_keep_to_the_budget_and_end_when_told_to() {
+    let history = workload::history(Workload { keys: 1, ..MIXED }, 1);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let told = Options { cancel: Some(cancel), ..Options::default() };
+    let late = Options { deadline: Some(Instant::now()), ..Options::default() };
+    let budget = Budget { configurations: 500, ..BUDGET };
+    let few = Options { budget, ..Options::default() };
+    for (options, limit) in [(told, Limit::Cancelled), (late, Limit::Deadline), (few, Limit::Configurations)]
+    {
+        match check(&Kv, &history, &options) {
+            Verdict::Undecided(undecided) => {
+                assert_eq!(undecided.limit, limit);
+                assert!((64..=500).contains(&undecided.configurations), "{undecided}");
+                assert!(undecided.order.len() >= 64, "{undecided}");
+            }
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+}
+
+/// A drawing takes no longer than the check may.
+#[test]
+fn a_drawing_looks_for_no_beginning_once_the_time_is_over() {
+    let sound = workload::history(Workload { keys: 1, ..MIXED }, 1);
+    let (history, verdict) = (0..60)
+        .filter_map(|seed| falsified(&sound, seed))
+        .map(|history| (check(&Kv, &history, &Options::default()), history))
+        .find_map(|(verdict, history)| verdict.violation().is_some().then_some((history, verdict)))
+        .expect("a wrong answer is found");
+    let late = Options { deadline: Some(Instant::now()), ..Options::default() };
+    let draw = |options| html::draw(&Kv, &history, &verdict, &html::Labels::default(), options);
+    assert!(draw(&late).contains("\"keys\":[]"));
+    assert!(draw(&Options::default()).contains("\"keys\":[{"));
 }

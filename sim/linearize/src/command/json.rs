@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Judged, Judgement, Shown};
 use crate::{Limit, Undecided, Verdict, Violation};
@@ -30,6 +31,8 @@ struct JudgedFacts {
     format: String,
     model: String,
     operations: usize,
+    /// Operations of unknown outcome.
+    unknown: usize,
     lines: usize,
     /// Events, or whole operations.
     read: usize,
@@ -82,8 +85,8 @@ struct Named {
     process: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    call: u64,
-    ret: Option<u64>,
+    call: Value,
+    ret: Option<Value>,
     text: String,
 }
 
@@ -159,6 +162,7 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
         format: file.format.to_string(),
         model: file.model.to_string(),
         operations: judgement.operations(),
+        unknown: judgement.unknown(),
         lines: summary.lines,
         read: summary.read,
         skipped: skipped.collect(),
@@ -170,5 +174,8 @@ fn facts(judgement: &Judgement) -> JudgedFacts {
 
 fn named(judgement: &Judgement, index: usize) -> Named {
     let Shown { line, process, name, call, ret, text } = judgement.shown(index);
-    Named { operation: index, line, process, name, call, ret, text }
+    // A date, and what is no whole number, stays as it is written.
+    let time =
+        |time: String| time.parse().map_or_else(|_| Value::from(&*time), |time: u64| Value::from(time));
+    Named { operation: index, line, process, name, call: time(call), ret: ret.map(time), text }
 }

@@ -58,10 +58,12 @@ version), history.txt and history.edn; any of them in gzip or Zstandard.
 
 How events are understood: :info is an unknown outcome. :fail did not take place, also of a compare-and-set (as in \
 Knossos; only in logs with 'jepsen.util - ' it found another value, as in porcupine). A completed read of nil saw the \
-register absent, as in porcupine; to Knossos it says nothing: --nil unknown. Transactions over several keys are \
-refused.
+register absent, as in porcupine; to Knossos it says nothing: --nil unknown. An empty list is a key that holds nothing. \
+The empty string is a value, but in porcupine's key-value text (maps with :key, all of them :get, :put, :append or \
+:delete) it is absence, since there keys begin empty. What an :ok says to have written must be what its call said. A \
+:drain that is :ok found the queue empty at last. Transactions over several keys are refused.
 
-Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation \
+Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation that returned \
 (standard error says where and what was expected), 6 the budget or the time ended before a verdict. Of several, the first of 1, 2, \
 6 counts.";
 
@@ -138,6 +140,8 @@ struct Judgement {
     /// What else there is to say about a contradiction.
     hint: Option<String>,
     unit: Unit,
+    /// Until when the check could last; a drawing may use what is left.
+    judged_with: crate::Options,
     parsing: Duration,
     checking: Duration,
 }
@@ -149,8 +153,9 @@ struct Shown {
     process: u64,
     /// The name of the process, if it has one.
     name: Option<String>,
-    call: u64,
-    ret: Option<u64>,
+    /// As the text has them.
+    call: String,
+    ret: Option<String>,
     text: String,
 }
 
@@ -170,6 +175,11 @@ impl Judgement {
         self.file.origin.lines.len()
     }
 
+    /// How many of them have an unknown outcome.
+    fn unknown(&self) -> usize {
+        self.operations() - self.file.history.returned(&self.file.origin)
+    }
+
     fn shown(&self, index: usize) -> Shown {
         let origin = &self.file.origin;
         let (process, call, ret, text) = match &self.file.history {
@@ -184,13 +194,16 @@ impl Judgement {
             }
         };
         let name = origin.names.get(process).map(str::to_owned);
+        let time = |time| origin.times.show(time, 0);
+        let (call, ret) = (time(call), ret.map(time));
         Shown { line: origin.lines.get(index).copied(), process, name, call, ret, text }
     }
 
     fn time(&self, time: u64) -> String {
+        let times = &self.file.origin.times;
         match self.file.format {
-            Format::Lines => self.unit.show(time),
-            _ => format!("event {time}"),
+            Format::Lines => self.unit.show(times, time),
+            _ => format!("event {}", times.number(time)),
         }
     }
 
@@ -254,10 +267,17 @@ fn judgement(
         line: (error.line > 0).then_some(error.line),
         problem: error.problem,
     })?;
-    drop(bytes);
-    if file.origin.lines.is_empty() && !options.allow_empty {
+    // What might be read in another way is kept until the verdict.
+    let bytes = if hint::may_read_again(&file, options) { bytes } else { Vec::new() };
+    let (all, returned) = (file.origin.lines.len(), file.history.returned(&file.origin));
+    if returned == 0 && !options.allow_empty {
+        let what = match all {
+            0 => "no operation of a client".to_owned(),
+            1 => "the only operation is of unknown outcome".to_owned(),
+            all => format!("all {all} operations are of unknown outcome"),
+        };
         let problem = format!(
-            "no operation of a client, so there is nothing to judge: {}, {} (--allow-empty lets it pass)",
+            "{what}, so there is nothing to judge: {}, {} (--allow-empty lets it pass)",
             file.format, file.origin.summary
         );
         return Err(Refusal { verdict: "empty", line: None, problem });
@@ -273,11 +293,11 @@ fn judgement(
     let checking = begin.elapsed();
     let hint = match (&file.history, &verdict) {
         (AnyHistory::Kv(history), Verdict::Violation(violation)) => {
-            hint::hint(&file, history, violation, options, &judged_with)
+            hint::hint(&bytes, &file, history, violation, options, &judged_with)
         }
         _ => None,
     };
-    Ok(Judgement { file, verdict, hint, unit: options.unit, parsing, checking })
+    Ok(Judgement { file, verdict, hint, unit: options.unit, judged_with, parsing, checking })
 }
 
 fn read(file: &Path, input: &mut dyn io::Read) -> io::Result<Vec<u8>> {
@@ -295,11 +315,15 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{name}: {}; {}, {}, {} operations, read in {}, judged in {}",
+        "{name}: {}; {}, {}, {} operations{}, read in {}, judged in {}",
         headline(verdict),
         file.format,
         file.model,
         judgement.operations(),
+        match judgement.unknown() {
+            0 => String::new(),
+            unknown => format!(" ({unknown} of unknown outcome)"),
+        },
         time(*parsing),
         time(*checking),
     );

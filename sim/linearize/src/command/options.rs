@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use crate::formats::{Choices, ModelName, Nil};
+use crate::formats::{Choices, ModelName, Nil, Times};
 use crate::{Budget, Cancel};
 
 /// Configurations that the search of one file may visit unless told otherwise: minutes on one core.
@@ -24,7 +24,7 @@ pub struct Options {
     /// Files with one history each; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Call a history without a single operation linearizable; otherwise it is an error, since nothing was judged.
+    /// Call a history in which no operation returned linearizable; otherwise it is an error, since nothing was judged.
     #[arg(long)]
     pub(super) allow_empty: bool,
     /// The object of the histories; guessed from the operations if not given.
@@ -32,10 +32,10 @@ pub struct Options {
     pub(super) model: Option<ModelChoice>,
     /// What each object begins with: a value of every key (JSON lines can say it for each: {"initial":KEY,"value":VALUE}),
     /// free or held, items such as '[1 2]', a number. Otherwise absent, free, empty, 0.
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub(super) initial: Option<String>,
     /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing, as in
-    /// Knossos. In JSON lines, null is always absent.
+    /// Knossos. In JSON lines, null is always absent, and so are the empty list and what Elle's :r reads as nil.
     #[arg(long, value_name = "MEANING", value_enum, default_value_t = NilChoice::Absent)]
     pub(super) nil: NilChoice,
     /// Print one JSON object a file instead of text.
@@ -44,7 +44,8 @@ pub struct Options {
     /// Draw the history with its verdict into this page; with several files, into pages in this folder.
     #[arg(long, value_name = "FILE.html|FOLDER")]
     pub(super) html: Option<PathBuf>,
-    /// What the times of JSON lines are counted in, which sentences show in seconds; logs of events have no times.
+    /// What the times of JSON lines are counted in, which sentences show in seconds; dates are shown as dates, and logs of
+    /// events have no times.
     #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
     pub(super) unit: Unit,
     /// How long the search of each file may take before it gives up.
@@ -100,16 +101,15 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub(super) fn show(self, time: u64) -> String {
+    pub(super) fn show(self, times: &Times, time: u64) -> String {
         let digits = match self {
             Unit::Ns => 9,
             Unit::Us => 6,
             Unit::Ms => 3,
-            Unit::S => return format!("{time} s"),
-            Unit::None => return time.to_string(),
+            Unit::S | Unit::None => 0,
         };
-        let second = 10u64.pow(digits);
-        format!("{}.{:0width$} s", time / second, time % second, width = digits as usize)
+        let unit = if self == Unit::None || times.are_dates() { "" } else { " s" };
+        format!("{}{unit}", times.show(time, digits))
     }
 }
 

@@ -47,7 +47,7 @@ impl Pages {
 
 fn page(name: &str, judgement: &Judgement) -> String {
     let verdict = &judgement.verdict;
-    let origin = &judgement.file.origin;
+    let (origin, options) = (&judgement.file.origin, &judgement.judged_with);
     let labels = Labels {
         file: name,
         line: &|index| origin.lines.get(index).copied(),
@@ -58,8 +58,8 @@ fn page(name: &str, judgement: &Judgement) -> String {
         sentence: verdict.violation().map(|violation| judgement.sentence(violation)),
     };
     match &judgement.file.history {
-        AnyHistory::Kv(history) => html::draw(&Kv, history, verdict, &labels),
-        AnyHistory::Object(object, history) => html::draw(object, history, verdict, &labels),
+        AnyHistory::Kv(history) => html::draw(&Kv, history, verdict, &labels, options),
+        AnyHistory::Object(object, history) => html::draw(object, history, verdict, &labels, options),
     }
 }
 

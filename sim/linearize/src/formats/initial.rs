@@ -18,19 +18,24 @@ pub fn of_all_keys(history: &KvHistory, value: Option<&str>) -> BTreeMap<Bytes, 
     keys.into_iter().map(|key| (key.clone(), Bytes::copy_from_slice(value.as_bytes()))).collect()
 }
 
-/// The history of keys that begin with these values. All times become one later if the first operation is at 0.
-pub fn begin_with(mut history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Result<KvHistory, ParseError> {
+/// The history of keys that begin with these values, and by how much all times became later: by 1 if the first operation
+/// is at 0.
+pub fn begin_with(
+    mut history: KvHistory,
+    begins: BTreeMap<Bytes, Bytes>,
+) -> Result<(KvHistory, u64), ParseError> {
     if begins.is_empty() {
-        return Ok(history);
+        return Ok((history, 0));
     }
     let mut revisions: Vec<_> = (0..history.len()).map(|index| history.revision(index)).collect();
     let mut withdrawn = history.take_withdrawn();
     let mut operations = history.into_operations();
-    if operations.iter().any(|operation| operation.call == 0) {
+    let later = u64::from(operations.iter().any(|operation| operation.call == 0));
+    if later > 0 {
         for operation in operations.iter_mut().chain(&mut withdrawn) {
-            operation.call += 1;
+            operation.call += later;
             if let Outcome::Returned { at, .. } = &mut operation.outcome {
-                *at += 1;
+                *at += later;
             }
         }
     }
@@ -43,6 +48,6 @@ pub fn begin_with(mut history: KvHistory, begins: BTreeMap<Bytes, Bytes>) -> Res
     revisions.resize(operations.len(), None);
     History::new(operations)
         .and_then(|history| history.with_revisions(revisions))
-        .map(|history| history.with_withdrawn(withdrawn))
+        .map(|history| (history.with_withdrawn(withdrawn), later))
         .map_err(|error| ParseError::new(0, format!("with initial values: {error}")))
 }

@@ -64,18 +64,21 @@ pub(super) fn take<'a>(events: &mut Events<'a>, line: usize, event: Edn<'a>) -> 
     let Edn::Map(entries) = event else {
         return Err(ParseError::expected(line, "an event {:process ... :type ...}", &event));
     };
-    let (mut process, mut kind, mut function) = (Edn::Nil, Edn::Nil, Edn::Nil);
-    let (mut key, mut value) = (None, Edn::Nil);
+    let [mut process, mut kind, mut function, mut key, mut value] = [const { None }; 5];
     for (name, content) in entries {
-        match name.name() {
-            Some("process") => process = content,
-            Some("type") => kind = content,
-            Some("f") => function = content,
-            Some("key") => key = Some(content),
-            Some("value") => value = content,
-            _ => {}
+        let place = match name.name() {
+            Some("process") => &mut process,
+            Some("type") => &mut kind,
+            Some("f") => &mut function,
+            Some("key") => &mut key,
+            Some("value") => &mut value,
+            _ => continue,
+        };
+        if place.replace(content).is_some() {
+            return Err(ParseError::expected(line, &format!("one {name}"), "two"));
         }
     }
+    let [process, kind, function, value] = [process, kind, function, value].map(|it| it.unwrap_or(Edn::Nil));
     let process = match process {
         Edn::Integer(number) if number >= 0 => events.names.numbered(line, number as u64)?,
         Edn::Keyword(_) => {

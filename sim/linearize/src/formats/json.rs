@@ -11,8 +11,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Value};
 
@@ -23,6 +25,34 @@ use super::{ParseError, jepsen_edn};
 
 /// The fields of an object.
 pub(super) type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+/// An object that has no field twice: which of the two counts is not for us to choose.
+struct Object<'a>(Fields<'a>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object<'de>, A::Error> {
+                let mut fields = Fields::new();
+                while let Some((name, value)) = entries.next_entry::<String, &RawValue>()? {
+                    if fields.contains_key(&*name) {
+                        return Err(A::Error::custom(format!("the field {name:?} stands twice")));
+                    }
+                    fields.insert(name.into(), value);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
 
 /// What a text holds.
 pub(super) enum Content<'a> {
@@ -117,7 +147,7 @@ impl<'a> Reader<'a> {
         if self.events.list.is_empty() && self.lines.take(line, content)? {
             return Ok(());
         }
-        let fields: Fields<'a> = serde_json::from_str(content).map_err(|error| syntax(line, &error))?;
+        let Object(fields) = serde_json::from_str(content).map_err(|error| syntax(line, &error))?;
         let has = |name: &str| fields.contains_key(name);
         let is_event = has("type") && (has("f") || has("process"));
         if has("ClientId") && has("Input") && has("Output") {

@@ -28,7 +28,9 @@
 //! | `:fail` | did not take place: left out | the same in Knossos |
 //! | `:fail` of a swap | the same: it may have failed for another reason than another value | Knossos: the same. porcupine's etcd model: it found another value; so it is understood here in the oldest logs (`jepsen.util - `), which are porcupine's test data |
 //! | `:ok` of a read with `nil` | the register was absent ([`Nil::Absent`]) | porcupine: the same. Knossos: it says nothing ([`Nil::Unknown`]) |
-//! | the empty string in porcupine's key-value text | absent, since its keys begin empty | porcupine: the same |
+//! | `:ok` of a read with `[]`, or of `:r` in a transaction with `nil` | the list is empty: absent, whatever `nil` says | Elle: the same |
+//! | `:ok` of an update with a value | it must be that of the call; more may be told, in a list or a map | Knossos: what the end says counts |
+//! | the empty string in porcupine's key-value text (maps in EDN with `:key`, all of them `:get`, `:put`, `:append` or `:delete`) | absent, since its keys begin empty; elsewhere it is a value | porcupine: the same |
 //! | the first value | absent, unless [`Choices::initial`] or the text says otherwise | Knossos: `nil`, or what the model was made with |
 //! | a list that was read | its items, which were appended one by one | Elle: the same |
 //! | a release of a mutex by another process | allowed | Knossos' `mutex`: the same |
@@ -53,6 +55,7 @@ mod unpack;
 
 use std::fmt;
 
+use crate::history::Operation;
 use crate::kv::KvHistory;
 use crate::objects::{Object, ObjectHistory};
 use event::Events;
@@ -60,6 +63,7 @@ use register::{Dialect, Keys};
 
 pub use event::{Names, Summary};
 pub use lines::write;
+pub use moment::Times;
 
 /// How a history is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ pub enum Nil {
     /// That the register was absent, as porcupine's models have it.
     #[default]
     Absent,
-    /// Nothing, as in Knossos.
+    /// Nothing, as in Knossos. An empty list says that it is empty.
     Unknown,
 }
 
@@ -161,6 +165,18 @@ impl AnyHistory {
         }
     }
 
+    /// How many of them returned. What a key begins with counts as none.
+    pub fn returned(&self, origin: &Origin) -> usize {
+        fn count<I, O>(operations: &[Operation<I, O>]) -> usize {
+            operations.iter().filter(|operation| operation.output().is_some()).count()
+        }
+        let of_text = origin.lines.len();
+        match self {
+            AnyHistory::Kv(history) => count(&history.operations()[..of_text]),
+            AnyHistory::Object(_, history) => count(&history.operations()[..of_text]),
+        }
+    }
+
     /// Whether nothing was ever called.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -189,6 +205,8 @@ pub struct Origin {
     pub names: Names,
     /// What was read and what was skipped.
     pub summary: Summary,
+    /// How times are to be read.
+    pub times: Times,
 }
 
 /// A key-value history that was read, and where its operations came from.
@@ -287,12 +305,13 @@ fn whole(operations: operations::Operations, choices: &Choices) -> Result<File, 
         let problem = format!("whole operations in JSON are those of keys, not of a {model}: write events");
         return Err(ParseError::new(0, problem));
     }
-    let (history, origin, mut begins) = operations.finish()?;
+    let (history, mut origin, mut begins) = operations.finish()?;
     for (key, value) in initial::of_all_keys(&history, choices.initial.as_deref()) {
         begins.entry(key).or_insert(value);
     }
-    let history = AnyHistory::Kv(initial::begin_with(history, begins)?);
-    Ok(File { format: Format::Lines, model, history, origin })
+    let (history, later) = initial::begin_with(history, begins)?;
+    origin.times = origin.times.later(later);
+    Ok(File { format: Format::Lines, model, history: AnyHistory::Kv(history), origin })
 }
 
 fn interpret(
@@ -306,7 +325,7 @@ fn interpret(
         let object = objects::object(model, choices.initial.as_deref())?;
         let (history, lines) = objects::read(&mut events, model)?;
         let Events { names, summary, .. } = events;
-        let origin = Origin { lines, names, summary };
+        let origin = Origin { lines, names, summary, times: Times::default() };
         let history = AnyHistory::Object(object, history);
         return Ok(File { format: format.unwrap_or(Format::JepsenEdn), model, history, origin });
     }
@@ -317,13 +336,13 @@ fn interpret(
     };
     let is_porcupine = keys == Keys::Beside
         && format.is_none()
-        && events.list.iter().all(|event| matches!(&*event.function, "get" | "put" | "append"));
+        && events.list.iter().all(|event| matches!(&*event.function, "get" | "put" | "append" | "delete"));
     let dialect = Dialect { keys, empty_is_absent: is_porcupine, failed_swap_tells, nil: choices.nil };
     let (history, lines) = register::read(&events, dialect)?;
     let begins = initial::of_all_keys(&history, choices.initial.as_deref());
-    let history = AnyHistory::Kv(initial::begin_with(history, begins)?);
+    let (history, later) = initial::begin_with(history, begins)?;
     let own = if is_porcupine { Format::Porcupine } else { Format::JepsenEdn };
     let Events { names, summary, .. } = events;
-    let origin = Origin { lines, names, summary };
-    Ok(File { format: format.unwrap_or(own), model, history, origin })
+    let origin = Origin { lines, names, summary, times: Times::default().later(later) };
+    Ok(File { format: format.unwrap_or(own), model, history: AnyHistory::Kv(history), origin })
 }

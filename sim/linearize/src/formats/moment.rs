@@ -37,9 +37,64 @@ impl Moment {
     }
 }
 
+/// How the times of a history are to be read: what its whole numbers stood for in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// What was taken off, in units of 10 to the power of minus [`DIGITS`].
+    least: i128,
+    /// How many of these units a whole number stands for.
+    divisor: i128,
+    /// Whether the text has dates.
+    is_date: bool,
+    /// By how much times became later for the sake of what keys begin with.
+    later: u64,
+}
+
+impl Default for Times {
+    /// As they are.
+    fn default() -> Self {
+        Times { least: 0, divisor: 10i128.pow(DIGITS), is_date: false, later: 0 }
+    }
+}
+
+impl Times {
+    /// The times of a history that became later by some number.
+    pub(super) fn later(self, later: u64) -> Self {
+        Times { later, ..self }
+    }
+
+    /// A time of an event by its number.
+    pub fn number(&self, time: u64) -> u64 {
+        time.saturating_sub(self.later)
+    }
+
+    /// A time as the text has it: a date, or a number, which counts for 10 to the power of minus `digits`. The number
+    /// is shown with so many digits behind the point at least.
+    pub fn show(&self, time: u64, digits: usize) -> String {
+        let units = i128::from(self.number(time)) * self.divisor + self.least;
+        if self.is_date {
+            return shown_date(units);
+        }
+        let places = DIGITS as usize + digits;
+        let text = format!("{:0width$}", units.unsigned_abs(), width = places + 1);
+        let (whole, fraction) = text.split_at(text.len() - places);
+        let kept = fraction.trim_end_matches('0').len().max(digits);
+        let (sign, point) = (if units < 0 { "-" } else { "" }, if kept == 0 { "" } else { "." });
+        format!("{sign}{whole}{point}{}", &fraction[..kept])
+    }
+
+    /// Whether times are dates.
+    pub fn are_dates(&self) -> bool {
+        self.is_date
+    }
+}
+
 /// All times of a history as whole numbers, in their order. `None` if they are too far apart.
-pub(super) fn scaled(moments: &[Moment]) -> Option<Vec<u64>> {
-    let least = moments.iter().map(|moment| moment.units).min().unwrap_or(0).min(0);
+pub(super) fn scaled(moments: &[Moment]) -> Option<(Vec<u64>, Times)> {
+    let least = moments.iter().map(|moment| moment.units).min().unwrap_or(0);
+    // Dates count from the first: from 1970 on, 64 bits hold no nanoseconds behind the year 2554.
+    let is_date = moments.iter().any(|moment| moment.is_date);
+    let least = if is_date { least } else { least.min(0) };
     let most = moments.iter().map(|moment| moment.units - least).max().unwrap_or(0);
     let mut divisor = 1;
     while most / divisor > i128::from(TIME_MAX) {
@@ -48,7 +103,9 @@ pub(super) fn scaled(moments: &[Moment]) -> Option<Vec<u64>> {
     if divisor > 10i128.pow(DIGITS) {
         return None;
     }
-    moments.iter().map(|moment| u64::try_from((moment.units - least) / divisor).ok()).collect()
+    let times: Option<_> =
+        moments.iter().map(|moment| u64::try_from((moment.units - least) / divisor).ok()).collect();
+    Some((times?, Times { least, divisor, is_date, later: 0 }))
 }
 
 /// Digits with a sign, a fraction and an exponent.
@@ -125,6 +182,32 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
+/// Units since 1970 as a date in UTC.
+fn shown_date(units: i128) -> String {
+    let unit = 10i128.pow(DIGITS);
+    let (seconds, rest) = (units.div_euclid(unit), units.rem_euclid(unit));
+    let (day, second) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(day);
+    let fraction = format!("{rest:09}");
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{point}{fraction}Z")
+}
+
+/// The year, the month and the day of a number of [`days`].
+fn civil(number: i64) -> (i64, i64, i64) {
+    let number = number + 719_468;
+    // 400 years have 146,097 days.
+    let (era, day) = (number.div_euclid(146_097), number.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = year + era * 400;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,8 +257,32 @@ mod tests {
         let moments = |texts: &[&str]| -> Vec<Moment> {
             texts.iter().map(|text| Moment::parse(text).expect("a time")).collect()
         };
-        assert_eq!(scaled(&moments(&["-1", "0.5"])), Some(vec![0, 1_500_000_000]));
-        assert_eq!(scaled(&moments(&["1700000000123.25"])), Some(vec![17_000_000_001_232_500_000]));
-        assert_eq!(scaled(&moments(&["1e25"])), None);
+        let times = |texts| scaled(&moments(texts)).map(|(times, _)| times);
+        assert_eq!(times(&["-1", "0.5"]), Some(vec![0, 1_500_000_000]));
+        assert_eq!(times(&["1700000000123.25"]), Some(vec![17_000_000_001_232_500_000]));
+        assert_eq!(times(&["1e25"]), None);
+    }
+
+    #[test]
+    fn times_are_shown_as_they_were_written() {
+        for (text, digits, shown) in [
+            ("-1.5", 0, "-1.5"),
+            ("2", 0, "2"),
+            ("1700000000123.25", 3, "1700000000.12325"),
+            ("-0.25", 3, "-0.00025"),
+            ("2024-02-29T23:59:59.25Z", 9, "2024-02-29T23:59:59.25Z"),
+            ("1969-12-31T23:59:59Z", 0, "1969-12-31T23:59:59Z"),
+            ("2100-03-01 01:00:00+01:00", 0, "2100-03-01T00:00:00Z"),
+            ("0004-02-29T00:00:00Z", 0, "0004-02-29T00:00:00Z"),
+        ] {
+            let (times, scale) = scaled(&[Moment::parse(text).expect("a time")]).expect("one time");
+            assert_eq!(scale.show(times[0], digits), shown, "{text}");
+        }
+        for day in -800_000..800_000 {
+            let (year, month, of_month) = civil(day);
+            assert_eq!(days(year, month, of_month), day);
+        }
+        assert_eq!(Times::default().show(5, 9), "0.000000005");
+        assert_eq!(Times::default().later(1).show(6, 0), "5");
     }
 }

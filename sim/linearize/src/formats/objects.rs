@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | mutex | `:acquire`, `:release`, also `:lock`, `:unlock` | - |
 //! | queue | `:enqueue`, `:dequeue` | the item; of a dequeue `nil`, then what was taken (`nil`: the queue was empty) |
-//! | | `:drain` | `nil`, then a list of what was taken: as many dequeues at once, in any order |
+//! | | `:drain` | `nil`, then a list of what was taken: as many dequeues at once, in any order, and one more that found the queue empty |
 //! | set | `:add`, `:broadcast`, `:remove` | the element |
 //! | | `:read` | `nil`, then a list or set of all elements |
 //! | counter | `:add`, `:increment`, `:decrement` and shorter names | the amount; without one, 1 |
@@ -34,12 +34,13 @@ pub(super) fn read(
         let (key, value) = keyed(event, keys_inside)?;
         if event.function == "drain" && name == ModelName::Queue {
             let Some(drain) = drained.get(&place) else { continue };
-            for number in 0..drain.items.len() {
+            // It ends when it finds nothing more. That this came after the items is not demanded: only within the drain.
+            for number in 0..=drain.items.len() {
                 let process = events.names.named(&format!("drain {}, item {number}", drain.line));
                 if event.kind == Kind::Invoke {
                     clocked.call(line, process, Input { key: key.clone(), action: Action::Dequeue })?;
                 } else {
-                    let item = Output::Item(Some(text(&drain.items[number])));
+                    let item = Output::Item(drain.items.get(number).map(text));
                     clocked.end(line, process, End::Returned(item))?;
                 }
             }
@@ -54,6 +55,9 @@ pub(super) fn read(
         if std::mem::discriminant(open) != std::mem::discriminant(&asked) {
             let found = format!(":{}", event.function);
             return Err(ParseError::expected(line, "the end of what this process called", found));
+        }
+        if event.kind == Kind::Ok && contradicts(open, &asked, value) {
+            return Err(ParseError::expected(line, "the value of the call, or none", value));
         }
         let end = match event.kind {
             Kind::Fail => End::Withdrawn,
@@ -180,6 +184,21 @@ fn answer(name: ModelName, line: usize, asked: &Action, value: &Edn<'_>) -> Resu
         }
         _ => Output::Done,
     }))
+}
+
+/// Whether the end of an operation says that it did something else than its call. It need not say anything, and may say
+/// more: a map, or a list that holds the value.
+fn contradicts(open: &Action, told: &Action, value: &Edn<'_>) -> bool {
+    match (open, value) {
+        (_, Edn::Nil | Edn::Map(_)) => false,
+        (
+            Action::Enqueue(item) | Action::Add(item) | Action::Remove(item),
+            Edn::List(items) | Edn::Set(items),
+        ) => open != told && !items.iter().any(|told| text(told) == item),
+        (Action::Increase(_), Edn::Integer(_)) => open != told,
+        (Action::Enqueue(_) | Action::Add(_) | Action::Remove(_), _) => open != told,
+        _ => false,
+    }
 }
 
 fn text(value: &Edn<'_>) -> Bytes {

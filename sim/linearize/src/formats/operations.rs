@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Fields};
 use super::lines::{EXPECTED, Line, Nullable, Text, bytes, nullable, operation, revision};
-use super::moment::{Moment, scaled};
+use super::moment::{Moment, Times, scaled};
 use super::{Names, Origin, ParseError, Summary};
 use crate::history::{History, Outcome};
 use crate::kv::{KvHistory, KvOperation};
@@ -129,9 +129,7 @@ impl Operations {
     }
 
     pub(super) fn finish(mut self) -> Result<(KvHistory, Origin, BTreeMap<Bytes, Bytes>), ParseError> {
-        if !self.moments.is_empty() {
-            self.settle()?;
-        }
+        let times = if self.moments.is_empty() { Times::default() } else { self.settle()? };
         let Operations { operations, lines, revisions, names, summary, initial, .. } = self;
         let history = History::new(operations).and_then(|history| history.with_revisions(revisions));
         let history = history.map_err(|error| {
@@ -148,11 +146,11 @@ impl Operations {
             };
             ParseError::new(place, format!("{error} (operations are counted from 0)"))
         })?;
-        Ok((history, Origin { lines, names, summary }, initial))
+        Ok((history, Origin { lines, names, summary, times }, initial))
     }
 
     /// Gives processes with names their numbers, and all times one scale.
-    fn settle(&mut self) -> Result<(), ParseError> {
+    fn settle(&mut self) -> Result<Times, ParseError> {
         let Operations { operations, moments, names, lines, .. } = self;
         for operation in operations.iter_mut() {
             operation.process = names.settle(operation.process);
@@ -178,14 +176,15 @@ impl Operations {
             all.push(returned.unwrap_or(called));
         }
         let whole: Option<Vec<u64>> = all.iter().map(Moment::as_whole).collect();
-        let all = whole
+        let (all, scale) = whole
+            .map(|whole| (whole, Times::default()))
             .or_else(|| scaled(&all))
             .ok_or_else(|| ParseError::new(1, "times too far apart for 64 bits"))?;
         for (operation, times) in operations.iter_mut().zip(all.chunks(2)) {
             let returned = operation.returned_at().map(|_| times[1]);
             put(operation, times[0], returned);
         }
-        Ok(())
+        Ok(scale)
     }
 }
 

@@ -135,6 +135,8 @@ struct Taken<'a, 'b> {
     swap: Option<(&'b Edn<'a>, &'b Edn<'a>)>,
     /// In a transaction a list is one of appended items.
     in_transaction: bool,
+    /// It reads a list as Elle's workloads do, with `:r`.
+    is_of_list: bool,
 }
 
 impl<'a, 'b> Taken<'a, 'b> {
@@ -146,7 +148,14 @@ impl<'a, 'b> Taken<'a, 'b> {
         if function == Function::Transaction || micro(&event.value).is_some() {
             return Self::transaction(event);
         }
-        let mut taken = Taken { function, key: None, value: &event.value, swap: None, in_transaction: false };
+        let mut taken = Taken {
+            function,
+            key: None,
+            value: &event.value,
+            swap: None,
+            in_transaction: false,
+            is_of_list: false,
+        };
         let is_end = event.kind != Kind::Invoke;
         match (keys, &event.value) {
             (Keys::None, _) => taken.key = Some(SINGLE),
@@ -197,6 +206,7 @@ impl<'a, 'b> Taken<'a, 'b> {
                     value: &event.value,
                     swap: None,
                     in_transaction: true,
+                    is_of_list: false,
                 });
             }
             return Err(ParseError::expected(line, several, &event.value));
@@ -207,7 +217,15 @@ impl<'a, 'b> Taken<'a, 'b> {
             "append" => Function::Append,
             other => return Err(ParseError::expected(line, ":r, :w or :append", format!(":{other}"))),
         };
-        Ok(Taken { function, key: Some(present(line, key)?), value, swap: None, in_transaction: true })
+        let (key, is_of_list) = (Some(present(line, key)?), name.name() == Some("r"));
+        Ok(Taken { function, key, value, swap: None, in_transaction: true, is_of_list })
+    }
+}
+
+impl Taken<'_, '_> {
+    /// Whether the value is the `nil` of a register. In a list of appended items it stands for the empty one.
+    fn says_nil(&self) -> bool {
+        *self.value == Edn::Nil && !self.is_of_list
     }
 }
 
@@ -276,6 +294,9 @@ fn end(
         let expected = format!("an answer about key {}", show(asked.key()));
         return Err(ParseError::expected(line, &expected, show(key)));
     }
+    if event.kind == Kind::Ok && contradicts(asked, taken) {
+        return Err(ParseError::expected(line, "the value of the call, or none", taken.value));
+    }
     let is_empty = |value: &Bytes| value.is_empty() && dialect.empty_is_absent;
     Ok(match (event.kind, asked) {
         (Kind::Fail, Input::CompareAndSwap { .. }) if dialect.failed_swap_tells => {
@@ -284,7 +305,7 @@ fn end(
         (Kind::Fail, _) | (Kind::Info, Input::Get { .. }) => End::Withdrawn,
         (Kind::Info | Kind::Invoke, _) => End::Unknown,
         (Kind::Ok, Input::Get { .. }) => match content(line, taken.value)? {
-            None if dialect.nil == Nil::Unknown => End::Withdrawn,
+            None if dialect.nil == Nil::Unknown && taken.says_nil() => End::Withdrawn,
             Some(value) if is_empty(&value) => End::Returned(Output::Value(None)),
             value => End::Returned(Output::Value(value)),
         },
@@ -295,6 +316,33 @@ fn end(
             End::Returned(Output::Swapped { swapped: true, previous: None })
         }
     })
+}
+
+/// Whether the end of an update says that it wrote something else than its call. It need not say anything, and may say
+/// more: a map, or a list that holds the value.
+fn contradicts(asked: &Input, taken: &Taken<'_, '_>) -> bool {
+    let told = taken.value;
+    let same =
+        |one: &Edn<'_>, wanted: Option<&Bytes>| content(0, one).is_ok_and(|one| one.as_ref() == wanted);
+    match asked {
+        Input::Get { .. } | Input::Delete { .. } => false,
+        Input::CompareAndSwap { expected, new, .. } => taken
+            .swap
+            .is_some_and(|(old, written)| !same(old, expected.as_ref()) || !same(written, Some(new))),
+        Input::Put { key, value } | Input::Append { key, value } => {
+            let is_it = |told: &Edn<'_>| {
+                let appended = if taken.in_transaction { item(0, told) } else { text(0, told) };
+                let is_append =
+                    matches!(asked, Input::Append { .. }) && appended.is_ok_and(|told| told == value);
+                is_append || same(told, Some(value))
+            };
+            match told {
+                Edn::Nil | Edn::Map(_) => false,
+                Edn::List(items) | Edn::Set(items) => !is_it(told) && !items.iter().any(is_it),
+                told => !is_it(told) && !same(told, Some(key)),
+            }
+        }
+    }
 }
 
 /// What a key holds: a value, or a list as the string of its items. `nil` and the empty list are absent.

@@ -9,7 +9,8 @@ use crate::check::prepare;
 use crate::history::{History, Operation, Outcome};
 use crate::model::{Decision, Model};
 use crate::search::Progress;
-use crate::verdict::{Options, Verdict};
+use crate::stop::Stop;
+use crate::verdict::{Budget, Options, Undecided, Verdict};
 
 /// Above so many processes, lanes are shared.
 const LANES_MAX: usize = 120;
@@ -70,6 +71,7 @@ impl Page {
         history: &History<M::Input, M::Output>,
         verdict: &Verdict,
         labels: &Labels<'_>,
+        options: &Options,
     ) -> Self
     where
         M: Model,
@@ -112,7 +114,7 @@ impl Page {
             }
         });
         let bars = bars.collect();
-        let keys = orders(model, operations, verdict)
+        let keys = orders(model, operations, verdict, options)
             .into_iter()
             .map(|(order, until)| draw(model, operations, &shown, &axis, (order, until)))
             .collect();
@@ -220,6 +222,7 @@ fn orders<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     verdict: &Verdict,
+    options: &Options,
 ) -> Vec<(Vec<usize>, Option<u64>)>
 where
     M: Model,
@@ -227,31 +230,43 @@ where
     M::Output: Clone,
 {
     let label = |index: usize| model.label(&operations[index].input);
-    let key = match verdict {
+    let part =
+        |key: &[u8]| (0..operations.len()).filter(|&index| label(index) == key).collect::<Vec<usize>>();
+    match verdict {
         Verdict::Linearizable { witness } => {
             let mut orders: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
             witness.iter().for_each(|&index| orders.entry(label(index)).or_default().push(index));
-            return orders.into_values().map(|order| (order, None)).collect();
+            orders.into_values().map(|order| (order, None)).collect()
         }
-        Verdict::Violation(violation) => &violation.key,
-        Verdict::Undecided(undecided) => &undecided.key,
-    };
-    let part: Vec<usize> = (0..operations.len()).filter(|&index| label(index) == *key).collect();
-    vec![longest(model, operations, &part)]
+        Verdict::Violation(violation) => {
+            longest(model, operations, &part(&violation.key), options).into_iter().collect()
+        }
+        Verdict::Undecided(Undecided { order, .. }) if order.is_empty() => Vec::new(),
+        Verdict::Undecided(undecided) => {
+            let placed: BTreeSet<usize> = undecided.order.iter().copied().collect();
+            let left = part(&undecided.key).into_iter().filter(|index| !placed.contains(index));
+            let until = left.filter_map(|index| operations[index].returned_at()).min();
+            vec![(undecided.order.clone(), until)]
+        }
+    }
 }
 
 /// An order of the longest beginning that has one: beginnings of a history that can be explained can be explained, too.
+/// If time or budget end first, of the longest one known by then.
 fn longest<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     part: &[usize],
-) -> (Vec<usize>, Option<u64>)
+    options: &Options,
+) -> Option<(Vec<usize>, Option<u64>)>
 where
     M: Model,
     M::Input: Clone,
     M::Output: Clone,
 {
-    let until = |end: u64| {
+    let stop = Stop::of(options);
+    let mut left = options.budget.configurations;
+    let mut until = |end: u64| {
         let begun: Vec<usize> = part.iter().copied().filter(|&index| operations[index].call <= end).collect();
         let cut = |&index: &usize| {
             let mut operation = operations[index].clone();
@@ -260,24 +275,41 @@ where
             }
             operation
         };
-        let order = order(model, &begun.iter().map(cut).collect::<Vec<_>>())?;
+        let order = order(model, &begun.iter().map(cut).collect::<Vec<_>>(), options, &mut left)?;
         Some(order.into_iter().map(|place| begun[place as usize]).collect::<Vec<usize>>())
     };
     let mut ends: Vec<u64> = part.iter().filter_map(|&index| operations[index].returned_at()).collect();
     ends.sort_unstable();
     ends.dedup();
-    let good = ends.partition_point(|&end| until(end).is_some());
-    let order = good.checked_sub(1).and_then(|last| until(ends[last]));
-    (order.unwrap_or_default(), ends.get(good).copied())
+    let (mut good, mut bad) = (0, ends.len());
+    let mut longest = None;
+    while good < bad && stop.reached().is_none() {
+        let middle = good.midpoint(bad);
+        match until(ends[middle]) {
+            Some(order) => (longest, good) = (Some(order), middle + 1),
+            None => bad = middle,
+        }
+    }
+    (longest.is_some() || stop.reached().is_none())
+        .then(|| (longest.unwrap_or_default(), ends.get(good).copied()))
 }
 
-fn order<M: Model>(model: &M, operations: &[Operation<M::Input, M::Output>]) -> Option<Vec<u32>> {
+/// An order of all operations, if one is found while configurations are `left`.
+fn order<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    options: &Options,
+    left: &mut u64,
+) -> Option<Vec<u32>> {
     let part: Vec<u32> = (0..operations.len() as u32).collect();
-    match model.decide(operations, &part, &Options::default()) {
+    let budget = Budget { configurations: *left, ..options.budget };
+    match model.decide(operations, &part, &Options { budget, witness: true, ..options.clone() }) {
         Decision::Linearizable(order) => Some(order),
-        Decision::Open => {
-            let mut search = prepare(model, operations, &part);
-            let progress = search.run(CONFIGURATIONS_MAX, BYTES_MAX);
+        Decision::Open(visited) => {
+            let mut search = prepare(model, operations, &part).until(Stop::of(options));
+            let most = CONFIGURATIONS_MAX.min(left.saturating_sub(visited));
+            let progress = search.run(most, BYTES_MAX.min(options.budget.bytes));
+            *left = left.saturating_sub(visited + search.configurations());
             (progress == Progress::Linearizable).then(|| search.order())
         }
         _ => None,

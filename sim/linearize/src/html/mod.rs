@@ -21,7 +21,7 @@ use std::hash::Hash;
 use crate::history::History;
 use crate::kv::{Kv, KvHistory};
 use crate::model::Model;
-use crate::verdict::Verdict;
+use crate::verdict::{Options, Verdict};
 
 /// More operations than this are not drawn: those nearest to the contradiction, or the first ones, stand for all.
 pub const OPERATIONS_MAX: usize = 10_000;
@@ -58,18 +58,20 @@ impl Default for Labels<'_> {
 
 /// Draws a key-value history with its verdict.
 pub fn page(history: &KvHistory, verdict: &Verdict) -> String {
-    draw(&Kv, history, verdict, &Labels::default())
+    draw(&Kv, history, verdict, &Labels::default(), &Options::default())
 }
 
 /// Draws a history of any model with its verdict.
 ///
 /// What [`Model::describe`] and [`Model::describe_state`] say is shown; without them operations have numbers and states
-/// no names.
+/// no names. Of a history that is not linearizable, the longest beginning that can be explained is looked for, within
+/// the budget and until the deadline of `options`.
 pub fn draw<M>(
     model: &M,
     history: &History<M::Input, M::Output>,
     verdict: &Verdict,
     labels: &Labels<'_>,
+    options: &Options,
 ) -> String
 where
     M: Model,
@@ -77,7 +79,7 @@ where
     M::Output: Clone,
     M::State: Hash,
 {
-    let page = data::Page::new(model, history, verdict, labels);
+    let page = data::Page::new(model, history, verdict, labels, options);
     let json = serde_json::to_string(&page).expect("plain data can be written as JSON");
     let mut text = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + json.len());
     // Each placeholder stands once in the page, and only there: what is filled in is not looked at again.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::fact::{Fact, fact};
 use super::{Kv, KvOperation};
 use crate::minimise;
+use crate::stop::Stop;
 
 /// See [`crate::Model::support`].
 ///
@@ -73,7 +74,7 @@ fn contains(text: &[u8], piece: &[u8]) -> bool {
 
 /// Everything that a set of operations rests on, with the set itself.
 pub(super) fn closure(operations: &[KvOperation], part: &[u32], set: &[u32]) -> Vec<u32> {
-    minimise::Closure::new(&Kv, operations, part).with_support(set)
+    minimise::Closure::new(&Kv, operations, part, Stop::default()).with_support(set)
 }
 
 /// See [`crate::Model::unobserved`].

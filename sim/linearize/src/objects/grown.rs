@@ -31,7 +31,7 @@ struct Growth<'a> {
 
 /// Decides a part, or leaves it to the search.
 pub(super) fn decide(operations: &[Operation<Input, Output>], part: &[u32]) -> Decision {
-    let Some(growth) = Growth::of(operations, part) else { return Decision::Open };
+    let Some(growth) = Growth::of(operations, part) else { return Decision::Open(0) };
     growth.decide().unwrap_or_else(Decision::Violation)
 }
 

@@ -154,7 +154,7 @@ impl Model for Object {
     fn decide(&self, operations: &[Operation<Input, Output>], part: &[u32], _: &Options) -> Decision {
         match self {
             Object::Set(begin) if begin.is_empty() => grown::decide(operations, part),
-            _ => Decision::Open,
+            _ => Decision::Open(0),
         }
     }
 

@@ -113,14 +113,18 @@ pub(crate) struct Search<'a, M: Model> {
     /// Where to go on after a pause.
     cursor: Option<Cursor>,
     configurations: u64,
+    /// Configurations reached, also those that had been visited before.
+    turns: u64,
     stop: Stop,
     /// The longest order noted, and how many returned operations the next one has to place.
     longest: Vec<u32>,
     longer_from: usize,
 }
 
-/// Configurations between two looks at what may end a search.
+/// Configurations between two looks at the bytes that a search holds.
 const LOOK: u64 = 4096;
+/// Turns between two looks at what may end it from outside: where a thousand operations are open at once, each takes long.
+const LOOK_OUTSIDE: u64 = 64;
 /// Searches shorter than this, or than four times their operations, note no order.
 const NOTED_FROM: u64 = LOOK;
 
@@ -179,6 +183,7 @@ impl<'a, M: Model> Search<'a, M> {
             placed: 0,
             cursor: None,
             configurations: 0,
+            turns: 0,
             stop: Stop::default(),
             longest: Vec::new(),
             longer_from: 0,
@@ -201,17 +206,13 @@ impl<'a, M: Model> Search<'a, M> {
                     if self.left == 0 {
                         return Progress::Linearizable;
                     }
-                    if self.remember() {
-                        let first = Cursor::Returned(0);
-                        let looks = self.configurations.is_multiple_of(LOOK);
-                        if self.configurations >= end || (looks && self.must_end(bytes)) {
-                            self.cursor = Some(first);
-                            return Progress::Paused;
-                        }
-                        Some(first)
-                    } else {
-                        self.backtrack()
+                    let is_new = self.remember();
+                    let next = if is_new { Some(Cursor::Returned(0)) } else { self.backtrack() };
+                    if next.is_some() && self.must_pause(is_new, end, bytes) {
+                        self.cursor = next;
+                        return Progress::Paused;
                     }
+                    next
                 }
             };
             loop {
@@ -224,9 +225,15 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    fn must_end(&self, bytes: u64) -> bool {
-        self.stop.count(LOOK);
-        self.bytes() > bytes || self.stop.reached().is_some()
+    fn must_pause(&mut self, is_new: bool, end: u64, bytes: u64) -> bool {
+        self.turns += 1;
+        let looks = is_new && self.configurations.is_multiple_of(LOOK);
+        if looks {
+            self.stop.count(LOOK);
+        }
+        is_new && self.configurations >= end
+            || looks && self.bytes() > bytes
+            || self.turns.is_multiple_of(LOOK_OUTSIDE) && self.stop.reached().is_some()
     }
 
     /// About the longest order found.

@@ -136,8 +136,8 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
         Err(_) if versions.repeated.is_empty() => Err(()),
         Err(conflict) => return report::suspicion(&versions, conflict),
     };
-    let decision = zones.map_or(Decision::Open, |zones| accept_if_legal(&versions, part, &zones));
-    if matches!(decision, Decision::Open) && versions.repeated.is_empty() {
+    let decision = zones.map_or(Decision::Open(0), |zones| accept_if_legal(&versions, part, &zones));
+    if matches!(decision, Decision::Open(_)) && versions.repeated.is_empty() {
         return with_deletes(&mut versions, part, options);
     }
     decision
@@ -152,7 +152,7 @@ fn with_deletes(versions: &mut Versions<'_>, part: &[u32], options: &Options) ->
         decode_reads(versions)
     };
     match found {
-        Err(Failure::Ambiguous) => Decision::Open,
+        Err(Failure::Ambiguous) => Decision::Open(0),
         Err(Failure::Conflict(conflict)) => report::violation(versions, part, conflict),
         Ok(()) => match missing(versions) {
             Some(conflict) => report::violation(versions, part, conflict),
@@ -175,13 +175,13 @@ fn missing(versions: &Versions<'_>) -> Option<Conflict> {
 
 fn with_appends(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
     if !versions.repeated.is_empty() {
-        return Decision::Open;
+        return Decision::Open(0);
     }
     if !versions.erasures.is_empty() {
         return with_deletes(versions, part, options);
     }
     match decode_reads(versions) {
-        Err(Failure::Ambiguous) => Decision::Open,
+        Err(Failure::Ambiguous) => Decision::Open(0),
         Err(Failure::Conflict(conflict)) => report::violation(versions, part, conflict),
         Ok(()) => match judge(versions) {
             Ok(zones) => accept(versions, part, &zones, options),
@@ -333,5 +333,5 @@ fn accept(versions: &Versions<'_>, part: &[u32], zones: &Zones, options: &Option
 /// Replays the order on the store: what the zones do not know (what a value was *not*) is checked here.
 fn accept_if_legal(versions: &Versions<'_>, part: &[u32], zones: &Zones) -> Decision {
     let order = blocks::flatten(versions, &zones.order());
-    refusals::place(versions.operations, part, order).map_or(Decision::Open, Decision::Linearizable)
+    refusals::place(versions.operations, part, order).map_or(Decision::Open(0), Decision::Linearizable)
 }

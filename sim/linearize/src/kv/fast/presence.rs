@@ -47,10 +47,13 @@ use super::{refusals, report};
 use crate::history::{Operation, Outcome};
 use crate::model::{Decision, Lens, Model};
 use crate::search::{Progress, Search};
+use crate::stop::Stop;
 use crate::verdict::Options;
 
-/// Configurations that are visited at most, for each move.
+/// Configurations that are visited at most, for each operation.
 const CONFIGURATIONS_EACH: u64 = 256;
+/// What even a short key of a long history may visit.
+const CONFIGURATIONS_LEAST: u64 = 1024;
 
 /// What a key holds between two moves.
 type State = u32;
@@ -173,26 +176,34 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
     }
     let differs = |index: &u32| fact(&versions.operations[*index as usize]) == Fact::Differs;
     let refusals: Vec<u32> = part.iter().copied().filter(differs).collect();
+    let allowance = allowance(versions, part, options);
+    let mut visited = 0;
     if !refusals.is_empty()
         && let Ok(moves) = moves(versions, part, &zones, &refusals)
-        && let (Progress::Linearizable, search) = search(&moves, options)
-        && let Some(order) = place(versions, part, &moves, &search)
     {
-        return Decision::Linearizable(order);
+        let (progress, search) = search(&moves, allowance / 2, options);
+        if progress == Progress::Linearizable
+            && let Some(order) = place(versions, part, &moves, &search)
+        {
+            return Decision::Linearizable(order);
+        }
+        visited = search.configurations();
     }
     let moves = match moves(versions, part, &zones, &[]) {
         Ok(moves) => moves,
         Err(conflict) => return report::violation(versions, part, conflict),
     };
-    match search(&moves, options) {
-        (Progress::Paused, _) => Decision::Open,
+    let (progress, search) = search(&moves, allowance - visited, options);
+    visited += search.configurations();
+    match (progress, search) {
+        (Progress::Paused, _) => Decision::Open(visited),
         (Progress::Illegal, search) => {
             let (stuck, _) = search.stuck();
             let around = operations(versions, moves.origins[stuck as usize]);
             Decision::Contradiction { around, why: None }
         }
         (Progress::Linearizable, search) if !refusals.is_empty() => {
-            place(versions, part, &moves, &search).map_or(Decision::Open, Decision::Linearizable)
+            place(versions, part, &moves, &search).map_or(Decision::Open(visited), Decision::Linearizable)
         }
         (Progress::Linearizable, _) if !options.witness => Decision::Linearizable(Vec::new()),
         (Progress::Linearizable, search) => {
@@ -201,13 +212,21 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
     }
 }
 
-fn search<'a>(moves: &'a Moves, options: &Options) -> (Progress, Search<'a, Presence>) {
+/// How many configurations a key may visit: of the budget no larger a part than the key is of the history, and something
+/// is left for the search.
+fn allowance(versions: &Versions<'_>, part: &[u32], options: &Options) -> u64 {
+    let (length, all) = (part.len() as u64, versions.operations.len() as u64);
+    let budget = options.budget.configurations - options.budget.configurations / 4;
+    let share = (budget / all.max(1)).saturating_mul(length).max(CONFIGURATIONS_LEAST);
+    share.min(CONFIGURATIONS_EACH * (length + 64)).min(budget)
+}
+
+fn search<'a>(moves: &'a Moves, configurations: u64, options: &Options) -> (Progress, Search<'a, Presence>) {
     let all: Vec<u32> = (0..moves.list.len() as u32).collect();
     let windows = moves.numbered();
-    let mut search = Search::within(&Presence, &moves.list, &all, |index| windows[index as usize]);
-    let configurations = CONFIGURATIONS_EACH * (all.len() as u64 + 64);
-    let budget = options.budget;
-    (search.run(configurations.min(budget.configurations), budget.bytes), search)
+    let window = |index: u32| windows[index as usize];
+    let mut search = Search::within(&Presence, &moves.list, &all, window).until(Stop::of(options));
+    (search.run(configurations, options.budget.bytes), search)
 }
 
 /// The order that was found, with the failed swaps that are not in it, if it stands.

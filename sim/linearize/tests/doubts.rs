@@ -1,0 +1,191 @@
+//! Files that leave something open or say something twice, and what the command makes of them.
+
+mod run;
+
+use run::{Ran, run_with};
+use serde_json::Value;
+
+/// Events of `history.txt`, with spaces for tabs.
+fn judge(text: &str, arguments: &[&str]) -> Ran {
+    run_with(text, &[arguments, &["-"]].concat())
+}
+
+fn refused(text: &str, words: &str) {
+    let Ran { code, out, errors } = judge(text, &[]);
+    assert_eq!((&code, &*out), (&Ok(2), ""), "{text}");
+    assert!(errors.contains(words), "{text}: {errors}");
+}
+
+#[test]
+fn a_history_in_which_nothing_returned_is_not_judged() {
+    let lost = "0 :invoke :write 1\n0 :info :write 1\n";
+    refused(lost, "the only operation is of unknown outcome, so there is nothing to judge");
+    let more =
+        format!("{lost}1 :invoke :read nil\n2 :invoke :write 3\n3 :invoke :write 4\n3 :fail :write 4\n");
+    refused(&more, "all 3 operations are of unknown outcome, so there is nothing to judge");
+    assert_eq!(judge(lost, &["--allow-empty"]).code, Ok(0));
+    // What keys begin with is none of theirs.
+    assert_eq!(judge(lost, &["--initial", "0"]).code, Ok(2));
+    let ran = judge(&format!("{lost}1 :invoke :read nil\n1 :ok :read 1\n"), &[]);
+    assert!(
+        ran.code == Ok(0) && ran.out.contains("2 operations (1 of unknown outcome), read in"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn a_drain_that_ends_saw_the_queue_empty() {
+    let begin = "0 :invoke :enqueue 1\n0 :ok :enqueue 1\n0 :invoke :enqueue 2\n0 :ok :enqueue 2\n1 :invoke :drain nil\n";
+    for (end, code) in [("[1 2]", 0), ("[1]", 1), ("[]", 1), ("[1 2 3]", 1)] {
+        let ran = judge(&format!("{begin}1 :ok :drain {end}\n"), &[]);
+        assert_eq!(ran.code, Ok(code), "{end}: {}", ran.out);
+    }
+    assert_eq!(judge("1 :invoke :drain nil\n1 :ok :drain []\n", &[]).code, Ok(0));
+}
+
+#[test]
+fn a_field_that_stands_twice_is_an_error_with_its_line() {
+    for text in [
+        r#"{"p":1,"call":1,"ret":2,"put":"k","value":"1","value":"2"}"#,
+        r#"{"p":1,"p":2,"call":1,"ret":2,"get":"k","value":null}"#,
+        r#"{"client":"a","call":1.5,"ret":2,"ret":4,"get":"k","value":null}"#,
+        r#"{"process":1,"type":"invoke","f":"write","value":1,"value":2}"#,
+    ] {
+        refused(&format!("\n{text}\n"), "line 2: column ");
+        refused(&format!("\n{text}\n"), "stands twice");
+    }
+    let twice = "{:process 0, :type :invoke, :f :write, :value 1}\n{:process 0, :type :ok, :f :write, :value 1, :value 2}";
+    refused(twice, "line 2: expected one :value, found two");
+}
+
+#[test]
+fn an_update_ends_with_the_value_of_its_call() {
+    let ended = |f: &str, called: &str, told: &str| format!("0 :invoke :{f} {called}\n0 :ok :{f} {told}\n");
+    for (f, called, told) in [
+        ("write", "3", "5"),
+        ("write", "[1 2]", "[1 3]"),
+        ("cas", "[nil 1]", "[nil 2]"),
+        ("append", "\"a\"", "\"b\""),
+        ("txn", "[[:append 1 2]]", "[[:append 1 3]]"),
+        ("txn", "[[:w 1 2]]", "[[:w 1 3]]"),
+        ("write", "[\"k\" 1]", "[\"k\" 2]"),
+        ("enqueue", "1", "2"),
+        ("add", "1", "2"),
+        ("increment", "1", "2"),
+    ] {
+        refused(&ended(f, called, told), "line 2: expected the value of the call, or none, found ");
+    }
+    for (f, called, told) in [
+        ("write", "3", "3"),
+        ("write", "3", "nil"),
+        ("write", "3", "{:value 3, :revision 17}"),
+        ("write", "3", "[17 3]"),
+        ("write", "[\"k\" 1]", "[\"k\" 1]"),
+        ("cas", "[nil 1]", ":done"),
+        ("append", "\"a\"", "\"a\""),
+        ("append", "3", "3"),
+        ("txn", "[[:append 1 2]]", "[[:append 1 2]]"),
+        ("enqueue", "1", "nil"),
+        ("enqueue", "1", "[1 :sent]"),
+        ("decrement", "5", "5"),
+    ] {
+        let ran = judge(&ended(f, called, told), &[]);
+        assert_eq!(ran.code, Ok(0), "{f} {called} {told}: {}{}", ran.out, ran.errors);
+    }
+    // Of what did not end well, the value may be the reason.
+    let failed = "0 :invoke :write 3\n0 :info :write :timed-out\n1 :invoke :write 4\n1 :fail :write 5\n";
+    assert_eq!(judge(&format!("{failed}2 :invoke :read nil\n2 :ok :read 3\n"), &[]).code, Ok(0));
+}
+
+/// A stale read, at times of several kinds.
+fn stale(times: [&str; 6]) -> String {
+    let [a, b, c, d, e, f] = times;
+    format!(
+        "{{\"p\":1,\"call\":{a},\"ret\":{b},\"put\":\"k\",\"value\":\"old\"}}\n\
+         {{\"p\":1,\"call\":{c},\"ret\":{d},\"put\":\"k\",\"value\":\"new\"}}\n\
+         {{\"p\":2,\"call\":{e},\"ret\":{f},\"get\":\"k\",\"value\":\"old\"}}\n"
+    )
+}
+
+#[test]
+fn times_are_told_as_they_were_written() {
+    let fractions = stale(["0.5", "1", "1.25", "2", "3.125", "4"]);
+    let whole = stale(["0", "1", "2", "3", "4", "5"]);
+    let days =
+        ["01", "02", "03", "04", "05", "06"].map(|day| format!("\"2024-05-{day}T10:00:00.250+02:00\""));
+    let dates = stale([0, 1, 2, 3, 4, 5].map(|day: usize| &*days[day]));
+    for (text, arguments, words) in [
+        (&fractions, &["--unit", "s"][..], "called at 3.125 s, but"),
+        (&fractions, &["--unit", "ms"], "called at 0.003125 s, but"),
+        (&fractions, &["--unit", "none"], "called at 3.125, but"),
+        (&fractions, &[], "called at 0.000000003125 s, but"),
+        (&whole, &["--unit", "s"], "called at 4 s, but"),
+        (&whole, &["--unit", "s", "--initial", "0"], "called at 4 s, but"),
+        (&whole, &["--unit", "none", "--initial", "0"], "called at 4, but"),
+        (&dates, &["--unit", "ms"], "called at 2024-05-05T08:00:00.25Z, but"),
+    ] {
+        let ran = judge(text, arguments);
+        assert!(ran.code == Ok(1) && ran.out.contains(words), "no {words:?} in\n{}", ran.out);
+    }
+    for (text, call) in [
+        (&fractions, Value::from("3.125")),
+        (&whole, Value::from(4)),
+        (&dates, Value::from("2024-05-05T08:00:00.25Z")),
+    ] {
+        let ran = judge(text, &["--json", "--initial", "0"]);
+        let line: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!(line["contradiction"][2]["call"], call, "{line}");
+    }
+    let events = "0 :invoke :write 1\n0 :ok :write 1\n1 :invoke :read nil\n1 :ok :read nil\n";
+    for arguments in [&[][..], &["--initial", "7"]] {
+        let ran = judge(events, arguments);
+        assert!(ran.out.contains("event 3, but"), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_hint_can_be_given_to_a_shell_as_it_stands() {
+    for (value, argument) in
+        [("-1", "-1"), ("\"two words\"", "'two words'"), ("\"it's\"", "'it'\\''s'"), ("\"é\"", "'é'")]
+    {
+        let text = format!("0 :invoke :read nil\n0 :ok :read {value}\n");
+        let ran = judge(&text, &[]);
+        assert!(ran.code == Ok(1) && ran.out.contains(&format!("(--initial {argument})")), "{}", ran.out);
+        let value = value.trim_matches('"');
+        assert_eq!(judge(&text, &["--initial", value]).code, Ok(0), "{value}");
+    }
+}
+
+#[test]
+fn an_empty_list_is_not_a_nil_that_says_nothing() {
+    let events = |read: &str, f: &str| {
+        format!(
+            "0 :invoke :txn [[:append 1 5]]\n0 :ok :txn [[:append 1 5]]\n1 :invoke :txn [[:{f} 1 nil]]\n1 :ok :txn [[:{f} 1 {read}]]\n"
+        )
+    };
+    for (read, f) in [("[]", "r"), ("nil", "r"), ("[]", "read")] {
+        for arguments in [&[][..], &["--nil", "unknown"]] {
+            let ran = judge(&events(read, f), arguments);
+            assert!(ran.code == Ok(1) && !ran.out.contains("--nil"), "{read}: {}", ran.out);
+        }
+    }
+    let register = "0 :invoke :write 1\n0 :ok :write 1\n1 :invoke :read nil\n1 :ok :read nil\n";
+    assert!(judge(register, &[]).out.contains("the history would be linearizable (--nil unknown)"));
+    // Not if something else is wrong as well.
+    let worse = format!("{register}2 :invoke :read nil\n2 :ok :read 7\n");
+    assert!(!judge(&worse, &[]).out.contains("--nil"));
+}
+
+#[test]
+fn a_delete_does_not_change_what_the_empty_string_is() {
+    let event = |kind: &str, f: &str, value: &str| {
+        format!("{{:process 0, :type :{kind}, :f :{f}, :key \"x\", :value {value}}}\n")
+    };
+    let read = event("invoke", "get", "nil") + &event("ok", "get", "\"\"");
+    let delete = event("invoke", "delete", "nil") + &event("ok", "delete", "nil");
+    for text in [read.clone(), format!("{read}{delete}"), format!("{read}{delete}{read}")] {
+        let ran = judge(&text, &[]);
+        assert!(ran.code == Ok(0) && ran.out.contains("porcupine key-value text"), "{text}{}", ran.out);
+    }
+}
