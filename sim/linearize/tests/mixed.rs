@@ -156,3 +156,19 @@ fn a_drawing_looks_for_no_beginning_once_the_time_is_over() {
     assert!(draw(&late).contains("\"keys\":[]"));
     assert!(draw(&Options::default()).contains("\"keys\":[{"));
 }
+
+/// Failed swaps say only what they did not find. Most fit into any order; others are looked for that leave room for the rest.
+#[test]
+fn failed_swaps_that_do_not_say_what_they_found_fit_into_the_order() {
+    let terse = Workload { terse: true, gets: 25, puts: 15, deletes: 0, swaps: 60, ..MIXED };
+    for (deletes, puts) in [(0, 15), (2, 13), (10, 5)] {
+        for appends in [0, 20] {
+            for (clients, seed) in [(100, 1), (100, 2), (300, 1), (300, 2)] {
+                let swaps = terse.swaps - appends;
+                let workload = Workload { deletes, puts, swaps, clients, keys: 1, ..terse };
+                let verdict = judge(&workload::history(workload, seed));
+                assert_eq!(verdict, Ok(()), "{workload:?}, seed {seed}");
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! a base lists the appends in order, and every other value read after that base must be a prefix of it.
 //!
 //! A value that begins with an append began when the key was absent. Without deletes that was once, and the base is the initial
-//! version; with deletes it can have been many times, and the base is the first append itself.
+//! version; with deletes it can have been many times ([`Versions::absent_again`]), and the base is the first append itself.
 //!
 //! A read costs one comparison with the longest value; each append is looked up once. Where a cut is ambiguous the
 //! search takes over ([`Failure::Ambiguous`]); separators at the end of tokens avoid that.
@@ -76,7 +76,7 @@ pub(super) fn decode<'a>(
         let version = locate(era(&sight), sight).map_err(Failure::Conflict)?;
         match sight.swap {
             // Which absence it was is another question.
-            Some(_) if version == INITIAL && !versions.erasures.is_empty() => {}
+            Some(_) if version == INITIAL && versions.absent_again => {}
             Some(swap) => {
                 versions.list[version as usize].happened = true;
                 let longest = era(&sight).longest.operation;
@@ -244,7 +244,7 @@ impl<'a> Tokens<'a> {
             && let Some(append) = self.first(versions, text)?
         {
             // Each time that the key was absent is an era of its own, and its first append tells it from the others.
-            found = Some(if versions.erasures.is_empty() { INITIAL } else { append });
+            found = Some(if versions.absent_again { append } else { INITIAL });
         }
         for &length in self.value_lengths.iter().take_while(|&&length| length <= text.len()) {
             let Some(version) = versions.find(&text[..length]) else { continue };

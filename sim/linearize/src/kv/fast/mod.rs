@@ -121,7 +121,7 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
     let sources = Sources::new(&versions);
     if !sources.ambiguous() {
         return match assign_unique(&mut versions).and_then(|()| judge(&versions)) {
-            Ok(zones) => accept(&versions, part, &zones, options),
+            Ok(zones) => accept(&mut versions, part, &zones, options),
             Err(conflict) => report::violation(&versions, part, conflict),
         };
     }
@@ -143,9 +143,10 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
     decision
 }
 
-/// Values are unique but for absence.
+/// Values are unique but for absence. Without deletes, that is a way to look for other orders than that of the zones.
 fn with_deletes(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
     versions.reset();
+    versions.absent_again = true;
     let found = if versions.appends.is_empty() {
         assign_values(versions).map_err(Failure::Conflict)
     } else {
@@ -322,9 +323,13 @@ fn judge(versions: &Versions<'_>) -> Result<Zones, Conflict> {
     Ok(zones)
 }
 
-fn accept(versions: &Versions<'_>, part: &[u32], zones: &Zones, options: &Options) -> Decision {
+fn accept(versions: &mut Versions<'_>, part: &[u32], zones: &Zones, options: &Options) -> Decision {
     if versions.negative {
-        return accept_if_legal(versions, part, zones);
+        // An order of the zones leaves no room for some failed swaps; others may.
+        return match accept_if_legal(versions, part, zones) {
+            Decision::Open(_) => with_deletes(versions, part, options),
+            decision => decision,
+        };
     }
     let order = if options.witness { blocks::flatten(versions, &zones.order()) } else { Vec::new() };
     Decision::Linearizable(order)
@@ -333,5 +338,6 @@ fn accept(versions: &Versions<'_>, part: &[u32], zones: &Zones, options: &Option
 /// Replays the order on the store: what the zones do not know (what a value was *not*) is checked here.
 fn accept_if_legal(versions: &Versions<'_>, part: &[u32], zones: &Zones) -> Decision {
     let order = blocks::flatten(versions, &zones.order());
-    refusals::place(versions.operations, part, order).map_or(Decision::Open(0), Decision::Linearizable)
+    let refusals = refusals::refusals(versions.operations, part);
+    refusals::place(versions.operations, &refusals, order).map_or(Decision::Open(0), Decision::Linearizable)
 }

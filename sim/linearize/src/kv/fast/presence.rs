@@ -11,7 +11,7 @@
 //! | clear | a delete that does not say what it found | - | absent |
 //! | take | a delete that found something | present | absent |
 //! | miss | a read of "absent" | absent | absent |
-//! | differ | a failed swap that does not say what it found | another value | the same |
+//! | differ | a failed swap that does not say what it found, if it is tracked | another value | the same |
 //!
 //! A block whose zone is backward happens at one instant of the zone. One whose zone is forward keeps the key from the
 //! zone's beginning to its end: nothing else happens in between, so all that span can be taken out of time, and a move that
@@ -29,21 +29,22 @@
 //! operations and the other way round: the reduction is exact. Of several moves of one kind, the one with the earliest
 //! deadline is made first, so that the search for such an order hardly branches.
 //!
-//! Only failed swaps that do not say what they found are not part of that: one can lie inside a block. An order that has room
-//! for them is looked for first. If there is none, one without them is, and they are put into it where they fit; if they do not,
-//! the key is left to the search.
+//! Only failed swaps that do not say what they found are not part of that: one can lie inside a block. They are put into
+//! an order of everything else where they fit, and most fit into any. Those that do not are looked for a place with the
+//! next order, in which what left the value that they expected has a state of its own. So a state that differs from "present"
+//! is there for few values, and for each that matters. If some never fit, the key is left to the search.
 //!
 //! Operations of unknown outcome that no read shows may be made: a delete may have found what a lost put wrote. A lost swap
 //! from one value to another changes nothing here and is left out.
 
 use rustc_hash::FxHashMap;
 
-use super::super::Input;
 use super::super::fact::{Fact, fact};
 use super::blocks::{self, Conflict};
+use super::refusals::{self, Unplaced};
+use super::report;
 use super::versions::{INITIAL, NEVER, NONE, Versions, call, returned};
 use super::zones::Zones;
-use super::{refusals, report};
 use crate::history::{Operation, Outcome};
 use crate::model::{Decision, Lens, Model};
 use crate::search::{Progress, Search};
@@ -55,12 +56,15 @@ const CONFIGURATIONS_EACH: u64 = 256;
 /// What even a short key of a long history may visit.
 const CONFIGURATIONS_LEAST: u64 = 1024;
 
+/// Orders that are tried at most, each with those failed swaps in sight that had no room in one before.
+const ROUNDS_MAX: u32 = 32;
+
 /// What a key holds between two moves.
 type State = u32;
 
 /// Nothing.
 const ABSENT: State = 0;
-/// A value that no failed swap expected. Those that one expected have numbers from here on.
+/// A value that no tracked swap expected. Those that one expected have numbers from here on.
 const PRESENT: State = 1;
 
 /// What an operation or a block does to its key. See the module's table.
@@ -174,42 +178,45 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
         let conflict = Conflict::Clash { outer: clash.outer.root, inner: clash.inner.root };
         return report::violation(versions, part, conflict);
     }
-    let differs = |index: &u32| fact(&versions.operations[*index as usize]) == Fact::Differs;
-    let refusals: Vec<u32> = part.iter().copied().filter(differs).collect();
-    let allowance = allowance(versions, part, options);
-    let mut visited = 0;
-    if !refusals.is_empty()
-        && let Ok(moves) = moves(versions, part, &zones, &refusals)
-    {
-        let (progress, search) = search(&moves, allowance / 2, options);
-        if progress == Progress::Linearizable
-            && let Some(order) = place(versions, part, &moves, &search)
-        {
-            return Decision::Linearizable(order);
+    let refusals = refusals::refusals(versions.operations, part);
+    let mut left = allowance(versions, part, options);
+    let all = left;
+    let mut tracked: Vec<Unplaced> = Vec::new();
+    for _ in 0..ROUNDS_MAX {
+        let moves = match moves(versions, part, &zones, &tracked) {
+            Ok(moves) => moves,
+            Err(conflict) => return report::violation(versions, part, conflict),
+        };
+        let (progress, search) = search(&moves, left, options);
+        left -= search.configurations();
+        match progress {
+            Progress::Illegal if tracked.is_empty() => {
+                let (stuck, _) = search.stuck();
+                let around = operations(versions, moves.origins[stuck as usize]);
+                return Decision::Contradiction { around, why: None };
+            }
+            // What is tracked may have had room inside a block.
+            Progress::Illegal | Progress::Paused => break,
+            Progress::Linearizable if refusals.is_empty() && !options.witness => {
+                return Decision::Linearizable(Vec::new());
+            }
+            Progress::Linearizable => {}
         }
-        visited = search.configurations();
+        let order = flatten(versions, &moves, &search.order());
+        match refusals::place(versions.operations, &refusals, order) {
+            Ok(order) => return Decision::Linearizable(order),
+            Err(unplaced) => {
+                let known = tracked.len();
+                tracked.extend(unplaced);
+                tracked.sort_unstable_by_key(|one| (one.refusal, one.left_by));
+                tracked.dedup_by_key(|one| (one.refusal, one.left_by));
+                if tracked.len() == known {
+                    break;
+                }
+            }
+        }
     }
-    let moves = match moves(versions, part, &zones, &[]) {
-        Ok(moves) => moves,
-        Err(conflict) => return report::violation(versions, part, conflict),
-    };
-    let (progress, search) = search(&moves, allowance - visited, options);
-    visited += search.configurations();
-    match (progress, search) {
-        (Progress::Paused, _) => Decision::Open(visited),
-        (Progress::Illegal, search) => {
-            let (stuck, _) = search.stuck();
-            let around = operations(versions, moves.origins[stuck as usize]);
-            Decision::Contradiction { around, why: None }
-        }
-        (Progress::Linearizable, search) if !refusals.is_empty() => {
-            place(versions, part, &moves, &search).map_or(Decision::Open(visited), Decision::Linearizable)
-        }
-        (Progress::Linearizable, _) if !options.witness => Decision::Linearizable(Vec::new()),
-        (Progress::Linearizable, search) => {
-            Decision::Linearizable(flatten(versions, &moves, &search.order()))
-        }
-    }
+    Decision::Open(all - left)
 }
 
 /// How many configurations a key may visit: of the budget no larger a part than the key is of the history, and something
@@ -229,36 +236,23 @@ fn search<'a>(moves: &'a Moves, configurations: u64, options: &Options) -> (Prog
     (search.run(configurations, options.budget.bytes), search)
 }
 
-/// The order that was found, with the failed swaps that are not in it, if it stands.
-fn place(
-    versions: &Versions<'_>,
-    part: &[u32],
-    moves: &Moves,
-    search: &Search<'_, Presence>,
-) -> Option<Vec<u32>> {
-    refusals::place(versions.operations, part, flatten(versions, moves, &search.order()))
-}
-
 fn is_absence(versions: &Versions<'_>, version: u32) -> bool {
     version == INITIAL || versions.erasures.binary_search(&version).is_ok()
 }
 
-/// What some failed swaps expected: a number for the state that each version leaves behind.
+/// What tracked swaps expected: a number for the state that each version leaves behind.
 struct Expected(FxHashMap<u32, State>);
 
 impl Expected {
-    fn new(versions: &Versions<'_>, refusals: &[u32]) -> Self {
-        let mut numbers = FxHashMap::default();
-        for &index in refusals {
-            if let Input::CompareAndSwap { expected: Some(value), .. } =
-                &versions.operations[index as usize].input
-                && let Some(version) = versions.find(value)
-            {
-                let next = PRESENT + 1 + numbers.len() as State;
-                numbers.entry(version).or_insert(next);
-            }
-        }
-        Expected(numbers)
+    fn new(versions: &Versions<'_>, tracked: &[Unplaced]) -> Self {
+        let mut left_by: Vec<u32> = tracked.iter().filter_map(|one| one.left_by).collect();
+        left_by.sort_unstable();
+        left_by.dedup();
+        let numbered = (0..).zip(&versions.list).filter_map(|(number, version)| {
+            let place = left_by.binary_search(&version.write).ok()?;
+            Some((number, PRESENT + 1 + place as State))
+        });
+        Expected(if left_by.is_empty() { FxHashMap::default() } else { numbered.collect() })
     }
 
     fn state(&self, version: u32) -> State {
@@ -267,8 +261,13 @@ impl Expected {
 }
 
 /// The moves of a key, with some of its failed swaps.
-fn moves(versions: &Versions<'_>, part: &[u32], zones: &Zones, refusals: &[u32]) -> Result<Moves, Conflict> {
-    let expected = Expected::new(versions, refusals);
+fn moves(
+    versions: &Versions<'_>,
+    part: &[u32],
+    zones: &Zones,
+    tracked: &[Unplaced],
+) -> Result<Moves, Conflict> {
+    let expected = Expected::new(versions, tracked);
     let mut moves = Moves::default();
     for zone in zones.all() {
         let window = match zone.is_forward() {
@@ -298,14 +297,13 @@ fn moves(versions: &Versions<'_>, part: &[u32], zones: &Zones, refusals: &[u32])
         }
         moves.add(input, Origin::Operation(index), window, operation.output().is_none());
     }
-    for &index in refusals {
+    let version_of: FxHashMap<u32, u32> =
+        expected.0.keys().map(|&version| (versions.list[version as usize].write, version)).collect();
+    for &Unplaced { refusal: index, left_by } in tracked {
         let operation = &versions.operations[index as usize];
-        let from = match &operation.input {
-            Input::CompareAndSwap { expected: None, .. } => ABSENT,
-            Input::CompareAndSwap { expected: Some(value), .. } => {
-                versions.find(value).map_or(PRESENT, |version| expected.state(version))
-            }
-            _ => PRESENT,
+        let from = match left_by {
+            None => ABSENT,
+            Some(write) => version_of.get(&write).map_or(PRESENT, |&version| expected.state(version)),
         };
         // A value that nobody wrote is never there, and what lies within a block finds a place there or nowhere.
         let window = outside(zones, (call(operation), returned(operation)));
@@ -355,7 +353,7 @@ fn operations(versions: &Versions<'_>, origin: Origin) -> Vec<u32> {
     }
 }
 
-/// An order of the operations, given one of the moves.
+/// An order of the operations, given one of the moves, without what is tracked.
 fn flatten(versions: &Versions<'_>, moves: &Moves, order: &[u32]) -> Vec<u32> {
     let roots = order.iter().filter_map(|&index| match moves.origins[index as usize] {
         Origin::Block(root) => Some(root),
@@ -366,6 +364,7 @@ fn flatten(versions: &Versions<'_>, moves: &Moves, order: &[u32]) -> Vec<u32> {
     let mut flat = Vec::with_capacity(versions.reads.len() + versions.list.len());
     for &index in order {
         match moves.origins[index as usize] {
+            Origin::Operation(_) if matches!(moves.list[index as usize].input, Move::Differ(_)) => {}
             Origin::Operation(operation) => flat.push(operation),
             Origin::Block(_) => flat.extend(blocks.next().expect("one for each root")),
         }

@@ -66,6 +66,8 @@ pub(super) struct Versions<'a> {
     pub(super) appends: Vec<u32>,
     /// Versions made by deletes.
     pub(super) erasures: Vec<u32>,
+    /// Whether the key may have been absent many times: what was built from nothing then begins with its first append.
+    pub(super) absent_again: bool,
     /// Some operation says only what the value was not.
     pub(super) negative: bool,
     /// Versions with the same value, beyond the first: (first, other), in the order of the history.
@@ -117,6 +119,7 @@ impl<'a> Versions<'a> {
             swaps: Vec::new(),
             appends: Vec::new(),
             erasures: Vec::new(),
+            absent_again: false,
             impossible: None,
             negative: false,
             repeated: Vec::new(),
@@ -163,6 +166,7 @@ impl<'a> Versions<'a> {
             Fact::Erase { present } => {
                 let version = self.push(index, &[]);
                 self.erasures.push(version);
+                self.absent_again = true;
                 self.negative |= present;
             }
         }
