@@ -51,6 +51,7 @@ pub mod disk;
 pub mod drive;
 #[cfg(madsim)]
 mod encoding;
+pub mod exhaust;
 pub mod exit;
 pub mod explore;
 pub mod files;

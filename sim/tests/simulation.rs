@@ -65,6 +65,8 @@ fn main() {
         passes(&["doctor", "0", "1", "2", "3"])
     }));
     trials.push(Trial::test("determinism::a_seed_alone_is_the_seed_inside_a_batch", alone_as_in_a_batch));
+    trials.push(Trial::test("exhaust::no_state_within_small_budgets_breaks_a_promise", exhausts));
+    trials.push(Trial::test("exhaust::what_cuts_a_search_off_is_said", is_cut_off));
     trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
     trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
     trials.push(Trial::test(
@@ -110,6 +112,29 @@ fn passes(arguments: &[&str]) -> Result<(), Failed> {
 fn told(arguments: &[&str], output: &Output) -> Failed {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("`cargo sim {}`: {}\n{stdout}{stderr}", arguments.join(" "), output.status).into()
+}
+
+/// The searches that take seconds, to their end. The handbook has those that take minutes.
+fn exhausts() -> Result<(), Failed> {
+    passes(&["exhaust", "--slow-disks"])?;
+    passes(&["exhaust", "--slow-disks", "--breadth", "--all-orders"])?;
+    passes(&["exhaust", "--view-service-restarts", "1"])?;
+    passes(&["exhaust", "--retries", "1"])
+}
+
+fn is_cut_off() -> Result<(), Failed> {
+    for (arguments, why) in [
+        (["exhaust", "--slow-disks", "--states", "100"], "cut off, after 100 states (--states)"),
+        (["exhaust", "--slow-disks", "--memory", "0"], "cut off, with 0 MiB in use (--memory)"),
+        (["exhaust", "--slow-disks", "--moves", "5"], "cut off, some ways are longer than 5 moves (--moves)"),
+    ] {
+        let output = simulate(&arguments)?;
+        let says = String::from_utf8_lossy(&output.stdout).contains(why);
+        if output.status.code() != Some(6) || !says {
+            return Err(told(&arguments, &output));
+        }
+    }
+    Ok(())
 }
 
 /// A seed's trace hash is the same in a batch of its neighbours, run side by side, and alone.

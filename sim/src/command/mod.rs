@@ -3,6 +3,7 @@
 mod bench;
 mod cause;
 mod doctor;
+mod exhaust;
 mod explore;
 mod peer;
 mod replay;
@@ -101,6 +102,12 @@ enum Command {
     /// step all judges are asked that can be. A walk is named by its seed, and is the same in every build.
     #[command(after_help = EXIT_CODES)]
     Walk(walk::Options),
+    /// Looks at every state that the machines of a small cluster can come to, within a budget.
+    ///
+    /// The same machines and judges as in walks. What is counted (operations, ticks, crashes, copies) may happen so often; messages
+    /// arrive in any order, or never. Says whether all states were looked at, or what cut the search off (exit code 6).
+    #[command(after_help = EXIT_CODES)]
+    Exhaust(exhaust::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
     /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
@@ -126,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Mutants(options) => mutants::mutants(&options, &mut say),
         Command::Seek(options) => seek::seek(&options),
         Command::Walk(options) => walk::walk(&options),
+        Command::Exhaust(options) => exhaust::exhaust(&options),
         Command::Check(options) => judge_files(&options),
     };
     match result {

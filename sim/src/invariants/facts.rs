@@ -1,6 +1,9 @@
 //! What an all-knowing observer has seen.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::{Hash, Hasher},
+};
 
 use pbkv::protocol::{
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
@@ -67,7 +70,7 @@ impl Disk {
 }
 
 /// Every commitment so far: position and fingerprint of each operation, without gaps from the first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Committed {
     positions: Vec<Position>,
 }
@@ -100,7 +103,7 @@ impl Committed {
 }
 
 /// Whom the primary of a view confirmed in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Confirmation {
     view: ViewNumber,
     primary: ServerId,
@@ -126,6 +129,13 @@ pub struct Facts {
     pub complete: Members,
     /// What was sent and may still be recorded.
     confirmations: Vec<Confirmation>,
+}
+
+impl Hash for Facts {
+    /// What is not on a disk, or will be.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.committed, self.acknowledged, &self.complete, &self.confirmations).hash(hasher);
+    }
 }
 
 impl Facts {

@@ -13,7 +13,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check, Facts};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct OnePrimaryPerView {
     primaries: BTreeMap<(u64, u64, ViewNumber), (ServerId, Boot)>,
     /// Which process acted as primary: two may have one address, and even call their lives by one number.

@@ -17,7 +17,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct LogMatching {
     /// For every entry ever seen: a fingerprint of it, and the position before it.
     entries: BTreeMap<Key, (u64, Position)>,

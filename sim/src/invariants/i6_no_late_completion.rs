@@ -16,7 +16,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check, Facts};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct NoLateCompletion {
     /// The latest view in which anybody acted as primary.
     latest: ViewNumber,

@@ -14,7 +14,7 @@ use pbkv::protocol::{
 
 use super::{Broken, Check, Facts};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct ActivatedWithMemory {
     /// Members of the current view that were without their memory when it was proposed.
     lost: Vec<ServerId>,

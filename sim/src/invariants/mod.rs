@@ -20,7 +20,10 @@ mod i6_no_late_completion;
 mod i7_activated_with_memory;
 mod i8_state_of_the_log;
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use pbkv::protocol::{
     command::Request,
@@ -70,6 +73,14 @@ pub struct Invariants {
     no_late_completion: i6_no_late_completion::NoLateCompletion,
     activated_with_memory: i7_activated_with_memory::ActivatedWithMemory,
     state_of_the_log: i8_state_of_the_log::StateOfTheLog,
+}
+
+impl Hash for Invariants {
+    /// What decides about later steps and is not in the machines and on their disks.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.facts, self.lost, &self.one_primary, &self.log_matching).hash(hasher);
+        (&self.no_late_completion, &self.activated_with_memory).hash(hasher);
+    }
 }
 
 impl Invariants {

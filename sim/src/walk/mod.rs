@@ -21,6 +21,7 @@
 
 pub mod cluster;
 pub mod dice;
+pub mod shared;
 pub mod shrink;
 pub mod summary;
 

@@ -15,6 +15,7 @@ use crate::{
     network::NodeIndex,
     outcome::Stall,
     script::Action::{Append, Get},
+    walk::shared::Shared,
 };
 
 /// How long a message takes in calm, in milliseconds.
@@ -145,7 +146,7 @@ impl Cluster {
         }
         for (key, body) in self.flight.take_all() {
             self.counts.delivered += 1;
-            self.deliver(key, *body)?;
+            self.deliver(key, body)?;
         }
         self.pass(Duration::from_millis(LATENCY_MS));
         for node in 0..=self.servers.len() {
@@ -172,7 +173,7 @@ impl Cluster {
     pub(super) fn states(&self) -> Vec<String> {
         let view = self.viewer.record.view.as_ref();
         let view = view.map_or("no view yet".to_owned(), super::words::view);
-        let server = |(place, server): (usize, &super::Server)| {
+        let server = |(place, server): (usize, &Shared<super::Server>)| {
             let name = self.nodes.name(place + 1 as NodeIndex);
             match &server.machine {
                 None => format!("{name}: down, disk to {:?}", server.disk.log.end()),

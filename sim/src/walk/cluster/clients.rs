@@ -44,7 +44,7 @@ pub(super) struct Pending {
     pub asked: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Want {
     Get(Bytes),
     /// A session, so that this update can be sent.
@@ -105,6 +105,12 @@ impl Client {
         self.pending.as_ref().map_or("nothing".into(), |pending| format!("{:?}", pending.want))
     }
 
+    /// What decides what it does and is told from now on, as far as it does not look at what it has seen.
+    pub fn what_counts(&self) -> impl std::hash::Hash + use<'_> {
+        let pending = self.pending.as_ref().map(|it| (it.place, &it.want, it.attempts, it.doubt));
+        (self.session, self.generation, self.last_request, self.call, pending)
+    }
+
     fn next_update(&mut self, update: Update) -> Want {
         self.last_request = self.last_request.next();
         Want::Update(self.last_request, update)
@@ -136,7 +142,7 @@ impl Cluster {
         }
         let (now, written) = (self.now, self.written_values + 1);
         let asked = self.asked(node, wish);
-        let client = self.client(node);
+        let client = &mut *self.client(node);
         let (asked, want) = match asked {
             None => {
                 let Some(session) = client.session else { return false };

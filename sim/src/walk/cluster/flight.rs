@@ -6,7 +6,7 @@ use pbkv::protocol::{
     view::View,
 };
 
-use crate::network::NodeIndex;
+use crate::{network::NodeIndex, walk::shared::Shared};
 
 /// The sorts of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +70,7 @@ pub struct Key {
 }
 
 /// What is in a message. A call between servers and the view service is answered to the life that made it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Body {
     Ping { life: u64, ping: Ping },
     Answer { life: u64, reply: PingReply },
@@ -104,7 +104,7 @@ impl Body {
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     nodes: usize,
-    messages: Vec<(Key, Box<Body>)>,
+    messages: Vec<(Key, Shared<Body>)>,
     /// How many there were of each kind, from each node to each.
     counts: Vec<u32>,
 }
@@ -119,7 +119,7 @@ impl Flight {
         let count = &mut self.counts[(from * self.nodes + to) * KINDS + kind as usize];
         let key = Key { from: from as u8, to: to as u8, kind, number: *count };
         *count += 1;
-        self.messages.push((key, Box::new(body)));
+        self.messages.push((key, Shared::new(body)));
     }
 
     pub fn len(&self) -> usize {
@@ -128,6 +128,10 @@ impl Flight {
 
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.messages.iter().map(|(key, _)| *key)
+    }
+
+    pub fn messages(&self) -> impl Iterator<Item = (Key, &Shared<Body>)> {
+        self.messages.iter().map(|(key, body)| (*key, body))
     }
 
     pub fn key_at(&self, place: usize) -> Key {
@@ -145,13 +149,13 @@ impl Flight {
     }
 
     /// It is on its way no longer.
-    pub fn take(&mut self, key: Key) -> Option<Box<Body>> {
+    pub fn take(&mut self, key: Key) -> Option<Body> {
         let place = self.messages.iter().position(|(own, _)| *own == key)?;
-        Some(self.messages.remove(place).1)
+        Some(self.messages.remove(place).1.into_inner())
     }
 
     /// None is on its way any longer.
-    pub fn take_all(&mut self) -> Vec<(Key, Box<Body>)> {
-        std::mem::take(&mut self.messages)
+    pub fn take_all(&mut self) -> impl Iterator<Item = (Key, Body)> + use<> {
+        std::mem::take(&mut self.messages).into_iter().map(|(key, body)| (key, body.into_inner()))
     }
 }

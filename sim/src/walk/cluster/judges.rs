@@ -28,6 +28,7 @@ use crate::{
     scenario::Scenario,
     script::Asked,
     step::StepName,
+    walk::shared::Shared,
 };
 
 /// A promise that was broken.
@@ -70,14 +71,16 @@ impl Failure {
 #[derive(Clone, Debug)]
 pub(super) struct Judges {
     nodes: Arc<Nodes>,
-    invariants: Invariants,
-    order: ServersOrder,
-    bounds: Bounds,
-    revisions: Revisions,
-    health: Health,
+    invariants: Shared<Invariants>,
+    order: Shared<ServersOrder>,
+    revisions: Shared<Revisions>,
+    bounds: Shared<Bounds>,
+    health: Shared<Health>,
+    /// Bounds and health are left out: all that counts times, and what happens within one.
+    timeless: bool,
     /// Whether the health is that of a cluster in which nothing goes wrong any more.
     calm: bool,
-    operations: Vec<Operation>,
+    operations: Shared<Vec<Operation>>,
     instant: u64,
     step: Option<StepName>,
 }
@@ -88,21 +91,32 @@ impl Judges {
         let everybody: Vec<NodeIndex> = (0..nodes.len()).collect();
         health.struck(Duration::ZERO, &everybody, Duration::ZERO);
         Self {
-            invariants: Invariants::asking_for(*scenario.cluster.copies_min().start()),
-            order: ServersOrder::default(),
-            bounds: Bounds::new(&nodes, scenario),
-            revisions: Revisions::default(),
-            health,
+            invariants: Shared::new(Invariants::asking_for(*scenario.cluster.copies_min().start())),
+            order: Shared::new(ServersOrder::default()),
+            revisions: Shared::new(Revisions::default()),
+            bounds: Shared::new(Bounds::new(&nodes, scenario)),
+            health: Shared::new(health),
+            timeless: false,
             calm: false,
-            operations: Vec::new(),
+            operations: Shared::new(Vec::new()),
             instant: 0,
             step: None,
             nodes,
         }
     }
 
+    /// Leaves out from now on all that counts times. What it has seen is worth nothing any more.
+    pub fn leave_out_times(&mut self) {
+        self.timeless = true;
+    }
+
     pub fn facts(&self) -> &Facts {
         self.invariants.facts()
+    }
+
+    /// A print of the invariants, made by `of` if it is not remembered.
+    pub fn invariants_print(&self, of: impl FnOnce(&Invariants) -> u64) -> u64 {
+        self.invariants.print(of)
     }
 
     pub fn operations(&self) -> &[Operation] {
@@ -139,20 +153,26 @@ impl Judges {
     }
 
     pub fn view_service_started(&mut self, now: Duration) {
-        self.health.began(now, VS);
-        self.bounds.view_service_started();
+        if !self.timeless {
+            self.health.began(now, VS);
+            self.bounds.view_service_started();
+        }
     }
 
     pub fn server_started(&mut self, now: Duration, node: NodeIndex, server: &ServerId, disk: &Durable) {
         self.invariants.server_started(server, disk);
-        self.bounds.server_started(node, disk);
-        self.health.began(now, node);
-        self.health.holds(now, node, disk.data);
+        if !self.timeless {
+            self.bounds.server_started(node, disk);
+            self.health.began(now, node);
+            self.health.holds(now, node, disk.data);
+        }
     }
 
     pub fn disk_lost(&mut self, now: Duration, node: NodeIndex, server: &ServerId) {
         self.invariants.disk_lost(server);
-        self.health.holds(now, node, None);
+        if !self.timeless {
+            self.health.holds(now, node, None);
+        }
     }
 
     pub fn disk_written(
@@ -162,7 +182,9 @@ impl Judges {
         server: &ServerId,
         write: &Write,
     ) -> Checked {
-        if let Write::Data { data, .. } = write {
+        if let Write::Data { data, .. } = write
+            && !self.timeless
+        {
             self.health.holds(now, node, Some(*data));
         }
         let check = self.invariants.disk_written(server, write);
@@ -175,7 +197,9 @@ impl Judges {
 
     pub fn record_durable(&mut self, now: Duration, record: &Record) -> Checked {
         let check = self.invariants.record_persisted(record);
-        self.health.recorded(now, record, &self.invariants.facts().complete);
+        if !self.timeless {
+            self.health.recorded(now, record, &self.invariants.facts().complete);
+        }
         check.map_err(|broken| self.broken(VS, broken, Some(StepName::DISK)))
     }
 
@@ -190,8 +214,10 @@ impl Judges {
         if let replica::Event::Request { ticket, request } = event {
             self.invariants.request_received(machine.server(), machine, *ticket, request);
         }
-        self.health.asks(event);
-        self.bounds.before_replica(own, node, event);
+        if !self.timeless {
+            self.health.asks(event);
+            self.bounds.before_replica(own, node, event);
+        }
     }
 
     /// `now` is the true time, `own` what the node's clock shows.
@@ -207,9 +233,15 @@ impl Judges {
         let check = self.invariants.replica_stepped(server, machine, effects);
         check.map_err(|broken| self.broken(node, broken, self.step))?;
         let instant = self.instant();
-        self.order.note(instant, effects, &self.invariants.facts().committed);
+        let facts = self.invariants.facts();
+        if facts.committed.len() > committed || is_written(effects) {
+            self.order.note(instant, effects, &facts.committed);
+        }
         let check = self.invariants.state_seen(server, machine, &self.order);
         check.map_err(|broken| self.broken(node, broken, self.step))?;
+        if self.timeless {
+            return Ok(());
+        }
         let check = self.bounds.after_replica(own, node, machine, effects);
         check.map_err(|exceeded| Self::exceeded(now, &exceeded))?;
         let commits = self.invariants.facts().committed.len() > committed;
@@ -230,7 +262,9 @@ impl Judges {
 
     pub fn before_view_service(&mut self, event: &view_service::Event) {
         self.step = Some(StepName::view_service(event));
-        self.bounds.before_view_service(event);
+        if !self.timeless {
+            self.bounds.before_view_service(event);
+        }
     }
 
     pub fn after_view_service(
@@ -239,6 +273,13 @@ impl Judges {
         machine: &ViewService,
         effects: &[view_service::Effect],
     ) -> Checked {
+        for view in effects.iter().filter_map(told) {
+            let check = self.invariants.view_told(view);
+            check.map_err(|broken| self.broken(VS, broken, self.step))?;
+        }
+        if self.timeless {
+            return Ok(());
+        }
         self.bounds
             .after_view_service(own, machine, effects)
             .map_err(|exceeded| Self::exceeded(now, &exceeded))?;
@@ -253,10 +294,6 @@ impl Judges {
                 {
                     self.health.proposed(now, view, why, dropped);
                 }
-            }
-            if let Some(view) = told(effect) {
-                let check = self.invariants.view_told(view);
-                check.map_err(|broken| self.broken(VS, broken, self.step))?;
             }
         }
         self.look()
@@ -286,7 +323,9 @@ impl Judges {
 
     /// A client calls. Returns the operation's place in the history.
     pub fn called(&mut self, now: Duration, client: NodeName, asked: Asked) -> usize {
-        self.health.called(now);
+        if !self.timeless {
+            self.health.called(now);
+        }
         self.revisions.called();
         let at = self.instant();
         self.operations.push(Operation::called(client, at, asked));
@@ -329,4 +368,9 @@ impl Judges {
             Verdict::Undecided(why) => Err(Failure::Undecided(why)),
         }
     }
+}
+
+/// Whether a step handed anything to the disk.
+fn is_written(effects: &[replica::Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, replica::Effect::Persist { .. }))
 }

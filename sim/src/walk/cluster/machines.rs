@@ -99,7 +99,7 @@ impl Cluster {
             self.viewer.record = record;
             self.step_view_service(view_service::Event::Persisted(number))?;
         } else {
-            let server = &mut self.servers[node - 1];
+            let server = &mut *self.servers[node - 1];
             let Some((number, writes)) = server.unwritten.pop_front() else { return Ok(false) };
             for write in writes {
                 self.judges.disk_written(self.now, node, &server.id, &write)?;
@@ -126,7 +126,7 @@ impl Cluster {
             }
             return Ok(true);
         }
-        let server = &mut self.servers[node - 1];
+        let server = &mut *self.servers[node - 1];
         server.machine = None;
         server.gathers = false;
         server.callers.clear();
@@ -145,7 +145,7 @@ impl Cluster {
         }
         self.crash(node, 0)?;
         self.counts.wipes += 1;
-        let server = &mut self.servers[node - 1];
+        let server = &mut *self.servers[node - 1];
         server.disk = Durable::default();
         self.judges.disk_lost(self.now, node, &server.id);
         Ok(true)
@@ -163,7 +163,7 @@ impl Cluster {
             self.judges.view_service_started(self.now);
             return Ok(());
         }
-        let server = &mut self.servers[node - 1];
+        let server = &mut *self.servers[node - 1];
         server.life += 1;
         let aligned = (server.last_boot.0 / BOOT_STEP + 1) * BOOT_STEP;
         // A server that remembers nothing takes the number from a clock; one that remembers counts.
@@ -194,7 +194,7 @@ impl Cluster {
 
     fn step_server(&mut self, node: NodeIndex, event: replica::Event) -> Checked {
         let now = self.clocks[node];
-        let server = &mut self.servers[node - 1];
+        let server = &mut *self.servers[node - 1];
         let Some(machine) = &mut server.machine else { return Ok(()) };
         self.counts.steps += 1;
         let mut effects = std::mem::take(&mut self.replica_effects);
@@ -207,7 +207,7 @@ impl Cluster {
         for effect in effects.drain(..) {
             match effect {
                 replica::Effect::Ping(ping) => {
-                    let server = &mut self.servers[node - 1];
+                    let server = &mut *self.servers[node - 1];
                     server.pings += 1;
                     let life = server.life;
                     self.flight.send(node, VS, Body::Ping { life, ping });

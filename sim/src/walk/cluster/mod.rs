@@ -19,6 +19,7 @@
 //! Left out: what an operator does (lost and old records, data given up), lies, and whatever the shell around the machines
 //! can do wrong (streams, calls, files): that is for the simulator.
 
+mod budget;
 mod calm;
 mod choose;
 mod clients;
@@ -27,8 +28,10 @@ mod judges;
 mod machines;
 mod outcome;
 mod plan;
+mod print;
 mod script;
 mod settings;
+mod space;
 mod words;
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
@@ -42,6 +45,7 @@ use pbkv::protocol::{
 };
 
 pub use self::{
+    budget::Budget,
     choose::Swarm,
     clients::Wish,
     flight::{Key, Kind},
@@ -50,9 +54,10 @@ pub use self::{
     plan::plan,
     script::{Script, script},
     settings::settings,
+    space::{Move, Start},
 };
 use self::{clients::Client, flight::Flight, judges::Judges};
-use super::{Dice, World};
+use super::{Dice, World, shared::Shared};
 use crate::{network::NodeIndex, nodes::Nodes, scenario::Scenario, trace::StableHasher};
 
 /// Everything went as promised, or what did not.
@@ -182,9 +187,9 @@ pub struct Cluster {
     drifts: Vec<i64>,
     /// and by how much they jumped ahead.
     jumped: Vec<Duration>,
-    viewer: Viewer,
-    servers: Vec<Server>,
-    clients: Vec<Client>,
+    viewer: Shared<Viewer>,
+    servers: Vec<Shared<Server>>,
+    clients: Vec<Shared<Client>>,
     flight: Flight,
     judges: Judges,
     counts: Counts,
@@ -192,6 +197,8 @@ pub struct Cluster {
     /// Fingerprint of the way so far.
     trace: StableHasher,
     heard: Option<Vec<String>>,
+    /// What may still happen, of what is counted, in an exhaustive search.
+    budget: Budget,
     /// The commands of a script that does the same, if one is written.
     script: Option<Vec<String>>,
     replica_effects: Vec<replica::Effect>,
@@ -233,15 +240,16 @@ impl Cluster {
             clocks: vec![Duration::ZERO; places],
             drifts: (0..places).map(drift).collect(),
             jumped: vec![Duration::ZERO; places],
-            viewer,
-            servers: nodes.servers().map(server).collect(),
-            clients: nodes.clients().map(|client| Client::new(nodes.name(client).clone())).collect(),
+            viewer: Shared::new(viewer),
+            servers: nodes.servers().map(|node| Shared::new(server(node))).collect(),
+            clients: nodes.clients().map(|node| Shared::new(Client::new(nodes.name(node).clone()))).collect(),
             flight: Flight::new(nodes.len()),
             judges: Judges::new(nodes.clone(), &scenario),
             counts: Counts::default(),
             written_values: 0,
             trace: StableHasher::new(),
             heard: None,
+            budget: Budget::default(),
             script: None,
             replica_effects: Vec::new(),
             view_service_effects: Vec::new(),
@@ -354,7 +362,7 @@ impl Cluster {
             Action::Deliver(key) => {
                 let Some(body) = self.flight.take(key) else { return Ok(false) };
                 self.counts.delivered += 1;
-                self.deliver(key, *body)?;
+                self.deliver(key, body)?;
             }
             Action::Copy(key) => {
                 let Some(body) = self.flight.get(key) else { return Ok(false) };

@@ -1,0 +1,225 @@
+//! `cargo sim exhaust`: every state of a small cluster.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use sim::{
+    exhaust::{Ending, Limits, Order, Progress, Search, Why, search},
+    exit,
+    minimise::Signature,
+    saved,
+    walk::{
+        self,
+        cluster::{self, Budget, Start},
+    },
+};
+
+use super::{cause, explore::interruption, say};
+
+/// MiB of memory after which a search ends.
+const MEMORY_MIB: u64 = 4_096;
+/// Between two lines that say how far a search is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Args, Clone)]
+pub struct Options {
+    /// Servers.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=6))]
+    servers: u32,
+    /// Copies that are wanted.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=6))]
+    replicas: u32,
+    /// Clients: the first one appends, the others get and append in turn.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3))]
+    clients: u32,
+    /// Operations of each client.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    calls: u8,
+    /// How often a client asks again for what it waits for.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u8,
+    /// How often a server's clock goes on by a ping interval, and its timer goes off.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    ticks: u8,
+    /// How often the view service's clock goes on by a dead interval: it takes all for dead that it did not hear since.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    suspicions: u8,
+    /// How often a server ends and starts again with what was durable.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    restarts: u8,
+    /// How often a server ends and starts again without its memory.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wipes: u8,
+    /// How often the view service ends and starts again.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    view_service_restarts: u8,
+    /// How often a message arrives and may arrive again.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    copies: u8,
+    /// Each write becomes durable in a step of its own, and not at once.
+    #[arg(long)]
+    slow_disks: bool,
+    /// Look at states with a short way first: a failure has a shortest way, and much more memory is needed.
+    #[arg(long)]
+    breadth: bool,
+    /// Make moves that commute in every order.
+    #[arg(long)]
+    all_orders: bool,
+    /// Lead one of so many states to a good end, in which everybody is owed something; 0: none.
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    ends_every: u64,
+    /// Look at no state that is more moves away.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    moves: u64,
+    /// End after so many states.
+    #[arg(long, value_name = "N", default_value_t = u64::MAX)]
+    states: u64,
+    /// End after so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 600)]
+    seconds: u64,
+    /// End when so many MiB are in use (where the system tells it: /proc/self/statm).
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB)]
+    memory: u64,
+    /// Leave a script of a failure in this folder.
+    #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
+    failures: PathBuf,
+}
+
+impl Options {
+    fn budget(&self) -> Budget {
+        let mut calls = [0; 3];
+        calls[..self.clients as usize].fill(self.calls);
+        Budget {
+            calls,
+            retries: self.retries,
+            ticks: self.ticks,
+            suspicions: self.suspicions,
+            restarts: self.restarts,
+            wipes: self.wipes,
+            view_service_restarts: self.view_service_restarts,
+            copies: self.copies,
+        }
+    }
+
+    fn search(&self) -> Search {
+        Search {
+            order: if self.breadth { Order::Breadth } else { Order::Depth },
+            limits: Limits {
+                states: self.states,
+                time: Duration::from_secs(self.seconds),
+                bytes: self.memory << 20,
+                memory: memory_in_use,
+                moves: self.moves,
+            },
+            sleep: !self.all_orders,
+            ends_every: self.ends_every,
+        }
+    }
+}
+
+/// Bytes of memory that this process has; 0 if the system does not tell.
+fn memory_in_use() -> u64 {
+    let told = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = told.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or_default() * 4_096
+}
+
+/// `cargo sim exhaust`.
+pub fn exhaust(options: &Options) -> Result<u8, String> {
+    let stop = interruption()?;
+    let budget = options.budget();
+    let numbers = (options.servers, options.replicas, options.clients);
+    let start = Start::new(numbers, options.slow_disks, budget)?;
+    say(&format!(
+        "{} servers, {} copies, {} clients, {}: {budget}",
+        options.servers,
+        options.replicas,
+        options.clients,
+        if options.slow_disks { "each write a step" } else { "writes at once" },
+    ));
+    let began = Instant::now();
+    let mut said = Instant::now();
+    let (ending, progress) =
+        search(&start.lean(), &start.whole, &options.search(), &mut |progress, elapsed| {
+            if said.elapsed() > PROGRESS_INTERVAL {
+                said = Instant::now();
+                say(&format!("  {}", numbers_of(progress, elapsed)));
+            }
+            !stop.load(Ordering::Relaxed)
+        });
+    let numbers = numbers_of(&progress, began.elapsed());
+    match ending {
+        Ending::Complete => {
+            say(&format!("complete: {numbers}"));
+            Ok(exit::OK)
+        }
+        Ending::Cut(why) => {
+            let why = match why {
+                _ if stop.load(Ordering::Relaxed) => "interrupted".to_owned(),
+                Why::States(states) => format!("after {states} states (--states)"),
+                Why::Time(_) => format!("after {} s (--seconds)", options.seconds),
+                Why::Bytes(bytes) => format!("with {} MiB in use (--memory)", bytes >> 20),
+                Why::Moves(moves) => format!("some ways are longer than {moves} moves (--moves)"),
+            };
+            say(&format!("cut off, {why}: nothing is known of what was not looked at; {numbers}"));
+            Ok(exit::UNDECIDED)
+        }
+        Ending::Failed(actions) => {
+            say(&format!("FAILED: {numbers}"));
+            tell(&start, &actions, options)
+        }
+    }
+}
+
+fn numbers_of(progress: &Progress, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    format!(
+        "{} states, {} moves ({} without effect, {} asleep), longest way {}, {} states at rest, {} ends; {seconds:.1} s, {:.0} states and \
+         {:.0} moves a second, {} MiB",
+        progress.states,
+        progress.moves,
+        progress.idle,
+        progress.slept,
+        progress.longest,
+        progress.at_rest,
+        progress.ends,
+        progress.states as f64 / seconds.max(0.001),
+        progress.moves as f64 / seconds.max(0.001),
+        progress.bytes.div_ceil(1 << 20),
+    )
+}
+
+/// Makes the way to a failure small, says what is left of it, and keeps it.
+fn tell(start: &Start, actions: &[cluster::Action], options: &Options) -> Result<u8, String> {
+    let (world, ending) = walk::replay(start.whole.clone(), actions);
+    let outcome = cluster::outcome_of(&world, &ending);
+    let signature = Signature::of(&outcome);
+    let is_same = |world: &cluster::Cluster, ending: &walk::Ending<_>| {
+        ending.is_failure() && Signature::of(&cluster::outcome_of(world, ending)) == signature
+    };
+    let small = walk::shrink::shrink(&start.whole, actions, Duration::from_secs(20), is_same);
+    say(&format!("{} actions -> {}", actions.len(), small.len()));
+    let (lines, ending) = walk::tell(start.whole.clone(), &small);
+    lines.iter().for_each(|line| say(&format!("    {line}")));
+    match &ending {
+        walk::Ending::Well => say("  not seen again when the same actions were taken"),
+        walk::Ending::Failed(failure) => {
+            world.explain(failure).iter().for_each(|line| say(&format!("  {line}")));
+        }
+        walk::Ending::Panicked(message) => say(&format!("  panic: {message}")),
+    }
+    let path = options.failures.join("exhaust");
+    let whole = [&start.peace[..], &small].concat();
+    saved::write_text(&path, &cluster::script(&start.first, &whole).text)?;
+    say(&format!(
+        "{:>10}  {} (a script: tests/scripts/NAME, cargo test --test protocol)",
+        "kept as",
+        path.display()
+    ));
+    Ok(exit::code(outcome.class()))
+}

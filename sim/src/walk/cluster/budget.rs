@@ -1,0 +1,67 @@
+//! What an exhaustive search looks at: which cluster, and how often what is counted may happen.
+
+use std::fmt;
+
+use crate::{
+    scenario::{Cluster, Scenario},
+    walk::Dice,
+};
+
+/// How long a good end may take, in milliseconds.
+const SETTLE_MS: u64 = 20_000;
+
+/// Clients at most.
+pub const CLIENTS_MAX: usize = 3;
+
+/// How often what is counted may happen. What is not named here (a message arrives, or never does) may happen as often as it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    /// Operations of each client that are still to be called.
+    pub calls: [u8; CLIENTS_MAX],
+    /// A client that waits asks again, the server that it takes for the primary or any other primary.
+    pub retries: u8,
+    /// A server's clock goes on by a ping interval, and its timer goes off.
+    pub ticks: u8,
+    /// The view service's clock goes on by a dead interval, and its timer goes off: it takes all for dead that it did not hear
+    /// since, rightly or wrongly.
+    pub suspicions: u8,
+    /// A server ends, and starts again with what was durable.
+    pub restarts: u8,
+    /// A server ends and starts again without its memory, where that cannot lose all data.
+    pub wipes: u8,
+    /// The view service ends and starts again.
+    pub view_service_restarts: u8,
+    /// A message arrives and may arrive again.
+    pub copies: u8,
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls: u64 = self.calls.iter().map(|calls| u64::from(*calls)).sum();
+        let counts = [
+            (calls, "operations"),
+            (self.retries.into(), "retries"),
+            (self.ticks.into(), "ticks"),
+            (self.suspicions.into(), "wrong suspicions"),
+            (self.restarts.into(), "restarts"),
+            (self.wipes.into(), "wipes"),
+            (self.view_service_restarts.into(), "restarts of the view service"),
+            (self.copies.into(), "copies"),
+        ];
+        let told: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).collect();
+        for (place, (count, what)) in told.iter().enumerate() {
+            write!(f, "{}{count} {what}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The settings of a cluster whose states are all looked at: the usual ones.
+pub(super) fn scenario(servers: u32, replicas: u32, clients: u32, writes_are_steps: bool) -> Scenario {
+    let mut scenario = super::settings(&mut Dice::new(0));
+    scenario.cluster =
+        Cluster { servers, replicas, disk_ms_max: u64::from(writes_are_steps), ..Cluster::default() };
+    (scenario.settle_ms, scenario.watch_ms) = (SETTLE_MS, 0);
+    scenario.clients.resize(clients as usize, scenario.clients[0].clone());
+    scenario
+}

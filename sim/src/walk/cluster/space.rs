@@ -1,0 +1,340 @@
+//! A cluster as a space of states: all that may happen next, within a budget.
+//!
+//! What is left out loses nothing. A message that never arrives is lost. An answer reaches its client at once: if it came later, the
+//! history would demand less. A request arrives as soon as it is called: so does one that is called later. A client asks whoever acts as
+//! primary: any other server refuses. A server that is down is one to which nothing happens.
+//!
+//! Left out: batches of several events; a crash that keeps a part of one write; leases, which clocks that jump alone would
+//! break.
+
+use std::hash::{Hash, Hasher};
+
+use pbkv::protocol::replica::RoleName;
+
+use super::{
+    Action, Budget, Checked, Cluster, Failure, Key, Kind, VS, WallClock, Wish, budget, budget::CLIENTS_MAX,
+};
+use crate::{
+    exhaust::{Choice, Space, Touched},
+    network::NodeIndex,
+    script::Action::{Append, Get},
+    trace::StableHasher,
+    walk::World,
+};
+
+/// By so much a server's clock goes on: a ping interval, in milliseconds.
+const TICK_MS: u16 = 500;
+/// The view service's clock: a dead interval.
+const SUSPICION_MS: u16 = 1_500;
+/// Rounds in which a cluster comes about, and milliseconds between two of them.
+const PEACE_ROUNDS: usize = 80;
+const PEACE_MS: u16 = 70;
+/// Rounds after which clients open their sessions.
+const OPEN_AFTER: usize = 60;
+
+/// What the first client and the others ask for, one after the other, the last one first.
+const SCRIPTS: [[crate::script::Action; 3]; 2] = [[Append, Append, Get], [Get, Append, Get]];
+const KEY: u8 = 0;
+
+/// One thing that may happen.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Move {
+    /// A message arrives,
+    Deliver(Key),
+    /// and may arrive again.
+    Copy(Key),
+    /// A server's clock goes on.
+    Tick(u8),
+    /// The view service's does.
+    Suspect,
+    /// A process starts again.
+    Restart(u8),
+    /// A server does, without its memory.
+    Wipe(u8),
+    /// A client calls this server; with the flag, the request may arrive there again.
+    Call(u8, u8, bool),
+    /// A client asks this server for what it waits for.
+    Retry(u8, u8),
+    /// A write is durable.
+    Persist(u8),
+}
+
+/// Where a search starts.
+#[derive(Clone)]
+pub struct Start {
+    /// The cluster before anything happened, with all judges,
+    pub first: Cluster,
+    /// what happens then, until all copies are there and all clients have a session,
+    pub peace: Vec<Action>,
+    /// and the cluster after it.
+    pub whole: Cluster,
+}
+
+impl Start {
+    /// A cluster in peace. `writes_are_steps`: a write is durable at some time, not at once.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the numbers, or did not work in peace.
+    pub fn new(
+        (servers, replicas, clients): (u32, u32, u32),
+        writes_are_steps: bool,
+        budget: Budget,
+    ) -> Result<Self, String> {
+        if clients as usize > CLIENTS_MAX || clients == 0 {
+            return Err(format!("there must be one to {CLIENTS_MAX} clients"));
+        }
+        let scenario = budget::scenario(servers, replicas, clients, writes_are_steps);
+        scenario.cluster.validate_settings()?;
+        let first = Cluster::new(scenario);
+        let (mut whole, mut peace) = (first.clone(), Vec::new());
+        let begins = whole.in_peace(&mut peace);
+        begins.map_err(|failure| format!("a promise was broken in peace: {:?}", whole.explain(&failure)))?;
+        let members = whole.viewer.record.view.as_ref().map_or(0, |view| view.insync.len());
+        if members < replicas.min(servers) as usize {
+            return Err("the copies were not complete in time".into());
+        }
+        whole.budget = budget;
+        Ok(Self { first, peace, whole })
+    }
+
+    /// The same as `whole`, without the judges that count times.
+    pub fn lean(&self) -> Cluster {
+        let mut lean = self.whole.clone();
+        lean.judges.leave_out_times();
+        lean
+    }
+}
+
+impl Cluster {
+    /// A cluster comes about, and its clients open their sessions.
+    fn in_peace(&mut self, actions: &mut Vec<Action>) -> Checked {
+        let clients = 1 + self.servers.len()..1 + self.servers.len() + self.clients.len();
+        for round in 0..PEACE_ROUNDS {
+            self.settle(actions)?;
+            if round == OPEN_AFTER {
+                for client in clients.clone() {
+                    let primary = self.primary().unwrap_or(1) as u8;
+                    self.takes(
+                        Action::Call(client as u8, Wish { action: Append, key: KEY }, primary),
+                        actions,
+                    )?;
+                    self.settle(actions)?;
+                }
+            }
+            self.takes(Action::Advance(PEACE_MS), actions)?;
+            for node in 0..=self.servers.len() {
+                self.takes(Action::Tick(node as u8), actions)?;
+            }
+        }
+        self.settle(actions)
+    }
+
+    /// All that is on its way arrives, and all writes are durable.
+    fn settle(&mut self, actions: &mut Vec<Action>) -> Checked {
+        loop {
+            let write = (0..=self.servers.len()).find(|node| self.unwritten(*node) > 0);
+            let next = match (self.flight.keys().next(), write) {
+                (Some(key), _) => Action::Deliver(key),
+                (None, Some(node)) => Action::Persist(node as u8),
+                (None, None) => return Ok(()),
+            };
+            self.takes(next, actions)?;
+        }
+    }
+
+    /// Takes an action, and notes it.
+    fn takes(&mut self, action: Action, actions: &mut Vec<Action>) -> Checked {
+        actions.push(action);
+        if !self.take(action)? {
+            actions.pop();
+        }
+        Ok(())
+    }
+
+    fn is_primary(&self, node: NodeIndex) -> bool {
+        let machine = self.servers[node - 1].machine.as_ref();
+        machine.is_some_and(|machine| machine.role() == RoleName::Primary)
+    }
+
+    /// The latest request of a client to a server.
+    fn request_of(&self, client: u8, server: u8) -> Option<Key> {
+        let is_it = |key: &Key| (key.from, key.to, key.kind) == (client, server, Kind::Request);
+        self.flight.keys().filter(is_it).last()
+    }
+
+    fn acts(&mut self, next: Move, actions: &mut Vec<Action>) -> Checked {
+        match next {
+            Move::Deliver(key) => self.takes(Action::Deliver(key), actions),
+            Move::Copy(key) => {
+                self.budget.copies -= 1;
+                self.takes(Action::Copy(key), actions)
+            }
+            Move::Tick(node) => {
+                self.budget.ticks -= 1;
+                self.takes(Action::Jump(node, TICK_MS), actions)?;
+                self.takes(Action::Tick(node), actions)
+            }
+            Move::Suspect => {
+                self.budget.suspicions -= 1;
+                self.takes(Action::Jump(VS as u8, SUSPICION_MS), actions)?;
+                self.takes(Action::Tick(VS as u8), actions)
+            }
+            Move::Restart(node) => {
+                let left = if NodeIndex::from(node) == VS {
+                    &mut self.budget.view_service_restarts
+                } else {
+                    &mut self.budget.restarts
+                };
+                *left -= 1;
+                self.takes(Action::Crash(node, 0), actions)?;
+                self.takes(Action::Start(node, WallClock::GoesOn), actions)
+            }
+            Move::Wipe(node) => {
+                self.budget.wipes -= 1;
+                self.takes(Action::Wipe(node), actions)?;
+                self.takes(Action::Start(node, WallClock::GoesOn), actions)
+            }
+            Move::Call(client, server, again) => {
+                let place = usize::from(client) - 1 - self.servers.len();
+                self.budget.calls[place] -= 1;
+                let script = SCRIPTS[place.min(1)];
+                let action = script[usize::from(self.budget.calls[place]) % script.len()];
+                self.takes(Action::Call(client, Wish { action, key: KEY }, server), actions)?;
+                self.budget.copies -= u8::from(again);
+                self.arrives(client, server, again, actions)
+            }
+            Move::Retry(client, server) => {
+                self.budget.retries -= 1;
+                self.takes(Action::Retry(client, server), actions)?;
+                self.arrives(client, server, false, actions)
+            }
+            Move::Persist(node) => self.takes(Action::Persist(node), actions),
+        }
+    }
+
+    fn arrives(&mut self, client: u8, server: u8, again: bool, actions: &mut Vec<Action>) -> Checked {
+        let Some(key) = self.request_of(client, server) else { return Ok(()) };
+        self.takes(if again { Action::Copy(key) } else { Action::Deliver(key) }, actions)
+    }
+
+    /// Answers reach their clients. Returns whether there were any.
+    fn answers(&mut self, actions: &mut Vec<Action>) -> Checked<bool> {
+        let mut any = false;
+        loop {
+            let answer = self.flight.keys().find(|key| usize::from(key.to) > self.servers.len());
+            let Some(key) = answer else { break };
+            any = true;
+            self.takes(Action::Deliver(key), actions)?;
+        }
+        Ok(any)
+    }
+}
+
+/// The parts of a cluster: each node's place, and beyond these
+const HISTORY: u64 = 1 << 16;
+/// what the judges know of all, and
+const FACTS: u64 = 1 << 17;
+/// what is left of the budget.
+const BUDGET: u64 = 1 << 18;
+
+fn parts(next: Move) -> u64 {
+    let node = |node: u8| 1 << node;
+    match next {
+        Move::Deliver(key) => node(key.to),
+        Move::Copy(key) => node(key.to) | BUDGET,
+        Move::Tick(of) => node(of) | BUDGET << 1,
+        Move::Suspect => node(VS as u8) | BUDGET << 2,
+        Move::Restart(of) if NodeIndex::from(of) == VS => node(of) | BUDGET << 3,
+        Move::Restart(of) => node(of) | BUDGET << 4,
+        Move::Wipe(_) => u64::MAX, // whether it is possible depends on all copies
+        Move::Call(_, server, _) => node(server) | HISTORY | BUDGET,
+        Move::Retry(_, server) => node(server) | HISTORY,
+        Move::Persist(of) => node(of),
+    }
+}
+
+impl Space for Cluster {
+    type Move = Move;
+
+    fn moves(&self, into: &mut Vec<Choice<Move>>) {
+        let mut add = |next: Move, print: u64| {
+            if !into.iter().any(|choice| choice.print == print) {
+                into.push(Choice { print, next });
+            }
+        };
+        let named = |next: Move| {
+            let mut hasher = StableHasher::new();
+            next.hash(&mut hasher);
+            hasher.finish()
+        };
+        for (key, print) in self.flight.prints() {
+            add(Move::Deliver(key), print);
+            if self.budget.copies > 0 {
+                add(Move::Copy(key), print ^ 1 << 63);
+            }
+        }
+        let budget = &self.budget;
+        let mut may = |next: Move| add(next, named(next));
+        for node in 1..=self.servers.len() {
+            let place = node as u8;
+            if budget.ticks > 0 {
+                may(Move::Tick(place));
+            }
+            if budget.restarts > 0 {
+                may(Move::Restart(place));
+            }
+            if budget.wipes > 0 && self.may_forget(node) {
+                may(Move::Wipe(place));
+            }
+            if !self.is_primary(node) {
+                continue;
+            }
+            for client in 0..self.clients.len() {
+                let client_place = (1 + self.servers.len() + client) as u8;
+                let waits = self.is_waiting(client_place.into());
+                if !waits && budget.calls[client] > 0 {
+                    may(Move::Call(client_place, place, false));
+                    if budget.copies > 0 {
+                        may(Move::Call(client_place, place, true));
+                    }
+                }
+                if waits && budget.retries > 0 {
+                    may(Move::Retry(client_place, place));
+                }
+            }
+        }
+        for node in (0..=self.servers.len()).filter(|node| self.unwritten(*node) > 0) {
+            may(Move::Persist(node as u8));
+        }
+        if budget.suspicions > 0 {
+            may(Move::Suspect);
+        }
+        if budget.view_service_restarts > 0 {
+            may(Move::Restart(VS as u8));
+        }
+    }
+
+    fn make(&mut self, next: Move, actions: &mut Vec<Action>) -> Result<Touched, Failure> {
+        let before = (self.machines_print(), self.judges.facts_print(), self.flight.len());
+        self.acts(next, actions)?;
+        let mut touched = parts(next);
+        if self.answers(actions)? {
+            touched |= HISTORY;
+            self.judges.history()?;
+        }
+        let facts = self.judges.facts_print();
+        if facts != before.1 {
+            touched |= FACTS;
+        }
+        let idle = matches!(next, Move::Deliver(_))
+            && touched & HISTORY == 0
+            && (self.machines_print(), facts) == (before.0, before.1)
+            && self.flight.len() < before.2;
+        Ok(Touched { parts: touched, idle })
+    }
+
+    fn print(&self) -> u64 {
+        self.state_print()
+    }
+}
