@@ -12,7 +12,8 @@ use sim::{
     exhaust::{Ending, Limits, Order, Progress, Search, Why, search},
     exit,
     minimise::Signature,
-    saved,
+    mutants::{FoundByExhaust, judge},
+    panics, saved,
     walk::{
         self,
         cluster::{self, Budget, Start},
@@ -23,6 +24,8 @@ use super::{cause, explore::interruption, say};
 
 /// MiB of memory after which a search ends.
 const MEMORY_MIB: u64 = 4_096;
+/// One of so many states is led to a good end when a mutant is looked for.
+const SOUGHT_ENDS_EVERY: u64 = 500;
 /// Between two lines that say how far a search is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -58,6 +61,9 @@ pub struct Options {
     /// How often the view service ends and starts again.
     #[arg(long, value_name = "N", default_value_t = 0)]
     view_service_restarts: u8,
+    /// How often a primary or backup hears nothing for as long as it takes to suspect others.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    silences: u8,
     /// How often a message arrives and may arrive again.
     #[arg(long, value_name = "N", default_value_t = 0)]
     copies: u8,
@@ -70,6 +76,9 @@ pub struct Options {
     /// Make moves that commute in every order.
     #[arg(long)]
     all_orders: bool,
+    /// Keep on their way messages that can never count again.
+    #[arg(long)]
+    all_messages: bool,
     /// Lead one of so many states to a good end, in which everybody is owed something; 0: none.
     #[arg(long, value_name = "N", default_value_t = 5_000)]
     ends_every: u64,
@@ -102,7 +111,9 @@ impl Options {
             restarts: self.restarts,
             wipes: self.wipes,
             view_service_restarts: self.view_service_restarts,
+            silences: self.silences,
             copies: self.copies,
+            keeps_all: self.all_messages,
         }
     }
 
@@ -222,4 +233,39 @@ fn tell(start: &Start, actions: &[cluster::Action], options: &Options) -> Result
         path.display()
     ));
     Ok(exit::code(outcome.class()))
+}
+
+/// `cargo sim seek --exhaust-seconds`: several small clusters one after the other, each for its part of the time, until a promise is
+/// broken.
+pub fn seek(time: Duration) -> Result<u8, String> {
+    let began = Instant::now();
+    let rows = cluster::rows();
+    let (mut states, mut failed) = (0, None);
+    for (place, (numbers, slow_disks, budget)) in rows.iter().enumerate() {
+        let limits = Limits {
+            states: u64::MAX,
+            time: time.saturating_sub(began.elapsed()) / (rows.len() - place) as u32,
+            bytes: MEMORY_MIB << 20,
+            memory: memory_in_use,
+            moves: u64::MAX,
+        };
+        let how = Search { order: Order::Depth, limits, sleep: true, ends_every: SOUGHT_ENDS_EVERY };
+        let start = match panics::catch(|| Start::new(*numbers, *slow_disks, *budget)) {
+            Ok(Ok(start)) => start,
+            Ok(Err(_)) | Err(_) => continue, // it fails in peace: that is for walks
+        };
+        let (ending, progress) = search(&start.lean(), &start.whole, &how, &mut |_, _| true);
+        states += progress.states;
+        if let Ending::Failed(actions) = ending {
+            let (world, ending) = walk::replay(start.whole.clone(), &actions);
+            failed = judge(&cluster::outcome_of(&world, &ending), false)
+                .map(|judge| (actions.len() as u64, judge));
+            if failed.is_some() {
+                break;
+            }
+        }
+    }
+    let found = FoundByExhaust { failed, states, wall_s: began.elapsed().as_secs_f64() };
+    say(&serde_json::to_string(&found).map_err(|error| format!("cannot print what was found: {error}"))?);
+    Ok(exit::OK)
 }

@@ -24,7 +24,7 @@ use sim::{
     walk::{self, cluster},
 };
 
-use super::say;
+use super::{exhaust, say};
 
 #[derive(Args)]
 pub struct Options {
@@ -43,12 +43,18 @@ pub struct Options {
     /// Make walks instead, for so many seconds.
     #[arg(long, value_name = "S")]
     walk_seconds: Option<u64>,
+    /// Look at all states of small clusters instead, for so many seconds.
+    #[arg(long, value_name = "S")]
+    exhaust_seconds: Option<u64>,
 }
 
 pub fn seek(options: &Options) -> Result<u8, String> {
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     if let Some(seconds) = options.walk_seconds {
         return seek_by_walks(jobs, Duration::from_secs(seconds));
+    }
+    if let Some(seconds) = options.exhaust_seconds {
+        return exhaust::seek(Duration::from_secs(seconds));
     }
     let run_options =
         RunOptions { skip_invariants: options.clients_alone, skip_marks: true, ..RunOptions::default() };

@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use super::*;
 use crate::walk::{
     Dice, World,
-    cluster::{Budget, Start},
+    cluster::{Action, Budget, Cluster, Counts, Failure, Move, Start},
 };
 
 /// Two counters. They are a bad pair if they are equal to `bad`.
@@ -173,35 +173,187 @@ fn a_search_that_was_cut_off_says_so() {
     assert!(whys(Limits { bytes: 1 << 10, ..LIMITS }, true).all(|why| why == Why::Bytes(1 << 10)));
 }
 
-/// A cluster whose states are all looked at, in every way: the states are the same ones.
-fn agree(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget, states_min: u64) {
-    let start = Start::new(numbers, slow_disks, budget).expect("it comes about");
-    let found: Vec<Progress> = searches()
-        .map(|how| {
-            let (ending, progress) = search(&start.lean(), &start.whole, &how, &mut |_, _| true);
-            assert!(matches!(ending, Ending::Complete), "{budget}: {how:?}: {ending:?}");
-            progress
-        })
-        .collect();
-    for progress in &found {
-        assert_eq!(
-            (progress.states, progress.sums),
-            (found[0].states, found[0].sums),
-            "{budget}: {progress:?}"
-        );
+thread_local! {
+    /// The states that were seen, without their messages.
+    static SEEN: RefCell<BTreeSet<u64>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// A cluster that notes what is seen of it.
+#[derive(Clone)]
+struct Watched(Cluster);
+
+impl World for Watched {
+    type Action = Action;
+    type Swarm = ();
+    type Failure = Failure;
+
+    fn swarm(&self, _: &mut Dice) {}
+
+    fn choose(&self, _: &mut Dice, (): &mut ()) -> Option<Action> {
+        None
     }
-    assert!(
-        found[0].states >= states_min && found[0].ends > 0 && found[0].at_rest > 0,
-        "{budget}: {:?}",
-        found[0]
-    );
-    assert!(found[1].moves < found[0].moves && found[3].moves < found[2].moves, "{budget}: {found:?}");
+
+    fn take(&mut self, action: Action) -> Result<bool, Failure> {
+        self.0.take(action)
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.0.end()
+    }
+
+    fn tell(&self, action: Action) -> String {
+        self.0.tell(action)
+    }
+
+    fn heard(&mut self) -> Vec<String> {
+        self.0.heard()
+    }
+
+    fn listen(&mut self) {
+        self.0.listen();
+    }
+}
+
+impl Space for Watched {
+    type Move = Move;
+
+    fn moves(&self, into: &mut Vec<Choice<Move>>) {
+        self.0.moves(into);
+    }
+
+    fn make(&mut self, next: Move, actions: &mut Vec<Action>) -> Result<Touched, Failure> {
+        self.0.make(next, actions)
+    }
+
+    fn print(&self) -> u64 {
+        SEEN.with_borrow_mut(|seen| seen.insert(self.0.print_without_messages()));
+        self.0.print()
+    }
+}
+
+/// All states of a cluster, looked at in every way: those that are to be the same are, with and without each reduction.
+fn agree(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget, states_min: u64) {
+    let mut machines = Vec::new();
+    for keeps_all in [true, false] {
+        let budget = Budget { keeps_all, ..budget };
+        let start = Start::new(numbers, slow_disks, budget).expect("it comes about");
+        let found: Vec<Progress> = searches()
+            .map(|how| {
+                SEEN.with_borrow_mut(BTreeSet::clear);
+                let (lean, whole) = (Watched(start.lean()), Watched(start.whole.clone()));
+                let (ending, progress) = search(&lean, &whole, &how, &mut |_, _| true);
+                assert!(matches!(ending, Ending::Complete), "{budget}: {how:?}: {ending:?}");
+                machines.push(SEEN.with_borrow(Clone::clone));
+                progress
+            })
+            .collect();
+        for progress in &found {
+            assert_eq!(
+                (progress.states, progress.sums),
+                (found[0].states, found[0].sums),
+                "{budget}: {progress:?}"
+            );
+        }
+        let first = &found[0];
+        assert!(first.states >= states_min && first.ends > 0 && first.at_rest > 0, "{budget}: {first:?}");
+        assert!(found[1].moves < first.moves && found[3].moves < found[2].moves, "{budget}: {found:?}");
+    }
+    let counts: Vec<usize> = machines.iter().map(BTreeSet::len).collect();
+    assert!(machines.iter().all(|seen| *seen == machines[0]), "{budget}: {counts:?}");
 }
 
 #[test]
-fn breadth_and_depth_and_fewer_orders_see_the_same_states() {
+fn no_reduction_loses_a_state_of_the_machines() {
     let none = Budget::default();
-    agree((2, 2, 1), true, Budget { calls: [1, 0, 0], ticks: 1, ..none }, 200);
-    agree((2, 2, 2), false, Budget { calls: [1, 1, 0], suspicions: 1, copies: 1, ..none }, 200);
-    agree((2, 2, 1), false, Budget { calls: [1, 0, 0], restarts: 1, ..none }, 200);
+    agree((2, 2, 1), true, Budget { calls: [1, 0, 0], ticks: 1, ..none }, 100);
+    agree((2, 2, 2), false, Budget { calls: [1, 1, 0], suspicions: 1, copies: 1, ..none }, 100);
+    agree((2, 2, 1), false, Budget { calls: [1, 0, 0], restarts: 1, ..none }, 100);
+    agree((2, 2, 1), false, Budget { wipes: 1, ticks: 1, ..none }, 100);
+}
+
+/// What a cluster comes to by these moves, if then all that is on its way arrives.
+fn comes_to(budget: Budget, moves: &[Move]) -> Counts {
+    let start = Start::new((2, 2, 1), false, budget).expect("it comes about");
+    let (mut world, mut actions) = (start.whole.clone(), Vec::new());
+    let before = start.whole.counts();
+    for next in moves {
+        let mut choices = Vec::new();
+        world.moves(&mut choices);
+        let choice = choices.into_iter().find(|choice| format!("{:?}", choice.next) == format!("{next:?}"));
+        let choice = choice.unwrap_or_else(|| panic!("{next:?} is not possible"));
+        world.make(choice.next, &mut actions).expect("no promise is broken");
+    }
+    world.settle(&mut actions).expect("no promise is broken");
+    let after = world.counts();
+    Counts {
+        views: after.views - before.views,
+        promotions: after.promotions - before.promotions,
+        transfers: after.transfers - before.transfers,
+        ..Counts::default()
+    }
+}
+
+#[test]
+fn what_is_in_the_budget_has_the_effect_that_it_is_there_for() {
+    let all = Budget { ticks: 2, suspicions: 1, silences: 1, restarts: 1, wipes: 1, ..Budget::default() };
+    // The primary is taken for dead when the backup was heard.
+    let suspected = comes_to(all, &[Move::Suspect, Move::Tick(2)]);
+    assert!(suspected.promotions > 0 && suspected.views > 0, "{suspected:?}");
+    // The primary suspects its backup, and the view service hears of it.
+    let silent = comes_to(all, &[Move::Silence(1)]);
+    assert!(silent.views > 0, "{silent:?}");
+    let restarted = comes_to(all, &[Move::Restart(1)]);
+    assert!(restarted.promotions > 0, "{restarted:?}");
+    let wiped = comes_to(all, &[Move::Wipe(2)]);
+    assert!(wiped.views > 0, "{wiped:?}");
+}
+
+/// The print and the parts of what a choice leads to, if it is there.
+fn led_by(print: u64, from: &Cluster) -> Option<(u64, u64)> {
+    let (mut world, mut choices) = (from.clone(), Vec::new());
+    world.moves(&mut choices);
+    let choice = choices.into_iter().find(|choice| choice.print == print)?;
+    let touched = world.make(choice.next, &mut Vec::new()).expect("no promise is broken");
+    Some((world.print(), touched.parts))
+}
+
+/// What sleep rests on: in every state, two moves that share no part lead to one state in either order, and touch the same.
+#[test]
+fn moves_that_share_no_part_commute() {
+    let none = Budget::default();
+    for (slow_disks, budget) in [
+        (false, Budget { wipes: 1, ticks: 1, ..none }),
+        (true, Budget { calls: [1, 0, 0], suspicions: 1, ticks: 1, ..none }),
+    ] {
+        let start = Start::new((2, 2, 1), slow_disks, budget).expect("it comes about");
+        let (mut todo, mut known, mut pairs) = (vec![start.lean()], BTreeSet::new(), 0);
+        while let Some(world) = todo.pop().filter(|_| known.len() < 1_500) {
+            if !known.insert(world.print()) {
+                continue;
+            }
+            let mut choices = Vec::new();
+            world.moves(&mut choices);
+            let mut made: Vec<(Choice<Move>, Cluster, Touched)> = Vec::new();
+            for choice in choices {
+                let mut after = world.clone();
+                let touched = after.make(choice.next, &mut Vec::new()).expect("no promise is broken");
+                for (other, after_other, touched_other) in &made {
+                    if touched.parts & touched_other.parts != 0 {
+                        continue;
+                    }
+                    pairs += 1;
+                    let then_other = led_by(other.print, &after);
+                    let then_this = led_by(choice.print, after_other);
+                    // One may have made the other void, which then changes nothing.
+                    let (Some(one), Some(two)) = (then_other, then_this) else { continue };
+                    let both = format!("{:?} and {:?}", choice.next, other.next);
+                    assert_eq!(one.0, two.0, "{budget}: {both} do not commute");
+                    assert_eq!((one.1, two.1), (touched_other.parts, touched.parts), "{budget}: {both}");
+                }
+                todo.extend((!touched.idle).then(|| after.clone()));
+                made.push((choice, after, touched));
+            }
+        }
+        assert!(pairs > 1_000, "{budget}: only {pairs} pairs");
+    }
 }

@@ -23,6 +23,8 @@ pub struct Row {
     pub clients: Clients,
     /// Whether a walk through the bare machines caught it.
     pub walks: Walks,
+    /// Whether a search through the states of the bare machines caught it.
+    pub exhaust: Exhaust,
     /// The failure made small, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub small: Option<Small>,
@@ -82,6 +84,32 @@ pub enum Walks {
     },
 }
 
+/// Whether exhaustive search noticed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exhaust {
+    /// Nobody asked.
+    NotAsked,
+    /// A state or its end failed.
+    Caught {
+        /// Who says so.
+        judge: String,
+        /// The actions that lead there, from a cluster in peace.
+        steps: u64,
+        /// How many states were looked at,
+        states: u64,
+        /// in so many seconds of wall time.
+        wall_s: f64,
+    },
+    /// None did.
+    Never {
+        /// Of so many states,
+        states: u64,
+        /// in so many seconds of wall time.
+        wall_s: f64,
+    },
+}
+
 /// The size of a minimised failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Small {
@@ -123,6 +151,14 @@ impl Row {
         }
     }
 
+    fn exhaust(&self) -> String {
+        match &self.exhaust {
+            Exhaust::NotAsked => "-".into(),
+            Exhaust::Caught { judge, steps, wall_s, .. } => format!("{judge} {steps} steps in {wall_s:.1} s"),
+            Exhaust::Never { states, .. } => format!("never in {states}"),
+        }
+    }
+
     fn small(&self) -> String {
         self.small.map_or("-".into(), |small| format!("{} + {}", small.faults, small.operations))
     }
@@ -139,9 +175,9 @@ impl Row {
             )
         });
         let Self { mutant, rule, .. } = self;
-        let (clients, walks, small) = (self.clients(), self.walks(), self.small());
+        let (clients, walks, exhaust, small) = (self.clients(), self.walks(), self.exhaust(), self.small());
         format!(
-            "{mutant:<52} {rule:<10} {caught}   walks {walks:<24} clients {clients:<14} faults + operations {small}"
+            "{mutant:<52} {rule:<10} {caught}   walks {walks:<24} exhaust {exhaust:<26} clients {clients:<14} faults + operations {small}"
         )
     }
 }
@@ -149,8 +185,8 @@ impl Row {
 /// A table for documentation.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| mutant | rule | caught by | seeds | virtual | wall | by walks | by clients alone | faults + operations |\n\
-         | --- | --- | --- | --: | --: | --: | --- | --- | --: |\n",
+        "| mutant | rule | caught by | seeds | virtual | wall | by walks | by exhaustive search | by clients alone | faults + operations |\n\
+         | --- | --- | --- | --: | --: | --: | --- | --- | --- | --: |\n",
     );
     for row in rows {
         let caught = row.caught.as_ref().map_or("**nobody** | - | - | -".into(), |catch| {
@@ -162,10 +198,11 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         let number = row.number.as_ref().map_or(String::new(), |number| format!(" ({number})"));
         let _ = writeln!(
             text,
-            "| `{}`{number} | {} | {caught} | {} | {clients} | {} |",
+            "| `{}`{number} | {} | {caught} | {} | {} | {clients} | {} |",
             row.mutant,
             row.rule,
             row.walks(),
+            row.exhaust(),
             row.small()
         );
     }

@@ -45,11 +45,11 @@ use std::{
 
 use clap::Args;
 
-pub use matrix::{Catch, Clients, Row, Small, Walks};
+pub use matrix::{Catch, Clients, Exhaust, Row, Small, Walks};
 pub use patch::{Header, Mutant, Overlay};
 pub use rules::rules;
 pub use tree::Copy;
-pub use trial::{Found, FoundByWalks, judge};
+pub use trial::{Found, FoundByExhaust, FoundByWalks, judge};
 
 use crate::exit;
 use trial::Effort;
@@ -82,6 +82,9 @@ pub struct Options {
     /// Seconds of walks through the bare machines before a mutant counts as not caught by them; 0: none.
     #[arg(long, value_name = "S", default_value_t = 10)]
     walk_seconds: u64,
+    /// Seconds of exhaustive search through the bare machines before a mutant counts as not caught by it; 0: none.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    exhaust_seconds: u64,
     /// Print the matrix as a table for documentation.
     #[arg(long)]
     markdown: bool,
@@ -134,6 +137,7 @@ pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, Strin
         jobs: options.jobs,
         minimise: (!options.quick).then_some(Duration::from_secs(options.seconds)),
         ask_clients: !options.quick,
+        exhaust: (options.exhaust_seconds > 0).then_some(Duration::from_secs(options.exhaust_seconds)),
         walk: (options.walk_seconds > 0).then_some(Duration::from_secs(options.walk_seconds)),
     };
     let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
@@ -182,12 +186,15 @@ fn choose(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>, String>
 /// What one way of looking finds and the other does not: the words, and whether a mutant is one of these.
 type Hole = (&'static str, fn(&Row) -> bool);
 
-const HOLES: [Hole; 2] = [
+const HOLES: [Hole; 3] = [
     ("caught by simulated runs, and not by walks", |row| {
         row.caught.is_some() && matches!(row.walks, Walks::Never { .. })
     }),
     ("caught by walks, and not by simulated runs", |row| {
         row.caught.is_none() && matches!(row.walks, Walks::Caught { .. })
+    }),
+    ("caught by exhaustive search, and not by walks", |row| {
+        matches!((&row.walks, &row.exhaust), (Walks::Never { .. }, Exhaust::Caught { .. }))
     }),
 ];
 

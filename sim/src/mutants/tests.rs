@@ -169,6 +169,7 @@ fn row(name: &str, caught: Option<Catch>, clients: Clients) -> Row {
         caught,
         clients,
         walks: Walks::NotAsked,
+        exhaust: Exhaust::NotAsked,
         small,
     }
 }
@@ -176,19 +177,32 @@ fn row(name: &str, caught: Option<Catch>, clients: Clients) -> Row {
 #[test]
 fn the_table_marks_what_clients_never_see_and_what_nobody_does() {
     let by_walks = Walks::Caught { judge: "I6".into(), walks: 7, wall_s: 0.2 };
+    let never = Exhaust::Never { states: 5_000, wall_s: 0.1 };
+    let by_search = Exhaust::Caught { judge: "I4".into(), steps: 12, states: 700, wall_s: 0.3 };
     let rows = [
         row("one", Some(catch("I4", 3)), Clients::Caught(catch("checker", 40))),
-        Row { walks: by_walks, ..row("two", Some(catch("I6", 3)), Clients::Never { seeds: 1000 }) },
-        Row { walks: Walks::Never { walks: 900, wall_s: 10.0 }, ..row("three", None, Clients::NotAsked) },
+        Row {
+            walks: by_walks,
+            exhaust: never,
+            ..row("two", Some(catch("I6", 3)), Clients::Never { seeds: 1000 })
+        },
+        Row {
+            walks: Walks::Never { walks: 900, wall_s: 10.0 },
+            exhaust: by_search,
+            ..row("three", None, Clients::NotAsked)
+        },
     ];
     let table = matrix::markdown(&rows);
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines[2], "| `one` (M24) | R7 | I4 | 3 | 2.0 h | 1.5 s | - | checker 40 | 2 + 5 |");
+    assert_eq!(lines[2], "| `one` (M24) | R7 | I4 | 3 | 2.0 h | 1.5 s | - | - | checker 40 | 2 + 5 |");
     assert_eq!(
         lines[3],
-        "| `two` (M24) | R7 | I6 | 3 | 2.0 h | 1.5 s | I6 7 in 0.2 s | **never in 1000** | 2 + 5 |"
+        "| `two` (M24) | R7 | I6 | 3 | 2.0 h | 1.5 s | I6 7 in 0.2 s | never in 5000 | **never in 1000** | 2 + 5 |"
     );
-    assert_eq!(lines[4], "| `three` (M24) | R7 | **nobody** | - | - | - | never in 900 | - | - |");
+    assert_eq!(
+        lines[4],
+        "| `three` (M24) | R7 | **nobody** | - | - | - | never in 900 | I4 12 steps in 0.3 s | - | - |"
+    );
     assert!(rows[2].line().contains("NOT CAUGHT"));
 }
 
@@ -228,14 +242,17 @@ fn a_known_blind_spot_is_no_failure_and_its_end_is_noticed() {
 fn what_one_way_of_looking_finds_and_the_other_does_not_is_named() {
     let never = Walks::Never { walks: 900, wall_s: 10.0 };
     let caught = Walks::Caught { judge: "I6".into(), walks: 7, wall_s: 0.2 };
+    let searched = Exhaust::Caught { judge: "I4".into(), steps: 12, states: 700, wall_s: 0.3 };
     let rows = [
-        Row { walks: never, ..row("one", Some(catch("I4", 3)), Clients::NotAsked) },
+        Row { walks: never.clone(), ..row("one", Some(catch("I4", 3)), Clients::NotAsked) },
         Row { walks: caught, ..row("two", None, Clients::NotAsked) },
+        Row { walks: never, exhaust: searched, ..row("three", None, Clients::NotAsked) },
     ];
     let mut said = Vec::new();
     conclude(&rows, 9, Duration::ZERO, &mut |line| said.push(line.to_owned()));
     assert_eq!(said[0], "caught by simulated runs, and not by walks: one");
     assert_eq!(said[1], "caught by walks, and not by simulated runs: two");
+    assert_eq!(said[2], "caught by exhaustive search, and not by walks: three");
 }
 
 /// What rustc says about a program that compiles, and whose linker fails.

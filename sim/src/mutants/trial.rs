@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catch, Clients, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
+use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
 use crate::{
     exit,
     minimise::{Signature, Size},
@@ -30,6 +30,8 @@ pub(super) struct Effort {
     pub minimise: Option<Duration>,
     /// How long to walk; none not to.
     pub walk: Option<Duration>,
+    /// How long to search all states; none not to.
+    pub exhaust: Option<Duration>,
     /// Whether to ask which seed clients alone would notice.
     pub ask_clients: bool,
 }
@@ -52,6 +54,17 @@ pub struct FoundByWalks {
     pub failed: Option<(u64, String)>,
     /// How many walks were made,
     pub walks: u64,
+    /// in so many seconds of wall time.
+    pub wall_s: f64,
+}
+
+/// What a search through the states of a mutant's machines found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundByExhaust {
+    /// How many actions lead to the first failure, if there was any, and who says so.
+    pub failed: Option<(u64, String)>,
+    /// How many states were looked at,
+    pub states: u64,
     /// in so many seconds of wall time.
     pub wall_s: f64,
 }
@@ -99,6 +112,15 @@ pub(super) fn trial(
             FoundByWalks { failed: None, walks, wall_s } => Walks::Never { walks, wall_s },
         },
     };
+    let exhaust = match effort.exhaust {
+        None => Exhaust::NotAsked,
+        Some(time) => match simulator.exhaust(time)? {
+            FoundByExhaust { failed: Some((steps, judge)), states, wall_s } => {
+                Exhaust::Caught { judge, steps, states, wall_s }
+            }
+            FoundByExhaust { failed: None, states, wall_s } => Exhaust::Never { states, wall_s },
+        },
+    };
     let small = match (&caught, effort.minimise) {
         (Some(catch), Some(time)) => Some(minimise(simulator, catch.seeds - 1, folder, time, effort.jobs)?),
         _ => None,
@@ -112,6 +134,7 @@ pub(super) fn trial(
         caught,
         clients,
         walks,
+        exhaust,
         small,
     })
 }
@@ -178,6 +201,15 @@ impl Simulator<'_> {
         let mut command = self.command();
         command.args(["seek", "--end", "0", "--walk-seconds", &time.as_secs().to_string()]);
         let output = self.run(command, jobs)?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{} does not say what it found: {error}", self.program.display()))
+    }
+
+    /// Looks at all states of small clusters until one fails or time is over.
+    pub fn exhaust(&self, time: Duration) -> Result<FoundByExhaust, String> {
+        let mut command = self.command();
+        command.args(["seek", "--end", "0", "--exhaust-seconds", &time.as_secs().to_string()]);
+        let output = self.run(command, None)?;
         serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("{} does not say what it found: {error}", self.program.display()))
     }

@@ -51,7 +51,7 @@ pub(super) struct Pinger {
     pub(super) sent_at: BTreeMap<u64, Duration>,
     /// When the view service answered last, or this life began.
     heard_at: Duration,
-    /// Pings since.
+    /// Pings since, as far as they count.
     unanswered: u32,
     /// It has been silent for too long since, and the operator was told.
     is_unheard: bool,
@@ -159,7 +159,7 @@ impl Replica {
         let interval = self.ping_interval();
         self.watch_view_service(now, effects);
         let pinger = &mut self.pinger;
-        pinger.unanswered = pinger.unanswered.saturating_add(1);
+        pinger.unanswered = SILENT_PINGS.min(pinger.unanswered + 1);
         pinger.number += 1;
         pinger.due = now + interval;
         pinger.wanted = false;

@@ -10,6 +10,8 @@ use crate::{
 /// How long a good end may take, in milliseconds.
 const SETTLE_MS: u64 = 20_000;
 
+/// Servers at most.
+pub const SERVERS_MAX: usize = 6;
 /// Clients at most.
 pub const CLIENTS_MAX: usize = 3;
 
@@ -31,8 +33,13 @@ pub struct Budget {
     pub wipes: u8,
     /// The view service ends and starts again.
     pub view_service_restarts: u8,
+    /// A primary or backup is left alone for as long as it takes to suspect others. Of what it says meanwhile only the latest is
+    /// not lost.
+    pub silences: u8,
     /// A message arrives and may arrive again.
     pub copies: u8,
+    /// What can never count again stays on its way.
+    pub keeps_all: bool,
 }
 
 impl fmt::Display for Budget {
@@ -46,6 +53,7 @@ impl fmt::Display for Budget {
             (self.restarts.into(), "restarts"),
             (self.wipes.into(), "wipes"),
             (self.view_service_restarts.into(), "restarts of the view service"),
+            (self.silences.into(), "silences"),
             (self.copies.into(), "copies"),
         ];
         let told: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).collect();
@@ -64,4 +72,23 @@ pub(super) fn scenario(servers: u32, replicas: u32, clients: u32, writes_are_ste
     (scenario.settle_ms, scenario.watch_ms) = (SETTLE_MS, 0);
     scenario.clients.resize(clients as usize, scenario.clients[0].clone());
     scenario
+}
+
+/// Servers, copies and clients; whether each write is a step; and a budget.
+pub type Row = ((u32, u32, u32), bool, Budget);
+
+/// Small clusters in which mistakes are looked for, each with another budget.
+pub fn rows() -> Vec<Row> {
+    let none = Budget::default();
+    let (one, both) = ([1, 0, 0], [1, 1, 0]);
+    vec![
+        ((2, 2, 2), true, Budget { calls: both, ticks: 1, suspicions: 1, ..none }),
+        ((2, 2, 1), false, Budget { calls: one, ticks: 1, suspicions: 1, retries: 1, copies: 1, ..none }),
+        ((2, 2, 1), false, Budget { calls: one, ticks: 1, restarts: 1, ..none }),
+        ((2, 2, 1), true, Budget { calls: one, suspicions: 1, wipes: 1, ticks: 1, ..none }),
+        ((2, 2, 1), false, Budget { calls: one, ticks: 2, silences: 1, ..none }),
+        ((2, 2, 1), false, Budget { calls: one, view_service_restarts: 1, ticks: 1, suspicions: 1, ..none }),
+        ((3, 2, 1), false, Budget { calls: one, ticks: 2, suspicions: 1, ..none }),
+        ((3, 3, 1), false, Budget { calls: one, ticks: 1, suspicions: 1, wipes: 1, ..none }),
+    ]
 }

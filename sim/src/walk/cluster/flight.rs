@@ -122,6 +122,11 @@ impl Flight {
         self.messages.push((key, Shared::new(body)));
     }
 
+    /// How many there were of a kind from one node to another.
+    pub fn count(&self, from: NodeIndex, to: NodeIndex, kind: Kind) -> u32 {
+        self.counts[(from * self.nodes + to) * KINDS + kind as usize]
+    }
+
     pub fn len(&self) -> usize {
         self.messages.len()
     }

@@ -32,6 +32,7 @@ mod print;
 mod script;
 mod settings;
 mod space;
+mod void;
 mod words;
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
@@ -45,7 +46,7 @@ use pbkv::protocol::{
 };
 
 pub use self::{
-    budget::Budget,
+    budget::{Budget, Row, rows},
     choose::Swarm,
     clients::Wish,
     flight::{Key, Kind},

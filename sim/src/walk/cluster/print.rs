@@ -80,6 +80,11 @@ impl Cluster {
         hashed((sum, &self.clocks))
     }
 
+    /// The same of all states that differ by nothing but messages on their way.
+    pub fn print_without_messages(&self) -> u64 {
+        hashed((self.machines_print(), self.judges.facts_print(), self.judges.history_print()))
+    }
+
     pub(super) fn state_print(&self) -> u64 {
         let flight = self.flight.prints().fold(0_u64, |sum, (_, print)| sum.wrapping_add(print));
         let clients: Vec<u64> = self.clients.iter().map(|client| client.print(client_print)).collect();

@@ -13,6 +13,7 @@ use pbkv::protocol::replica::RoleName;
 
 use super::{
     Action, Budget, Checked, Cluster, Failure, Key, Kind, VS, WallClock, Wish, budget, budget::CLIENTS_MAX,
+    budget::SERVERS_MAX, flight::Body,
 };
 use crate::{
     exhaust::{Choice, Space, Touched},
@@ -24,8 +25,12 @@ use crate::{
 
 /// By so much a server's clock goes on: a ping interval, in milliseconds.
 const TICK_MS: u16 = 500;
-/// The view service's clock: a dead interval.
-const SUSPICION_MS: u16 = 1_500;
+/// So often, and by so much each time, the clock of a node goes on that is to miss others: what is more than an interval without a
+/// step counts as its own absence (R16). The view service's: a dead interval in all.
+const SUSPICION_STEPS: u16 = 15;
+/// A server's: the time after which a primary suspects.
+const SILENCE_STEPS: u16 = 10;
+const STEP_MS: u16 = 100;
 /// Rounds in which a cluster comes about, and milliseconds between two of them.
 const PEACE_ROUNDS: usize = 80;
 const PEACE_MS: u16 = 70;
@@ -45,8 +50,10 @@ pub enum Move {
     Copy(Key),
     /// A server's clock goes on.
     Tick(u8),
-    /// The view service's does.
+    /// The view service's does, for a dead interval.
     Suspect,
+    /// A server's does, for as long as it takes to suspect others.
+    Silence(u8),
     /// A process starts again.
     Restart(u8),
     /// A server does, without its memory.
@@ -130,8 +137,12 @@ impl Cluster {
         self.settle(actions)
     }
 
-    /// All that is on its way arrives, and all writes are durable.
-    fn settle(&mut self, actions: &mut Vec<Action>) -> Checked {
+    /// All that is on its way arrives, and all writes are durable. Adds what happens.
+    ///
+    /// # Errors
+    ///
+    /// The first promise that is broken.
+    pub fn settle(&mut self, actions: &mut Vec<Action>) -> Checked {
         loop {
             let write = (0..=self.servers.len()).find(|node| self.unwritten(*node) > 0);
             let next = match (self.flight.keys().next(), write) {
@@ -144,12 +155,34 @@ impl Cluster {
     }
 
     /// Takes an action, and notes it.
-    fn takes(&mut self, action: Action, actions: &mut Vec<Action>) -> Checked {
+    pub(super) fn takes(&mut self, action: Action, actions: &mut Vec<Action>) -> Checked {
         actions.push(action);
         if !self.take(action)? {
             actions.pop();
         }
         Ok(())
+    }
+
+    /// How many pings each server has sent, in the order of their places.
+    fn pings(&self) -> [u32; SERVERS_MAX] {
+        std::array::from_fn(|place| {
+            if place < self.servers.len() { self.flight.count(1 + place, VS, Kind::Ping) } else { 0 }
+        })
+    }
+
+    /// Whether a view was acknowledged since so many pings were sent. What the judges make of an acknowledgement depends on
+    /// what is recorded when it is sent.
+    fn was_acknowledged(&self, pings: &[u32; SERVERS_MAX]) -> bool {
+        self.flight.messages().any(|(key, body)| match &**body {
+            Body::Ping { ping, .. } => {
+                !ping.confirmed.is_empty() && key.number >= pings[usize::from(key.from) - 1]
+            }
+            _ => false,
+        })
+    }
+
+    fn has_role(&self, node: NodeIndex) -> bool {
+        self.servers[node - 1].machine.as_ref().is_some_and(|machine| machine.role() != RoleName::Idle)
     }
 
     fn is_primary(&self, node: NodeIndex) -> bool {
@@ -177,8 +210,11 @@ impl Cluster {
             }
             Move::Suspect => {
                 self.budget.suspicions -= 1;
-                self.takes(Action::Jump(VS as u8, SUSPICION_MS), actions)?;
-                self.takes(Action::Tick(VS as u8), actions)
+                self.is_alone(VS as u8, SUSPICION_STEPS, actions)
+            }
+            Move::Silence(node) => {
+                self.budget.silences -= 1;
+                self.is_alone(node, SILENCE_STEPS, actions)
             }
             Move::Restart(node) => {
                 let left = if NodeIndex::from(node) == VS {
@@ -213,6 +249,25 @@ impl Cluster {
         }
     }
 
+    /// A node hears nothing for so many steps. Of what it says only the latest of each kind, to each, is not lost.
+    fn is_alone(&mut self, node: u8, steps: u16, actions: &mut Vec<Action>) -> Checked {
+        let before = self.flight.keys().last();
+        for _ in 0..steps {
+            self.takes(Action::Jump(node, STEP_MS), actions)?;
+            self.takes(Action::Tick(node), actions)?;
+        }
+        let all: Vec<Key> = self.flight.keys().collect();
+        let old =
+            before.and_then(|last| all.iter().position(|key| *key == last)).map_or(0, |place| place + 1);
+        let said = &all[old..];
+        for (place, key) in said.iter().enumerate() {
+            if said[place + 1..].iter().any(|later| (later.to, later.kind) == (key.to, key.kind)) {
+                self.takes(Action::Lose(*key), actions)?;
+            }
+        }
+        Ok(())
+    }
+
     fn arrives(&mut self, client: u8, server: u8, again: bool, actions: &mut Vec<Action>) -> Checked {
         let Some(key) = self.request_of(client, server) else { return Ok(()) };
         self.takes(if again { Action::Copy(key) } else { Action::Deliver(key) }, actions)
@@ -245,6 +300,7 @@ fn parts(next: Move) -> u64 {
         Move::Copy(key) => node(key.to) | BUDGET,
         Move::Tick(of) => node(of) | BUDGET << 1,
         Move::Suspect => node(VS as u8) | BUDGET << 2,
+        Move::Silence(of) => node(of) | BUDGET << 5,
         Move::Restart(of) if NodeIndex::from(of) == VS => node(of) | BUDGET << 3,
         Move::Restart(of) => node(of) | BUDGET << 4,
         Move::Wipe(_) => u64::MAX, // whether it is possible depends on all copies
@@ -280,6 +336,9 @@ impl Space for Cluster {
             let place = node as u8;
             if budget.ticks > 0 {
                 may(Move::Tick(place));
+            }
+            if budget.silences > 0 && self.has_role(node) {
+                may(Move::Silence(place));
             }
             if budget.restarts > 0 {
                 may(Move::Restart(place));
@@ -317,6 +376,7 @@ impl Space for Cluster {
 
     fn make(&mut self, next: Move, actions: &mut Vec<Action>) -> Result<Touched, Failure> {
         let before = (self.machines_print(), self.judges.facts_print(), self.flight.len());
+        let pings = self.pings();
         self.acts(next, actions)?;
         let mut touched = parts(next);
         if self.answers(actions)? {
@@ -324,8 +384,11 @@ impl Space for Cluster {
             self.judges.history()?;
         }
         let facts = self.judges.facts_print();
-        if facts != before.1 {
+        if facts != before.1 || self.was_acknowledged(&pings) {
             touched |= FACTS;
+        }
+        if !self.budget.keeps_all {
+            self.lose_what_is_void(actions)?;
         }
         let idle = matches!(next, Move::Deliver(_))
             && touched & HISTORY == 0
