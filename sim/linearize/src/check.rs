@@ -46,7 +46,10 @@ where
                 let refined = |violation| minimise::refine(model, operations, violation, options);
                 return Verdict::Violation(if options.smallest { refined(*violation) } else { *violation });
             }
-            Some(Decision::Proof(violation)) => return Verdict::Violation(*violation),
+            Some(Decision::Proof(violation)) => {
+                let told = |violation| minimise::told(model, operations, violation);
+                return Verdict::Violation(if options.smallest { told(*violation) } else { *violation });
+            }
             Some(Decision::Contradiction { around, .. }) => {
                 return Verdict::Violation(minimise::isolate(model, operations, part, &around, options));
             }
@@ -89,7 +92,7 @@ pub(crate) fn check_part<M: Model>(
         Decision::Violation(violation) => {
             Some(Err(minimise::refine(model, operations, *violation, &options)))
         }
-        Decision::Proof(violation) => Some(Err(*violation)),
+        Decision::Proof(violation) => Some(Err(minimise::told(model, operations, *violation))),
         Decision::Contradiction { around, .. } => {
             Some(Err(minimise::isolate(model, operations, part, &around, &options)))
         }

@@ -98,7 +98,7 @@ pub(crate) fn refine<M: Model>(
     let mut set: Vec<u32> =
         violation.operations.iter().chain(&violation.support).map(|&index| index as u32).collect();
     if set.len() > SMALL {
-        return violation;
+        return told(model, operations, violation);
     }
     set.sort_unstable();
     let all = set.clone();
@@ -106,10 +106,23 @@ pub(crate) fn refine<M: Model>(
     let mut closure = Closure::new(model, operations, &all, Stop::of(options));
     let small = shrink(model, operations, &mut closure, set, &trial);
     if small.len() == all.len() {
-        violation
+        told(model, operations, violation)
     } else {
         describe(model, operations, &small, (small[0], 0), &trial)
     }
+}
+
+/// A contradiction with what is worth telling of what it rests on.
+pub(crate) fn told<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    mut violation: Violation,
+) -> Violation {
+    if let Some(essential) = model.essential(operations, &violation) {
+        violation.support = essential;
+        violation.support.retain(|operation| violation.operations.binary_search(operation).is_err());
+    }
+    violation
 }
 
 /// Puts a contradictory set into words: as the direct method does, if it can decide the set alone.
@@ -136,7 +149,7 @@ fn describe<M: Model>(
     if let Some(mut violation) = found {
         violation.support = wide(set);
         violation.support.retain(|operation| violation.operations.binary_search(operation).is_err());
-        return violation;
+        return told(model, operations, violation);
     }
     let (stuck, placed) = alone(model, operations, set).unwrap_or((stuck, placed));
     no_order(model, operations, set, stuck, placed)

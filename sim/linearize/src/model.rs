@@ -152,6 +152,17 @@ pub trait Model {
         Vec::new()
     }
 
+    /// Of the operations of a contradiction that is complete, those beside its reason's own that are worth telling, if these
+    /// are not all.
+    #[doc(hidden)]
+    fn essential(
+        &self,
+        _operations: &[Operation<Self::Input, Self::Output>],
+        _violation: &Violation,
+    ) -> Option<Vec<usize>> {
+        None
+    }
+
     /// The operations without which `operation` could not have seen what it saw: those that may have written it.
     ///
     /// A contradiction is only a proof if it holds these, because without them it would contradict anything. The

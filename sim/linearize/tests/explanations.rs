@@ -251,3 +251,42 @@ fn a_model_of_ones_own_is_told_in_its_words() {
          at most 1 of the 2 can be placed, and operation 1 (withdraw 7 -> Some(true)) returned before it fits"
     );
 }
+
+/// A fork is told by the two that continue one value and what wrote it, however long the way to it was.
+#[test]
+fn what_led_to_a_fork_is_not_told() {
+    let mut chain: Vec<String> = vec!["1 2 put v0".to_owned()];
+    for step in 0..50u64 {
+        chain.push(format!("{} {} cas v{step} v{} v{step}", 10 * step + 3, 10 * step + 4, step + 1));
+        chain.push(format!("{} {} get v{}", 10 * step + 5, 10 * step + 6, step + 1));
+    }
+    let told_of = |more: &[&str]| {
+        let table: Vec<&str> = chain.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        told(&table)
+    };
+    let fork = |told: (String, Vec<usize>)| {
+        assert!(told.0.ends_with("continue the same value in two ways"), "{}", told.0);
+        told.1
+    };
+    let twice = ["900 910 cas v50 a v50", "900 910 cas v50 b v50"];
+    assert_eq!(fork(told_of(&twice)), [99, 101, 102]);
+    // Deletes change nothing.
+    let deletes = ["0 1 delete missing", "905 906 delete existed"];
+    assert_eq!(fork(told_of(&[twice, deletes].concat())), [99, 101, 102]);
+    // That one of unknown outcome took place is shown by who saw it.
+    let seen = ["900 - cas v50 a v50", "900 910 cas v50 b v50", "920 930 get a"];
+    assert_eq!(fork(told_of(&seen)), [99, 101, 102, 103]);
+    assert_eq!(fork(told_of(&[&seen[..], &deletes].concat())), [99, 101, 102, 103]);
+}
+
+#[test]
+fn of_two_lists_that_part_only_the_first_difference_is_told() {
+    let mut table: Vec<String> =
+        (0..60).map(|n| format!("{} {} append {n},", 4 * n + 1, 4 * n + 2)).collect();
+    let all: String = (0..60).map(|n| format!("{n},")).collect();
+    table.extend(["500 510 append x,", "500 510 append y,"].map(str::to_owned));
+    table.push(format!("505 508 get {all}x,"));
+    table.push(format!("505 508 get {all}y,"));
+    let told = told(&table.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(told.1, [60, 61, 62, 63], "{}", told.0);
+}

@@ -16,6 +16,7 @@
 pub mod describe;
 mod fact;
 mod fast;
+mod fork;
 mod lens;
 pub mod monitor;
 pub mod sentence;
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use crate::history::{History, Operation};
 use crate::model::{Decision, Lens, Model};
 use crate::parts::{Parts, Shard, same};
-use crate::verdict::Options;
+use crate::verdict::{Options, Reason, Violation};
 
 /// A history of key-value operations.
 pub type KvHistory = History<Input, Output>;
@@ -224,6 +225,13 @@ impl Model for Kv {
         support::unobserved(operations, part)
     }
 
+    fn essential(&self, operations: &[KvOperation], violation: &Violation) -> Option<Vec<usize>> {
+        match violation.reason {
+            Reason::Forked { one, other } => fork::essential(operations, &told(violation), one, other),
+            _ => None,
+        }
+    }
+
     fn support(&self, operations: &[KvOperation], part: &[u32], operation: u32) -> Vec<u32> {
         support::support(operations, part, operation)
     }
@@ -234,4 +242,15 @@ fn appended(state: &Option<Bytes>, value: &Bytes) -> Bytes {
         None => value.clone(),
         Some(before) => [before.as_ref(), value.as_ref()].concat().into(),
     }
+}
+
+/// All operations of a contradiction but the two of a fork.
+fn told(violation: &Violation) -> Vec<usize> {
+    let named = violation.operations.iter().chain(&violation.support).copied();
+    let mut told: Vec<usize> = match violation.reason {
+        Reason::Forked { one, other } => named.filter(|&index| index != one && index != other).collect(),
+        _ => named.collect(),
+    };
+    told.sort_unstable();
+    told
 }
