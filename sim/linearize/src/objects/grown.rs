@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use super::{Action, Input, Output, describe};
+use super::{Action, Input, Output};
 use crate::history::Operation;
 use crate::model::Decision;
 use crate::verdict::{Reason, Violation};
@@ -135,12 +135,11 @@ impl<'a> Growth<'a> {
             support.filter(|index| !named.contains(index)).map(|index| index as usize).collect();
         support.sort_unstable();
         support.dedup();
-        let say = |index: usize| format!("operation {index} ({})", describe(&self.operations[index]));
         Box::new(Violation {
             key: self.at(named[0]).input.key.to_vec(),
             operations: named.iter().map(|&index| index as usize).collect(),
             support,
-            sentence: sentence(&reason, |index| &self.operations[index].input.action, say),
+            sentence: super::sentence(self.operations, &reason),
             reason,
         })
     }
@@ -153,7 +152,17 @@ pub(super) fn sentence<'a>(
     say: impl Fn(usize) -> String,
 ) -> String {
     match reason {
-        Reason::NeverWritten { read } => format!("{} saw an element that was never added", say(*read)),
+        Reason::NeverWritten { read } => match action(*read) {
+            Action::Dequeue => format!("{} took an item that was never added", say(*read)),
+            _ => format!("{} saw an element that was never added", say(*read)),
+        },
+        Reason::SeenTwice { reads, write } => {
+            let takers: Vec<String> = reads.iter().map(|&read| say(read)).collect();
+            format!("{} both took what {} added once", takers.join(" and "), say(*write))
+        }
+        Reason::FromTheFuture { read, write } => {
+            format!("{} took what {}, only called afterwards, added", say(*read), say(*write))
+        }
         Reason::Forked { one, other } => {
             format!("{} and {} each saw an element that the other did not see", say(*one), say(*other))
         }
@@ -164,6 +173,11 @@ pub(super) fn sentence<'a>(
             (Action::Add(_), Action::Read) => {
                 format!("{} saw {}, which was only called afterwards", say(*later), say(*earlier))
             }
+            (Action::Enqueue(_), Action::Enqueue(_)) => format!(
+                "the item of {} was taken first, but {} had returned before the other was called",
+                say(*earlier),
+                say(*later)
+            ),
             (Action::Read, Action::Read) => {
                 format!("{} saw less than {}, which had returned before", say(*earlier), say(*later))
             }

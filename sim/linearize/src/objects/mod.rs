@@ -9,9 +9,11 @@
 //!
 //! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an atomic one: its
 //! reads must agree on one order. Every operation has a key, and each key is an object of its own. A set to which each
-//! element is added once, and from which none is removed, is decided without a search; the others are searched.
+//! element is added once, and from which none is removed, is decided without a search, and so is a queue to which each item is
+//! added once. The others are searched.
 
 mod grown;
+mod ordered;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -22,7 +24,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::history::{History, Operation, Outcome};
 use crate::kv::sentence::Words;
 use crate::model::{Decision, Lens, Model};
-use crate::verdict::{Options, Violation};
+use crate::verdict::{Options, Reason, Violation};
 
 /// A history of operations on such objects.
 pub type ObjectHistory = History<Input, Output>;
@@ -154,6 +156,7 @@ impl Model for Object {
     fn decide(&self, operations: &[Operation<Input, Output>], part: &[u32], _: &Options) -> Decision {
         match self {
             Object::Set(begin) if begin.is_empty() => grown::decide(operations, part),
+            Object::Queue(begin) if begin.is_empty() => ordered::decide(operations, part),
             _ => Decision::Open(0),
         }
     }
@@ -311,6 +314,12 @@ pub fn describe(operation: &Operation<Input, Output>) -> String {
 pub fn tell(history: &ObjectHistory, violation: &Violation, words: &Words<'_>) -> String {
     let say = |index: usize| (words.operation)(index, &describe(&history.operations()[index]));
     grown::sentence(&violation.reason, |index| &history.operations()[index].input.action, say)
+}
+
+/// The same, with operations by number.
+fn sentence(operations: &[Operation<Input, Output>], reason: &Reason) -> String {
+    let say = |index: usize| format!("operation {index} ({})", describe(&operations[index]));
+    grown::sentence(reason, |index| &operations[index].input.action, say)
 }
 
 fn show(bytes: &Bytes) -> String {
