@@ -14,8 +14,8 @@
 //! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
 //! the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask the machines why they did what they did.
 //!
-//! A drive that stalls excuses redundancy while it does, and of silence only what its own node has to say or what is said
-//! of that one: all others are as stable and as outspoken as ever.
+//! A drive that stalls excuses what depends on its node, and nothing else ([`stalls`]): all others are as stable and as
+//! outspoken as ever.
 //!
 //! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;
 //! stability while a cut lasts that separates two servers that are both of use; anything of a replica after some node
@@ -26,6 +26,7 @@ pub mod limits;
 mod proposals;
 mod room;
 pub mod silence;
+mod stalls;
 mod truth;
 
 use std::{
@@ -115,6 +116,16 @@ impl Surroundings {
         self.runs[server] && self.reach(server, VS)
     }
 
+    /// Whether no cut separates two servers that are both of use.
+    fn is_whole(&self) -> bool {
+        !self.disturbed
+            && self.runs[VS]
+            && self
+                .apart
+                .iter()
+                .all(|(one, other)| *one == VS || !self.is_of_use(*one) || !self.is_of_use(*other))
+    }
+
     /// The servers that can hold a copy with this one as primary, itself included.
     fn around(&self, primary: NodeIndex) -> impl Iterator<Item = NodeIndex> {
         (1..self.runs.len()).filter(move |server| self.is_of_use(*server) && self.reach(primary, *server))
@@ -124,17 +135,6 @@ impl Surroundings {
     fn useless(&self, primary: Option<NodeIndex>) -> usize {
         let reached = primary.map_or(0, |primary| self.around(primary).count());
         (1..self.runs.len()).filter(|server| self.is_of_use(*server)).count().saturating_sub(reached)
-    }
-
-    /// Whether no cut separates two servers that are both of use.
-    fn is_whole(&self) -> bool {
-        !self.disturbed
-            && self.stalled.is_empty()
-            && self.runs[VS]
-            && self
-                .apart
-                .iter()
-                .all(|(one, other)| *one == VS || !self.is_of_use(*one) || !self.is_of_use(*other))
     }
 }
 
@@ -274,9 +274,12 @@ impl Health {
             return;
         }
         self.pass(at);
+        let matters = self.is_change(&surroundings);
         self.surroundings = surroundings;
-        self.changed_at = at;
-        self.cause = cause.unwrap_or(self.cause);
+        if matters {
+            self.changed_at = at;
+            self.cause = cause.unwrap_or(self.cause);
+        }
         self.update(at);
     }
 
@@ -338,7 +341,8 @@ impl Health {
     fn disturbed(&mut self, at: Duration, what: impl FnOnce() -> String) {
         let quiet_at = self.quiet_at() + self.limits.detect;
         let well_since = self.complete_since.map(|since| since.max(quiet_at));
-        if let Some(since) = well_since.filter(|since| *since < at && self.surroundings.is_whole()) {
+        let is_whole = self.surroundings.is_whole() && !self.stability_waits();
+        if let Some(since) = well_since.filter(|since| *since < at && is_whole) {
             let seen =
                 format!("{}, although all had been well for {:.1} s", what(), (at - since).as_secs_f64());
             self.breaks(at, Promise::Stability, seen);
@@ -359,15 +363,15 @@ impl Health {
         self.changed_at + self.lateness
     }
 
-    /// When redundancy must be complete. Never while something disturbs, a drive stalls, or there is an excuse.
+    /// When redundancy must be complete. Never while something disturbs, it waits for a drive, or there is an excuse.
     fn due_at(&self) -> Option<Duration> {
-        let waits = self.surroundings.disturbed || !self.surroundings.stalled.is_empty();
-        if waits || self.state.excuse.is_some() {
+        if self.surroundings.disturbed || self.redundancy_waits() || self.state.excuse.is_some() {
             return None;
         }
         let quiet_at = self.quiet_at();
         let troubled = self.first_fault_at.map(|first| quiet_at.saturating_sub(first));
-        let patience = self.limits.patience(troubled, self.surroundings.useless(self.primary()));
+        let useless = self.surroundings.useless(self.primary()) + self.surroundings.stalled.len();
+        let patience = self.limits.patience(troubled, useless);
         let idle_at = if self.busy_at.is_zero() { Duration::ZERO } else { self.busy_at + patience };
         Some((quiet_at + patience).max(idle_at))
     }
@@ -450,7 +454,9 @@ impl Health {
         if !around.runs[VS] {
             return State { excuse: Some("view service down"), ..State::default() };
         }
-        let allows = |primary: NodeIndex| around.around(primary).count().min(self.limits.replicas);
+        let is_able = |node: &NodeIndex| !around.stalled.contains(node) || self.is_in_sync(*node);
+        let allows =
+            |primary: NodeIndex| around.around(primary).filter(is_able).count().min(self.limits.replicas);
         let members = |members: &Members| -> Vec<NodeIndex> {
             let held = members.iter().filter_map(|(server, data)| self.member(server, *data));
             held.filter(|node| around.is_of_use(*node)).collect()

@@ -460,6 +460,28 @@ fn a_drive_that_stalls_is_the_excuse_of_its_own_node_only() {
     stage.health.surrounded(seconds(90), stage.around.clone(), Some("stalled disk"));
     assert_eq!(stage.broken(600).map(|broken| broken.0), Some(Promise::Redundancy));
 
+    let mut spare = well();
+    stalled(&mut spare, 40, S3);
+    spare.proposed(41, 2, &[S1]);
+    assert_eq!(spare.broken(42).map(|broken| broken.0), Some(Promise::Stability), "s3 is a spare");
+    for server in [VS, S2] {
+        let mut depends = well();
+        stalled(&mut depends, 40, server);
+        depends.proposed(90, 2, &[S1, S2]);
+        assert_eq!(depends.broken(90), None, "the view needs it");
+    }
+
+    // A copy is missing, and another server could step in.
+    let overdue = |server: NodeIndex| {
+        let mut stage = Stage::new();
+        stage.recorded(1, 1, &[S1]);
+        stalled(&mut stage, 2, server);
+        stage.health.view_service_said(seconds(2), &copies_in_sync(1));
+        stage.broken(200).map(|broken| broken.0)
+    };
+    assert_eq!((overdue(VS), overdue(S1)), (None, None));
+    assert_eq!(overdue(S2), Some(Promise::Redundancy), "s3 can write");
+
     let suspected = |suspect: NodeIndex| {
         let mut stage = well();
         stalled(&mut stage, 40, S1);
