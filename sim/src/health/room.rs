@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use pbkv::protocol::{
     command::{Refusal, Reply, RequestBody},
-    replica::{Effect, Event, Replica, RoleName, SessionLimit},
+    replica::{Effect, Event, Load, Replica, RoleName, SessionLimit},
+    store::State,
 };
 
 use super::{Health, silence::Distress};
@@ -66,19 +67,69 @@ impl Health {
         }
     }
 
-    /// Whether a primary that refused somebody has as much as it may. Open as long as something may be over that is not
-    /// forgotten yet, or is being added.
+    /// Whether a primary that refused somebody has as much as it may.
     fn is_full(&self, machine: &Replica, limit: SessionLimit) -> Option<bool> {
-        let (state, load) = (machine.state(), machine.load());
-        let (held, added, max) = match limit {
-            SessionLimit::Count => (state.sessions() as u64, load.opening, self.limits.sessions_max?),
-            SessionLimit::Bytes => (state.session_bytes(), load.in_flight, self.limits.session_bytes_max?),
+        let max = match limit {
+            SessionLimit::Count => self.limits.sessions_max?,
+            SessionLimit::Bytes => self.limits.session_bytes_max?,
         };
-        if held < max {
-            let is_sure = added == 0 || (limit == SessionLimit::Count && held + (added as u64) < max);
-            return is_sure.then_some(false);
+        is_full(machine.state(), &machine.load(), limit, max)
+    }
+}
+
+/// Whether there is no room. What is over makes room, but for what is in use: which that is, only the primary knows. So it
+/// is open as long as the one is the case with what is over, the other without it, and something is in flight.
+fn is_full(state: &State, load: &Load, limit: SessionLimit, max: u64) -> Option<bool> {
+    let has_room = |is_used: bool| match limit {
+        SessionLimit::Count => {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            state.has_room_for_sessions(load.opening + 1, max, load.log_time, |_| is_used)
         }
-        let (_, over) = state.expiries();
-        over.is_some_and(|over| over > load.log_time).then_some(true)
+        SessionLimit::Bytes => state.session_bytes() - state.bytes_over(load.log_time, |_| is_used) < max,
+    };
+    if !has_room(false) {
+        return Some(true);
+    }
+    // What swaps in flight will have to remember, only the primary knows, too.
+    let is_sure = load.in_flight == 0 || (limit == SessionLimit::Count && has_room(true));
+    is_sure.then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use pbkv::protocol::{
+        command::{Command, Entry},
+        identity::{OpNumber, Position, ViewNumber},
+    };
+
+    use super::*;
+
+    #[test]
+    fn sessions_that_are_over_are_room() {
+        let ttl = Duration::from_secs(10);
+        let mut state = State::default();
+        for op in 1..=3 {
+            let position = Position { op: OpNumber(op), view: ViewNumber(1) };
+            state.apply(&Entry {
+                position,
+                timestamp: Duration::ZERO,
+                command: Command::OpenSession { ttl },
+            });
+        }
+        let full = |seconds, opening, in_flight, max| {
+            let log_time = Duration::from_secs(seconds);
+            is_full(
+                &state,
+                &Load { log_time, opening, in_flight, ..Load::default() },
+                SessionLimit::Count,
+                max,
+            )
+        };
+        assert_eq!(full(5, 0, 0, 3), Some(true));
+        assert_eq!(full(5, 0, 9, 4), Some(false));
+        assert_eq!(full(5, 1, 0, 4), Some(true), "one is being opened");
+        assert_eq!(full(20, 0, 0, 3), Some(false), "all are over");
+        assert_eq!(full(20, 0, 1, 3), None, "one may be in use");
+        assert_eq!(full(20, 3, 0, 3), Some(true), "as many are being opened");
     }
 }
