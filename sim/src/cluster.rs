@@ -430,7 +430,7 @@ async fn serve(
 /// A process ends on its own: as production's does when its drive fails, and for no other reason.
 fn end_of(world: &World, node: NodeIndex, error: ServerError) {
     match error {
-        ServerError::Storage(error) if is_failure(&error) => world.gave_up(node),
+        ServerError::Storage(error) if is_failure(&error) => world.look(),
         error => panic!("{} stopped: {error}", world.nodes.name(node)),
     }
 }

@@ -28,6 +28,8 @@ struct State {
     stalls: u32,
     /// So many more writes or syncs succeed, and the next one fails.
     fails_after: Option<u64>,
+    /// It failed, and nobody has looked after its process yet.
+    has_failed: bool,
 }
 
 /// A drive.
@@ -67,6 +69,11 @@ impl Drive {
         self.state().fails_after = more;
     }
 
+    /// Whether it failed since the last time that was asked.
+    pub fn take_failure(&self) -> bool {
+        std::mem::take(&mut self.state().has_failed)
+    }
+
     /// It does not fail any more, nor does it stall.
     pub fn is_repaired(&self) {
         *self.state() = State::default();
@@ -91,6 +98,7 @@ impl Drive {
             None => Ok(()),
             Some(0) => {
                 state.fails_after = None;
+                state.has_failed = true;
                 Err(io::Error::new(FAILURE, "the drive fails"))
             }
             Some(more) => {
@@ -130,6 +138,7 @@ mod tests {
         let drive = Drive::default();
         drive.fails_after(Some(1));
         let succeeds = || drive.write().now_or_never().expect("it does not stall").is_ok();
-        assert_eq!([succeeds(), succeeds(), succeeds()], [true, false, true]);
+        assert_eq!([succeeds(), drive.take_failure(), succeeds(), succeeds()], [true, false, false, true]);
+        assert_eq!([drive.take_failure(), drive.take_failure()], [true, false]);
     }
 }

@@ -56,8 +56,6 @@ pub struct World {
     disks: Vec<Arc<Mutex<Disk<Durable>>>>,
     /// The drives of the view service and of the servers.
     drives: Vec<Arc<Drive>>,
-    /// Processes that ended because their drive failed, and that nobody has looked after yet.
-    given_up: Mutex<Vec<NodeIndex>>,
     pacers: Vec<Pacer>,
     observer: Mutex<Observer>,
     progress: Mutex<Progress>,
@@ -99,7 +97,6 @@ impl World {
             copies: Mutex::default(),
             disks: nodes.servers().chain(nodes.twin()).map(disk).collect(),
             drives: (0..nodes.len()).map(|_| Arc::default()).collect(),
-            given_up: Mutex::default(),
             pacers: (0..nodes.len()).map(|_| Pacer::default()).collect(),
             observer: Mutex::new(Observer::new(nodes.clone(), scenario, options.clone())),
             progress: Mutex::default(),
@@ -128,17 +125,6 @@ impl World {
     /// The drive of the view service or of a server.
     pub fn drive(&self, node: NodeIndex) -> &Arc<Drive> {
         &self.drives[node]
-    }
-
-    /// A process ended because its drive failed.
-    pub fn gave_up(&self, node: NodeIndex) {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push(node);
-        self.look();
-    }
-
-    /// The processes that ended since the last time because their drives failed.
-    pub fn take_given_up(&self) -> Vec<NodeIndex> {
-        std::mem::take(&mut *self.given_up.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The view service's durable record.

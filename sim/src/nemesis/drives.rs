@@ -64,8 +64,9 @@ impl Nemesis {
         Ok(format!("what {} writes within {lasts_ms} ms makes its drive fail", world.nodes.name(node)))
     }
 
-    /// A fault of a drive, if it is one, is over.
+    /// A fault of a drive, if it is one, is over. What failed before, failed.
     pub(super) fn relieve(&mut self, fault: usize) {
+        self.look_after_drives();
         for (_, node) in self.drives.stalled.extract_if(.., |(by, _)| *by == fault) {
             self.world.drive(node).go_on();
         }
@@ -87,9 +88,10 @@ impl Nemesis {
         Some((fault, down))
     }
 
-    /// Looks after processes that ended because their drives failed: they are started again after a while.
+    /// Looks after processes whose drives failed, which ended or are about to: they are started again after a while.
     pub(super) fn look_after_drives(&mut self) {
-        for node in self.world.take_given_up() {
+        let last = *self.world.nodes.servers().end();
+        for node in (0..=last).filter(|node| self.world.drive(*node).take_failure()).collect::<Vec<_>>() {
             let Some((fault, down)) = self.disarm(|_, failing| failing == node) else { continue };
             if !matches!(self.cluster.status(node), Status::Up | Status::Paused(_)) {
                 continue;
@@ -114,5 +116,44 @@ impl Nemesis {
         for node in 0..=*self.world.nodes.servers().end() {
             self.world.drive(node).is_repaired();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use madsim::runtime::Runtime;
+
+    use super::*;
+    use crate::{
+        cluster::Cluster,
+        outcome::RunOptions,
+        scenario::{Fault, FaultKind, Scenario},
+        scenarios,
+        world::World,
+    };
+
+    #[test]
+    fn a_write_that_fails_as_its_fault_ends_is_not_forgotten() {
+        let claim = scenarios::all().into_iter().next().expect("there are claims");
+        let kind = FaultKind::DiskFailure { node: "s1".into(), lasts_ms: 1_000, down_ms: 500 };
+        let fault = Fault { at_ms: 5_000, on: None, after_ms: 0, kind };
+        let mut scenario = Scenario { faults: vec![fault], ..(claim.scenario)(0) };
+        scenario.cluster.volatile = false;
+        let world = Arc::new(World::new(&scenario, &RunOptions::default()));
+        let runtime = Runtime::with_seed_and_config(0, madsim::Config::default());
+        let life = runtime.block_on(async {
+            let mut nemesis = Nemesis::new(world.clone(), Cluster::new(world.clone()));
+            nemesis.run(Duration::from_millis(5_500)).await;
+            // Nothing is to be written without clients. This write is the process's, which has not noticed yet.
+            world.drive(1).write().await.expect_err("its drive fails");
+            nemesis.perform(Deed::End(0));
+            nemesis.run(Duration::from_secs(8)).await;
+            let life = nemesis.cluster().life(1);
+            crate::cluster::end(&world.nodes).await;
+            life
+        });
+        assert_eq!(life, 2, "it was started again");
     }
 }
