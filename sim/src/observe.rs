@@ -87,7 +87,6 @@ impl Observer {
             marks: (!options.skip_marks).then(|| Lookout::new(nodes.clone(), scenario)),
             pings: vec![0; nodes.len()],
             invariants: Invariants::asking_for(*scenario.cluster.copies_min().start())
-                .with_lies(scenario.hears_lies())
                 .with_twin(nodes.twin().map(|twin| nodes.id(twin).clone())),
             health: Health::new(&nodes, Limits::of(scenario)),
             bounds: Bounds::new(&nodes, scenario),

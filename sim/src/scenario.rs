@@ -40,14 +40,6 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
 }
 
-impl Scenario {
-    /// Whether somebody lies to servers.
-    pub fn hears_lies(&self) -> bool {
-        let lies = |fault: &Fault| matches!(fault.kind, FaultKind::Rpc { how: Mistreatment::Forge, .. });
-        self.faults.iter().any(lies)
-    }
-}
-
 /// The servers and their options.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

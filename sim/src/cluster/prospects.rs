@@ -128,7 +128,8 @@ impl Cluster {
     fn reign(&self, record: &Record) -> Option<Reign> {
         let Cluster { world, .. } = self;
         let clients = &world.scenario.clients;
-        if self.status(Nodes::VIEW_SERVICE) == Status::Up || world.scenario.hears_lies() {
+        let hears_lies = world.observer().invariants().hears_lies();
+        if self.status(Nodes::VIEW_SERVICE) == Status::Up || hears_lies {
             return None;
         }
         // Beyond that number a server that was started since does not believe the primary alone (R19).

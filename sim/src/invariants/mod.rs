@@ -101,11 +101,14 @@ impl Invariants {
         self
     }
 
-    /// Somebody lies to servers: what they refuse was not said by another server.
-    #[must_use]
-    pub fn with_lies(mut self, hears_lies: bool) -> Self {
-        self.hears_lies = hears_lies;
-        self
+    /// Somebody lies to servers from now on: what they refuse need not have been said by another server.
+    pub fn lies_begin(&mut self) {
+        self.hears_lies = true;
+    }
+
+    /// Whether servers may have heard what no server says.
+    pub fn hears_lies(&self) -> bool {
+        self.hears_lies
     }
 
     /// What was seen so far.

@@ -18,6 +18,7 @@ use pbkv::protocol::{
 };
 
 mod one_history;
+mod refusals;
 
 use super::{Check, Invariants, i3_commit_reaches_all};
 use crate::order::ServersOrder;

@@ -7,7 +7,7 @@ use crate::{
     marks::Strike,
     network::{Effect, Link, NodeIndex},
     outcome::fault_name,
-    scenario::Fault,
+    scenario::{Fault, Mistreatment},
     trace::stable_hash,
     world::now,
 };
@@ -49,6 +49,9 @@ impl Nemesis {
             Effect::Closed { .. } => Link { from: to_nodes, to: from_nodes },
             _ => Link { from: from_nodes, to: to_nodes },
         };
+        if let Effect::Mistreat { how: Mistreatment::Forge, .. } = effect {
+            self.world.observer().lies_begin();
+        }
         self.world.links.change(|network| network.begin(fault, salt, link, effect));
         self.world.disturbed(Strike::of(kind), &named);
         match lasts_ms {

@@ -140,6 +140,11 @@ impl Observer {
         self.stopped && !before
     }
 
+    /// Somebody lies to servers from now on.
+    pub fn lies_begin(&mut self) {
+        self.invariants.lies_begin();
+    }
+
     /// The view service's record is gone.
     pub fn record_lost(&mut self) {
         self.invariants.record_lost();
