@@ -271,7 +271,8 @@ pub fn validate(scenario: &Scenario) -> Result<(), String> {
     }
     for (index, fault) in scenario.faults.iter().enumerate() {
         for node in fault_nodes(&fault.kind) {
-            if nodes.find(node).is_none() && !is_symbolic(node) {
+            let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
+            if !is_node && !is_symbolic(node) {
                 return Err(format!(
                     "fault {index} is about {node}, which is no node and no part that a node plays"
                 ));
@@ -415,5 +416,17 @@ mod tests {
         assert_eq!(expects(&seen), (11, Some(bytes("new"))));
         seen.learn(&Input::Delete { key: key() }, &Output::Deleted { existed: Some(true) }, told(12, None));
         assert_eq!(expects(&seen), (0, None));
+    }
+
+    #[test]
+    fn faults_name_nodes_and_not_the_simulator() {
+        let names = |node: &str| {
+            let mut scenario = crate::generate::generate(0);
+            let kind = FaultKind::Pause { node: node.into(), lasts_ms: Some(1) };
+            scenario.faults = vec![crate::scenario::Fault { at_ms: 0, on: None, after_ms: 0, kind }];
+            validate(&scenario)
+        };
+        assert_eq!((names("s1"), names("vs"), names("backup")), (Ok(()), Ok(()), Ok(())));
+        assert!(names("sim").is_err_and(|why| why.contains("sim, which is no node")));
     }
 }
