@@ -161,7 +161,7 @@ pub enum Notice {
     SessionsFull {
         /// Which limit.
         limit: SessionLimit,
-        /// How much there is of it, in sessions or bytes,
+        /// How much there is of it with what is in flight, in sessions or bytes,
         held: u64,
         /// and how much there may be.
         max: u64,
@@ -170,7 +170,7 @@ pub enum Notice {
     SessionsHaveRoom {
         /// Which limit had been reached.
         limit: SessionLimit,
-        /// How much there is of it, in sessions or bytes.
+        /// How much there is of it with what is in flight, in sessions or bytes.
         held: u64,
     },
     /// It pings more often than it was told, because the view service's dead interval demands it.

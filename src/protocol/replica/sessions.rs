@@ -133,10 +133,16 @@ impl Replica {
         effects.push(Effect::Reply { ticket, reply: Reply::Refused(Refusal::TooManySessions) });
     }
 
+    /// How much there is, with what operations in flight will add.
     fn held(&self, limit: SessionLimit) -> u64 {
+        let primary = self.as_primary();
         match limit {
-            SessionLimit::Count => self.state.sessions() as u64,
-            SessionLimit::Bytes => self.state.session_bytes(),
+            SessionLimit::Count => {
+                (self.state.sessions() + primary.map_or(0, |primary| primary.opening)) as u64
+            }
+            SessionLimit::Bytes => {
+                self.state.session_bytes() + primary.map_or(0, |primary| primary.remembering.bytes)
+            }
         }
     }
 
