@@ -17,6 +17,7 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
+mod memory;
 mod one_history;
 mod refusals;
 
