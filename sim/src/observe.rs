@@ -217,6 +217,7 @@ impl Observer {
             }
             self.bounds.before_replica(at, node, event);
             self.health.asks(event);
+            self.health.hears(machine, event);
         }
     }
 
@@ -243,6 +244,7 @@ impl Observer {
         let commits = before.is_some_and(|before| before.commit < seen.commit);
         self.health.stepped(at, node, (seen.role, seen.view), commits);
         self.health.answered(at, node, machine, effects);
+        self.health.refuses(at, node, machine, effects);
         for effect in effects {
             if let replica::Effect::Notice(notice) = effect {
                 self.replica_notice(at, node, notice);

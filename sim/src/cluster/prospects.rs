@@ -91,6 +91,7 @@ impl Cluster {
             apart,
             closed,
             answers: self.status(Nodes::VIEW_SERVICE) == Status::Up,
+            strangers: if self.is_cleaned { BTreeSet::new() } else { self.strangers().into_iter().collect() },
             disturbed: stutters || network.disturbs(0..last + 1),
         }
     }

@@ -24,6 +24,7 @@
 
 pub mod limits;
 mod proposals;
+mod refusals;
 mod room;
 pub mod silence;
 mod stalls;
@@ -41,7 +42,7 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
-use self::{limits::Limits, room::Room, silence::Silence};
+use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
 use crate::{bounds::Exceeded, network::NodeIndex, nodes::Nodes, outcome::NodeName, screen};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
@@ -104,6 +105,8 @@ pub struct Surroundings {
     pub stalled: BTreeSet<NodeIndex>,
     /// The view service runs, although perhaps with another record than its own.
     pub answers: bool,
+    /// Servers that hold data which an operator gave up.
+    pub strangers: BTreeSet<NodeIndex>,
 }
 
 impl Surroundings {
@@ -191,6 +194,7 @@ pub struct Health {
     copies: Copies,
     silence: Silence,
     room: Room,
+    refusals: Refusals,
     /// What each server is, and in which view.
     roles: BTreeMap<NodeIndex, (RoleName, ViewNumber)>,
     /// The primary acknowledged something while there were fewer copies than there are to be.
@@ -239,6 +243,7 @@ impl Health {
             copies: Copies::default(),
             silence: Silence::default(),
             room: Room::default(),
+            refusals: Refusals::default(),
             roles: BTreeMap::new(),
             acknowledged_with_few: false,
             broken: None,
@@ -310,6 +315,7 @@ impl Health {
     /// recorded: they hold all the data, whatever the record says. None are known before the first one, and after an old copy
     /// was in the record's place: then the record is believed.
     pub fn recorded(&mut self, at: Duration, record: &Record, acknowledged: &Members) {
+        self.refusals.latest = self.refusals.latest.max(record.number);
         let complete = if acknowledged.is_empty() { &record.stable } else { acknowledged };
         if self.view == record.view && self.complete == *complete {
             return;

@@ -8,7 +8,7 @@
 //! A process that is down or stands still says nothing, and what its last life said counts for nothing in the next.
 //!
 //! What it cannot see: a notice that names a wrong cause in its text; and states that a machine knows from forged or
-//! misdirected messages alone (`PeerRefused`, `Contested`, `LedAstray`).
+//! misdirected messages alone (`Contested`, `LedAstray`; but see [`refusals`](super::refusals)).
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -49,6 +49,10 @@ pub enum Distress {
     Unreached(NodeIndex),
     /// A server: the view service does not reach it, and so does not believe it.
     NotBelieved,
+    /// The view service: this server holds data that an operator gave up.
+    OtherHistory(NodeIndex),
+    /// A server: it does.
+    OwnHistoryGivenUp,
     /// The view service, to whoever asks for the view: updates are refused, or nobody can be promoted.
     Answered,
 }
@@ -70,6 +74,8 @@ impl fmt::Display for Distress {
             Self::NoUpdates => "the primary refuses updates for want of copies",
             Self::Unreached(_) => "a server pings and is not reached at its address",
             Self::NotBelieved => "the view service does not reach it at its address",
+            Self::OtherHistory(_) => "a server comes with data that were given up",
+            Self::OwnHistoryGivenUp => "its data were given up",
             Self::Answered => {
                 "who asks for the view is to hear that there is no service, or none for updates"
             }
@@ -166,6 +172,10 @@ impl Silence {
                 let Some(server) = place(server) else { return };
                 (Distress::Unreached(server), matches!(notice, Notice::Unreached(_)))
             }
+            Notice::OtherHistory { server, .. } => {
+                let Some(server) = place(server) else { return };
+                (Distress::OtherHistory(server), true)
+            }
             Notice::OldRecord { .. } => {
                 self.record_is_old = true;
                 let decided =
@@ -211,6 +221,7 @@ impl Silence {
             Notice::UpdatesRefused { .. } => self.says(at, speaker, Distress::RefusesUpdates, true),
             Notice::UpdatesTaken { .. } => self.says(at, speaker, Distress::RefusesUpdates, false),
             Notice::Unconfirmed { .. } => self.says(at, speaker, Distress::NotBelieved, true),
+            Notice::WrongGeneration { .. } => self.says(at, speaker, Distress::OwnHistoryGivenUp, true),
             Notice::Believed => self.says(at, speaker, Distress::NotBelieved, false),
             Notice::SessionsFull { limit, .. } => self.says(at, speaker, Distress::Full(*limit), true),
             Notice::SessionsHaveRoom { limit, .. } => self.says(at, speaker, Distress::Full(*limit), false),

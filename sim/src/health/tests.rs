@@ -4,6 +4,8 @@ use pbkv::protocol::{
     view_service::{self, OUT_OF_REACH},
 };
 
+mod liars;
+
 use super::{silence::Distress, *};
 use crate::{generate::generate, scenario::Scenario};
 
@@ -54,7 +56,8 @@ impl Stage {
     fn recorded(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
         let view = self.view(number, insync);
         let stable = view.insync.clone();
-        let record = Record { view: Some(view), stable: stable.clone(), ..Record::default() };
+        let (number, view) = (view.number, Some(view));
+        let record = Record { number, view, stable: stable.clone(), ..Record::default() };
         self.health.recorded(seconds(at), &record, &stable);
     }
 

@@ -22,6 +22,7 @@ impl Health {
             }
             self.roles.remove(&node);
             self.room.refusing.retain(|(refusing, _)| *refusing != node);
+            self.refusals.began(node);
             self.silence.began(at, node);
             self.update_distress(at);
         }
@@ -80,7 +81,9 @@ impl Health {
         if let Some(late) = self.silence.overdue(at, self.quiet_at(), self.limits.detect) {
             let (name, seconds) = (&self.names[late.speaker], late.for_so_long.as_secs_f64());
             let about = match late.distress {
-                Distress::ReplicaGone(replica) | Distress::Unreached(replica) => {
+                Distress::ReplicaGone(replica)
+                | Distress::Unreached(replica)
+                | Distress::OtherHistory(replica) => {
                     format!("{} ({})", late.distress, self.names[replica])
                 }
                 distress => distress.to_string(),
@@ -128,6 +131,14 @@ impl Health {
             let unreached = Some(self.surroundings.unreached.contains(&server)).filter(both_run);
             self.silence.is(at, VS, Distress::Unreached(server), unreached);
             self.silence.is(at, server, Distress::NotBelieved, unreached);
+            // What was said of a life that is over is not taken back.
+            let is_met = self.surroundings.answers && runs && !waits.contains(&VS);
+            let is_stranger = is_met
+                && self.surroundings.reach(server, VS)
+                && self.surroundings.strangers.contains(&server);
+            let is_stranger = is_stranger.then_some(true);
+            self.silence.is(at, VS, Distress::OtherHistory(server), is_stranger);
+            self.silence.is(at, server, Distress::OwnHistoryGivenUp, is_stranger);
             let primary_gone = self.primary_gone(server).filter(|_| runs && all_known);
             self.silence.is(at, server, Distress::PrimaryGone, primary_gone);
             for other in 1..self.names.len() {
