@@ -21,7 +21,7 @@ use madsim::{
 };
 use pbkv::{
     protocol::{
-        identity::{Boot, ServerId},
+        identity::Boot,
         log::Durable,
         replica::Start,
         view::Record,
@@ -328,7 +328,7 @@ fn is_news(world: &World, found: &Record) -> bool {
     found.number >= durable.number && *found != durable
 }
 
-async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<ServerId>) {
+async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
     let node = Nodes::VIEW_SERVICE;
     let seed = world.scenario.seed;
     let options = world.scenario.cluster.view_service_options(life);
@@ -342,7 +342,7 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<ServerId>)
     if let Some(record) = record.as_ref().filter(|record| is_news(&world, record)) {
         world.record_written(record);
     }
-    let adopt = adopt.filter(|_| record.is_none()).map(|server| Adopt { server, anyway: false });
+    let adopt = adopt.filter(|_| record.is_none());
     let config = ViewConfig { record: record.unwrap_or_default(), adopt, epoch, key, options };
     let durable = {
         let world = world.clone();

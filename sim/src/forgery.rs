@@ -8,12 +8,14 @@
 //! | any of a replica or its primary | the contents or the generation that it is about; a number that the wire refuses |
 //! | operations | a view that nobody proposed, or an older one; another sender; a predecessor that is not in the log |
 //! | a state | the same; a session that is named twice, the genuine one last; a part of another transfer, or out of order |
-//! | their acknowledgements | another view; a later view that nobody proposed; where logs differ; the part that is wanted |
+//! | their acknowledgements | another view; a later view that nobody proposed; where logs differ; an older heartbeat; the part that is wanted |
 //! | a ping | any number, under a seal that no view service made |
 //! | a probe | its token |
+//! | any | nothing: it is one that a former life of its sender said ([`Earlier`]) |
 //!
-//! Not here, because data may be lost by it, as that table says: a state or operations that never were, told with the
-//! contents' identity in the current view; and acknowledgements of what is not held.
+//! Not here, because data may be lost or an old value read by it, as that table says: a state or operations that never were,
+//! told with the contents' identity in the current view; and acknowledgements of what is not held, or of a heartbeat that
+//! was not heard.
 
 use pbkv::{
     protocol::message::VIEW_LEAP_MAX,
@@ -25,7 +27,11 @@ use pbkv::{
 };
 use tonic::codegen::BoxMessage;
 
-use crate::trace::{below, stable_hash};
+use crate::{
+    encoding::duplicate,
+    network::NodeIndex,
+    trace::{below, stable_hash},
+};
 
 /// The largest number that the wire takes.
 const NUMBER_MAX: u64 = u64::MAX / 4;
@@ -33,8 +39,48 @@ const NUMBER_MAX: u64 = u64::MAX / 4;
 /// Who is named as a sender that there is not.
 const NOBODY: &str = "nobody:9";
 
+/// One lie of so many is what a former life said, if a liar heard that.
+const REPEATS_ONE_IN: u64 = 4;
+
+/// So many messages of each pair a liar keeps, the first of each life.
+const KEPT_MAX: usize = 4;
+
+/// What liars heard, to be said again when the life that said it is over.
+#[derive(Default)]
+pub(crate) struct Earlier(Vec<Heard>);
+
+struct Heard {
+    /// From whom, in which life, to whom.
+    way: (NodeIndex, u64, NodeIndex),
+    message: BoxMessage,
+}
+
+impl Earlier {
+    /// What a liar says that hears this message, of this life of its sender: one like it of a former life, or a forgery.
+    pub(crate) fn lie(
+        &mut self,
+        (from, life, to): (NodeIndex, u64, NodeIndex),
+        message: &BoxMessage,
+        hash: u64,
+    ) -> Option<BoxMessage> {
+        let kind = |message: &BoxMessage| (**message).type_id();
+        let of_pair = |heard: &&Heard| {
+            (heard.way.0, heard.way.2) == (from, to) && kind(&heard.message) == kind(message)
+        };
+        let former: Vec<_> = self.0.iter().filter(of_pair).filter(|heard| heard.way.1 < life).collect();
+        if !former.is_empty() && stable_hash(&(hash, "repeats")).is_multiple_of(REPEATS_ONE_IN) {
+            let place = below(stable_hash(&(hash, "which")), former.len() as u64) as usize;
+            return Some(duplicate(&former[place].message));
+        }
+        if self.0.iter().filter(of_pair).filter(|heard| heard.way.1 == life).count() < KEPT_MAX {
+            self.0.push(Heard { way: (from, life, to), message: duplicate(message) });
+        }
+        forge(message, hash)
+    }
+}
+
 /// What a liar makes of a message, if there is anything that it could gain.
-pub(crate) fn forge(message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
+fn forge(message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
     let mut lie = Lie { hash };
     if let Some(PrimaryMessage { body: Some(body) }) = message.downcast_ref() {
         let body = match body.clone() {
@@ -178,7 +224,15 @@ impl Lie {
         match self.below(5) {
             0 | 1 => ack.result = Some(forward_ack::Result::StaleViewSeen(self.beyond(ack.view))),
             2 => self.elsewhere(&mut ack.data, None),
-            3 => ack.result = Some(forward_ack::Result::MismatchHint(self.number(ack.view))),
+            3 => {
+                // That a heartbeat was heard is not claimed: reads are answered for that.
+                let op = match ack.result {
+                    Some(forward_ack::Result::Match(op) | forward_ack::Result::MismatchHint(op)) => op,
+                    _ => ack.view,
+                };
+                ack.result = Some(forward_ack::Result::MismatchHint(self.number(op)));
+                ack.heartbeat = ack.heartbeat.saturating_sub(self.below(3));
+            }
             _ => ack.view = if self.below(2) == 0 { self.before(ack.view) } else { self.beyond(ack.view) },
         }
         ack
@@ -257,6 +311,39 @@ mod tests {
             let claims = matches!(it.result, Some(forward_ack::Result::Match(_)));
             assert!(!claims || it.view != ack.view || it.data != ack.data, "{it:?}");
         }
+    }
+
+    #[test]
+    fn where_logs_differ_is_said_near_the_operation_and_for_no_later_heartbeat() {
+        let honest = forward_ack::Result::Match(900);
+        let ack = ForwardAck { view: 6, heartbeat: 7, result: Some(honest), ..ForwardAck::default() };
+        let message = ReplicaMessage { body: Some(replica_message::Body::Forward(ack)) };
+        let mut hints = Vec::new();
+        for forged in forgeries(&message) {
+            let Some(replica_message::Body::Forward(it)) = forged.body else { panic!("another message") };
+            assert!(it.heartbeat <= 7);
+            hints.extend(match it.result {
+                Some(forward_ack::Result::MismatchHint(hint)) => Some(hint),
+                _ => None,
+            });
+        }
+        assert!(hints.contains(&899) && hints.contains(&901), "{hints:?}");
+    }
+
+    #[test]
+    fn what_a_former_life_said_is_said_again_to_the_same_server() {
+        let mut earlier = Earlier::default();
+        let ping = |boot| -> BoxMessage { Box::new(PingRequest { boot, ..PingRequest::default() }) };
+        let mut repeated = |from, life, boot| {
+            let lies = (0..40).filter_map(|hash| earlier.lie((from, life, 0), &ping(boot), hash));
+            let genuine = |lie: &BoxMessage| {
+                lie.downcast_ref() == Some(&PingRequest { boot: 700, ..PingRequest::default() })
+            };
+            lies.filter(genuine).count()
+        };
+        assert_eq!(repeated(1, 0, 700), 0, "the life is not over");
+        assert_eq!(repeated(2, 1, 900), 0, "that is another server");
+        assert!(repeated(1, 1, 900) > 3);
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! The network as those see it who carry its messages: verdicts, and waiting until something passes.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use madsim::runtime::Handle;
+use madsim::{runtime::Handle, time::Instant};
 use tokio::sync::Notify;
+use tonic::codegen::BoxMessage;
 
 use crate::{
+    encoding::length,
+    forgery::Earlier,
     messages::{Message, MessageIndex, Messages},
-    network::{Network, Verdict, Way},
+    network::{Network, NodeIndex, Verdict, Way},
     nodes::SIMULATOR,
     scenario::{Cluster, Cut, Scenario},
 };
@@ -24,8 +28,12 @@ pub struct Links {
     pub callers_leave: bool,
     /// Whether messages travel as bytes.
     pub encoded: bool,
-    /// Bytes that a stream carries in a millisecond.
-    pub bytes_per_ms: Option<u64>,
+    /// Bytes that each link carries in a millisecond,
+    bytes_per_ms: Option<u64>,
+    /// and when the last message that began its way on it has left its sender.
+    free_at: Mutex<BTreeMap<(NodeIndex, NodeIndex), Instant>>,
+    /// What liars heard.
+    earlier: Mutex<Earlier>,
     changed: Notify,
 }
 
@@ -63,7 +71,27 @@ impl Links {
         let Cluster { callers_leave, encoded, .. } = scenario.cluster;
         let bytes_per_ms = scenario.network.bytes_per_ms;
         let (network, changed) = (Mutex::new(network), Notify::new());
-        Self { network, messages, callers_leave, encoded, bytes_per_ms, changed }
+        let (free_at, earlier) = (Mutex::default(), Mutex::default());
+        Self { network, messages, callers_leave, encoded, bytes_per_ms, free_at, earlier, changed }
+    }
+
+    /// How long a message takes to leave its sender, behind all that leaves it on this link.
+    pub fn queue(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage) -> Duration {
+        let Some(bytes_per_ms) = self.bytes_per_ms else { return Duration::ZERO };
+        let own =
+            Duration::from_millis(length(message) as u64) / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_at = free_at.get(&(from, to)).map_or(now, |free_at| now.max(*free_at)) + own;
+        free_at.insert((from, to), left_at);
+        left_at - now
+    }
+
+    /// What a liar says that hears this message.
+    pub fn lie(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
+        let life = self.network().ends(from);
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.lie((from, life, to), message, hash)
     }
 
     /// Keeps a client's message or an answer to it, if messages are kept.

@@ -191,8 +191,10 @@ impl Nemesis {
             {
                 self.calm_ends();
                 let deed = self.agenda.pop_first().expect("it was just looked at").1;
-                if let Deed::EndTwin { .. } = deed {
-                    self.twin_ends();
+                match deed {
+                    Deed::EndTwin { .. } => self.twin_ends(),
+                    Deed::Correct { .. } => self.adoption_is_due(),
+                    _ => {}
                 }
                 self.done_at = now();
                 self.perform(deed);
@@ -283,12 +285,7 @@ impl Nemesis {
                     self.cluster.start(Nodes::VIEW_SERVICE);
                 }
             }
-            Deed::Correct { fault } => {
-                if self.cluster.find_record() {
-                    self.strike_all(fault);
-                    self.say(Happening::FaultEnded { fault });
-                }
-            }
+            Deed::Correct { fault } => self.correct(fault),
             Deed::Clean { fault } => self.clean(fault),
             Deed::Turn { to_twin, .. } => self.cluster.turn(to_twin),
             Deed::EndTwin { fault } => self.end_twin(fault),
@@ -312,9 +309,7 @@ impl Nemesis {
             FaultKind::PowerLoss { node, down_ms, memory } => {
                 self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
             }
-            FaultKind::Record { adopt, down_ms, runs_ms } => {
-                self.mistake(place, adopt.as_deref(), *down_ms, *runs_ms)
-            }
+            FaultKind::Record { .. } => self.mistake(place),
             FaultKind::AcceptLoss { down_ms, runs_ms } => self.accept_loss(place, *down_ms, *runs_ms),
             FaultKind::Twin { node, lasts_ms, .. } => self.begin_twin(place, node, *lasts_ms),
             FaultKind::Pause { node, lasts_ms } => {

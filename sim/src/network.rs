@@ -316,6 +316,16 @@ impl Network {
         self.cut(one, other).or(self.cut(other, one)).is_some()
     }
 
+    /// The same, but for faults at these places of the scenario.
+    pub fn parted_for_a_while(&self, one: NodeIndex, other: NodeIndex, lasting: &[usize]) -> bool {
+        let ends = |active: &&Active| !lasting.contains(&active.fault);
+        let cuts = |active: &Active| match &active.effect {
+            Effect::Cut { .. } => active.link.covers(one, other) || active.link.covers(other, one),
+            _ => false,
+        };
+        self.active.iter().filter(ends).any(cuts)
+    }
+
     /// Whether messages between any two of these nodes are slow or mistreated.
     pub fn disturbs(&self, nodes: std::ops::Range<NodeIndex>) -> bool {
         let strikes = |link: &Link| {

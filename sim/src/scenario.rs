@@ -141,8 +141,8 @@ pub struct Network {
     pub latency_us_min: u64,
     /// Longest one-way latency, in microseconds.
     pub latency_us_max: u64,
-    /// Bytes that a stream between servers carries in each direction in a millisecond, one message after the other; absent: any
-    /// number.
+    /// Bytes that a link carries in each direction in a millisecond, one message after the other, whatever connection they are
+    /// of; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_ms: Option<u64>,
 }
@@ -251,14 +251,17 @@ pub enum FaultKind {
         /// of its record from before the latest view.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adopt: Option<Node>,
+        /// Also if that may give up what only others hold. A plan must see to it that they hold no more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anyway: bool,
         /// After how long it is started again, in milliseconds.
         down_ms: u64,
         /// How long after that the operator looks, in milliseconds.
         runs_ms: u64,
     },
-    /// The view service ends, and an operator declares all data lost, whether they are or not: every server that runs is
-    /// started again empty, and the view service of the next generation after a while. Later the operator looks: a server
-    /// that holds data of an earlier generation is started again empty, too.
+    /// The view service ends, and an operator declares all data lost, whether they are or not: every server that runs and is
+    /// reached from the view service's machine is started again empty, and the view service of the next generation after a
+    /// while. Later the operator looks: a server that holds data of an earlier generation is started again empty, too.
     AcceptLoss {
         /// After how long the view service is started again, in milliseconds.
         down_ms: u64,
@@ -419,6 +422,7 @@ pub enum Mistreatment {
     Hang,
     /// The handler is dropped while it waits.
     Cancel,
-    /// A liar sends the same message with one field at an extreme, before it or at the same time.
+    /// A liar who heard the message sends one of its own, before it or at the same time: the same with a view, contents,
+    /// generation, sender, number or token that is false, or one that an earlier life of the sender said.
     Forge,
 }

@@ -46,7 +46,6 @@ use tonic::{
 
 use crate::{
     encoding,
-    forgery::forge,
     links::{Arrival, Links, on_the_way},
     messages::{Message, MessageIndex, MessageKind},
     network::{NodeIndex, Treatment, Verdict, Way},
@@ -204,7 +203,9 @@ async fn unary(
     path: PathAndQuery,
     request: Request<BoxMessage>,
 ) {
-    let verdict = server.links.network().message(peer, server.node);
+    let queued = server.links.queue(peer, server.node, request.get_ref());
+    let mut verdict = server.links.network().message(peer, server.node);
+    verdict.delay += queued;
     let struck = verdict.treatment;
     let called = server.requested(peer, &path);
     let method = method(&path);
@@ -252,7 +253,8 @@ async fn unary(
             answer
         }
         Some((Mistreatment::Forge, _)) => {
-            if let Some(forged) = forge(request.get_ref(), verdict.hash) {
+            let forged = server.links.lie(peer, server.node, request.get_ref(), verdict.hash);
+            if let Some(forged) = forged {
                 let forged =
                     Request::from_parts(request.metadata().clone(), request.extensions().clone(), forged);
                 let (server, path) = (server.clone(), path.clone());
@@ -277,10 +279,12 @@ async fn unary(
             }
         }
     };
-    let (verdict, cut) = {
+    let queued = answer.as_ref().map(|answer| server.links.queue(server.node, peer, answer.get_ref()));
+    let (mut verdict, cut) = {
         let mut network = server.links.network();
         (network.reply(server.node, peer), network.blocked(Way::back(peer, server.node)))
     };
+    verdict.delay += queued.unwrap_or_default();
     let late = late(true);
     if verdict.delay.is_zero() && late.is_zero() && cut.is_none() {
         server.answered(peer, &method, now(), false);

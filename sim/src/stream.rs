@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,8 +25,7 @@ use tonic::{
 };
 
 use crate::{
-    encoding::{duplicate, length},
-    forgery::forge,
+    encoding::duplicate,
     links::{Arrival, on_the_way},
     network::{NodeIndex, Verdict, Way},
     scenario::Mistreatment,
@@ -68,14 +67,7 @@ pub(crate) async fn serve(
     let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (deliver, inbox) = mpsc::unbounded();
     let (own, ended) = (server.node, (broken.clone(), mute.clone()));
-    let inbound = Direction {
-        server: server.clone(),
-        from: peer,
-        to: own,
-        broken: ended.0,
-        mute: ended.1,
-        free_at: Arc::default(),
-    };
+    let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
     let pump = madsim::task::spawn(inbound.receive(rx, deliver));
     // Ends with this call.
     let _pump = pump.cancel_on_drop();
@@ -90,8 +82,7 @@ pub(crate) async fn serve(
         Err(status) => return refuse(status).await,
     };
     let tx = Arc::new(tx);
-    let outbound =
-        Direction { from: own, to: peer, server, broken: broken.clone(), mute, free_at: Arc::default() };
+    let outbound = Direction { from: own, to: peer, server, broken: broken.clone(), mute };
     let mut peer_left = false;
     loop {
         let message = tokio::select! {
@@ -131,8 +122,6 @@ struct Direction {
     broken: Arc<Notify>,
     /// Nothing passes any more, in either direction.
     mute: Arc<AtomicBool>,
-    /// When the last message that began its way has left the sender, if that takes its time.
-    free_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Where the messages of a direction come out.
@@ -176,7 +165,7 @@ impl Direction {
             return;
         }
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
-        let queued = self.queue(&message);
+        let queued = self.server.links.queue(self.from, self.to, &message);
         let (mut verdict, cut) = {
             let mut network = self.server.links.network();
             (network.message(self.from, self.to), network.blocked(self.way()))
@@ -200,18 +189,6 @@ impl Direction {
         }
     }
 
-    /// How long a message takes to leave, behind those before it.
-    fn queue(&self, message: &BoxMessage) -> Duration {
-        let Some(bytes_per_ms) = self.server.links.bytes_per_ms else { return Duration::ZERO };
-        let own =
-            Duration::from_millis(length(message) as u64) / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
-        let now = Instant::now();
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let left_at = free_at.unwrap_or(now).max(now) + own;
-        *free_at = Some(left_at);
-        left_at - now
-    }
-
     async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
         let mut late = Duration::ZERO;
         match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
@@ -227,7 +204,7 @@ impl Direction {
                 });
             }
             Some((Mistreatment::Forge, _)) => {
-                if let Some(forged) = forge(&message, verdict.hash) {
+                if let Some(forged) = self.server.links.lie(self.from, self.to, &message, verdict.hash) {
                     self.arrive(forged, &verdict, Duration::ZERO, &outlet).await;
                 }
             }

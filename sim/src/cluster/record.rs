@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use pbkv::{
-    protocol::identity::{Position, ServerId, ViewNumber},
+    protocol::{
+        identity::{Position, ViewNumber},
+        view_service::adoption::Adopt,
+    },
     storage::record_file::{FILE, RecordFile},
 };
 
@@ -25,7 +28,9 @@ pub(super) struct Mishap {
     /// Its number.
     number: ViewNumber,
     /// The server whose data is to go on.
-    pub(super) adopt: Option<ServerId>,
+    pub(super) adopt: Option<Adopt>,
+    /// The lives of the view service and of that server which follow or go on.
+    lives: (u64, u64),
 }
 
 impl Cluster {
@@ -35,7 +40,7 @@ impl Cluster {
     /// # Errors
     ///
     /// If that is impossible.
-    pub fn lose_record(&mut self, adopt: Option<ServerId>) -> Result<(), String> {
+    pub fn lose_record(&mut self, adopt: Option<Adopt>) -> Result<(), String> {
         let world = self.world.clone();
         let older = world.older_copy();
         let number = world.durable_record().number;
@@ -48,8 +53,47 @@ impl Cluster {
             Some(older) => files.put(FILE, &older),
             None => world.observer().record_lost(),
         }
-        self.mishap = Some(Mishap { kept, number, adopt });
+        let named = adopt.as_ref().and_then(|adopt| world.nodes.server(&adopt.server));
+        let lives = (self.life(Nodes::VIEW_SERVICE) + 1, named.map_or(0, |named| self.life(named)));
+        self.mishap = Some(Mishap { kept, number, adopt, lives });
         Ok(())
+    }
+
+    /// An operator who had a server's data go on, whatever others hold, is not obeyed after a time in which that must have
+    /// happened: the view service has listened for long enough, and nothing stands between it and that server, which runs
+    /// and holds something.
+    pub fn is_disobeyed(&self) -> Option<String> {
+        let Mishap { adopt: Some(Adopt { server, anyway: true }), number, lives, .. } =
+            self.mishap.as_ref()?
+        else {
+            return None;
+        };
+        let world = &self.world;
+        let (vs, node) = (Nodes::VIEW_SERVICE, world.nodes.server(server)?);
+        let runs = [vs, node]
+            .iter()
+            .all(|node| self.status(*node) == Status::Up && !world.drive(*node).is_stalled());
+        let goes_on = (self.life(vs), self.life(node)) == *lives;
+        let disk = world.disk(node).lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = disk.content().data.is_some() && disk.content().log.end() != Position::default();
+        let is_owed = runs && goes_on && holds && !world.links.network().apart(vs, node);
+        (is_owed && world.durable_record().number == *number).then(|| {
+            format!("an operator had the data of {server} go on, whatever others hold, and it does not")
+        })
+    }
+
+    /// The servers that run and hold more than what an operator had go on, and are not taken in.
+    pub fn left_behind(&self) -> Vec<NodeIndex> {
+        let record = self.world.durable_record();
+        let Some((adopted, view)) = record.adopted.as_ref().zip(record.view.as_ref()) else {
+            return Vec::new();
+        };
+        let holds_more = |node: &NodeIndex| {
+            let disk = self.world.disk(*node).lock().unwrap_or_else(PoisonError::into_inner);
+            disk.content().log.end() > adopted.end && view.member(self.world.nodes.id(*node)).is_none()
+        };
+        let running = self.up();
+        self.world.nodes.servers().filter(|node| running[*node]).filter(holds_more).collect()
     }
 
     /// An operator gives all data up, while the view service is down: its record says so. Servers that hold data of what
@@ -105,7 +149,7 @@ impl Cluster {
     /// An operator looks whether a server's data goes on. If not, the view service is stopped, and started with its latest
     /// record. Returns whether there was anything to look after.
     pub fn find_record(&mut self) -> bool {
-        let Some(Mishap { kept, number, adopt }) = self.mishap.take() else { return false };
+        let Some(Mishap { kept, number, adopt, .. }) = self.mishap.take() else { return false };
         let world = self.world.clone();
         let record = world.durable_record();
         if record.number != number {

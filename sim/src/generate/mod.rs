@@ -16,9 +16,11 @@
 mod dice;
 mod faults;
 mod length;
+mod links;
 mod patterns;
 mod settings;
 mod stories;
+mod twins;
 mod workload;
 
 use dice::Dice;
@@ -93,11 +95,15 @@ pub fn generate(seed: u64) -> Scenario {
             workload::lengthen(seed, &scenario.cluster, &mut scenario.clients);
             scenario.faults = faults::plan(&scenario);
             patterns::strike_the_record(seed, &mut scenario);
-            patterns::make_twins(seed, &mut scenario);
+            twins::make_twins(seed, &mut scenario);
             patterns::tell_lies(seed, &mut scenario);
+            links::narrow(&mut scenario);
             length::stretch(&mut scenario);
             settings::ask_for_copies(&mut scenario);
             settings::wait_for_sessions(&mut scenario);
+            twins::shadow_holders(&mut scenario);
+            twins::move_addresses(&mut scenario);
+            links::lengthen_transfers(&mut scenario);
         }
         Some(story) => story.tell(&mut scenario),
     }

@@ -4,7 +4,7 @@ use super::{
     Dice,
     faults::{Cast, cut},
 };
-use crate::scenario::{Clock, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
+use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
 
 /// The share of seeds whose view service is struck while it writes its record, in percent.
 const STRUCK_PERCENT: u64 = 4;
@@ -38,71 +38,6 @@ pub(super) fn strike_the_record(seed: u64, scenario: &mut Scenario) {
         let soon_ms = begin_ms + dice.between(200, 2_500);
         let reboot = at(begin_ms, crash("primary", dice.between(1, 50)));
         scenario.faults.extend([reboot, writes, at(soon_ms, power_loss)]);
-    }
-}
-
-/// The share of seeds in which a server has a twin now and then, in percent.
-const TWINS_PERCENT: u64 = 4;
-
-/// In a few seeds a server is started a second time while it runs, behind a partition or not: the first process is cut off
-/// from nobody, from the view service, from the other servers, or from all but its clients.
-pub(super) fn make_twins(seed: u64, scenario: &mut Scenario) {
-    let mut dice = Dice::new(seed, "twins");
-    if !dice.percent(TWINS_PERCENT) {
-        return;
-    }
-    let cast = Cast::of(scenario);
-    // Which of the two has the later life is a matter of the clocks.
-    let skew_ms = dice.weighted(&[(2, 0), (1, 60_000), (1, -60_000)]);
-    if skew_ms != 0 {
-        scenario.cluster.clocks.push(Clock { node: "twin".into(), skew_ms, drift_ppm: 0 });
-    }
-    let mut begin_ms = dice.between(3_000, 8_000);
-    if dice.percent(40) {
-        // Nothing else happens: who is reached serves.
-        let node: Node = dice.weighted(&[(4, "primary"), (2, "backup"), (1, "idle")]).into();
-        let (lasts_ms, moves) = (dice.between(14_000, 32_000), dice.percent(50));
-        let kind = FaultKind::Twin { node, lasts_ms, turns_ms: None, moves };
-        scenario.faults = vec![Fault { at_ms: begin_ms, on: None, after_ms: 0, kind }];
-        if dice.percent(50) {
-            // Who follows may be the second process.
-            let (node, down_ms) = ("primary".into(), Some(dice.between(3_000, 6_000)));
-            let death = FaultKind::Crash { node, down_ms, memory: Memory::Kept };
-            scenario.faults.push(Fault { at_ms: begin_ms + 8_000, on: None, after_ms: 0, kind: death });
-        }
-        scenario.faults_ms = scenario.faults_ms.max(begin_ms + lasts_ms + 1);
-        return;
-    }
-    while begin_ms < scenario.faults_ms {
-        let node: Node = dice.weighted(&[(4, "primary"), (2, "backup"), (1, "joiner"), (1, "idle")]).into();
-        let lasts_ms = dice.between(1_000, 9_000);
-        let turns_ms = dice.percent(35).then(|| dice.between(300, 3_000));
-        let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
-        let others: Vec<Node> = match dice.below(4) {
-            0 => Vec::new(),
-            1 => vec!["vs".into()],
-            2 => cast.servers(),
-            _ => cast.servers().into_iter().chain(["vs".into()]).collect(),
-        };
-        if !others.is_empty() {
-            let (how, both_ways) = (cut(&mut dice), dice.percent(70));
-            let lasts_ms = Some(dice.between(500, lasts_ms));
-            let cut_off =
-                FaultKind::Partition { from: vec![node.clone()], to: others, both_ways, how, lasts_ms };
-            scenario.faults.push(at(begin_ms.saturating_sub(dice.below(500)), cut_off));
-        }
-        // One that comes back begins at the clock again: the other one may have its number.
-        if dice.percent(40) {
-            let crash = FaultKind::Crash {
-                node: "twin".into(),
-                down_ms: Some(dice.magnitude(1, 500)),
-                memory: Memory::Lost,
-            };
-            scenario.faults.push(at(begin_ms + dice.below(lasts_ms), crash));
-        }
-        let moves = dice.percent(40);
-        scenario.faults.push(at(begin_ms, FaultKind::Twin { node, lasts_ms, turns_ms, moves }));
-        begin_ms += lasts_ms + dice.between(2_000, 12_000);
     }
 }
 

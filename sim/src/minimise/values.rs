@@ -169,6 +169,11 @@ fn milder(kind: &FaultKind) -> Vec<Change> {
                 }));
             }
         }
+        FaultKind::Record { anyway: true, .. } => changes.push(Box::new(|kind| {
+            if let FaultKind::Record { anyway, .. } = kind {
+                *anyway = false;
+            }
+        })),
         FaultKind::Record { .. }
         | FaultKind::AcceptLoss { .. }
         | FaultKind::Pause { .. }

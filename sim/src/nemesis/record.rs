@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use pbkv::protocol::view_service::adoption::Adopt;
+
 use super::{Deed, Nemesis, START_INTERVAL};
 use crate::{
     marks::Strike,
     network::NodeIndex,
     nodes::Nodes,
     outcome::{Down, Happening},
-    scenario::Memory,
+    scenario::{FaultKind, Memory},
     world::now,
 };
 
@@ -17,21 +19,19 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Nemesis {
     /// An operator loses the record or finds an old copy.
-    pub(super) fn mistake(
-        &mut self,
-        fault: usize,
-        adopt: Option<&str>,
-        down_ms: u64,
-        runs_ms: u64,
-    ) -> Result<String, String> {
-        let adopt = adopt.map(|name| self.resolve(name)).transpose()?;
-        let server = adopt.map(|node| self.world.nodes.id(node).clone());
+    pub(super) fn mistake(&mut self, fault: usize) -> Result<String, String> {
+        let world = self.world.clone();
+        let FaultKind::Record { adopt, anyway, down_ms, runs_ms } = &world.scenario.faults[fault].kind else {
+            unreachable!("fault {fault} is about the record");
+        };
+        let adopt = adopt.as_deref().map(|name| self.resolve(name)).transpose()?;
+        let server = adopt.map(|node| Adopt { server: world.nodes.id(node).clone(), anyway: *anyway });
         self.cluster.stop(Nodes::VIEW_SERVICE, Down::Crash, Memory::Kept)?;
         let done = self.cluster.lose_record(server);
         let life = self.cluster.life(Nodes::VIEW_SERVICE);
-        let up_at = now() + Duration::from_millis(down_ms);
+        let up_at = now() + Duration::from_millis(*down_ms);
         self.enter(up_at, Deed::Mistake { fault, life });
-        self.enter(up_at + Duration::from_millis(runs_ms), Deed::Correct { fault });
+        self.enter(up_at + Duration::from_millis(*runs_ms), Deed::Correct { fault });
         self.strike_all(fault);
         done?;
         self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
@@ -44,6 +44,29 @@ impl Nemesis {
         })
     }
 
+    /// An operator who had the data of a server go on whatever others hold looks, after long enough: it does.
+    pub(super) fn adoption_is_due(&mut self) {
+        self.overdue.extend(self.cluster.is_disobeyed());
+    }
+
+    /// An operator looks whether a server's data goes on. If what others hold was to be given up, those that held more are
+    /// started again empty.
+    pub(super) fn correct(&mut self, fault: usize) {
+        if !self.cluster.find_record() {
+            return;
+        }
+        let FaultKind::Record { anyway, .. } = self.world.scenario.faults[fault].kind else {
+            unreachable!("fault {fault} is about the record");
+        };
+        if anyway {
+            for node in self.cluster.left_behind() {
+                self.start_empty(fault, node, now());
+            }
+        }
+        self.strike_all(fault);
+        self.say(Happening::FaultEnded { fault });
+    }
+
     /// An operator declares all data lost, and starts whatever runs again, empty.
     pub(super) fn accept_loss(&mut self, fault: usize, down_ms: u64, runs_ms: u64) -> Result<String, String> {
         self.cluster.stop(Nodes::VIEW_SERVICE, Down::Crash, Memory::Kept)?;
@@ -54,7 +77,9 @@ impl Nemesis {
         self.strike_all(fault);
         done?;
         let running = self.cluster.up();
-        for node in self.world.nodes.servers().filter(|node| running[*node]) {
+        let mut within_reach: Vec<_> = self.world.nodes.servers().filter(|node| running[*node]).collect();
+        within_reach.retain(|node| self.is_reached(*node));
+        for node in within_reach {
             self.start_empty(fault, node, up_at);
         }
         self.enter(up_at + Duration::from_millis(runs_ms), Deed::Clean { fault });
@@ -80,9 +105,14 @@ impl Nemesis {
         let comes_back = |node: NodeIndex| {
             self.agenda.values().any(|deed| matches!(deed, Deed::Restart { node: of, .. } if *of == node))
         };
-        let later = strangers.iter().any(|node| !running[*node] && comes_back(*node));
+        let later = strangers.iter().any(|node| match running[*node] {
+            true => !self.is_reached(*node),
+            false => comes_back(*node),
+        });
         for node in strangers.into_iter().filter(|node| running[*node]) {
-            self.start_empty(fault, node, now());
+            if self.is_reached(node) {
+                self.start_empty(fault, node, now());
+            }
         }
         if later {
             return self.enter(now() + LOOK_AGAIN, Deed::Clean { fault });
@@ -90,6 +120,11 @@ impl Nemesis {
         self.cluster.cleaned();
         self.strike_all(fault);
         self.say(Happening::FaultEnded { fault });
+    }
+
+    /// Whether an operator, who is where the view service is, reaches a server. What never ends is in nobody's way.
+    fn is_reached(&self, node: NodeIndex) -> bool {
+        !self.world.links.network().parted_for_a_while(Nodes::VIEW_SERVICE, node, &self.lasting)
     }
 
     /// The fault concerns the view service and all servers.

@@ -1,6 +1,6 @@
 //! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data lost.
 
-use super::{super::faults::cut, BEGIN_MS, Dice, apart, at, at_least, crash, nodes};
+use super::{super::faults::cut, BEGIN_MS, Cast, Dice, apart, at, at_least, crash, nodes};
 use crate::scenario::{FaultKind, Memory, Node, Reads, Scenario};
 
 /// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four dead intervals.
@@ -17,9 +17,64 @@ const APART_MS: u64 = 12_000;
 /// The share of mistakes that give all data up, in percent.
 const GIVEN_UP_PERCENT: u64 = 30;
 
+/// The share of those that do so while the holders are only cut off, in percent.
+const CUT_OFF_PERCENT: u64 = 45;
+/// The share of mistakes after which an operator has the data of a server go on, whatever others hold, in percent.
+const ANYWAY_PERCENT: u64 = 20;
+
+/// From the return of data that were given up to the operator's look, in milliseconds: both sides have told of it by then.
+const MEET_MS: u64 = 12_000;
+
+/// All servers that hold the data are cut off, and an operator declares it lost. They come back, running, with what they
+/// held: first the view service reaches them and is reached, and later clients and other servers. (A primary that clients
+/// reach before it has heard of that goes on answering them: an operator has to see to that.) They are looked after late.
+fn given_up_while_cut_off(dice: &mut Dice, scenario: &mut Scenario) {
+    let spares = dice.weighted(&[(1, 0), (3, 1), (1, 2)]);
+    at_least(scenario, 2 + spares, 2);
+    (scenario.cluster.servers, scenario.cluster.replicas) = (2 + spares, 2);
+    scenario.cluster.settings.clear();
+    let how = cut(dice);
+    let others = [Cast::of(scenario).servers(), Cast::of(scenario).clients()].concat();
+    let accepted_ms = BEGIN_MS + dice.between(1_000, 4_000);
+    let down_ms = dice.magnitude(100, 1_000);
+    let heard_ms = accepted_ms + down_ms + dice.between(500, 3_000);
+    let back_ms = heard_ms + dice.between(3_000, 4_000);
+    for node in ["primary", "backup"] {
+        let unheard = apart(nodes(&[node]), nodes(&["vs"]), how, heard_ms - BEGIN_MS);
+        let alone = apart(nodes(&[node]), others.clone(), how, back_ms - BEGIN_MS);
+        scenario.faults.extend([at(BEGIN_MS, unheard), at(BEGIN_MS, alone)]);
+    }
+    let runs_ms = back_ms + MEET_MS - accepted_ms - down_ms;
+    scenario.faults.push(at(accepted_ms, FaultKind::AcceptLoss { down_ms, runs_ms }));
+}
+
+/// The record of a pair is lost, and just then the view service does not reach the primary any more, which speaks. An operator
+/// has the data of the backup go on nevertheless: that one holds all of it, and the primary completes nothing without it.
+fn adopted_anyway(dice: &mut Dice, scenario: &mut Scenario) {
+    at_least(scenario, 2, 2);
+    (scenario.cluster.servers, scenario.cluster.replicas) = (2, 2);
+    scenario.cluster.settings.clear();
+    for begin_ms in [BEGIN_MS, BEGIN_MS + MISTAKE_MS] {
+        let down_ms = dice.magnitude(100, 1_500);
+        let anyway = dice.percent(80);
+        let mistake = FaultKind::Record { adopt: Some("backup".into()), anyway, down_ms, runs_ms: LOOK_MS };
+        let closed = FaultKind::Closed {
+            from: nodes(&["vs"]),
+            to: nodes(&["primary"]),
+            how: cut(dice),
+            lasts_ms: Some(down_ms + dice.between(7_500, 8_800)),
+        };
+        scenario.faults.extend([at(begin_ms, mistake), at(begin_ms + 1, closed)]);
+    }
+}
+
 /// All servers that hold the data, or some of them, are down, and an operator declares it lost. They come back with what
 /// they held: clients must not see it again.
 fn given_up_too_soon(dice: &mut Dice, scenario: &mut Scenario) {
+    let mut own = Dice::new(scenario.seed, "story/cut off");
+    if own.percent(CUT_OFF_PERCENT) {
+        return given_up_while_cut_off(&mut own, scenario);
+    }
     let copies = dice.weighted(&[(3, 2), (2, 3)]);
     at_least(scenario, copies, copies);
     scenario.cluster.settings.clear();
@@ -58,7 +113,7 @@ fn forgotten_replacement(dice: &mut Dice, scenario: &mut Scenario) {
         let until_it_is_up = AFTER_CUT_MS + down_ms / 2;
         scenario.faults.push(at(begin_ms, apart(nodes(&["primary"]), nodes(&["vs"]), how, until_it_is_up)));
         scenario.faults.push(at(begin_ms, apart(nodes(&["primary"]), nodes(&["backup"]), how, APART_MS)));
-        let mistake = FaultKind::Record { adopt: None, down_ms, runs_ms: LOOK_MS };
+        let mistake = FaultKind::Record { adopt: None, anyway: false, down_ms, runs_ms: LOOK_MS };
         scenario.faults.push(at(begin_ms + AFTER_CUT_MS, mistake));
     }
 }
@@ -69,6 +124,10 @@ pub(super) fn mistakes(dice: &mut Dice, scenario: &mut Scenario) {
     let mut own = Dice::new(scenario.seed, "story/given up");
     if own.percent(GIVEN_UP_PERCENT) {
         return given_up_too_soon(&mut own, scenario);
+    }
+    let mut own = Dice::new(scenario.seed, "story/anyway");
+    if own.percent(ANYWAY_PERCENT) {
+        return adopted_anyway(&mut own, scenario);
     }
     let copies = dice.weighted(&[(3, 2), (2, 3)]);
     at_least(scenario, copies, copies);
@@ -81,7 +140,8 @@ pub(super) fn mistakes(dice: &mut Dice, scenario: &mut Scenario) {
         scenario.faults.push(at(begin_ms, crash("primary", dice.magnitude(10, 1_500), memory)));
         let adopt = dice.weighted(&[(4, None), (4, Some("primary")), (2, Some("backup")), (1, Some("idle"))]);
         let down_ms = dice.magnitude(100, 2_000);
-        let mistake = FaultKind::Record { adopt: adopt.map(Node::from), down_ms, runs_ms: LOOK_MS };
+        let mistake =
+            FaultKind::Record { adopt: adopt.map(Node::from), anyway: false, down_ms, runs_ms: LOOK_MS };
         scenario.faults.push(at(begin_ms + AFTER_CRASH_MS, mistake));
     }
 }
