@@ -80,9 +80,10 @@
 //!   with it. If nothing does, the read is given the latest writer, and an order that comes out and stands its replay is a
 //!   proof. Only then is there a search.
 //! - *Statements of what a value was not*: a failed swap that does not say what it found. They are put into a finished
-//!   order where they fit; a search is needed if they do not.
+//!   order where they fit, and most do; for the others, other orders are tried. A search is needed if none has room.
 //! - *Appended pieces that can be cut in two ways*, such as `1` and `11`. A separator at the end of each avoids this.
-//! - *Any other object.* Implement [`Model`]; a mutex, a queue, a set and a counter are in [`objects`].
+//! - *Any other object.* Implement [`Model`]; a mutex, a queue, a set and a counter are in [`objects`]. Queues and sets to
+//!   which nothing is added twice are decided without a search.
 //!
 //! Before that, the order is tried that the store itself proposes, if its answers came with **revisions**
 //! ([`History::revision`]): the number of the change of the whole store after which an answer was true, for an update its
@@ -170,12 +171,16 @@
 //!
 //! # Limits
 //!
-//! Without revisions, a register with repeated values on many clients can still take exponential time; that is inherent. Fifty values on one
-//! key are too much for five million configurations from about 30 clients on, and for 15 clients from some ten thousand
-//! operations on. The search remembers how many operations of each kind of unknown outcome were used, which takes memory
-//! where many thousands of such kinds can be told apart. The fast path does
-//! not cover keys that have appends together with repeated puts or repeated pieces: these are searched. The
-//! search takes a 128-bit hash for a set of operations, so that a wrong "not linearizable" is possible in theory, with a
+//! Without revisions, a register with repeated values on many clients can still take exponential time; that is inherent. Fifty
+//! values on one key are too much for five million configurations from about 30 clients on, and for 15 clients from some
+//! ten thousand operations on. The search remembers how many operations of each kind of unknown outcome were used, which
+//! takes memory where many thousands of such kinds can be told apart.
+//!
+//! Searched are keys that have appends together with repeated puts or repeated pieces; failed swaps that do not say what
+//! they found, if none of a few dozen orders of the rest has room for them; queues to which an item is added twice, where
+//! three clients with a few hundred operations can be too many; and counters, where a hundred clients that add different amounts are.
+//!
+//! The search takes a 128-bit hash for a set of operations, so that a wrong "not linearizable" is possible in theory, with a
 //! probability of about 10⁻²³ for a hundred million configurations; small contradictions are judged again on their own.
 //! The crate uses no random numbers, no clock unless [`Options::deadline`] is set, and no thread unless
 //! [`Options::parallel`] asks for them.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::options::{NilChoice, Options};
+use super::options::Options;
 use crate::formats::{self, AnyHistory, Choices, File, Format, Nil, initial};
 use crate::kv::{Input, Kv, KvHistory, KvOperation, Output};
 use crate::{Budget, Violation, check};
@@ -16,7 +16,7 @@ const CONFIGURATIONS: u64 = 100_000;
 
 /// Whether a hint may need the text once more.
 pub(super) fn may_read_again(file: &File, options: &Options) -> bool {
-    options.nil == NilChoice::Absent && !matches!(file.format, Format::Lines | Format::Porcupine)
+    options.nil == Nil::Absent && !matches!(file.format, Format::Lines | Format::Porcupine)
 }
 
 /// An option that would make the history linearizable.

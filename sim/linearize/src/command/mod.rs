@@ -28,7 +28,7 @@ use crate::{
     },
     objects,
 };
-pub use options::{ModelChoice, NilChoice, Options, Unit};
+pub use options::{Options, Unit};
 use pages::Pages;
 pub use progress::interrupt;
 

@@ -29,15 +29,15 @@ pub struct Options {
     pub(super) allow_empty: bool,
     /// The object of the histories; guessed from the operations if not given.
     #[arg(long, value_name = "OBJECT", value_enum)]
-    pub(super) model: Option<ModelChoice>,
+    pub(super) model: Option<ModelName>,
     /// What each object begins with: a value of every key (JSON lines can say it for each: {"initial":KEY,"value":VALUE}),
     /// free or held, items such as '[1 2]', a number. Otherwise absent, free, empty, 0.
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub(super) initial: Option<String>,
     /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing, as in
     /// Knossos. In JSON lines, null is always absent, and so are the empty list and what Elle's :r reads as nil.
-    #[arg(long, value_name = "MEANING", value_enum, default_value_t = NilChoice::Absent)]
-    pub(super) nil: NilChoice,
+    #[arg(long, value_name = "MEANING", value_enum, default_value_t = Nil::Absent)]
+    pub(super) nil: Nil,
     /// Print one JSON object a file instead of text.
     #[arg(long)]
     pub(super) json: bool,
@@ -57,32 +57,6 @@ pub struct Options {
     /// How many MiB of visited configurations the search may remember in each file before it gives up.
     #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
     pub(super) memory_mib: u64,
-}
-
-/// The object of a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ModelChoice {
-    /// One value that is read, written and swapped.
-    Register,
-    /// Such a value, or a list, for each key.
-    Kv,
-    /// A lock that one holds at a time.
-    Mutex,
-    /// First in, first out.
-    Queue,
-    /// Elements without order.
-    Set,
-    /// A number that is added to.
-    Counter,
-}
-
-/// What a completed read of nil says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NilChoice {
-    /// The register was absent.
-    Absent,
-    /// Nothing.
-    Unknown,
 }
 
 /// What times are counted in.
@@ -115,19 +89,7 @@ impl Unit {
 
 impl Options {
     pub(super) fn choices(&self) -> Choices {
-        let model = self.model.map(|model| match model {
-            ModelChoice::Register => ModelName::Register,
-            ModelChoice::Kv => ModelName::Kv,
-            ModelChoice::Mutex => ModelName::Mutex,
-            ModelChoice::Queue => ModelName::Queue,
-            ModelChoice::Set => ModelName::Set,
-            ModelChoice::Counter => ModelName::Counter,
-        });
-        let nil = match self.nil {
-            NilChoice::Absent => Nil::Absent,
-            NilChoice::Unknown => Nil::Unknown,
-        };
-        Choices { model, nil, initial: self.initial.clone() }
+        Choices { model: self.model, nil: self.nil, initial: self.initial.clone() }
     }
 
     pub(super) fn judged_with(&self, cancel: Option<Cancel>) -> crate::Options {

@@ -97,6 +97,7 @@ impl fmt::Display for Format {
 
 /// What a completed read of `nil` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 pub enum Nil {
     /// That the register was absent, as porcupine's models have it.
     #[default]
@@ -107,6 +108,7 @@ pub enum Nil {
 
 /// The object of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 pub enum ModelName {
     /// One value that is read, written and swapped.
     Register,

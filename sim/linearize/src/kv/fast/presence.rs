@@ -179,16 +179,16 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
         return report::violation(versions, part, conflict);
     }
     let refusals = refusals::refusals(versions.operations, part);
-    let mut left = allowance(versions, part, options);
-    let all = left;
+    let allowance = allowance(versions, part, options);
+    let mut visited = 0;
     let mut tracked: Vec<Unplaced> = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let moves = match moves(versions, part, &zones, &tracked) {
             Ok(moves) => moves,
             Err(conflict) => return report::violation(versions, part, conflict),
         };
-        let (progress, search) = search(&moves, left, options);
-        left -= search.configurations();
+        let (progress, search) = search(&moves, allowance.saturating_sub(visited), options);
+        visited += search.configurations();
         match progress {
             Progress::Illegal if tracked.is_empty() => {
                 let (stuck, _) = search.stuck();
@@ -216,7 +216,7 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
             }
         }
     }
-    Decision::Open(all - left)
+    Decision::Open(visited)
 }
 
 /// How many configurations a key may visit: of the budget no larger a part than the key is of the history, and something
