@@ -3,7 +3,8 @@
 //! * [`scripts`]: situations told as golden scripts, one claim a file, under `tests/scripts`;
 //! * [`state`]: what applying an entry does;
 //! * [`views`]: how often the view changes in the long run;
-//! * [`properties`]: random sequences of choices, which must break no promise.
+//! * [`properties`]: random sequences of choices, which must break no promise;
+//! * [`agreement`]: random sequences of events, in which a replica must do what a small [`reference`](mod@reference) does.
 //!
 //! * [`joining`]: a [`pair`] of primary and joiner, under load and with links that take their time;
 //! * [`memory`]: limits in bytes, and in copies;
@@ -14,6 +15,7 @@
 //!
 //! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the same [`command`]s.
 
+mod agreement;
 mod choices;
 mod clients;
 mod cluster;
@@ -31,6 +33,7 @@ mod old_record;
 mod pair;
 mod pings;
 mod properties;
+mod reference;
 mod scripts;
 mod silence;
 mod state;
