@@ -5,6 +5,10 @@
 //! Source: rule V-b: only an acknowledgement replaces the stable replicas, and by exactly those that it names. Whatever
 //! the record leaves out besides may have been the last copy. It cannot see a replica that the record names and that the
 //! view service never promotes.
+//!
+//! No mutant is caught by it alone: what it forbids ends in a cluster that waits for nobody, which liveness sees, from the same
+//! acknowledgements, when the other replicas are gone. (Without it, the first seed that shows a replica left out at a restart is
+//! the 65th instead of the 7th.)
 
 use super::{Broken, Check, Facts};
 
