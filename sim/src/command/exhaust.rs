@@ -13,10 +13,10 @@ use sim::{
     exit,
     minimise::Signature,
     mutants::{FoundByExhaust, judge},
-    panics, saved,
+    saved,
     walk::{
         self,
-        cluster::{self, Budget, Start},
+        cluster::{self, Budget, NoStart, Start},
     },
 };
 
@@ -145,7 +145,14 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
     let budget = options.budget();
     let numbers = (options.servers, options.replicas, options.clients);
-    let start = Start::new(numbers, options.slow_disks, budget)?;
+    let start = match Start::new(numbers, options.slow_disks, budget) {
+        Ok(start) => start,
+        Err(NoStart::Unusable(why)) => return Err(why),
+        Err(NoStart::Broken(first, actions)) => {
+            say("FAILED in peace, before anything was searched");
+            return tell(&first, &actions, &first, &[], options);
+        }
+    };
     say(&format!(
         "{} servers, {} copies, {} clients, {}: {budget}",
         options.servers,
@@ -182,7 +189,7 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
         }
         Ending::Failed(actions) => {
             say(&format!("FAILED: {numbers}"));
-            tell(&start, &actions, options)
+            tell(&start.whole, &actions, &start.first, &start.peace, options)
         }
     }
 }
@@ -206,16 +213,24 @@ fn numbers_of(progress: &Progress, elapsed: Duration) -> String {
 }
 
 /// Makes the way to a failure small, says what is left of it, and keeps it.
-fn tell(start: &Start, actions: &[cluster::Action], options: &Options) -> Result<u8, String> {
-    let (world, ending) = walk::replay(start.whole.clone(), actions);
+///
+/// The way leads from `start`, which `peace` makes of `first`.
+fn tell(
+    start: &cluster::Cluster,
+    actions: &[cluster::Action],
+    first: &cluster::Cluster,
+    peace: &[cluster::Action],
+    options: &Options,
+) -> Result<u8, String> {
+    let (world, ending) = walk::replay(start.clone(), actions);
     let outcome = cluster::outcome_of(&world, &ending);
     let signature = Signature::of(&outcome);
     let is_same = |world: &cluster::Cluster, ending: &walk::Ending<_>| {
         ending.is_failure() && Signature::of(&cluster::outcome_of(world, ending)) == signature
     };
-    let small = walk::shrink::shrink(&start.whole, actions, Duration::from_secs(20), is_same);
+    let small = walk::shrink::shrink(start, actions, Duration::from_secs(20), is_same);
     say(&format!("{} actions -> {}", actions.len(), small.len()));
-    let (lines, ending) = walk::tell(start.whole.clone(), &small);
+    let (lines, ending) = walk::tell(start.clone(), &small);
     lines.iter().for_each(|line| say(&format!("    {line}")));
     match &ending {
         walk::Ending::Well => say("  not seen again when the same actions were taken"),
@@ -225,8 +240,8 @@ fn tell(start: &Start, actions: &[cluster::Action], options: &Options) -> Result
         walk::Ending::Panicked(message) => say(&format!("  panic: {message}")),
     }
     let path = options.failures.join("exhaust");
-    let whole = [&start.peace[..], &small].concat();
-    saved::write_text(&path, &cluster::script(&start.first, &whole).text)?;
+    let whole = [peace, &small].concat();
+    saved::write_text(&path, &cluster::script(first, &whole).text)?;
     say(&format!(
         "{:>10}  {} (a script: tests/scripts/NAME, cargo test --test protocol)",
         "kept as",
@@ -250,14 +265,20 @@ pub fn seek(time: Duration) -> Result<u8, String> {
             moves: u64::MAX,
         };
         let how = Search { order: Order::Depth, limits, sleep: true, ends_every: SOUGHT_ENDS_EVERY };
-        let start = match panics::catch(|| Start::new(*numbers, *slow_disks, *budget)) {
-            Ok(Ok(start)) => start,
-            Ok(Err(_)) | Err(_) => continue, // it fails in peace: that is for walks
+        let failure = match Start::new(*numbers, *slow_disks, *budget) {
+            Ok(start) => {
+                let (ending, progress) = search(&start.lean(), &start.whole, &how, &mut |_, _| true);
+                states += progress.states;
+                match ending {
+                    Ending::Failed(actions) => Some((start.whole, actions)),
+                    Ending::Complete | Ending::Cut(_) => None,
+                }
+            }
+            Err(NoStart::Broken(first, actions)) => Some((*first, actions)),
+            Err(NoStart::Unusable(why)) => return Err(why),
         };
-        let (ending, progress) = search(&start.lean(), &start.whole, &how, &mut |_, _| true);
-        states += progress.states;
-        if let Ending::Failed(actions) = ending {
-            let (world, ending) = walk::replay(start.whole.clone(), &actions);
+        if let Some((start, actions)) = failure {
+            let (world, ending) = walk::replay(start, &actions);
             failed = judge(&cluster::outcome_of(&world, &ending), false)
                 .map(|judge| (actions.len() as u64, judge));
             if failed.is_some() {

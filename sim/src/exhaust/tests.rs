@@ -231,12 +231,17 @@ impl Space for Watched {
     }
 }
 
+fn begin(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget) -> Start {
+    let start = Start::new(numbers, slow_disks, budget);
+    start.unwrap_or_else(|_| panic!("a cluster of {numbers:?} does not come about"))
+}
+
 /// All states of a cluster, looked at in every way: those that are to be the same are, with and without each reduction.
 fn agree(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget, states_min: u64) {
     let mut machines = Vec::new();
     for keeps_all in [true, false] {
         let budget = Budget { keeps_all, ..budget };
-        let start = Start::new(numbers, slow_disks, budget).expect("it comes about");
+        let start = begin(numbers, slow_disks, budget);
         let found: Vec<Progress> = searches()
             .map(|how| {
                 SEEN.with_borrow_mut(BTreeSet::clear);
@@ -273,7 +278,7 @@ fn no_reduction_loses_a_state_of_the_machines() {
 
 /// What a cluster comes to by these moves, if then all that is on its way arrives.
 fn comes_to(budget: Budget, moves: &[Move]) -> Counts {
-    let start = Start::new((2, 2, 1), false, budget).expect("it comes about");
+    let start = begin((2, 2, 1), false, budget);
     let (mut world, mut actions) = (start.whole.clone(), Vec::new());
     let before = start.whole.counts();
     for next in moves {
@@ -325,7 +330,7 @@ fn moves_that_share_no_part_commute() {
         (false, Budget { wipes: 1, ticks: 1, ..none }),
         (true, Budget { calls: [1, 0, 0], suspicions: 1, ticks: 1, ..none }),
     ] {
-        let start = Start::new((2, 2, 1), slow_disks, budget).expect("it comes about");
+        let start = begin((2, 2, 1), slow_disks, budget);
         let (mut todo, mut known, mut pairs) = (vec![start.lean()], BTreeSet::new(), 0);
         while let Some(world) = todo.pop().filter(|_| known.len() < 1_500) {
             if !known.insert(world.print()) {

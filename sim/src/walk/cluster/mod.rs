@@ -55,7 +55,7 @@ pub use self::{
     plan::plan,
     script::{Script, script},
     settings::settings,
-    space::{Move, Start},
+    space::{Move, NoStart, Start},
 };
 use self::{clients::Client, flight::Flight, judges::Judges};
 use super::{Dice, World, shared::Shared};

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     exhaust::{Choice, Space, Touched},
     network::NodeIndex,
+    panics,
     script::Action::{Append, Get},
     trace::StableHasher,
     walk::World,
@@ -77,29 +78,38 @@ pub struct Start {
     pub whole: Cluster,
 }
 
+/// Why a search has no start.
+pub enum NoStart {
+    /// The numbers cannot be those of a cluster; with what is wrong.
+    Unusable(String),
+    /// A promise was broken in peace, by these actions of this cluster.
+    Broken(Box<Cluster>, Vec<Action>),
+}
+
 impl Start {
     /// A cluster in peace. `writes_are_steps`: a write is durable at some time, not at once.
     ///
     /// # Errors
     ///
-    /// What is wrong with the numbers, or did not work in peace.
+    /// What is wrong with the numbers, or with the machines even in peace.
     pub fn new(
         (servers, replicas, clients): (u32, u32, u32),
         writes_are_steps: bool,
         budget: Budget,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NoStart> {
         if clients as usize > CLIENTS_MAX || clients == 0 {
-            return Err(format!("there must be one to {CLIENTS_MAX} clients"));
+            return Err(NoStart::Unusable(format!("there must be one to {CLIENTS_MAX} clients")));
         }
         let scenario = budget::scenario(servers, replicas, clients, writes_are_steps);
-        scenario.cluster.validate_settings()?;
+        scenario.cluster.validate_settings().map_err(NoStart::Unusable)?;
         let first = Cluster::new(scenario);
         let (mut whole, mut peace) = (first.clone(), Vec::new());
-        let begins = whole.in_peace(&mut peace);
-        begins.map_err(|failure| format!("a promise was broken in peace: {:?}", whole.explain(&failure)))?;
+        if !matches!(panics::catch(|| whole.in_peace(&mut peace)), Ok(Ok(()))) {
+            return Err(NoStart::Broken(Box::new(first), peace));
+        }
         let members = whole.viewer.record.view.as_ref().map_or(0, |view| view.insync.len());
         if members < replicas.min(servers) as usize {
-            return Err("the copies were not complete in time".into());
+            return Err(NoStart::Broken(Box::new(first), peace));
         }
         whole.budget = budget;
         Ok(Self { first, peace, whole })
