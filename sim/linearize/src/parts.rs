@@ -90,6 +90,7 @@ impl<K: Hash + Eq> Groups<K> {
         Groups { names: Vec::new(), table: HashTable::new(), counts: Vec::new(), part_of }
     }
 
+    #[inline]
     fn new<'a, M: Model<Key<'a> = K>>(
         model: &M,
         operations: &'a [Operation<M::Input, M::Output>],
@@ -126,6 +127,8 @@ impl<K: Hash + Eq> Groups<K> {
         all
     }
 
+    // Once for each operation.
+    #[inline(always)]
     fn number(&mut self, name: K) -> u32 {
         let names = &mut self.names;
         let hash = hash_of(&name);

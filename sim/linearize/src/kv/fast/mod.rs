@@ -87,6 +87,7 @@ impl<'a> InOrder<'a> {
     }
 
     /// Adds an operation. Keys are numbered in the order of first appearance.
+    #[inline(always)]
     fn add(&mut self, index: u32, key: u32) {
         let Some(keys) = &mut self.keys else { return };
         if key as usize == self.keys_max {

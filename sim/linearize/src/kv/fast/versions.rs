@@ -134,6 +134,7 @@ impl<'a> Versions<'a> {
     }
 
     /// Adds an operation of the key, in the order of the history. `recent` knows the key by its number.
+    #[inline(always)]
     pub(super) fn add(&mut self, index: u32, key: u32, recent: &mut Recent) {
         let operation = &self.operations[index as usize];
         match fact(operation) {
