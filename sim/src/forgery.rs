@@ -8,14 +8,14 @@
 //! | any of a replica or its primary | the contents or the generation that it is about; a number that the wire refuses |
 //! | operations | a view that nobody proposed, or an older one; another sender; a predecessor that is not in the log |
 //! | a state | the same; a session that is named twice, the genuine one last; a part of another transfer, or out of order |
-//! | their acknowledgements | another view; a later view that nobody proposed; where logs differ; an older heartbeat; the part that is wanted |
+//! | their acknowledgements | another view; a later view that nobody proposed; where logs differ; an older heartbeat, or one that was never sent; the part that is wanted |
 //! | a ping | any number, under a seal that no view service made |
 //! | a probe | its token |
 //! | any | nothing: it is one that a former life of its sender said ([`Earlier`]) |
 //!
 //! Not here, because data may be lost or an old value read by it, as that table says: a state or operations that never were,
 //! told with the contents' identity in the current view; and acknowledgements of what is not held, or of a heartbeat that
-//! was not heard.
+//! was sent and not heard.
 
 use pbkv::{
     protocol::message::VIEW_LEAP_MAX,
@@ -225,13 +225,16 @@ impl Lie {
             0 | 1 => ack.result = Some(forward_ack::Result::StaleViewSeen(self.beyond(ack.view))),
             2 => self.elsewhere(&mut ack.data, None),
             3 => {
-                // That a heartbeat was heard is not claimed: reads are answered for that.
+                // That a heartbeat was heard that was sent is not claimed: reads are answered for that.
                 let op = match ack.result {
                     Some(forward_ack::Result::Match(op) | forward_ack::Result::MismatchHint(op)) => op,
                     _ => ack.view,
                 };
                 ack.result = Some(forward_ack::Result::MismatchHint(self.number(op)));
-                ack.heartbeat = ack.heartbeat.saturating_sub(self.below(3));
+                ack.heartbeat = match self.below(4) {
+                    0 => u64::MAX, // it was never sent
+                    back => ack.heartbeat.saturating_sub(back - 1),
+                };
             }
             _ => ack.view = if self.below(2) == 0 { self.before(ack.view) } else { self.beyond(ack.view) },
         }
@@ -314,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn where_logs_differ_is_said_near_the_operation_and_for_no_later_heartbeat() {
+    fn where_logs_differ_is_said_near_the_operation_and_for_no_heartbeat_that_may_be_sent() {
         let honest = forward_ack::Result::Match(900);
         let ack = ForwardAck { view: 6, heartbeat: 7, result: Some(honest), ..ForwardAck::default() };
         let message = ReplicaMessage { body: Some(replica_message::Body::Forward(ack)) };
         let mut hints = Vec::new();
         for forged in forgeries(&message) {
             let Some(replica_message::Body::Forward(it)) = forged.body else { panic!("another message") };
-            assert!(it.heartbeat <= 7);
+            assert!(it.heartbeat <= 7 || it.heartbeat == u64::MAX);
             hints.extend(match it.result {
                 Some(forward_ack::Result::MismatchHint(hint)) => Some(hint),
                 _ => None,

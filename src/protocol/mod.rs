@@ -102,7 +102,8 @@
 //! * **R5** A replica takes an append only for its data and generation, in no older view, and if it holds
 //!   the position before it. Entries it has are kept; only a conflict removes anything. It acknowledges the
 //!   end of *the message*, when that is durable, not the end of its log.
-//! * **R6** An acknowledgement counts in the view it names and from the data that is a member of it.
+//! * **R6** An acknowledgement counts in the view it names and from the data that is a member of it, if it answers what was
+//!   sent.
 //!   "A later view exists" stops a primary from answering; who it is in that view, only the view service says.
 //! * **R7** An operation is committed (applied, answered) when the view is known to be activated and every
 //!   replica that is waited for holds it durably, the primary included.

@@ -14,7 +14,7 @@
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt, future, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Status, Streaming};
 
 use super::{
@@ -169,7 +169,10 @@ async fn carry<C: Clock, I: From<Arrived>>(
     mut messages: mpsc::Receiver<PeerMessage>,
     inbox: mpsc::Sender<I>,
 ) -> Result<(), String> {
-    let outgoing = stream::poll_fn(move |context| messages.poll_recv(context)).filter_map(|message| {
+    // However this ends, the queue is closed: a transport may go on with what it was given, although nobody reads answers.
+    let (_carrying, over) = oneshot::channel::<()>();
+    let queued = stream::poll_fn(move |context| messages.poll_recv(context)).take_until(over);
+    let outgoing = queued.filter_map(|message| {
         future::ready(match message.into() {
             Outgoing::Primary(message) => Some(message),
             Outgoing::Replica(_) => None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
-    command::{Command, Entry},
+    command::{Command, Entry, Reply, RequestBody},
     identity::{OpNumber, Position, ServerId, SessionId, ViewNumber},
     message::{Append, AppendAck, AppendResult, Chunk, PeerMessage, TransferId},
     options::ReplicaOptions,
@@ -128,4 +128,25 @@ fn a_primary_that_was_told_of_a_view_that_does_not_exist_goes_on() {
     (0..50).for_each(|_| pair.step());
     assert_eq!(pair.a.replica.role(), RoleName::Primary);
     assert!(pair.a.replica.commit() > before, "it answers again");
+}
+
+#[test]
+fn an_answer_to_a_heartbeat_that_was_never_sent_confirms_no_read() {
+    let mut pair = pair();
+    let ack = AppendAck {
+        view: ViewNumber(2),
+        from: pair.b.replica.server().clone(),
+        data: pair.b.data(),
+        heartbeat: u64::MAX,
+        result: AppendResult::Match(OpNumber(6)),
+    };
+    for result in [ack.result, AppendResult::Mismatch { hint: OpNumber(6) }] {
+        pair.a.step(Event::Peer(PeerMessage::AppendAck(AppendAck { result, ..ack.clone() })));
+        pair.a.replies.clear();
+        pair.a.ask(RequestBody::Get { key: "key".into() });
+        pair.a.step(Event::Flush);
+        assert!(pair.a.replies.is_empty(), "{:?}", pair.a.replies);
+        (0..10).for_each(|_| pair.step());
+        assert!(matches!(pair.a.replies[..], [Reply::Value { .. }]), "{:?}", pair.a.replies);
+    }
 }

@@ -5,17 +5,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use pbkv::protocol::{
     command::{Expected, Outcome, Refusal, Reply, RequestBody, Update},
-    identity::{Boot, DataId, RequestNumber, SessionId, Ticket, WriteNumber},
+    identity::{
+        Boot, DataId, OpNumber, Position, RequestNumber, ServerId, SessionId, Ticket, ViewNumber, WriteNumber,
+    },
     machine::Machine,
-    message::Ping,
+    message::{Append, AppendResult, PeerMessage, Ping},
     options::{ReplicaOptions, ViewServiceOptions},
-    replica::{Notice, Replica},
+    replica::{self, Notice, Replica},
     view::Record,
     view_service::{ANSWERS_WAITING_MAX, Effect, Event, SealKey, ViewService},
 };
 
 use crate::{
-    pair::{Driven, Pair, view},
+    pair::{Driven, GENERATION, Pair, view},
     pings,
 };
 
@@ -381,4 +383,45 @@ fn acknowledgements_that_wait_for_the_disk_are_bounded() {
     let load = pair.b.replica.load();
     assert!(load.writing > 0, "the disk does not stall: {load:?}");
     assert!(load.unsaid as u64 <= 2 * load.writing, "{load:?}");
+}
+
+/// A stranger who speaks under ever new names takes no room beyond a limit, and the primary is acknowledged anyway.
+#[test]
+fn names_that_are_made_up_keep_no_acknowledgement_waiting() {
+    let mut pair = Pair::new(&ReplicaOptions::default(), 1);
+    let session = pair.a.open().expect("a session");
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    pair.b.disk_stalls = true;
+    pair.a.put(session, 1, "key".to_owned(), 1);
+    (0..20).for_each(|_| pair.step());
+    let before = pair.b.replica.load();
+    assert!(before.unsaid > 0, "{before:?}");
+    for stranger in 0..1_000 {
+        let append = Append {
+            generation: GENERATION,
+            view: ViewNumber(1),
+            from: ServerId::new(format!("stranger-{stranger}")),
+            to_data: pair.b.data(),
+            heartbeat: 1,
+            previous: Position::default(),
+            entries: Vec::new(),
+            commit: OpNumber(0),
+            silence_max: Duration::from_millis(500),
+        };
+        pair.b.step(replica::Event::Peer(PeerMessage::Append(append)));
+    }
+    let load = pair.b.replica.load();
+    assert!(load.unsaid <= before.unsaid + 16, "{load:?}");
+    // The acknowledgements that waited say what they said, or more.
+    pair.b.sent.clear();
+    pair.b.disk_stalls = false;
+    pair.b.step(replica::Event::Persisted(WriteNumber(u64::MAX / 2)));
+    let acknowledged = pair.b.sent.iter().any(|message| match message {
+        PeerMessage::AppendAck(ack) => {
+            ack.view == ViewNumber(2) && matches!(ack.result, AppendResult::Match(OpNumber(2)))
+        }
+        _ => false,
+    });
+    assert!(acknowledged, "{:?}", pair.b.sent);
 }

@@ -59,9 +59,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// An operator who had a server's data go on, whatever others hold, is not obeyed after a time in which that must have
-    /// happened: the view service has listened for long enough, and nothing stands between it and that server, which runs
-    /// and holds something.
+    /// An operator who had a server's data go on, whatever others hold, is not obeyed, although nothing stands between it and
+    /// that server, which runs and holds something. It is for the caller to say that this has been so for long enough.
     pub fn is_disobeyed(&self) -> Option<String> {
         let Mishap { adopt: Some(Adopt { server, anyway: true }), number, lives, .. } =
             self.mishap.as_ref()?

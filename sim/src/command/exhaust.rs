@@ -183,6 +183,9 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
                 Why::Time(_) => format!("after {} s (--seconds)", options.seconds),
                 Why::Bytes(bytes) => format!("with {} MiB in use (--memory)", bytes >> 20),
                 Why::Moves(moves) => format!("some ways are longer than {moves} moves (--moves)"),
+                Why::Choices(choices) => {
+                    format!("in some states more can happen than the {choices} moves that are tried")
+                }
             };
             say(&format!("cut off, {why}: nothing is known of what was not looked at; {numbers}"));
             Ok(exit::UNDECIDED)

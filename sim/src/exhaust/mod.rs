@@ -23,7 +23,8 @@
 //! Two moves that touch different parts of the world commute: either order leads to one state. A move that was made from a
 //! state *sleeps* in the states that its siblings lead to, until something it depends on is touched: making it there would only
 //! lead to a state that is known (sleep sets; Godefroid, *Partial-Order Methods*, 1996, chapter 5). All states are reached
-//! as before, on fewer ways. What is left out are steps, and what a judge would say of them: the same that it said of that
+//! as before, on fewer ways. (If messages that can never count are lost at once, some are not: those that only differ in such
+//! messages from ones that are. All states at rest are reached. `sim exhaust --all-messages` keeps the messages.) What is left out are steps, and what a judge would say of them: the same that it said of that
 //! step in the other order, if it looks at no more than what the step touches, and at states.
 
 mod known;

@@ -11,6 +11,9 @@ use crate::panics;
 /// After so many moves time and memory are looked at.
 const LOOK_MOVES: u64 = 1 << 12;
 
+/// Moves that are tried in one state.
+const CHOICES_MAX: usize = 64;
+
 /// Moves of one state that may sleep; further ones are always made.
 const SLEEPERS_MAX: usize = 32;
 
@@ -62,6 +65,8 @@ pub enum Why {
     Bytes(u64),
     /// Some ways were longer.
     Moves(u64),
+    /// In some state more could happen: so much was tried there.
+    Choices(usize),
 }
 
 /// How a search ended. A failure's way is the actions from the start on.
@@ -127,6 +132,8 @@ struct Walker<'a, S: Space> {
     ways: Vec<(u32, u8)>,
     open: VecDeque<Open<S>>,
     progress: Progress,
+    /// Some state had more moves than are tried.
+    is_crowded: bool,
     began: Instant,
 }
 
@@ -145,6 +152,7 @@ pub fn search<S: Space>(
         ways: vec![(0, 0)],
         open: VecDeque::new(),
         progress: Progress::default(),
+        is_crowded: false,
         began: Instant::now(),
     };
     let ending = walker.go(start.clone(), say);
@@ -215,6 +223,7 @@ impl<S: Space> Walker<'_, S> {
             }
         }
         self.look(say);
+        let cut = cut.or(self.is_crowded.then_some(Why::Choices(CHOICES_MAX)));
         cut.map_or(Ending::Complete, Ending::Cut)
     }
 
@@ -236,6 +245,8 @@ impl<S: Space> Walker<'_, S> {
         }
         world.moves(&mut choices);
         choices.sort_unstable_by_key(|choice| choice.print);
+        self.is_crowded |= choices.len() > CHOICES_MAX;
+        choices.truncate(CHOICES_MAX);
         let is_asleep = |choice: &Choice<S::Move>| sleepers.iter().any(|it| it.print == choice.print);
         let asleep: u32 = choices
             .iter()
@@ -266,7 +277,6 @@ impl<S: Space> Walker<'_, S> {
                 u64::from(awake)
             }
         };
-        assert!(choices.len() < 64, "more can happen in one state than is reckoned with");
         Some(Open { world, choices, place: 0, todo, sleepers, way, depth })
     }
 

@@ -369,6 +369,11 @@ impl Health {
         self.changed_at + self.lateness
     }
 
+    /// Whether nothing disturbs, and the last change was over so long ago.
+    pub fn is_quiet_for(&self, at: Duration, time: Duration) -> bool {
+        !self.surroundings.disturbed && at >= self.quiet_at() + time
+    }
+
     /// When redundancy must be complete. Never while something disturbs, it waits for a drive, or there is an excuse.
     fn due_at(&self) -> Option<Duration> {
         if self.surroundings.disturbed || self.redundancy_waits() || self.state.excuse.is_some() {

@@ -29,8 +29,11 @@ impl Health {
     pub(super) fn redundancy_waits(&self) -> bool {
         let waits = |node: &NodeIndex| {
             let holds_all = || self.complete.keys().any(|server| self.ids.get(server) == Some(node));
-            let is_chosen = || !self.state.activated && (self.is_member(*node) || holds_all());
-            *node == VS || self.primary().is_none_or(|primary| primary == *node) || is_chosen()
+            let is_chosen = || {
+                let none_leads = !self.state.activated || self.primary().is_none();
+                none_leads && (self.is_member(*node) || holds_all())
+            };
+            *node == VS || self.primary() == Some(*node) || is_chosen()
         };
         self.surroundings.stalled.iter().any(waits)
     }

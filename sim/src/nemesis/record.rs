@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pbkv::protocol::view_service::adoption::Adopt;
+use pbkv::protocol::view_service::adoption::{Adopt, LISTEN_DEAD_INTERVALS};
 
 use super::{Deed, Nemesis, START_INTERVAL};
 use crate::{
@@ -46,6 +46,13 @@ impl Nemesis {
 
     /// An operator who had the data of a server go on whatever others hold looks, after long enough: it does.
     pub(super) fn adoption_is_due(&mut self) {
+        let cluster = &self.world.scenario.cluster;
+        let dead_after = cluster.lives().map(|life| cluster.view_service_options(life).dead_after).max();
+        // It listens for so many dead intervals by its own clock, and by then was pinged.
+        let listens = dead_after.unwrap_or_default() * (LISTEN_DEAD_INTERVALS + 1) * 9 / 8;
+        if !self.world.observer().health().is_quiet_for(now(), listens) {
+            return;
+        }
         self.overdue.extend(self.cluster.is_disobeyed());
     }
 

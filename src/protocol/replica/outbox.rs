@@ -11,8 +11,11 @@ use super::Effect;
 use crate::protocol::{
     identity::{OpNumber, ServerId, WriteNumber},
     log::Write,
-    message::PeerMessage,
+    message::{AppendResult, PeerMessage},
 };
+
+/// Acknowledgements that wait for one batch. A replica answers its primary and a few former ones; other names are made up.
+const WAITING_PER_BATCH_MAX: usize = 16;
 
 /// An acknowledgement that waits until a batch is durable.
 #[derive(Clone, Hash)]
@@ -94,8 +97,8 @@ impl Outbox {
         (self.writes.len(), self.unsaid.len(), self.written.0 - self.persisted.0)
     }
 
-    /// Acknowledges what depends on everything collected so far. Of two acknowledgements that wait for one batch the later one
-    /// says what the earlier one does, unless a message overtook another; then the sender repeats what it misses.
+    /// Acknowledges what depends on everything collected so far. Of two acknowledgements that wait for one batch, the one that
+    /// says more is kept; beyond [`WAITING_PER_BATCH_MAX`] none. Whoever misses one repeats itself.
     pub fn acknowledge(&mut self, to: ServerId, message: PeerMessage, effects: &mut Vec<Effect>) {
         let after = self.pending();
         if after <= self.persisted {
@@ -103,10 +106,14 @@ impl Outbox {
         }
         let kind = std::mem::discriminant(&message);
         let repeated = |unsaid: &Unsaid| unsaid.to == to && std::mem::discriminant(&unsaid.message) == kind;
-        let mut waiting = self.unsaid.iter_mut().rev().take_while(|unsaid| unsaid.after == after);
-        match waiting.find(|unsaid| repeated(unsaid)) {
-            Some(unsaid) => unsaid.message = message,
-            None => self.unsaid.push_back(Unsaid { after, to, message }),
+        let first = self.unsaid.partition_point(|unsaid| unsaid.after < after);
+        let waiting = self.unsaid.len() - first;
+        match self.unsaid.range_mut(first..).find(|unsaid| repeated(unsaid)) {
+            Some(unsaid) => supplement(&mut unsaid.message, message),
+            None if waiting < WAITING_PER_BATCH_MAX => {
+                self.unsaid.push_back(Unsaid { after, to, message });
+            }
+            None => {}
         }
     }
 
@@ -136,5 +143,25 @@ impl Outbox {
         {
             effects.push(Effect::Send { to, message });
         }
+    }
+}
+
+/// A later acknowledgement joins one of its kind to the same replica. What a replica holds, and has heard, in one view is not
+/// taken back, though its messages may overtake each other.
+fn supplement(kept: &mut PeerMessage, later: PeerMessage) {
+    match (&mut *kept, &later) {
+        (PeerMessage::AppendAck(kept), PeerMessage::AppendAck(later)) if later.view < kept.view => {}
+        (PeerMessage::ChunkAck(kept), PeerMessage::ChunkAck(later)) if later.view < kept.view => {}
+        (PeerMessage::AppendAck(kept), PeerMessage::AppendAck(later)) => {
+            let one = (kept.view, kept.data) == (later.view, later.data);
+            let (before, heartbeat) = (kept.result, kept.heartbeat);
+            *kept = later.clone();
+            if let (true, AppendResult::Match(held), AppendResult::Match(holds)) = (one, before, later.result)
+            {
+                kept.result = AppendResult::Match(holds.max(held));
+                kept.heartbeat = heartbeat.max(later.heartbeat);
+            }
+        }
+        _ => *kept = later,
     }
 }

@@ -301,7 +301,10 @@ impl Replica {
         let end = self.log.end().op;
         let base = self.log.base().op;
         let present = self.presence.now();
-        let Some(peer) = self.member(ack.view, &ack.from, ack.data) else { return };
+        let sent = self.as_primary().map_or(0, |primary| primary.heartbeat);
+        let Some(peer) = self.member(ack.view, &ack.from, ack.data).filter(|_| ack.heartbeat <= sent) else {
+            return;
+        };
         match ack.result {
             AppendResult::Match(op) if op <= end => {
                 peer.last_heard = present;
@@ -312,8 +315,7 @@ impl Replica {
             AppendResult::Mismatch { hint } => {
                 peer.last_heard = present;
                 peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
-                let heartbeat = self.as_primary().map_or(0, |primary| primary.heartbeat);
-                self.rewind(&ack.from, hint, ack.heartbeat, heartbeat, base, effects);
+                self.rewind(&ack.from, hint, ack.heartbeat, sent, base, effects);
             }
             AppendResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
         }

@@ -397,10 +397,13 @@ impl Space for Cluster {
         if facts != before.1 || self.was_acknowledged(&pings) {
             touched |= FACTS;
         }
+        let sent = self.flight.len();
         if !self.budget.keeps_all {
             self.lose_what_is_void(actions)?;
         }
+        // Where something was lost as void, the state is one without it, which no other order need lead to.
         let idle = matches!(next, Move::Deliver(_))
+            && self.flight.len() == sent
             && touched & HISTORY == 0
             && (self.machines_print(), facts) == (before.0, before.1)
             && self.flight.len() < before.2;
