@@ -45,6 +45,61 @@ fn a_drain_that_ends_saw_the_queue_empty() {
 }
 
 #[test]
+fn a_drain_takes_one_item_after_the_other_and_finds_nothing_at_its_end() {
+    let put = |item: u32| format!("0 :invoke :enqueue {item}\n0 :ok :enqueue {item}\n");
+    let one_two = put(1) + &put(2);
+    let taken = |items: &str| format!("{one_two}1 :invoke :drain nil\n1 :ok :drain {items}\n");
+    assert_eq!(judge(&taken("[1 2]"), &[]).code, Ok(0));
+    let ran = judge(&taken("[2 1]"), &[]);
+    assert!(ran.code == Ok(1) && ran.out.contains("drain -> 1"), "{}", ran.out);
+    // From the return of 3 on there is something until it is taken, and 2 was taken before 3 and after 1.
+    let held = |third: &str| {
+        let begin = format!("1 :invoke :drain nil\n{one_two}{}", put(3));
+        begin + "2 :invoke :dequeue nil\n2 :ok :dequeue 1\n1 :ok :drain [2]\n" + third
+    };
+    assert_eq!(judge(&held("2 :invoke :dequeue nil\n2 :ok :dequeue 3\n"), &[]).code, Ok(1));
+    assert_eq!(judge(&held("").replace("[2]", "[2 3]"), &[]).code, Ok(0));
+    // Two of the same item are for the search.
+    let twice = put(1) + &put(2) + &put(1) + "1 :invoke :drain nil\n";
+    for (items, code) in [("[1 2 1]", 0), ("[1 1 2]", 1), ("[2 1 1]", 1)] {
+        assert_eq!(judge(&format!("{twice}1 :ok :drain {items}\n"), &[]).code, Ok(code), "{items}");
+    }
+}
+
+/// Two clients drain a long queue at once, each what it gets.
+#[test]
+fn long_drains_are_decided() {
+    let put = |item: u32| format!("{0} :invoke :enqueue {item}\n{0} :ok :enqueue {item}\n", item % 3);
+    let begin: String = (0..2_000).map(put).collect();
+    let items = |part: u32, change: &dyn Fn(u32) -> u32| {
+        let items = (0..2_000).filter(|item| item % 2 == part).map(|item| change(item).to_string());
+        items.collect::<Vec<_>>().join(" ")
+    };
+    let end = |change: &dyn Fn(u32) -> u32| {
+        let (even, odd) = (items(0, &|item| item), items(1, change));
+        format!("8 :invoke :drain nil\n9 :invoke :drain nil\n8 :ok :drain [{even}]\n9 :ok :drain [{odd}]\n")
+    };
+    assert_eq!(judge(&format!("{begin}{}", end(&|item| item)), &[]).code, Ok(0));
+    let exchanged = |item| match item {
+        1_001 => 1_003,
+        1_003 => 1_001,
+        item => item,
+    };
+    let ran = judge(&format!("{begin}{}", end(&exchanged)), &[]);
+    assert!(ran.code == Ok(1) && ran.out.lines().count() < 12, "{}", ran.out);
+}
+
+#[test]
+fn a_sum_in_between_may_not_fit() {
+    let add = |amount: &str| format!("0 :invoke :add {amount}\n0 :ok :add {amount}\n");
+    let sum = add("9223372036854775807") + &add("1") + &add("-5") + "0 :invoke :read nil\n";
+    for (read, code) in [("9223372036854775803", 0), ("9223372036854775802", 1)] {
+        assert_eq!(judge(&format!("{sum}0 :ok :read {read}\n"), &[]).code, Ok(code), "{read}");
+    }
+    refused("0 :invoke :decrement -9223372036854775808\n", "line 1: expected a whole number to add");
+}
+
+#[test]
 fn a_field_that_stands_twice_is_an_error_with_its_line() {
     for text in [
         r#"{"p":1,"call":1,"ret":2,"put":"k","value":"1","value":"2"}"#,

@@ -57,17 +57,31 @@ fn history(family: &Family, random: &mut Random) -> ObjectHistory {
     drafts.sort_by_key(|(effect, _)| *effect);
     let object = (family.object)();
     let mut state = object.init();
+    let mut places = 0;
     for (effect, operation) in &mut drafts {
         if *effect >= NEVER {
             continue;
         }
+        if let Action::Drain { place, .. } = &mut operation.input.action {
+            places += 1;
+            *place = places;
+        }
         let right = match (&operation.input.action, &state) {
-            (Action::Dequeue, State::Queue(items)) => Output::Item(items.front().cloned()),
+            (Action::Dequeue | Action::Drain { .. }, State::Queue(items, _)) => {
+                Output::Item(items.front().cloned())
+            }
             _ => Output::Done,
         };
         state = object.step(&state, &operation.input, Some(&right)).expect("the answer is right");
         if let Outcome::Returned { output, .. } = &mut operation.outcome {
             *output = right;
+        }
+    }
+    if places > 1 && random.below(100) < family.lies {
+        let place = random.below(count) as usize;
+        if let Action::Drain { place, .. } = &mut drafts[place].1.input.action {
+            // Places must differ.
+            *place = if random.below(2) == 0 { 0 } else { places + 1 };
         }
     }
     if random.below(100) < family.lies {
@@ -148,6 +162,21 @@ fn queues_with_unknown_outcomes_agree_with_the_slow_checker_and_few_are_searched
         let family = Family { unknown, ..QUEUE };
         let left = compared(&family, cases(), number as u64 + 17);
         assert!(left * 4 < cases(), "{left} of {} were left", cases());
+    }
+}
+
+#[test]
+fn drains_agree_with_the_slow_checker() {
+    for (number, (unknown, length)) in [(0, 8), (0, 14), (20, 8)].into_iter().enumerate() {
+        let asked = |random: &mut Random, number: u64| match random.below(6) {
+            0..=2 => Action::Enqueue(number.to_string().into()),
+            3 => Action::Dequeue,
+            // Two drains, each in any order of the calls.
+            kind => Action::Drain { drain: kind, place: 0 },
+        };
+        let family = Family { asked, unknown, length, ..QUEUE };
+        let left = compared(&family, cases(), number as u64 + 27);
+        assert!(left * 2 < cases(), "{left} of {} were left", cases());
     }
 }
 

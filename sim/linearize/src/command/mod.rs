@@ -61,7 +61,7 @@ Knossos; only in logs with 'jepsen.util - ' it found another value, as in porcup
 register absent, as in porcupine; to Knossos it says nothing: --nil unknown. An empty list is a key that holds nothing. \
 The empty string is a value, but in porcupine's key-value text (maps with :key, all of them :get, :put, :append or \
 :delete) it is absence, since there keys begin empty. What an :ok says to have written must be what its call said. A \
-:drain that is :ok found the queue empty at last. Transactions over several keys are refused.
+:drain takes one item after the other, in the order of its list, and one that is :ok found the queue empty at last. Transactions over several keys are refused.
 
 Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation that returned \
 (standard error says where and what was expected), 6 the budget or the time ended before a verdict. Of several, the first of 1, 2, \

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | mutex | `:acquire`, `:release`, also `:lock`, `:unlock` | - |
 //! | queue | `:enqueue`, `:dequeue` | the item; of a dequeue `nil`, then what was taken (`nil`: the queue was empty) |
-//! | | `:drain` | `nil`, then a list of what was taken: as many dequeues at once, in any order, and one more that found the queue empty |
+//! | | `:drain` | `nil`, then a list of what was taken: as many dequeues one after the other, and one more that found the queue empty |
 //! | set | `:add`, `:broadcast`, `:remove` | the element |
 //! | | `:read` | `nil`, then a list or set of all elements |
 //! | counter | `:add`, `:increment`, `:decrement` and shorter names | the amount; without one, 1 |
@@ -34,11 +34,12 @@ pub(super) fn read(
         let (key, value) = keyed(event, keys_inside)?;
         if event.function == "drain" && name == ModelName::Queue {
             let Some(drain) = drained.get(&place) else { continue };
-            // It ends when it finds nothing more. That this came after the items is not demanded: only within the drain.
+            // It ends when it finds nothing more.
             for number in 0..=drain.items.len() {
                 let process = events.names.named(&format!("drain {}, item {number}", drain.line));
                 if event.kind == Kind::Invoke {
-                    clocked.call(line, process, Input { key: key.clone(), action: Action::Dequeue })?;
+                    let action = Action::Drain { drain: drain.line as u64, place: number as u32 };
+                    clocked.call(line, process, Input { key: key.clone(), action })?;
                 } else {
                     let item = Output::Item(drain.items.get(number).map(text));
                     clocked.end(line, process, End::Returned(item))?;
@@ -147,7 +148,7 @@ fn drained<'a, 'b>(events: &'b [Event<'a>]) -> Result<BTreeMap<usize, Drain<'a, 
 fn action(name: ModelName, event: &Event<'_>, value: &Edn<'_>) -> Result<Action, ParseError> {
     let amount = |sign: i64| match value {
         Edn::Nil => Ok(sign),
-        Edn::Integer(amount) => Ok(amount.saturating_mul(sign)),
+        Edn::Integer(amount) if amount.checked_mul(sign).is_some() => Ok(amount * sign),
         // What a failed or unknown one says is no amount.
         _ if event.kind != Kind::Invoke => Ok(sign),
         other => Err(ParseError::expected(event.line, "a whole number to add", other)),

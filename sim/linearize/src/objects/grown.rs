@@ -153,7 +153,9 @@ pub(super) fn sentence<'a>(
 ) -> String {
     match reason {
         Reason::NeverWritten { read } => match action(*read) {
-            Action::Dequeue => format!("{} took an item that was never added", say(*read)),
+            Action::Dequeue | Action::Drain { .. } => {
+                format!("{} took an item that was never added", say(*read))
+            }
             _ => format!("{} saw an element that was never added", say(*read)),
         },
         Reason::SeenTwice { reads, write } => {

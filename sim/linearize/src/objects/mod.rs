@@ -3,19 +3,19 @@
 //! | object | operations | begins |
 //! | --- | --- | --- |
 //! | [`Object::Mutex`] | `Acquire` needs it free, `Release` needs it held, by anybody | free |
-//! | [`Object::Queue`] | `Enqueue` adds at the end, `Dequeue` takes from the front; of an empty queue it finds nothing | empty |
+//! | [`Object::Queue`] | `Enqueue` adds at the end, `Dequeue` takes from the front; of an empty queue it finds nothing; `Drain` does so as one of several in a row | empty |
 //! | [`Object::Set`] | `Add`, `Remove`, `Read` of all elements | empty |
 //! | [`Object::Counter`] | `Increase` by an amount that may be negative, `Read` | 0 |
 //!
 //! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an atomic one: its
 //! reads must agree on one order. Every operation has a key, and each key is an object of its own. A set to which each
 //! element is added once, and from which none is removed, is decided without a search, and so is a queue to which each item is
-//! added once. The others are searched.
+//! added once, whatever drains took. The others are searched.
 
 mod grown;
 mod ordered;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
@@ -49,6 +49,13 @@ pub enum Action {
     Enqueue(Bytes),
     /// Takes from the front of the queue.
     Dequeue,
+    /// The same as one of several, a drain, that follow each other: within `drain`, a greater `place` comes later.
+    Drain {
+        /// The drain, by any number that no other of the queue has.
+        drain: u64,
+        /// The place in it.
+        place: u32,
+    },
     /// Adds an element to the set.
     Add(Bytes),
     /// Removes an element from the set.
@@ -88,17 +95,24 @@ pub enum Object {
     Counter(i64),
 }
 
+impl Action {
+    /// Whether it takes from a queue.
+    fn takes(&self) -> bool {
+        matches!(self, Action::Dequeue | Action::Drain { .. })
+    }
+}
+
 /// The state of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Whether the mutex is held.
     Mutex(bool),
-    /// The items from front to end.
-    Queue(VecDeque<Bytes>),
+    /// The items from front to end, and the last place of each drain that took some.
+    Queue(VecDeque<Bytes>, BTreeMap<u64, u32>),
     /// The elements.
     Set(BTreeSet<Bytes>),
-    /// The number.
-    Counter(i64),
+    /// The number. Wider than what is added, since a sum in between may not fit.
+    Counter(i128),
 }
 
 impl Model for Object {
@@ -110,16 +124,26 @@ impl Model for Object {
     fn init(&self) -> State {
         match self {
             Object::Mutex { held } => State::Mutex(*held),
-            Object::Queue(items) => State::Queue(items.clone()),
+            Object::Queue(items) => State::Queue(items.clone(), BTreeMap::new()),
             Object::Set(items) => State::Set(items.clone()),
-            Object::Counter(number) => State::Counter(*number),
+            Object::Counter(number) => State::Counter((*number).into()),
         }
     }
 
     fn step(&self, state: &State, input: &Input, output: Option<&Output>) -> Option<State> {
         match (state, &input.action) {
             (State::Mutex(held), action) => mutex(*held, action, output).map(State::Mutex),
-            (State::Queue(items), action) => queue(items, action, output).map(State::Queue),
+            (State::Queue(items, drained), Action::Drain { drain, place }) => {
+                // Only what came too late is illegal, so that leaving out others never makes one illegal.
+                let follows = drained.get(drain).is_none_or(|last| last < place);
+                let after = follows.then(|| queue(items, &Action::Dequeue, output)).flatten()?;
+                let mut drained = drained.clone();
+                drained.insert(*drain, *place);
+                Some(State::Queue(after, drained))
+            }
+            (State::Queue(items, drained), action) => {
+                Some(State::Queue(queue(items, action, output)?, drained.clone()))
+            }
             (State::Set(items), action) => set(items, action, output).map(State::Set),
             (State::Counter(number), action) => counter(*number, action, output).map(State::Counter),
         }
@@ -165,8 +189,8 @@ impl Model for Object {
         match (&change.input.action, &waiting.input.action, waiting.output()) {
             (Action::Acquire, Action::Release, _) | (Action::Release, Action::Acquire, _) => true,
             (Action::Acquire | Action::Release, _, _) => false,
-            (Action::Dequeue, Action::Dequeue, _) => true,
-            (Action::Enqueue(item), Action::Dequeue, Some(Output::Item(taken))) => {
+            (change, waiting, _) if change.takes() && waiting.takes() => true,
+            (Action::Enqueue(item), waiting, Some(Output::Item(taken))) if waiting.takes() => {
                 taken.as_ref() == Some(item)
             }
             (Action::Add(item), Action::Read, Some(Output::Items(seen))) => seen.contains(item),
@@ -185,7 +209,7 @@ impl Model for Object {
         let list = |items: Vec<String>| if items.is_empty() { "empty".to_owned() } else { items.join(" ") };
         Some(match state {
             State::Mutex(held) => if *held { "held" } else { "free" }.to_owned(),
-            State::Queue(items) => list(items.iter().map(show).collect()),
+            State::Queue(items, _) => list(items.iter().map(show).collect()),
             State::Set(items) => list(items.iter().map(show).collect()),
             State::Counter(number) => number.to_string(),
         })
@@ -198,11 +222,11 @@ impl Model for Object {
         let needs = |other: &Operation<Input, Output>| match (self, &about.input.action, &other.input.action)
         {
             // Whatever may have taken an item, and whatever brought it.
-            (Object::Queue(_), _, Action::Dequeue) if other.output().is_none() => true,
-            (Object::Queue(_), Action::Enqueue(item), Action::Dequeue) => {
+            (Object::Queue(_), _, taker) if taker.takes() && other.output().is_none() => true,
+            (Object::Queue(_), Action::Enqueue(item), taker) if taker.takes() => {
                 matches!(other.output(), Some(Output::Item(taken)) if taken.as_ref() == Some(item))
             }
-            (Object::Queue(_), Action::Dequeue, Action::Enqueue(item)) => {
+            (Object::Queue(_), taker, Action::Enqueue(item)) if taker.takes() => {
                 matches!(about.output(), Some(Output::Item(taken)) if taken.as_ref() == Some(item))
             }
             (Object::Queue(_), ..) => false,
@@ -280,11 +304,11 @@ fn set(items: &BTreeSet<Bytes>, action: &Action, output: Option<&Output>) -> Opt
     Some(after)
 }
 
-fn counter(number: i64, action: &Action, output: Option<&Output>) -> Option<i64> {
+fn counter(number: i128, action: &Action, output: Option<&Output>) -> Option<i128> {
     match (action, output) {
-        (Action::Increase(amount), output) if is_done(output) => number.checked_add(*amount),
+        (Action::Increase(amount), output) if is_done(output) => number.checked_add((*amount).into()),
         (Action::Read, None) => Some(number),
-        (Action::Read, Some(Output::Number(seen))) => (*seen == number).then_some(number),
+        (Action::Read, Some(Output::Number(seen))) => (i128::from(*seen) == number).then_some(number),
         _ => None,
     }
 }
@@ -298,6 +322,7 @@ pub fn describe(operation: &Operation<Input, Output>) -> String {
         Action::Release => ("release", None),
         Action::Enqueue(item) => ("enqueue", Some(show(item))),
         Action::Dequeue => ("dequeue", None),
+        Action::Drain { .. } => ("drain", None),
         Action::Add(item) => ("add", Some(show(item))),
         Action::Remove(item) => ("remove", Some(show(item))),
         Action::Increase(amount) => ("add", Some(amount.to_string())),

@@ -12,12 +12,15 @@
 //! never taken is left out. A dequeue of unknown outcome may have taken what had to be taken by someone: those that had to be
 //! taken soonest get those that were called first. If that does not explain everything, the search decides.
 //!
+//! What one drain took, was taken in its order, and so added in it: of two items in a row, neither time of the second is before
+//! that of the first. With times so narrowed the same is asked again.
+//!
 //! What comes out is an order of the items, in which a dequeue that found nothing stands between those that were taken before
 //! and those that were added after. Enqueues and dequeues follow it as early as they can, and the order of all of them
 //! is replayed; if it did not stand that, the search would decide.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -39,21 +42,37 @@ struct Life {
     dequeue: u32,
     added: (u64, u64),
     taken: (u64, u64),
+    /// The drain that took it, and its place there; of others the same for all.
+    drain: (u64, u32),
 }
 
 struct Lives<'a> {
     operations: &'a [Operation<Input, Output>],
     part: &'a [u32],
     list: Vec<Life>,
+    /// Whether the order within each drain counts.
+    drains: bool,
 }
 
 /// Decides a part, or leaves it to the search. The queue begins empty.
 pub(super) fn decide(operations: &[Operation<Input, Output>], part: &[u32]) -> Decision {
-    let mut lives = Lives { operations, part, list: Vec::new() };
-    match lives.decide() {
-        Ok(Some(order)) => Decision::Linearizable(order),
-        Ok(None) => Decision::Open(0),
-        Err(violation) => Decision::Violation(violation),
+    let drained = |index: &u32| matches!(operations[*index as usize].input.action, Action::Drain { .. });
+    let lives = |drains| Lives { operations, part, list: Vec::new(), drains };
+    match lives(false).decide() {
+        Err(violation) => return Decision::Violation(violation),
+        Ok(order) if !part.iter().any(drained) => {
+            return order.map_or(Decision::Open(0), Decision::Linearizable);
+        }
+        Ok(_) => {}
+    }
+    match lives(true).decide() {
+        Ok(order) => order.map_or(Decision::Open(0), Decision::Linearizable),
+        // It rests on the order within drains.
+        Err(violation) => {
+            let named = violation.operations.iter().map(|&index| index as u32);
+            let around = named.chain(part.iter().copied().filter(drained)).collect();
+            Decision::Contradiction { around, why: None }
+        }
     }
 }
 
@@ -66,14 +85,22 @@ impl Lives<'_> {
             let times = (operation.call, operation.returned_at().unwrap_or(NEVER));
             match (&operation.input.action, operation.output()) {
                 (Action::Enqueue(item), None | Some(Output::Done)) => {
-                    let life = Life { enqueue: index, dequeue: NONE, added: times, taken: (NEVER, NEVER) };
+                    let life = Life {
+                        enqueue: index,
+                        dequeue: NONE,
+                        added: times,
+                        taken: (NEVER, NEVER),
+                        drain: (0, 0),
+                    };
                     if added.insert(item, self.list.len()).is_some() {
                         return Ok(None);
                     }
                     self.list.push(life);
                 }
-                (Action::Dequeue, Some(Output::Item(Some(item)))) => taken.push((item, index, times)),
-                (Action::Dequeue, Some(Output::Item(None))) => empty.push((index, times)),
+                (action, Some(Output::Item(Some(item)))) if action.takes() => {
+                    taken.push((item, index, times))
+                }
+                (action, Some(Output::Item(None))) if action.takes() => empty.push((index, times)),
                 (Action::Dequeue, None) => lost.push((operation.call, index)),
                 _ => return Ok(None),
             }
@@ -85,6 +112,9 @@ impl Lives<'_> {
             self.take(place, index, times)?;
         }
         self.list.retain(|life| life.dequeue != NONE || life.added.1 != NEVER);
+        if self.drains {
+            self.order_drains(&mut empty)?;
+        }
         if !self.keep_order(&mut lost, &empty)? {
             return Ok(None);
         }
@@ -104,10 +134,16 @@ impl Lives<'_> {
             return false;
         }
         let mut queue = VecDeque::new();
+        let mut drained = FxHashMap::default();
         let mut latest = 0;
         order.iter().all(|&index| {
             let operation = &self.operations[index as usize];
             latest = operation.call.max(latest);
+            if let Action::Drain { drain, place } = operation.input.action
+                && drained.insert(drain, place).is_some_and(|last| last >= place)
+            {
+                return false;
+            }
             let is_legal = match (&operation.input.action, operation.output()) {
                 (Action::Enqueue(item), _) => {
                     queue.push_back(item);
@@ -141,6 +177,55 @@ impl Lives<'_> {
         let added = (life.added.0, life.added.1.min(returned));
         let taken = (call.max(life.added.0), returned);
         *life = Life { dequeue, added, taken, ..*life };
+    }
+
+    /// Narrows the times of what a drain took: its items were taken, and so added, in its order.
+    fn order_drains(&mut self, empty: &mut [(u32, (u64, u64))]) -> Result<(), Box<Violation>> {
+        let of =
+            |index: u32| match self.operations.get(index as usize).map(|operation| &operation.input.action) {
+                Some(&Action::Drain { drain, place }) => Some((drain, place)),
+                _ => None,
+            };
+        for life in &mut self.list {
+            life.drain = of(life.dequeue).unwrap_or_default();
+        }
+        self.list.sort_by_key(|life| life.drain);
+        let is_one = |one: &Life, other: &Life| match (of(one.dequeue), of(other.dequeue)) {
+            (Some(one), Some(other)) => one.0 == other.0,
+            _ => false,
+        };
+        let mut begins = BTreeMap::new();
+        for drain in self.list.chunk_by_mut(is_one).filter(|drain| of(drain[0].dequeue).is_some()) {
+            for place in 1..drain.len() {
+                let before = drain[place - 1];
+                let life = &mut drain[place];
+                life.added.0 = life.added.0.max(before.added.0);
+                life.taken.0 = life.taken.0.max(before.taken.0);
+            }
+            for place in (1..drain.len()).rev() {
+                let after = drain[place];
+                let life = &mut drain[place - 1];
+                life.added.1 = life.added.1.min(after.added.1);
+                life.taken.1 = life.taken.1.min(after.taken.1);
+            }
+            begins.extend(drain.iter().map(|life| (life.drain, life.taken.0)));
+        }
+        for (index, times) in empty {
+            if let Some((drain, place)) = of(*index)
+                && let Some((_, &begin)) = begins.range((drain, 0)..(drain, place)).next_back()
+            {
+                times.0 = times.0.max(begin);
+            }
+        }
+        // Of those with the same times, the one that was drained first comes first.
+        self.list.sort_by_key(|life| (life.taken.0, life.added.0, life.drain));
+        match self.list.iter().find(|life| life.added.0 > life.added.1 || life.taken.0 > life.taken.1) {
+            Some(life) => {
+                let reason = Reason::NoOrder { placed: 0, stuck: life.dequeue as usize };
+                Err(self.violation(vec![life.enqueue, life.dequeue], reason))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether items were taken as they were added, if the dequeues of unknown outcome took some; `false` if that is not known.
@@ -234,7 +319,13 @@ impl Lives<'_> {
                     return Err(self.violation(named, reason));
                 }
             }
-            found.push(Life { enqueue: NONE, dequeue: index, added: (at, at), taken: (at, at) });
+            found.push(Life {
+                enqueue: NONE,
+                dequeue: index,
+                added: (at, at),
+                taken: (at, at),
+                drain: (0, 0),
+            });
         }
         self.list.extend(found);
         Ok(())
@@ -281,7 +372,7 @@ impl Lives<'_> {
         let mut stretch: Vec<(u64, bool, usize, u32)> = Vec::new();
         let (mut add, mut take) = (0, 0);
         for (number, &place) in order.iter().enumerate() {
-            let Life { enqueue, dequeue, added, taken } = self.list[place];
+            let Life { enqueue, dequeue, added, taken, .. } = self.list[place];
             if enqueue == NONE {
                 stretch.sort_unstable();
                 flat.extend(stretch.drain(..).map(|(.., index)| index));
