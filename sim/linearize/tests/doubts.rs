@@ -90,6 +90,33 @@ fn long_drains_are_decided() {
 }
 
 #[test]
+fn nil_to_begin_with_is_absence() {
+    let read = |value: &str| format!("0 :invoke :read nil\n0 :ok :read {value}\n");
+    for nil in ["nil", "null"] {
+        assert_eq!(judge(&read("nil"), &["--initial", nil]).code, Ok(0), "{nil}");
+        let queue = "0 :invoke :dequeue nil\n0 :ok :dequeue nil\n";
+        assert_eq!(judge(queue, &["--initial", nil]).code, Ok(0), "{nil}");
+        let line = r#"{"p":1,"call":1,"ret":2,"get":"k","value":null}"#;
+        assert_eq!(judge(line, &["--initial", nil]).code, Ok(0), "{nil}");
+    }
+    assert_eq!(judge(&read("7"), &["--initial", "7"]).code, Ok(0));
+}
+
+#[test]
+fn values_are_compared_by_their_text_as_the_help_says() {
+    for (written, read) in [("1", "\"1\""), (":a", "\"a\""), ("[1 2]", "\"1,2,\"")] {
+        let history = |value: &str, function: &str, kind: &str| {
+            format!("{{:process 0, :type :{kind}, :f :{function}, :value {value}}}\n")
+        };
+        let text = history(written, "write", "invoke")
+            + &history(written, "write", "ok")
+            + &history("nil", "read", "invoke")
+            + &history(read, "read", "ok");
+        assert_eq!(judge(&text, &[]).code, Ok(0), "{text}");
+    }
+}
+
+#[test]
 fn a_sum_in_between_may_not_fit() {
     let add = |amount: &str| format!("0 :invoke :add {amount}\n0 :ok :add {amount}\n");
     let sum = add("9223372036854775807") + &add("1") + &add("-5") + "0 :invoke :read nil\n";

@@ -46,6 +46,17 @@ fn violation(history: &KvHistory) -> Violation {
     }
 }
 
+#[test]
+fn a_swap_of_unknown_outcome_is_told_with_what_saw_it() {
+    let (sentence, _) = told(&["0 - cas 1 2 1", "5 6 get 2"]);
+    assert_eq!(sentence, "#1 saw what #0 wrote, and that needed \"1\", which nobody had written");
+    // Through another one, with a value that says nothing in between.
+    let table = ["0 - cas 1 2 1", "1 - cas 2 3 2", "2 3 put 7", "5 6 get 3"];
+    let (sentence, _) = told(&table);
+    assert_eq!(sentence, "#1 saw what #0 wrote, and that needed \"1\", which nobody had written");
+    assert_eq!(violation(&history(&table)).operations, [0, 1, 3]);
+}
+
 /// The sentence with operations by number only, and those it names.
 fn told(table: &[&str]) -> (String, Vec<usize>) {
     let history = history(table);

@@ -61,7 +61,10 @@ Knossos; only in logs with 'jepsen.util - ' it found another value, as in porcup
 register absent, as in porcupine; to Knossos it says nothing: --nil unknown. An empty list is a key that holds nothing. \
 The empty string is a value, but in porcupine's key-value text (maps with :key, all of them :get, :put, :append or \
 :delete) it is absence, since there keys begin empty. What an :ok says to have written must be what its call said. A \
-:drain takes one item after the other, in the order of its list, and one that is :ok found the queue empty at last. Transactions over several keys are refused.
+:drain takes one item after the other, in the order of its list, and one that is :ok found the queue empty at last. \
+Values are compared by their text: 1 and \"1\" are one value, so are :a and \"a\", and so are a list and the text of its \
+items with a comma behind each, [1 2] and \"1,2,\". How often an element stands in a set that was read does not count. \
+Transactions over several keys are refused.
 
 Exit codes: 0 all histories are linearizable, 1 at least one is not, 2 an input is not usable or holds no operation that returned \
 (standard error says where and what was expected), 6 the budget or the time ended before a verdict. Of several, the first of 1, 2, \

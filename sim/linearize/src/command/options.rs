@@ -30,8 +30,9 @@ pub struct Options {
     /// The object of the histories; guessed from the operations if not given.
     #[arg(long, value_name = "OBJECT", value_enum)]
     pub(super) model: Option<ModelName>,
-    /// What each object begins with: a value of every key (JSON lines can say it for each: {"initial":KEY,"value":VALUE}),
-    /// free or held, items such as '[1 2]', a number. Otherwise absent, free, empty, 0.
+    /// What each object begins with: the value of every key as plain text, without quotes or colon (JSON lines can say it for
+    /// each: {"initial":KEY,"value":VALUE}), free or held, items such as '[1 2]', a number. Without it, and with nil or null:
+    /// absent, free, empty, 0.
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub(super) initial: Option<String>,
     /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing, as in

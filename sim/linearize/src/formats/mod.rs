@@ -146,7 +146,15 @@ pub struct Choices {
     pub nil: Nil,
     /// What every object begins with: a value for each key, `held` for a mutex, items such as `[1 2]` for a queue or a
     /// set, a number for a counter. Otherwise absent, free, empty, 0.
+    /// `nil` and `null` are the same as none.
     pub initial: Option<String>,
+}
+
+impl Choices {
+    /// What every object begins with, if anything else than usual.
+    fn begins(&self) -> Option<&str> {
+        self.initial.as_deref().filter(|text| !matches!(*text, "nil" | "null"))
+    }
 }
 
 /// Operations on an object.
@@ -308,7 +316,7 @@ fn whole(operations: operations::Operations, choices: &Choices) -> Result<File, 
         return Err(ParseError::new(0, problem));
     }
     let (history, mut origin, mut begins) = operations.finish()?;
-    for (key, value) in initial::of_all_keys(&history, choices.initial.as_deref()) {
+    for (key, value) in initial::of_all_keys(&history, choices.begins()) {
         begins.entry(key).or_insert(value);
     }
     let (history, later) = initial::begin_with(history, begins)?;
@@ -324,7 +332,7 @@ fn interpret(
 ) -> Result<File, ParseError> {
     let model = choices.model.map_or_else(|| guess::model(&events.list), Ok)?;
     if !matches!(model, ModelName::Kv | ModelName::Register) {
-        let object = objects::object(model, choices.initial.as_deref())?;
+        let object = objects::object(model, choices.begins())?;
         let (history, lines) = objects::read(&mut events, model)?;
         let Events { names, summary, .. } = events;
         let origin = Origin { lines, names, summary, times: Times::default() };
@@ -341,7 +349,7 @@ fn interpret(
         && events.list.iter().all(|event| matches!(&*event.function, "get" | "put" | "append" | "delete"));
     let dialect = Dialect { keys, empty_is_absent: is_porcupine, failed_swap_tells, nil: choices.nil };
     let (history, lines) = register::read(&events, dialect)?;
-    let begins = initial::of_all_keys(&history, choices.initial.as_deref());
+    let begins = initial::of_all_keys(&history, choices.begins());
     let (history, later) = initial::begin_with(history, begins)?;
     let own = if is_porcupine { Format::Porcupine } else { Format::JepsenEdn };
     let Events { names, summary, .. } = events;

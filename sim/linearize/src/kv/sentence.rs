@@ -24,6 +24,11 @@ pub(super) fn sentence<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperat
 pub fn tell(history: &KvHistory, violation: &Violation, words: &Words<'_>) -> String {
     let mut sentence = told(&violation.reason, |index| &history.operations()[index], words);
     if let Reason::NeverWritten { read } = violation.reason {
+        let mut others = violation.operations.iter().filter(|&&other| other != read);
+        let is_proof =
+            |&&other: &&usize| saw_what_it_wrote(&history.operations()[other], &history.operations()[read]);
+        let seen_by = others.find(is_proof).copied();
+        sentence = never_written(read, seen_by, |index| &history.operations()[index], words);
         let read = &history.operations()[read];
         let mut writes = (0..).zip(history.operations()).filter(|(_, other)| wrote(other, read));
         if let Some((index, later)) = writes.find(|(_, write)| read.precedes(write)) {
@@ -36,6 +41,36 @@ pub fn tell(history: &KvHistory, violation: &Violation, words: &Words<'_>) -> St
         }
     }
     sentence
+}
+
+fn never_written<'a>(
+    read: usize,
+    seen_by: Option<usize>,
+    find: impl Fn(usize) -> &'a KvOperation,
+    words: &Words<'_>,
+) -> String {
+    let say = |index: usize| (words.operation)(index, &describe(find(index)));
+    match (find(read).output(), fact(find(read))) {
+        (None, Fact::Swap { expected, .. }) => {
+            let seen_by = seen_by.map_or_else(|| "another operation".to_owned(), say);
+            let needed = show_value(expected);
+            format!(
+                "{seen_by} saw what {} wrote, and that needed {needed}, which nobody had written",
+                say(read)
+            )
+        }
+        _ => format!("{} saw a value that nobody had written", say(read)),
+    }
+}
+
+/// Whether an operation saw the value that a swap writes.
+pub(super) fn saw_what_it_wrote(seer: &KvOperation, swap: &KvOperation) -> bool {
+    match (fact(seer), fact(swap)) {
+        (Fact::Read(Some(seen)) | Fact::Swap { expected: Some(seen), .. }, Fact::Swap { new, .. }) => {
+            seen == new
+        }
+        _ => false,
+    }
 }
 
 /// Whether an operation writes the value that another one of its key saw, or its last piece.
@@ -57,7 +92,7 @@ fn told<'a>(reason: &Reason, find: impl Fn(usize) -> &'a KvOperation, words: &Wo
     let called = |operation: &KvOperation| (words.time)(operation.call);
     match reason {
         Reason::Impossible { operation } => format!("{} has an answer that no state allows", say(*operation)),
-        Reason::NeverWritten { read } => format!("{} saw a value that nobody had written", say(*read)),
+        Reason::NeverWritten { read } => never_written(*read, None, find, words),
         Reason::Gone { read } => format!(
             "{} saw a value that was overwritten before the operation was called, or never written at all",
             say(*read)

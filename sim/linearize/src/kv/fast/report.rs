@@ -1,6 +1,6 @@
 //! Conflicts between versions, put as conflicts between operations.
 
-use super::super::sentence::sentence;
+use super::super::sentence::{saw_what_it_wrote, sentence};
 use super::super::{KvOperation, support};
 use super::blocks::{Conflict, block, chain_to};
 use super::sources::Missing;
@@ -65,7 +65,10 @@ pub(super) fn suspicion(versions: &Versions<'_>, conflict: Conflict) -> Decision
     suspected(versions, find(versions, conflict))
 }
 
-fn suspected(versions: &Versions<'_>, finding: Finding) -> Decision {
+fn suspected(versions: &Versions<'_>, mut finding: Finding) -> Decision {
+    if let Reason::NeverWritten { read } = finding.reason {
+        finding.operations.extend(forced_by(versions, read as u32));
+    }
     let sentence = sentence(&finding.reason, |index| &versions.operations[index]);
     Decision::Contradiction { around: finding.operations, why: Some(Box::new((finding.reason, sentence))) }
 }
@@ -206,6 +209,30 @@ fn two_values(
             second: (index(inner_first), index(inner_last)),
         },
     }
+}
+
+/// The operations that prove that a swap of unknown outcome took effect: one that saw its value and, if that is of unknown
+/// outcome too, one that saw the value of that, and so on.
+fn forced_by(versions: &Versions<'_>, swap: u32) -> Vec<u32> {
+    let operations = versions.operations;
+    let seers = || {
+        let reads = versions.reads.iter().map(|read| read.operation);
+        let swaps = versions.swaps.iter().map(|&swap| versions.list[swap as usize].write);
+        reads.chain(swaps)
+    };
+    let mut proof: Vec<u32> = Vec::new();
+    let mut at = swap;
+    while operations[at as usize].output().is_none() {
+        let is_next = |seer: &u32| *seer != swap && !proof.contains(seer);
+        let saw =
+            seers().filter(|seer| saw_what_it_wrote(&operations[*seer as usize], &operations[at as usize]));
+        let next =
+            saw.filter(is_next).min_by_key(|seer| (operations[*seer as usize].output().is_none(), *seer));
+        let Some(next) = next else { break };
+        proof.push(next);
+        at = next;
+    }
+    proof
 }
 
 /// Adds, for each write that no named read shows, the read or swap nearest to it that does: without that, the write might
