@@ -427,7 +427,7 @@ fn acknowledged_by_b(op: u64) -> Event {
         view: ViewNumber(1),
         from: server("B"),
         data: data("B"),
-        heartbeat: 9,
+        heartbeat: 0,
         result: AppendResult::Match(OpNumber(op)),
     }))
 }
