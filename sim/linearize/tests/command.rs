@@ -212,7 +212,7 @@ fn drawings_go_into_a_file_or_a_folder_and_replace_no_history() {
     let (one, other) = (file(&here, "same", GOOD), file(&there, "same", STALE));
     let page = folder.join("page.html").display().to_string();
     assert_eq!(run(&["--html", &page, &one]).code, Ok(0));
-    assert!(fs::read_to_string(&page).expect("a page").contains("Linearizable: 1 operations"));
+    assert!(fs::read_to_string(&page).expect("a page").contains("Linearizable: 1 operation\""));
     let pages = folder.join("pages");
     let ran = run(&["--html", &pages.display().to_string(), &one, &other]);
     assert_eq!(ran.code, Ok(1));
@@ -360,7 +360,7 @@ fn the_object_is_guessed_and_named_and_can_be_chosen() {
     let named = |arguments: &[&str], name: &str| {
         let ran = run_with(added, arguments);
         assert!(
-            ran.code == Ok(0) && ran.out.contains(&format!(", {name}, 1 operations")),
+            ran.code == Ok(0) && ran.out.contains(&format!(", {name}, 1 operation,")),
             "{}{}",
             ran.out,
             ran.errors

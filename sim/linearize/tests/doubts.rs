@@ -117,6 +117,43 @@ fn values_are_compared_by_their_text_as_the_help_says() {
 }
 
 #[test]
+fn what_is_told_says_where_to_look_and_what_else_to_try() {
+    let read = |value: &str| format!("0 :invoke :read nil\n0 :ok :read {value}\n");
+    let add = "0 :invoke :add 1\n0 :ok :add 1\n";
+    let not_whole = read("1.5");
+    let problem = "line 4: expected the elements of a set that were read (--model counter reads";
+    refused(&format!("{add}{not_whole}"), problem);
+    let put = "0 :invoke :enqueue 1\n0 :ok :enqueue 1\n";
+    for (text, model, words) in [
+        (put, "register", "found :enqueue, which is for --model queue"),
+        (add, "queue", "found :add, which is for --model set or --model counter"),
+        ("0 :invoke :read nil\n0 :info :read nil\n", "register", "no operation that returned"),
+    ] {
+        let ran = judge(text, &["--model", model]);
+        assert!(ran.code == Ok(2) && ran.errors.contains(words), "{}", ran.errors);
+    }
+    let ran = judge(put, &[]);
+    assert!(ran.out.contains("queue, 1 operation, read"), "{}", ran.out);
+    // Events that are left out have lines, too.
+    let skipped = ":nemesis :info :start nil\n:nemesis :info :stop nil\n";
+    let write = "0 :invoke :write 1\n0 :ok :write 1\n";
+    let ran = judge(&format!("{write}{skipped}{}", read("nil")), &[]);
+    assert!(ran.code == Ok(1) && ran.out.contains("called at line 5"), "{}", ran.out);
+}
+
+#[test]
+fn a_single_object_without_a_verdict_has_no_name() {
+    let each = |line: &dyn Fn(u32) -> String| (0..30).map(line).collect::<String>();
+    let text = each(&|client| format!("{client} :invoke :enqueue {}\n", client % 2))
+        + &each(&|client| format!("{client} :ok :enqueue {}\n", client % 2))
+        + &each(&|client| format!("{client} :invoke :dequeue nil\n"))
+        + &each(&|client| format!("{client} :ok :dequeue {}\n", client % 2));
+    let ran = judge(&text, &["--configurations", "1"]);
+    assert!(ran.code == Ok(6) && ran.out.contains("(--configurations); spent: "), "{}", ran.out);
+    assert!(ran.out.contains(" of the 60 operations\n"), "{}", ran.out);
+}
+
+#[test]
 fn a_sum_in_between_may_not_fit() {
     let add = |amount: &str| format!("0 :invoke :add {amount}\n0 :ok :add {amount}\n");
     let sum = add("9223372036854775807") + &add("1") + &add("-5") + "0 :invoke :read nil\n";
@@ -222,7 +259,7 @@ fn times_are_told_as_they_were_written() {
     let events = "0 :invoke :write 1\n0 :ok :write 1\n1 :invoke :read nil\n1 :ok :read nil\n";
     for arguments in [&[][..], &["--initial", "7"]] {
         let ran = judge(events, arguments);
-        assert!(ran.out.contains("event 3, but"), "{}", ran.out);
+        assert!(ran.out.contains("called at line 3, but"), "{}", ran.out);
     }
 }
 

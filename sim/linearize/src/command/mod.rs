@@ -206,7 +206,14 @@ impl Judgement {
         let times = &self.file.origin.times;
         match self.file.format {
             Format::Lines => self.unit.show(times, time),
-            _ => format!("event {}", times.number(time)),
+            _ => {
+                let number = times.number(time);
+                let event = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+                match event.and_then(|event| self.file.origin.events.get(event)) {
+                    Some(line) => format!("line {line}"),
+                    None => format!("event {number}"),
+                }
+            }
         }
     }
 
@@ -275,7 +282,7 @@ fn judgement(
     let (all, returned) = (file.origin.lines.len(), file.history.returned(&file.origin));
     if returned == 0 && !options.allow_empty {
         let what = match all {
-            0 => "no operation of a client".to_owned(),
+            0 => "no operation that returned or may have changed anything".to_owned(),
             1 => "the only operation is of unknown outcome".to_owned(),
             all => format!("all {all} operations are of unknown outcome"),
         };
@@ -318,11 +325,12 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{name}: {}; {}, {}, {} operations{}, read in {}, judged in {}",
+        "{name}: {}; {}, {}, {} operation{}{}, read in {}, judged in {}",
         headline(verdict),
         file.format,
         file.model,
         judgement.operations(),
+        if judgement.operations() == 1 { "" } else { "s" },
         match judgement.unknown() {
             0 => String::new(),
             unknown => format!(" ({unknown} of unknown outcome)"),
@@ -342,20 +350,26 @@ fn text(name: &str, judgement: &Judgement, page: Option<&Path>) -> String {
             list(&mut text, "operations that wrote what these saw", judgement, &violation.support);
         }
         Verdict::Undecided(undecided) => {
+            let is_single = undecided.key.is_empty() && undecided.keys == 1;
+            let keys = format!(
+                "; keys without a verdict: {}, the hardest is \"{}\"",
+                undecided.keys,
+                undecided.key.escape_ascii()
+            );
             let _ = writeln!(
                 text,
-                "  {}; keys without a verdict: {}, the hardest is \"{}\"; spent: {} configurations, {} MiB",
+                "  {}{}; spent: {} configurations, {} MiB",
                 ended(undecided.limit),
-                undecided.keys,
-                undecided.key.escape_ascii(),
+                if is_single { "" } else { &keys },
                 undecided.configurations,
                 undecided.bytes.div_ceil(1 << 20),
             );
             let _ = writeln!(
                 text,
-                "  the longest order found explains {} of the {} operations on that key",
+                "  the longest order found explains {} of the {} operations{}",
                 undecided.order.len(),
                 undecided.operations,
+                if is_single { "" } else { " on that key" },
             );
             list(&mut text, "the order ends with", judgement, last(&undecided.order));
             list(&mut text, "operations open where the search got stuck", judgement, &undecided.open);

@@ -45,11 +45,11 @@ pub struct Options {
     /// Draw the history with its verdict into this page; with several files, into pages in this folder.
     #[arg(long, value_name = "FILE.html|FOLDER")]
     pub(super) html: Option<PathBuf>,
-    /// What the times of JSON lines are counted in, which sentences show in seconds; dates are shown as dates, and logs of
-    /// events have no times.
+    /// What the times of JSON lines are counted in, which sentences show in seconds; dates are shown as dates, and for
+    /// the times that logs of events do not have, lines stand.
     #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
     pub(super) unit: Unit,
-    /// How long the search of each file may take before it gives up.
+    /// About how long the search of each file may take before it gives up.
     #[arg(long, value_name = "SECONDS", default_value_t = SECONDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub(super) seconds: u64,
     /// How many configurations the search may visit in each file before it gives up.

@@ -189,17 +189,29 @@ pub(super) enum End<O> {
 /// Collects events in the order of their lines, which serves as the clock.
 pub(super) struct Clocked<I, O> {
     recorder: Recorder<I, O>,
+    /// Of the operations.
     lines: Vec<usize>,
+    /// Of the events: as many as the clock says.
+    events: Vec<usize>,
     clock: u64,
+}
+
+/// Where a history comes from.
+pub(super) struct Lines {
+    /// For each operation the line of its call.
+    pub(super) calls: Vec<usize>,
+    /// For each time, from 1 on, the line of its event.
+    pub(super) events: Vec<usize>,
 }
 
 impl<I, O> Clocked<I, O> {
     pub(super) fn new() -> Self {
-        Clocked { recorder: Recorder::new(), lines: Vec::new(), clock: 0 }
+        Clocked { recorder: Recorder::new(), lines: Vec::new(), events: Vec::new(), clock: 0 }
     }
 
     pub(super) fn call(&mut self, line: usize, process: u64, input: I) -> Result<(), ParseError> {
         self.clock += 1;
+        self.events.push(line);
         self.recorder.call(process, self.clock, input).map_err(|error| self.explain(line, error))?;
         self.lines.push(line);
         Ok(())
@@ -207,6 +219,7 @@ impl<I, O> Clocked<I, O> {
 
     pub(super) fn end(&mut self, line: usize, process: u64, end: End<O>) -> Result<(), ParseError> {
         self.clock += 1;
+        self.events.push(line);
         let ended = match end {
             End::Returned(output) => self.recorder.returned(process, self.clock, output),
             End::Unknown => self.recorder.unknown(process, self.clock),
@@ -222,12 +235,13 @@ impl<I, O> Clocked<I, O> {
         })
     }
 
-    pub(super) fn finish(self) -> (History<I, O>, Vec<usize>) {
-        self.recorder.finish_with(self.lines)
+    pub(super) fn finish(self) -> (History<I, O>, Lines) {
+        let (history, calls) = self.recorder.finish_with(self.lines);
+        (history, Lines { calls, events: self.events })
     }
 
     /// The same, with other numbers for the processes.
-    pub(super) fn finish_as(self, number: impl Fn(u64) -> u64) -> (History<I, O>, Vec<usize>) {
+    pub(super) fn finish_as(self, number: impl Fn(u64) -> u64) -> (History<I, O>, Lines) {
         let (mut history, lines) = self.finish();
         let mut withdrawn = history.take_withdrawn();
         let mut operations = history.into_operations();

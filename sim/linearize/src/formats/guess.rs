@@ -32,6 +32,20 @@ fn hint(function: &str) -> Option<Hint> {
     })
 }
 
+/// An operation that the object at hand does not have, and which has it.
+pub(super) fn found(function: &str) -> String {
+    let object = match hint(function) {
+        Some(Hint::Store) => "register",
+        Some(Hint::Mutex) => "mutex",
+        Some(Hint::Queue) => "queue",
+        Some(Hint::Set) => "set",
+        Some(Hint::Counter) => "counter",
+        Some(Hint::Addition) => "set or --model counter",
+        Some(Hint::Shared) | None => return format!(":{function}"),
+    };
+    format!(":{function}, which is for --model {object}")
+}
+
 /// The model of a history's object; an error at the first operation that does not fit those before it.
 pub(super) fn model(events: &[Event<'_>]) -> Result<ModelName, ParseError> {
     let mut found: Option<(Hint, &Event<'_>)> = None;

@@ -211,6 +211,8 @@ pub struct File {
 pub struct Origin {
     /// For each operation the line of its call, counted from 1.
     pub lines: Vec<usize>,
+    /// In a history of events, for each time, from 1 on, the line of the event; empty in others.
+    pub events: Vec<usize>,
     /// The names of processes that have one.
     pub names: Names,
     /// What was read and what was skipped.
@@ -335,7 +337,8 @@ fn interpret(
         let object = objects::object(model, choices.begins())?;
         let (history, lines) = objects::read(&mut events, model)?;
         let Events { names, summary, .. } = events;
-        let origin = Origin { lines, names, summary, times: Times::default() };
+        let origin =
+            Origin { lines: lines.calls, events: lines.events, names, summary, times: Times::default() };
         let history = AnyHistory::Object(object, history);
         return Ok(File { format: format.unwrap_or(Format::JepsenEdn), model, history, origin });
     }
@@ -353,6 +356,12 @@ fn interpret(
     let (history, later) = initial::begin_with(history, begins)?;
     let own = if is_porcupine { Format::Porcupine } else { Format::JepsenEdn };
     let Events { names, summary, .. } = events;
-    let origin = Origin { lines, names, summary, times: Times::default().later(later) };
+    let origin = Origin {
+        lines: lines.calls,
+        events: lines.events,
+        names,
+        summary,
+        times: Times::default().later(later),
+    };
     Ok(File { format: format.unwrap_or(own), model, history: AnyHistory::Kv(history), origin })
 }

@@ -18,14 +18,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::edn::{Edn, Reader};
-use super::event::{Clocked, End, Event, Events, Kind};
-use super::{ModelName, ParseError};
+use super::event::{Clocked, End, Event, Events, Kind, Lines};
+use super::{ModelName, ParseError, guess};
 use crate::objects::{Action, Input, Object, ObjectHistory, Output};
 
-pub(super) fn read(
-    events: &mut Events<'_>,
-    name: ModelName,
-) -> Result<(ObjectHistory, Vec<usize>), ParseError> {
+pub(super) fn read(events: &mut Events<'_>, name: ModelName) -> Result<(ObjectHistory, Lines), ParseError> {
     let keys_inside = keys_inside(&events.list);
     let drained = drained(&events.list)?;
     let mut clocked = Clocked::new();
@@ -165,7 +162,7 @@ fn action(name: ModelName, event: &Event<'_>, value: &Edn<'_>) -> Result<Action,
         (ModelName::Set | ModelName::Counter, "read") => Action::Read,
         (_, other) => {
             let expected = format!("an operation of a {name}");
-            return Err(ParseError::expected(event.line, &expected, format!(":{other}")));
+            return Err(ParseError::expected(event.line, &expected, guess::found(other)));
         }
     })
 }
@@ -180,8 +177,13 @@ fn answer(name: ModelName, line: usize, asked: &Action, value: &Edn<'_>) -> Resu
         }
         (Action::Read, Edn::Integer(number)) if name == ModelName::Counter => Output::Number(*number),
         (Action::Read, other) => {
-            let expected = if name == ModelName::Set { "the elements" } else { "the number" };
-            return Err(ParseError::expected(line, &format!("{expected} that were read"), other));
+            let expected = match name {
+                ModelName::Set => {
+                    "the elements of a set that were read (--model counter reads a whole number)"
+                }
+                _ => "the whole number of a counter that was read (--model set reads elements)",
+            };
+            return Err(ParseError::expected(line, expected, other));
         }
         _ => Output::Done,
     }))

@@ -146,7 +146,7 @@ impl Operations {
             };
             ParseError::new(place, format!("{error} (operations are counted from 0)"))
         })?;
-        Ok((history, Origin { lines, names, summary, times }, initial))
+        Ok((history, Origin { lines, events: Vec::new(), names, summary, times }, initial))
     }
 
     /// Gives processes with names their numbers, and all times one scale.

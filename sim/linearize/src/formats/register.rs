@@ -22,8 +22,8 @@
 use bytes::Bytes;
 
 use super::edn::Edn;
-use super::event::{Clocked, End, Event, Events, Kind};
-use super::{Nil, ParseError};
+use super::event::{Clocked, End, Event, Events, Kind, Lines};
+use super::{Nil, ParseError, guess};
 use crate::kv::{Input, KvHistory, Output};
 
 const SINGLE: Bytes = Bytes::from_static(b"register");
@@ -110,7 +110,7 @@ pub(super) fn keys(events: &[Event<'_>]) -> Keys {
     if is_keyed { Keys::Inside } else { Keys::None }
 }
 
-pub(super) fn read(events: &Events<'_>, dialect: Dialect) -> Result<(KvHistory, Vec<usize>), ParseError> {
+pub(super) fn read(events: &Events<'_>, dialect: Dialect) -> Result<(KvHistory, Lines), ParseError> {
     let mut clocked = Clocked::new();
     for event in &events.list {
         let (line, process) = (event.line, events.names.settle(event.process));
@@ -143,7 +143,7 @@ impl<'a, 'b> Taken<'a, 'b> {
     fn of(event: &'b Event<'a>, keys: Keys) -> Result<Self, ParseError> {
         let line = event.line;
         let Some(function) = function(&event.function) else {
-            return Err(ParseError::expected(line, EXPECTED, format!(":{}", event.function)));
+            return Err(ParseError::expected(line, EXPECTED, guess::found(&event.function)));
         };
         if function == Function::Transaction || micro(&event.value).is_some() {
             return Self::transaction(event);

@@ -119,7 +119,11 @@ impl Page {
             .map(|(order, until)| draw(model, operations, &shown, &axis, (order, until)))
             .collect();
         Page {
-            title: format!("{title}: {} operations", operations.len()),
+            title: format!(
+                "{title}: {} operation{}",
+                operations.len(),
+                if operations.len() == 1 { "" } else { "s" }
+            ),
             verdict: class,
             sentence,
             file: labels.file.to_owned(),
