@@ -207,6 +207,11 @@ pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     kinds.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
+/// A number and what it counts: `1 tick`, `2 ticks`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn cluster(scenario: &Scenario) -> String {
     let cluster = &scenario.cluster;
     let reads = match cluster.reads {
@@ -214,11 +219,11 @@ fn cluster(scenario: &Scenario) -> String {
         Reads::Lease => "lease",
     };
     format!(
-        "{} servers, {} replicas, {reads} reads, {} clients, {} faults planned in {:.1} s",
-        cluster.servers,
-        cluster.replicas,
-        scenario.clients.len(),
-        scenario.faults.len(),
+        "{}, {}, {reads} reads, {}, {} planned in {:.1} s",
+        counted(cluster.servers.into(), "server", "servers"),
+        counted(cluster.replicas.into(), "replica", "replicas"),
+        counted(scenario.clients.len() as u64, "client", "clients"),
+        counted(scenario.faults.len() as u64, "fault", "faults"),
         scenario.faults_ms as f64 / 1000.0,
     )
 }

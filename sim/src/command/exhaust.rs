@@ -14,6 +14,7 @@ use sim::{
     minimise::Signature,
     mutants::{FoundByExhaust, judge},
     saved,
+    screen::counted,
     walk::{
         self,
         cluster::{self, Budget, NoStart, Start},
@@ -31,25 +32,26 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Args, Clone)]
 pub struct Options {
-    /// Servers.
+    /// Servers, 1 to 6.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=6))]
     servers: u32,
-    /// Copies that are wanted.
+    /// Copies that are wanted, 1 to 6.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=6))]
     replicas: u32,
-    /// Clients: the first one appends, the others get and append in turn.
+    /// Clients, 1 to 3: the first one appends, the others get and append in turn.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3))]
     clients: u32,
-    /// Operations of each client.
+    /// Operations of each client, 0 to 255. So are the counts that follow.
     #[arg(long, value_name = "N", default_value_t = 1)]
     calls: u8,
     /// How often a client asks again for what it waits for.
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u8,
-    /// How often a server's clock goes on by a ping interval, and its timer goes off.
+    /// How often a server's clock goes on by a ping interval, and its timer goes off. Counts beside all else, unless 0 is given.
     #[arg(long, value_name = "N", default_value_t = 1)]
     ticks: u8,
-    /// How often the view service's clock goes on by a dead interval: it takes all for dead that it did not hear since.
+    /// How often the view service's clock goes on by a dead interval: it takes all for dead that it did not hear
+    /// since. Counts beside all else, unless 0 is given.
     #[arg(long, value_name = "N", default_value_t = 1)]
     suspicions: u8,
     /// How often a server ends and starts again with what was durable.
@@ -154,10 +156,10 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
         }
     };
     say(&format!(
-        "{} servers, {} copies, {} clients, {}: {budget}",
-        options.servers,
-        options.replicas,
-        options.clients,
+        "{}, {}, {}, {}: {budget}",
+        counted(options.servers.into(), "server", "servers"),
+        counted(options.replicas.into(), "copy", "copies"),
+        counted(options.clients.into(), "client", "clients"),
         if options.slow_disks { "each write a step" } else { "writes at once" },
     ));
     let began = Instant::now();
@@ -179,10 +181,12 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
         Ending::Cut(why) => {
             let why = match why {
                 _ if stop.load(Ordering::Relaxed) => "interrupted".to_owned(),
-                Why::States(states) => format!("after {states} states (--states)"),
+                Why::States(states) => format!("after {} (--states)", counted(states, "state", "states")),
                 Why::Time(_) => format!("after {} s (--seconds)", options.seconds),
                 Why::Bytes(bytes) => format!("with {} MiB in use (--memory)", bytes >> 20),
-                Why::Moves(moves) => format!("some ways are longer than {moves} moves (--moves)"),
+                Why::Moves(moves) => {
+                    format!("some ways are longer than {} (--moves)", counted(moves, "move", "moves"))
+                }
                 Why::Choices(choices) => {
                     format!("in some states more can happen than the {choices} moves that are tried")
                 }
@@ -200,15 +204,15 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
 fn numbers_of(progress: &Progress, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64();
     format!(
-        "{} states, {} moves ({} without effect, {} asleep), longest way {}, {} states at rest, {} ends; {seconds:.1} s, {:.0} states and \
+        "{}, {} ({} without effect, {} asleep), longest way {}, {} at rest, {}; {seconds:.1} s, {:.0} states and \
          {:.0} moves a second, {} MiB",
-        progress.states,
-        progress.moves,
+        counted(progress.states, "state", "states"),
+        counted(progress.moves, "move", "moves"),
         progress.idle,
         progress.slept,
         progress.longest,
-        progress.at_rest,
-        progress.ends,
+        counted(progress.at_rest, "state", "states"),
+        counted(progress.ends, "end", "ends"),
         progress.states as f64 / seconds.max(0.001),
         progress.moves as f64 / seconds.max(0.001),
         progress.bytes.div_ceil(1 << 20),
@@ -232,7 +236,7 @@ fn tell(
         ending.is_failure() && Signature::of(&cluster::outcome_of(world, ending)) == signature
     };
     let small = walk::shrink::shrink(start, actions, Duration::from_secs(20), is_same);
-    say(&format!("{} actions -> {}", actions.len(), small.len()));
+    say(&format!("{} -> {}", counted(actions.len() as u64, "action", "actions"), small.len()));
     let (lines, ending) = walk::tell(start.clone(), &small);
     lines.iter().for_each(|line| say(&format!("    {line}")));
     match &ending {

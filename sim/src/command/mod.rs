@@ -24,7 +24,8 @@ use sim::{chance::Chance, exit, generate::generate, mutants, scenario::Scenario,
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
-                          8 a mutant was not caught, 9 copies were missing or the view was not left alone without a fault.";
+                          8 a mutant was not caught, 9 copies were missing or the view was not left alone without a fault, \
+                          or a bound was exceeded.";
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///
@@ -105,7 +106,7 @@ enum Command {
     /// Looks at every state that the machines of a small cluster can come to, within a budget.
     ///
     /// The same machines and judges as in walks. What is counted (operations, ticks, crashes, copies) may happen so often; messages
-    /// arrive in any order, or never. Says whether all states were looked at, or what cut the search off (exit code 6).
+    /// arrive in any order, or never. The defaults count: one restart and nothing else is `--restarts 1 --ticks 0 --suspicions 0`. Says whether all states were looked at, or what cut the search off (exit code 6).
     #[command(after_help = EXIT_CODES)]
     Exhaust(exhaust::Options),
     /// Judges whether histories recorded elsewhere are linearizable.

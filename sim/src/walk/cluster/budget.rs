@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     scenario::{Cluster, Scenario},
+    screen::counted,
     walk::Dice,
 };
 
@@ -46,19 +47,23 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calls: u64 = self.calls.iter().map(|calls| u64::from(*calls)).sum();
         let counts = [
-            (calls, "operations"),
-            (self.retries.into(), "retries"),
-            (self.ticks.into(), "ticks"),
-            (self.suspicions.into(), "wrong suspicions"),
-            (self.restarts.into(), "restarts"),
-            (self.wipes.into(), "wipes"),
-            (self.view_service_restarts.into(), "restarts of the view service"),
-            (self.silences.into(), "silences"),
-            (self.copies.into(), "copies"),
+            (calls, "operation", "operations"),
+            (self.retries.into(), "retry", "retries"),
+            (self.ticks.into(), "tick", "ticks"),
+            (self.suspicions.into(), "wrong suspicion", "wrong suspicions"),
+            (self.restarts.into(), "restart", "restarts"),
+            (self.wipes.into(), "wipe", "wipes"),
+            (
+                self.view_service_restarts.into(),
+                "restart of the view service",
+                "restarts of the view service",
+            ),
+            (self.silences.into(), "silence", "silences"),
+            (self.copies.into(), "copy", "copies"),
         ];
-        let told: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).collect();
-        for (place, (count, what)) in told.iter().enumerate() {
-            write!(f, "{}{count} {what}", if place > 0 { ", " } else { "" })?;
+        let told: Vec<_> = counts.iter().filter(|(count, ..)| *count > 0).collect();
+        for (place, (count, one, many)) in told.iter().enumerate() {
+            write!(f, "{}{}", if place > 0 { ", " } else { "" }, counted(*count, one, many))?;
         }
         Ok(())
     }
