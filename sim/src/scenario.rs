@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{marks::Mark, settings::Settings};
+use crate::{
+    marks::Mark,
+    settings::{Settings, own},
+};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
@@ -40,7 +43,7 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
 }
 
-/// The servers and their options.
+/// The servers and their options. One that is absent is what a server of production has if it is told nothing.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
@@ -51,16 +54,22 @@ pub struct Cluster {
     /// How Gets are answered.
     pub reads: Reads,
     /// Operations between checkpoints; small values exercise state transfer.
+    #[serde(default = "own::checkpoint_interval")]
     pub checkpoint_interval: u64,
     /// Lag at which a joiner is waited for, in milliseconds.
+    #[serde(default = "own::join_lag_max_ms")]
     pub join_lag_max_ms: u64,
     /// Bytes in one part of a state transfer.
+    #[serde(default = "own::chunk_bytes_max")]
     pub chunk_bytes_max: usize,
     /// Unacknowledged operations on their way to a replica.
+    #[serde(default = "own::append_window")]
     pub append_window: u64,
     /// Log time without an update after which a session is forgotten, in milliseconds.
+    #[serde(default = "own::session_ttl_ms")]
     pub session_ttl_ms: u64,
-    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. Absent: nothing.
+    #[serde(default)]
     pub disk_ms_max: u64,
     /// Operations in the log at which a joiner that needs them is left behind; absent: so many that it does
     /// not happen. At least four checkpoint intervals.
@@ -178,6 +187,13 @@ pub struct Fault {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+impl Fault {
+    /// The earliest time at which it can begin, in milliseconds since the start.
+    pub fn begins_ms(&self) -> u64 {
+        if self.on.is_some() { self.after_ms } else { self.at_ms }
+    }
 }
 
 /// What a fault may wait for.

@@ -1,5 +1,7 @@
 //! What a client is to do, line by line, and whether a scenario can be executed at all.
 
+mod validate;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -8,14 +10,11 @@ use std::{
 use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
 
+pub use self::validate::{fault_nodes, validate};
 use crate::{
-    nodes::{Nodes, is_symbolic},
     outcome::{Input, Output, Told},
-    scenario::{FaultKind, Scenario},
+    scenario::Scenario,
 };
-
-/// The largest number of nodes of one kind.
-const NODES_MAX: usize = 1000;
 
 /// One line of a client's script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +65,7 @@ impl Action {
 
 impl Step {
     /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it if that is to be said.
+    /// The end of a session or client needs no key.
     ///
     /// # Errors
     ///
@@ -78,6 +78,7 @@ impl Step {
         };
         let words: Vec<_> = line.split_whitespace().collect();
         let (seconds, action, key, bytes) = match words[..] {
+            [seconds, action @ ("close" | "restart")] => (seconds, action, "-", None),
             [seconds, action, key] => (seconds, action, key, None),
             [seconds, action, key, bytes] => (seconds, action, key, Some(bytes)),
             _ => return Err(wrong("it has not three words")),
@@ -113,7 +114,8 @@ impl Step {
             _ if !self.action.writes() => Bytes::new(),
             Some(0) => Bytes::new(),
             bytes => {
-                format!("{name:.<length$},", length = bytes.unwrap_or_default().saturating_sub(1)).into()
+                let filled = bytes.unwrap_or_default().saturating_sub(1 + name.len());
+                format!("{name}{},", ".".repeat(filled)).into()
             }
         }
     }
@@ -222,110 +224,6 @@ pub fn keys(scenario: &Scenario) -> Vec<Bytes> {
     keys.into_iter().collect()
 }
 
-/// Whether a scenario can be executed.
-///
-/// # Errors
-///
-/// The first thing that is wrong with it, and what to change.
-pub fn validate(scenario: &Scenario) -> Result<(), String> {
-    let cluster = &scenario.cluster;
-    if cluster.servers == 0 || cluster.servers as usize > NODES_MAX || scenario.clients.len() > NODES_MAX {
-        return Err(format!("a cluster has 1 to {NODES_MAX} servers and at most {NODES_MAX} clients"));
-    }
-    if scenario.network.latency_us_min >= scenario.network.latency_us_max {
-        return Err("latency_us_min must be smaller than latency_us_max".into());
-    }
-    if scenario.network.bytes_per_ms == Some(0) {
-        return Err("bytes_per_ms must not be 0: then nothing ever arrives".into());
-    }
-    if cluster.starts_ms.len() > cluster.servers as usize {
-        return Err("starts_ms has more times than there are servers".into());
-    }
-    cluster.validate_settings()?;
-    let nodes = Nodes::new(scenario);
-    for clock in &cluster.clocks {
-        if nodes.find(&clock.node).is_none() {
-            return Err(format!("a clock is given for {}, which is not a node", clock.node));
-        }
-        if clock.drift_ppm.abs() > 900_000 {
-            return Err(format!("the clock of {} drifts by more than 900,000 ppm", clock.node));
-        }
-    }
-    let mut emptied = BTreeSet::new();
-    for (index, client) in scenario.clients.iter().enumerate() {
-        for line in &client.script {
-            let step = Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
-            if step.bytes == Some(0) && step.action == Action::Append {
-                return Err(format!(
-                    "client c{}: '{line}' appends nothing: it would make a revision without a value of its own",
-                    index + 1
-                ));
-            }
-            if step.bytes == Some(0) && !emptied.insert(step.key) {
-                return Err(format!(
-                    "client c{}: '{line}' is the second one that writes nothing to its key: written values are unique",
-                    index + 1
-                ));
-            }
-        }
-    }
-    for (index, fault) in scenario.faults.iter().enumerate() {
-        for node in fault_nodes(&fault.kind) {
-            let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
-            if !is_node && !is_symbolic(node) {
-                return Err(format!(
-                    "fault {index} is about {node}, which is no node and no part that a node plays"
-                ));
-            }
-        }
-        let is_client = |node: &str| {
-            nodes.find(node).is_some_and(|node| node != Nodes::VIEW_SERVICE && !nodes.serves(node))
-        };
-        match &fault.kind {
-            FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } if is_client(node) => {
-                return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
-            }
-            FaultKind::DiskStall { node, .. } | FaultKind::DiskFailure { node, .. } if is_client(node) => {
-                return Err(format!("fault {index} is about the disk of {node}: clients have none"));
-            }
-            _ => {}
-        }
-        if let FaultKind::Twin { node, turns_ms, .. } = &fault.kind {
-            let is_server =
-                is_symbolic(node) || nodes.find(node).is_some_and(|node| nodes.servers().contains(&node));
-            if !is_server || *turns_ms == Some(0) {
-                return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
-            }
-        }
-        if let FaultKind::Stutter { pause_ms, run_ms, .. } = fault.kind
-            && (pause_ms == 0 || run_ms == 0)
-        {
-            return Err(format!("fault {index} stutters: pause_ms and run_ms must be at least 1"));
-        }
-    }
-    Ok(())
-}
-
-/// The nodes that a fault names.
-pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
-    match kind {
-        FaultKind::Crash { node, .. }
-        | FaultKind::PowerLoss { node, .. }
-        | FaultKind::Twin { node, .. }
-        | FaultKind::Pause { node, .. }
-        | FaultKind::Freeze { node, .. }
-        | FaultKind::Stutter { node, .. }
-        | FaultKind::DiskStall { node, .. }
-        | FaultKind::DiskFailure { node, .. } => vec![node],
-        FaultKind::AcceptLoss { .. } => Vec::new(),
-        FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
-        FaultKind::Partition { from, to, .. }
-        | FaultKind::Closed { from, to, .. }
-        | FaultKind::Slow { from, to, .. }
-        | FaultKind::Rpc { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +242,10 @@ mod tests {
         assert_eq!(values("1 put k 9"), "c1.7....,");
         assert_eq!((values("1 put k 3"), values("1 put k")), (bytes("c1.7,"), bytes("c1.7,")));
         assert_eq!((values("1 append k 0"), values("1 get k")), (bytes(""), bytes("")));
+        assert_eq!(values("1 put k 70000").len(), 70_000);
+        let ends = |line: &str| Step::parse(line).map(|step| step.action);
+        assert_eq!((ends("9 close"), ends("9 close -")), (Ok(Action::Close), Ok(Action::Close)));
+        assert_eq!(ends("9 restart"), Ok(Action::Restart));
         for bad in [
             "",
             "1 get",
@@ -416,17 +318,5 @@ mod tests {
         assert_eq!(expects(&seen), (11, Some(bytes("new"))));
         seen.learn(&Input::Delete { key: key() }, &Output::Deleted { existed: Some(true) }, told(12, None));
         assert_eq!(expects(&seen), (0, None));
-    }
-
-    #[test]
-    fn faults_name_nodes_and_not_the_simulator() {
-        let names = |node: &str| {
-            let mut scenario = crate::generate::generate(0);
-            let kind = FaultKind::Pause { node: node.into(), lasts_ms: Some(1) };
-            scenario.faults = vec![crate::scenario::Fault { at_ms: 0, on: None, after_ms: 0, kind }];
-            validate(&scenario)
-        };
-        assert_eq!((names("s1"), names("vs"), names("backup")), (Ok(()), Ok(()), Ok(())));
-        assert!(names("sim").is_err_and(|why| why.contains("sim, which is no node")));
     }
 }

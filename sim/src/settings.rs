@@ -80,6 +80,31 @@ pub struct Settings {
     pub copies_min: Option<usize>,
 }
 
+/// What a server has that is told nothing: for a plan that leaves these options out.
+pub(crate) mod own {
+    use pbkv::protocol::options::ReplicaOptions;
+
+    pub fn checkpoint_interval() -> u64 {
+        ReplicaOptions::default().checkpoint_interval
+    }
+
+    pub fn join_lag_max_ms() -> u64 {
+        ReplicaOptions::default().join_lag_max.as_millis() as u64
+    }
+
+    pub fn chunk_bytes_max() -> usize {
+        ReplicaOptions::default().chunk_bytes_max
+    }
+
+    pub fn append_window() -> u64 {
+        ReplicaOptions::default().append_window
+    }
+
+    pub fn session_ttl_ms() -> u64 {
+        ReplicaOptions::default().session_ttl.as_millis() as u64
+    }
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -240,6 +265,14 @@ mod tests {
 
     fn cluster(settings: Vec<Settings>) -> Cluster {
         Cluster { settings, ..Cluster::default() }
+    }
+
+    #[test]
+    fn what_a_plan_leaves_out_is_what_a_server_has_that_is_told_nothing() {
+        let short: Cluster =
+            toml::from_str("servers = 2\nreplicas = 2\nreads = 'confirm'").expect("no more is needed");
+        assert_eq!(short.replica_options("s1", 1), ReplicaOptions::default());
+        assert_eq!((short.disk_ms_max, short.validate_settings()), (0, Ok(())));
     }
 
     #[test]

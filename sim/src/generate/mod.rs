@@ -108,9 +108,8 @@ pub fn generate(seed: u64) -> Scenario {
         Some(story) => story.tell(&mut scenario),
     }
     // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.
-    let begins_ms = |fault: &Fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms };
-    scenario.faults.retain(|fault| begins_ms(fault) < scenario.faults_ms);
-    scenario.faults.sort_by_key(begins_ms);
+    scenario.faults.retain(|fault| fault.begins_ms() < scenario.faults_ms);
+    scenario.faults.sort_by_key(Fault::begins_ms);
     scenario.faults.truncate(FAULTS_MAX);
     scenario
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
 use crate::{
-    scenario::{Fault, FaultKind, Memory, Network, Scenario},
+    scenario::{FaultKind, Memory, Network, Scenario},
     script::{Action, Step},
     settings::Settings,
 };
@@ -181,8 +181,7 @@ proptest! {
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));
         prop_assert!(s.faults.len() <= FAULTS_MAX);
-        let begins_ms = |fault: &Fault| if fault.on.is_some() { fault.after_ms } else { fault.at_ms };
-        prop_assert!(s.faults.iter().all(|fault| begins_ms(fault) < s.faults_ms));
+        prop_assert!(s.faults.iter().all(|fault| fault.begins_ms() < s.faults_ms));
         for client in &s.clients {
             prop_assert!(!client.script.is_empty());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::retain;
 use crate::{
     outcome::{Class, Outcome},
-    scenario::{Cluster, Fault, FaultKind, Network, Reads, Scenario},
+    scenario::{Cluster, FaultKind, Network, Reads, Scenario},
     script::Step,
 };
 
@@ -26,17 +26,12 @@ pub(super) fn without_tail(scenario: &Scenario, outcome: &Outcome) -> Vec<Scenar
     };
     let end_ms = u64::try_from(failed_at.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
     let mut shorter = scenario.clone();
-    shorter.faults.retain(|fault| begins_ms(fault) <= end_ms);
+    shorter.faults.retain(|fault| fault.begins_ms() < end_ms);
     for client in &mut shorter.clients {
         *client = retain(client, |place| at_ms(&client.script[place]) <= end_ms);
     }
     let healed_at_failure = Scenario { faults_ms: end_ms.min(shorter.faults_ms), ..shorter.clone() };
     vec![healed_at_failure, shorter]
-}
-
-/// The earliest time at which a fault can begin.
-pub(super) fn begins_ms(fault: &Fault) -> u64 {
-    if fault.on.is_some() { fault.after_ms } else { fault.at_ms }
 }
 
 /// The time of a line of a script; zero if it has none.

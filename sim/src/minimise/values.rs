@@ -5,9 +5,9 @@
 
 use super::{
     search::{Edit, Knob},
-    structure::{at, at_ms, begins_ms, nodes},
+    structure::{at, at_ms, nodes},
 };
-use crate::scenario::{Cut, FaultKind, Memory, Scenario};
+use crate::scenario::{Cut, Fault, FaultKind, Memory, Scenario};
 
 /// Times that are simpler than `value`, the simplest first: fewer significant digits, then smaller.
 /// None below `least`.
@@ -34,7 +34,7 @@ fn simplicity(value: u64) -> (usize, u64) {
 pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
     let mut times: Vec<u64> =
         scenario.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
-    times.extend(scenario.faults.iter().map(begins_ms));
+    times.extend(scenario.faults.iter().map(Fault::begins_ms));
     times.push(0);
     times.sort_unstable();
     let gaps = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0]));
@@ -279,7 +279,7 @@ pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
 fn keys(scenario: &Scenario) -> Vec<Knob> {
     let mut names: Vec<String> = Vec::new();
     for line in scenario.clients.iter().flat_map(|client| &client.script) {
-        let name = line.split_whitespace().nth(2).unwrap_or_default();
+        let Some(name) = line.split_whitespace().nth(2) else { continue };
         if !names.iter().any(|known| known == name) {
             names.push(name.to_string());
         }
