@@ -23,7 +23,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Action, Input, Output};
 use crate::history::Operation;
@@ -56,21 +56,26 @@ struct Lives<'a> {
 
 /// Decides a part, or leaves it to the search. The queue begins empty.
 pub(super) fn decide(operations: &[Operation<Input, Output>], part: &[u32]) -> Decision {
-    let drained = |index: &u32| matches!(operations[*index as usize].input.action, Action::Drain { .. });
+    let drain = |index: u32| match operations[index as usize].input.action {
+        Action::Drain { drain, .. } => Some(drain),
+        _ => None,
+    };
     let lives = |drains| Lives { operations, part, list: Vec::new(), drains };
     match lives(false).decide() {
         Err(violation) => return Decision::Violation(violation),
-        Ok(order) if !part.iter().any(drained) => {
+        Ok(order) if part.iter().all(|&index| drain(index).is_none()) => {
             return order.map_or(Decision::Open(0), Decision::Linearizable);
         }
         Ok(_) => {}
     }
     match lives(true).decide() {
         Ok(order) => order.map_or(Decision::Open(0), Decision::Linearizable),
-        // It rests on the order within drains.
+        // It rests on the order within these drains.
         Err(violation) => {
-            let named = violation.operations.iter().map(|&index| index as u32);
-            let around = named.chain(part.iter().copied().filter(drained)).collect();
+            let named: Vec<u32> = violation.operations.iter().map(|&index| index as u32).collect();
+            let drains: FxHashSet<u64> = named.iter().copied().filter_map(drain).collect();
+            let is_drained = |index: &u32| drain(*index).is_some_and(|drain| drains.contains(&drain));
+            let around = named.iter().copied().chain(part.iter().copied().filter(is_drained)).collect();
             Decision::Contradiction { around, why: None }
         }
     }
