@@ -14,7 +14,7 @@
 //! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
 //! the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask the machines why they did what they did.
 //!
-//! A drive that stalls excuses what depends on its node, and nothing else ([`stalls`]): all others are as stable and as
+//! A drive that stalls excuses what depends on its node, and nothing else (`stalls`): all others are as stable and as
 //! outspoken as ever.
 //!
 //! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;

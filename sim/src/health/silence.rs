@@ -8,7 +8,7 @@
 //! A process that is down or stands still says nothing, and what its last life said counts for nothing in the next.
 //!
 //! What it cannot see: a notice that names a wrong cause in its text; and states that a machine knows from forged or
-//! misdirected messages alone (`Contested`, `LedAstray`; but see [`refusals`](super::refusals)).
+//! misdirected messages alone (`Contested`, `LedAstray`; but see `refusals`).
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
