@@ -66,7 +66,7 @@ situations! {
     ViewServiceCrashesInTransfer "view_service_crashes_during_transfer" Transfer
         "The view service goes down while a state transfer is under way.";
     ViewChangesInTransfer "view_changes_during_transfer" Transfer
-        "A receiver adopts a later view and forgets the parts it has.";
+        "A receiver adopts a later view before it has all parts of a state.";
     TransferInParts "state_arrives_in_several_parts" Transfer
         "A state of more than one part is installed.";
     PartTwice "part_arrives_twice" Transfer

@@ -14,7 +14,8 @@ use crate::protocol::{
     message::{AppendResult, PeerMessage},
 };
 
-/// Acknowledgements that wait for one batch. A replica answers its primary and a few former ones; other names are made up.
+/// Acknowledgements that wait for one batch. The first one is for the primary whose operations the batch holds, a few are for
+/// former ones; other names are made up.
 const WAITING_PER_BATCH_MAX: usize = 16;
 
 /// An acknowledgement that waits until a batch is durable.
