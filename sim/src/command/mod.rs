@@ -8,6 +8,7 @@ mod explore;
 mod peer;
 mod replay;
 mod seek;
+mod traces;
 mod walk;
 
 use std::{
@@ -96,6 +97,8 @@ enum Command {
     /// Finds the first seed that fails, for `mutants`.
     #[command(hide = true)]
     Seek(seek::Options),
+    /// Prints the fingerprint of every run that the tests know, to be compared with those of another build.
+    Traces(traces::Options),
     /// Walks at random through all that may happen to the machines of a cluster, without network and clock.
     ///
     /// The protocol core of production is stepped directly, a hundred times faster than a simulated run: every message
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Scenario(options) => replay::scenario(&options),
         Command::Mutants(options) => mutants::mutants(&options, &mut say),
         Command::Seek(options) => seek::seek(&options),
+        Command::Traces(options) => traces::traces(&options),
         Command::Walk(options) => walk::walk(&options),
         Command::Exhaust(options) => exhaust::exhaust(&options),
         Command::Check(options) => judge_files(&options),

@@ -1,0 +1,78 @@
+//! `cargo sim traces`: one line for each run that the tests know, to be compared with the lines of another build.
+//!
+//! A change that must not change any run is held against the commit before it: `.ci/traces COMMIT`.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use clap::Args;
+use sim::{
+    exit,
+    generate::generate,
+    outcome::{Outcome, RunOptions},
+    run, saved,
+    scenario::Scenario,
+    scenarios,
+    trace::{TraceHash, stable_hash},
+};
+
+use super::say;
+
+#[derive(Args)]
+pub struct Options {
+    /// The seeds 0 to N-1, beside all saved plans and claims.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    seeds: u64,
+    /// How many runs at once [default: one a core].
+    #[arg(long, value_name = "J")]
+    jobs: Option<NonZeroUsize>,
+}
+
+pub fn traces(options: &Options) -> Result<u8, String> {
+    let runs = runs(options.seeds)?;
+    let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let (next, lines) = (AtomicUsize::new(0), Mutex::new(vec![String::new(); runs.len()]));
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((name, scenario)) = runs.get(place) else { return };
+                    let line = line(name, &run(scenario, &RunOptions::default()));
+                    lines.lock().expect("no panic while locked")[place] = line;
+                }
+            });
+        }
+    });
+    lines.into_inner().expect("no panic while locked").iter().for_each(|line| say(line));
+    Ok(exit::OK)
+}
+
+/// The named runs: seeds, saved plans, and the claims with the seeds that the tests try.
+fn runs(seeds: u64) -> Result<Vec<(String, Scenario)>, String> {
+    let mut runs: Vec<_> = (0..seeds).map(|seed| (format!("seed {seed}"), generate(seed))).collect();
+    let saved = saved::list(&saved::folder())?.into_iter();
+    runs.extend(saved.map(|saved| (format!("saved {}", saved.name), saved.scenario)));
+    for claim in scenarios::all() {
+        for seed in 0..scenarios::SEEDS_DEFAULT {
+            runs.push((format!("claim {} {seed}", claim.name), (claim.scenario)(seed)));
+        }
+    }
+    Ok(runs)
+}
+
+/// What must not change: every step, what it was judged to be, what clients saw, and the situations reached.
+fn line(name: &str, outcome: &Outcome) -> String {
+    let stats = &outcome.stats;
+    let marks: Vec<String> = stats.marks.keys().map(|mark| mark.name()).collect();
+    let marks = TraceHash(stable_hash(&marks));
+    let (trace, class) = (outcome.trace_hash, outcome.class());
+    let (steps, operations, virtual_ms) = (stats.steps, stats.operations(), stats.virtual_time.as_millis());
+    format!("{name}: {trace} {class}, {steps} steps, {operations} operations, {virtual_ms} ms, marks {marks}")
+}
