@@ -1,8 +1,8 @@
 //! `cargo sim`: explores seeds, replays and explains single runs, checks that runs repeat exactly,
 //! and judges histories recorded elsewhere.
 //!
-//! Every run is a function of its scenario; a seed stands for the scenario that is generated from it.
-//! The exit code says how it went: see [`sim::exit`].
+//! Every run is a function of its plan; a seed stands for the plan that is generated from it.
+//! The exit code says how it went: see [`sim::data::exit`].
 
 #[cfg(madsim)]
 mod command;
@@ -19,5 +19,5 @@ fn main() -> std::process::ExitCode {
          Start it as `cargo sim`. If you did: an exported RUSTFLAGS or CARGO_ENCODED_RUSTFLAGS replaces the flags\n\
          that `cargo sim` sets. Run `unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS`, or add `--cfg madsim` to the variable."
     );
-    std::process::ExitCode::from(sim::exit::USAGE)
+    std::process::ExitCode::from(sim::data::exit::USAGE)
 }

@@ -12,11 +12,14 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sim::{
+    data::{
+        fault::Memory,
+        outcome::{Contradiction, End, Happening, Input, Moment, Operation, Outcome, Output, Verdict},
+        plan::Plan,
+    },
     generate::generate,
-    messages::{Message, MessageKind},
-    outcome::{Contradiction, End, Happening, Input, Moment, Operation, Outcome, Output, Verdict},
-    report,
-    scenario::{Memory, Scenario},
+    observer::messages::{Message, MessageKind},
+    report::page,
 };
 
 /// Names under which Chromium is installed.
@@ -111,11 +114,11 @@ fn operation(client: &str, from: f64, to: f64, input: Input, output: Output) -> 
     Operation { end, ..Operation::called(client.into(), seconds(from), input) }
 }
 
-fn scenario() -> Scenario {
-    let mut scenario = generate(1);
-    scenario.cluster.servers = 3;
-    scenario.clients.truncate(2);
-    scenario
+fn plan() -> Plan {
+    let mut plan = generate(1);
+    plan.cluster.servers = 3;
+    plan.clients.truncate(2);
+    plan
 }
 
 /// Half a minute in which c2 reads an old value at 21 s.
@@ -160,7 +163,7 @@ fn stale(value: &'static str) -> Outcome {
 }
 
 fn shows_the_violation(browser: &Path) -> Result<(), Failed> {
-    let page = report::render(&scenario(), &stale("new"), "a stale read");
+    let page = page::render(&plan(), &stale("new"), "a stale read");
     let opened = open(browser, "violation", &page, "")?;
     let against = opened.places(&["class=\"op ok against", "data-kind=\"operation\""], "x");
     let failed = opened.places(&["line", "class=\"failed\"", "y1=\"20\""], "x1");
@@ -179,7 +182,7 @@ fn shows_the_violation(browser: &Path) -> Result<(), Failed> {
 }
 
 fn follows_its_address(browser: &Path) -> Result<(), Failed> {
-    let page = report::render(&scenario(), &stale("new"), "a stale read");
+    let page = page::render(&plan(), &stale("new"), "a stale read");
     let opened = open(browser, "address", &page, "#t=1.05")?;
     let cursor = opened.places(&["line", "class=\"cursor\""], "x1");
     if cursor.len() != 1 || !(LABELS..WINDOW).contains(&cursor[0]) || !opened.dom.contains("1.050000 s") {
@@ -193,7 +196,7 @@ fn shows_a_good_run(browser: &Path) -> Result<(), Failed> {
     outcome.operations.remove(2);
     outcome.timeline.truncate(1);
     outcome.verdict = Verdict::Linearizable;
-    let opened = open(browser, "good", &report::render(&scenario(), &outcome, "a good run"), "")?;
+    let opened = open(browser, "good", &page::render(&plan(), &outcome, "a good run"), "")?;
     let all = opened.places(&["class=\"op ok", "data-kind=\"operation\""], "x");
     if all.len() != 3 || !opened.dom.contains("all well") {
         return Err(format!("operations at {all:?}").into());
@@ -203,7 +206,7 @@ fn shows_a_good_run(browser: &Path) -> Result<(), Failed> {
 
 fn shows_text_as_text(browser: &Path) -> Result<(), Failed> {
     let hostile = "</script><img src=x onerror=console.error(1)>{{data}}";
-    let page = report::render(&scenario(), &stale(hostile), hostile);
+    let page = page::render(&plan(), &stale(hostile), hostile);
     let opened = open(browser, "hostile", &page, "")?;
     if opened.dom.contains("<img") {
         return Err("a value became an element".into());

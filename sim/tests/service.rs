@@ -14,8 +14,8 @@ use std::{
 };
 
 use sim::{
-    chain::DIGEST_INTERVAL,
-    scenario::{Fault, FaultKind, Memory},
+    data::fault::{Fault, FaultKind, Memory},
+    observer::chain::DIGEST_INTERVAL,
 };
 
 use self::simulator::{command, scratch, traces};
@@ -252,11 +252,11 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
 #[test]
 fn a_state_that_differs_in_the_last_steps_only_is_seen_by_an_exploration() {
     let (file, path) = fresh("late.toml");
-    let claim = sim::scenarios::all().into_iter().next().expect("there are claims");
-    let mut scenario = (claim.scenario)(0);
+    let claim = sim::claims::all().into_iter().next().expect("there are claims");
+    let mut plan = (claim.plan)(0);
     let late = FaultKind::Crash { node: "s1".into(), down_ms: Some(10), memory: Memory::Kept };
-    scenario.faults = vec![Fault { at_ms: scenario.faults_ms - 20, on: None, after_ms: 0, kind: late }];
-    sim::saved::write(&file, &scenario).expect("writable");
+    plan.faults = vec![Fault { at_ms: plan.faults_ms - 20, on: None, after_ms: 0, kind: late }];
+    sim::data::saved::write(&file, &plan).expect("writable");
     let verdict = |planted: &[&str]| {
         let asked = ["asked", &path, "--digest-interval", &DIGEST_INTERVAL.to_string()];
         let mut asked = command(&[asked.as_slice(), planted].concat()).expect("it builds");

@@ -1,4 +1,4 @@
-//! The simulator as ordinary tests of `cargo test`: every named scenario, a batch of generated seeds, and the
+//! The simulator as ordinary tests of `cargo test`: every claim, a batch of generated seeds, and the
 //! promise that a seed is one run.
 //!
 //! The simulated world needs `--cfg madsim`, which a test of this build cannot have: so each test starts the
@@ -36,12 +36,11 @@ const COMPARED: [&str; 3] = [
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    for claim in sim::scenarios::all() {
+    for claim in sim::claims::all() {
         let name = claim.name.clone();
-        trials
-            .push(Trial::test(format!("scenario::{name}"), move || passes(&["scenario", "--exact", &name])));
+        trials.push(Trial::test(format!("claim::{name}"), move || passes(&["claim", "--exact", &name])));
     }
-    match sim::saved::list(&sim::saved::folder()) {
+    match sim::data::saved::list(&sim::data::saved::folder()) {
         Ok(saved) => trials.extend(saved.into_iter().map(|saved| {
             let path = saved.path.display().to_string();
             Trial::test(format!("saved::{}", saved.name), move || passes(&["replay", &path]))
@@ -68,7 +67,7 @@ fn main() {
     trials.push(Trial::test("exhaust::no_state_within_small_budgets_breaks_a_promise", exhausts));
     trials.push(Trial::test("exhaust::what_cuts_a_search_off_is_said", is_cut_off));
     trials.push(Trial::test("marks::looking_out_for_them_changes_no_run", marks_change_nothing));
-    trials.push(Trial::test("marks::a_saved_scenario_that_goes_blind_fails", blind_scenario));
+    trials.push(Trial::test("marks::a_regression_that_goes_blind_fails", blind_plan));
     trials.push(Trial::test(
         "mutants::some_are_caught_and_do_in_one_program_what_they_do_alone",
         some_are_caught_and_one_of_many_is_what_it_is_alone,
@@ -212,24 +211,24 @@ fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every saved scenario and every claim about faults says what it reaches, and without its faults fails because it does
+/// Every regression and every claim about faults says what it reaches, and without its faults fails because it does
 /// not.
-fn blind_scenario() -> Result<(), Failed> {
-    let saved = sim::saved::list(&sim::saved::folder())?.into_iter();
-    let claims = sim::scenarios::all().into_iter().map(|claim| ((claim.scenario)(0), claim.name));
-    let claims = claims.filter(|(scenario, _)| !scenario.faults.is_empty());
-    let all = saved.map(|saved| (saved.scenario, saved.name)).chain(claims);
-    for (scenario, name) in all {
-        if scenario.reaches.is_empty() {
+fn blind_plan() -> Result<(), Failed> {
+    let saved = sim::data::saved::list(&sim::data::saved::folder())?.into_iter();
+    let claims = sim::claims::all().into_iter().map(|claim| ((claim.plan)(0), claim.name));
+    let claims = claims.filter(|(plan, _)| !plan.faults.is_empty());
+    let all = saved.map(|saved| (saved.plan, saved.name)).chain(claims);
+    for (plan, name) in all {
+        if plan.reaches.is_empty() {
             return Err(format!("{name}: `reaches` must name marks").into());
         }
-        let faultless = sim::scenario::Scenario { faults: Vec::new(), ..scenario };
+        let faultless = sim::data::plan::Plan { faults: Vec::new(), ..plan };
         let file = scratch(&format!("{name}.blind.toml"));
-        sim::saved::write(&file, &faultless)?;
+        sim::data::saved::write(&file, &faultless)?;
         let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
         let output = simulate(&arguments)?;
         let told = told(&arguments, &output);
-        if output.status.code() != Some(i32::from(sim::exit::MARKS)) {
+        if output.status.code() != Some(i32::from(sim::data::exit::MARKS)) {
             return Err(told);
         }
     }
@@ -259,7 +258,7 @@ fn wrong_usage() -> Result<(), Failed> {
         &["replay", "no-such-plan.toml"] as &[&str],
         &["explore", "--seeds", "none"],
         &["explore", "--json", "/no/such/folder/file"],
-        &["scenario", "no_such_scenario"],
+        &["claim", "no_such_claim"],
         &["mutants", "no_such_mutant"],
         &["--no-such-flag"],
     ] {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sim::{
-    exit,
+    data::{
+        exit,
+        outcome::{Class, Outcome, RunOptions, Stats},
+        plan::{Client, Cluster, Network, Plan},
+    },
     generate::generate,
-    outcome::{Class, Outcome, RunOptions, Stats},
+    report::screen,
     run,
-    scenario::{Client, Cluster, Network, Scenario},
-    screen,
 };
 
 use super::{peer, say};
@@ -47,8 +49,8 @@ pub fn bench(options: &Options) -> Result<u8, String> {
     ));
 
     say(&format!("\nunder faults: {SERVERS} servers, {CLIENTS} clients, a few operations a second each"));
-    let scenarios = (0..).map(generate).filter(under_faults).take(options.seeds as usize);
-    measure(scenarios.collect(), calls_per_second)?;
+    let plans = (0..).map(generate).filter(under_faults).take(options.seeds as usize);
+    measure(plans.collect(), calls_per_second)?;
 
     say(&format!(
         "\nsaturating: {SERVERS} servers, 2 replicas, {SATURATING_CLIENTS} clients without pause, no faults"
@@ -57,11 +59,11 @@ pub fn bench(options: &Options) -> Result<u8, String> {
     Ok(exit::OK)
 }
 
-fn measure(scenarios: Vec<Scenario>, calls_per_second: f64) -> Result<(), String> {
+fn measure(plans: Vec<Plan>, calls_per_second: f64) -> Result<(), String> {
     let skip = RunOptions { skip_judgement: true, ..RunOptions::default() };
-    let (executed, _) = timed(&scenarios, &skip)?;
-    let (judged, stats) = timed(&scenarios, &RunOptions::default())?;
-    let (seeds, seconds) = (scenarios.len() as f64, judged.as_secs_f64());
+    let (executed, _) = timed(&plans, &skip)?;
+    let (judged, stats) = timed(&plans, &RunOptions::default())?;
+    let (seeds, seconds) = (plans.len() as f64, judged.as_secs_f64());
     let operations = stats.operations() as f64 / seconds;
     say(&format!(
         "  a seed     {:.3} s virtual in {:.1} ms of wall time: {:.0} times real time",
@@ -83,15 +85,15 @@ fn measure(scenarios: Vec<Scenario>, calls_per_second: f64) -> Result<(), String
     Ok(())
 }
 
-fn timed(scenarios: &[Scenario], options: &RunOptions) -> Result<(Duration, Stats), String> {
+fn timed(plans: &[Plan], options: &RunOptions) -> Result<(Duration, Stats), String> {
     let mut stats = Stats::default();
     let began = Instant::now();
-    for scenario in scenarios {
-        let outcome: Outcome = run(scenario, options);
+    for plan in plans {
+        let outcome: Outcome = run(plan, options);
         if outcome.class() != Class::Ok {
             return Err(format!(
                 "a run (seed {}) does not end well: {}",
-                scenario.seed,
+                plan.seed,
                 screen::headline(&outcome)
             ));
         }
@@ -100,11 +102,11 @@ fn timed(scenarios: &[Scenario], options: &RunOptions) -> Result<(Duration, Stat
     Ok((began.elapsed(), stats))
 }
 
-fn under_faults(scenario: &Scenario) -> bool {
-    scenario.cluster.servers == SERVERS && scenario.clients.len() == CLIENTS && !scenario.faults.is_empty()
+fn under_faults(plan: &Plan) -> bool {
+    plan.cluster.servers == SERVERS && plan.clients.len() == CLIENTS && !plan.faults.is_empty()
 }
 
-fn saturating(operations: u64) -> Scenario {
+fn saturating(operations: u64) -> Plan {
     let each = operations.div_ceil(SATURATING_CLIENTS);
     let operation = |client: u64, n: u64| {
         let name = ["get", "put", "append"][(n % 3) as usize];
@@ -112,7 +114,7 @@ fn saturating(operations: u64) -> Scenario {
     };
     let client =
         |client| Client { deadline_ms: 30_000, script: (0..each).map(|n| operation(client, n)).collect() };
-    Scenario {
+    Plan {
         about: "as many operations as the clients can".into(),
         seed: 1,
         faults_ms: 1_000,

@@ -1,4 +1,4 @@
-//! From a failing run to its cause: made small, drawn, and kept as a regression scenario.
+//! From a failing run to its cause: made small, drawn, and kept as a regression.
 
 use std::{
     fs,
@@ -10,14 +10,17 @@ use std::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::{
-    exit,
+    data::{
+        exit,
+        outcome::{Outcome, RunOptions},
+        plan::Plan,
+        saved,
+    },
     explore::Job,
     marks::Mark,
     minimise::{self, Aim, Ended, Minimised, Signature},
-    outcome::{Outcome, RunOptions},
-    report, run, saved,
-    scenario::Scenario,
-    screen,
+    report::{page, screen},
+    run,
 };
 
 use super::{load, say};
@@ -68,7 +71,7 @@ pub struct SaveOptions {
     /// A claim that the failure contradicts, such as `stale_primary_cannot_read`.
     #[arg(long = "as", value_name = "NAME")]
     name: String,
-    /// What the scenario shows, in a sentence [default: how it fails].
+    /// What the plan shows, in a sentence [default: how it fails].
     #[arg(long, value_name = "SENTENCE")]
     about: Option<String>,
     /// Keep the plan as it is: it need not fail, and is not minimised.
@@ -77,7 +80,7 @@ pub struct SaveOptions {
     /// Keep the smallest run that ends well and reaches this mark, so that every exploration does.
     #[arg(long, value_name = "MARK", value_parser = mark, conflicts_with = "whole")]
     reaching: Option<Mark>,
-    /// Replace a scenario of that name.
+    /// Replace a regression of that name.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -86,8 +89,8 @@ pub struct SaveOptions {
 
 /// `cargo sim minimise`.
 pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
-    let scenario = load(&options.run)?;
-    let Some(small) = smaller(&scenario, options.reaching, &options.effort)? else {
+    let plan = load(&options.run)?;
+    let Some(small) = smaller(&plan, options.reaching, &options.effort)? else {
         let what =
             options.reaching.map_or("fail".into(), |mark| format!("end well and reach {}", mark.name()));
         say(&format!("{} does not {what}: there is nothing to minimise", options.run));
@@ -98,9 +101,9 @@ pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
         .clone()
         .unwrap_or_else(|| Path::new(FOLDER).join(format!("{}.minimised.toml", file_name(&options.run))));
     let page = options.report.clone().unwrap_or_else(|| out.with_extension("html"));
-    saved::write(&out, &small.scenario)?;
-    draw(&small.scenario, &page, &format!("{}, minimised", title(&options.run, &small.outcome)))?;
-    say(&screen::failure(&small.scenario, &small.outcome, &format!("replay {}", out.display())));
+    saved::write(&out, &small.plan)?;
+    draw(&small.plan, &page, &format!("{}, minimised", title(&options.run, &small.outcome)))?;
+    say(&screen::failure(&small.plan, &small.outcome, &format!("replay {}", out.display())));
     say(&format!("{:>10}  {}", "report", page.display()));
     Ok(exit::code(small.outcome.class()))
 }
@@ -112,11 +115,11 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
     if path.exists() && !options.replace {
         return Err(format!("{} exists: choose another name, or add --replace", path.display()));
     }
-    let scenario = load(&options.run)?;
+    let plan = load(&options.run)?;
     let (mut kept, shows) = if options.whole {
-        (scenario.clone(), None)
+        (plan.clone(), None)
     } else {
-        let small = smaller(&scenario, options.reaching, &options.effort)?.ok_or_else(|| {
+        let small = smaller(&plan, options.reaching, &options.effort)?.ok_or_else(|| {
             options.reaching.map_or_else(
                 || format!("{} does not fail; to keep it nevertheless, add --whole and --about", options.run),
                 |mark| format!("{} does not end well and reach {}", options.run, mark.name()),
@@ -126,11 +129,10 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
             Aim::Failure(signature) => format!("Failed once: {signature}."),
             Aim::Reaches(mark) => mark.about(),
         };
-        (small.scenario, Some(shows))
+        (small.plan, Some(shows))
     };
-    let own = Some(scenario.about).filter(|about| !about.is_empty());
-    kept.about =
-        options.about.clone().or(own).or(shows).ok_or("say with --about what this scenario shows")?;
+    let own = Some(plan.about).filter(|about| !about.is_empty());
+    kept.about = options.about.clone().or(own).or(shows).ok_or("say with --about what this plan shows")?;
     kept.reaches = options.reaching.map_or_else(|| reaches(&kept), |mark| vec![mark]);
     saved::write(&path, &kept)?;
     say(&format!("saved {}: {}", path.display(), kept.about));
@@ -142,25 +144,21 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
 /// `cargo sim saved`.
 pub fn list() -> Result<u8, String> {
     for saved in saved::list(&saved::folder())? {
-        say(&format!("{:<60} {}", saved.name, saved.scenario.about));
+        say(&format!("{:<60} {}", saved.name, saved.plan.about));
     }
     Ok(exit::OK)
 }
 
-/// The marks that a scenario reaches because of its faults: without them it does not. That it reaches them must
-/// stay true, or the scenario has gone blind.
-fn reaches(scenario: &Scenario) -> Vec<Mark> {
+/// The marks that a plan reaches because of its faults: without them it does not. That it reaches them must
+/// stay true, or the plan has gone blind.
+fn reaches(plan: &Plan) -> Vec<Mark> {
     let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
-    let reached = |scenario: &Scenario| run(scenario, &options).stats.marks;
-    let quiet = reached(&Scenario { faults: Vec::new(), ..scenario.clone() });
-    reached(scenario).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
+    let reached = |plan: &Plan| run(plan, &options).stats.marks;
+    let quiet = reached(&Plan { faults: Vec::new(), ..plan.clone() });
+    reached(plan).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
-fn smaller(
-    scenario: &Scenario,
-    reaching: Option<Mark>,
-    effort: &Effort,
-) -> Result<Option<Minimised>, String> {
+fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Option<Minimised>, String> {
     let defaults = minimise::Options::default();
     let options = minimise::Options {
         time_max: Duration::from_secs(effort.seconds),
@@ -175,7 +173,7 @@ fn smaller(
     bar.enable_steady_tick(Duration::from_millis(200));
     let aim = match reaching {
         Some(mark) => Aim::Reaches(mark),
-        None => match Signature::of(&run(scenario, &RunOptions::default())) {
+        None => match Signature::of(&run(plan, &RunOptions::default())) {
             Some(signature) => Aim::Failure(signature),
             None => return Ok(None),
         },
@@ -185,10 +183,10 @@ fn smaller(
     let run_options =
         RunOptions { skip_judgement: !in_history, skip_marks: reaching.is_none(), ..RunOptions::default() };
     let small = minimise::minimise(
-        scenario,
+        plan,
         aim,
         &options,
-        |scenario| run(scenario, &run_options),
+        |plan| run(plan, &run_options),
         |progress| {
             bar.set_message(format!("{}: {} ({} runs)", progress.pass, progress.size, progress.runs));
         },
@@ -211,36 +209,31 @@ fn smaller(
         small.runs,
         began.elapsed().as_secs_f64(),
     ));
-    if small.scenario.about.is_empty() {
-        small.scenario.about = format!("Minimised from {}; {}.", small.before, small.aim);
+    if small.plan.about.is_empty() {
+        small.plan.about = format!("Minimised from {}; {}.", small.before, small.aim);
     }
     Ok(Some(small))
 }
 
-/// Runs a scenario again, this time keeping the messages, and draws it.
-pub fn draw(scenario: &Scenario, page: &Path, title: &str) -> Result<(), String> {
+/// Runs a plan again, this time keeping the messages, and draws it.
+pub fn draw(plan: &Plan, page: &Path, title: &str) -> Result<(), String> {
     let options = RunOptions { keep_messages: true, ..RunOptions::default() };
-    let outcome = run(scenario, &options);
-    saved::write_text(page, &report::render(scenario, &outcome, title))
+    let outcome = run(plan, &options);
+    saved::write_text(page, &page::render(plan, &outcome, title))
 }
 
 /// Leaves plan and page of a failing run in a folder; returns the rows that say where. A regression has its
 /// plan already.
-pub fn keep_failure(
-    folder: &Path,
-    job: &Job,
-    scenario: &Scenario,
-    headline: &str,
-) -> Result<Vec<String>, String> {
+pub fn keep_failure(folder: &Path, job: &Job, plan: &Plan, headline: &str) -> Result<Vec<String>, String> {
     let (name, again) = (file_name(&job.again()), job.again());
     let page = folder.join(format!("{name}.html"));
     let mut rows = vec![format!("{:>10}  {}", "report", page.display())];
     if matches!(job, Job::Seed(_)) {
-        let plan = folder.join(format!("{name}.toml"));
-        saved::write(&plan, scenario)?;
-        rows.push(format!("{:>10}  {}", "kept as", plan.display()));
+        let file = folder.join(format!("{name}.toml"));
+        saved::write(&file, plan)?;
+        rows.push(format!("{:>10}  {}", "kept as", file.display()));
     }
-    draw(scenario, &page, &format!("{job}: {headline}"))?;
+    draw(plan, &page, &format!("{job}: {headline}"))?;
     rows.push(format!("{:>10}  cargo sim minimise {again}", "smaller"));
     Ok(rows)
 }

@@ -9,12 +9,11 @@ use std::{
 
 use clap::Args;
 use sim::{
+    data::{exit, saved},
     exhaust::{Ending, Limits, Order, Progress, Search, Why, search},
-    exit,
     minimise::Signature,
     mutants::{FoundByExhaust, judge},
-    saved,
-    screen::counted,
+    report::screen::counted,
     walk::{
         self,
         cluster::{self, Budget, NoStart, Start},

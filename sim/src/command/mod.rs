@@ -21,7 +21,11 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use linearizability::command as check;
-use sim::{chance::Chance, exit, generate::generate, mutants, scenario::Scenario, script};
+use sim::{
+    data::{chance::Chance, exit, plan::Plan, script},
+    generate::generate,
+    mutants,
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
                           5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
@@ -62,9 +66,9 @@ enum Command {
     /// Makes a failing run small: fewer faults, operations and servers, rounder times, the same failure.
     #[command(after_help = EXIT_CODES)]
     Minimise(cause::MinimiseOptions),
-    /// Minimises a failing run and keeps it in tests/scenarios, where `cargo test` replays it.
+    /// Minimises a failing run and keeps it in tests/plans, where `cargo test` replays it.
     Save(cause::SaveOptions),
-    /// Lists the saved scenarios.
+    /// Lists the regressions: the saved plans.
     Saved,
     /// Prints the plan that a seed stands for, to be saved, edited and replayed.
     Plan {
@@ -85,9 +89,9 @@ enum Command {
     Asked(doctor::Execution),
     /// Measures how fast the simulation is.
     Bench(bench::Options),
-    /// Lists the named scenarios, or runs those whose names contain NAME.
+    /// Lists the claims, or tries those whose names contain NAME.
     #[command(after_help = EXIT_CODES)]
-    Scenario(replay::ScenarioOptions),
+    Claim(replay::ClaimOptions),
     /// Plants known mistakes, one at a time, and says which judge catches each, and how soon.
     ///
     /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A mutant that is
@@ -133,7 +137,7 @@ pub fn main() -> ExitCode {
         Command::Doctor { runs, plant_chance } => doctor::doctor(&runs, plant_chance),
         Command::Asked(execution) => doctor::answer(&execution),
         Command::Bench(options) => bench::bench(&options),
-        Command::Scenario(options) => replay::scenario(&options),
+        Command::Claim(options) => replay::claim(&options),
         Command::Mutants(options) => mutants::mutants(&options, &mut say),
         Command::Seek(options) => seek::seek(&options),
         Command::Traces(options) => traces::traces(&options),
@@ -150,8 +154,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn plan(scenario: &Scenario) -> Result<u8, String> {
-    let text = toml::to_string_pretty(scenario).map_err(|error| format!("cannot print the plan: {error}"))?;
+fn plan(plan: &Plan) -> Result<u8, String> {
+    let text = toml::to_string_pretty(plan).map_err(|error| format!("cannot print the plan: {error}"))?;
     say(text.trim_end());
     Ok(exit::OK)
 }
@@ -167,8 +171,8 @@ fn judge_files(options: &check::Options) -> Result<u8, String> {
     check::check(options, &mut streams)
 }
 
-/// The scenario that a seed or the path of a plan stands for.
-pub fn load(run: &str) -> Result<Scenario, String> {
+/// The plan that a seed or the path of a plan stands for.
+pub fn load(run: &str) -> Result<Plan, String> {
     if let Ok(seed) = run.parse() {
         return Ok(generate(seed));
     }
@@ -176,9 +180,9 @@ pub fn load(run: &str) -> Result<Scenario, String> {
     let text = fs::read_to_string(&path)
         .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
     let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
-    let scenario: Scenario = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
-    script::validate(&scenario).map_err(not_usable)?;
-    Ok(scenario)
+    let plan: Plan = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
+    script::validate(&plan).map_err(not_usable)?;
+    Ok(plan)
 }
 
 /// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.

@@ -1,32 +1,34 @@
-//! One run at a time, told in full: a seed, a saved plan, or a named scenario.
+//! One run at a time, told in full: a seed, a plan, or a claim.
 
 use std::{path::Path, sync::Arc};
 
 use clap::Args;
 use sim::{
-    exit,
-    outcome::{Class, Outcome, RunOptions},
+    claims::{self, Claim},
+    data::{
+        exit,
+        outcome::{Class, Outcome, RunOptions},
+        plan::Plan,
+    },
+    observer::trace::TraceLine,
+    report::{screen, timeline},
     run,
-    scenario::Scenario,
-    scenarios::{self, Claim},
-    screen, timeline,
-    trace::TraceLine,
 };
 
 use super::{cause, load, say};
 
 #[derive(Args)]
-pub struct ScenarioOptions {
-    /// Part of the names of the scenarios to run; without it, all are listed.
+pub struct ClaimOptions {
+    /// Part of the names of the claims to try; without it, all are listed.
     name: Option<String>,
-    /// NAME is the whole name of one scenario.
+    /// NAME is the whole name of one claim.
     #[arg(long, requires = "name")]
     exact: bool,
     /// Only this seed, and its timeline.
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// How many seeds each.
-    #[arg(long, value_name = "N", default_value_t = scenarios::SEEDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = claims::SEEDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Every step of every machine (with --seed).
     #[arg(long, requires = "seed")]
@@ -38,18 +40,18 @@ pub struct ScenarioOptions {
 
 /// `cargo sim replay`.
 pub fn replay(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8, String> {
-    let scenario = load(seed_or_plan)?;
-    let outcome = told(&scenario, trace);
+    let plan = load(seed_or_plan)?;
+    let outcome = told(&plan, trace);
     say(&screen::verdict(&outcome));
     if outcome.class() != Class::Ok {
         say("");
-        say(&screen::failure(&scenario, &outcome, &format!("replay {seed_or_plan}")));
+        say(&screen::failure(&plan, &outcome, &format!("replay {seed_or_plan}")));
     }
     if let Some(page) = page {
-        cause::draw(&scenario, page, &cause::title(seed_or_plan, &outcome))?;
+        cause::draw(&plan, page, &cause::title(seed_or_plan, &outcome))?;
         say(&format!("{:>10}  {}", "report", page.display()));
     }
-    let missed = outcome.missed(&scenario);
+    let missed = outcome.missed(&plan);
     if outcome.class() == Class::Ok && !missed.is_empty() {
         say("");
         say(&screen::blind(&missed));
@@ -58,38 +60,38 @@ pub fn replay(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8
     Ok(exit::code(outcome.class()))
 }
 
-/// Runs a scenario and tells it on the way (the trace) or at its end (the timeline).
-fn told(scenario: &Scenario, trace: bool) -> Outcome {
+/// Runs a plan and tells it on the way (the trace) or at its end (the timeline).
+fn told(plan: &Plan, trace: bool) -> Outcome {
     let mut options = RunOptions::default();
     if trace {
         options.trace_sink = Some(Arc::new(|line: &TraceLine| say(&line.to_string())));
-        return run(scenario, &options);
+        return run(plan, &options);
     }
-    let outcome = run(scenario, &options);
+    let outcome = run(plan, &options);
     for moment in outcome.timeline.iter().filter(|moment| timeline::is_turn(&moment.event)) {
         say(&timeline::line(moment, &outcome));
     }
     outcome
 }
 
-/// `cargo sim scenario`.
-pub fn scenario(options: &ScenarioOptions) -> Result<u8, String> {
+/// `cargo sim claim`.
+pub fn claim(options: &ClaimOptions) -> Result<u8, String> {
     let Some(name) = &options.name else {
-        for claim in scenarios::all() {
-            let scenario = (claim.scenario)(0);
-            let reaches: Vec<String> = scenario.reaches.iter().map(|mark| mark.name()).collect();
+        for claim in claims::all() {
+            let plan = (claim.plan)(0);
+            let reaches: Vec<String> = plan.reaches.iter().map(|mark| mark.name()).collect();
             say(&format!("{}\n    {}\n    reaches {}", claim.name, claim.about, reaches.join(", ")));
         }
         return Ok(exit::OK);
     };
-    let mut claims = scenarios::all();
+    let mut claims = claims::all();
     claims.retain(|claim| if options.exact { claim.name == *name } else { claim.name.contains(name) });
     if claims.is_empty() {
-        return Err(format!("no scenario is called {name}; `cargo sim scenario` lists them"));
+        return Err(format!("no claim is called {name}; `cargo sim claim` lists them"));
     }
     if let Some(seed) = options.seed {
         let [claim] = claims.as_slice() else {
-            return Err(format!("{} scenarios match {name}; --seed wants one (see --exact)", claims.len()));
+            return Err(format!("{} claims match {name}; --seed wants one (see --exact)", claims.len()));
         };
         return one(claim, seed, options);
     }
@@ -97,22 +99,22 @@ pub fn scenario(options: &ScenarioOptions) -> Result<u8, String> {
     Ok(codes.reduce(worse).unwrap_or(exit::OK))
 }
 
-fn one(claim: &Claim, seed: u64, options: &ScenarioOptions) -> Result<u8, String> {
-    let scenario = (claim.scenario)(seed);
+fn one(claim: &Claim, seed: u64, options: &ClaimOptions) -> Result<u8, String> {
+    let plan = (claim.plan)(seed);
     if options.plan {
-        say(toml::to_string_pretty(&scenario).map_err(|error| error.to_string())?.trim_end());
+        say(toml::to_string_pretty(&plan).map_err(|error| error.to_string())?.trim_end());
         return Ok(exit::OK);
     }
-    let outcome = told(&scenario, options.trace);
+    let outcome = told(&plan, options.trace);
     say(&screen::verdict(&outcome));
-    Ok(judge(claim, seed, &scenario, &outcome))
+    Ok(judge(claim, seed, &plan, &outcome))
 }
 
 fn batch(claim: &Claim, seeds: u64) -> u8 {
     for seed in 0..seeds {
-        let scenario = (claim.scenario)(seed);
-        let outcome = run(&scenario, &RunOptions::default());
-        let code = judge(claim, seed, &scenario, &outcome);
+        let plan = (claim.plan)(seed);
+        let outcome = run(&plan, &RunOptions::default());
+        let code = judge(claim, seed, &plan, &outcome);
         if code != exit::OK {
             return code;
         }
@@ -121,12 +123,12 @@ fn batch(claim: &Claim, seeds: u64) -> u8 {
     exit::OK
 }
 
-/// The general judges first, then what the scenario claims beyond them: a false claim is a safety violation. One that
+/// The general judges first, then the claim itself: a false claim is a safety violation. One that
 /// holds must also have reached what it is about.
-fn judge(claim: &Claim, seed: u64, scenario: &Scenario, outcome: &Outcome) -> u8 {
-    let again = format!("scenario --exact {} --seed {seed}", claim.name);
+fn judge(claim: &Claim, seed: u64, plan: &Plan, outcome: &Outcome) -> u8 {
+    let again = format!("claim --exact {} --seed {seed}", claim.name);
     if outcome.class() != Class::Ok {
-        say(&screen::failure(scenario, outcome, &again));
+        say(&screen::failure(plan, outcome, &again));
         return exit::code(outcome.class());
     }
     if let Err(seen) = claim.judge(outcome) {
@@ -136,7 +138,7 @@ fn judge(claim: &Claim, seed: u64, scenario: &Scenario, outcome: &Outcome) -> u8
         say(&format!("{:>10}  cargo sim {again}", "replay"));
         return exit::SAFETY;
     }
-    let missed = outcome.missed(scenario);
+    let missed = outcome.missed(plan);
     if !missed.is_empty() {
         say(&screen::blind(&missed));
         say(&format!("{:>10}  cargo sim {again}", "replay"));

@@ -15,12 +15,14 @@ use std::{
 
 use clap::Args;
 use sim::{
-    exit,
+    data::{
+        exit,
+        hash::{TraceHash, stable_hash},
+        outcome::RunOptions,
+    },
     generate::generate,
     mutants::{Found, FoundByWalks, judge},
-    outcome::RunOptions,
     run,
-    trace::{TraceHash, stable_hash},
     walk::{self, cluster},
 };
 

@@ -13,13 +13,16 @@ use std::{
 
 use clap::Args;
 use sim::{
-    exit,
+    claims,
+    data::{
+        exit,
+        hash::{TraceHash, stable_hash},
+        outcome::{Outcome, RunOptions},
+        plan::Plan,
+        saved,
+    },
     generate::generate,
-    outcome::{Outcome, RunOptions},
-    run, saved,
-    scenario::Scenario,
-    scenarios,
-    trace::{TraceHash, stable_hash},
+    run,
 };
 
 use super::say;
@@ -43,8 +46,8 @@ pub fn traces(options: &Options) -> Result<u8, String> {
             scope.spawn(|| {
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((name, scenario)) = runs.get(place) else { return };
-                    let line = line(name, &run(scenario, &RunOptions::default()));
+                    let Some((name, plan)) = runs.get(place) else { return };
+                    let line = line(name, &run(plan, &RunOptions::default()));
                     lines.lock().expect("no panic while locked")[place] = line;
                 }
             });
@@ -55,13 +58,13 @@ pub fn traces(options: &Options) -> Result<u8, String> {
 }
 
 /// The named runs: seeds, saved plans, and the claims with the seeds that the tests try.
-fn runs(seeds: u64) -> Result<Vec<(String, Scenario)>, String> {
+fn runs(seeds: u64) -> Result<Vec<(String, Plan)>, String> {
     let mut runs: Vec<_> = (0..seeds).map(|seed| (format!("seed {seed}"), generate(seed))).collect();
     let saved = saved::list(&saved::folder())?.into_iter();
-    runs.extend(saved.map(|saved| (format!("saved {}", saved.name), saved.scenario)));
-    for claim in scenarios::all() {
-        for seed in 0..scenarios::SEEDS_DEFAULT {
-            runs.push((format!("claim {} {seed}", claim.name), (claim.scenario)(seed)));
+    runs.extend(saved.map(|saved| (format!("saved {}", saved.name), saved.plan)));
+    for claim in claims::all() {
+        for seed in 0..claims::SEEDS_DEFAULT {
+            runs.push((format!("claim {} {seed}", claim.name), (claim.plan)(seed)));
         }
     }
     Ok(runs)

@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use sim::{
+    data::{outcome::RunOptions, plan::Plan, saved},
     explore::{
         Finding, Job, Kind, Report, Schedule, Shard, Store, Tally,
         findings::Novelty,
@@ -19,9 +20,7 @@ use sim::{
         workers::{self, Limits, News},
     },
     minimise::Signature,
-    outcome::RunOptions,
-    run, saved,
-    scenario::Scenario,
+    run,
     walk::{
         self, Ending,
         cluster::{self, Action, Cluster},
@@ -195,9 +194,9 @@ fn follow(
     signature: Option<&Signature>,
     path: &Path,
 ) -> Result<(), String> {
-    let (scenario, left_out) = cluster::plan(start, actions);
-    let plans = (0..PLANS_TRIED).map(|seed| Scenario { seed, ..scenario.clone() });
-    let shows = |plan: &Scenario| Signature::of(&run(plan, &RunOptions::default())).as_ref() == signature;
+    let (plan, left_out) = cluster::plan(start, actions);
+    let plans = (0..PLANS_TRIED).map(|seed| Plan { seed, ..plan.clone() });
+    let shows = |plan: &Plan| Signature::of(&run(plan, &RunOptions::default())).as_ref() == signature;
     if let Some(plan) = plans.into_iter().find(shows) {
         saved::write(path, &plan)?;
         say(&format!("{:>10}  cargo sim replay {}", "simulated", path.display()));

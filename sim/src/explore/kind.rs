@@ -5,9 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    exit,
+    data::{
+        exit,
+        outcome::{Class, Outcome},
+    },
     minimise::Signature,
-    outcome::{Class, Outcome},
 };
 
 /// Characters of a reason, at most: panics can be verbose.
@@ -100,7 +102,7 @@ impl Kind {
             && !self.reason.starts_with(SIMULATOR_ITSELF)
     }
 
-    /// Two runs of one scenario that first differ in this part of a step.
+    /// Two runs of one plan that first differ in this part of a step.
     pub fn not_deterministic(part: &str, step: String) -> Self {
         let reason = format!("made twice, the run differs: {part}");
         Self { gravity: Gravity::NotDeterministic, reason, step: Some(step) }
@@ -131,8 +133,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        outcome::{Panic, Violation},
-        step::StepName,
+        data::outcome::{Panic, Violation},
+        observer::step::StepName,
     };
 
     fn broken(invariant: &str, who: &'static str, what: &'static str) -> Option<Kind> {

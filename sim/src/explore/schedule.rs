@@ -23,7 +23,7 @@ pub const RECHECK_INTERVAL: u64 = 50;
 pub enum Job {
     /// A plan in a file that must not fail again.
     Regression(PathBuf),
-    /// The scenario that is generated from this seed.
+    /// The plan that is generated from this seed.
     Seed(u64),
 }
 

@@ -1,4 +1,4 @@
-//! Spends more seeds on families of scenarios that reach rare marks.
+//! Spends more seeds on families of plans that reach rare marks.
 //!
 //! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is known
 //! without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far. From
@@ -222,7 +222,7 @@ impl std::fmt::Debug for Steering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::stable_hash;
+    use crate::data::hash::stable_hash;
 
     /// The family that reaches the rare mark: an eighth of the seeds.
     const PROMISING: usize = 5;

@@ -22,7 +22,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Tally, schedule::Position, schedule::Shard};
-use crate::trace::StableHasher;
+use crate::data::hash::StableHasher;
 
 const STATE: &str = "exploration.json";
 const FINDINGS: &str = "findings";
@@ -152,8 +152,8 @@ pub fn fingerprint(program: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::{
+        data::outcome::{Outcome, Panic},
         explore::{Job, Report, Schedule},
-        outcome::{Outcome, Panic},
     };
 
     struct Scratch(PathBuf);

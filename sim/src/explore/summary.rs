@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Finding, Job, Tally};
-use crate::screen;
+use crate::report::screen;
 
 /// The last line of an exploration.
 pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {

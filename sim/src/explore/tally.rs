@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Findings, Gravity, Job, Kind, findings::Novelty};
 use crate::{
-    exit,
+    data::{
+        exit,
+        hash::TraceHash,
+        outcome::{Class, Outcome, Stats},
+    },
     marks::Counts,
-    outcome::{Class, Outcome, Stats},
-    trace::TraceHash,
 };
 
 /// What became of a job: all that an exploration wants to know of a run.
@@ -173,7 +175,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Panic, Stall};
+    use crate::data::outcome::{Panic, Stall};
 
     fn panic(words: &str) -> Outcome {
         let panic = Panic { at: Duration::ZERO, node: "s1".into(), message: words.into() };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Assignment, Job, Report, Schedule, kind::SIMULATOR_ITSELF};
-use crate::outcome::{Outcome, Panic};
+use crate::data::outcome::{Outcome, Panic};
 
 /// How often the calling thread looks at the time if nothing happens.
 const TICK: Duration = Duration::from_millis(100);

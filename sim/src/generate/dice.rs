@@ -1,6 +1,6 @@
 //! Chance, pinned: named streams of one seed.
 //!
-//! Each part of a scenario draws from its own stream, so that one more draw in one part leaves all the
+//! Each part of a plan draws from its own stream, so that one more draw in one part leaves all the
 //! others as they were. The generator (ChaCha8, counted in whole 64-bit words) and the arithmetic on top
 //! of it are fixed here, so that an upgrade of a library cannot quietly change what a seed means.
 

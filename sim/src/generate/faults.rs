@@ -1,7 +1,10 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
 use super::{Dice, patterns::pattern};
-use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
+use crate::data::{
+    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
+    plan::{Plan, Reads},
+};
 
 /// Between two losses of memory, from the return of the first to the second, in milliseconds: the time
 /// for being declared a stranger, state transfer and activation, several times over.
@@ -71,14 +74,14 @@ const KINDS: [(Kind, &str); 26] = [
     (Kind::DiskFailure, "disk failure"),
 ];
 
-/// What goes wrong in a scenario that has no faults yet.
-pub(super) fn plan(scenario: &Scenario) -> Vec<Fault> {
-    let Scenario { seed, faults_ms, cluster, .. } = scenario;
+/// What goes wrong in a plan that has no faults yet.
+pub(super) fn plan(plan: &Plan) -> Vec<Fault> {
+    let Plan { seed, faults_ms, cluster, .. } = plan;
     let (seed, faults_ms) = (*seed, *faults_ms);
     let mut swarm = Dice::new(seed, "swarm");
     // The share of kinds that this seed enables; nothing at all in one of sixteen.
     let enabled_percent = swarm.weighted(&[(1, 0), (4, 10), (6, 25), (3, 50), (2, 80)]);
-    let cast = Cast::of(scenario);
+    let cast = Cast::of(plan);
     let mut faults = Vec::new();
     for (kind, name) in KINDS {
         let (enabled, mean_ms) = (swarm.percent(enabled_percent), swarm.magnitude(1_000, 32_000));
@@ -111,8 +114,8 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    pub(super) fn of(scenario: &Scenario) -> Self {
-        Self { servers: scenario.cluster.servers.into(), clients: scenario.clients.len() as u64 }
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { servers: plan.cluster.servers.into(), clients: plan.clients.len() as u64 }
     }
 
     /// A server, by part or by name.
@@ -404,7 +407,7 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
     faults
 }
 
-/// Something that breaks for good. What is owed to whom then is for [`crate::liveness`] to say; most often it is
+/// Something that breaks for good. What is owed to whom then is for [`crate::judges::liveness`] to say; most often it is
 /// everything to everybody.
 fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
     let at_ms = dice.between(faults_ms / 4, faults_ms);

@@ -3,8 +3,9 @@
 //! rest in the middle, in which nothing new goes wrong: what heals itself only when a run ends shows itself there.
 
 use super::Dice;
-use crate::{
-    scenario::{FaultKind, Memory, Scenario},
+use crate::data::{
+    fault::{FaultKind, Memory},
+    plan::Plan,
     script::Step,
 };
 
@@ -19,19 +20,19 @@ const REST_PERCENT: u64 = 4;
 pub(super) const REST_MS: u64 = 40_000;
 
 /// Lets some seeds rest: what begins in the second half begins later, and the load of that half fills the rest, too.
-fn rest(scenario: &mut Scenario) {
-    if !Dice::new(scenario.seed, "rest").percent(REST_PERCENT) {
+fn rest(plan: &mut Plan) {
+    if !Dice::new(plan.seed, "rest").percent(REST_PERCENT) {
         return;
     }
-    let (half_ms, end_ms) = (scenario.faults_ms / 2, scenario.faults_ms);
-    scenario.faults_ms += REST_MS;
-    for line in scenario.clients.iter_mut().flat_map(|client| &mut client.script) {
+    let (half_ms, end_ms) = (plan.faults_ms / 2, plan.faults_ms);
+    plan.faults_ms += REST_MS;
+    for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
         *line = at_other_time(line, |at_ms| {
             let late_ms = at_ms.saturating_sub(half_ms);
             at_ms + late_ms * REST_MS / (end_ms - half_ms)
         });
     }
-    for fault in &mut scenario.faults {
+    for fault in &mut plan.faults {
         let begins_ms = if fault.on.is_some() { &mut fault.after_ms } else { &mut fault.at_ms };
         if *begins_ms >= half_ms {
             *begins_ms += REST_MS;
@@ -40,16 +41,16 @@ fn rest(scenario: &mut Scenario) {
 }
 
 /// Lets some seeds live long, with as much to do as any other.
-pub(super) fn stretch(scenario: &mut Scenario) {
-    if !Dice::new(scenario.seed, "length").percent(LONG_PERCENT) {
-        return rest(scenario);
+pub(super) fn stretch(plan: &mut Plan) {
+    if !Dice::new(plan.seed, "length").percent(LONG_PERCENT) {
+        return rest(plan);
     }
-    scenario.faults_ms *= TIMES;
-    for client in &mut scenario.clients {
+    plan.faults_ms *= TIMES;
+    for client in &mut plan.clients {
         let each = client.script.iter().step_by(TIMES as usize);
         client.script = each.map(|line| at_other_time(line, |at_ms| at_ms * TIMES)).collect();
     }
-    for fault in &mut scenario.faults {
+    for fault in &mut plan.faults {
         // What waits for something comes as soon after it as ever.
         let begins = if fault.on.is_some() { &mut fault.after_ms } else { &mut fault.at_ms };
         *begins *= TIMES;

@@ -2,8 +2,9 @@
 //! sent is in the way of heartbeats.
 
 use super::Dice;
-use crate::{
-    scenario::{Fault, FaultKind, Memory, Reads, Scenario},
+use crate::data::{
+    fault::{Fault, FaultKind, Memory},
+    plan::{Plan, Reads},
     settings::Settings,
 };
 
@@ -21,15 +22,15 @@ const VALUE_MS: (u64, u64) = (300, 800);
 const NEXT_MS: u64 = 1_500;
 
 /// Makes the links of a few seeds narrow.
-pub(super) fn narrow(scenario: &mut Scenario) {
-    let mut dice = Dice::new(scenario.seed, "bandwidth");
+pub(super) fn narrow(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "bandwidth");
     if !dice.percent(NARROW_PERCENT) {
         return;
     }
     let bytes_per_ms = dice.magnitude(64, 1_000);
     let longest = usize::try_from(bytes_per_ms * MESSAGE_MS).expect("far less than memory");
-    scenario.network.bytes_per_ms = Some(bytes_per_ms);
-    let cluster = &mut scenario.cluster;
+    plan.network.bytes_per_ms = Some(bytes_per_ms);
+    let cluster = &mut plan.cluster;
     cluster.chunk_bytes_max = cluster.chunk_bytes_max.min(longest);
     cluster.append_window = cluster.append_window.min(bytes_per_ms);
     if cluster.settings.iter().all(|settings| settings.append_bytes_max.is_none()) {
@@ -40,14 +41,14 @@ pub(super) fn narrow(scenario: &mut Scenario) {
 
 /// In a few seeds a pair shares a link that one value fills for longer than a heartbeat, and one of them forgets what it
 /// held. It has to get it all again. In half of them it becomes primary then.
-pub(super) fn lengthen_transfers(scenario: &mut Scenario) {
-    let mut dice = Dice::new(scenario.seed, "slow link");
+pub(super) fn lengthen_transfers(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "slow link");
     if !dice.percent(LONG_PERCENT) {
         return;
     }
     let bytes_per_ms = dice.between(3, 8);
-    scenario.network.bytes_per_ms = Some(bytes_per_ms);
-    let cluster = &mut scenario.cluster;
+    plan.network.bytes_per_ms = Some(bytes_per_ms);
+    let cluster = &mut plan.cluster;
     (cluster.servers, cluster.replicas, cluster.reads) = (2, 2, Reads::Confirm);
     (cluster.volatile, cluster.encoded, cluster.disk_ms_max) = (false, false, 0);
     (cluster.checkpoint_interval, cluster.chunk_bytes_max) = (1, 64);
@@ -57,8 +58,8 @@ pub(super) fn lengthen_transfers(scenario: &mut Scenario) {
     cluster.settings.clear();
     cluster.clocks.clear();
     let values = dice.between(6, 12);
-    scenario.clients.truncate(1);
-    let client = &mut scenario.clients[0];
+    plan.clients.truncate(1);
+    let client = &mut plan.clients[0];
     client.deadline_ms = 10_000;
     let mut line = |value: u64| {
         let bytes = bytes_per_ms * dice.between(VALUE_MS.0, VALUE_MS.1);
@@ -70,12 +71,12 @@ pub(super) fn lengthen_transfers(scenario: &mut Scenario) {
     let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
     let crash =
         |node: &str, down_ms, memory| FaultKind::Crash { node: node.into(), down_ms: Some(down_ms), memory };
-    scenario.faults = vec![at(forget_ms, crash("backup", dice.magnitude(50, 500), Memory::Lost))];
-    scenario.faults_ms = forget_ms + 4_000;
+    plan.faults = vec![at(forget_ms, crash("backup", dice.magnitude(50, 500), Memory::Lost))];
+    plan.faults_ms = forget_ms + 4_000;
     if dice.percent(50) {
         // All of it has arrived.
         let joined_ms = forget_ms + 2 * values * VALUE_MS.1 + 10_000;
-        scenario.faults.push(at(joined_ms, crash("primary", 4_000, Memory::Kept)));
-        scenario.faults_ms = joined_ms + 6_000;
+        plan.faults.push(at(joined_ms, crash("primary", 4_000, Memory::Kept)));
+        plan.faults_ms = joined_ms + 6_000;
     }
 }

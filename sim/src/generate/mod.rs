@@ -1,4 +1,4 @@
-//! Scenarios from seeds: the only place of the simulator where chance decides anything about a plan.
+//! Plans from seeds: the only place of the simulator where chance decides anything about a plan.
 //!
 //! * **Swarm**: each seed enables a random subset of the fault kinds, the empty one included, at rates
 //!   that differ by orders of magnitude. Runs in which everything happens at once find less than runs
@@ -7,11 +7,11 @@
 //! * **Length**: a few seeds live several times as long with as much to do, for what takes its time.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
 //!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
-//!   [`crate::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
+//!   [`crate::judges::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
 //!
-//! What a seed means is promised for one commit. A saved scenario lasts.
+//! What a seed means is promised for one commit. A regression lasts.
 
 mod dice;
 mod faults;
@@ -28,14 +28,15 @@ use faults::Cast;
 use stories::Story;
 pub use stories::{STORIES, story_of};
 
-use crate::{
-    scenario::{Clock, Cluster, Fault, Network, Reads, Scenario},
-    trace::stable_hash,
+use crate::data::{
+    fault::Fault,
+    hash::stable_hash,
+    plan::{Clock, Cluster, Network, Plan, Reads},
 };
 
 /// Servers in a generated cluster, at most.
 pub const SERVERS_MAX: u64 = 5;
-/// Clients of a generated scenario, at most.
+/// Clients of a generated plan, at most.
 pub const CLIENTS_MAX: u64 = 8;
 /// The shortest and longest time under faults, in milliseconds.
 pub const FAULTS_MS: (u64, u64) = (10_000, 40_000);
@@ -60,8 +61,8 @@ const WATCH_MS: u64 = 30_000;
 /// Faults of one plan, at most; a pattern counts as its parts.
 pub const FAULTS_MAX: usize = 250;
 
-/// The scenario of a seed. Pure.
-pub fn generate(seed: u64) -> Scenario {
+/// The plan of a seed. Pure.
+pub fn generate(seed: u64) -> Plan {
     let story = Story::of(seed);
     let drawn_ms = Dice::new(seed, "duration").between(FAULTS_MS.0, FAULTS_MS.1);
     let faults_ms = story.map_or(drawn_ms, |_| stories::LENGTH_MS);
@@ -74,7 +75,7 @@ pub fn generate(seed: u64) -> Scenario {
     }
     let clients = workload::clients(seed, faults_ms, &network);
     cluster.clocks.extend(client_clocks(seed, clients.len()));
-    let mut scenario = Scenario {
+    let mut plan = Plan {
         about: String::new(),
         seed,
         faults_ms,
@@ -89,29 +90,29 @@ pub fn generate(seed: u64) -> Scenario {
     };
     match story {
         None => {
-            workload::swap_by_revision(seed, &mut scenario.clients);
-            workload::close_sessions(seed, &mut scenario.clients);
-            workload::restart_clients(seed, &mut scenario.clients);
-            workload::lengthen(seed, &scenario.cluster, &mut scenario.clients);
-            scenario.faults = faults::plan(&scenario);
-            patterns::strike_the_record(seed, &mut scenario);
-            twins::make_twins(seed, &mut scenario);
-            patterns::tell_lies(seed, &mut scenario);
-            links::narrow(&mut scenario);
-            length::stretch(&mut scenario);
-            settings::ask_for_copies(&mut scenario);
-            settings::wait_for_sessions(&mut scenario);
-            twins::shadow_holders(&mut scenario);
-            twins::move_addresses(&mut scenario);
-            links::lengthen_transfers(&mut scenario);
+            workload::swap_by_revision(seed, &mut plan.clients);
+            workload::close_sessions(seed, &mut plan.clients);
+            workload::restart_clients(seed, &mut plan.clients);
+            workload::lengthen(seed, &plan.cluster, &mut plan.clients);
+            plan.faults = faults::plan(&plan);
+            patterns::strike_the_record(seed, &mut plan);
+            twins::make_twins(seed, &mut plan);
+            patterns::tell_lies(seed, &mut plan);
+            links::narrow(&mut plan);
+            length::stretch(&mut plan);
+            settings::ask_for_copies(&mut plan);
+            settings::wait_for_sessions(&mut plan);
+            twins::shadow_holders(&mut plan);
+            twins::move_addresses(&mut plan);
+            links::lengthen_transfers(&mut plan);
         }
-        Some(story) => story.tell(&mut scenario),
+        Some(story) => story.tell(&mut plan),
     }
     // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.
-    scenario.faults.retain(|fault| fault.begins_ms() < scenario.faults_ms);
-    scenario.faults.sort_by_key(Fault::begins_ms);
-    scenario.faults.truncate(FAULTS_MAX);
-    scenario
+    plan.faults.retain(|fault| fault.begins_ms() < plan.faults_ms);
+    plan.faults.sort_by_key(Fault::begins_ms);
+    plan.faults.truncate(FAULTS_MAX);
+    plan
 }
 
 fn cluster(seed: u64) -> Cluster {

@@ -4,20 +4,23 @@ use super::{
     Dice,
     faults::{Cast, cut},
 };
-use crate::scenario::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger};
+use crate::data::{
+    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
+    plan::{Plan, Reads},
+};
 
 /// The share of seeds whose view service is struck while it writes its record, in percent.
 const STRUCK_PERCENT: u64 = 4;
 
 /// In a few seeds the view service ends while it writes a record, finds that record at its start, and loses power soon: what it told
 /// since must still be there.
-pub(super) fn strike_the_record(seed: u64, scenario: &mut Scenario) {
+pub(super) fn strike_the_record(seed: u64, plan: &mut Plan) {
     let mut dice = Dice::new(seed, "struck record");
     if !dice.percent(STRUCK_PERCENT) {
         return;
     }
-    scenario.cluster.disk_ms_max = 100;
-    for begin_ms in (5_000..scenario.faults_ms.min(25_000)).step_by(6_000) {
+    plan.cluster.disk_ms_max = 100;
+    for begin_ms in (5_000..plan.faults_ms.min(25_000)).step_by(6_000) {
         let crash = |node: &str, down_ms| FaultKind::Crash {
             node: node.into(),
             down_ms: Some(down_ms),
@@ -37,7 +40,7 @@ pub(super) fn strike_the_record(seed: u64, scenario: &mut Scenario) {
         let at = |at_ms, kind| Fault { at_ms, on: None, after_ms: 0, kind };
         let soon_ms = begin_ms + dice.between(200, 2_500);
         let reboot = at(begin_ms, crash("primary", dice.between(1, 50)));
-        scenario.faults.extend([reboot, writes, at(soon_ms, power_loss)]);
+        plan.faults.extend([reboot, writes, at(soon_ms, power_loss)]);
     }
 }
 
@@ -47,20 +50,20 @@ const LIES_PERCENT: u64 = 3;
 const LIES_MS: u64 = 18_000;
 
 /// In a few seeds nothing else happens but what a liar says.
-pub(super) fn tell_lies(seed: u64, scenario: &mut Scenario) {
+pub(super) fn tell_lies(seed: u64, plan: &mut Plan) {
     let mut dice = Dice::new(seed, "lies");
-    let has_twins = scenario.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
+    let has_twins = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
     if dice.percent(LIES_PERCENT) && !has_twins {
-        scenario.faults.clear();
-        lies(&mut dice, scenario);
+        plan.faults.clear();
+        lies(&mut dice, plan);
     }
 }
 
 /// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
-pub(super) fn lies(dice: &mut Dice, scenario: &mut Scenario) {
-    let servers = Cast::of(scenario).servers();
+pub(super) fn lies(dice: &mut Dice, plan: &mut Plan) {
+    let servers = Cast::of(plan).servers();
     let named = |name: &str| vec![Node::from(name)];
-    for begin_ms in (5_000..scenario.faults_ms.saturating_sub(4_500)).step_by(LIES_MS as usize) {
+    for begin_ms in (5_000..plan.faults_ms.saturating_sub(4_500)).step_by(LIES_MS as usize) {
         let (from, to, on) = match dice.below(8) {
             0 => (servers.clone(), named("vs"), None),
             1 => (named("backup"), named("primary"), None),
@@ -77,17 +80,17 @@ pub(super) fn lies(dice: &mut Dice, scenario: &mut Scenario) {
         let (how, lasts_ms) = (Mistreatment::Forge, dice.magnitude(if rare { 1_000 } else { 100 }, 1_500));
         let (at_ms, after_ms) = if on.is_some() { (0, begin_ms) } else { (begin_ms, 0) };
         let kind = FaultKind::Rpc { from, to, how, percent, lasts_ms };
-        if on.is_some() && scenario.cluster.replicas > 1 {
+        if on.is_some() && plan.cluster.replicas > 1 {
             // Whoever comes back with nothing is sent the state.
             let memory = Memory::Lost;
             let kind =
                 FaultKind::Crash { node: "backup".into(), down_ms: Some(dice.magnitude(10, 500)), memory };
-            scenario.faults.push(Fault { at_ms: begin_ms, on: None, after_ms: 0, kind });
+            plan.faults.push(Fault { at_ms: begin_ms, on: None, after_ms: 0, kind });
         }
-        scenario.faults.push(Fault { at_ms, on, after_ms, kind });
+        plan.faults.push(Fault { at_ms, on, after_ms, kind });
         let (node, memory) = ("primary".into(), Memory::Kept);
         let death = FaultKind::Crash { node, down_ms: Some(dice.magnitude(10, 2_000)), memory };
-        scenario.faults.push(Fault { at_ms: begin_ms + LIES_MS - 3_000, on: None, after_ms: 0, kind: death });
+        plan.faults.push(Fault { at_ms: begin_ms + LIES_MS - 3_000, on: None, after_ms: 0, kind: death });
     }
 }
 

@@ -2,8 +2,8 @@
 //! clients run into them.
 
 use super::Dice;
-use crate::{
-    scenario::{Cluster, Network, Scenario},
+use crate::data::{
+    plan::{Cluster, Network, Plan},
     settings::Settings,
 };
 
@@ -24,22 +24,22 @@ const COPIES_PERCENT: u64 = 8;
 
 /// Lets the servers of some seeds ask for a least number of copies. Updates then wait until redundancy is restored, and that
 /// may take as long again as the faults lasted (a suspicion doubles): there is more time to settle.
-pub(super) fn ask_for_copies(scenario: &mut Scenario) {
-    let mut dice = Dice::new(scenario.seed, "settings/copies");
-    let replicas = scenario.cluster.replicas as usize;
+pub(super) fn ask_for_copies(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "settings/copies");
+    let replicas = plan.cluster.replicas as usize;
     if replicas < 2 || !dice.percent(COPIES_PERCENT) {
         return;
     }
     let copies_min = Some(dice.between(2, replicas as u64) as usize);
-    scenario.cluster.settings.push(Settings { copies_min, ..Settings::default() });
-    scenario.settle_ms += 2 * scenario.faults_ms;
+    plan.cluster.settings.push(Settings { copies_min, ..Settings::default() });
+    plan.settle_ms += 2 * plan.faults_ms;
 }
 
 /// Gives those plans more time to settle in which sessions may remember little. An answer that nobody asks for any more
 /// makes room when its session is over: in the worst case one client after the other waits for that.
-pub(super) fn wait_for_sessions(scenario: &mut Scenario) {
-    if scenario.cluster.settings.iter().any(|settings| settings.session_bytes_max.is_some()) {
-        scenario.settle_ms += 2 * scenario.clients.len() as u64 * scenario.cluster.session_ttl_ms;
+pub(super) fn wait_for_sessions(plan: &mut Plan) {
+    if plan.cluster.settings.iter().any(|settings| settings.session_bytes_max.is_some()) {
+        plan.settle_ms += 2 * plan.clients.len() as u64 * plan.cluster.session_ttl_ms;
     }
 }
 

@@ -15,8 +15,9 @@ use super::{
     patterns,
     workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
 };
-use crate::{
-    scenario::{Client, Clock, Cut, Fault, FaultKind, Memory, Mistreatment, Node, Reads, Scenario, Trigger},
+use crate::data::{
+    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
+    plan::{Client, Clock, Plan, Reads},
     script::Step,
     settings::Settings,
 };
@@ -38,10 +39,10 @@ const READS_MAX: u64 = 60;
 pub(super) struct Story {
     weight: u64,
     about: &'static str,
-    plan: fn(&mut Dice, &mut Scenario),
+    plan: fn(&mut Dice, &mut Plan),
 }
 
-const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Scenario)) -> Story {
+const fn story(weight: u64, about: &'static str, plan: fn(&mut Dice, &mut Plan)) -> Story {
     Story { weight, about, plan }
 }
 
@@ -85,8 +86,8 @@ pub const STORIES: [&str; ALL.len()] = {
 };
 
 /// The story that a generated plan tells.
-pub fn story_of(scenario: &Scenario) -> Option<&'static str> {
-    let about = scenario.about.strip_prefix("Story: ")?.strip_suffix('.')?;
+pub fn story_of(plan: &Plan) -> Option<&'static str> {
+    let about = plan.about.strip_prefix("Story: ")?.strip_suffix('.')?;
     STORIES.into_iter().find(|story| *story == about)
 }
 
@@ -97,11 +98,11 @@ impl Story {
         dice.percent(STORIES_PERCENT).then(|| dice.weighted(&ALL.map(|story| (story.weight, story))))
     }
 
-    /// Plans it into a scenario that has no faults yet.
-    pub(super) fn tell(self, scenario: &mut Scenario) {
-        scenario.about = format!("Story: {}.", self.about);
-        scenario.cluster.starts_ms.clear();
-        (self.plan)(&mut Dice::new(scenario.seed, "story/plan"), scenario);
+    /// Puts it into a plan that has no faults yet.
+    pub(super) fn tell(self, plan: &mut Plan) {
+        plan.about = format!("Story: {}.", self.about);
+        plan.cluster.starts_ms.clear();
+        (self.plan)(&mut Dice::new(plan.seed, "story/plan"), plan);
     }
 }
 
@@ -130,40 +131,38 @@ fn crash(node: &str, down_ms: u64, memory: Memory) -> FaultKind {
 }
 
 /// At least so many servers and copies.
-fn at_least(scenario: &mut Scenario, servers: u32, replicas: u32) {
-    let cluster = &mut scenario.cluster;
+fn at_least(plan: &mut Plan, servers: u32, replicas: u32) {
+    let cluster = &mut plan.cluster;
     cluster.servers = cluster.servers.max(servers);
     cluster.replicas = cluster.replicas.max(replicas);
-    scenario.cluster.clocks.clear();
+    plan.cluster.clocks.clear();
 }
 
 /// Sessions that live so long, and clients that go on trying for as long as they may.
-fn sessions(scenario: &mut Scenario, ttl_ms: u64) {
-    scenario.cluster.session_ttl_ms = ttl_ms;
-    scenario.clients.iter_mut().for_each(|client| client.deadline_ms = ttl_ms / 2);
+fn sessions(plan: &mut Plan, ttl_ms: u64) {
+    plan.cluster.session_ttl_ms = ttl_ms;
+    plan.clients.iter_mut().for_each(|client| client.deadline_ms = ttl_ms / 2);
 }
 
 /// Servers that are as slow, and a view service that is as fast, as leases allow for.
-fn leases(scenario: &mut Scenario) {
-    scenario.cluster.reads = Reads::Lease;
+fn leases(plan: &mut Plan) {
+    plan.cluster.reads = Reads::Lease;
     let drift = super::DRIFT_PPM_MAX as i64;
-    let slow =
-        Cast::of(scenario).servers().into_iter().map(|node| Clock { node, skew_ms: 0, drift_ppm: -drift });
-    scenario.cluster.clocks =
-        slow.chain([Clock { node: "vs".into(), skew_ms: 0, drift_ppm: drift }]).collect();
+    let slow = Cast::of(plan).servers().into_iter().map(|node| Clock { node, skew_ms: 0, drift_ppm: -drift });
+    plan.cluster.clocks = slow.chain([Clock { node: "vs".into(), skew_ms: 0, drift_ppm: drift }]).collect();
 }
 
 /// The others read on at the primary while one client has to go elsewhere.
-fn one_goes_elsewhere(dice: &mut Dice, scenario: &Scenario, lasts_ms: u64) -> FaultKind {
-    let writer = format!("c{}", dice.between(1, scenario.clients.len() as u64 - 1));
+fn one_goes_elsewhere(dice: &mut Dice, plan: &Plan, lasts_ms: u64) -> FaultKind {
+    let writer = format!("c{}", dice.between(1, plan.clients.len() as u64 - 1));
     apart(vec![writer], nodes(&["primary"]), Cut::Refuse, lasts_ms)
 }
 
 /// The last client, which does nothing but read, reads a hot key for so long, as often as answers can come.
-fn one_reads_on(dice: &mut Dice, scenario: &mut Scenario, begin_ms: u64, lasts_ms: u64) {
-    let answer_ms = answer_ms(&scenario.network);
+fn one_reads_on(dice: &mut Dice, plan: &mut Plan, begin_ms: u64, lasts_ms: u64) {
+    let answer_ms = answer_ms(&plan.network);
     let interval_ms = (answer_ms + dice.between(10, 50)).max(lasts_ms / READS_MAX);
-    let Some(reader) = scenario.clients.last_mut() else { return };
+    let Some(reader) = plan.clients.last_mut() else { return };
     let reads = (begin_ms..begin_ms + lasts_ms).step_by(interval_ms as usize);
     reader.script.retain(|line| line.contains(" get "));
     reader.script.extend(reads.map(|ms| format!("{}.{:03} get hot0", ms / 1_000, ms % 1_000)));
@@ -188,8 +187,8 @@ fn rounds() -> impl Iterator<Item = u64> {
 
 /// The primary's acknowledgements of a view are still on their way to the view service when the next view begins.
 /// Meanwhile a backup is silent for just so long that it is given up, and back before they arrive.
-fn overtaken_acknowledgement(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
+fn overtaken_acknowledgement(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
     for begin_ms in rounds() {
         let (from, to) = (nodes(&["primary"]), nodes(&["vs"]));
         let (latency_ms, jitter_ms) = (dice.between(270, 450), dice.magnitude(1, 60));
@@ -198,26 +197,26 @@ fn overtaken_acknowledgement(dice: &mut Dice, scenario: &mut Scenario) {
         let silent_ms = dice.between(1_500, 2_800);
         let silence = apart(nodes(&["backup"]), nodes(&["vs"]), cut(dice), silent_ms);
         let death = crash("primary", dice.magnitude(100, 3_000), Memory::Kept);
-        scenario.faults.push(at(begin_ms, slow));
-        scenario.faults.push(at(begin_ms + 1_000, silence));
-        scenario.faults.push(at(begin_ms + 1_000 + silent_ms + dice.between(1_200, 2_500), death));
+        plan.faults.push(at(begin_ms, slow));
+        plan.faults.push(at(begin_ms + 1_000, silence));
+        plan.faults.push(at(begin_ms + 1_000 + silent_ms + dice.between(1_200, 2_500), death));
     }
 }
 
 /// The grant of a lease is long on its way to a primary that only its clients reach then.
-fn late_lease(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    leases(scenario);
-    let servers = Cast::of(scenario).servers();
+fn late_lease(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    leases(plan);
+    let servers = Cast::of(plan).servers();
     for begin_ms in rounds() {
         let (from, to, how) = (nodes(&["primary"]), nodes(&["vs"]), Mistreatment::Delay);
         let late = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 2_000 };
         let cut_ms = begin_ms + dice.between(1_000, 2_000);
         let unheard = one_way(nodes(&["primary"]), nodes(&["vs"]), Cut::BlackHole, 4_000);
         let alone = apart(nodes(&["primary"]), servers.clone(), Cut::BlackHole, 4_000);
-        let elsewhere = one_goes_elsewhere(dice, scenario, 4_000);
-        one_reads_on(dice, scenario, cut_ms + 1_000, 1_500);
-        scenario.faults.extend([
+        let elsewhere = one_goes_elsewhere(dice, plan, 4_000);
+        one_reads_on(dice, plan, cut_ms + 1_000, 1_500);
+        plan.faults.extend([
             at(begin_ms, late),
             at(cut_ms, unheard),
             at(cut_ms, alone),
@@ -227,27 +226,27 @@ fn late_lease(dice: &mut Dice, scenario: &mut Scenario) {
 }
 
 /// The holder of a lease sleeps through its replacement, and most clients wait for it.
-fn sleeping_holder(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    leases(scenario);
+fn sleeping_holder(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    leases(plan);
     for begin_ms in rounds() {
         let lasts_ms = dice.between(2_000, 5_000);
         let pause = FaultKind::Pause { node: "primary".into(), lasts_ms: Some(lasts_ms) };
-        one_reads_on(dice, scenario, begin_ms + lasts_ms - 1_000, 1_200);
-        let mut loyal = Cast::of(scenario).clients();
+        one_reads_on(dice, plan, begin_ms + lasts_ms - 1_000, 1_200);
+        let mut loyal = Cast::of(plan).clients();
         loyal.remove(dice.below(loyal.len() as u64 - 1) as usize);
         let loyal = apart(loyal, nodes(&["vs"]), Cut::Refuse, lasts_ms + 1_000);
-        scenario.faults.extend([at(begin_ms, pause), at(begin_ms, loyal)]);
+        plan.faults.extend([at(begin_ms, pause), at(begin_ms, loyal)]);
     }
 }
 
 /// The first server's first life says one thing, which arrives when a later life, with a smaller number because its
 /// clock was set back, has long been primary.
-fn ghost(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    leases(scenario);
-    scenario.cluster.clocks[0].skew_ms = 60_000;
-    let others = Cast::of(scenario).servers();
+fn ghost(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    leases(plan);
+    plan.cluster.clocks[0].skew_ms = 60_000;
+    let others = Cast::of(plan).servers();
     let slow = FaultKind::Slow {
         from: nodes(&["s1"]),
         to: nodes(&["vs"]),
@@ -259,75 +258,73 @@ fn ghost(dice: &mut Dice, scenario: &mut Scenario) {
     let forget = crash("s1", dice.magnitude(10, 300), Memory::Lost);
     let lasts_ms = dice.between(1_500, 3_000);
     let alone = [others, nodes(&["vs"])].concat();
-    one_reads_on(dice, scenario, 6_500, 6_000);
-    scenario.faults.extend([
+    one_reads_on(dice, plan, 6_500, 6_000);
+    plan.faults.extend([
         at(0, slow),
         at(dice.between(380, 480), forget),
         on(Trigger::ViewProposed, 5_500, 0, apart(nodes(&["s1"]), alone, Cut::BlackHole, lasts_ms)),
-        on(Trigger::Promoted, 5_500, 0, one_goes_elsewhere(dice, scenario, lasts_ms)),
+        on(Trigger::Promoted, 5_500, 0, one_goes_elsewhere(dice, plan, lasts_ms)),
     ]);
 }
 
 /// All copies are lost, one soon after the other. In most seeds an operator accepts that.
-fn everything_lost(dice: &mut Dice, scenario: &mut Scenario) {
-    scenario.data_loss = true;
+fn everything_lost(dice: &mut Dice, plan: &mut Plan) {
+    plan.data_loss = true;
     let begin_ms = BEGIN_MS + dice.between(0, 20_000);
-    for server in Cast::of(scenario).servers() {
+    for server in Cast::of(plan).servers() {
         let kind = crash(&server, dice.magnitude(10, 4_000), Memory::Lost);
-        scenario.faults.push(at(begin_ms + dice.magnitude(1, 2_000), kind));
+        plan.faults.push(at(begin_ms + dice.magnitude(1, 2_000), kind));
     }
-    let mut own = Dice::new(scenario.seed, "story/accepted loss");
+    let mut own = Dice::new(plan.seed, "story/accepted loss");
     if own.percent(75) {
         let accepted_ms = begin_ms + own.between(1_000, 9_000);
-        operators::accept_loss(&mut own, scenario, accepted_ms);
+        operators::accept_loss(&mut own, plan, accepted_ms);
     }
 }
 
 /// Clients do not hear what was done, and ask again a server whose clock is further ahead than a session lives.
-fn heir_from_the_future(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    sessions(scenario, 10_000);
-    let servers = Cast::of(scenario).servers();
+fn heir_from_the_future(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    sessions(plan, 10_000);
+    let servers = Cast::of(plan).servers();
     let ahead = |(place, node): (i64, _)| Clock { node, skew_ms: 30_000 * place, drift_ppm: 0 };
-    scenario.cluster.clocks = (0..).zip(servers).map(ahead).collect();
+    plan.cluster.clocks = (0..).zip(servers).map(ahead).collect();
     for begin_ms in rounds() {
-        let (from, to, how) = (Cast::of(scenario).clients(), nodes(&["primary"]), Mistreatment::DropReply);
+        let (from, to, how) = (Cast::of(plan).clients(), nodes(&["primary"]), Mistreatment::DropReply);
         let lasts_ms = dice.between(200, 1_500);
         let silence = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms };
         let death = crash("primary", dice.between(1_000, 3_000), Memory::Kept);
-        scenario.faults.extend([at(begin_ms, silence), at(begin_ms + lasts_ms, death)]);
+        plan.faults.extend([at(begin_ms, silence), at(begin_ms + lasts_ms, death)]);
     }
 }
 
 /// A primary that is cut off from the view service only is asked for one key again and again, and by nobody else for
 /// anything: nothing tells it that it was replaced but its own messages to its backup.
-fn replaced_unawares(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    scenario.cluster.reads = Reads::Confirm;
+fn replaced_unawares(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    plan.cluster.reads = Reads::Confirm;
     for begin_ms in rounds() {
         let unheard = apart(nodes(&["primary"]), nodes(&["vs"]), cut(dice), 4_000);
-        scenario
-            .faults
-            .extend([at(begin_ms, unheard), at(begin_ms, one_goes_elsewhere(dice, scenario, 4_000))]);
-        for client in &mut scenario.clients {
+        plan.faults.extend([at(begin_ms, unheard), at(begin_ms, one_goes_elsewhere(dice, plan, 4_000))]);
+        for client in &mut plan.clients {
             keep(client, |at_ms| !(begin_ms..begin_ms + 2_500).contains(&at_ms));
         }
-        one_reads_on(dice, scenario, begin_ms + 500, 2_500);
+        one_reads_on(dice, plan, begin_ms + 500, 2_500);
         if dice.percent(60) {
             let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
             let (latency_ms, jitter_ms) = (dice.between(50, 450), dice.magnitude(1, 200));
             let slow = FaultKind::Slow { from, to, one_way: false, latency_ms, jitter_ms, lasts_ms: 4_000 };
-            scenario.faults.push(at(begin_ms, slow));
+            plan.faults.push(at(begin_ms, slow));
         }
     }
 }
 
 /// A backup's answers are late while the view changes around it and its primary. Then the primary is left alone with
 /// its clients.
-fn late_answers(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 3, 3);
-    scenario.cluster.reads = Reads::Confirm;
-    let others = [Cast::of(scenario).servers(), nodes(&["vs"])].concat();
+fn late_answers(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 3, 3);
+    plan.cluster.reads = Reads::Confirm;
+    let others = [Cast::of(plan).servers(), nodes(&["vs"])].concat();
     for begin_ms in rounds() {
         // The next backup plays that part while the first one is down.
         let other_dies = crash("backup", 3_000, Memory::Kept);
@@ -335,9 +332,9 @@ fn late_answers(dice: &mut Dice, scenario: &mut Scenario) {
         let (latency_ms, jitter_ms) = (dice.between(50, 400), dice.magnitude(1, 400));
         let late = FaultKind::Slow { from, to, one_way: false, latency_ms, jitter_ms, lasts_ms: 2_500 };
         let alone = apart(nodes(&["primary"]), others.clone(), cut(dice), 4_500);
-        let elsewhere = one_goes_elsewhere(dice, scenario, 4_500);
-        one_reads_on(dice, scenario, begin_ms + 4_500, 2_500);
-        scenario.faults.extend([
+        let elsewhere = one_goes_elsewhere(dice, plan, 4_500);
+        one_reads_on(dice, plan, begin_ms + 4_500, 2_500);
+        plan.faults.extend([
             at(begin_ms, other_dies),
             at(begin_ms + 100, late),
             at(begin_ms + 3_000, alone),
@@ -347,40 +344,40 @@ fn late_answers(dice: &mut Dice, scenario: &mut Scenario) {
 }
 
 /// Some servers and clients hear only each other, and so do all the others, with the view service among them.
-fn house_divided(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 3, 2);
-    let others = Cast::of(scenario);
+fn house_divided(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 3, 2);
+    let others = Cast::of(plan);
     for begin_ms in rounds() {
         let mut side = nodes(if dice.percent(50) { &["primary", "backup"] } else { &["primary"] });
         side.extend(others.clients().into_iter().filter(|_| dice.percent(50)));
         let lasts_ms = dice.between(1_500, ROUND_MS - 1_000);
-        scenario.faults.push(at(begin_ms, apart(side, vec![], cut(dice), lasts_ms)));
+        plan.faults.push(at(begin_ms, apart(side, vec![], cut(dice), lasts_ms)));
     }
 }
 
 /// Updates arrive again when their clients have been silent for longer than a session lives.
-fn echo_of_a_session(dice: &mut Dice, scenario: &mut Scenario) {
-    sessions(scenario, 4_000);
-    for client in &mut scenario.clients {
+fn echo_of_a_session(dice: &mut Dice, plan: &mut Plan) {
+    sessions(plan, 4_000);
+    for client in &mut plan.clients {
         if dice.percent(60) {
             let busy_ms = dice.between(1_000, 3_000);
             keep(client, |at_ms| at_ms % (LENGTH_MS / 2) < busy_ms);
         }
     }
-    let (from, how) = (Cast::of(scenario).clients(), Mistreatment::Duplicate);
+    let (from, how) = (Cast::of(plan).clients(), Mistreatment::Duplicate);
     let percent = dice.between(20, 90) as u32;
-    scenario.faults.push(at(0, FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms: LENGTH_MS }));
+    plan.faults.push(at(0, FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms: LENGTH_MS }));
 }
 
 /// A backup forgets everything, its state travels in many parts, parts are late or come twice, and something happens to
 /// the sender, the receiver or between them while they are on their way.
-fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    scenario.cluster.chunk_bytes_max = dice.magnitude(32, 256) as usize;
-    scenario.cluster.checkpoint_interval = dice.magnitude(2, 64);
-    scenario.cluster.log_entries_max = None;
+fn transfer_under_fire(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    plan.cluster.chunk_bytes_max = dice.magnitude(32, 256) as usize;
+    plan.cluster.checkpoint_interval = dice.magnitude(2, 64);
+    plan.cluster.log_entries_max = None;
     let keys = dice.between(40, LOADED_KEYS_MAX);
-    scenario.clients[0].script.splice(0..0, load(keys));
+    plan.clients[0].script.splice(0..0, load(keys));
     for begin_ms in rounds() {
         let begin_ms = begin_ms + REJOIN_MS / 2;
         let forget = crash("backup", dice.magnitude(10, 500), Memory::Lost);
@@ -388,7 +385,7 @@ fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
         let how = *dice.pick(&[Mistreatment::Delay, Mistreatment::Duplicate, Mistreatment::DropRequest]);
         let percent = dice.magnitude(5, 80) as u32;
         let late = FaultKind::Rpc { from, to, how, percent, lasts_ms: 4_000 };
-        scenario.faults.extend([at(begin_ms, forget), at(begin_ms, late)]);
+        plan.faults.extend([at(begin_ms, forget), at(begin_ms, late)]);
         let between = (nodes(&["primary"]), nodes(&["joiner"]));
         let blow = match dice.below(8) {
             0..=3 => crash("joiner", dice.magnitude(1, 300), Memory::Kept),
@@ -397,47 +394,45 @@ fn transfer_under_fire(dice: &mut Dice, scenario: &mut Scenario) {
             6 => one_way(between.1, between.0, cut(dice), dice.between(100, 1_500)),
             _ => apart(between.0, between.1, cut(dice), dice.between(100, 1_500)),
         };
-        scenario.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 200), blow));
+        plan.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 200), blow));
     }
     // A state that has arrived is not yet on disk.
     if dice.percent(50) {
-        scenario.cluster.disk_ms_max = 100;
+        plan.cluster.disk_ms_max = 100;
     }
-    promoted_at_last(dice, scenario);
+    promoted_at_last(dice, plan);
 }
 
 /// In half of the seeds the primary dies at last, so that one that joined becomes primary: what it was sent is read.
-fn promoted_at_last(dice: &mut Dice, scenario: &mut Scenario) {
+fn promoted_at_last(dice: &mut Dice, plan: &mut Plan) {
     if dice.percent(50) {
-        scenario
-            .faults
-            .push(at(LENGTH_MS - dice.between(4_000, 6_000), crash("primary", 4_000, Memory::Kept)));
+        plan.faults.push(at(LENGTH_MS - dice.between(4_000, 6_000), crash("primary", 4_000, Memory::Kept)));
     }
 }
 
 /// For good, what the primary says reaches the view service and no server; some or all clients do not hear it either.
-fn unheard_primary(dice: &mut Dice, scenario: &mut Scenario) {
+fn unheard_primary(dice: &mut Dice, plan: &mut Plan) {
     let copies = dice.weighted(&[(3, 3), (1, 4)]);
-    at_least(scenario, copies, copies);
-    let cast = Cast::of(scenario);
+    at_least(plan, copies, copies);
+    let cast = Cast::of(plan);
     let share = dice.between(30, 100);
     let to = cast.servers().into_iter().chain(cast.clients().into_iter().filter(|_| dice.percent(share)));
     let (from, to) = (nodes(&["primary"]), to.collect());
     let dumb = FaultKind::Partition { from, to, both_ways: false, how: cut(dice), lasts_ms: None };
-    scenario.faults.push(at(BEGIN_MS + dice.between(3_000, 25_000), dumb));
+    plan.faults.push(at(BEGIN_MS + dice.between(3_000, 25_000), dumb));
 }
 
 /// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
-fn liar(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    patterns::lies(dice, scenario);
+fn liar(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    patterns::lies(dice, plan);
 }
 
 /// For good, the primary hears nobody but clients, and has room for few of them.
-fn left_alone(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    scenario.cluster.settings = vec![Settings { waiting_max: Some(2), ..Settings::default() }];
-    let others = [Cast::of(scenario).servers(), nodes(&["vs"])].concat();
+fn left_alone(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    plan.cluster.settings = vec![Settings { waiting_max: Some(2), ..Settings::default() }];
+    let others = [Cast::of(plan).servers(), nodes(&["vs"])].concat();
     let alone = FaultKind::Partition {
         from: nodes(&["primary"]),
         to: others,
@@ -445,16 +440,16 @@ fn left_alone(dice: &mut Dice, scenario: &mut Scenario) {
         how: Cut::BlackHole,
         lasts_ms: None,
     };
-    scenario.faults.push(at(BEGIN_MS + dice.between(0, 25_000), alone));
+    plan.faults.push(at(BEGIN_MS + dice.between(0, 25_000), alone));
 }
 
 /// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's log was cut
 /// to that of the other one, who ruled, unacknowledged, for a moment.
-fn chosen_twice(dice: &mut Dice, scenario: &mut Scenario) {
-    scenario.cluster.servers = 3;
-    scenario.cluster.replicas = 3;
-    scenario.cluster.clocks.clear();
-    scenario.cluster.disk_ms_max = scenario.cluster.disk_ms_max.min(20);
+fn chosen_twice(dice: &mut Dice, plan: &mut Plan) {
+    plan.cluster.servers = 3;
+    plan.cluster.replicas = 3;
+    plan.cluster.clocks.clear();
+    plan.cluster.disk_ms_max = plan.cluster.disk_ms_max.min(20);
     let begin_ms = BEGIN_MS + dice.between(0, 1_000);
     let (first, second, third, vs) = (nodes(&["s1"]), nodes(&["s2"]), nodes(&["s3"]), nodes(&["vs"]));
     let later = |dice: &mut Dice, min_ms, max_ms| begin_ms + dice.between(min_ms, max_ms);
@@ -467,7 +462,7 @@ fn chosen_twice(dice: &mut Dice, scenario: &mut Scenario) {
     let shorter = at(shorter_ms, apart(first.clone(), second.clone(), Cut::Refuse, 8_000));
     let unheard = at(shorter_ms, one_way(third.clone(), vs.clone(), Cut::Refuse, dice.between(1_000, 1_250)));
     let unasked =
-        at(later(dice, 1_150, 1_350), apart(Cast::of(scenario).clients(), first.clone(), Cut::Refuse, 3_000));
+        at(later(dice, 1_150, 1_350), apart(Cast::of(plan).clients(), first.clone(), Cut::Refuse, 3_000));
     let left_behind =
         at(later(dice, 1_600, 1_800), apart(first, third.clone(), cut(dice), dice.between(2_000, 4_000)));
     // The second rules without being acknowledged, and forgets everything.
@@ -475,5 +470,5 @@ fn chosen_twice(dice: &mut Dice, scenario: &mut Scenario) {
     let unacknowledged =
         on(Trigger::Promoted, proposed, 0, one_way(second, vs, Cut::Refuse, dice.between(150, 300)));
     let forget = on(Trigger::ViewProposed, proposed, dice.between(450, 850), crash("s2", 10, Memory::Lost));
-    scenario.faults.extend([dumb, deaf, shorter, unheard, unasked, left_behind, unacknowledged, forget]);
+    plan.faults.extend([dumb, deaf, shorter, unheard, unasked, left_behind, unacknowledged, forget]);
 }

@@ -3,14 +3,15 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
-use crate::{
-    scenario::{FaultKind, Memory, Network, Scenario},
+use crate::data::{
+    fault::{FaultKind, Memory},
+    plan::{Network, Plan},
     script::{Action, Step},
     settings::Settings,
 };
 
-fn text(scenario: &Scenario) -> String {
-    toml::to_string(scenario).expect("a scenario is made of what TOML can say")
+fn text(plan: &Plan) -> String {
+    toml::to_string(plan).expect("a plan is made of what TOML can say")
 }
 
 fn hash(text: &str) -> u64 {
@@ -20,8 +21,8 @@ fn hash(text: &str) -> u64 {
 
 /// When each is, whether that is triggered, how long the server is down, and its name. A twin begins with nothing, and the
 /// last copy is spared.
-fn memory_losses(scenario: &Scenario) -> Vec<(u64, bool, u64, String)> {
-    let faults = scenario.faults.iter();
+fn memory_losses(plan: &Plan) -> Vec<(u64, bool, u64, String)> {
+    let faults = plan.faults.iter();
     faults
         .filter_map(|fault| match &fault.kind {
             FaultKind::Crash { node, .. } if node == "twin" => None,
@@ -47,25 +48,25 @@ fn seeds_mean_what_they_meant() {
 
 #[test]
 fn seeds_differ_in_shape_faults_and_load() {
-    let scenarios: Vec<Scenario> = (0..400).map(generate).collect();
-    let quiet = scenarios.iter().filter(|s| s.faults.is_empty()).count();
+    let plans: Vec<Plan> = (0..400).map(generate).collect();
+    let quiet = plans.iter().filter(|s| s.faults.is_empty()).count();
     assert!((10..80).contains(&quiet), "{quiet} of 400 seeds without any fault");
-    let shapes: BTreeSet<_> = scenarios.iter().map(|s| (s.cluster.servers, s.cluster.replicas)).collect();
+    let shapes: BTreeSet<_> = plans.iter().map(|s| (s.cluster.servers, s.cluster.replicas)).collect();
     assert!(shapes.len() >= 8, "{shapes:?}");
-    let longer = |than: u64| scenarios.iter().filter(|s| s.faults_ms > than).count();
+    let longer = |than: u64| plans.iter().filter(|s| s.faults_ms > than).count();
     let (long, longer) = (longer(FAULTS_MS.1 + length::REST_MS), longer(FAULTS_MS.1));
     assert!((3..30).contains(&long), "{long} of 400 seeds live long");
     assert!((5..40).contains(&(longer - long)), "{} of 400 seeds rest", longer - long);
-    let volatile = scenarios.iter().filter(|s| s.cluster.volatile).count();
+    let volatile = plans.iter().filter(|s| s.cluster.volatile).count();
     assert!((100..220).contains(&volatile), "{volatile} of 400 seeds without disks");
-    let has = |is: fn(&Settings) -> bool| scenarios.iter().any(|s| s.cluster.settings.iter().any(is));
+    let has = |is: fn(&Settings) -> bool| plans.iter().any(|s| s.cluster.settings.iter().any(is));
     assert!(has(|own| own.waiting_max.is_some()) && has(|own| own.sessions_max.is_some()));
     assert!(has(|own| own.copies_min.is_some()));
     assert!(
         has(|own| own.node.is_some() && own.from_life == 2),
         "options change when a process is restarted"
     );
-    let kinds: BTreeSet<String> = scenarios
+    let kinds: BTreeSet<String> = plans
         .iter()
         .flat_map(|s| &s.faults)
         .map(|fault| match &fault.kind {
@@ -86,12 +87,12 @@ fn seeds_differ_in_shape_faults_and_load() {
         })
         .collect();
     assert_eq!(kinds.len(), 28, "every kind of fault occurs: {kinds:?}");
-    assert!(scenarios.iter().any(|s| s.faults.len() > 100) && scenarios.iter().any(|s| s.faults.len() == 1));
+    assert!(plans.iter().any(|s| s.faults.len() > 100) && plans.iter().any(|s| s.faults.len() == 1));
 }
 
 #[test]
 fn one_seed_of_six_tells_a_story_and_every_story_is_told() {
-    let plans: Vec<Scenario> = (0..1000).map(generate).filter(|s| !s.about.is_empty()).collect();
+    let plans: Vec<Plan> = (0..1000).map(generate).filter(|s| !s.about.is_empty()).collect();
     assert!((120..200).contains(&plans.len()), "{} of 1000", plans.len());
     for story in STORIES {
         let told = plans.iter().filter(|s| story_of(s) == Some(story)).count();
@@ -137,9 +138,9 @@ fn a_misspelt_field_is_refused() {
     for (right, wrong) in
         [("seed =", "sed ="), ("servers =", "server ="), ("down_ms =", "down ="), ("at_ms =", "at =")]
     {
-        let scenario = (0..).map(generate).map(|s| text(&s)).find(|text| text.contains(right));
-        let wrong = scenario.expect("some seed uses it").replacen(right, wrong, 1);
-        assert!(toml::from_str::<Scenario>(&wrong).is_err(), "accepted without {right}");
+        let plan = (0..).map(generate).map(|s| text(&s)).find(|text| text.contains(right));
+        let wrong = plan.expect("some seed uses it").replacen(right, wrong, 1);
+        assert!(toml::from_str::<Plan>(&wrong).is_err(), "accepted without {right}");
     }
 }
 
@@ -147,18 +148,18 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_scenario_survives_its_own_text(seed in any::<u64>()) {
-        let scenario = generate(seed);
-        let parsed: Scenario = toml::from_str(&text(&scenario)).expect("what was printed can be read");
-        prop_assert_eq!(scenario, parsed);
+    fn a_plan_survives_its_own_text(seed in any::<u64>()) {
+        let plan = generate(seed);
+        let parsed: Plan = toml::from_str(&text(&plan)).expect("what was printed can be read");
+        prop_assert_eq!(plan, parsed);
     }
 
     #[test]
     fn no_plan_takes_the_memory_of_all_copies_at_once_unless_it_says_so(seed in any::<u64>()) {
-        let scenario = generate(seed);
-        prop_assume!(!scenario.data_loss);
-        let losses = memory_losses(&scenario);
-        prop_assert!(losses.is_empty() || scenario.cluster.replicas >= 2, "the only copy is lost");
+        let plan = generate(seed);
+        prop_assume!(!plan.data_loss);
+        let losses = memory_losses(&plan);
+        prop_assert!(losses.is_empty() || plan.cluster.replicas >= 2, "the only copy is lost");
         if losses.iter().any(|(_, triggered, ..)| *triggered) {
             prop_assert_eq!(losses.len(), 1, "the time of a triggered loss is unknown: there may be no other");
         }
@@ -176,7 +177,7 @@ proptest! {
     fn a_plan_can_be_carried_out(seed in any::<u64>()) {
         let s = generate(seed);
         prop_assert!((FAULTS_MS.0..=length::TIMES * FAULTS_MS.1).contains(&s.faults_ms));
-        prop_assert_eq!(crate::script::validate(&s), Ok(()));
+        prop_assert_eq!(crate::data::script::validate(&s), Ok(()));
         prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));

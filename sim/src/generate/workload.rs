@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use pbkv::options::Limits;
 
 use super::{CLIENTS_MAX, Dice};
-use crate::{
-    scenario::{Client, Cluster, Network},
+use crate::data::{
+    plan::{Client, Cluster, Network},
     script::{Action, Step},
 };
 

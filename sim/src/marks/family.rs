@@ -1,15 +1,18 @@
-//! Families of scenarios: features of a plan that are known without running it.
+//! Families of plans: features of a plan that are known without running it.
 
 use crate::{
+    data::{
+        fault::{Fault, FaultKind, Memory, Mistreatment, Trigger},
+        plan::{Plan, Reads},
+    },
     generate::story_of,
-    scenario::{Fault, FaultKind, Memory, Mistreatment, Reads, Scenario, Trigger},
 };
 
 /// A feature of a plan; every plan has many.
 pub struct Family {
     /// What its plans have in common.
     pub name: &'static str,
-    holds: fn(&Scenario) -> bool,
+    holds: fn(&Plan) -> bool,
 }
 
 /// The families to which a plan belongs, as places in [`ALL`].
@@ -18,8 +21,8 @@ pub struct Families(u128);
 
 impl Families {
     /// Those of a plan.
-    pub fn of(scenario: &Scenario) -> Self {
-        let bit = |(place, family): (usize, &Family)| u128::from((family.holds)(scenario)) << place;
+    pub fn of(plan: &Plan) -> Self {
+        let bit = |(place, family): (usize, &Family)| u128::from((family.holds)(plan)) << place;
         Self(ALL.iter().enumerate().map(bit).sum())
     }
 
@@ -35,12 +38,12 @@ impl FromIterator<usize> for Families {
     }
 }
 
-fn any(scenario: &Scenario, is: fn(&Fault) -> bool) -> bool {
-    scenario.faults.iter().any(is)
+fn any(plan: &Plan, is: fn(&Fault) -> bool) -> bool {
+    plan.faults.iter().any(is)
 }
 
 fn names(fault: &Fault, node: &str) -> bool {
-    crate::script::fault_nodes(&fault.kind).contains(&node)
+    crate::data::script::fault_nodes(&fault.kind).contains(&node)
 }
 
 fn mistreats(fault: &Fault, which: Mistreatment) -> bool {
@@ -54,8 +57,8 @@ fn forgets(fault: &Fault) -> bool {
     )
 }
 
-fn tells(scenario: &Scenario, story: &str) -> bool {
-    story_of(scenario) == Some(story)
+fn tells(plan: &Plan, story: &str) -> bool {
+    story_of(plan) == Some(story)
 }
 
 macro_rules! families {

@@ -22,14 +22,13 @@
 pub mod family;
 pub mod lookout;
 pub mod overlap;
-pub mod report;
 pub mod table;
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-pub use overlap::{Overlap, Part, Strike};
+pub use overlap::{Overlap, Role, Strike};
 pub use table::Situation;
 
 /// A situation that a run reaches or not.

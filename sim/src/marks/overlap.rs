@@ -2,15 +2,15 @@
 
 use pbkv::protocol::view::Record;
 
-use crate::{
-    network::NodeIndex,
+use crate::data::{
+    fault::{FaultKind, Mistreatment},
+    node::NodeIndex,
     nodes::Nodes,
-    scenario::{FaultKind, Mistreatment},
 };
 
 /// The part that a node plays according to the view service's durable record, as fault plans name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum Role {
     /// The view service.
     ViewService,
     /// The primary of the current view.
@@ -25,7 +25,7 @@ pub enum Part {
     Client,
 }
 
-impl Part {
+impl Role {
     /// All parts.
     pub const ALL: [Self; 6] =
         [Self::ViewService, Self::Primary, Self::Backup, Self::Joiner, Self::Idle, Self::Client];
@@ -43,23 +43,23 @@ impl Part {
 }
 
 /// The part that each node plays.
-pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Part> {
+pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Role> {
     let part = |node: NodeIndex| {
         if node == Nodes::VIEW_SERVICE {
-            return Part::ViewService;
+            return Role::ViewService;
         }
         if !nodes.serves(node) {
-            return Part::Client;
+            return Role::Client;
         }
-        let (id, Some(view)) = (nodes.id(node), &record.view) else { return Part::Idle };
+        let (id, Some(view)) = (nodes.id(node), &record.view) else { return Role::Idle };
         if view.primary == *id {
-            Part::Primary
+            Role::Primary
         } else if view.insync.contains_key(id) {
-            Part::Backup
+            Role::Backup
         } else if view.joining.contains_key(id) {
-            Part::Joiner
+            Role::Joiner
         } else {
-            Part::Idle
+            Role::Idle
         }
     };
     (0..nodes.len()).map(part).collect()
@@ -158,7 +158,7 @@ pub struct Overlap {
     /// What strikes.
     pub strike: Strike,
     /// Whom.
-    pub part: Part,
+    pub part: Role,
 }
 
 impl Overlap {
@@ -166,22 +166,22 @@ impl Overlap {
     pub(super) fn index(self) -> usize {
         let place = |found: Option<usize>| found.expect("every kind and part is listed");
         let strike = place(Strike::ALL.iter().position(|strike| *strike == self.strike));
-        strike * Part::ALL.len() + place(Part::ALL.iter().position(|part| *part == self.part))
+        strike * Role::ALL.len() + place(Role::ALL.iter().position(|part| *part == self.part))
     }
 
     /// All of them, possible or not.
     pub fn all() -> impl Iterator<Item = Self> {
-        Strike::ALL.into_iter().flat_map(|strike| Part::ALL.map(|part| Self { strike, part }))
+        Strike::ALL.into_iter().flat_map(|strike| Role::ALL.map(|part| Self { strike, part }))
     }
 
     /// Why no run can reach it, if none can.
     pub fn impossible(self) -> Option<&'static str> {
         match (self.strike, self.part) {
-            (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Part::Client) => {
+            (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Role::Client) => {
                 Some("clients do not crash, they give up")
             }
-            (Strike::DiskStall | Strike::DiskFailure, Part::Client) => Some("clients have no disks"),
-            (Strike::Message(Mistreatment::Forge), Part::Client) => Some("nobody lies to clients, or as one"),
+            (Strike::DiskStall | Strike::DiskFailure, Role::Client) => Some("clients have no disks"),
+            (Strike::Message(Mistreatment::Forge), Role::Client) => Some("nobody lies to clients, or as one"),
             _ => None,
         }
     }

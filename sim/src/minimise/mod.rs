@@ -1,6 +1,6 @@
-//! From a failing scenario to a small one that still fails for the same reason.
+//! From a failing plan to a small one that still fails for the same reason.
 //!
-//! A generated scenario holds dozens of faults and hundreds of operations, of which a failure needs a
+//! A generated plan holds dozens of faults and hundreds of operations, of which a failure needs a
 //! handful. Minimising removes what it does not need and makes plain what is left:
 //!
 //! 1. the tail: nothing that begins after the failure can have caused it;
@@ -12,30 +12,29 @@
 //!
 //! Rounds are repeated until one changes nothing.
 //!
-//! What a scenario without a failure can be made small for is a mark that it reaches ([`Aim`]): a rare situation as a
+//! What a plan without a failure can be made small for is a mark that it reaches ([`Aim`]): a rare situation as a
 //! plan that a person can read.
 //!
 //! *Alike*: a candidate is adopted only if it fails like the original, as its [`Signature`] says, so
 //! that minimising does not slip into another bug.
 //!
-//! Guaranteed: the result fails alike. It depends on nothing but the scenario and `runs_max`, neither on
+//! Guaranteed: the result fails alike. It depends on nothing but the plan and `runs_max`, neither on
 //! the number of cores nor on their speed, unless the time limit ended the search. Not guaranteed: that
 //! nothing smaller exists.
 
 mod ddmin;
 mod search;
-mod signature;
 mod structure;
 mod values;
 
 use std::{fmt, time::Duration};
 
+pub use crate::judges::signature::{Aim, Signature, Sort};
 pub(crate) use ddmin::ddmin;
-pub use signature::{Aim, Signature, Sort};
 
-use crate::{
+use crate::data::{
     outcome::Outcome,
-    scenario::{Client, Scenario},
+    plan::{Client, Plan},
 };
 use search::Search;
 
@@ -44,7 +43,7 @@ const ROUNDS_MAX: u32 = 12;
 /// Other seeds that are tried for each candidate.
 const OTHER_SEEDS: u64 = 6;
 
-/// With more operations than this, other forms of the scenario are tried in which fewer may suffice.
+/// With more operations than this, other forms of the plan are tried in which fewer may suffice.
 const OPERATIONS_FEW: usize = 5;
 
 /// What minimising may cost.
@@ -65,7 +64,7 @@ impl Default for Options {
     }
 }
 
-/// How large a scenario is.
+/// How large a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Planned faults.
@@ -81,14 +80,14 @@ pub struct Size {
 }
 
 impl Size {
-    /// The size of a scenario.
-    pub fn of(scenario: &Scenario) -> Self {
+    /// The size of a plan.
+    pub fn of(plan: &Plan) -> Self {
         Self {
-            faults: scenario.faults.len(),
-            operations: scenario.clients.iter().map(|client| client.script.len()).sum(),
-            clients: scenario.clients.len(),
-            servers: scenario.cluster.servers,
-            faults_ms: scenario.faults_ms,
+            faults: plan.faults.len(),
+            operations: plan.clients.iter().map(|client| client.script.len()).sum(),
+            clients: plan.clients.len(),
+            servers: plan.cluster.servers,
+            faults_ms: plan.faults_ms,
         }
     }
 }
@@ -107,7 +106,7 @@ pub struct Progress {
     pub pass: &'static str,
     /// Runs so far.
     pub runs: u64,
-    /// The smallest scenario so far.
+    /// The smallest plan so far.
     pub size: Size,
 }
 
@@ -122,11 +121,11 @@ pub enum Ended {
     Runs,
 }
 
-/// A scenario made small.
+/// A plan made small.
 #[derive(Clone, Debug)]
 pub struct Minimised {
-    /// The small scenario.
-    pub scenario: Scenario,
+    /// The small plan.
+    pub plan: Plan,
     /// What it does.
     pub outcome: Outcome,
     /// What it does as the original did.
@@ -141,20 +140,20 @@ pub struct Minimised {
     pub ended: Ended,
 }
 
-/// Makes a scenario small that fails, or reaches a mark. `run` must be a function of the scenario; it is called
-/// from several threads at once. `None` if the scenario does not do what is aimed at.
+/// Makes a plan small that fails, or reaches a mark. `run` must be a function of the plan; it is called
+/// from several threads at once. `None` if the plan does not do what is aimed at.
 pub fn minimise(
-    scenario: &Scenario,
+    plan: &Plan,
     aim: Aim,
     options: &Options,
-    run: impl Fn(&Scenario) -> Outcome + Sync,
+    run: impl Fn(&Plan) -> Outcome + Sync,
     progress: impl FnMut(&Progress),
 ) -> Option<Minimised> {
-    let outcome = run(scenario);
+    let outcome = run(plan);
     if !aim.is_met(&outcome) {
         return None;
     }
-    let mut search = Search::new(scenario.clone(), outcome, aim, options, run, progress);
+    let mut search = Search::new(plan.clone(), outcome, aim, options, run, progress);
     for _ in 0..ROUNDS_MAX {
         let before = search.best.clone();
         everything(&mut search);
@@ -166,26 +165,26 @@ pub fn minimise(
         }
     }
     Some(Minimised {
-        before: Size::of(scenario),
+        before: Size::of(plan),
         after: Size::of(&search.best),
         runs: search.runs,
         ended: search.ended.unwrap_or(Ended::Minimal),
         aim: search.aim.clone(),
-        scenario: search.best,
+        plan: search.best,
         outcome: search.outcome,
     })
 }
 
 fn everything<R, P>(search: &mut Search<R, P>)
 where
-    R: Fn(&Scenario) -> Outcome + Sync,
+    R: Fn(&Plan) -> Outcome + Sync,
     P: FnMut(&Progress),
 {
     search.each("cutting off the tail", structure::without_tail);
-    search.subset("removing faults", |scenario| scenario.faults.len(), structure::with_faults);
-    search.subset("removing clients", |scenario| scenario.clients.len(), structure::with_clients);
+    search.subset("removing faults", |plan| plan.faults.len(), structure::with_faults);
+    search.subset("removing clients", |plan| plan.clients.len(), structure::with_clients);
     search.subset("removing operations", structure::operations, structure::with_operations);
-    let forms: [fn(&Scenario, &Outcome) -> Scenario; 4] = [
+    let forms: [fn(&Plan, &Outcome) -> Plan; 4] = [
         structure::pinned,
         structure::with_eager_checkpoints,
         structure::with_frequent_checkpoints,

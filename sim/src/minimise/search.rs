@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{Aim, Ended, Options, Progress, Size, ddmin::ddmin};
-use crate::{outcome::Outcome, scenario::Scenario, trace::stable_hash};
+use crate::data::{hash::stable_hash, outcome::Outcome, plan::Plan};
 
-/// The smallest scenario so far, and the means to find a smaller one.
+/// The smallest plan so far, and the means to find a smaller one.
 pub(super) struct Search<R, P> {
-    pub best: Scenario,
+    pub best: Plan,
     pub outcome: Outcome,
     pub aim: Aim,
     pub runs: u64,
@@ -33,19 +33,19 @@ pub(super) struct Search<R, P> {
     progress: P,
 }
 
-/// A change of a scenario.
-pub(super) type Edit = Box<dyn Fn(&mut Scenario)>;
+/// A change of a plan.
+pub(super) type Edit = Box<dyn Fn(&mut Plan)>;
 
-/// Ways to change one value of a scenario, the simplest result first.
+/// Ways to change one value of a plan, the simplest result first.
 pub(super) type Knob = Vec<Edit>;
 
 impl<R, P> Search<R, P>
 where
-    R: Fn(&Scenario) -> Outcome + Sync,
+    R: Fn(&Plan) -> Outcome + Sync,
     P: FnMut(&Progress),
 {
-    pub fn new(best: Scenario, outcome: Outcome, aim: Aim, options: &Options, run: R, progress: P) -> Self {
-        let adopted = [name(&Scenario { seed: 0, ..best.clone() })].into();
+    pub fn new(best: Plan, outcome: Outcome, aim: Aim, options: &Options, run: R, progress: P) -> Self {
+        let adopted = [name(&Plan { seed: 0, ..best.clone() })].into();
         Self {
             adopted,
             best,
@@ -63,36 +63,36 @@ where
         }
     }
 
-    /// Delta debugging over the parts of a scenario: `count` says how many there are, `with` keeps some.
+    /// Delta debugging over the parts of a plan: `count` says how many there are, `with` keeps some.
     pub fn subset(
         &mut self,
         pass: &'static str,
-        count: impl Fn(&Scenario) -> usize,
-        with: impl Fn(&Scenario, &[usize]) -> Scenario,
+        count: impl Fn(&Plan) -> usize,
+        with: impl Fn(&Plan, &[usize]) -> Plan,
     ) {
         self.subset_of(pass, self.best.clone(), count, with);
     }
 
-    /// Delta debugging over the parts of `whole`, another form of the smallest scenario that does the same.
+    /// Delta debugging over the parts of `whole`, another form of the smallest plan that does the same.
     pub fn subset_of(
         &mut self,
         pass: &'static str,
-        whole: Scenario,
-        count: impl Fn(&Scenario) -> usize,
-        with: impl Fn(&Scenario, &[usize]) -> Scenario,
+        whole: Plan,
+        count: impl Fn(&Plan) -> usize,
+        with: impl Fn(&Plan, &[usize]) -> Plan,
     ) {
         ddmin(count(&whole), |subsets| {
             self.first(pass, subsets.iter().map(|kept| with(&whole, kept)).collect())
         });
     }
 
-    /// Adopts the first of some alternatives to the whole scenario, again and again.
-    pub fn each(&mut self, pass: &'static str, alternatives: impl Fn(&Scenario, &Outcome) -> Vec<Scenario>) {
+    /// Adopts the first of some alternatives to the whole plan, again and again.
+    pub fn each(&mut self, pass: &'static str, alternatives: impl Fn(&Plan, &Outcome) -> Vec<Plan>) {
         while self.first(pass, alternatives(&self.best, &self.outcome)).is_some() {}
     }
 
-    /// Turns each knob of a scenario once. Turning one must not change how many there are.
-    pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Scenario) -> Vec<Knob>) {
+    /// Turns each knob of a plan once. Turning one must not change how many there are.
+    pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Plan) -> Vec<Knob>) {
         let mut current = knobs(&self.best);
         for place in 0..current.len() {
             let Some(knob) = current.get(place).filter(|_| self.ended.is_none()) else { return };
@@ -109,7 +109,7 @@ where
     }
 
     /// Adopts the first candidate, in their order, that fails alike, and returns its place.
-    fn first(&mut self, pass: &'static str, candidates: Vec<Scenario>) -> Option<usize> {
+    fn first(&mut self, pass: &'static str, candidates: Vec<Plan>) -> Option<usize> {
         let each = self.seeds + 1;
         let mut numbered = Vec::new();
         for (place, mut candidate) in candidates.into_iter().enumerate() {
@@ -120,7 +120,7 @@ where
             for other in 0..each {
                 // Counted on from the current one: what was found with a seed is likely to go on with it.
                 let seed = self.best.seed.wrapping_add(other);
-                let candidate = Scenario { seed, ..candidate.clone() };
+                let candidate = Plan { seed, ..candidate.clone() };
                 let name = name(&candidate);
                 if !self.tried.contains(&name) {
                     numbered.push((place, name, candidate));
@@ -145,13 +145,13 @@ where
         self.tried.extend(numbered[..run].iter().map(|(_, name, _)| *name));
         let (index, outcome) = found?;
         let (place, _, candidate) = numbered.swap_remove(index);
-        self.adopted.insert(name(&Scenario { seed: 0, ..candidate.clone() }));
+        self.adopted.insert(name(&Plan { seed: 0, ..candidate.clone() }));
         (self.best, self.outcome) = (candidate, outcome);
         Some(place)
     }
 
     /// The first candidate that fails alike, with its outcome. The time limit ends the search early.
-    fn run_in_order(&mut self, candidates: &[(usize, u64, Scenario)]) -> Option<(usize, Outcome)> {
+    fn run_in_order(&mut self, candidates: &[(usize, u64, Plan)]) -> Option<(usize, Outcome)> {
         let (next, first) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
         let (run, aim, deadline) = (&self.run, &self.aim, self.deadline);
         let worker = || {
@@ -182,7 +182,7 @@ where
     }
 }
 
-/// Stands for the content of a scenario.
-fn name(scenario: &Scenario) -> u64 {
-    stable_hash(scenario)
+/// Stands for the content of a plan.
+fn name(plan: &Plan) -> u64 {
+    stable_hash(plan)
 }

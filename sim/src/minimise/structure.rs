@@ -1,11 +1,12 @@
-//! What can be left out of a scenario: its tail, faults, clients, operations, servers, odd options.
+//! What can be left out of a plan: its tail, faults, clients, operations, servers, odd options.
 
 use std::time::Duration;
 
 use super::retain;
-use crate::{
+use crate::data::{
+    fault::FaultKind,
     outcome::{Class, Outcome},
-    scenario::{Cluster, FaultKind, Network, Reads, Scenario},
+    plan::{Cluster, Network, Plan, Reads},
     script::Step,
 };
 
@@ -17,7 +18,7 @@ const CALM: [Network; 3] = [
 ];
 
 /// Without what begins after the failure; the faults are then healed at the failure, or when they were before.
-pub(super) fn without_tail(scenario: &Scenario, outcome: &Outcome) -> Vec<Scenario> {
+pub(super) fn without_tail(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     // A stall and missing copies are seen long after the heal, and what is waited for may begin late.
     let Some(failed_at) =
         outcome.failed_at().filter(|_| !matches!(outcome.class(), Class::Liveness | Class::Health))
@@ -25,12 +26,12 @@ pub(super) fn without_tail(scenario: &Scenario, outcome: &Outcome) -> Vec<Scenar
         return Vec::new();
     };
     let end_ms = u64::try_from(failed_at.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-    let mut shorter = scenario.clone();
+    let mut shorter = plan.clone();
     shorter.faults.retain(|fault| fault.begins_ms() < end_ms);
     for client in &mut shorter.clients {
         *client = retain(client, |place| at_ms(&client.script[place]) <= end_ms);
     }
-    let healed_at_failure = Scenario { faults_ms: end_ms.min(shorter.faults_ms), ..shorter.clone() };
+    let healed_at_failure = Plan { faults_ms: end_ms.min(shorter.faults_ms), ..shorter.clone() };
     vec![healed_at_failure, shorter]
 }
 
@@ -43,15 +44,15 @@ pub(super) fn at_ms(line: &str) -> u64 {
 
 /// With these faults only. What a fault does to a message depends on its content, not on its place, so the
 /// others go on as before.
-pub(super) fn with_faults(scenario: &Scenario, kept: &[usize]) -> Scenario {
-    let faults = kept.iter().map(|place| scenario.faults[*place].clone()).collect();
-    Scenario { faults, ..scenario.clone() }
+pub(super) fn with_faults(plan: &Plan, kept: &[usize]) -> Plan {
+    let faults = kept.iter().map(|place| plan.faults[*place].clone()).collect();
+    Plan { faults, ..plan.clone() }
 }
 
 /// With these clients only. Places are kept as long as another client follows, so that names mean the
 /// same; the last ones without a script are dropped.
-pub(super) fn with_clients(scenario: &Scenario, kept: &[usize]) -> Scenario {
-    let mut fewer = scenario.clone();
+pub(super) fn with_clients(plan: &Plan, kept: &[usize]) -> Plan {
+    let mut fewer = plan.clone();
     for (place, client) in fewer.clients.iter_mut().enumerate() {
         if !kept.contains(&place) {
             client.script.clear();
@@ -66,13 +67,13 @@ pub(super) fn with_clients(scenario: &Scenario, kept: &[usize]) -> Scenario {
 }
 
 /// How many operations all scripts hold together.
-pub(super) fn operations(scenario: &Scenario) -> usize {
-    scenario.clients.iter().map(|client| client.script.len()).sum()
+pub(super) fn operations(plan: &Plan) -> usize {
+    plan.clients.iter().map(|client| client.script.len()).sum()
 }
 
 /// With these operations only, counted through all scripts.
-pub(super) fn with_operations(scenario: &Scenario, kept: &[usize]) -> Scenario {
-    let mut fewer = scenario.clone();
+pub(super) fn with_operations(plan: &Plan, kept: &[usize]) -> Plan {
+    let mut fewer = plan.clone();
     let mut first = 0;
     for client in &mut fewer.clients {
         let count = client.script.len();
@@ -84,8 +85,8 @@ pub(super) fn with_operations(scenario: &Scenario, kept: &[usize]) -> Scenario {
 
 /// The same run, with each operation planned for the time at which it was called: without one of them, those
 /// behind it no longer move up.
-pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
-    let mut pinned = scenario.clone();
+pub(super) fn pinned(plan: &Plan, outcome: &Outcome) -> Plan {
+    let mut pinned = plan.clone();
     for (place, client) in pinned.clients.iter_mut().enumerate() {
         let name = format!("c{}", place + 1);
         let called = outcome.operations.iter().filter(|operation| *operation.client == *name);
@@ -100,22 +101,22 @@ pub(super) fn pinned(scenario: &Scenario, outcome: &Outcome) -> Scenario {
 
 /// The same plan with checkpoints twice as often: what takes many operations because the log must outgrow a checkpoint
 /// takes few.
-pub(super) fn with_frequent_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
-    let mut frequent = scenario.clone();
+pub(super) fn with_frequent_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
+    let mut frequent = plan.clone();
     frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.div_ceil(2);
     frequent
 }
 
 /// The same at once, with a checkpoint after every other operation, where halving would take a round for each half.
-pub(super) fn with_eager_checkpoints(scenario: &Scenario, _: &Outcome) -> Scenario {
-    let mut eager = scenario.clone();
+pub(super) fn with_eager_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
+    let mut eager = plan.clone();
     eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);
     eager
 }
 
 /// The same with transfers in the smallest parts: a state that must outgrow one takes few operations.
-pub(super) fn with_small_parts(scenario: &Scenario, _: &Outcome) -> Scenario {
-    let mut small = scenario.clone();
+pub(super) fn with_small_parts(plan: &Plan, _: &Outcome) -> Plan {
+    let mut small = plan.clone();
     small.cluster.chunk_bytes_max = 1;
     small
 }
@@ -127,13 +128,13 @@ pub(super) fn at(line: &str, at_ms: u64) -> String {
 }
 
 /// Without clients that do nothing, and with the scripts of two clients given to one.
-pub(super) fn with_clients_joined(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
-    let clients = &scenario.clients;
+pub(super) fn with_clients_joined(plan: &Plan, _: &Outcome) -> Vec<Plan> {
+    let clients = &plan.clients;
     let idle = (0..clients.len()).filter(|place| clients[*place].script.is_empty());
-    let mut alternatives: Vec<Scenario> = idle.map(|place| without_client(scenario, place)).collect();
+    let mut alternatives: Vec<Plan> = idle.map(|place| without_client(plan, place)).collect();
     for second in (1..clients.len()).rev() {
         for first in 0..second {
-            let mut joined = scenario.clone();
+            let mut joined = plan.clone();
             let script = &mut joined.clients[first].script;
             script.extend(clients[second].script.iter().cloned());
             script.sort_by_key(|line| at_ms(line));
@@ -144,22 +145,22 @@ pub(super) fn with_clients_joined(scenario: &Scenario, _: &Outcome) -> Vec<Scena
 }
 
 /// Without a client; those behind it move up, in the faults, too.
-fn without_client(scenario: &Scenario, place: usize) -> Scenario {
-    let mut fewer = scenario.clone();
+fn without_client(plan: &Plan, place: usize) -> Plan {
+    let mut fewer = plan.clone();
     fewer.clients.remove(place);
     forget(&mut fewer, &format!("c{}", place + 1));
-    for number in place + 2..=scenario.clients.len() {
+    for number in place + 2..=plan.clients.len() {
         rename(&mut fewer, &format!("c{number}"), &format!("c{}", number - 1));
     }
     fewer
 }
 
 /// With fewer servers, or with fewer copies.
-pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
-    let Cluster { servers, replicas, .. } = scenario.cluster;
+pub(super) fn with_fewer_servers(plan: &Plan, _: &Outcome) -> Vec<Plan> {
+    let Cluster { servers, replicas, .. } = plan.cluster;
     let mut alternatives = Vec::new();
     for fewer in 1..servers {
-        let mut smaller = scenario.clone();
+        let mut smaller = plan.clone();
         for gone in fewer + 1..=servers {
             forget(&mut smaller, &format!("s{gone}"));
         }
@@ -169,7 +170,7 @@ pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
         alternatives.push(smaller);
     }
     for fewer in 1..replicas {
-        let mut smaller = scenario.clone();
+        let mut smaller = plan.clone();
         smaller.cluster.replicas = fewer;
         alternatives.push(smaller);
     }
@@ -177,7 +178,7 @@ pub(super) fn with_fewer_servers(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
 }
 
 /// With options that need no explanation, first all of them, then one by one.
-pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenario> {
+pub(super) fn with_plain_options(plan: &Plan, _: &Outcome) -> Vec<Plan> {
     const SETTERS: [fn(&mut Cluster); 14] = [
         |cluster| cluster.settings.clear(),
         |cluster| cluster.encoded = false,
@@ -194,8 +195,8 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
         |cluster| cluster.append_window = 1_024,
         |cluster| cluster.session_ttl_ms = 60_000,
     ];
-    let with = |change: &dyn Fn(&mut Scenario)| {
-        let mut plain = scenario.clone();
+    let with = |change: &dyn Fn(&mut Plan)| {
+        let mut plain = plan.clone();
         change(&mut plain);
         plain
     };
@@ -205,21 +206,21 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
         plain.data_loss = false;
     })];
     alternatives.extend(SETTERS.iter().map(|set| with(&|plain| set(&mut plain.cluster))));
-    for place in 0..scenario.cluster.settings.len() {
+    for place in 0..plan.cluster.settings.len() {
         alternatives.push(with(&|plain| {
             plain.cluster.settings.remove(place);
         }));
     }
-    for clock in 0..scenario.cluster.clocks.len() {
+    for clock in 0..plan.cluster.clocks.len() {
         alternatives.push(with(&|plain| {
             plain.cluster.clocks.remove(clock);
         }));
     }
     alternatives.push(with(&|plain| plain.data_loss = false));
-    for network in CALM.iter().take_while(|calm| **calm != scenario.network) {
+    for network in CALM.iter().take_while(|calm| **calm != plan.network) {
         alternatives.push(with(&|plain| plain.network = network.clone()));
     }
-    for place in 0..scenario.clients.len() {
+    for place in 0..plan.clients.len() {
         alternatives.push(with(&|plain| {
             plain.clients[place].deadline_ms = 10_000;
         }));
@@ -228,10 +229,10 @@ pub(super) fn with_plain_options(scenario: &Scenario, _: &Outcome) -> Vec<Scenar
 }
 
 /// Takes a node out of every fault and every clock. A fault that was about this node alone goes with it.
-fn forget(scenario: &mut Scenario, node: &str) {
-    scenario.cluster.clocks.retain(|clock| clock.node != node);
-    scenario.cluster.settings.retain(|settings| settings.node.as_deref() != Some(node));
-    scenario.faults.retain_mut(|fault| {
+fn forget(plan: &mut Plan, node: &str) {
+    plan.cluster.clocks.retain(|clock| clock.node != node);
+    plan.cluster.settings.retain(|settings| settings.node.as_deref() != Some(node));
+    plan.faults.retain_mut(|fault| {
         let mut groups = nodes(&mut fault.kind);
         let about_others = groups.iter_mut().all(|group| {
             let named = !group.is_empty();
@@ -244,14 +245,14 @@ fn forget(scenario: &mut Scenario, node: &str) {
     });
 }
 
-fn rename(scenario: &mut Scenario, from: &str, to: &str) {
+fn rename(plan: &mut Plan, from: &str, to: &str) {
     let rename = |name: &mut String| {
         if name == from {
             to.clone_into(name);
         }
     };
-    scenario.cluster.clocks.iter_mut().for_each(|clock| rename(&mut clock.node));
-    for fault in &mut scenario.faults {
+    plan.cluster.clocks.iter_mut().for_each(|clock| rename(&mut clock.node));
+    for fault in &mut plan.faults {
         nodes(&mut fault.kind).into_iter().flatten().for_each(rename);
         single(&mut fault.kind).into_iter().for_each(rename);
     }

@@ -7,7 +7,10 @@ use super::{
     search::{Edit, Knob},
     structure::{at, at_ms, nodes},
 };
-use crate::scenario::{Cut, Fault, FaultKind, Memory, Scenario};
+use crate::data::{
+    fault::{Cut, Fault, FaultKind, Memory},
+    plan::Plan,
+};
 
 /// Times that are simpler than `value`, the simplest first: fewer significant digits, then smaller.
 /// None below `least`.
@@ -31,10 +34,10 @@ fn simplicity(value: u64) -> (usize, u64) {
 }
 
 /// One knob for each pause in the plan: everything after it moves up.
-pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
+pub(super) fn gaps(plan: &Plan) -> Vec<Knob> {
     let mut times: Vec<u64> =
-        scenario.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
-    times.extend(scenario.faults.iter().map(Fault::begins_ms));
+        plan.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
+    times.extend(plan.faults.iter().map(Fault::begins_ms));
     times.push(0);
     times.sort_unstable();
     let gaps = times.windows(2).map(|pair| (pair[0], pair[1] - pair[0]));
@@ -48,7 +51,7 @@ pub(super) fn gaps(scenario: &Scenario) -> Vec<Knob> {
 }
 
 /// Everything planned after `from` happens `by` earlier.
-fn move_up(plan: &mut Scenario, from: u64, by: u64) {
+fn move_up(plan: &mut Plan, from: u64, by: u64) {
     let shift = |at: u64| if at > from { at.saturating_sub(by).max(from) } else { at };
     for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
         *line = at(line, shift(at_ms(line)));
@@ -64,9 +67,9 @@ fn move_up(plan: &mut Scenario, from: u64, by: u64) {
 type Change = Box<dyn Fn(&mut FaultKind)>;
 
 /// Knobs for each fault: its form, its nodes, its times.
-pub(super) fn faults(scenario: &Scenario) -> Vec<Knob> {
+pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
     let mut knobs = Vec::new();
-    for (place, fault) in scenario.faults.iter().enumerate() {
+    for (place, fault) in plan.faults.iter().enumerate() {
         let changes = |changes: Vec<Change>| -> Knob {
             changes.into_iter().map(|change| edit(move |plan| change(&mut plan.faults[place].kind))).collect()
         };
@@ -252,9 +255,9 @@ fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
 const PLAIN: [&str; 6] = ["put", "get", "append", "cas", "delete", "cas-revision"];
 
 /// Knobs for the keys (one for all) and for each operation: what it does, and when.
-pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
-    let mut knobs = keys(scenario);
-    for (client, script) in scenario.clients.iter().map(|client| &client.script).enumerate() {
+pub(super) fn operations(plan: &Plan) -> Vec<Knob> {
+    let mut knobs = keys(plan);
+    for (client, script) in plan.clients.iter().map(|client| &client.script).enumerate() {
         for (place, line) in script.iter().enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
             let becomes =
@@ -276,16 +279,16 @@ pub(super) fn operations(scenario: &Scenario) -> Vec<Knob> {
 }
 
 /// One key for all, then plain names for all keys.
-fn keys(scenario: &Scenario) -> Vec<Knob> {
+fn keys(plan: &Plan) -> Vec<Knob> {
     let mut names: Vec<String> = Vec::new();
-    for line in scenario.clients.iter().flat_map(|client| &client.script) {
+    for line in plan.clients.iter().flat_map(|client| &client.script) {
         let Some(name) = line.split_whitespace().nth(2) else { continue };
         if !names.iter().any(|known| known == name) {
             names.push(name.to_string());
         }
     }
     let several = names.len() > 1;
-    let renamed = |plan: &mut Scenario, names: &[String], new: fn(usize) -> String| {
+    let renamed = |plan: &mut Plan, names: &[String], new: fn(usize) -> String| {
         for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let [time, operation, old] = words[..] {
@@ -301,14 +304,14 @@ fn keys(scenario: &Scenario) -> Vec<Knob> {
 }
 
 /// Knobs for the length of the run.
-pub(super) fn durations(scenario: &Scenario) -> Vec<Knob> {
+pub(super) fn durations(plan: &Plan) -> Vec<Knob> {
     // The time to settle stays: with less of it, slow progress would pass for a stall.
-    let faults_ms = rounder(scenario.faults_ms, 1).into_iter();
-    let watch_ms = (scenario.watch_ms > 0).then(|| edit(|plan| plan.watch_ms = 0));
+    let faults_ms = rounder(plan.faults_ms, 1).into_iter();
+    let watch_ms = (plan.watch_ms > 0).then(|| edit(|plan| plan.watch_ms = 0));
     let faults_ms = faults_ms.map(|faults_ms| edit(move |plan| plan.faults_ms = faults_ms));
     vec![faults_ms.collect(), watch_ms.into_iter().collect()]
 }
 
-fn edit(change: impl Fn(&mut Scenario) + 'static) -> Edit {
+fn edit(change: impl Fn(&mut Plan) + 'static) -> Edit {
     Box::new(change)
 }

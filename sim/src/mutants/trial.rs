@@ -14,10 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
 use crate::{
-    exit,
+    data::{exit, outcome::Outcome, saved},
     minimise::{Signature, Size},
-    outcome::Outcome,
-    saved,
 };
 
 /// What a trial may cost.

@@ -1,17 +1,19 @@
 //! A stretch of a run in which nothing is wrong owes what the end of the run owes.
 //!
 //! A *calm* begins when no fault is under way, and ends with the next one. Who is owed what in it is worked out as
-//! after the heal ([`crate::liveness`]), from the same scene, and excused for the same reasons. What is called when the
+//! after the heal ([`crate::judges::liveness`]), from the same scene, and excused for the same reasons. What is called when the
 //! cluster has had time to recover must succeed. Left out are clients whose deadline a slow disk alone can exceed, and plans with limits that
 //! few clients reach: under load they are refused, and may be.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Deed, Nemesis};
+use super::{Nemesis, Task};
 use crate::{
-    liveness::{Prospect, broken_promises},
-    network::NodeIndex,
-    outcome::{End, Operation},
+    data::{
+        node::NodeIndex,
+        outcome::{End, Operation},
+    },
+    judges::liveness::{Prospect, broken_promises},
     world::now,
 };
 
@@ -30,7 +32,7 @@ pub(super) struct Calm {
 impl Nemesis {
     /// Something was done. If no fault is under way now, a calm begins.
     pub(super) fn calm_begins(&mut self) {
-        if self.agenda.values().all(|deed| matches!(deed, Deed::Begin(_))) {
+        if self.schedule.values().all(|task| matches!(task, Task::Begin(_))) {
             self.calm = Some(Calm { since: now(), prospects: self.cluster.prospects() });
         }
     }
@@ -41,11 +43,11 @@ impl Nemesis {
         let world = &self.world;
         let mut observer = world.observer();
         let recovered = since + observer.health().serves_within();
-        if recovered >= now() || observer.is_stopped() || world.scenario.cluster.is_limited() {
+        if recovered >= now() || observer.is_stopped() || world.plan.cluster.is_limited() {
             return;
         }
         let first = world.nodes.clients().start;
-        let deadline = |client: NodeIndex| match world.scenario.clients.get(client.wrapping_sub(first)) {
+        let deadline = |client: NodeIndex| match world.plan.clients.get(client.wrapping_sub(first)) {
             Some(script) => Duration::from_millis(script.deadline_ms),
             None => Duration::ZERO,
         };

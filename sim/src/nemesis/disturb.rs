@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Deed, Nemesis, for_how_long};
+use super::{Nemesis, Task, for_how_long};
 use crate::{
+    data::{
+        fault::{Fault, Mistreatment, fault_name},
+        hash::stable_hash,
+        node::NodeIndex,
+    },
+    hardware::network::{Effect, Link},
     marks::Strike,
-    network::{Effect, Link, NodeIndex},
-    outcome::fault_name,
-    scenario::{Fault, Mistreatment},
-    trace::stable_hash,
     world::now,
 };
 
@@ -35,7 +37,7 @@ impl Nemesis {
         };
         let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
         let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
-        let Fault { at_ms, on, kind, .. } = &self.world.scenario.faults[fault];
+        let Fault { at_ms, on, kind, .. } = &self.world.plan.faults[fault];
         // Not its place: without its neighbours a fault must decide as it did with them.
         let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
         let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
@@ -58,7 +60,7 @@ impl Nemesis {
             None => self.lasting.push(fault),
             Some(lasts_ms) => {
                 self.active.push(fault);
-                self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+                self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
             }
         }
         Ok(said)

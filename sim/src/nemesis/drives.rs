@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Deed, Nemesis};
+use super::{Nemesis, Task};
 use crate::{
-    cluster::Status,
+    data::{
+        fault::{Memory, fault_name},
+        hash::stable_hash,
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::Down,
+    },
     marks::Strike,
-    network::NodeIndex,
-    nodes::Nodes,
-    outcome::{Down, fault_name},
-    scenario::Memory,
-    trace::stable_hash,
-    world::now,
+    world::{cluster::Status, now},
 };
 
 /// Drives of which something is wrong, by the fault that made it so.
@@ -26,7 +27,7 @@ impl Nemesis {
     /// A node that has a drive.
     fn resolve_drive(&self, name: &str) -> Result<NodeIndex, String> {
         let node = self.resolve(name)?;
-        let keeps = node == Nodes::VIEW_SERVICE || !self.world.scenario.cluster.volatile;
+        let keeps = node == Nodes::VIEW_SERVICE || !self.world.plan.cluster.volatile;
         if keeps { Ok(node) } else { Err(format!("{} keeps nothing on disk", self.world.nodes.name(node))) }
     }
 
@@ -34,14 +35,14 @@ impl Nemesis {
     pub(super) fn stall(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<String, String> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
-        let kind = &world.scenario.faults[fault].kind;
+        let kind = &world.plan.faults[fault].kind;
         world.drive(node).stall();
         self.drives.stalled.push((fault, node));
         self.strike(kind, &[node]);
         world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
         self.note_stalls();
         self.active.push(fault);
-        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
         Ok(format!("the drive of {} stalls for {lasts_ms} ms", world.nodes.name(node)))
     }
 
@@ -56,11 +57,11 @@ impl Nemesis {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
         // The record's file is synced, and then its name.
-        let more = stable_hash(&(world.scenario.seed, "drive", node, lasts_ms, down_ms)) % 2;
+        let more = stable_hash(&(world.plan.seed, "drive", node, lasts_ms, down_ms)) % 2;
         world.drive(node).fails_after(Some(if node == Nodes::VIEW_SERVICE { more } else { 0 }));
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
         self.active.push(fault);
-        self.enter(now() + Duration::from_millis(lasts_ms), Deed::End(fault));
+        self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
         Ok(format!("what {} writes within {lasts_ms} ms makes its drive fail", world.nodes.name(node)))
     }
 
@@ -98,12 +99,12 @@ impl Nemesis {
             }
             self.calm_ends();
             let world = self.world.clone();
-            let kind = &world.scenario.faults[fault].kind;
+            let kind = &world.plan.faults[fault].kind;
             world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
             self.cluster.stop(node, Down::Crash, Memory::Kept).expect("it runs");
             self.strike(kind, &[node]);
             let life = self.cluster.life(node);
-            self.enter(now() + down, Deed::Restart { fault, node, life });
+            self.enter(now() + down, Task::Restart { fault, node, life });
             self.look_around(Some(fault_name(kind)));
         }
     }
@@ -127,31 +128,33 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::Cluster,
-        outcome::RunOptions,
-        scenario::{Fault, FaultKind, Scenario},
-        scenarios,
-        world::World,
+        claims,
+        data::{
+            fault::{Fault, FaultKind},
+            outcome::RunOptions,
+            plan::Plan,
+        },
+        world::{World, cluster::Cluster},
     };
 
     #[test]
     fn a_write_that_fails_as_its_fault_ends_is_not_forgotten() {
-        let claim = scenarios::all().into_iter().next().expect("there are claims");
+        let claim = claims::all().into_iter().next().expect("there are claims");
         let kind = FaultKind::DiskFailure { node: "s1".into(), lasts_ms: 1_000, down_ms: 500 };
         let fault = Fault { at_ms: 5_000, on: None, after_ms: 0, kind };
-        let mut scenario = Scenario { faults: vec![fault], ..(claim.scenario)(0) };
-        scenario.cluster.volatile = false;
-        let world = Arc::new(World::new(&scenario, &RunOptions::default()));
+        let mut plan = Plan { faults: vec![fault], ..(claim.plan)(0) };
+        plan.cluster.volatile = false;
+        let world = Arc::new(World::new(&plan, &RunOptions::default()));
         let runtime = Runtime::with_seed_and_config(0, madsim::Config::default());
         let life = runtime.block_on(async {
             let mut nemesis = Nemesis::new(world.clone(), Cluster::new(world.clone()));
             nemesis.run(Duration::from_millis(5_500)).await;
             // Nothing is to be written without clients. This write is the process's, which has not noticed yet.
             world.drive(1).write().await.expect_err("its drive fails");
-            nemesis.perform(Deed::End(0));
+            nemesis.perform(Task::End(0));
             nemesis.run(Duration::from_secs(8)).await;
             let life = nemesis.cluster().life(1);
-            crate::cluster::end(&world.nodes).await;
+            crate::world::cluster::end(&world.nodes).await;
             life
         });
         assert_eq!(life, 2, "it was started again");

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use pbkv::protocol::view_service::adoption::{Adopt, LISTEN_DEAD_INTERVALS};
 
-use super::{Deed, Nemesis, START_INTERVAL};
+use super::{Nemesis, START_INTERVAL, Task};
 use crate::{
+    data::{
+        fault::{FaultKind, Memory},
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::{Down, Happening},
+    },
     marks::Strike,
-    network::NodeIndex,
-    nodes::Nodes,
-    outcome::{Down, Happening},
-    scenario::{FaultKind, Memory},
     world::now,
 };
 
@@ -21,7 +23,7 @@ impl Nemesis {
     /// An operator loses the record or finds an old copy.
     pub(super) fn mistake(&mut self, fault: usize) -> Result<String, String> {
         let world = self.world.clone();
-        let FaultKind::Record { adopt, anyway, down_ms, runs_ms } = &world.scenario.faults[fault].kind else {
+        let FaultKind::Record { adopt, anyway, down_ms, runs_ms } = &world.plan.faults[fault].kind else {
             unreachable!("fault {fault} is about the record");
         };
         let adopt = adopt.as_deref().map(|name| self.resolve(name)).transpose()?;
@@ -30,8 +32,8 @@ impl Nemesis {
         let done = self.cluster.lose_record(server);
         let life = self.cluster.life(Nodes::VIEW_SERVICE);
         let up_at = now() + Duration::from_millis(*down_ms);
-        self.enter(up_at, Deed::Mistake { fault, life });
-        self.enter(up_at + Duration::from_millis(*runs_ms), Deed::Correct { fault });
+        self.enter(up_at, Task::Mistake { fault, life });
+        self.enter(up_at + Duration::from_millis(*runs_ms), Task::Correct { fault });
         self.strike_all(fault);
         done?;
         self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
@@ -46,7 +48,7 @@ impl Nemesis {
 
     /// An operator who had the data of a server go on whatever others hold looks, after long enough: it does.
     pub(super) fn adoption_is_due(&mut self) {
-        let cluster = &self.world.scenario.cluster;
+        let cluster = &self.world.plan.cluster;
         let dead_after = cluster.lives().map(|life| cluster.view_service_options(life).dead_after).max();
         // It listens for so many dead intervals by its own clock, and by then was pinged.
         let listens = dead_after.unwrap_or_default() * (LISTEN_DEAD_INTERVALS + 1) * 9 / 8;
@@ -62,7 +64,7 @@ impl Nemesis {
         if !self.cluster.find_record() {
             return;
         }
-        let FaultKind::Record { anyway, .. } = self.world.scenario.faults[fault].kind else {
+        let FaultKind::Record { anyway, .. } = self.world.plan.faults[fault].kind else {
             unreachable!("fault {fault} is about the record");
         };
         if anyway {
@@ -80,7 +82,7 @@ impl Nemesis {
         let done = self.cluster.accept_loss();
         let life = self.cluster.life(Nodes::VIEW_SERVICE);
         let up_at = now() + Duration::from_millis(down_ms);
-        self.enter(up_at, Deed::Mistake { fault, life });
+        self.enter(up_at, Task::Mistake { fault, life });
         self.strike_all(fault);
         done?;
         let running = self.cluster.up();
@@ -89,7 +91,7 @@ impl Nemesis {
         for node in within_reach {
             self.start_empty(fault, node, up_at);
         }
-        self.enter(up_at + Duration::from_millis(runs_ms), Deed::Clean { fault });
+        self.enter(up_at + Duration::from_millis(runs_ms), Task::Clean { fault });
         self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
         Ok(format!(
             "all data is declared lost; after {down_ms} ms the view service and empty servers are started"
@@ -101,7 +103,7 @@ impl Nemesis {
         if self.cluster.empty(node).is_ok() {
             let life = self.cluster.life(node);
             let in_order = START_INTERVAL * u32::try_from(node).expect("fewer than 2^32 servers");
-            self.enter(at + in_order, Deed::Restart { fault, node, life });
+            self.enter(at + in_order, Task::Restart { fault, node, life });
         }
     }
 
@@ -110,7 +112,7 @@ impl Nemesis {
     pub(super) fn clean(&mut self, fault: usize) {
         let (strangers, running) = (self.cluster.strangers(), self.cluster.up());
         let comes_back = |node: NodeIndex| {
-            self.agenda.values().any(|deed| matches!(deed, Deed::Restart { node: of, .. } if *of == node))
+            self.schedule.values().any(|task| matches!(task, Task::Restart { node: of, .. } if *of == node))
         };
         let later = strangers.iter().any(|node| match running[*node] {
             true => !self.is_reached(*node),
@@ -122,7 +124,7 @@ impl Nemesis {
             }
         }
         if later {
-            return self.enter(now() + LOOK_AGAIN, Deed::Clean { fault });
+            return self.enter(now() + LOOK_AGAIN, Task::Clean { fault });
         }
         self.cluster.cleaned();
         self.strike_all(fault);
@@ -137,6 +139,6 @@ impl Nemesis {
     /// The fault concerns the view service and all servers.
     pub(super) fn strike_all(&self, fault: usize) {
         let last = *self.world.nodes.servers().end();
-        self.strike(&self.world.scenario.faults[fault].kind, &(0..=last).collect::<Vec<_>>());
+        self.strike(&self.world.plan.faults[fault].kind, &(0..=last).collect::<Vec<_>>());
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Deed, Nemesis};
+use super::{Nemesis, Task};
 use crate::{
-    network::{NodeIndex, fraction},
-    scenario::FaultKind,
-    trace::stable_hash,
+    data::{fault::FaultKind, hash::stable_hash, node::NodeIndex},
+    hardware::network::fraction,
     world::now,
 };
 
@@ -14,16 +13,16 @@ impl Nemesis {
     /// One of the moments in which a process that stutters stands still, and the one after it.
     pub(super) fn falter(&mut self, fault: usize, node: NodeIndex, life: u64, beat: u64) {
         let world = self.world.clone();
-        let FaultKind::Stutter { pause_ms, run_ms, .. } = world.scenario.faults[fault].kind else { return };
+        let FaultKind::Stutter { pause_ms, run_ms, .. } = world.plan.faults[fault].kind else { return };
         if !self.active.contains(&fault) || self.cluster.life(node) != life {
             return;
         }
-        let salt = (world.scenario.seed, "stutter", node, pause_ms, run_ms, beat);
+        let salt = (world.plan.seed, "stutter", node, pause_ms, run_ms, beat);
         let pause = fraction(Duration::from_millis(pause_ms), stable_hash(&salt));
         // A process that is down by now has no life to go on with.
         if self.cluster.pause(node, false).is_ok() {
-            self.enter(now() + pause, Deed::GoOn { fault, node, life });
-            let next = Deed::Falter { fault, node, life, beat: beat + 1 };
+            self.enter(now() + pause, Task::GoOn { fault, node, life });
+            let next = Task::Falter { fault, node, life, beat: beat + 1 };
             self.enter(now() + pause + Duration::from_millis(run_ms), next);
         }
     }

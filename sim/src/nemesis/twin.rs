@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Deed, Nemesis};
-use crate::{marks::Strike, outcome::Happening, scenario::FaultKind, world::now};
+use super::{Nemesis, Task};
+use crate::{
+    data::{fault::FaultKind, outcome::Happening},
+    marks::Strike,
+    world::now,
+};
 
 impl Nemesis {
     /// A second process begins at the address of a server.
@@ -13,15 +17,15 @@ impl Nemesis {
         self.cluster.begin_twin(node)?;
         self.strike_all(fault);
         world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[node]));
-        let FaultKind::Twin { turns_ms, .. } = world.scenario.faults[fault].kind else {
+        let FaultKind::Twin { turns_ms, .. } = world.plan.faults[fault].kind else {
             unreachable!("fault {fault} makes a twin");
         };
         let ends_at = now() + Duration::from_millis(lasts_ms);
         let turns = turns_ms.into_iter().flat_map(|turns_ms| (1..).map(move |n| n * turns_ms));
         for (ms, to_twin) in turns.take_while(|ms| *ms < lasts_ms).zip([false, true].into_iter().cycle()) {
-            self.enter(now() + Duration::from_millis(ms), Deed::Turn { fault, to_twin });
+            self.enter(now() + Duration::from_millis(ms), Task::Turn { fault, to_twin });
         }
-        self.enter(ends_at, Deed::EndTwin { fault });
+        self.enter(ends_at, Task::EndTwin { fault });
         Ok(format!("{} has a twin for {lasts_ms} ms", world.nodes.name(node)))
     }
 
@@ -49,7 +53,7 @@ impl Nemesis {
 
     /// One of the two processes ends.
     pub(super) fn end_twin(&mut self, fault: usize) {
-        let FaultKind::Twin { moves, .. } = self.world.scenario.faults[fault].kind else {
+        let FaultKind::Twin { moves, .. } = self.world.plan.faults[fault].kind else {
             unreachable!("fault {fault} makes a twin");
         };
         if self.cluster.end_twin(moves).is_some() {

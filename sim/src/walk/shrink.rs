@@ -39,7 +39,7 @@ fn possible<W: World>(start: &W, actions: &[W::Action]) -> Vec<W::Action> {
     let mut world = start.clone();
     let mut kept = Vec::new();
     for action in actions {
-        match crate::panics::catch(|| world.take(*action)) {
+        match crate::observer::panics::catch(|| world.take(*action)) {
             Ok(Ok(false)) => {}
             Ok(Ok(true)) => kept.push(*action),
             Ok(Err(_)) | Err(_) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{explore::Tally, screen};
+use crate::{explore::Tally, report::screen};
 
 /// The last line of a session of walks, made by so many jobs.
 pub fn last_line(tally: &Tally, wall: Duration, jobs: usize, interrupted: bool) -> String {

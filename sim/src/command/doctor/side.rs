@@ -10,11 +10,14 @@ use std::{
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sim::{
-    chain::{Glance, Table, TableOptions},
-    chance::Chance,
-    exit,
-    outcome::{Outcome, RunOptions},
-    run, screen,
+    data::{
+        chance::Chance,
+        exit,
+        outcome::{Outcome, RunOptions},
+    },
+    observer::chain::{Glance, Table, TableOptions},
+    report::screen,
+    run,
 };
 
 use crate::command::load;

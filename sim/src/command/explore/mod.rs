@@ -18,8 +18,7 @@ use std::{
 pub use self::options::Options;
 use self::{display::Display, lines::Lines};
 use sim::{
-    chain::DIGEST_INTERVAL,
-    exit,
+    data::{exit, outcome::RunOptions, plan::Plan, saved},
     explore::{
         Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
         findings::Novelty,
@@ -28,11 +27,10 @@ use sim::{
         workers::{self, Limits, News},
     },
     generate::generate,
-    marks::{self, family::Families},
-    outcome::RunOptions,
-    run, saved,
-    scenario::Scenario,
-    screen,
+    marks::family::Families,
+    observer::chain::DIGEST_INTERVAL,
+    report::{marks, screen},
+    run,
 };
 
 use super::{
@@ -72,22 +70,22 @@ pub fn explore(options: &Options) -> Result<u8, String> {
 /// Makes a run; if the schedule says so, another process makes it as well.
 fn report(assignment: &Assignment, plans: &Plans, options: &RunOptions) -> Report {
     let job = &assignment.job;
-    let scenario = scenario(job, plans);
+    let plan = plan(job, plans);
     if !assignment.recheck {
-        return Report::new(job.clone(), run(&scenario, options), None);
+        return Report::new(job.clone(), run(&plan, options), None);
     }
     let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance) };
     let options = RunOptions { skip_marks: options.skip_marks, ..execution.options() };
-    let mut outcome = run(&scenario, &options);
+    let mut outcome = run(&plan, &options);
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
 }
 
-/// The regressions' scenarios by their files.
-type Plans = Arc<BTreeMap<PathBuf, Scenario>>;
+/// The regressions' plans by their files.
+type Plans = Arc<BTreeMap<PathBuf, Plan>>;
 
-fn scenario(job: &Job, plans: &Plans) -> Scenario {
+fn plan(job: &Job, plans: &Plans) -> Plan {
     match job {
         Job::Seed(seed) => generate(*seed),
         Job::Regression(path) => plans.get(path).expect("every plan was read at the beginning").clone(),
@@ -225,7 +223,7 @@ impl Session {
 
     /// Leaves plan and page of a run; returns the rows that say where.
     fn keep(&self, job: &Job, kind: &Kind) -> Result<Vec<String>, String> {
-        cause::keep_failure(&self.failures, job, &scenario(job, &self.plans), &kind.to_string())
+        cause::keep_failure(&self.failures, job, &plan(job, &self.plans), &kind.to_string())
     }
 
     fn save(&mut self) -> Result<(), String> {
@@ -273,10 +271,10 @@ impl Session {
             return code;
         }
         if options.marks {
-            say(&marks::report::table(reached, self.tally.runs()));
+            say(&marks::table(reached, self.tally.runs()));
         }
-        say(&marks::report::line(reached));
-        let missed = options.require_marks && !marks::report::never(reached).is_empty();
+        say(&marks::line(reached));
+        let missed = options.require_marks && !marks::never(reached).is_empty();
         if code == exit::OK && missed { exit::MARKS } else { code }
     }
 
@@ -284,8 +282,8 @@ impl Session {
     fn show(&self, finding: &Finding, at_length: bool) -> Result<(), String> {
         let (job, again) = (finding.first(), format!("replay {}", finding.first().again()));
         if at_length && finding.kind.shows_again() {
-            let scenario = scenario(job, &self.plans);
-            say(&screen::failure(&scenario, &run(&scenario, &RunOptions::default()), &again));
+            let plan = plan(job, &self.plans);
+            say(&screen::failure(&plan, &run(&plan, &RunOptions::default()), &again));
             self.keep(job, &finding.kind)?.iter().for_each(|row| say(row));
         } else {
             say(&format!("{}: cargo sim {again}", finding.kind));
@@ -316,17 +314,17 @@ fn continues(earlier: &Progress, options: &Options) -> Result<(), String> {
 }
 
 /// The plans with which an exploration begins: the repository's, then those of an earlier exploration.
-fn regressions(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Scenario>, String> {
+fn regressions(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Plan>, String> {
     let saved = saved::list(&saved::folder())?;
-    let mut plans: BTreeMap<_, _> = saved.into_iter().map(|saved| (saved.path, saved.scenario)).collect();
+    let mut plans: BTreeMap<_, _> = saved.into_iter().map(|saved| (saved.path, saved.plan)).collect();
     let Some(folder) = store.as_ref().map(Store::findings) else { return Ok(plans) };
     let entries =
         fs::read_dir(&folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_some_and(|extension| extension == "toml") {
             match saved::read(&path) {
-                Ok(scenario) => {
-                    plans.insert(path, scenario);
+                Ok(plan) => {
+                    plans.insert(path, plan);
                 }
                 // It was a plan to another build. That must not keep this one from exploring.
                 Err(why) => eprintln!("left out: {why}"),
@@ -336,10 +334,10 @@ fn regressions(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Scenario>, Str
     Ok(plans)
 }
 
-fn read<'a>(jobs: impl Iterator<Item = &'a Job>) -> Result<BTreeMap<PathBuf, Scenario>, String> {
+fn read<'a>(jobs: impl Iterator<Item = &'a Job>) -> Result<BTreeMap<PathBuf, Plan>, String> {
     let paths = jobs.filter_map(|job| match job {
         Job::Regression(path) => Some(path.clone()),
         Job::Seed(_) => None,
     });
-    paths.map(|path| saved::read(&path).map(|scenario| (path, scenario))).collect()
+    paths.map(|path| saved::read(&path).map(|plan| (path, plan))).collect()
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
-use sim::{chance::Chance, explore::Shard};
+use sim::{data::chance::Chance, explore::Shard};
 
 use crate::command::cause;
 
@@ -38,7 +38,7 @@ pub struct Options {
     /// Begin again in the folder of --state, with the findings it holds.
     #[arg(long, requires = "state")]
     pub restart: bool,
-    /// Go to the seeds at once, without the saved scenarios and the findings of an earlier exploration.
+    /// Go to the seeds at once, without the regressions and the findings of an earlier exploration.
     #[arg(long)]
     pub no_regressions: bool,
     /// Report a run that takes longer than so many seconds of wall time, and go on without it.

@@ -4,7 +4,10 @@ use super::{
     super::faults::{REJOIN_MS, stall_ms},
     Dice, ROUND_MS, at, at_least, crash, on, rounds,
 };
-use crate::scenario::{FaultKind, Memory, Scenario, Trigger};
+use crate::data::{
+    fault::{FaultKind, Memory, Trigger},
+    plan::Plan,
+};
 
 fn stall(node: &str, lasts_ms: u64) -> FaultKind {
     FaultKind::DiskStall { node: node.into(), lasts_ms }
@@ -12,8 +15,8 @@ fn stall(node: &str, lasts_ms: u64) -> FaultKind {
 
 /// A drive stalls, or several at once, as those of one storage do. Before that is over, somebody ends, so that a view has to
 /// become durable, or what was written does not.
-pub(super) fn waiting(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
+pub(super) fn waiting(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
     for begin_ms in rounds() {
         let lasts_ms = stall_ms(dice);
         let stalled: &[&str] = match dice.below(8) {
@@ -23,7 +26,7 @@ pub(super) fn waiting(dice: &mut Dice, scenario: &mut Scenario) {
             6 => &["primary", "backup"],
             _ => &["primary", "backup", "vs"],
         };
-        scenario.faults.extend(stalled.iter().map(|node| at(begin_ms, stall(node, lasts_ms))));
+        plan.faults.extend(stalled.iter().map(|node| at(begin_ms, stall(node, lasts_ms))));
         let (later_ms, down_ms) = (begin_ms + dice.between(1, lasts_ms), dice.magnitude(10, 4_000));
         let power_loss = |node: &str| FaultKind::PowerLoss {
             node: node.into(),
@@ -38,18 +41,18 @@ pub(super) fn waiting(dice: &mut Dice, scenario: &mut Scenario) {
             5 => power_loss("vs"),
             _ => continue,
         };
-        scenario.faults.push(at(later_ms, misfortune));
+        plan.faults.push(at(later_ms, misfortune));
         // The one that comes back has to write what it is sent.
         if dice.percent(40) {
             let stalls = stall("joiner", dice.magnitude(100, ROUND_MS / 2));
-            scenario.faults.push(on(Trigger::TransferBegan, later_ms, dice.magnitude(1, 100), stalls));
+            plan.faults.push(on(Trigger::TransferBegan, later_ms, dice.magnitude(1, 100), stalls));
         }
     }
 }
 
 /// A drive fails with what has to be durable before anybody hears of it.
-pub(super) fn failing(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
+pub(super) fn failing(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
     let fails = |dice: &mut Dice, node: &str| FaultKind::DiskFailure {
         node: node.into(),
         lasts_ms: dice.between(500, 3_000),
@@ -57,24 +60,24 @@ pub(super) fn failing(dice: &mut Dice, scenario: &mut Scenario) {
     };
     for begin_ms in rounds() {
         match dice.below(6) {
-            0 => scenario.faults.push(at(begin_ms, fails(dice, "primary"))),
-            1 => scenario.faults.push(at(begin_ms, fails(dice, "backup"))),
+            0 => plan.faults.push(at(begin_ms, fails(dice, "primary"))),
+            1 => plan.faults.push(at(begin_ms, fails(dice, "backup"))),
             // The record does not become durable with which a failure is answered.
             2 | 3 => {
-                scenario.faults.push(at(begin_ms, crash("primary", 4_000, Memory::Kept)));
-                scenario.faults.push(at(begin_ms + 500, fails(dice, "vs")));
+                plan.faults.push(at(begin_ms, crash("primary", 4_000, Memory::Kept)));
+                plan.faults.push(at(begin_ms + 500, fails(dice, "vs")));
             }
             // Nor does the view at the one that is promoted,
             4 => {
-                scenario.faults.push(at(begin_ms, crash("primary", 4_000, Memory::Kept)));
-                scenario.faults.push(at(begin_ms + 500, fails(dice, "backup")));
+                plan.faults.push(at(begin_ms, crash("primary", 4_000, Memory::Kept)));
+                plan.faults.push(at(begin_ms + 500, fails(dice, "backup")));
             }
             // nor a state that was transferred.
             _ => {
                 let forget = crash("backup", dice.magnitude(10, 500), Memory::Lost);
-                scenario.faults.push(at(begin_ms.max(REJOIN_MS), forget));
+                plan.faults.push(at(begin_ms.max(REJOIN_MS), forget));
                 let fails = fails(dice, "joiner");
-                scenario.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 50), fails));
+                plan.faults.push(on(Trigger::TransferBegan, begin_ms, dice.magnitude(1, 50), fails));
             }
         }
     }

@@ -9,8 +9,9 @@ use super::{
     BEGIN_MS, Cast, Dice, LENGTH_MS, ROUND_MS, apart, at, at_least, crash, keep, nodes, on, promoted_at_last,
     rounds, sessions,
 };
-use crate::{
-    scenario::{Client, FaultKind, Memory, Node, Scenario, Trigger},
+use crate::data::{
+    fault::{FaultKind, Memory, Node, Trigger},
+    plan::{Client, Plan},
     settings::Settings,
 };
 
@@ -32,16 +33,16 @@ const FULL_PERCENT: u64 = 40;
 
 /// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has the state,
 /// the log has gone on by many checkpoints.
-pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    let cluster = &mut scenario.cluster;
+pub(super) fn chased_joiner(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    let cluster = &mut plan.cluster;
     cluster.checkpoint_interval = dice.magnitude(8, 64);
     cluster.log_entries_max = None;
     cluster.append_window = dice.magnitude(64, 1_024);
     cluster.chunk_bytes_max = dice.magnitude(128, 4_096) as usize;
     cluster.disk_ms_max = 0;
     let begin_ms = BEGIN_MS + dice.between(0, 3_000);
-    let (from, to) = (nodes(&["primary"]), Cast::of(scenario).servers());
+    let (from, to) = (nodes(&["primary"]), Cast::of(plan).servers());
     let slow = FaultKind::Slow {
         from,
         to,
@@ -51,11 +52,11 @@ pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
         lasts_ms: LENGTH_MS - begin_ms,
     };
     let forget = crash("backup", dice.magnitude(10, 300), Memory::Lost);
-    scenario.faults.extend([at(begin_ms, forget), at(begin_ms + 50, slow)]);
-    promoted_at_last(dice, scenario);
-    scenario.clients[0].script.splice(0..0, load(LOADED_KEYS_MAX));
-    let (pause_ms, longest_ms) = (dice.between(10, 25), scenario.cluster.session_ttl_ms / 2);
-    for client in &mut scenario.clients {
+    plan.faults.extend([at(begin_ms, forget), at(begin_ms + 50, slow)]);
+    promoted_at_last(dice, plan);
+    plan.clients[0].script.splice(0..0, load(LOADED_KEYS_MAX));
+    let (pause_ms, longest_ms) = (dice.between(10, 25), plan.cluster.session_ttl_ms / 2);
+    for client in &mut plan.clients {
         let chase = (0..CHASE).map(|n| {
             let ms = begin_ms + n * pause_ms;
             format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(LOADED_KEYS_MAX))
@@ -69,9 +70,9 @@ pub(super) fn chased_joiner(dice: &mut Dice, scenario: &mut Scenario) {
 /// A backup forgets everything, once, and that is all that goes wrong. The clients write on, so that it never holds the
 /// whole log at any moment: redundancy has to come back nevertheless. While it receives the state the log goes on by more
 /// than two checkpoints and than a window.
-pub(super) fn endless_load(dice: &mut Dice, scenario: &mut Scenario) {
-    at_least(scenario, 2, 2);
-    let cluster = &mut scenario.cluster;
+pub(super) fn endless_load(dice: &mut Dice, plan: &mut Plan) {
+    at_least(plan, 2, 2);
+    let cluster = &mut plan.cluster;
     cluster.replicas = 2;
     cluster.checkpoint_interval = dice.magnitude(8, 24);
     cluster.log_entries_max = None;
@@ -79,32 +80,32 @@ pub(super) fn endless_load(dice: &mut Dice, scenario: &mut Scenario) {
     cluster.join_lag_max_ms = 500;
     cluster.chunk_bytes_max = dice.magnitude(32, 100) as usize;
     cluster.disk_ms_max = 0;
-    scenario.network.latency_us_min = dice.between(14_000, 16_000);
-    scenario.network.latency_us_max = scenario.network.latency_us_min + 1_000;
-    let answer_ms = 2 * scenario.network.latency_us_max / 1_000;
-    scenario.clients.truncate(1);
-    keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
-    scenario.clients[0].script.splice(0..0, load(dice.between(80, 110)));
+    plan.network.latency_us_min = dice.between(14_000, 16_000);
+    plan.network.latency_us_max = plan.network.latency_us_min + 1_000;
+    let answer_ms = 2 * plan.network.latency_us_max / 1_000;
+    plan.clients.truncate(1);
+    keep(&mut plan.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
+    plan.clients[0].script.splice(0..0, load(dice.between(80, 110)));
     for _ in 0..ENDLESS_CLIENTS {
         let first_ms = BEGIN_MS / 2 + dice.below(answer_ms);
         let times = (first_ms..ENDLESS_MS).step_by(answer_ms as usize);
         let script =
             times.map(|ms| format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(20))).collect();
-        scenario.clients.push(Client { deadline_ms: 5_000, script });
+        plan.clients.push(Client { deadline_ms: 5_000, script });
     }
     let forget = crash("backup", dice.magnitude(50, 500), Memory::Lost);
-    scenario.faults.push(at(BEGIN_MS, forget));
+    plan.faults.push(at(BEGIN_MS, forget));
 }
 
 /// Messages to a joiner overtake each other, and its answers are late: it complains of a gap that is long filled, and is
 /// sent a state which is older than the end of its log. What follows that state it has vouched for, and must keep. The
 /// load ends while all this is under way, the joiner gets in sync, and soon the primary dies.
-pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
-    scenario.cluster.clocks.clear();
+pub(super) fn underrated_joiner(dice: &mut Dice, plan: &mut Plan) {
+    plan.cluster.clocks.clear();
     if dice.percent(80) {
-        return unsent_suffix(dice, scenario);
+        return unsent_suffix(dice, plan);
     }
-    let cluster = &mut scenario.cluster;
+    let cluster = &mut plan.cluster;
     let copies = dice.weighted(&[(1, 2), (2, 3)]);
     (cluster.servers, cluster.replicas) = (copies + dice.below(2) as u32, copies);
     // Operations that a backup already has are not committed yet: they wait for another one, or for a slow disk.
@@ -115,8 +116,8 @@ pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
     cluster.join_lag_max_ms = 100;
     (cluster.chunk_bytes_max, cluster.append_window) = (65_536, 1_024);
     cluster.session_ttl_ms = 60_000;
-    scenario.clients.truncate(1);
-    keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
+    plan.clients.truncate(1);
+    keep(&mut plan.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
     let mut scripts = vec![Vec::new(); BURST_CLIENTS];
     for begin_ms in rounds() {
         let (late_ms, jitter_ms) = (dice.between(100, 400), dice.between(100, 500));
@@ -132,16 +133,16 @@ pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
             let lasts_ms = lasts_ms + 1_500;
             FaultKind::Slow { from, to, one_way: true, latency_ms, jitter_ms, lasts_ms }
         };
-        let (primary, servers) = (nodes(&["primary"]), Cast::of(scenario).servers());
+        let (primary, servers) = (nodes(&["primary"]), Cast::of(plan).servers());
         let death = crash("primary", 3_000, Memory::Kept);
-        scenario.faults.extend([
+        plan.faults.extend([
             at(begin_ms, crash("backup", dice.magnitude(10, 300), Memory::Lost)),
             at(begin_ms + 350, slow(servers.clone(), primary.clone(), late_ms, 1)),
             at(begin_ms + 350, slow(primary, servers, 1, jitter_ms)),
             on(Trigger::Joined, begin_ms + lasts_ms / 2, dice.magnitude(1, 1_500), death),
         ]);
     }
-    scenario.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
+    plan.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
 }
 
 /// The same in a form that has less to it, and so happens more often. Of three copies the third forgets everything again and
@@ -149,8 +150,8 @@ pub(super) fn underrated_joiner(dice: &mut Dice, scenario: &mut Scenario) {
 /// and those of the second are later, so that what the third holds is not committed yet when it is sent a state. Nobody writes
 /// after the burst: what the third throws away then, nobody sends again. In the end it is the only one that is left to be
 /// promoted.
-fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
-    let cluster = &mut scenario.cluster;
+fn unsent_suffix(dice: &mut Dice, plan: &mut Plan) {
+    let cluster = &mut plan.cluster;
     (cluster.servers, cluster.replicas) = (3, 3);
     cluster.disk_ms_max = 2;
     cluster.checkpoint_interval = dice.between(1, 2);
@@ -158,10 +159,9 @@ fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
     cluster.join_lag_max_ms = *dice.pick(&[500, 1_000, 1_000]);
     (cluster.chunk_bytes_max, cluster.append_window) = (65_536, 1_024);
     cluster.session_ttl_ms = 60_000;
-    (scenario.network.latency_us_min, scenario.network.latency_us_max) =
-        (1_000, 1_000 + dice.between(1, 1_000));
-    scenario.clients.truncate(1);
-    keep(&mut scenario.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
+    (plan.network.latency_us_min, plan.network.latency_us_max) = (1_000, 1_000 + dice.between(1, 1_000));
+    plan.clients.truncate(1);
+    keep(&mut plan.clients[0], |at_ms| at_ms < BEGIN_MS / 2);
     let mut scripts = vec![Vec::new(); BURST_CLIENTS];
     let round_ms = dice.between(3_000, 4_500);
     let begins: Vec<u64> = (BEGIN_MS..LENGTH_MS - 2 * round_ms).step_by(round_ms as usize).collect();
@@ -181,7 +181,7 @@ fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
             let (from, to) = (nodes(&[from]), nodes(&[to]));
             FaultKind::Slow { from, to, one_way: true, latency_ms, jitter_ms, lasts_ms: round_ms - 300 }
         };
-        scenario.faults.extend([
+        plan.faults.extend([
             at(begin_ms, crash("s3", dice.magnitude(1, 50), Memory::Lost)),
             at(begin_ms + dice.below(30), slow("s3", "s1", late_ms, 1)),
             at(begin_ms + dice.below(30), slow("s2", "s1", later_ms, 1)),
@@ -190,26 +190,26 @@ fn unsent_suffix(dice: &mut Dice, scenario: &mut Scenario) {
     }
     let last_ms = begins.last().map_or(BEGIN_MS, |begin_ms| begin_ms + 500);
     let others = apart(nodes(&["s1", "s2"]), vec![], cut(dice), 6_000);
-    scenario.faults.push(on(Trigger::Joined, last_ms, dice.magnitude(1, 1_500), others));
-    scenario.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
+    plan.faults.push(on(Trigger::Joined, last_ms, dice.magnitude(1, 1_500), others));
+    plan.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
 }
 
 /// Clients live for two or three operations and come back as others, a thousand in a run; few close their sessions. Then
 /// nobody writes for longer than a session lives, and then all come back.
-pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
-    let mut own = Dice::new(scenario.seed, "story/full house");
+pub(super) fn thousand_clients(dice: &mut Dice, plan: &mut Plan) {
+    let mut own = Dice::new(plan.seed, "story/full house");
     if own.percent(FULL_PERCENT) {
-        return full_house(&mut own, scenario);
+        return full_house(&mut own, plan);
     }
-    at_least(scenario, 2, 2); // a backup may lose its memory
+    at_least(plan, 2, 2); // a backup may lose its memory
     let ttl_ms = dice.between(2_000, 3_000);
-    sessions(scenario, ttl_ms);
-    scenario.cluster.session_ttl_ms = ttl_ms;
+    sessions(plan, ttl_ms);
+    plan.cluster.session_ttl_ms = ttl_ms;
     let sessions_max = dice.percent(70).then(|| dice.between(60, 120) as usize);
-    scenario.cluster.settings = vec![Settings { sessions_max, ..Settings::default() }];
+    plan.cluster.settings = vec![Settings { sessions_max, ..Settings::default() }];
     let line = |ms: u64, what: &str| format!("{}.{:03} {what}", ms / 1_000, ms % 1_000);
-    let first = scenario.clients[0].clone();
-    scenario.clients = (0..CROWD)
+    let first = plan.clients[0].clone();
+    plan.clients = (0..CROWD)
         .map(|_| {
             let mut script = Vec::new();
             let mut ms = dice.below(1_000);
@@ -238,28 +238,28 @@ pub(super) fn thousand_clients(dice: &mut Dice, scenario: &mut Scenario) {
         1 => crash("backup", dice.magnitude(10, 500), Memory::Lost),
         _ => FaultKind::Pause { node: "primary".into(), lasts_ms: Some(dice.between(100, 3_000)) },
     };
-    scenario.faults.push(at(dice.between(LENGTH_MS / 2, LENGTH_MS - ROUND_MS), blow));
+    plan.faults.push(at(dice.between(LENGTH_MS / 2, LENGTH_MS - ROUND_MS), blow));
 }
 
 /// Clients crash at once, and leave as many sessions as there may be; or swap as much as sessions may remember. Nothing else
 /// goes wrong from then on, and for as long as a session lives nobody gets in. Then all come again, and there is room.
-fn full_house(dice: &mut Dice, scenario: &mut Scenario) {
+fn full_house(dice: &mut Dice, plan: &mut Plan) {
     let ttl_ms = dice.between(18_000, 22_000);
-    sessions(scenario, ttl_ms);
-    scenario.cluster.clocks.clear();
+    sessions(plan, ttl_ms);
+    plan.cluster.clocks.clear();
     let line = |ms: u64, what: &str| format!("{}.{:03} {what}", ms / 1_000, ms % 1_000);
-    let first = scenario.clients[0].clone();
+    let first = plan.clients[0].clone();
     let clients = dice.between(4, 8);
     let by_count = dice.percent(50);
     let away = FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(50, 400)) };
-    scenario.faults.push(at(2_000, away));
+    plan.faults.push(at(2_000, away));
     let (sessions_max, session_bytes_max) = if by_count {
         (Some(2 * clients as usize), None)
     } else {
         (None, Some(clients * dice.between(40, 100)))
     };
-    scenario.cluster.settings = vec![Settings { sessions_max, session_bytes_max, ..Settings::default() }];
-    scenario.clients = (0..clients)
+    plan.cluster.settings = vec![Settings { sessions_max, session_bytes_max, ..Settings::default() }];
+    plan.clients = (0..clients)
         .map(|_| {
             let mut script = Vec::new();
             let full_ms = dice.between(BEGIN_MS, BEGIN_MS + 500);
@@ -279,11 +279,11 @@ fn full_house(dice: &mut Dice, scenario: &mut Scenario) {
 
 /// Again and again many clients ask as fast as they are answered, for more than the servers have room for: requests
 /// that wait, their bytes, and what sessions remember. What is refused is asked again.
-pub(super) fn flood(dice: &mut Dice, scenario: &mut Scenario) {
+pub(super) fn flood(dice: &mut Dice, plan: &mut Plan) {
     let ttl_ms = dice.between(4_000, 10_000);
-    sessions(scenario, ttl_ms);
+    sessions(plan, ttl_ms);
     let limit = |dice: &mut Dice, min, max| dice.percent(60).then(|| dice.magnitude(min, max));
-    scenario.cluster.settings = vec![Settings {
+    plan.cluster.settings = vec![Settings {
         waiting_max: limit(dice, 2, 12).map(|max| max as usize),
         waiting_bytes_max: limit(dice, 300, 1_000),
         // After the heal each client swaps a few bytes, and has to find room within the time that it is owed.
@@ -295,7 +295,7 @@ pub(super) fn flood(dice: &mut Dice, scenario: &mut Scenario) {
         ..Settings::default()
     }];
     let deadline_ms = ttl_ms / 2;
-    scenario.clients = (0..CROWD)
+    plan.clients = (0..CROWD)
         .map(|_| {
             let mut script = Vec::new();
             for begin_ms in rounds() {
@@ -317,8 +317,8 @@ pub(super) fn flood(dice: &mut Dice, scenario: &mut Scenario) {
             1 => FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(100, 900)) },
             _ => continue,
         };
-        scenario.faults.push(at(begin_ms + dice.below(300), blow));
+        plan.faults.push(at(begin_ms + dice.below(300), blow));
     }
     let late = FaultKind::Pause { node: "backup".into(), lasts_ms: Some(dice.between(50, 500)) };
-    scenario.faults.push(at(BEGIN_MS + 20, late));
+    plan.faults.push(at(BEGIN_MS + 20, late));
 }

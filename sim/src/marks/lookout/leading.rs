@@ -10,7 +10,7 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use crate::{invariants::Facts, network::NodeIndex};
+use crate::{data::node::NodeIndex, judges::invariants::Facts};
 
 /// What is known of a server that leads.
 #[derive(Default)]

@@ -28,13 +28,15 @@ use pbkv::protocol::{
 };
 
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
-use super::{Mark, Marks, Part, Situation, overlap::parts};
+use super::{Mark, Marks, Role, Situation, overlap::parts};
 use crate::{
-    invariants::Facts,
-    network::NodeIndex,
-    nodes::Nodes,
-    outcome::{Down, Happening},
-    scenario::Scenario,
+    data::{
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::{Down, Happening},
+        plan::Plan,
+    },
+    judges::invariants::Facts,
 };
 
 /// What is known of a server in its present life, beside its machine.
@@ -92,7 +94,7 @@ pub struct Lookout {
     replicas: usize,
     /// The view service's durable record and the part each node plays in it.
     record: Record,
-    parts: Vec<Part>,
+    parts: Vec<Role>,
     servers: Vec<Server>,
     /// Nodes whose drives stall.
     stalled: Vec<NodeIndex>,
@@ -103,20 +105,20 @@ pub struct Lookout {
 
 impl Lookout {
     /// Nothing seen yet.
-    pub fn new(nodes: Arc<Nodes>, scenario: &Scenario) -> Self {
+    pub fn new(nodes: Arc<Nodes>, plan: &Plan) -> Self {
         let drift = |name: &str| {
-            scenario.cluster.clocks.iter().find(|clock| clock.node == name).map_or(0, |clock| clock.drift_ppm)
+            plan.cluster.clocks.iter().find(|clock| clock.node == name).map_or(0, |clock| clock.drift_ppm)
         };
         let grantor = drift(nodes.name(Nodes::VIEW_SERVICE));
         let record = Record::default();
-        let dead_after = [1, u64::MAX].map(|life| scenario.cluster.view_service_options(life).dead_after);
+        let dead_after = [1, u64::MAX].map(|life| plan.cluster.view_service_options(life).dead_after);
         Self {
             surely_alive: dead_after[0].min(dead_after[1]) * 2 / 3,
             reached: Marks::default(),
             drift_ppm: (0..nodes.len()).map(|node| drift(nodes.name(node)) - grantor).collect(),
-            waiting_max: (0..nodes.len()).map(|node| waiting_max(scenario, nodes.name(node))).collect(),
-            leases: scenario.cluster.reads == crate::scenario::Reads::Lease,
-            replicas: scenario.cluster.replicas as usize,
+            waiting_max: (0..nodes.len()).map(|node| waiting_max(plan, nodes.name(node))).collect(),
+            leases: plan.cluster.reads == crate::data::plan::Reads::Lease,
+            replicas: plan.cluster.replicas as usize,
             parts: parts(&nodes, &record),
             record,
             servers: (0..nodes.len()).map(|_| Server::default()).collect(),
@@ -260,7 +262,7 @@ impl Lookout {
 }
 
 /// The largest number of requests that may wait at a server, in any life.
-fn waiting_max(scenario: &Scenario, server: &str) -> usize {
-    let lives = scenario.cluster.lives();
-    lives.map(|life| scenario.cluster.replica_options(server, life).waiting_max).max().unwrap_or_default()
+fn waiting_max(plan: &Plan, server: &str) -> usize {
+    let lives = plan.cluster.lives();
+    lives.map(|life| plan.cluster.replica_options(server, life).waiting_max).max().unwrap_or_default()
 }

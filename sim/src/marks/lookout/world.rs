@@ -1,14 +1,16 @@
 //! Processes, disks, the network, the clients.
 
 use super::{
-    super::{Overlap, Part, Situation, Strike},
+    super::{Overlap, Role, Situation, Strike},
     Lookout, Server,
 };
 use crate::{
-    disk::Torn,
-    network::{Network, NodeIndex},
-    nodes::Nodes,
-    outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
+    data::{
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
+    },
+    hardware::{disk::Torn, network::Network},
 };
 
 impl Lookout {
@@ -89,7 +91,7 @@ impl Lookout {
         }
         let passes = |from, to| !network.apart(from, to);
         let playing = |part| self.parts.iter().position(move |own| *own == part);
-        let (Some(primary), Some(backup)) = (playing(Part::Primary), playing(Part::Backup)) else { return };
+        let (Some(primary), Some(backup)) = (playing(Role::Primary), playing(Role::Backup)) else { return };
         let told = [primary, backup].map(|node| passes(node, Nodes::VIEW_SERVICE));
         let together = passes(primary, backup);
         self.reach_if(!together && told == [true, true], Situation::PairApart);

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    scenario::{Cluster, Scenario},
-    screen::counted,
+    data::plan::{Cluster, Plan},
+    report::screen::counted,
     walk::Dice,
 };
 
@@ -70,13 +70,13 @@ impl fmt::Display for Budget {
 }
 
 /// The settings of a cluster whose states are all looked at: the usual ones.
-pub(super) fn scenario(servers: u32, replicas: u32, clients: u32, writes_are_steps: bool) -> Scenario {
-    let mut scenario = super::settings(&mut Dice::new(0));
-    scenario.cluster =
+pub(super) fn plan(servers: u32, replicas: u32, clients: u32, writes_are_steps: bool) -> Plan {
+    let mut plan = super::settings(&mut Dice::new(0));
+    plan.cluster =
         Cluster { servers, replicas, disk_ms_max: u64::from(writes_are_steps), ..Cluster::default() };
-    (scenario.settle_ms, scenario.watch_ms) = (SETTLE_MS, 0);
-    scenario.clients.resize(clients as usize, scenario.clients[0].clone());
-    scenario
+    (plan.settle_ms, plan.watch_ms) = (SETTLE_MS, 0);
+    plan.clients.resize(clients as usize, plan.clients[0].clone());
+    plan
 }
 
 /// Servers, copies and clients; whether each write is a step; and a budget.

@@ -2,7 +2,7 @@
 //!
 //! All processes run, messages arrive in order and after a fixed time, disks are quick. Clients call one operation after the
 //! other, without a pause. Each must be served again, reads and updates, within the time that the simulator grants after its
-//! last fault ([`crate::health::limits`]); all copies must be there again under that load, as far as the settings let a
+//! last fault ([`crate::judges::health::limits`]); all copies must be there again under that load, as far as the settings let a
 //! joiner keep up with it; what is wrong must be said, and taken back; and in some walks the cluster is watched for a while
 //! longer, in which the view must be left alone. At last everything that clients saw is judged.
 
@@ -12,9 +12,11 @@ use pbkv::protocol::view_service::ViewService;
 
 use super::{Checked, Cluster, Failure, VS, WallClock, Wish, clients::KEYS};
 use crate::{
-    network::NodeIndex,
-    outcome::Stall,
-    script::Action::{Append, Get},
+    data::{
+        node::NodeIndex,
+        outcome::Stall,
+        script::Action::{Append, Get},
+    },
     walk::shared::Shared,
 };
 
@@ -66,7 +68,7 @@ impl Cluster {
                 return Err(Failure::Stall(self.stall(&before)));
             }
             let is_excused = served(self, SERVED_MIN) || self.awaits_copies();
-            if is_excused && waited.as_millis() > u128::from(self.scenario.settle_ms) {
+            if is_excused && waited.as_millis() > u128::from(self.plan.settle_ms) {
                 break; // longer than this walk waits for a suspicion to be over
             }
             for (place, before) in before.iter().enumerate() {
@@ -76,7 +78,7 @@ impl Cluster {
             self.round()?;
         }
         // Light load, to see whether the view is left alone.
-        let watched_until = self.now + Duration::from_millis(self.scenario.watch_ms);
+        let watched_until = self.now + Duration::from_millis(self.plan.watch_ms);
         let mut calls_at = self.now;
         while self.now < watched_until {
             let calls = self.now >= calls_at;
@@ -104,13 +106,13 @@ impl Cluster {
     /// Whether updates may be refused: fewer copies than are asked for can be there until a suspicion is over. Then it is
     /// redundancy that is owed first.
     fn awaits_copies(&self) -> bool {
-        *self.scenario.cluster.copies_min().start() > 1 && !self.judges.health().is_settled()
+        *self.plan.cluster.copies_min().start() > 1 && !self.judges.health().is_settled()
     }
 
     /// Within which time clients are served: as the simulator grants it, and as long as sessions that are over may be in
     /// the way.
     fn service_patience(&self) -> Duration {
-        let cluster = &self.scenario.cluster;
+        let cluster = &self.plan.cluster;
         let limited = if cluster.is_limited() { cluster.session_ttl_ms } else { 0 };
         self.judges.health().serves_within() + Duration::from_millis(limited * 9 / 8)
     }

@@ -7,9 +7,11 @@ use pbkv::protocol::{identity::Boot, machine::Machine};
 
 use super::{Action, Cluster, Key, Kind, VS, WallClock, Wish, clients::KEYS};
 use crate::{
-    network::NodeIndex,
-    scenario::{Reads, Scenario},
-    script,
+    data::{
+        node::NodeIndex,
+        plan::{Plan, Reads},
+        script,
+    },
     walk::Dice,
 };
 
@@ -91,7 +93,7 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    pub(super) fn draw(dice: &mut Dice, scenario: &Scenario) -> Self {
+    pub(super) fn draw(dice: &mut Dice, plan: &Plan) -> Self {
         let mut weights = [0; WEIGHTS.len()];
         for (weight, (sort, usual)) in weights.iter_mut().zip(WEIGHTS) {
             let tenths = if sort.is_needed() {
@@ -99,7 +101,7 @@ impl Swarm {
             } else {
                 dice.pick(&[0, 0, 3, 10, 10, 30])
             };
-            let trusts_rates = sort == Sort::Jump && scenario.cluster.reads == Reads::Lease;
+            let trusts_rates = sort == Sort::Jump && plan.cluster.reads == Reads::Lease;
             *weight = if trusts_rates { 0 } else { usual * tenths / 10 };
         }
         Self {

@@ -10,9 +10,9 @@ use pbkv::protocol::{
 };
 
 use super::{Checked, Cluster, Failure, VS, flight::Body, flight::Key};
-use crate::{
-    network::NodeIndex,
-    outcome::{CLIENT_ENDED, End, Input, NodeName, Output, Told},
+use crate::data::{
+    node::{NodeIndex, NodeName},
+    outcome::{CLIENT_ENDED, End, Input, Output, Told},
     script::{Action, Asked, Seen, Step},
 };
 

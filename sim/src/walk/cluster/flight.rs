@@ -6,7 +6,7 @@ use pbkv::protocol::{
     view::View,
 };
 
-use crate::{network::NodeIndex, walk::shared::Shared};
+use crate::{data::node::NodeIndex, walk::shared::Shared};
 
 /// The sorts of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,18 +16,22 @@ use pbkv::protocol::{
 
 use super::{Checked, VS, machines::told};
 use crate::{
-    bounds::{Bounds, Exceeded},
-    health::{Health, Promise, Surroundings, Unhealthy, limits::Limits},
-    invariants::{Broken, Facts, Invariants},
-    judge,
-    network::NodeIndex,
-    nodes::Nodes,
-    order::ServersOrder,
-    outcome::{self, Contradiction, End, Input, NodeName, Operation, Output, Stall, Told, Verdict},
-    revisions::Revisions,
-    scenario::Scenario,
-    script::Asked,
-    step::StepName,
+    data::{
+        node::{NodeIndex, NodeName},
+        nodes::Nodes,
+        outcome::{self, Contradiction, End, Input, Operation, Output, Stall, Told, Verdict},
+        plan::Plan,
+        script::Asked,
+    },
+    judges::{
+        bounds::{Bounds, Exceeded},
+        health::{Health, Promise, Surroundings, Unhealthy, limits::Limits},
+        history,
+        invariants::{Broken, Facts, Invariants},
+        order::ServersOrder,
+        revisions::Revisions,
+    },
+    observer::step::StepName,
     walk::shared::Shared,
 };
 
@@ -86,15 +90,15 @@ pub(super) struct Judges {
 }
 
 impl Judges {
-    pub fn new(nodes: Arc<Nodes>, scenario: &Scenario) -> Self {
-        let mut health = Health::new(&nodes, Limits::of(scenario));
+    pub fn new(nodes: Arc<Nodes>, plan: &Plan) -> Self {
+        let mut health = Health::new(&nodes, Limits::of(plan));
         let everybody: Vec<NodeIndex> = (0..nodes.len()).collect();
         health.struck(Duration::ZERO, &everybody, Duration::ZERO);
         Self {
-            invariants: Shared::new(Invariants::asking_for(*scenario.cluster.copies_min().start())),
+            invariants: Shared::new(Invariants::asking_for(*plan.cluster.copies_min().start())),
             order: Shared::new(ServersOrder::default()),
             revisions: Shared::new(Revisions::default()),
-            bounds: Shared::new(Bounds::new(&nodes, scenario)),
+            bounds: Shared::new(Bounds::new(&nodes, plan)),
             health: Shared::new(health),
             timeless: false,
             calm: false,
@@ -358,11 +362,11 @@ impl Judges {
 
     /// Whether all that clients saw can be.
     pub fn history(&self) -> Checked {
-        if let Some(violation) = judge::unexplained(&self.operations, &self.order) {
+        if let Some(violation) = history::unexplained(&self.operations, &self.order) {
             let outcome::Violation { node, invariant, message, .. } = violation;
             return Err(Failure::Invariant { node, invariant, message, step: None });
         }
-        match judge::judge(&self.operations, &self.order) {
+        match history::judge(&self.operations, &self.order) {
             Verdict::Linearizable | Verdict::NotJudged => Ok(()),
             Verdict::Violation(contradiction) => Err(Failure::NotLinearizable(contradiction)),
             Verdict::Undecided(why) => Err(Failure::Undecided(why)),

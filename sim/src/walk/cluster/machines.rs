@@ -10,7 +10,7 @@ use pbkv::protocol::{
 };
 
 use super::{Caller, Checked, Cluster, VS, WallClock, flight::Body, flight::Key};
-use crate::network::NodeIndex;
+use crate::data::node::NodeIndex;
 
 /// Lives of a server are numbered in steps of this, so that there is room for a clock that is set back.
 pub(super) const BOOT_STEP: u64 = 10;
@@ -157,7 +157,7 @@ impl Cluster {
         if node == VS {
             self.viewer.life += 1;
             let life = self.viewer.life;
-            let options = self.scenario.cluster.view_service_options(life);
+            let options = self.plan.cluster.view_service_options(life);
             let key = SealKey(life, life);
             self.viewer.machine = Some(ViewService::new(options, self.viewer.record.clone(), life, key, now));
             self.judges.view_service_started(self.now);
@@ -186,7 +186,7 @@ impl Cluster {
             nonce: 1_000 * node as u64 + server.life,
             durable: server.disk.clone(),
         };
-        let options = self.scenario.cluster.replica_options(self.nodes.name(node), server.life);
+        let options = self.plan.cluster.replica_options(self.nodes.name(node), server.life);
         self.judges.server_started(self.now, node, &server.id, &server.disk);
         server.machine = Some(Replica::new(options, start, now));
         self.flush(node)
@@ -305,7 +305,7 @@ impl Cluster {
 
     /// Whether disks take no time.
     pub(super) fn writes_at_once(&self) -> bool {
-        self.scenario.cluster.disk_ms_max == 0
+        self.plan.cluster.disk_ms_max == 0
     }
 
     fn hear(&mut self, node: NodeIndex, words: impl FnOnce() -> String) {

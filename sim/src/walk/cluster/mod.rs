@@ -59,7 +59,7 @@ pub use self::{
 };
 use self::{clients::Client, flight::Flight, judges::Judges};
 use super::{Dice, World, shared::Shared};
-use crate::{network::NodeIndex, nodes::Nodes, scenario::Scenario, trace::StableHasher};
+use crate::data::{hash::StableHasher, node::NodeIndex, nodes::Nodes, plan::Plan};
 
 /// Everything went as promised, or what did not.
 type Checked<T = ()> = Result<T, Failure>;
@@ -178,7 +178,7 @@ pub struct Counts {
 /// A cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    scenario: Arc<Scenario>,
+    plan: Arc<Plan>,
     nodes: Arc<Nodes>,
     /// True time.
     now: Duration,
@@ -208,10 +208,10 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster in which everybody has just started.
-    pub fn new(scenario: Scenario) -> Self {
-        let nodes = Arc::new(Nodes::new(&scenario));
+    pub fn new(plan: Plan) -> Self {
+        let nodes = Arc::new(Nodes::new(&plan));
         let drift = |node: NodeIndex| {
-            let named = scenario.cluster.clocks.iter().filter(|clock| *clock.node == **nodes.name(node));
+            let named = plan.cluster.clocks.iter().filter(|clock| *clock.node == **nodes.name(node));
             named.map(|clock| clock.drift_ppm).sum()
         };
         let viewer = Viewer {
@@ -235,7 +235,7 @@ impl Cluster {
             gathers: false,
             pings: 0,
         };
-        let places = 1 + scenario.cluster.servers as usize;
+        let places = 1 + plan.cluster.servers as usize;
         let mut cluster = Self {
             now: Duration::ZERO,
             clocks: vec![Duration::ZERO; places],
@@ -245,7 +245,7 @@ impl Cluster {
             servers: nodes.servers().map(|node| Shared::new(server(node))).collect(),
             clients: nodes.clients().map(|node| Shared::new(Client::new(nodes.name(node).clone()))).collect(),
             flight: Flight::new(nodes.len()),
-            judges: Judges::new(nodes.clone(), &scenario),
+            judges: Judges::new(nodes.clone(), &plan),
             counts: Counts::default(),
             written_values: 0,
             trace: StableHasher::new(),
@@ -255,7 +255,7 @@ impl Cluster {
             replica_effects: Vec::new(),
             view_service_effects: Vec::new(),
             nodes,
-            scenario: Arc::new(scenario),
+            plan: Arc::new(plan),
         };
         for node in 0..places {
             cluster.start(node, WallClock::GoesOn).expect("a first life breaks no promise");
@@ -318,7 +318,7 @@ impl World for Cluster {
     type Failure = Failure;
 
     fn swarm(&self, dice: &mut Dice) -> Swarm {
-        Swarm::draw(dice, &self.scenario)
+        Swarm::draw(dice, &self.plan)
     }
 
     fn choose(&self, dice: &mut Dice, swarm: &mut Swarm) -> Option<Action> {

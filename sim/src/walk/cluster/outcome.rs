@@ -7,10 +7,12 @@ use std::{
 
 use super::{Cluster, Failure};
 use crate::{
-    network::NodeIndex,
-    nodes::SIMULATOR,
-    outcome::{Contradiction, End, Outcome, Panic, Stats, Verdict, Violation},
-    trace::TraceHash,
+    data::{
+        hash::TraceHash,
+        node::NodeIndex,
+        nodes::SIMULATOR,
+        outcome::{Contradiction, End, Outcome, Panic, Stats, Verdict, Violation},
+    },
     walk::{Ending, Walk},
 };
 
@@ -101,7 +103,7 @@ impl Cluster {
     /// A contradiction, with the operations that it is about.
     pub(super) fn contradiction(&self, found: &Contradiction) -> Vec<String> {
         let operations = self.judges.operations();
-        let told = found.operations.iter().map(|place| crate::screen::operation(&operations[*place]));
+        let told = found.operations.iter().map(|place| crate::report::screen::operation(&operations[*place]));
         [found.sentence.clone()].into_iter().chain(told).collect()
     }
 

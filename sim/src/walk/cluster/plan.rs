@@ -7,8 +7,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Action, Cluster, clients::KEYS};
 use crate::{
-    scenario::{Client, Fault, FaultKind, Memory, Scenario},
-    script,
+    data::{
+        fault::{Fault, FaultKind, Memory},
+        plan::{Client, Plan},
+        script,
+    },
     walk::World,
 };
 
@@ -18,14 +21,14 @@ const SETTLE_MS: u64 = 60_000;
 const DEADLINE_MS: u64 = 2_000;
 
 /// A plan that is as much like a walk as a plan can be, and how many actions of which sort it leaves out.
-pub fn plan(start: &Cluster, actions: &[Action]) -> (Scenario, BTreeMap<&'static str, u64>) {
+pub fn plan(start: &Cluster, actions: &[Action]) -> (Plan, BTreeMap<&'static str, u64>) {
     let mut world = start.clone();
-    let mut scenario = Scenario {
+    let mut plan = Plan {
         faults_ms: 1,
         settle_ms: SETTLE_MS,
         watch_ms: 0,
         clients: vec![Client { deadline_ms: DEADLINE_MS, script: Vec::new() }; world.clients.len()],
-        ..(*world.scenario).clone()
+        ..(*world.plan).clone()
     };
     let mut left_out = BTreeMap::new();
     for action in actions {
@@ -33,7 +36,7 @@ pub fn plan(start: &Cluster, actions: &[Action]) -> (Scenario, BTreeMap<&'static
         let name = |node: u8| world.name(node).to_owned();
         let mut crash = |node: u8, memory| {
             let kind = FaultKind::Crash { node: name(node), down_ms: None, memory };
-            scenario.faults.push(Fault { at_ms, on: None, after_ms: 0, kind });
+            plan.faults.push(Fault { at_ms, on: None, after_ms: 0, kind });
         };
         let mut leave_out = |sort: &'static str| *left_out.entry(sort).or_insert(0) += 1;
         match *action {
@@ -46,7 +49,7 @@ pub fn plan(start: &Cluster, actions: &[Action]) -> (Scenario, BTreeMap<&'static
             Action::Wipe(node) => crash(node, Memory::Lost),
             Action::Start(node, _) => {
                 let name = name(node);
-                let ended = scenario.faults.iter_mut().rev().find_map(|fault| match &mut fault.kind {
+                let ended = plan.faults.iter_mut().rev().find_map(|fault| match &mut fault.kind {
                     FaultKind::Crash { node, down_ms, .. } if *node == name => Some((fault.at_ms, down_ms)),
                     _ => None,
                 });
@@ -61,7 +64,7 @@ pub fn plan(start: &Cluster, actions: &[Action]) -> (Scenario, BTreeMap<&'static
                     other => format!("{other:?}").to_lowercase(),
                 };
                 let line = format!("{:.3} {action} {}", at_ms as f64 / 1_000.0, KEYS[usize::from(wish.key)]);
-                scenario.clients[usize::from(client) - 1 - world.servers.len()].script.push(line);
+                plan.clients[usize::from(client) - 1 - world.servers.len()].script.push(line);
             }
             Action::Lose(_) => leave_out("messages lost"),
             Action::Copy(_) => leave_out("messages copied"),
@@ -79,13 +82,13 @@ pub fn plan(start: &Cluster, actions: &[Action]) -> (Scenario, BTreeMap<&'static
             break;
         }
     }
-    for fault in &mut scenario.faults {
+    for fault in &mut plan.faults {
         if let FaultKind::Crash { down_ms, .. } = &mut fault.kind {
             down_ms.get_or_insert(SETTLE_MS / 10);
         }
     }
-    scenario.faults_ms = millis(world.now) + 1;
-    (scenario, left_out)
+    plan.faults_ms = millis(world.now) + 1;
+    (plan, left_out)
 }
 
 fn millis(time: Duration) -> u64 {

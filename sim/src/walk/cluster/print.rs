@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use super::{
     Cluster, Server, Viewer, clients::Client, flight::Body, flight::Flight, flight::Key, judges::Judges,
 };
-use crate::{outcome::End, trace::StableHasher};
+use crate::data::{hash::StableHasher, outcome::End};
 
 fn hashed(of: impl Hash) -> u64 {
     let mut hasher = StableHasher::new();

@@ -7,9 +7,7 @@ use std::fmt::Write as _;
 
 use super::{Action, Cluster, Key, VS, WallClock};
 use crate::{
-    network::NodeIndex,
-    outcome::Input,
-    scenario::Reads,
+    data::{node::NodeIndex, outcome::Input, plan::Reads},
     walk::{World, replay_to},
 };
 
@@ -43,7 +41,7 @@ pub fn script(start: &Cluster, actions: &[Action]) -> Script {
 impl Cluster {
     /// The command with which the script begins.
     fn header(&self) -> String {
-        let cluster = &self.scenario.cluster;
+        let cluster = &self.plan.cluster;
         let servers: Vec<&str> = self.nodes.servers().map(|node| self.name(node)).collect();
         let reads = if cluster.reads == Reads::Lease { "lease" } else { "confirm" };
         let gains: Vec<String> =

@@ -9,8 +9,10 @@ use super::{
     clients::KEYS,
 };
 use crate::{
-    scenario::{Client, Clock, Cluster, Network, Reads, Scenario},
-    settings::Settings,
+    data::{
+        plan::{Client, Clock, Cluster, Network, Plan, Reads},
+        settings::Settings,
+    },
     walk::Dice,
 };
 
@@ -18,7 +20,7 @@ use crate::{
 const DRIFTS_PPM: [i64; 7] = [-110_000, -50_000, 0, 0, 0, 50_000, 110_000];
 
 /// Draws a cluster.
-pub fn settings(dice: &mut Dice) -> Scenario {
+pub fn settings(dice: &mut Dice) -> Plan {
     let servers = dice.pick(&[1, 2, 2, 3, 3, 3, 3, 4]);
     let replicas = dice.pick(&[1, 2, 2, 2, 2, 3, 3]);
     let clients = dice.pick(&[1, 2, 2, 3]);
@@ -64,7 +66,7 @@ pub fn settings(dice: &mut Dice) -> Scenario {
             cluster.clocks.push(Clock { node, skew_ms: 0, drift_ppm });
         }
     }
-    Scenario {
+    Plan {
         about: String::new(),
         reaches: Vec::new(),
         seed: 0,
@@ -96,8 +98,8 @@ mod tests {
     #[test]
     fn all_settings_are_such_as_the_programs_accept() {
         for seed in 0..2_000 {
-            let scenario = settings(&mut Dice::new(seed));
-            assert_eq!(scenario.cluster.validate_settings(), Ok(()), "seed {seed}");
+            let plan = settings(&mut Dice::new(seed));
+            assert_eq!(plan.cluster.validate_settings(), Ok(()), "seed {seed}");
         }
     }
 }

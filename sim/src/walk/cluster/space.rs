@@ -16,11 +16,13 @@ use super::{
     budget::SERVERS_MAX, flight::Body,
 };
 use crate::{
+    data::{
+        hash::StableHasher,
+        node::NodeIndex,
+        script::Action::{Append, Get},
+    },
     exhaust::{Choice, Space, Touched},
-    network::NodeIndex,
-    panics,
-    script::Action::{Append, Get},
-    trace::StableHasher,
+    observer::panics,
     walk::World,
 };
 
@@ -39,7 +41,7 @@ const PEACE_MS: u16 = 70;
 const OPEN_AFTER: usize = 60;
 
 /// What the first client and the others ask for, one after the other, the last one first.
-const SCRIPTS: [[crate::script::Action; 3]; 2] = [[Append, Append, Get], [Get, Append, Get]];
+const SCRIPTS: [[crate::data::script::Action; 3]; 2] = [[Append, Append, Get], [Get, Append, Get]];
 const KEY: u8 = 0;
 
 /// One thing that may happen.
@@ -100,9 +102,9 @@ impl Start {
         if clients as usize > CLIENTS_MAX || clients == 0 {
             return Err(NoStart::Unusable(format!("there must be one to {CLIENTS_MAX} clients")));
         }
-        let scenario = budget::scenario(servers, replicas, clients, writes_are_steps);
-        scenario.cluster.validate_settings().map_err(NoStart::Unusable)?;
-        let first = Cluster::new(scenario);
+        let plan = budget::plan(servers, replicas, clients, writes_are_steps);
+        plan.cluster.validate_settings().map_err(NoStart::Unusable)?;
+        let first = Cluster::new(plan);
         let (mut whole, mut peace) = (first.clone(), Vec::new());
         if !matches!(panics::catch(|| whole.in_peace(&mut peace)), Ok(Ok(()))) {
             return Err(NoStart::Broken(Box::new(first), peace));

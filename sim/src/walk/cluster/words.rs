@@ -8,7 +8,7 @@ use pbkv::protocol::{
 };
 
 use super::{Action, Cluster, Failure, Key, WallClock, clients::KEYS, flight::Body};
-use crate::script;
+use crate::data::script;
 
 fn members(members: &Members) -> String {
     let names: Vec<&str> = members.keys().map(short).collect();
@@ -195,7 +195,7 @@ impl Cluster {
 
     /// The settings, as a plan of the simulator has them.
     pub fn told(&self) -> String {
-        let mut cluster = toml::to_string(&self.scenario.cluster).unwrap_or_default();
+        let mut cluster = toml::to_string(&self.plan.cluster).unwrap_or_default();
         cluster.push_str(&format!("clients = {}", self.clients.len()));
         cluster.lines().map(|line| format!("      {line}\n")).collect()
     }

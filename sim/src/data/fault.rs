@@ -1,0 +1,303 @@
+//! What can go wrong in a run, described as data.
+//!
+//! A fault says when it begins, whom it strikes and for how long. The nemesis executes it and decides nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that goes wrong, once.
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Fault {
+    /// When it begins, in milliseconds: since the start, or since what `on` names happened.
+    pub at_ms: u64,
+    /// Wait for this to happen first (for the first time after the previous use of the same trigger).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Trigger>,
+    /// What `on` names counts only from this time on, in milliseconds since the start.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub after_ms: u64,
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+}
+
+impl Fault {
+    /// The earliest time at which it can begin, in milliseconds since the start.
+    pub fn begins_ms(&self) -> u64 {
+        if self.on.is_some() { self.after_ms } else { self.at_ms }
+    }
+}
+
+/// What a fault may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A state transfer began.
+    TransferBegan,
+    /// A state transfer was completed.
+    TransferCompleted,
+    /// The view service proposed a view.
+    ViewProposed,
+    /// The view service recorded an activation.
+    ViewActivated,
+    /// A server became primary.
+    Promoted,
+    /// A primary found a joiner up to date and announces it.
+    Joined,
+    /// A primary confirmed all replicas of its view; its acknowledgement is on its way.
+    Confirmed,
+    /// A primary reports a replica as silent.
+    Suspected,
+}
+
+impl Trigger {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::TransferBegan,
+        Self::TransferCompleted,
+        Self::ViewProposed,
+        Self::ViewActivated,
+        Self::Promoted,
+        Self::Joined,
+        Self::Confirmed,
+        Self::Suspected,
+    ];
+}
+
+/// A node, by name (`vs`, `s1`, `c1`) or by the part it plays when the fault begins (`primary`, `backup`,
+/// `joiner`, `idle`). A part nobody plays makes the fault do nothing.
+pub type Node = String;
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// A process ends; its peers see their connections reset.
+    Crash {
+        /// Which.
+        node: Node,
+        /// After how long it is started again; never, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        down_ms: Option<u64>,
+        /// Whether it remembers what it had made durable.
+        memory: Memory,
+    },
+    /// A machine ends; its peers hear nothing.
+    PowerLoss {
+        /// Which.
+        node: Node,
+        /// After how long it is started again; never, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        down_ms: Option<u64>,
+        /// Whether it remembers what it had made durable.
+        memory: Memory,
+    },
+    /// The view service ends, and an operator starts it without its record or with an old copy of it. Later the operator
+    /// looks: if no server's data goes on, the latest record is found and put in its place.
+    Record {
+        /// The server, or the part it plays, whose data is to go on without a record; absent: the view service gets a copy
+        /// of its record from before the latest view.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adopt: Option<Node>,
+        /// Also if that may give up what only others hold. A plan must see to it that they hold no more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anyway: bool,
+        /// After how long it is started again, in milliseconds.
+        down_ms: u64,
+        /// How long after that the operator looks, in milliseconds.
+        runs_ms: u64,
+    },
+    /// The view service ends, and an operator declares all data lost, whether they are or not: every server that runs and is
+    /// reached from the view service's machine is started again empty, and the view service of the next generation after a
+    /// while. Later the operator looks: a server that holds data of an earlier generation is started again empty, too.
+    AcceptLoss {
+        /// After how long the view service is started again, in milliseconds.
+        down_ms: u64,
+        /// How long after that the operator looks, in milliseconds.
+        runs_ms: u64,
+    },
+    /// A second process is started at a server's address, with nothing in its folder, while the first one runs on: what is
+    /// called at the address from now on reaches the second one. The first one reaches everybody, and what was connected
+    /// to it stays connected. In the end one of the two processes ends.
+    Twin {
+        /// Which.
+        node: Node,
+        /// For how long, in milliseconds.
+        lasts_ms: u64,
+        /// Again and again after this time the address leads to the other one of the two, in milliseconds; absent: it leads
+        /// to the second one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turns_ms: Option<u64>,
+        /// It is the first process that ends, and the second one keeps the address. Otherwise the second one ends. But a
+        /// process that holds the last copy of the data stays.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        moves: bool,
+    },
+    /// A process stands still and goes on, not knowing.
+    Pause {
+        /// Which.
+        node: Node,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
+    },
+    /// A machine stands still and its clocks with it, as a guest does whose host stops it.
+    Freeze {
+        /// Which.
+        node: Node,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// A process stands still again and again for a moment, so that what arrives meanwhile is handled together.
+    Stutter {
+        /// Which.
+        node: Node,
+        /// The longest time it stands still, in milliseconds; each is between nothing and that.
+        pause_ms: u64,
+        /// The time it runs in between, in milliseconds.
+        run_ms: u64,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over, and not
+    /// before, unless a crash keeps a part of it.
+    DiskStall {
+        /// Whose.
+        node: Node,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// A drive fails once, and the process ends for that.
+    DiskFailure {
+        /// Whose.
+        node: Node,
+        /// For how long a write makes it fail.
+        lasts_ms: u64,
+        /// After how long the process is started again.
+        down_ms: u64,
+    },
+    /// Nothing passes from one set of nodes to another.
+    Partition {
+        /// These nodes
+        from: Vec<Node>,
+        /// do not reach these (empty: all others).
+        to: Vec<Node>,
+        /// Whether the other direction is cut, too.
+        both_ways: bool,
+        /// Whether senders notice.
+        how: Cut,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
+    },
+    /// Calls from one set of nodes to another do not get through: no connection to be had, and none that was there goes on.
+    /// What is called for the other way passes, with its answers: a door through which everybody gets out.
+    Closed {
+        /// Calls of these nodes (empty: of all others)
+        from: Vec<Node>,
+        /// do not reach these.
+        to: Vec<Node>,
+        /// Whether callers notice.
+        how: Cut,
+        /// For how long; for good, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_ms: Option<u64>,
+    },
+    /// Messages take longer.
+    Slow {
+        /// From these nodes
+        from: Vec<Node>,
+        /// to these (empty: all others), and back.
+        to: Vec<Node>,
+        /// Only there, not back: what congestion does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        one_way: bool,
+        /// Added to every message, in milliseconds.
+        latency_ms: u64,
+        /// Added at most on top, differently for each message (so they overtake each other), in milliseconds.
+        jitter_ms: u64,
+        /// For how long.
+        lasts_ms: u64,
+    },
+    /// Single messages are mistreated.
+    Rpc {
+        /// From these nodes
+        from: Vec<Node>,
+        /// to these (empty: all others).
+        to: Vec<Node>,
+        /// How.
+        how: Mistreatment,
+        /// Which share of the messages, in percent.
+        percent: u32,
+        /// For how long.
+        lasts_ms: u64,
+    },
+}
+
+/// What a restarted node remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// What was durable.
+    Kept,
+    /// Nothing. (The view service loses its record only by [`FaultKind::Record`].)
+    Lost,
+}
+
+/// What a sender sees of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// An error at once.
+    Refuse,
+    /// Nothing; what it sent may arrive after the heal.
+    BlackHole,
+}
+
+/// What can happen to a single message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mistreatment {
+    /// The request is lost: the receiver never sees it, the sender gets an error.
+    DropRequest,
+    /// The request is executed, the reply is lost: the sender gets an error.
+    DropReply,
+    /// The request arrives twice; but not again after it was proved that it is not executed, which no connection does.
+    Duplicate,
+    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
+    Delay,
+    /// The sender never gets an answer.
+    Hang,
+    /// The handler is dropped while it waits.
+    Cancel,
+    /// A liar who heard the message sends one of its own, before it or at the same time: the same with a view, contents,
+    /// generation, sender, number or token that is false, or one that an earlier life of the sender said.
+    Forge,
+}
+
+/// The name under which a kind of fault is counted.
+pub fn fault_name(kind: &FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Crash { .. } => "crash",
+        FaultKind::PowerLoss { .. } => "power loss",
+        FaultKind::Record { .. } => "record",
+        FaultKind::AcceptLoss { .. } => "accepted loss",
+        FaultKind::Twin { .. } => "twin",
+        FaultKind::Pause { .. } => "pause",
+        FaultKind::Freeze { .. } => "freeze",
+        FaultKind::Stutter { .. } => "stutter",
+        FaultKind::DiskStall { .. } => "stalled disk",
+        FaultKind::DiskFailure { .. } => "failed disk",
+        FaultKind::Partition { .. } => "partition",
+        FaultKind::Closed { .. } => "closed",
+        FaultKind::Slow { .. } => "slow",
+        FaultKind::Rpc { how, .. } => match how {
+            Mistreatment::DropRequest => "drop request",
+            Mistreatment::DropReply => "drop reply",
+            Mistreatment::Duplicate => "duplicate",
+            Mistreatment::Delay => "delay",
+            Mistreatment::Hang => "hang",
+            Mistreatment::Cancel => "cancel",
+            Mistreatment::Forge => "forge",
+        },
+    }
+}

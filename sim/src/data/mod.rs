@@ -1,0 +1,21 @@
+//! What is run, and what a run yields: plain data, without behaviour.
+//!
+//! A plan and its faults are made by [`crate::generate`] from a seed, by hand, or by a claim; they are printed, saved and read
+//! again. An outcome is what everything else in here looks at.
+
+pub mod chance;
+pub mod exit;
+pub mod fault;
+pub mod hash;
+pub mod node;
+pub mod nodes;
+pub mod outcome;
+pub mod plan;
+pub mod saved;
+pub mod script;
+pub mod settings;
+
+/// Whether a number need not be printed in a plan.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

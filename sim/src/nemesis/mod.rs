@@ -1,0 +1,492 @@
+//! Executes the fault plan. It draws nothing: what happens when is in the plan, or follows from what the
+//! machines do.
+//!
+//! A fault begins at its time, or that long after what it waits for. Whoever a fault names by a part is
+//! looked up when it begins. A fault that has nothing to act upon (a crash of what is down already) does
+//! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
+//! are started again, except what the plan breaks for good.
+
+mod calm;
+mod disturb;
+mod drives;
+mod record;
+mod stutter;
+mod twin;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use pbkv::protocol::replica::{Notice, RoleName};
+
+use crate::{
+    data::{
+        fault::{Fault, FaultKind, Memory, Trigger, fault_name},
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::{Down, Happening},
+    },
+    hardware::network::{Effect, lateness},
+    judges::health,
+    marks::Strike,
+    world::{
+        World,
+        cluster::{Cluster, Status},
+        now,
+    },
+};
+
+/// Servers without a start time are started one after the other, so far apart.
+const START_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Something the nemesis has to do at some time.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Begin(usize),
+    /// Ends a fault of the network.
+    End(usize),
+    /// Ends a pause, unless that life is over.
+    Resume {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Ends one moment of a stutter, unless that life is over.
+    GoOn {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Lets a process that stutters stand still once more, unless that life is over.
+    Falter {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+        beat: u64,
+    },
+    /// Starts a process again, unless that happened.
+    Restart {
+        fault: usize,
+        node: NodeIndex,
+        life: u64,
+    },
+    /// Starts the view service with what an operator made of its record, unless that happened,
+    Mistake {
+        fault: usize,
+        life: u64,
+    },
+    /// and looks after it.
+    Correct {
+        fault: usize,
+    },
+    /// Lets a server's address lead to its twin or to itself,
+    Turn {
+        fault: usize,
+        to_twin: bool,
+    },
+    /// and ends one of the two.
+    EndTwin {
+        fault: usize,
+    },
+    /// Looks after servers whose data was given up.
+    Clean {
+        fault: usize,
+    },
+    /// Starts a process for the first time.
+    Start(NodeIndex),
+}
+
+impl Task {
+    /// The fault that it is part of.
+    fn fault(self) -> Option<usize> {
+        match self {
+            Self::Begin(fault)
+            | Self::End(fault)
+            | Self::Resume { fault, .. }
+            | Self::GoOn { fault, .. }
+            | Self::Falter { fault, .. }
+            | Self::Mistake { fault, .. }
+            | Self::Correct { fault }
+            | Self::Clean { fault }
+            | Self::Turn { fault, .. }
+            | Self::EndTwin { fault }
+            | Self::Restart { fault, .. } => Some(fault),
+            Self::Start(_) => None,
+        }
+    }
+}
+
+/// The executor of the fault plan.
+pub struct Nemesis {
+    world: Arc<World>,
+    cluster: Cluster,
+    /// By time, and in the order in which it was entered.
+    schedule: BTreeMap<(Duration, u64), Task>,
+    entries: u64,
+    /// Faults that wait for something to happen, each kind in the order of the plan.
+    waiting: BTreeMap<Trigger, VecDeque<usize>>,
+    /// How many occurrences were looked at.
+    looked_at: usize,
+    active: Vec<usize>,
+    drives: drives::Drives,
+    /// Faults of the network that have no end.
+    lasting: Vec<usize>,
+    /// When something was done last.
+    done_at: Duration,
+    calm: Option<calm::Calm>,
+    /// What was owed while nothing was wrong, and not done.
+    overdue: Vec<String>,
+}
+
+impl Nemesis {
+    /// A nemesis with the whole plan before it. The first processes start when it runs.
+    pub fn new(world: Arc<World>, cluster: Cluster) -> Self {
+        let mut nemesis = Self {
+            world: world.clone(),
+            cluster,
+            schedule: BTreeMap::new(),
+            entries: 0,
+            waiting: BTreeMap::new(),
+            looked_at: 0,
+            active: Vec::new(),
+            drives: drives::Drives::default(),
+            lasting: Vec::new(),
+            done_at: Duration::ZERO,
+            calm: None,
+            overdue: Vec::new(),
+        };
+        nemesis.enter(Duration::ZERO, Task::Start(Nodes::VIEW_SERVICE));
+        for (place, server) in world.nodes.servers().enumerate() {
+            let in_order = START_INTERVAL * u32::try_from(place).expect("fewer than 2^32 servers");
+            let at =
+                world.plan.cluster.starts_ms.get(place).map_or(in_order, |ms| Duration::from_millis(*ms));
+            nemesis.enter(at, Task::Start(server));
+        }
+        for (place, fault) in world.plan.faults.iter().enumerate() {
+            match fault.on {
+                None => nemesis.enter(Duration::from_millis(fault.at_ms), Task::Begin(place)),
+                Some(trigger) => nemesis.waiting.entry(trigger).or_default().push_back(place),
+            }
+        }
+        nemesis
+    }
+
+    /// The processes.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The processes.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    fn enter(&mut self, at: Duration, task: Task) {
+        self.entries += 1;
+        self.schedule.insert((at, self.entries), task);
+    }
+
+    /// Executes the plan until `end`, or until the run is stopped. Returns what was owed in between and not done.
+    pub async fn run(&mut self, end: Duration) -> Vec<String> {
+        while !self.world.observer().is_stopped() && self.overdue.is_empty() {
+            self.look();
+            while let Some(((at, _), _)) = self.schedule.first_key_value()
+                && *at <= now().min(end)
+            {
+                self.calm_ends();
+                let task = self.schedule.pop_first().expect("it was just looked at").1;
+                match task {
+                    Task::EndTwin { .. } => self.twin_ends(),
+                    Task::Correct { .. } => self.adoption_is_due(),
+                    _ => {}
+                }
+                self.done_at = now();
+                self.perform(task);
+                self.calm_begins();
+                let kind = |fault: usize| fault_name(&self.world.plan.faults[fault].kind);
+                self.look_around(Some(task.fault().map_or(health::START, kind)));
+                self.look();
+            }
+            if now() >= end {
+                self.calm_ends();
+                break;
+            }
+            let next = self.schedule.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
+            self.world.news(next).await;
+        }
+        std::mem::take(&mut self.overdue)
+    }
+
+    /// Tells the judge of the cluster's health what is around the machines after something was done.
+    fn look_around(&self, cause: Option<&'static str>) {
+        let disturbs = self.stutters() || self.cluster.has_twin();
+        let surroundings = self.cluster.surroundings(disturbs);
+        self.world.observer().health().surrounded(now(), surroundings, cause);
+    }
+
+    /// Whether a server or the view service stutters.
+    fn stutters(&self) -> bool {
+        let faults = &self.world.plan.faults;
+        self.active.iter().any(|fault| matches!(faults[*fault].kind, FaultKind::Stutter { .. }))
+    }
+
+    /// A fault strikes these nodes: with a pair of nodes, the link between them.
+    fn strike(&self, kind: &FaultKind, nodes: &[NodeIndex]) {
+        self.world.observer().health().struck(now(), nodes, lateness(kind));
+    }
+
+    /// Looks whether something happened that a fault waits for.
+    fn look(&mut self) {
+        self.look_after_drives();
+        let news = self.world.observer().occurrences()[self.looked_at..].to_vec();
+        self.looked_at += news.len();
+        for (trigger, at) in news {
+            let faults = &self.world.plan.faults;
+            let Some(queue) = self.waiting.get_mut(&trigger) else { continue };
+            let Some(&fault) = queue.front() else { continue };
+            if at < Duration::from_millis(faults[fault].after_ms) {
+                continue;
+            }
+            queue.pop_front();
+            let after = Duration::from_millis(faults[fault].at_ms);
+            self.enter(at + after, Task::Begin(fault));
+        }
+    }
+
+    fn perform(&mut self, task: Task) {
+        match task {
+            Task::Start(node) => self.cluster.start(node),
+            Task::Begin(fault) => match self.begin(fault) {
+                Ok(what) => {
+                    let kind = &self.world.plan.faults[fault].kind;
+                    if !matches!(kind, FaultKind::Rpc { .. }) {
+                        *self.world.observer().stats_mut().faults.entry(fault_name(kind)).or_default() += 1;
+                    }
+                    self.say(Happening::FaultBegan { fault, what });
+                }
+                Err(why) => self.say(Happening::FaultSkipped { fault, why }),
+            },
+            Task::End(fault) => {
+                self.active.retain(|active| *active != fault);
+                self.world.links.change(|network| network.end(fault));
+                self.relieve(fault);
+                self.say(Happening::FaultEnded { fault });
+            }
+            Task::Resume { fault, node, life } => {
+                if self.cluster.life(node) == life && matches!(self.cluster.status(node), Status::Paused(_)) {
+                    self.cluster.resume(node);
+                    self.say(Happening::FaultEnded { fault });
+                }
+            }
+            Task::GoOn { node, life, .. } => {
+                if self.cluster.life(node) == life {
+                    self.cluster.resume(node);
+                }
+            }
+            Task::Falter { fault, node, life, beat } => self.falter(fault, node, life, beat),
+            Task::Mistake { life, .. } => {
+                if self.cluster.life(Nodes::VIEW_SERVICE) == life {
+                    self.cluster.start(Nodes::VIEW_SERVICE);
+                }
+            }
+            Task::Correct { fault } => self.correct(fault),
+            Task::Clean { fault } => self.clean(fault),
+            Task::Turn { to_twin, .. } => self.cluster.turn(to_twin),
+            Task::EndTwin { fault } => self.end_twin(fault),
+            Task::Restart { fault, node, life } => {
+                if self.cluster.life(node) == life {
+                    self.cluster.start(node);
+                    self.say(Happening::FaultEnded { fault });
+                }
+            }
+        }
+    }
+
+    /// Begins a fault; says what was done, or why nothing was.
+    fn begin(&mut self, place: usize) -> Result<String, String> {
+        let world = self.world.clone();
+        let Fault { kind, .. } = &world.plan.faults[place];
+        match kind {
+            FaultKind::Crash { node, down_ms, memory } => {
+                self.stop(place, node, Down::Crash, *down_ms, *memory)
+            }
+            FaultKind::PowerLoss { node, down_ms, memory } => {
+                self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
+            }
+            FaultKind::Record { .. } => self.mistake(place),
+            FaultKind::AcceptLoss { down_ms, runs_ms } => self.accept_loss(place, *down_ms, *runs_ms),
+            FaultKind::Twin { node, lasts_ms, .. } => self.begin_twin(place, node, *lasts_ms),
+            FaultKind::Pause { node, lasts_ms } => {
+                let node = self.resolve(node)?;
+                self.cluster.pause(node, lasts_ms.is_none())?;
+                self.strike(kind, &[node]);
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                if let Some(lasts_ms) = lasts_ms {
+                    let life = self.cluster.life(node);
+                    self.enter(
+                        now() + Duration::from_millis(*lasts_ms),
+                        Task::Resume { fault: place, node, life },
+                    );
+                }
+                Ok(format!("{} stands still {}", world.nodes.name(node), for_how_long(*lasts_ms)))
+            }
+            FaultKind::Freeze { node, lasts_ms } => {
+                let node = self.resolve(node)?;
+                self.cluster.freeze(node)?;
+                self.strike(kind, &[node]);
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                let life = self.cluster.life(node);
+                let task = Task::Resume { fault: place, node, life };
+                self.enter(now() + Duration::from_millis(*lasts_ms), task);
+                Ok(format!("{} stands still for {lasts_ms} ms and its clock with it", world.nodes.name(node)))
+            }
+            FaultKind::Stutter { node, pause_ms, lasts_ms, .. } => {
+                let node = self.resolve(node)?;
+                if !self.cluster.up()[node] {
+                    return Err(format!("{} does not run", world.nodes.name(node)));
+                }
+                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                // Pauses too short to be told from work are not left out of what a node takes for silence (R16).
+                let others = world.nodes.servers().filter(|_| node <= *world.nodes.servers().end());
+                let everybody: Vec<_> = others.chain([node]).collect();
+                self.strike(kind, &everybody);
+                let life = self.cluster.life(node);
+                self.active.push(place);
+                self.enter(now() + Duration::from_millis(*lasts_ms), Task::End(place));
+                self.enter(now(), Task::Falter { fault: place, node, life, beat: 0 });
+                let name = world.nodes.name(node);
+                Ok(format!("{name} stutters for {lasts_ms} ms, up to {pause_ms} ms at a time"))
+            }
+            FaultKind::DiskStall { node, lasts_ms } => self.stall(place, node, *lasts_ms),
+            FaultKind::DiskFailure { node, lasts_ms, down_ms } => self.fail(place, node, *lasts_ms, *down_ms),
+            FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
+                let effect = Effect::Cut { both_ways: *both_ways, how: *how };
+                let arrow = if *both_ways { "<-/->" } else { "-/->" };
+                self.disturb(place, from, to, effect, *lasts_ms, &format!("{how:?} {arrow}"))
+            }
+            FaultKind::Closed { from, to, how, lasts_ms } => {
+                self.disturb(place, to, from, Effect::Closed { how: *how }, *lasts_ms, "is not reached by")
+            }
+            FaultKind::Slow { from, to, one_way, latency_ms, jitter_ms, lasts_ms } => {
+                let effect = Effect::Slow {
+                    both_ways: !one_way,
+                    latency: Duration::from_millis(*latency_ms),
+                    jitter: Duration::from_millis(*jitter_ms),
+                };
+                let arrow = if *one_way { "->" } else { "<->" };
+                let what = format!("{latency_ms} to {} ms slower {arrow}", latency_ms + jitter_ms);
+                self.disturb(place, from, to, effect, Some(*lasts_ms), &what)
+            }
+            FaultKind::Rpc { from, to, how, percent, lasts_ms } => {
+                let effect = Effect::Mistreat { how: *how, percent: *percent };
+                self.disturb(
+                    place,
+                    from,
+                    to,
+                    effect,
+                    Some(*lasts_ms),
+                    &format!("{} {percent} % ->", fault_name(kind)),
+                )
+            }
+        }
+    }
+
+    fn stop(
+        &mut self,
+        fault: usize,
+        node: &str,
+        how: Down,
+        down_ms: Option<u64>,
+        memory: Memory,
+    ) -> Result<String, String> {
+        let node = self.resolve(node)?;
+        let kept = self.cluster.stop(node, how, memory)?;
+        self.strike(&self.world.plan.faults[fault].kind, &[node]);
+        let name = self.world.nodes.name(node).clone();
+        if let Some(down_ms) = down_ms {
+            let life = self.cluster.life(node);
+            self.enter(now() + Duration::from_millis(down_ms), Task::Restart { fault, node, life });
+        }
+        let verb = if how == Down::Crash { "crashes" } else { "loses power" };
+        let until = for_how_long(down_ms);
+        let memory = match (memory, kept) {
+            (_, Memory::Lost) => "and its memory",
+            (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
+            (Memory::Kept, Memory::Kept) => "but keeps its memory",
+        };
+        Ok(format!("{name} {verb} {until} {memory}"))
+    }
+
+    fn resolve(&self, name: &str) -> Result<NodeIndex, String> {
+        self.world.nodes.resolve(name, &self.world.durable_record(), &self.cluster.up())
+    }
+
+    fn say(&self, event: Happening) {
+        self.world.happened(self.world.nodes.simulator(), event);
+    }
+
+    /// Ends everything that has an end, and starts what is down for a while only.
+    pub fn heal(&mut self) {
+        let lasting = &self.lasting;
+        self.world.links.change(|network| network.heal(lasting));
+        self.repair_drives();
+        self.cluster.resume_all();
+        for fault in std::mem::take(&mut self.active) {
+            self.say(Happening::FaultEnded { fault });
+        }
+        for (trigger, faults) in std::mem::take(&mut self.waiting) {
+            for fault in faults {
+                self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
+            }
+        }
+        // Whatever is still to come back is back before an operator looks what it holds.
+        let schedule = std::mem::take(&mut self.schedule);
+        let (last, first): (Vec<_>, Vec<_>) =
+            schedule.into_values().partition(|task| matches!(task, Task::Clean { .. }));
+        for task in first.into_iter().chain(last) {
+            match task {
+                Task::Start(node) => self.cluster.start(node),
+                Task::Restart { .. }
+                | Task::Mistake { .. }
+                | Task::Correct { .. }
+                | Task::Clean { .. }
+                | Task::EndTwin { .. } => self.perform(task),
+                Task::Begin(fault) => {
+                    self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
+                }
+                Task::End(_)
+                | Task::Resume { .. }
+                | Task::GoOn { .. }
+                | Task::Falter { .. }
+                | Task::Turn { .. } => {}
+            }
+        }
+        // What was started again empty.
+        while let Some((_, task)) = self.schedule.pop_first() {
+            self.perform(task);
+        }
+        self.look_around(None);
+        self.say(Happening::Healed);
+    }
+}
+
+impl Trigger {
+    /// What a server's notice sets off.
+    pub fn of(notice: &Notice) -> Option<Self> {
+        match notice {
+            Notice::TransferBegan { .. } => Some(Self::TransferBegan),
+            Notice::TransferCompleted { .. } => Some(Self::TransferCompleted),
+            Notice::RoleChanged { role: RoleName::Primary, .. } => Some(Self::Promoted),
+            Notice::Joined { .. } => Some(Self::Joined),
+            Notice::Confirmed { .. } => Some(Self::Confirmed),
+            Notice::Suspected { .. } => Some(Self::Suspected),
+            _ => None,
+        }
+    }
+}
+
+fn for_how_long(lasts_ms: Option<u64>) -> String {
+    lasts_ms.map_or("for good".into(), |ms| format!("for {ms} ms"))
+}

@@ -1,0 +1,9 @@
+//! What is seen of a run: its hash chain, its trace, the messages between nodes, and the observer who sees everything.
+
+pub mod chain;
+pub mod messages;
+#[cfg(madsim)]
+pub mod observe;
+pub mod panics;
+pub mod step;
+pub mod trace;

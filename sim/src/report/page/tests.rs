@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    data::{
+        fault::{Fault, FaultKind, Memory},
+        outcome::{Contradiction, Down, End, Happening, Input, Moment, Operation, Output, Verdict},
+    },
+    generate::generate,
+    observer::messages::{Message, MessageKind},
+};
+
+const HOSTILE: &str = "</script><!--<script>alert(1)</script>&\u{2028}\"'";
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn plan() -> Plan {
+    let mut plan = generate(1);
+    plan.about = HOSTILE.into();
+    plan.cluster.servers = 3;
+    plan.clients.truncate(2);
+    let kind = FaultKind::Crash { node: "primary".into(), down_ms: Some(500), memory: Memory::Kept };
+    plan.faults = vec![Fault { at_ms: 1_000, on: None, after_ms: 0, kind }];
+    plan
+}
+
+fn operation(client: &str, from: f64, to: f64, input: Input, output: Output) -> Operation {
+    let end = End::Returned { at: seconds(to), output };
+    Operation { end, ..Operation::called(client.into(), seconds(from), input) }
+}
+
+fn key() -> Bytes {
+    Bytes::from_static(b"k1")
+}
+
+fn put(client: &str, from: f64, to: f64, value: &'static str) -> Operation {
+    operation(client, from, to, Input::Put { key: key(), value: value.into() }, Output::Done)
+}
+
+fn get(client: &str, from: f64, to: f64, value: &'static str) -> Operation {
+    let output = Output::Value(Some(value.into()));
+    operation(client, from, to, Input::Get { key: key() }, output)
+}
+
+/// A stale read, 0.8 s after the write it does not see.
+fn stale() -> Outcome {
+    let moment = |at, node: &str, event| Moment { at: seconds(at), node: node.into(), event };
+    let operations = vec![
+        put("c1", 0.5, 0.6, "old"),
+        put("c1", 2.0, 2.2, HOSTILE),
+        get("c2", 3.0, 3.1, "old"),
+        get("c1", 4.0, 4.1, HOSTILE),
+    ];
+    let contradiction = Contradiction {
+        key: key(),
+        operations: vec![1, 2],
+        support: vec![0],
+        sentence: "the get returned a value that had been replaced".into(),
+    };
+    let answer = Message {
+        from: 1,
+        to: 4 + 1,
+        kind: MessageKind::Client,
+        text: "answer to Get".into(),
+        sent: seconds(3.09),
+        received: None,
+        lost: false,
+    };
+    Outcome {
+        timeline: vec![
+            moment(0.0, "s1", Happening::Up { life: 1, memory: Memory::Lost }),
+            moment(1.0, "sim", Happening::FaultBegan { fault: 0, what: "s1 crashes for 500 ms".into() }),
+            moment(1.0, "s1", Happening::Down(Down::Crash)),
+            moment(1.5, "s1", Happening::Up { life: 2, memory: Memory::Kept }),
+            moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
+            moment(5.0, "sim", Happening::Healed),
+        ],
+        operations,
+        messages: vec![answer],
+        verdict: Verdict::Violation(contradiction),
+        ..Outcome::default()
+    }
+}
+
+fn data(page: &str) -> serde_json::Value {
+    let (_, rest) =
+        page.split_once(r#"<script id="data" type="application/json">"#).expect("the data is there");
+    let (json, _) = rest.split_once("</script>").expect("it ends");
+    serde_json::from_str(json).expect("and is JSON")
+}
+
+fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().expect("a whole number")
+}
+
+/// One field of each element of a list.
+fn each(list: &serde_json::Value, field: impl serde_json::value::Index + Copy) -> Vec<serde_json::Value> {
+    list.as_array().expect("a list").iter().map(|element| element[field].clone()).collect()
+}
+
+#[test]
+fn nothing_in_a_run_can_end_the_script_or_become_markup() {
+    let page = render(&plan(), &stale(), HOSTILE);
+    assert_eq!(page.matches("</script>").count(), 2, "the page's own two");
+    assert!(!page.contains("<!--"));
+    assert!(!page.contains("alert(1)</"));
+    assert!(page.contains("<title>&lt;/script&gt;"));
+    let data = data(&page);
+    assert_eq!(data["title"], HOSTILE);
+    assert_eq!(data["about"], HOSTILE);
+}
+
+#[test]
+fn the_page_needs_nothing_but_itself() {
+    let page = render(&plan(), &stale(), "a run");
+    for outside in ["http://", "https://", "src=", "@import", "url(//", "fetch(", "XMLHttpRequest"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn braces_in_a_run_are_no_placeholders() {
+    let page = render(&plan(), &stale(), "{{script}} {{data}}");
+    assert_eq!(data(&page)["title"], "{{script}} {{data}}");
+}
+
+#[test]
+fn a_stale_read_is_told_with_the_write_it_missed() {
+    let data = data(&render(&plan(), &stale(), "a run"));
+    let first = data["explanation"][0].as_str().expect("a sentence");
+    assert!(first.starts_with("3.100 s: c2's get"), "{first}");
+    assert!(first.contains("returned \"old\", although c1's put"), "{first}");
+    assert!(first.contains("finished 800 ms earlier"), "{first}");
+    assert_eq!(data["failed"], 3_100_000);
+    let focus = (number(&data["focus"][0]), number(&data["focus"][1]));
+    assert!(focus.0 < 2_000_000 && focus.1 > 3_100_000, "all of the contradiction is in view: {focus:?}");
+    let parts = each(&data["operations"], "part");
+    assert_eq!(parts, ["support".into(), "against".into(), "against".into(), serde_json::Value::Null]);
+}
+
+#[test]
+fn of_a_contradiction_the_longest_order_is_shown() {
+    let data = data(&render(&plan(), &stale(), "a run"));
+    let key = &data["keys"][0];
+    assert_eq!(key["until"], 2_200_000, "until the second write returned all is well");
+    let order = each(&key["order"], 0);
+    assert_eq!(order[..2], [0, 1]);
+}
+
+#[test]
+fn a_good_run_is_explained_completely() {
+    let mut outcome = stale();
+    outcome.operations.remove(2);
+    outcome.verdict = Verdict::Linearizable;
+    let data = data(&render(&plan(), &outcome, "a run"));
+    assert_eq!(data["class"], "ok");
+    let key = &data["keys"][0];
+    assert!(key["until"].is_null());
+    let order = each(&key["order"], 0);
+    assert_eq!(order, [0, 1, 2]);
+    assert_eq!(data["failed"], serde_json::Value::Null);
+}
+
+#[test]
+fn lanes_say_who_was_down_and_whom_a_fault_struck() {
+    let data = data(&render(&plan(), &stale(), "a run"));
+    let states = each(&data["lanes"][1]["roles"], "state");
+    assert_eq!(states, ["starting", "down", "starting"]);
+    assert_eq!(data["lanes"][1]["roles"][1]["from"], 1_000_000);
+    assert_eq!(data["faults"][0]["nodes"], serde_json::json!([1]));
+    assert_eq!(data["faults"][0]["to"], 1_500_000);
+}

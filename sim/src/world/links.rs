@@ -1,0 +1,186 @@
+//! The network as those see it who carry its messages: verdicts, and waiting until something passes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use madsim::{runtime::Handle, time::Instant};
+use tokio::sync::Notify;
+use tonic::codegen::BoxMessage;
+
+use crate::{
+    data::{
+        fault::Cut,
+        node::NodeIndex,
+        nodes::SIMULATOR,
+        plan::{Cluster, Plan},
+    },
+    hardware::network::{Network, Verdict, Way},
+    observer::messages::{Message, MessageIndex, Messages},
+    world::{encoding::length, forgery::Earlier},
+};
+
+/// The faults of the network, shared by the nemesis and by every connection.
+pub struct Links {
+    network: Mutex<Network>,
+    /// The clients' messages, if they are kept.
+    messages: Option<Mutex<Messages>>,
+    /// Whether the handler of a call ends when its caller has left.
+    pub callers_leave: bool,
+    /// Whether messages travel as bytes.
+    pub encoded: bool,
+    /// Bytes that each link carries in a millisecond,
+    bytes_per_ms: Option<u64>,
+    /// and when the last message that began its way on it has left its sender.
+    free_at: Mutex<BTreeMap<(NodeIndex, NodeIndex), Instant>>,
+    /// What liars heard.
+    earlier: Mutex<Earlier>,
+    changed: Notify,
+}
+
+/// What became of a message at a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It passes.
+    Open,
+    /// It was held in a black hole until now.
+    Held,
+    /// Its sender is told that it cannot be delivered.
+    Refused,
+}
+
+/// What became of a message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is there.
+    Arrived,
+    /// Its sender is told that it was not delivered.
+    Refused,
+    /// It is lost, and its sender is not told.
+    Lost,
+}
+
+/// Lets something happen that is under way, whatever becomes of the process that began it.
+pub fn on_the_way(what: impl Future<Output = ()> + Send + 'static) {
+    Handle::current().get_node(SIMULATOR).expect("it is made with the others").spawn(what);
+}
+
+impl Links {
+    /// Shares a network, and keeps the clients' messages on request.
+    pub fn new(network: Network, plan: &Plan, keep_messages: bool) -> Self {
+        let messages = keep_messages.then(Mutex::default);
+        let Cluster { callers_leave, encoded, .. } = plan.cluster;
+        let bytes_per_ms = plan.network.bytes_per_ms;
+        let (network, changed) = (Mutex::new(network), Notify::new());
+        let (free_at, earlier) = (Mutex::default(), Mutex::default());
+        Self { network, messages, callers_leave, encoded, bytes_per_ms, free_at, earlier, changed }
+    }
+
+    /// How long a message takes to leave its sender, behind all that leaves it on this link.
+    pub fn queue(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage) -> Duration {
+        let Some(bytes_per_ms) = self.bytes_per_ms else { return Duration::ZERO };
+        let own =
+            Duration::from_millis(length(message) as u64) / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_at = free_at.get(&(from, to)).map_or(now, |free_at| now.max(*free_at)) + own;
+        free_at.insert((from, to), left_at);
+        left_at - now
+    }
+
+    /// What a liar says that hears this message.
+    pub fn lie(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
+        let life = self.network().ends(from);
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.lie((from, life, to), message, hash)
+    }
+
+    /// Keeps a client's message or an answer to it, if messages are kept.
+    pub fn keep(&self, message: impl FnOnce() -> Message) -> Option<MessageIndex> {
+        let messages = self.messages.as_ref()?;
+        messages.lock().unwrap_or_else(PoisonError::into_inner).keep(message())
+    }
+
+    /// A request was delivered at this time.
+    pub fn delivered(&self, request: Option<MessageIndex>, at: Duration) {
+        if let (Some(messages), Some(index)) = (&self.messages, request) {
+            let mut messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = messages.get_mut(index);
+            (message.received, message.lost) = (Some(at), false);
+        }
+    }
+
+    /// The clients' messages so far.
+    pub fn take_messages(&self) -> Messages {
+        let messages = self.messages.as_ref().map(|messages| messages.lock());
+        messages.map_or_else(Messages::default, |messages| {
+            std::mem::take(&mut *messages.unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    /// The network, for one question.
+    pub fn network(&self) -> MutexGuard<'_, Network> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the faults and lets everything that waits look again.
+    pub fn change(&self, change: impl FnOnce(&mut Network)) {
+        change(&mut self.network());
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until a message can pass from one node to another, or is refused.
+    pub async fn pass(&self, way: Way) -> Passage {
+        let mut passage = Passage::Open;
+        loop {
+            let changed = self.changed.notified();
+            let blocked = self.network().blocked(way);
+            match blocked {
+                None => return passage,
+                Some(Cut::Refuse) => return Passage::Refused,
+                Some(Cut::BlackHole) => passage = Passage::Held,
+            }
+            changed.await;
+        }
+    }
+
+    /// Carries a message from one node to another, if no mistreatment is in its way.
+    pub async fn carry(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
+        let delay = verdict.delay + extra;
+        if !delay.is_zero() {
+            madsim::time::sleep(delay).await;
+        }
+        match self.pass(way).await {
+            Passage::Open => Arrival::Arrived,
+            Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
+            Passage::Held => Arrival::Lost,
+            Passage::Refused => Arrival::Refused,
+        }
+    }
+
+    /// Carries a message that arrives even if the process that sent it has ended by then.
+    pub async fn carry_on(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
+        let ends = |network: &Network| (network.ends(way.from), network.ends(way.to));
+        let sent = ends(&self.network());
+        let arrival = self.carry(way, verdict, extra).await;
+        let mut network = self.network();
+        let (sender, receiver) = ends(&network);
+        if arrival == Arrival::Arrived && sender > sent.0 && receiver == sent.1 {
+            network.outlived();
+        }
+        arrival
+    }
+
+    /// Waits until the fault at this place of the plan is over.
+    pub async fn over(&self, fault: usize) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.network().is_active(fault) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

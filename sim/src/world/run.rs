@@ -1,0 +1,380 @@
+//! Executes a plan and judges it.
+//!
+//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, but for stretches in which
+//! nothing is wrong ([`crate::nemesis`]): what is called in them must succeed. Then everything
+//! is healed that is not broken for good, and progress is demanded for every client that must be served
+//! ([`crate::judges::liveness`]): it comes to the end of its script, what it begins after the first half of the
+//! settling time succeeds, and so does an update of each kind that it makes at last; a fresh client reads every key and
+//! does the same. All that joins the history. A client that cannot be served must not get an answer.
+//!
+//! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
+//! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
+//! its outcome.
+
+use std::{collections::BTreeMap, panic, sync::Arc, thread, time::Duration};
+
+use madsim::runtime::Runtime;
+
+use crate::{
+    data::{
+        fault::{FaultKind, fault_name},
+        node::NodeIndex,
+        nodes::Nodes,
+        outcome::{Class, Outcome, Panic, RunOptions, Stall},
+        plan::Plan,
+        script,
+    },
+    judges::{
+        history::{judge, unexplained},
+        liveness::{self, Prospect},
+    },
+    marks::{Overlap, Strike, lookout::Lookout},
+    nemesis::Nemesis,
+    observer::{observe::Observer, panics::catch},
+    report::screen,
+    world::{
+        World, clients,
+        cluster::{self, Cluster, Status},
+        now,
+    },
+};
+
+/// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
+const VIGIL_SHARE: u32 = 4;
+
+/// How often it is looked whether all copies are there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Executes a plan on a fresh thread and judges what happened.
+pub fn run(plan: &Plan, options: &RunOptions) -> Outcome {
+    if let Err(why) = script::validate(plan) {
+        let message = format!("the plan cannot be executed: {why}");
+        let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
+        return Outcome { panic: Some(panic), ..Outcome::default() };
+    }
+    execute(plan, options, live)
+}
+
+/// Lets a world live on a fresh thread, and judges what happened in it.
+fn execute<L: Future<Output = Ending>>(
+    plan: &Plan,
+    options: &RunOptions,
+    live: impl FnOnce(Arc<World>) -> L + Send,
+) -> Outcome {
+    thread::scope(|scope| {
+        let run = thread::Builder::new()
+            .name("run".into())
+            .spawn_scoped(scope, || {
+                let world = Arc::new(World::new(plan, options));
+                let life = live(world.clone());
+                judged(world, life, options)
+            })
+            .expect("a thread can be started");
+        run.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+    })
+}
+
+fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOptions) -> Outcome {
+    let runtime = Runtime::with_seed_and_config(world.plan.seed, config(&world.plan));
+    let result = catch(|| runtime.block_on(life));
+    let was_over = world.observer().is_stopped();
+    world.observer().stop();
+    let ended = catch(|| {
+        runtime.block_on(cluster::end(&world.nodes));
+        // Whatever is still running is dropped where panics are caught.
+        drop(runtime);
+    });
+    let result = result.and_then(|ending| ended.map(|()| ending));
+    if result.is_ok() {
+        assert_eq!(Arc::strong_count(&world), 1, "a task outlived its run");
+    }
+    let at = world.observer().now();
+    let stepping = world.observer().stepping().cloned();
+    let step = world.observer().step();
+    let struck = world.links.network().struck().clone();
+    let strikes = world.links.network().strikes().clone();
+    let messages = world.links.network().messages();
+    let (outlived, muted) = {
+        let network = world.links.network();
+        (network.has_outlived(), network.has_muted())
+    };
+    let mut observer = world.take_observer();
+    let kept = observer.take_messages(world.links.take_messages());
+    let order = observer.take_order();
+    for (how, part) in strikes {
+        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), part }));
+    }
+    if outlived {
+        observer.mark(Lookout::message_outlived_its_sender);
+    }
+    if muted {
+        observer.mark(Lookout::stream_went_mute);
+    }
+    let mut outcome = Observer::into_outcome(observer);
+    outcome.messages = kept;
+    outcome.stats.messages = messages;
+    for (how, count) in struck {
+        let kind = FaultKind::Rpc { from: Vec::new(), to: Vec::new(), how, percent: 0, lasts_ms: 0 };
+        *outcome.stats.faults.entry(fault_name(&kind)).or_default() += count;
+    }
+    match result {
+        Ok(ending) => {
+            outcome.stats.virtual_time = ending.at;
+            outcome.stall = ending.stall;
+            outcome.excused = ending.excused;
+        }
+        Err(_) if was_over => outcome.stats.virtual_time = at, // what came after the end is not part of the run
+        Err(message) => {
+            outcome.stats.virtual_time = at;
+            outcome.failed_step = outcome.failed_step.or(step);
+            outcome.panic = Some(Panic { at, node: stepping.unwrap_or_else(|| "sim".into()), message });
+        }
+    }
+    if !options.skip_judgement {
+        outcome.verdict = judge(&outcome.operations, &order);
+        let is_whole = outcome.class() == Class::Ok || outcome.class() == Class::Liveness;
+        if is_whole && !options.skip_invariants {
+            outcome.violations.extend(unexplained(&outcome.operations, &order));
+        }
+    }
+    outcome
+}
+
+fn config(plan: &Plan) -> madsim::Config {
+    let mut config = madsim::Config::default();
+    let network = &plan.network;
+    config.net.send_latency =
+        Duration::from_micros(network.latency_us_min)..Duration::from_micros(network.latency_us_max);
+    config
+}
+
+/// How a run ended that did not panic.
+struct Ending {
+    at: Duration,
+    stall: Option<Stall>,
+    excused: Vec<String>,
+}
+
+async fn live(world: Arc<World>) -> Ending {
+    let mut cluster = Cluster::new(world.clone());
+    for client in world.nodes.clients() {
+        cluster.begin(client).spawn(clients::run(world.clone(), client));
+    }
+    let mut nemesis = Nemesis::new(world.clone(), cluster);
+    let overdue = nemesis.run(Duration::from_millis(world.plan.faults_ms)).await;
+    let mut ending = Ending { at: now(), stall: None, excused: Vec::new() };
+    if world.observer().is_stopped() {
+        return ending;
+    }
+    if !overdue.is_empty() {
+        ending.stall = Some(stalled(&world, nemesis.cluster(), overdue));
+        return ending;
+    }
+    nemesis.heal();
+    world.heal();
+    let healed = now();
+    let prospects = nemesis.cluster().prospects();
+    let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
+    let end = healed + Duration::from_millis(world.plan.settle_ms);
+    let all_owed = prospects.values().all(|prospect| *prospect == Prospect::Served);
+    let soonest = if all_owed { healed } else { healed + (end - healed) / VIGIL_SHARE };
+    let mut reading = false;
+    while now() < end && !world.observer().is_stopped() {
+        let is_done = |client| world.is_finished(client) || !owed(client);
+        if !reading && world.nodes.clients().all(is_done) {
+            reading = true;
+            let keys = script::keys(&world.plan);
+            let node = nemesis.cluster_mut().begin(world.nodes.reader());
+            node.spawn(clients::read_everything(world.clone(), keys));
+        }
+        if reading && is_done(world.nodes.reader()) && now() >= soonest {
+            break;
+        }
+        world.news(end).await;
+    }
+    let is_reader_served = owed(world.nodes.reader());
+    let at_end = nemesis.cluster().prospects();
+    let prospects = prospects
+        .into_iter()
+        .map(|(client, prospect)| (client, prospect.throughout(at_end[&client].clone())))
+        .collect();
+    let stall = stall(&world, nemesis.cluster(), healed, &prospects);
+    if stall.is_none() {
+        convalesce(&world, &mut nemesis, is_reader_served).await;
+    }
+    if !world.observer().is_stopped() {
+        world.observer().close();
+        // Every process that is up takes a step meanwhile, by the slowest clock of any seed.
+        let closed = now() + world.plan.cluster.longest_ping_interval() * 3 / 2;
+        while now() < closed && !world.observer().is_stopped() {
+            world.news(closed).await;
+        }
+    }
+    ending.at = now();
+    if world.observer().is_stopped() {
+        return ending;
+    }
+    ending.stall = stall;
+    ending.excused = excuses(&world, prospects);
+    ending
+}
+
+/// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in light use if
+/// the reader `is_served`.
+async fn convalesce(world: &Arc<World>, nemesis: &mut Nemesis, is_served: bool) {
+    let watch = Duration::from_millis(world.plan.watch_ms);
+    if !watch.is_zero() && is_served && !world.observer().is_stopped() {
+        let node = nemesis.cluster_mut().begin(world.nodes.reader());
+        node.spawn(clients::linger(world.clone(), now() + watch));
+    }
+    let watched = now() + watch;
+    while !world.observer().is_stopped() {
+        world.observer().health().pass(now());
+        if now() >= watched && world.observer().health().is_settled() {
+            return;
+        }
+        // Whatever is not settled some day is overdue.
+        world.news(now() + LOOK_INTERVAL).await;
+    }
+}
+
+/// Whom nothing is owed, and why: those with the same reason together.
+fn excuses(world: &World, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<String> {
+    let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (client, prospect) in prospects {
+        let (how, why) = match prospect {
+            Prospect::Served => continue,
+            Prospect::Perhaps(why) => ("need not", why),
+            Prospect::Never(why) => ("cannot", why),
+        };
+        reasons.entry(format!("{how} be served: {why}")).or_default().push(world.nodes.name(client));
+    }
+    reasons.into_iter().map(|(reason, clients)| format!("{} {reason}", clients.join(", "))).collect()
+}
+
+/// What did not end as the prospects said, if anything.
+fn stall(
+    world: &World,
+    cluster: &Cluster,
+    healed: Duration,
+    prospects: &BTreeMap<NodeIndex, Prospect>,
+) -> Option<Stall> {
+    let recovered = healed + Duration::from_millis(world.plan.settle_ms / 2);
+    let is_data_lost = cluster.is_data_lost();
+    let observer = world.observer();
+    let mut waiting =
+        liveness::broken_promises(&world.nodes, observer.operations(), prospects, healed, recovered);
+    let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
+    let last = |client: NodeIndex| {
+        let name = world.nodes.name(client);
+        let last = observer.operations().iter().rfind(|operation| operation.client == *name);
+        last.map_or_else(|| "it never called".into(), screen::operation)
+    };
+    for client in world.nodes.clients().filter(|client| owed(*client) && !world.is_finished(*client)) {
+        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(client), last(client)));
+    }
+    let reader = world.nodes.reader();
+    if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
+        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(reader), last(reader)));
+    }
+    if is_data_lost && !world.plan.data_loss {
+        waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
+    }
+    drop(observer);
+    (!waiting.is_empty()).then(|| stalled(world, cluster, waiting))
+}
+
+/// Who waits, and how everything stands.
+fn stalled(world: &World, cluster: &Cluster, waiting: Vec<String>) -> Stall {
+    let observer = world.observer();
+    let mut lines = vec![match world.durable_record() {
+        record if record.view.is_none() => "vs: no view".into(),
+        record => {
+            format!("vs: {:?}, stable {:?}", record.view.as_ref().expect("checked above"), record.stable)
+        }
+    }];
+    for server in std::iter::once(Nodes::VIEW_SERVICE).chain(world.nodes.servers()) {
+        let name = world.nodes.name(server);
+        let status = match cluster.status(server) {
+            Status::Waiting => "never started",
+            Status::Up => "up",
+            Status::Paused(_) => "stands still",
+            Status::Down(_) => "down",
+        };
+        lines.push(match observer.last_seen(server) {
+            Some(seen) => {
+                format!(
+                    "{name}: {status}, {:?} in {:?}, committed up to {:?}",
+                    seen.role, seen.view, seen.commit
+                )
+            }
+            None => format!("{name}: {status}"),
+        });
+    }
+    Stall { at: now(), waiting, cluster: lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future::join_all};
+
+    use super::*;
+    use crate::{
+        claims,
+        data::outcome::{End, Input, Output, Verdict},
+    };
+
+    /// Time under faults, while the clients' scripts take ten seconds.
+    const FAULTS_MS: u64 = 6_000;
+
+    /// How much later than its cause the end of a run may be noticed.
+    const SOON: Duration = Duration::from_millis(1);
+
+    /// A run of real servers and clients in which also somebody tells of answers, at these times, that no server gave.
+    fn run_with_lies(lies: &'static [Duration]) -> Outcome {
+        let claim = claims::all().into_iter().next().expect("there are claims");
+        let plan = Plan { faults_ms: FAULTS_MS, ..(claim.plan)(0) };
+        execute(&plan, &RunOptions::default(), |world| async move {
+            let told = join_all(lies.iter().map(|at| lie(world.clone(), *at)));
+            tokio::select! {
+                biased;
+                ending = live(world.clone()) => ending,
+                never = told.then(|_| std::future::pending()) => never,
+            }
+        })
+    }
+
+    async fn lie(world: Arc<World>, at: Duration) {
+        madsim::time::sleep(at - SOON).await;
+        let (client, key) = (world.nodes.reader(), "hot0".into());
+        let get = world.observer().called(now(), client, Input::Get { key }.into());
+        madsim::time::sleep(SOON).await;
+        let output = Output::Value(Some("written by nobody".into()));
+        world.returned(client, get, End::Returned { at: now(), output }, None);
+    }
+
+    #[test]
+    fn a_run_ends_at_its_first_bad_answer() {
+        let honest = run_with_lies(&[]);
+        assert_eq!((honest.class(), &honest.verdict), (Class::Ok, &Verdict::Linearizable));
+        assert!(honest.stats.virtual_time > Duration::from_secs(9), "{:?}", honest.stats.virtual_time);
+
+        const WHILE_FAULTS: Duration = Duration::from_millis(3_300);
+        const AFTER_THE_HEAL: Duration = Duration::from_millis(7_700);
+        for (lies, first) in [
+            (&[WHILE_FAULTS, AFTER_THE_HEAL] as &[Duration], WHILE_FAULTS),
+            (&[AFTER_THE_HEAL], AFTER_THE_HEAL),
+        ] {
+            let outcome = run_with_lies(lies);
+            let is_lie = |place: &&usize| outcome.operations[**place].client == "reader".into();
+            let Verdict::Violation(contradiction) = &outcome.verdict else {
+                panic!("{:?} is no contradiction", outcome.verdict)
+            };
+            let lie = contradiction.operations.iter().find(is_lie).expect("it is what cannot be");
+            let told = outcome.operations[*lie].end.at().expect("it returned");
+            assert!(first <= told && told < first + SOON, "{told:?} is not the lie of {first:?}");
+            let end = outcome.stats.virtual_time;
+            assert!(told <= end && end < told + SOON, "told at {told:?}, ended at {end:?}");
+        }
+    }
+}

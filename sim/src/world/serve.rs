@@ -1,0 +1,361 @@
+//! The simulator's own way of serving gRPC, with the fault layer in it.
+//!
+//! madsim-tonic's server awaits the first message of each connection inside its accept loop, so one slow
+//! client holds up all others and requests never overtake each other. Here several tasks accept, and each
+//! connection has a task of its own. What madsim-tonic's client puts on a connection (its `client.rs` draws the
+//! table) is handed to the same generated services that production serves:
+//!
+//! ```text
+//!              first message                              then
+//! unary        (path, false, Request<message>)            Result<Response<message>> back
+//! streaming    (path, true, Request<()>)                  messages there; Result<Response<()>>, Result<message>, .., () back
+//! ```
+//!
+//! Every message passes the fault layer here, at the server's end of its connection, in both directions: the
+//! peer's address says between which nodes it travels. Messages are type-erased; only to duplicate one must
+//! its type be known. A call is mistreated as a whole, by the verdict on its request. Messages of a stream are
+//! mistreated one by one; the protocol expects that they are lost, doubled, late and out of order. A stream
+//! ends with `Unavailable` at a partition that refuses, and stays silent at one that swallows.
+//!
+//! What is under way arrives even if its sender ends first: what comes to a server waits at that server's end, what leaves
+//! it is carried by the simulator's own node, and a stream whose opener left goes on until all that it sent is there.
+//! A connection ends behind what was sent on it, never before.
+//!
+//! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped at
+//! once. An empty connection costs no task here.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use madsim::net::{Endpoint, Payload, Receiver, Sender};
+use pbkv::proto::proves_not_executed;
+use tonic::{
+    Request, Response, Status,
+    codegen::{BoxFuture, BoxMessage, BoxMessageStream, Service, http::uri::PathAndQuery},
+    transport::NamedService,
+};
+
+use crate::{
+    data::{fault::Mistreatment, node::NodeIndex, nodes::Nodes},
+    hardware::network::{Treatment, Verdict, Way},
+    observer::messages::{Message, MessageIndex, MessageKind},
+    world::{
+        encoding,
+        links::{Arrival, Links, on_the_way},
+        now, stream,
+    },
+};
+
+/// Tasks that accept connections. madsim lets each accept at most one per millisecond.
+const ACCEPTORS: usize = 32;
+
+/// A call as the generated services take it.
+pub type Call = (PathAndQuery, Request<BoxMessageStream>);
+
+/// What a call results in.
+pub type Answer = Result<Response<BoxMessageStream>, Status>;
+
+/// A generated service with its message types erased.
+pub type AnyService = Box<
+    dyn Service<
+            Call,
+            Response = Response<BoxMessageStream>,
+            Error = Status,
+            Future = BoxFuture<Response<BoxMessageStream>, Status>,
+        > + Send,
+>;
+
+/// The services of one server, by name.
+#[derive(Default)]
+pub struct Services(Vec<(&'static str, Mutex<AnyService>)>);
+
+impl Services {
+    /// Adds a service.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: Service<
+                Call,
+                Response = Response<BoxMessageStream>,
+                Error = Status,
+                Future = BoxFuture<Response<BoxMessageStream>, Status>,
+            > + NamedService
+            + Send
+            + 'static,
+    {
+        self.0.push((S::NAME, Mutex::new(Box::new(service))));
+        self
+    }
+
+    pub(crate) async fn call(&self, (path, request): Call) -> Answer {
+        let name = path.path().split('/').nth(1).unwrap_or_default();
+        let Some((_, service)) = self.0.iter().find(|(own, _)| *own == name) else {
+            return Err(Status::unimplemented(format!("service not found: {path}")));
+        };
+        let lock = || service.lock().expect("no panic while locked");
+        poll_fn(|cx| lock().poll_ready(cx)).await?;
+        let answer = lock().call((path, request));
+        answer.await
+    }
+}
+
+/// What the connections of a server have in common.
+pub(crate) struct Server {
+    pub(crate) node: NodeIndex,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) services: Services,
+    /// The longest message that it takes, in bytes.
+    bytes_max: usize,
+}
+
+/// Serves on a node's own address until the node dies.
+pub async fn serve(
+    node: NodeIndex,
+    nodes: Arc<Nodes>,
+    links: Arc<Links>,
+    services: Services,
+    bytes_max: usize,
+) -> io::Result<()> {
+    let endpoint = Endpoint::bind(SocketAddr::from((Nodes::ip(node), Nodes::port(node)))).await?;
+    let server = Arc::new(Server { node, nodes, links, services, bytes_max });
+    for _ in 1..ACCEPTORS {
+        madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
+    }
+    accept(server, endpoint).await
+}
+
+async fn accept(server: Arc<Server>, endpoint: Endpoint) -> io::Result<()> {
+    loop {
+        let (tx, mut rx, peer) = endpoint.accept1().await?;
+        let first = rx.next().now_or_never();
+        if !matches!(first, Some(None)) {
+            let first = first.flatten();
+            madsim::task::spawn(connection(server.clone(), tx, rx, peer, first));
+        }
+    }
+}
+
+/// One connection; ends when it does.
+async fn connection(
+    server: Arc<Server>,
+    tx: Sender,
+    mut rx: Receiver,
+    peer: SocketAddr,
+    first: Option<io::Result<Payload>>,
+) {
+    let first = match first {
+        Some(first) => Some(first),
+        None => rx.next().await,
+    };
+    let Some(Ok(first)) = first else { return };
+    let (path, streaming, request) = *first
+        .downcast::<(PathAndQuery, bool, Request<BoxMessage>)>()
+        .expect("madsim-tonic's client opens every connection with a request");
+    let IpAddr::V4(ip) = peer.ip() else { unreachable!("nodes have addresses of version 4") };
+    let peer = server.nodes.at(ip).expect("only nodes connect");
+    if streaming {
+        stream::serve(server, tx, rx, peer, path, request).await;
+    } else {
+        unary(server, tx, peer, path, request).await;
+    }
+}
+
+impl Server {
+    /// A message to or from this server as its receiver decodes it, if messages travel as bytes in this run. Both ends of
+    /// a stream have the same limit; a client that is answered takes anything.
+    pub(crate) fn decoded(&self, message: BoxMessage, is_answer: bool) -> Result<BoxMessage, Status> {
+        match self.links.encoded {
+            true => encoding::carry(&message, if is_answer { usize::MAX } else { self.bytes_max }),
+            false => Ok(message),
+        }
+    }
+
+    /// A request was seen for the first time; it is kept if it is a client's.
+    fn requested(&self, peer: NodeIndex, path: &PathAndQuery) -> Option<MessageIndex> {
+        let (node, at) = (self.node, now());
+        let client = !self.nodes.serves(peer);
+        client.then(|| self.links.keep(|| client_message((peer, node), method(path), at, true))).flatten()
+    }
+
+    /// A client was answered.
+    fn answered(&self, peer: NodeIndex, method: &str, at: Duration, lost: bool) {
+        if !self.nodes.serves(peer) {
+            let text = || format!("answer to {method}");
+            self.links.keep(|| client_message((self.node, peer), text(), at, lost));
+        }
+    }
+}
+
+async fn unary(
+    server: Arc<Server>,
+    tx: Sender,
+    peer: NodeIndex,
+    path: PathAndQuery,
+    request: Request<BoxMessage>,
+) {
+    let queued = server.links.queue(peer, server.node, request.get_ref());
+    let mut verdict = server.links.network().message(peer, server.node);
+    verdict.delay += queued;
+    let struck = verdict.treatment;
+    let called = server.requested(peer, &path);
+    let method = method(&path);
+    let late = |at: bool| match struck {
+        Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
+        _ => Duration::ZERO,
+    };
+    match server.links.carry(Way::to(peer, server.node), &verdict, late(false)).await {
+        Arrival::Arrived => {}
+        Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
+        Arrival::Lost => return tx.closed().await,
+    }
+    let answer = match struck.map(|treatment| (treatment.how, treatment)) {
+        Some((Mistreatment::DropRequest, _)) => {
+            return send(&tx, Err(unavailable("the request was lost"))).await;
+        }
+        Some((Mistreatment::Hang, treatment)) => {
+            if treatment.variant {
+                let _ = execute(&server, called, path, request).await;
+            }
+            return tx.closed().await;
+        }
+        Some((Mistreatment::Cancel, treatment)) => {
+            match within(treatment.after, execute(&server, called, path, request)).await {
+                Some(answer) => answer,
+                None => return send(&tx, Err(Status::cancelled("the call was cancelled"))).await,
+            }
+        }
+        Some((Mistreatment::Duplicate, treatment)) => {
+            let copy = encoding::duplicate(request.get_ref());
+            let copy = Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
+            let (server_again, path_again) = (server.clone(), path.clone());
+            let refused = Arc::new(AtomicBool::new(false));
+            let is_refused = refused.clone();
+            madsim::task::spawn(async move {
+                madsim::time::sleep(treatment.after).await;
+                // A proof holds for a request, so it could not stand a network that delivers another copy afterwards.
+                if !is_refused.load(Ordering::Relaxed) {
+                    let _ = execute(&server_again, None, path_again, copy).await;
+                }
+            });
+            let answer = execute(&server, called, path, request).await;
+            let is_proof = answer.as_ref().is_err_and(proves_not_executed);
+            refused.store(is_proof, Ordering::Relaxed);
+            answer
+        }
+        Some((Mistreatment::Forge, _)) => {
+            let forged = server.links.lie(peer, server.node, request.get_ref(), verdict.hash);
+            if let Some(forged) = forged {
+                let forged =
+                    Request::from_parts(request.metadata().clone(), request.extensions().clone(), forged);
+                let (server, path) = (server.clone(), path.clone());
+                madsim::task::spawn(async move {
+                    let _ = execute(&server, None, path, forged).await;
+                });
+            }
+            execute(&server, called, path, request).await
+        }
+        Some((Mistreatment::DropReply, _)) => {
+            let _ = execute(&server, called, path, request).await;
+            server.answered(peer, &method, now(), true);
+            return send(&tx, Err(unavailable("the reply was lost"))).await;
+        }
+        Some((Mistreatment::Delay, _)) | None => {
+            let executed = execute(&server, called, path, request);
+            tokio::select! {
+                biased;
+                // What arrives is taken up: that its caller left is heard only after it.
+                answer = executed => answer,
+                () = tx.closed(), if server.links.callers_leave => return,
+            }
+        }
+    };
+    let queued = answer.as_ref().map(|answer| server.links.queue(server.node, peer, answer.get_ref()));
+    let (mut verdict, cut) = {
+        let mut network = server.links.network();
+        (network.reply(server.node, peer), network.blocked(Way::back(peer, server.node)))
+    };
+    verdict.delay += queued.unwrap_or_default();
+    let late = late(true);
+    if verdict.delay.is_zero() && late.is_zero() && cut.is_none() {
+        server.answered(peer, &method, now(), false);
+        return send(&tx, answer).await;
+    }
+    let tx = Arc::new(tx);
+    on_the_way(deliver(server, tx.clone(), peer, method, answer, verdict, late));
+    // A lost answer leaves the connection open for as long as this process lasts.
+    tx.closed().await;
+}
+
+/// An answer on its way back.
+async fn deliver(
+    server: Arc<Server>,
+    tx: Arc<Sender>,
+    peer: NodeIndex,
+    method: String,
+    answer: Result<Response<BoxMessage>, Status>,
+    verdict: Verdict,
+    late: Duration,
+) {
+    let answered = now();
+    let arrival = server.links.carry_on(Way::back(peer, server.node), &verdict, late).await;
+    server.answered(peer, &method, answered, arrival != Arrival::Arrived);
+    match arrival {
+        Arrival::Arrived => send(&tx, answer).await,
+        Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
+        Arrival::Lost => {}
+    }
+}
+
+fn method(path: &PathAndQuery) -> String {
+    path.path().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Of a request it is known when it arrives, and of an answer when it leaves; both begin as such.
+fn client_message((from, to): (NodeIndex, NodeIndex), text: String, at: Duration, lost: bool) -> Message {
+    let (kind, text) = (MessageKind::Client, text.into());
+    Message { from, to, kind, text, sent: at, received: None, lost }
+}
+
+/// Executes a unary call to its end.
+async fn execute(
+    server: &Server,
+    called: Option<MessageIndex>,
+    path: PathAndQuery,
+    request: Request<BoxMessage>,
+) -> Result<Response<BoxMessage>, Status> {
+    server.links.delivered(called, now());
+    let (metadata, extensions, message) = request.into_parts();
+    let request = Request::from_parts(metadata, extensions, server.decoded(message, false)?);
+    let request = request.map(|message| futures::stream::once(async move { Ok(message) }).boxed());
+    let (metadata, mut messages, extensions) = server.services.call((path, request)).await?.into_parts();
+    let message = messages.next().await.expect("a unary call has one answer")?;
+    Ok(Response::from_parts(metadata, server.decoded(message, true)?, extensions))
+}
+
+async fn send(tx: &Sender, answer: Result<Response<BoxMessage>, Status>) {
+    // A caller that went away needs no answer.
+    let _ = tx.send(Box::new(answer)).await;
+}
+
+pub(crate) fn unavailable(why: &str) -> Status {
+    Status::unavailable(why)
+}
+
+/// What a future resolves to within a time; at least it is polled once.
+async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = madsim::time::sleep(time) => None,
+    }
+}

@@ -1,0 +1,233 @@
+//! Streams between servers under the fault layer: each message is carried on its own, in both directions.
+//!
+//! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are dropped.
+//!
+//! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing passes any more,
+//! as when the other end's memory of it is gone. Only a limit to silence ends it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt, channel::mpsc};
+use madsim::{
+    net::{Receiver, Sender},
+    time::Instant,
+};
+use tokio::sync::Notify;
+use tonic::{
+    Request, Response, Status,
+    codegen::{BoxMessage, http::uri::PathAndQuery},
+};
+
+use crate::{
+    data::{fault::Mistreatment, node::NodeIndex},
+    hardware::network::{Verdict, Way},
+    world::{
+        encoding::duplicate,
+        links::{Arrival, on_the_way},
+        serve::{Server, unavailable},
+    },
+};
+
+/// A stream that lost a message in a black hole of this length may be mute from then on,
+const MUTE_AFTER: Duration = Duration::from_secs(2);
+/// and one in so many is.
+const MUTE_ONE_IN: u64 = 4;
+
+/// Serves a call whose request and response are streams.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    tx: Sender,
+    rx: Receiver,
+    peer: NodeIndex,
+    path: PathAndQuery,
+    header: Request<BoxMessage>,
+) {
+    let refuse = async |status: Status| {
+        let answer: Result<Response<()>, Status> = Err(status);
+        let _ = tx.send(Box::new(answer)).await;
+    };
+    let verdict = server.links.network().message(peer, server.node);
+    match server.links.carry(Way::to(peer, server.node), &verdict, Duration::ZERO).await {
+        Arrival::Arrived => {}
+        Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
+        Arrival::Lost => return tx.closed().await,
+    }
+    match verdict.treatment.map(|treatment| treatment.how) {
+        Some(Mistreatment::DropRequest | Mistreatment::DropReply | Mistreatment::Cancel) => {
+            return refuse(unavailable("the stream was not opened")).await;
+        }
+        Some(Mistreatment::Hang) => return tx.closed().await,
+        Some(Mistreatment::Duplicate | Mistreatment::Delay | Mistreatment::Forge) | None => {}
+    }
+
+    let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (deliver, inbox) = mpsc::unbounded();
+    let (own, ended) = (server.node, (broken.clone(), mute.clone()));
+    let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
+    let pump = madsim::task::spawn(inbound.receive(rx, deliver));
+    // Ends with this call.
+    let _pump = pump.cancel_on_drop();
+
+    let mut responses = match server.services.call((path, header.map(|_| inbox.boxed()))).await {
+        Ok(response) => {
+            let (metadata, stream, extensions) = response.into_parts();
+            let header: Result<_, Status> = Ok(Response::from_parts(metadata, (), extensions));
+            let _ = tx.send(Box::new(header)).await;
+            stream
+        }
+        Err(status) => return refuse(status).await,
+    };
+    let tx = Arc::new(tx);
+    let outbound = Direction { from: own, to: peer, server, broken: broken.clone(), mute };
+    let mut peer_left = false;
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = tx.closed(), if !peer_left => {
+                peer_left = true;
+                continue;
+            }
+            () = broken.notified() => break,
+            message = responses.next() => message,
+        };
+        match message {
+            Some(Ok(_)) if peer_left => {}
+            Some(Ok(message)) => outbound.dispatch(message, Outlet::Peer(tx.clone())),
+            Some(Err(status)) => return fail(&tx, status).await,
+            None => {
+                let _ = tx.send(Box::new(())).await;
+                return;
+            }
+        }
+    }
+    fail(&tx, unavailable("the connection broke")).await;
+}
+
+async fn fail(tx: &Sender, status: Status) {
+    let last: Result<BoxMessage, Status> = Err(status);
+    let _ = tx.send(Box::new(last)).await;
+}
+
+/// One direction of a stream.
+#[derive(Clone)]
+struct Direction {
+    server: Arc<Server>,
+    from: NodeIndex,
+    to: NodeIndex,
+    /// Told when the stream has to end.
+    broken: Arc<Notify>,
+    /// Nothing passes any more, in either direction.
+    mute: Arc<AtomicBool>,
+}
+
+/// Where the messages of a direction come out.
+#[derive(Clone)]
+enum Outlet {
+    /// At this server's handler.
+    Handler(mpsc::UnboundedSender<Result<BoxMessage, Status>>),
+    /// At the other end of the connection.
+    Peer(Arc<Sender>),
+}
+
+impl Outlet {
+    async fn put(&self, message: BoxMessage) {
+        match self {
+            // Nobody listens any more: the stream is over.
+            Self::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
+            Self::Peer(peer) => {
+                let message: Result<BoxMessage, Status> = Ok(message);
+                drop(peer.send(Box::new(message)).await);
+            }
+        }
+    }
+}
+
+impl Direction {
+    fn way(&self) -> Way {
+        Way { from: self.from, to: self.to, called: self.server.node }
+    }
+
+    /// Takes messages from the connection until it ends.
+    async fn receive(self, mut rx: Receiver, handler: mpsc::UnboundedSender<Result<BoxMessage, Status>>) {
+        let outlet = Outlet::Handler(handler);
+        while let Some(Ok(message)) = rx.next().await {
+            self.dispatch(message, outlet.clone());
+        }
+    }
+
+    /// Lets a message begin its way. One that nothing is in the way of comes out at once and in order.
+    fn dispatch(&self, message: BoxMessage, outlet: Outlet) {
+        if self.mute.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
+        let queued = self.server.links.queue(self.from, self.to, &message);
+        let (mut verdict, cut) = {
+            let mut network = self.server.links.network();
+            (network.message(self.from, self.to), network.blocked(self.way()))
+        };
+        verdict.delay += queued;
+        if verdict.treatment.is_none() && verdict.delay.is_zero() && cut.is_none() {
+            match outlet {
+                Outlet::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
+                Outlet::Peer(peer) => {
+                    let message: Result<BoxMessage, Status> = Ok(message);
+                    drop(futures::FutureExt::now_or_never(peer.send(Box::new(message))));
+                }
+            }
+            return;
+        }
+        let carried = self.clone().carry(message, verdict, outlet.clone());
+        match outlet {
+            // What a dead process would have received is lost.
+            Outlet::Handler(_) => drop(madsim::task::spawn(carried)),
+            Outlet::Peer(_) => on_the_way(carried),
+        }
+    }
+
+    async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
+        let mut late = Duration::ZERO;
+        match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
+            Some((Mistreatment::DropRequest | Mistreatment::DropReply, _)) => return,
+            Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
+            Some((Mistreatment::Delay, treatment)) => late = treatment.after,
+            Some((Mistreatment::Duplicate, treatment)) => {
+                let copy = duplicate(&message);
+                let (outlet, own) = (outlet.clone(), self.clone());
+                let verdict = Verdict { treatment: None, ..verdict.clone() };
+                madsim::task::spawn(async move {
+                    own.arrive(copy, &verdict, treatment.after, &outlet).await;
+                });
+            }
+            Some((Mistreatment::Forge, _)) => {
+                if let Some(forged) = self.server.links.lie(self.from, self.to, &message, verdict.hash) {
+                    self.arrive(forged, &verdict, Duration::ZERO, &outlet).await;
+                }
+            }
+            // As late as can be: after the fault.
+            Some((Mistreatment::Hang, treatment)) => self.server.links.over(treatment.fault).await,
+            None => {}
+        }
+        self.arrive(message, &verdict, late, &outlet).await;
+    }
+
+    async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
+        let sent_at = Instant::now();
+        match self.server.links.carry_on(self.way(), verdict, late).await {
+            Arrival::Arrived => outlet.put(message).await,
+            Arrival::Refused => self.broken.notify_one(),
+            Arrival::Lost => {
+                let goes_mute = (verdict.hash >> 8).is_multiple_of(MUTE_ONE_IN);
+                if sent_at.elapsed() >= MUTE_AFTER && goes_mute && !self.mute.swap(true, Ordering::Relaxed) {
+                    self.server.links.network().muted();
+                }
+            }
+        }
+    }
+}
