@@ -19,6 +19,16 @@ impl ServerId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The address without its port.
+    pub fn host(&self) -> &str {
+        self.0.rsplit_once(':').map_or(&*self.0, |(host, _)| host)
+    }
+
+    /// How a text names servers: by their addresses, or in the alternate form (`{:#}`) without ports.
+    pub fn naming(f: &fmt::Formatter<'_>) -> fn(&Self) -> &str {
+        if f.alternate() { Self::host } else { Self::as_str }
+    }
 }
 
 impl fmt::Display for ServerId {

@@ -1,6 +1,6 @@
 //! Views: who is primary, who must acknowledge, who is being brought up to date.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber};
 
@@ -38,6 +38,16 @@ impl View {
     /// The contents `server` must hold to be a member of this view, in sync or joining.
     pub fn member(&self, server: &ServerId) -> Option<DataId> {
         self.insync.get(server).or_else(|| self.joining.get(server)).copied()
+    }
+}
+
+/// In words. The alternate form (`{:#}`) names servers without their ports.
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ServerId::naming(f);
+        let list = |members: &Members| members.keys().map(name).collect::<Vec<_>>().join(" ");
+        write!(f, "{}: primary {}, in sync {}", self.number, name(&self.primary), list(&self.insync))?;
+        if self.joining.is_empty() { Ok(()) } else { write!(f, ", joining {}", list(&self.joining)) }
     }
 }
 

@@ -187,7 +187,8 @@ fn log(notice: Notice) {
         Notice::ServerSeen(ping) => info!(server = %ping.server, boot = %ping.boot, "a server appeared"),
         Notice::Proposed { view, why, dropped } => {
             let (number, primary) = (view.number, &view.primary);
-            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, why, ?dropped, "a new view");
+            let dropped: Vec<_> = dropped.iter().map(|(server, why)| (server, why.to_string())).collect();
+            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, %why, ?dropped, "a new view");
         }
         Notice::Activated(view) => {
             info!(view = %view.number, primary = %view.primary, insync = ?view.insync, "the view is active");

@@ -333,7 +333,7 @@ impl Observer {
                     self.health.view_service_said(at, notice);
                     match notice {
                         Notice::Proposed { view, why, dropped } => {
-                            self.health.proposed(at, view, why, dropped);
+                            self.health.proposed(at, view, *why, dropped);
                             self.stats.view_changes += u64::from(view.number > ViewNumber(1));
                             self.occurrences.push((Trigger::ViewProposed, at));
                         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Notice, Replica, Role};
+use super::{Effect, Implausible, Notice, Replica, Role};
 use crate::protocol::{
     command::Entry,
     identity::{DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
@@ -91,7 +91,7 @@ impl Replica {
             return Some(false);
         }
         if view.0 > self.pinger.view_told.0 + VIEW_LEAP_MAX {
-            self.refuse_peer(from, "its view number is far beyond any that the view service told", effects);
+            self.refuse_peer(from, Implausible::View, effects);
             return None;
         }
         if matches!(self.role, Role::Primary(_)) {
@@ -110,7 +110,7 @@ impl Replica {
 
     /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
     /// reported once for each view. Its sender takes this server for silent.
-    pub(super) fn refuse_peer(&mut self, from: &ServerId, why: &'static str, effects: &mut Vec<Effect>) {
+    pub(super) fn refuse_peer(&mut self, from: &ServerId, why: Implausible, effects: &mut Vec<Effect>) {
         if self.refused_in != Some(self.view_seen) {
             self.refused_in = Some(self.view_seen);
             effects.push(Effect::Notice(Notice::PeerRefused { from: from.clone(), why }));
@@ -130,8 +130,7 @@ impl Replica {
             Some(true) => {
                 self.primary_silence_max = Some(append.silence_max);
                 if self.contradicts(&append) {
-                    let why = "it contradicts what is committed here";
-                    return self.refuse_peer(&append.from, why, effects);
+                    return self.refuse_peer(&append.from, Implausible::Operations, effects);
                 }
                 let result = self.append(&append, effects);
                 // A state that the log has overtaken is of no use any more.
@@ -233,7 +232,7 @@ impl Replica {
         }
         let own = self.log.position(self.commit).map(|position| position.view);
         if chunk.at.view > chunk.view || own.is_some_and(|own| chunk.at.view < own) {
-            self.refuse_peer(&chunk.from, "its state contradicts what is committed here", effects);
+            self.refuse_peer(&chunk.from, Implausible::State, effects);
             return None;
         }
         let staged = self.staging.as_ref().filter(|staging| staging.from == chunk.from);

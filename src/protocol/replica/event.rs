@@ -1,10 +1,11 @@
 //! What a replica is told and what it wants done.
 
-use std::time::Duration;
+use std::fmt;
 
+use super::Notice;
 use crate::protocol::{
     command::{Reply, Request},
-    identity::{Boot, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber, WriteNumber},
+    identity::{Boot, ServerId, Ticket, WriteNumber},
     log::{Durable, Write},
     message::{PeerMessage, Ping, PingReply, Token},
 };
@@ -63,205 +64,6 @@ pub enum Effect {
     Notice(Notice),
 }
 
-/// What is limited of sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SessionLimit {
-    /// Their number, by [`ReplicaOptions::sessions_max`](crate::protocol::options::ReplicaOptions::sessions_max).
-    Count,
-    /// What they remember, by
-    /// [`ReplicaOptions::session_bytes_max`](crate::protocol::options::ReplicaOptions::session_bytes_max).
-    Bytes,
-}
-
-/// What an operator wants to know of a replica.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Notice {
-    /// The first answer of the view service in this life.
-    Accepted,
-    /// The role changed.
-    RoleChanged {
-        /// The new role.
-        role: RoleName,
-        /// In which view.
-        view: ViewNumber,
-    },
-    /// As primary, it confirmed all replicas of its view.
-    Confirmed {
-        /// The view.
-        view: ViewNumber,
-    },
-    /// As primary, it learned that the view service recorded its confirmation.
-    Activated {
-        /// The view.
-        view: ViewNumber,
-    },
-    /// As primary, it learned that a later view exists, and answers no client any more.
-    Fenced {
-        /// The later view.
-        view: ViewNumber,
-    },
-    /// As primary, it is told that another server is primary in the same view, and gives up its role: the view service's
-    /// record is an old copy.
-    AnotherPrimary {
-        /// The view.
-        view: ViewNumber,
-        /// The other one.
-        primary: ServerId,
-    },
-    /// A replica that the primary waits for is silent, or answers and takes nothing.
-    Suspected {
-        /// Which.
-        server: ServerId,
-    },
-    /// As primary, it hears a replica again that it suspected, before the view changed.
-    HeardAgain {
-        /// Which.
-        server: ServerId,
-    },
-    /// As backup, it does not hear the primary.
-    PrimarySilent {
-        /// The primary.
-        server: ServerId,
-    },
-    /// As backup, it hears a primary that it did not hear, or there is another view.
-    PrimarySilenceEnds {
-        /// The primary that was not heard.
-        server: ServerId,
-    },
-    /// The view service does not answer.
-    ViewServiceSilent,
-    /// It answers again.
-    ViewServiceAnswers,
-    /// As primary, it begins to acknowledge what fewer replicas hold than the view service wants, or their number
-    /// changed.
-    FewCopies {
-        /// How many hold what is acknowledged, the primary included.
-        copies: usize,
-        /// Copies wanted.
-        wanted: usize,
-    },
-    /// As primary, it no longer does.
-    EnoughCopies {
-        /// How many hold what is acknowledged, the primary included.
-        copies: usize,
-    },
-    /// As primary, it refuses all updates: fewer replicas would hold them than it was told to ask for.
-    UpdatesRefused {
-        /// How many would hold them, the primary included.
-        copies: usize,
-        /// How many it asks for.
-        copies_min: usize,
-    },
-    /// As primary, it takes updates again.
-    UpdatesTaken {
-        /// How many hold them, the primary included.
-        copies: usize,
-    },
-    /// As primary, it refuses clients because what it remembers of sessions has reached a limit.
-    SessionsFull {
-        /// Which limit.
-        limit: SessionLimit,
-        /// How much there is of it with what is in flight, in sessions or bytes,
-        held: u64,
-        /// and how much there may be.
-        max: u64,
-    },
-    /// As primary, it has room again, and refused nobody for a while.
-    SessionsHaveRoom {
-        /// Which limit had been reached.
-        limit: SessionLimit,
-        /// How much there is of it with what is in flight, in sessions or bytes.
-        held: u64,
-    },
-    /// It pings more often than it was told, because the view service's dead interval demands it.
-    PingsMoreOften {
-        /// How often it was told to.
-        told: Duration,
-        /// How often it does.
-        interval: Duration,
-        /// The view service's dead interval.
-        dead_after: Duration,
-    },
-    /// It asks for more copies than the view service strives for: as primary it refuses all updates.
-    CopiesOutOfReach {
-        /// Copies without which it refuses updates.
-        copies_min: usize,
-        /// Copies that the view service strives for.
-        wanted: usize,
-    },
-    /// A joiner has caught up; the view service is being told that it may be promoted.
-    Joined {
-        /// Which.
-        server: ServerId,
-        /// The operation up to which it holds the log.
-        at: OpNumber,
-    },
-    /// A state transfer to a replica began.
-    TransferBegan {
-        /// To whom.
-        to: ServerId,
-        /// The state is that after this operation.
-        at: Position,
-    },
-    /// The replica has installed the state.
-    TransferCompleted {
-        /// Which.
-        to: ServerId,
-        /// Up to which operation.
-        at: OpNumber,
-    },
-    /// A replica that was catching up is left behind because the log grew beyond its limit: it gets a later
-    /// state.
-    TransferAbandoned {
-        /// To whom.
-        to: ServerId,
-    },
-    /// As the receiver, a state transfer began.
-    ReceivingState {
-        /// From whom.
-        from: ServerId,
-        /// The state is that after this operation.
-        at: Position,
-    },
-    /// As the receiver, the state is installed.
-    StateInstalled {
-        /// The state is that after this operation.
-        at: Position,
-    },
-    /// A message was refused that contradicts what is committed, or names an implausible view: it is not from
-    /// a server that follows the protocol.
-    PeerRefused {
-        /// Who sent it, as it says.
-        from: ServerId,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The view service knows a later life of this server; this one takes a larger number.
-    BootRaised {
-        /// The new number.
-        boot: Boot,
-    },
-    /// The view service has not believed this server's pings for a while: it does not reach it at the address
-    /// that it advertises.
-    Unconfirmed {
-        /// That address.
-        advertised: ServerId,
-        /// This life.
-        own: Boot,
-        /// The life that answers there, if another one does.
-        holder: Option<Boot>,
-    },
-    /// After that was told, the view service believes this server again.
-    Believed,
-    /// This server's contents belong to another generation: it has to be restarted empty.
-    WrongGeneration {
-        /// The generation of its contents.
-        own: Generation,
-        /// The current generation.
-        current: Generation,
-    },
-}
-
 /// A role without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
@@ -271,6 +73,16 @@ pub enum RoleName {
     Backup,
     /// Orders operations and answers clients.
     Primary,
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "idle",
+            Self::Backup => "backup",
+            Self::Primary => "primary",
+        })
+    }
 }
 
 /// What a replica is started with.

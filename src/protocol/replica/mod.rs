@@ -21,6 +21,7 @@ mod checkpoint;
 mod copies;
 mod event;
 pub mod feed;
+mod notice;
 mod outbox;
 mod outside;
 mod pinger;
@@ -30,7 +31,8 @@ mod sessions;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::event::{Effect, Event, Notice, RoleName, SessionLimit, Start};
+pub use self::event::{Effect, Event, RoleName, Start};
+pub use self::notice::{Implausible, Notice, SessionLimit};
 pub use self::outside::Load;
 use self::{backup::Staging, outbox::Outbox, pinger::Pinger, primary::Primary};
 use super::{

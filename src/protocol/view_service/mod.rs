@@ -26,6 +26,7 @@ pub mod servers;
 mod strangers;
 mod unreached;
 mod unsaid;
+mod why;
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -38,7 +39,10 @@ pub use self::{
     notice::Notice,
     probe::SealKey,
 };
-pub use self::{policy::OUT_OF_REACH, unsaid::ANSWERS_WAITING_MAX};
+pub use self::{
+    unsaid::ANSWERS_WAITING_MAX,
+    why::{Why, WhyDropped},
+};
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,

@@ -1,6 +1,11 @@
 //! What the view service tells an operator.
 
-use super::adoption::{Heard, NotAdopted};
+use std::fmt;
+
+use super::{
+    adoption::{Heard, NotAdopted},
+    why::{Why, WhyDropped},
+};
 use crate::protocol::{
     identity::{Boot, Generation, Position, ServerId, ViewNumber},
     message::Ping,
@@ -12,14 +17,14 @@ use crate::protocol::{
 pub enum Notice {
     /// A server was heard for the first time, in a new life or with other contents.
     ServerSeen(Ping),
-    /// A view was proposed; `why` says what made it necessary.
+    /// A view was proposed.
     Proposed {
         /// The view.
         view: View,
-        /// The reason in words.
-        why: &'static str,
-        /// Members of the view before that are none of this one, each with the reason in words.
-        dropped: Vec<(ServerId, &'static str)>,
+        /// What made it necessary.
+        why: Why,
+        /// Members of the view before that are none of this one, and what is wrong with each.
+        dropped: Vec<(ServerId, WhyDropped)>,
     },
     /// The primary's acknowledgement was recorded: only the in-sync replicas may succeed it now.
     Activated(View),
@@ -133,4 +138,73 @@ pub enum Notice {
     },
     /// A ping was dropped because too many servers are known.
     TooManyServers(ServerId),
+}
+
+/// What happened, with the view service as its subject. The alternate form (`{:#}`) names servers without their ports.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ServerId::naming(f);
+        let list = |servers: &[ServerId]| servers.iter().map(name).collect::<Vec<_>>().join(" ");
+        let form =
+            if f.alternate() { |view: &View| format!("{view:#}") } else { |view: &View| format!("{view}") };
+        match self {
+            Self::ServerSeen(ping) => {
+                let data = ping.data.map_or_else(|| "no data yet".into(), |data| format!("data {data:?}"));
+                write!(
+                    f,
+                    "hears {}, life {}, {data}, log end {:?}",
+                    name(&ping.server),
+                    ping.boot,
+                    ping.log_end
+                )
+            }
+            Self::Proposed { view, why, .. } => write!(f, "proposes {} ({why})", form(view)),
+            Self::Activated(view) => write!(f, "activates {}", form(view)),
+            Self::DataLost(number) => write!(f, "no copy of the data of {number} is left"),
+            Self::Waiting { servers, .. } => {
+                write!(f, "waits for one of {}: nobody can be promoted", list(servers))
+            }
+            Self::DataIsBack { servers, .. } => {
+                write!(f, "waits no longer: {} can be promoted", list(servers))
+            }
+            Self::Copies { insync, wanted, .. } => write!(f, "counts {insync} of {wanted} copies in sync"),
+            Self::Updates { insync, copies_min, .. } => {
+                write!(f, "counts {insync} copies in sync, and the primary takes updates with {copies_min}")
+            }
+            Self::OldRecord { server, told, recorded } if told == recorded => {
+                write!(
+                    f,
+                    "has an old record, to {recorded}: {} acts as primary in another {told}",
+                    name(server)
+                )
+            }
+            Self::OldRecord { server, told, recorded } => {
+                write!(f, "has an old record, to {recorded}: {} was told of {told}", name(server))
+            }
+            Self::LedAstray { server, obeys, current } => {
+                write!(f, "sees that {} obeys {obeys}, and not {current}", name(server))
+            }
+            Self::HoldsMore { server, end, adopted } => {
+                write!(
+                    f,
+                    "does not take in {}, which ends at {end:?}, beyond {adopted:?} that was adopted",
+                    name(server)
+                )
+            }
+            Self::Adopted { view, .. } => write!(f, "adopts {}", form(view)),
+            Self::NotAdopted { why, .. } => write!(f, "adopts nothing: {why}"),
+            Self::OtherHistory { server, holds, current } => {
+                write!(f, "{} holds data of generation {holds}, the current one is {current}", name(server))
+            }
+            Self::Contested { server, holder, other } => {
+                write!(f, "{holder} answers at {}, but {other} pings, too", name(server))
+            }
+            Self::Unreached(server) => write!(f, "does not reach {}, which pings", name(server)),
+            Self::UnreachedEnds(server) => write!(f, "reaches {}, or it pings no longer", name(server)),
+            Self::ImplausibleLife { server, boot } => {
+                write!(f, "does not believe {} that it lives as {boot}", name(server))
+            }
+            Self::TooManyServers(server) => write!(f, "ignores {}: too many servers", name(server)),
+        }
+    }
 }

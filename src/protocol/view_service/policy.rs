@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewNumber, ViewService};
+use super::{
+    DataId, Effect, Members, Notice, Ping, Record, ServerId, View, ViewNumber, ViewService, Why, WhyDropped,
+};
 use crate::protocol::{identity::Position, message::VIEW_LEAP_MAX};
 
 /// Servers outside the view that were silent for so many dead intervals are forgotten.
@@ -17,9 +19,6 @@ const FORGET_AFTER_DEAD_INTERVALS: u32 = 100;
 const HEARING_SHARE: u32 = 3;
 /// And at most this time, however long a dead interval is: a backup that misses the primary says so at once.
 const HEARING_MAX: Duration = Duration::from_millis(500);
-
-/// Why a server is dropped that is heard.
-pub const OUT_OF_REACH: &str = "is not reached at its address, or hears nothing";
 
 /// Backups that must agree that it is the primary which is not heard. Of two that do not hear each other nobody can tell
 /// which is cut off.
@@ -124,7 +123,7 @@ impl ViewService {
             Blame::Backups => self.why_change(now, &view, &candidates),
             Blame::Primary => {
                 candidates.remove(&view.primary);
-                Some("no backup hears the primary")
+                Some(Why::PrimaryUnheard)
             }
         };
         let Some(why) = why else { return };
@@ -168,7 +167,7 @@ impl ViewService {
         };
         effects.push(Effect::Notice(Notice::Proposed {
             view: view.clone(),
-            why: "the first server",
+            why: Why::FirstServer,
             dropped: Vec::new(),
         }));
         self.write(Record { number: view.number, view: Some(view), ..self.record.clone() }, effects);
@@ -297,15 +296,13 @@ impl ViewService {
     }
 
     /// What is wrong with the current view, if anything.
-    fn why_change(&self, now: Duration, view: &View, candidates: &Members) -> Option<&'static str> {
+    fn why_change(&self, now: Duration, view: &View, candidates: &Members) -> Option<Why> {
         if !candidates.contains_key(&view.primary) {
             let astray = self.obeys_another(&view.primary);
-            let (astray_why, why) =
-                ("the primary obeys a view that nobody proposed", "the primary is dead or lost its data");
-            return Some(if astray { astray_why } else { why });
+            return Some(if astray { Why::PrimaryAstray } else { Why::PrimaryFailed });
         }
         if self.servers.boot(&view.primary) != Some(view.primary_boot) {
-            return Some("the primary restarted");
+            return Some(Why::PrimaryRestarted);
         }
         let failed = |members: &Members| {
             members.iter().any(|(server, data)| {
@@ -313,15 +310,15 @@ impl ViewService {
             })
         };
         if failed(&view.insync) {
-            return Some("a backup failed");
+            return Some(Why::BackupFailed);
         }
         if failed(&view.joining) {
-            return Some("a joiner failed");
+            return Some(Why::JoinerFailed);
         }
         // A spare does not disturb a joiner that makes progress: each view begins all joins anew.
         let missing = view.insync.len() < self.options.replicas && view.joining.is_empty();
         if view.activated && missing && self.spares(now, view, &view.primary).next().is_some() {
-            return Some("a server can step in");
+            return Some(Why::CopyMissing);
         }
         None
     }
@@ -339,20 +336,20 @@ impl ViewService {
     }
 
     /// What is wrong with a member that held `data` and is none any more.
-    fn why_dropped(&self, now: Duration, view: &View, server: &ServerId, data: DataId) -> &'static str {
+    fn why_dropped(&self, now: Duration, view: &View, server: &ServerId, data: DataId) -> WhyDropped {
         let dead_after = self.options.dead_after;
         match () {
-            () if self.servers.is_out_of_reach(server, now, dead_after) => OUT_OF_REACH,
-            () if !self.servers.is_alive(server, now, dead_after) => "is not heard",
-            () if self.servers.has_lost(server, data) => "started again without its data",
-            () if self.servers.is_reported(server) => "is not heard by the primary, or takes nothing",
-            () if self.obeys_another(server) => "obeys a view that nobody proposed",
-            () if *server == view.primary => "is not heard by its backups",
-            () if view.joining.contains_key(server) => "made no progress, or was suspected a moment ago",
+            () if self.servers.is_out_of_reach(server, now, dead_after) => WhyDropped::OutOfReach,
+            () if !self.servers.is_alive(server, now, dead_after) => WhyDropped::Silent,
+            () if self.servers.has_lost(server, data) => WhyDropped::LostItsData,
+            () if self.servers.is_reported(server) => WhyDropped::Reported,
+            () if self.obeys_another(server) => WhyDropped::Astray,
+            () if *server == view.primary => WhyDropped::UnheardByBackups,
+            () if view.joining.contains_key(server) => WhyDropped::NoProgress,
             () if self.servers.is_suspected(now, &view.primary, &view.primary, server) => {
-                "was suspected a moment ago"
+                WhyDropped::Suspected
             }
-            () => "is more than the copies that are wanted",
+            () => WhyDropped::Surplus,
         }
     }
 
@@ -427,7 +424,7 @@ impl ViewService {
         view: &View,
         candidates: &Members,
         primary: ServerId,
-        why: &'static str,
+        why: Why,
         effects: &mut Vec<Effect>,
     ) {
         let replicas = self.options.replicas;

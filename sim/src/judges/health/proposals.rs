@@ -5,7 +5,7 @@ use std::time::Duration;
 use pbkv::protocol::{
     identity::{DataId, ServerId},
     view::View,
-    view_service::OUT_OF_REACH,
+    view_service::{Why, WhyDropped},
 };
 
 use super::{Health, Promise};
@@ -13,17 +13,18 @@ use crate::data::node::NodeIndex;
 
 impl Health {
     /// The view service proposes a view instead of the recorded one.
-    pub fn proposed(&mut self, at: Duration, view: &View, why: &str, dropped: &[(ServerId, &str)]) {
+    pub fn proposed(&mut self, at: Duration, view: &View, why: Why, dropped: &[(ServerId, WhyDropped)]) {
         if let Some((member, after)) = self.taken_back(at, view) {
             let name = &self.names[member];
             let seen = format!(
-                "{} takes back {name}, which was given up {:.1} s before because it {OUT_OF_REACH}",
+                "{} takes back {name}, which was given up {:.1} s before because it {}",
                 view.number,
-                after.as_secs_f64()
+                after.as_secs_f64(),
+                WhyDropped::OutOfReach
             );
             self.breaks(at, Promise::Stability, seen);
         }
-        for (server, _) in dropped.iter().filter(|(_, why)| *why == OUT_OF_REACH) {
+        for (server, _) in dropped.iter().filter(|(_, why)| *why == WhyDropped::OutOfReach) {
             self.out_of_reach.insert(server.clone(), at);
         }
         if let Some(member) = self.dropped(view) {

@@ -1,7 +1,7 @@
 use pbkv::protocol::{
     identity::{Boot, Generation, ViewNumber},
     replica,
-    view_service::{self, OUT_OF_REACH},
+    view_service::{self, Why, WhyDropped},
 };
 
 mod liars;
@@ -63,7 +63,7 @@ impl Fixture {
 
     fn proposed(&mut self, at: u64, number: u64, insync: &[NodeIndex]) {
         let view = View { activated: false, ..self.view(number, insync) };
-        self.health.proposed(seconds(at), &view, "because", &[]);
+        self.health.proposed(seconds(at), &view, Why::CopyMissing, &[]);
     }
 
     fn runs(&mut self, at: u64, server: NodeIndex, runs: bool) {
@@ -190,8 +190,9 @@ fn who_comes_and_goes_is_not_taken_back_at_once() {
         let mut fixture = Fixture::new();
         fixture.recorded(3, 1, &[S1, S2]);
         fixture.cut(20, VS, S2);
-        let (alone, dropped) = (fixture.view(2, &[S1]), [(fixture.nodes.id(S2).clone(), OUT_OF_REACH)]);
-        fixture.health.proposed(seconds(24), &alone, "a backup failed", &dropped);
+        let (alone, dropped) =
+            (fixture.view(2, &[S1]), [(fixture.nodes.id(S2).clone(), WhyDropped::OutOfReach)]);
+        fixture.health.proposed(seconds(24), &alone, Why::BackupFailed, &dropped);
         fixture.recorded(24, 2, &[S1]);
         if restarted {
             fixture.health.began(seconds(24), VS);
@@ -222,7 +223,7 @@ fn what_works_is_left_alone_when_all_that_a_fault_set_off_is_over() {
     late.proposed(60, 2, &[S1, S2]);
     let (promise, seen) = late.broken(60).expect("nothing happened for long");
     assert_eq!(promise, Promise::Stability);
-    assert!(seen.starts_with("v2 is proposed (because), although all had been well"), "{seen}");
+    assert!(seen.starts_with("v2 is proposed (a server can step in), although all had been well"), "{seen}");
     let mut apart = crashed();
     apart.cut(30, S1, S3);
     apart.proposed(90, 2, &[S1, S2]);

@@ -7,7 +7,7 @@ use pbkv::protocol::{
     message::{Ping, PingReplyBody},
     options::ViewServiceOptions,
     view::View,
-    view_service::{Answer, Effect, Event, Notice, ViewService},
+    view_service::{Answer, Effect, Event, Notice, ViewService, Why},
 };
 
 use super::{super::Situation, Lookout};
@@ -61,7 +61,7 @@ impl Lookout {
         for effect in effects {
             match effect {
                 Effect::Notice(Notice::Proposed { view, why, .. }) => {
-                    self.proposed(at, now, machine, view, why)
+                    self.proposed(at, now, machine, view, *why)
                 }
                 Effect::Notice(Notice::Activated(view)) => {
                     let before = self.views.view.replace(view.clone());
@@ -118,15 +118,15 @@ impl Lookout {
         }
     }
 
-    fn proposed(&mut self, at: Duration, now: Duration, machine: &ViewService, view: &View, why: &str) {
+    fn proposed(&mut self, at: Duration, now: Duration, machine: &ViewService, view: &View, why: Why) {
         let old = self.views.view.replace(view.clone());
         let Some(old) = old else { return };
         self.reach_if(!old.activated, Situation::ReplacedUnactivated);
         match why {
-            "the first server" => self.reach(Situation::FirstViewReplaced),
-            "no backup hears the primary" => self.reach(Situation::UnheardPrimary),
-            "the primary restarted" => self.reach(Situation::RebootedPrimary),
-            "a backup failed" => {
+            Why::FirstServer => self.reach(Situation::FirstViewReplaced),
+            Why::PrimaryUnheard => self.reach(Situation::UnheardPrimary),
+            Why::PrimaryRestarted => self.reach(Situation::RebootedPrimary),
+            Why::BackupFailed => {
                 let dropped = |server: &ServerId| !view.insync.contains_key(server);
                 let lives = old.insync.iter().any(|(server, data)| {
                     *server != old.primary && dropped(server) && is_ok(now, machine, server, *data)
@@ -138,7 +138,7 @@ impl Lookout {
                 let waits = old.insync.keys().any(|server| dropped(server) && stalls(server));
                 self.reach_if(lives && waits, Situation::StalledLeftOut);
             }
-            "a joiner failed" => {
+            Why::JoinerFailed => {
                 let dropped = |server: &ServerId| view.member(server).is_none();
                 let lives = old
                     .joining
@@ -147,11 +147,11 @@ impl Lookout {
                 self.reach(Situation::JoinerGivenUp);
                 self.reach_if(lives, Situation::LivingJoinerGivenUp);
             }
-            _ => {}
+            Why::PrimaryFailed | Why::PrimaryAstray | Why::CopyMissing => {}
         }
         if view.primary != old.primary {
             self.succeeded(now, machine, &old, view);
-            let unheard = why == "no backup hears the primary";
+            let unheard = why == Why::PrimaryUnheard;
             self.reach_if(!unheard && self.is_deaf(at, &old), Situation::DeafPrimary);
         }
         let suspected =

@@ -225,7 +225,7 @@ pub(super) fn views(outcome: &Outcome, end: u64) -> Vec<ViewSpan> {
                     primary: name(&view.primary).into(),
                     backups: view.backups().map(|server| name(server).into()).collect(),
                     joining: view.joining.keys().map(|server| name(server).into()).collect(),
-                    why: (*why).into(),
+                    why: why.to_string(),
                 });
             }
             view_service::Notice::Activated(view) => {

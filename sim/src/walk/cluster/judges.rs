@@ -296,7 +296,7 @@ impl Judges {
                 if let view_service::Notice::Proposed { view, why, dropped } = notice
                     && self.calm
                 {
-                    self.health.proposed(now, view, why, dropped);
+                    self.health.proposed(now, view, *why, dropped);
                 }
             }
         }

@@ -3,7 +3,7 @@ use pbkv::protocol::{
     log::Durable,
     message::{Append, PeerMessage, VIEW_LEAP_MAX},
     options::ReplicaOptions,
-    replica::{Effect, Event, Replica, Start},
+    replica::{Effect, Event, Implausible, Replica, Start},
 };
 
 use super::*;
@@ -40,7 +40,7 @@ fn a_lie_is_told_of_once_in_each_view() {
         fixture.broken(4).map(|(promise, _)| promise)
     };
     let from = Fixture::new().nodes.id(S1).clone();
-    let refusal = [Effect::Notice(replica::Notice::PeerRefused { from, why: "" })];
+    let refusal = [Effect::Notice(replica::Notice::PeerRefused { from, why: Implausible::View })];
     let last = 1 + VIEW_LEAP_MAX;
     assert_eq!(told(last, &[&[]]), None, "such a view may come");
     assert_eq!(told(last + 1, &[&[]]), Some(Promise::Silence));

@@ -1,11 +1,11 @@
-use pbkv::protocol::replica::Notice;
+use pbkv::protocol::replica::{Implausible, Notice};
 
 use super::*;
 
 #[test]
 fn what_is_refused_before_anybody_lies_was_said_by_a_server() {
     let node = Node::start("s1");
-    let refusal = Effect::Notice(Notice::PeerRefused { from: server("s2"), why: "it contradicts" });
+    let refusal = Effect::Notice(Notice::PeerRefused { from: server("s2"), why: Implausible::Operations });
     let refuses = |invariants: &mut Invariants| {
         invariants.replica_stepped(&server("s1"), &node.replica, std::slice::from_ref(&refusal))
     };

@@ -1,0 +1,107 @@
+//! Why a view is replaced, and what is wrong with the members that the next one leaves out.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
+
+/// What made another view necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No view was ever activated, and a server is there that can begin.
+    FirstServer,
+    /// The primary is dead, or holds something else.
+    PrimaryFailed,
+    /// The primary takes up no view of this service (R19).
+    PrimaryAstray,
+    /// The primary lives, in another life than the one that the view names.
+    PrimaryRestarted,
+    /// The primary does not hear its backups, and none of them hears it.
+    PrimaryUnheard,
+    /// A backup that is in sync is dead, holds something else, or is suspected.
+    BackupFailed,
+    /// The same of a joiner; or it makes no progress.
+    JoinerFailed,
+    /// A copy is missing, and a spare server lives.
+    CopyMissing,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Self::FirstServer => "the first server",
+            Self::PrimaryFailed => "the primary is dead or lost its data",
+            Self::PrimaryAstray => "the primary obeys a view that nobody proposed",
+            Self::PrimaryRestarted => "the primary restarted",
+            Self::PrimaryUnheard => "no backup hears the primary",
+            Self::BackupFailed => "a backup failed",
+            Self::JoinerFailed => "a joiner failed",
+            Self::CopyMissing => "a server can step in",
+        }
+    }
+}
+
+/// What is wrong with a member that a view leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyDropped {
+    /// It is heard, but is not reached or hears nothing.
+    OutOfReach,
+    /// It is dead.
+    Silent,
+    /// It holds something else.
+    LostItsData,
+    /// The primary suspects it.
+    Reported,
+    /// It takes up no view of this service (R19).
+    Astray,
+    /// It was primary, and its backups do not hear it.
+    UnheardByBackups,
+    /// As a joiner it stood still, or it was suspected not long ago.
+    NoProgress,
+    /// It was suspected not long ago.
+    Suspected,
+    /// None: there are enough copies without it.
+    Surplus,
+}
+
+impl WhyDropped {
+    fn words(self) -> &'static str {
+        match self {
+            Self::OutOfReach => "is not reached at its address, or hears nothing",
+            Self::Silent => "is not heard",
+            Self::LostItsData => "started again without its data",
+            Self::Reported => "is not heard by the primary, or takes nothing",
+            Self::Astray => "obeys a view that nobody proposed",
+            Self::UnheardByBackups => "is not heard by its backups",
+            Self::NoProgress => "made no progress, or was suspected a moment ago",
+            Self::Suspected => "was suspected a moment ago",
+            Self::Surplus => "is more than the copies that are wanted",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+impl fmt::Display for WhyDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// By the words, so that the hash of a trace does not depend on the order of the reasons.
+impl Hash for Why {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
+}
+
+/// As above.
+impl Hash for WhyDropped {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
+}
