@@ -18,13 +18,17 @@
 //! * [`storage`]: durable memory behind a small interface.
 //! * [`proto`] and [`wire`]: conversions between the protocol's types and the generated ones, which stop there.
 //! * [`client`]: the client library.
+//! * [`channel`] and [`clock`]: connections and time, for servers and clients alike.
 //! * [`options`] and [`process`]: limits, and what the programs share (addresses, logs, signals).
 //!
-//! `bin` uses `client`, `server` and `process`; these use `proto`, `storage` and `options`; all use `protocol`.
+//! `bin` uses `client`, `server` and `process`; these use `channel`, `clock`, `proto`, `storage` and `options`; all use
+//! `protocol`. `client` and `server` do not know each other.
 //! Nothing in here knows the simulator: which world it runs in is decided by the renamed dependencies in
 //! `Cargo.toml` (`tokio`, `tonic`) and one build flag.
 
+pub mod channel;
 pub mod client;
+pub mod clock;
 pub mod options;
 pub mod process;
 pub mod proto;

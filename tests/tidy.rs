@@ -82,6 +82,8 @@ fn the_protocol_is_pure() {
         "crate::server",
         "crate::storage",
         "crate::client",
+        "crate::channel",
+        "crate::clock",
     ];
     ban(&["src/protocol"], &[], &outside, "src/protocol may import std, bytes and imbl only");
     let effects = [

@@ -7,6 +7,8 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use pbkv::{
+    channel::{self, check_address},
+    clock::SystemClock,
     options::Limits,
     process::{self, Listener, Span, logs::LogArgs},
     protocol::{
@@ -15,11 +17,7 @@ use pbkv::{
         options::{ReadMode, ReplicaOptions},
         replica::Start,
     },
-    server::{
-        channel::{self, check_address},
-        clock::SystemClock,
-        kv::{KvConfig, KvServer},
-    },
+    server::kv::{KvConfig, KvServer},
     storage::Volatile,
     wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
 };

@@ -10,6 +10,8 @@ use std::{
 
 use clap::Parser;
 use pbkv::{
+    channel,
+    clock::SystemClock,
     process::{self, Listener, Span, logs::LogArgs},
     protocol::{
         identity::{Generation, ServerId},
@@ -20,11 +22,7 @@ use pbkv::{
             adoption::{Adopt, Heard},
         },
     },
-    server::{
-        channel,
-        clock::SystemClock,
-        view::{Adoption, ViewConfig, ViewServer},
-    },
+    server::view::{Adoption, ViewConfig, ViewServer},
     storage::record_file::RecordFile,
     wire::view_service_server::ViewServiceServer,
 };

@@ -7,6 +7,8 @@ use tonic::{Code, Status};
 
 use super::{Client, ClientError, ViewReport};
 use crate::{
+    channel::{self, Progress},
+    clock::{Clock, before},
     process::{self, Watched},
     proto::{self, Malformed, proves_not_executed},
     protocol::{
@@ -14,10 +16,6 @@ use crate::{
         identity::{Generation, RequestNumber, ServerId, SessionId},
         view::View,
         view_service::{Distress, NotTaken},
-    },
-    server::{
-        channel::{self, Progress},
-        clock::{Clock, before},
     },
     wire::{self, kv_client::KvClient, view_service_client::ViewServiceClient},
 };

@@ -24,6 +24,8 @@ use bytes::Bytes;
 use tonic::transport::Channel;
 
 use crate::{
+    channel,
+    clock::Clock,
     protocol::{
         command::{Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
@@ -31,7 +33,6 @@ use crate::{
         view::View,
         view_service::{Distress, NotTaken},
     },
-    server::{channel, clock::Clock},
     wire::view_service_client::ViewServiceClient,
 };
 use call::{Ask, Call, Connection};

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use crate::server::channel::check_address;
+use crate::channel::check_address;
 
 /// The address to advertise: what was asked for, else the one listened on with the port that was bound.
 ///

@@ -30,7 +30,7 @@ mod real {
     use tower::util::{BoxCloneSyncService, MapResponse, MapResponseLayer};
 
     use super::{admission::Guarded, connections};
-    use crate::{proto::NOT_EXECUTED, server::channel::Progress};
+    use crate::{channel::Progress, proto::NOT_EXECUTED};
 
     /// Runs a future to its end, on all cores.
     ///
@@ -52,7 +52,7 @@ mod real {
         ///
         /// In a sentence that says what to do.
         pub async fn bind(address: &str) -> Result<Self, String> {
-            crate::server::channel::check_address(address)?;
+            crate::channel::check_address(address)?;
             TcpListener::bind(address).await.map(Self).map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => format!(
                     "cannot listen on {address}: the port is in use. Stop the process that uses it, or choose another with --addr"
@@ -77,7 +77,7 @@ mod real {
         /// If the operating system allows too few open files.
         pub async fn serve(self, router: Router) -> Result<(), String> {
             let incoming = connections::accept(self.0, connections::room()?);
-            router.serve_with_incoming(incoming).await.map_err(|error| crate::server::channel::causes(&error))
+            router.serve_with_incoming(incoming).await.map_err(|error| crate::channel::causes(&error))
         }
     }
 
@@ -138,7 +138,7 @@ mod elsewhere {
 
     use tonic::transport::{Channel, server::Router};
 
-    use crate::server::channel::Progress;
+    use crate::channel::Progress;
 
     const WHY: &str =
         "this binary was built without an operating system below it; build it without extra RUSTFLAGS";

@@ -5,11 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{
+use crate::{
     channel,
     clock::{Clock, before},
-};
-use crate::{
     protocol::message::{Ping, PingReply},
     wire::view_service_client::ViewServiceClient,
 };

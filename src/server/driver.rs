@@ -13,11 +13,12 @@ use std::{future, io, pin::Pin, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{ServerError, clock::Clock};
+use super::ServerError;
 use crate::{
+    clock::Clock,
     protocol::{
         identity::WriteNumber,
-        machine::{Held, Machine, Observer},
+        machine::{Held, Machine, NEVER, Observer},
     },
     storage::Storage,
 };
@@ -96,7 +97,7 @@ where
                     return Ok(());
                 }
             }
-            () = clock.sleep_until(deadline), if disk.has_room() && deadline < Duration::MAX => {}
+            () = clock.sleep_until(deadline), if disk.has_room() && deadline < NEVER => {}
         }
 
         let now = clock.now();

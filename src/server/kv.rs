@@ -11,7 +11,6 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     ServerError,
-    clock::Clock,
     contact::{Contact, Pinged},
     driver::{self, Driver, Port},
     link::{self, Answers, Arrived, Links},
@@ -19,6 +18,7 @@ use super::{
     tickets::Tickets,
 };
 use crate::{
+    clock::Clock,
     options::Limits,
     proto::{
         kv::{FromClient, ToClient},

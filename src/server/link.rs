@@ -17,12 +17,10 @@ use futures::{Stream, StreamExt, future, stream};
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Status, Streaming};
 
-use super::{
+use super::terms::Terms;
+use crate::{
     channel,
     clock::{Clock, before},
-    terms::Terms,
-};
-use crate::{
     proto::Outgoing,
     protocol::{identity::ServerId, message::PeerMessage},
     wire::{self, replication_client::ReplicationClient},
@@ -266,13 +264,13 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock::SystemClock,
         options::Limits,
         protocol::{
             identity::{Boot, DataId, Generation, OpNumber, Position, ViewNumber},
             message::{Append, AppendAck, AppendResult},
             options::ReplicaOptions,
         },
-        server::clock::SystemClock,
     };
 
     const DATA: DataId = DataId { boot: Boot(1), nonce: 1 };

@@ -15,10 +15,7 @@
 //! * [`kv`], [`view`]: the two servers
 //! * `link`, `contact`: connections to other replicas and to the view service
 //! * `probe`: the view service's probes of the servers
-//! * [`channel`], [`clock`]: gRPC connections and time
 
-pub mod channel;
-pub mod clock;
 mod contact;
 pub mod driver;
 pub mod kv;

@@ -9,11 +9,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::{
     channel,
     clock::{Clock, before},
-};
-use crate::{
     protocol::{identity::ServerId, message::Token},
     wire::{ProbeRequest, replication_client::ReplicationClient},
 };

@@ -7,12 +7,12 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     ServerError,
-    clock::Clock,
     driver::{self, Driver, Port},
     probe::Probes,
     tickets::Tickets,
 };
 use crate::{
+    clock::Clock,
     protocol::{
         identity::WriteNumber,
         machine::{Held, Observer},
@@ -329,7 +329,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::{server::clock::SystemClock, storage::Volatile, wire::view_service_server::ViewService as _};
+    use crate::{clock::SystemClock, storage::Volatile, wire::view_service_server::ViewService as _};
 
     #[tokio::test]
     async fn a_flood_of_questions_drops_no_ping() {

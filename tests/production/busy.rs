@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use pbkv::{
+    channel,
     client::{Client, ClientOptions},
+    clock::SystemClock,
     process::Listener,
-    server::{channel, clock::SystemClock},
     wire::{
         self,
         kv_server::{Kv, KvServer},

@@ -15,8 +15,8 @@ use std::{
 
 use pbkv::{
     client::{Client, ClientOptions, ViewReport},
+    clock::SystemClock,
     protocol::{identity::ViewNumber, view::View},
-    server::clock::SystemClock,
     wire::kv_client::KvClient,
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-use pbkv::{client::Client, protocol::identity::OpNumber, server::clock::SystemClock};
+use pbkv::{client::Client, clock::SystemClock, protocol::identity::OpNumber};
 
 use crate::cluster::{Cluster, Process, run};
 

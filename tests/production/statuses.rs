@@ -8,10 +8,11 @@ use std::{
 };
 
 use pbkv::{
+    channel,
     client::{Client, ClientError, ClientOptions},
+    clock::SystemClock,
     process::Listener,
     proto::not_executed,
-    server::{channel, clock::SystemClock},
     wire::{
         self, DataId, Generation, OpenSessionResponse, Outcome, Refusal, UpdateResponse, View,
         kv_server::{Kv, KvServer},

@@ -11,8 +11,8 @@ use std::{
 
 use pbkv::{
     client::Client,
+    clock::SystemClock,
     protocol::identity::ViewNumber,
-    server::clock::SystemClock,
     wire::{
         GetRequest, OpenSessionRequest, PutRequest, RequestId, kv_client::KvClient, open_session_response,
         update_response,

@@ -80,7 +80,7 @@ mod simulated {
     };
 
     use madsim::time::TimeHandle;
-    use pbkv::server::clock::Clock;
+    use pbkv::clock::Clock;
 
     use super::Deviation;
     use crate::data::hash::stable_hash;

@@ -27,9 +27,9 @@ use linearizability::{
 };
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
+    clock::{Clock, SystemClock},
     process::{self, Span},
     protocol::options::{SPAN_MAX, check_span},
-    server::clock::{Clock, SystemClock},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio::sync::watch;

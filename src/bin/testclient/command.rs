@@ -4,8 +4,8 @@ use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientError, ViewReport},
+    clock::SystemClock,
     protocol::{command::mod_revision, identity::OpNumber, view::Members},
-    server::clock::SystemClock,
 };
 
 /// One operation.

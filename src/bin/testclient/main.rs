@@ -11,8 +11,8 @@ use std::{
 use clap::Parser;
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
+    clock::SystemClock,
     process::{self, Span, logs::LogArgs},
-    server::clock::SystemClock,
 };
 
 use command::{Command, Line};

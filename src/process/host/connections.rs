@@ -1,7 +1,7 @@
 //! The connections of a listening process: how many, and for how long.
 //!
 //! A connection that says nothing is closed. HTTP/2 asks silent peers for a sign of life
-//! ([`channel::server`](crate::server::channel::server)), so what stays silent has lost power, was forgotten by a router in
+//! ([`channel::server`](crate::channel::server)), so what stays silent has lost power, was forgotten by a router in
 //! between, or never spoke HTTP/2. No keep-alive of TCP is needed beside that, and none would notice the last kind.
 //!
 //! There are at most [`CONNECTIONS_MAX`] connections, and fewer if the operating system allows fewer open files. A few of
@@ -26,7 +26,7 @@ use tokio::{
 use tonic::transport::server::Connected;
 
 use super::admission::{Guest, Places};
-use crate::server::channel::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
+use crate::channel::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
 
 /// Connections at once, at most.
 pub const CONNECTIONS_MAX: u64 = 16_384;
