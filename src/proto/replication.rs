@@ -7,11 +7,9 @@ use crate::{
     protocol::{
         command::{Command, Entry, Executed, Update},
         identity::{DataId, OpNumber, Position, RequestNumber, SessionId, ViewNumber},
-        message::{
-            Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Item, PeerMessage, Session,
-            TransferId,
-        },
+        message::{Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, PeerMessage, TransferId},
         options::{SPAN_MAX, SPAN_MIN},
+        store::{Item, Session},
     },
     wire,
 };
@@ -98,7 +96,7 @@ impl From<Append> for wire::ForwardUpdate {
             view: append.view.0,
             from: append.from.as_str().to_owned(),
             to_data: Some(append.to_data.into()),
-            heartbeat: append.heartbeat,
+            round: append.round,
             previous: Some(append.previous.into()),
             entries: append.entries.into_iter().map(Into::into).collect(),
             commit: append.commit.0,
@@ -129,7 +127,7 @@ impl TryFrom<wire::ForwardUpdate> for Append {
             view,
             from: server("the primary", append.from)?,
             to_data: data(append.to_data)?,
-            heartbeat: number("heartbeat", append.heartbeat)?,
+            round: number("round", append.round)?,
             previous,
             entries,
             commit: OpNumber(number("commit", append.commit)?),
@@ -265,7 +263,7 @@ impl From<AppendAck> for wire::ForwardAck {
             view: ack.view.0,
             from: ack.from.as_str().to_owned(),
             data: Some(ack.data.into()),
-            heartbeat: ack.heartbeat,
+            round: ack.round,
             result: Some(result),
         }
     }
@@ -285,7 +283,7 @@ impl TryFrom<wire::ForwardAck> for AppendAck {
             view: ViewNumber(number("view", ack.view)?),
             from: server("the replica", ack.from)?,
             data: data(ack.data)?,
-            heartbeat: number("heartbeat", ack.heartbeat)?,
+            round: number("round", ack.round)?,
             result,
         })
     }

@@ -11,10 +11,11 @@ use crate::protocol::{
     command::{Command, Entry, Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
     identity::{Generation, RequestNumber, SessionId},
     message::{
-        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, Item, PeerMessage, Ping,
-        PingReply, PingReplyBody, Session, Token, TransferId,
+        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, Ping, PingReply,
+        PingReplyBody, Token, TransferId,
     },
     options::ClusterOptions,
+    store::{Item, Session},
     view::{Members, View},
 };
 
@@ -92,7 +93,7 @@ fn peer_messages() -> Vec<PeerMessage> {
         view,
         from: from.clone(),
         to_data: data(),
-        heartbeat: 8,
+        round: 8,
         previous: at(2, 4),
         entries,
         commit: OpNumber(4),
@@ -124,7 +125,7 @@ fn peer_messages() -> Vec<PeerMessage> {
             view,
             from: from.clone(),
             data: data(),
-            heartbeat: 0,
+            round: 0,
             result,
         }));
     }

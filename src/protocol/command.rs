@@ -5,119 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::identity::{Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber};
-
-/// A value, and the operation that wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Versioned {
-    /// The value.
-    pub value: Bytes,
-    /// The operation that changed the key last.
-    pub mod_revision: OpNumber,
-}
-
-/// What a key must hold for a compare-and-swap to change it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Expected {
-    /// Exactly this value (`None`: it must be absent).
-    Value(Option<Bytes>),
-    /// What this operation wrote, not changed since (operation 0: it must be absent). It tells apart two
-    /// writes of the same value.
-    Revision(OpNumber),
-}
-
-impl Expected {
-    /// Whether this is what is expected.
-    pub fn is_met_by(&self, found: Option<&Versioned>) -> bool {
-        match self {
-            Self::Value(value) => value.as_ref() == found.map(|found| &found.value),
-            Self::Revision(revision) => *revision == mod_revision(found),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Value(value) => value.as_ref().map_or(0, Bytes::len),
-            Self::Revision(_) => 8,
-        }
-    }
-}
-
-/// The operation that changed a key last; 0 if the key is absent, however it became so.
-pub fn mod_revision(found: Option<&Versioned>) -> OpNumber {
-    found.map_or(OpNumber(0), |found| found.mod_revision)
-}
-
-/// A change of one key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Update {
-    /// Sets `key` to `value`.
-    Put {
-        /// The key.
-        key: Bytes,
-        /// Its new value.
-        value: Bytes,
-    },
-    /// Appends `value` to what `key` holds; an absent key counts as empty.
-    Append {
-        /// The key.
-        key: Bytes,
-        /// What is appended.
-        value: Bytes,
-        /// The longest value that may result, in bytes. It travels with the operation because every
-        /// replica must decide alike, whatever its own options are.
-        value_bytes_max: u64,
-    },
-    /// Removes `key`.
-    Delete {
-        /// The key.
-        key: Bytes,
-    },
-    /// Sets `key` to `new` if it holds what is `expected`.
-    CompareAndSwap {
-        /// The key.
-        key: Bytes,
-        /// What it must hold.
-        expected: Expected,
-        /// Its new value.
-        new: Bytes,
-    },
-}
-
-impl Update {
-    /// The key that is changed.
-    pub fn key(&self) -> &Bytes {
-        match self {
-            Self::Put { key, .. }
-            | Self::Append { key, .. }
-            | Self::Delete { key }
-            | Self::CompareAndSwap { key, .. } => key,
-        }
-    }
-}
-
-/// What an update did. Part of the replicated session table, so that a retry gets the same answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// A put or append took effect.
-    Done,
-    /// A delete took effect.
-    Deleted {
-        /// Whether the key was there.
-        existed: bool,
-    },
-    /// A compare-and-swap was decided.
-    Swapped {
-        /// Whether the new value was set.
-        swapped: bool,
-        /// What the key held before.
-        previous: Option<Versioned>,
-    },
-    /// The append would have made the value longer than allowed; nothing was changed.
-    ValueTooLarge {
-        /// The longest value allowed, in bytes.
-        value_bytes_max: u64,
-    },
-}
+pub use super::kv::{Expected, Outcome, Update, Versioned, mod_revision};
 
 /// An update that was executed. Part of the replicated session table with its revision, so that a retry is
 /// told what the first attempt did, and when.
@@ -153,64 +41,9 @@ pub enum Command {
     },
 }
 
-/// The same bytes in an allocation of their own. What arrived in a message is a slice of the buffer in which the
-/// message was received: kept for long, a small key would keep a large buffer.
-pub(super) fn detached(bytes: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(bytes)
-}
-
-impl Update {
-    fn detached(&self) -> Self {
-        match self {
-            Self::Put { key, value } => Self::Put { key: detached(key), value: detached(value) },
-            Self::Append { key, value, value_bytes_max } => {
-                Self::Append { key: detached(key), value: detached(value), value_bytes_max: *value_bytes_max }
-            }
-            Self::Delete { key } => Self::Delete { key: detached(key) },
-            Self::CompareAndSwap { key, expected, new } => {
-                Self::CompareAndSwap { key: detached(key), expected: expected.detached(), new: detached(new) }
-            }
-        }
-    }
-}
-
-impl Expected {
-    fn detached(&self) -> Self {
-        match self {
-            Self::Value(value) => Self::Value(value.as_ref().map(detached)),
-            Self::Revision(revision) => Self::Revision(*revision),
-        }
-    }
-}
-
-impl Versioned {
-    pub(super) fn detached(&self) -> Self {
-        Self { value: detached(&self.value), ..*self }
-    }
-}
-
 impl Executed {
     pub(super) fn detached(&self) -> Self {
         Self { outcome: self.outcome.detached(), ..*self }
-    }
-}
-
-impl Outcome {
-    /// How many bytes it remembers beyond its own size.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Swapped { previous: Some(previous), .. } => previous.value.len(),
-            _ => 0,
-        }
-    }
-
-    pub(super) fn detached(&self) -> Self {
-        match self {
-            Self::Swapped { swapped, previous: Some(previous) } => {
-                Self::Swapped { swapped: *swapped, previous: Some(previous.detached()) }
-            }
-            other => other.clone(),
-        }
     }
 }
 
@@ -236,17 +69,6 @@ pub struct Entry {
     pub timestamp: Duration,
     /// What it does.
     pub command: Command,
-}
-
-impl Update {
-    /// The bytes of its key and values.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Put { key, value } | Self::Append { key, value, .. } => key.len() + value.len(),
-            Self::Delete { key } => key.len(),
-            Self::CompareAndSwap { key, expected, new } => key.len() + new.len() + expected.bytes(),
-        }
-    }
 }
 
 impl Entry {

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// A time that is always over: for what is wanted now.
+pub const AT_ONCE: Duration = Duration::ZERO;
+
+/// A time that does not come: for what nobody waits for.
+pub const NEVER: Duration = Duration::MAX;
+
 /// A protocol machine. It never waits, reads a clock, draws a random number or knows a socket.
 ///
 /// What it is told and what it wants done are values, so that a script, a simulator and a model checker
@@ -15,7 +21,7 @@ pub trait Machine: Send + 'static {
     /// Takes one event at the node's own monotonic time `now` and adds the resulting effects.
     fn step(&mut self, now: Duration, event: Self::Event, effects: &mut Vec<Self::Effect>);
 
-    /// The node's time at which the machine wants a tick, if nothing happens before; [`Duration::MAX`] if it wants none.
+    /// The node's time at which the machine wants a tick, if nothing happens before; perhaps [`AT_ONCE`], or [`NEVER`].
     fn deadline(&self) -> Duration;
 
     /// The event that says only that time has passed.

@@ -30,20 +30,17 @@
 //! | replica | a message for other contents or of another generation | answers to whom it names as its sender go back on its stream until that speaks again; one name a stream |
 //! | replica | a message of a later view, with the contents' identity, which `GetView` tells | as a backup it follows the sender until the next view: what it held and nobody else did may be replaced, and if its primary dies meanwhile it obeys no view up to that number, though it is the only one left, which is reported; as the primary it asks the view service, and serves nobody until that answers |
 //! | replica | a message of the current view, with the contents' identity and the primary's name | it counts as a copy, and holds what the sender said: all of it is lost when that replica is promoted |
-//! | replica | acknowledgements, with a member's identity, on a stream that the primary opened to that address | operations count as held that are not, and heartbeats as answered that were not; one that was never sent counts for nothing |
+//! | replica | acknowledgements, with a member's identity, on a stream that the primary opened to that address | operations count as held that are not, and rounds of messages as answered that were not; one that was never sent counts for nothing |
 //! | anybody | `GetView` | tells the members and their contents' identities |
 //! | primary | a request in another client's session | executed as that client's |
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bytes::Bytes;
-
 use super::{
-    command::{Entry, Executed, Versioned, detached},
-    identity::{
-        Boot, DataId, Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber,
-    },
+    command::Entry,
+    identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
     options::ClusterOptions,
+    store::Item,
     view::{Members, View},
 };
 
@@ -175,8 +172,8 @@ pub struct Append {
     pub from: ServerId,
     /// The contents this is meant for.
     pub to_data: DataId,
-    /// Numbers the heartbeats of this view; reads wait for an answer to a late enough one.
-    pub heartbeat: u64,
+    /// Numbers the rounds of messages in this view; reads wait for an answer to a late enough one.
+    pub round: u64,
     /// The position just before `entries`.
     pub previous: Position,
     /// The operations that follow it.
@@ -196,8 +193,8 @@ pub struct AppendAck {
     pub from: ServerId,
     /// With which contents.
     pub data: DataId,
-    /// The heartbeat that is answered.
-    pub heartbeat: u64,
+    /// The round that is answered.
+    pub round: u64,
     /// What it found.
     pub result: AppendResult,
 }
@@ -249,71 +246,6 @@ pub struct Chunk {
     pub items: Vec<Item>,
     /// Whether it is the last part.
     pub last: bool,
-}
-
-/// A piece of the replicated state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Item {
-    /// A key and its value.
-    Pair {
-        /// The key.
-        key: Bytes,
-        /// What it holds.
-        held: Versioned,
-    },
-    /// A session.
-    Session {
-        /// Its name.
-        id: SessionId,
-        /// What is remembered of it.
-        session: Session,
-    },
-    /// The log's clock.
-    Clock(Duration),
-}
-
-impl Item {
-    /// About how many bytes it occupies on the wire.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Pair { key, held } => 16 + key.len() + held.value.len(),
-            Self::Session { session, .. } => 64 + session.bytes(),
-            Self::Clock(_) => 16,
-        }
-    }
-}
-
-impl Item {
-    /// The same item, to be kept: keys and values are in allocations of their own.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        match self {
-            Self::Pair { key, held } => Self::Pair { key: detached(key), held: held.detached() },
-            Self::Session { id, session } => {
-                let last = session.last.as_ref().map(|(request, executed)| (*request, executed.detached()));
-                Self::Session { id: *id, session: Session { last, ..session.clone() } }
-            }
-            Self::Clock(clock) => Self::Clock(*clock),
-        }
-    }
-}
-
-/// At-most-once memory: what the replicas remember of one client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Session {
-    /// The latest request executed and what it did.
-    pub last: Option<(RequestNumber, Executed)>,
-    /// The log's clock at the session's latest operation.
-    pub active_at: Duration,
-    /// Log time without an update after which the session is forgotten.
-    pub ttl: Duration,
-}
-
-impl Session {
-    /// How many bytes it remembers beyond its own size.
-    pub fn bytes(&self) -> usize {
-        self.last.as_ref().map_or(0, |(_, executed)| executed.outcome.bytes())
-    }
 }
 
 /// The answer to a [`Chunk`].

@@ -212,12 +212,14 @@
 //!
 //! # Reading order
 //!
-//! [`identity`] and [`view`]: what things are called. [`command`], [`store`], [`log`]: what is replicated.
+//! [`identity`] and [`view`]: what things are called. [`command`], [`log`], [`store`]: what is
+//! replicated; [`kv`]: the store of keys and values, which the rest of the protocol does not look into.
 //! [`message`]: who says what to whom. [`view_service`], then [`replica`]: the machines. [`options`]: times
 //! and limits.
 
 pub mod command;
 pub mod identity;
+pub mod kv;
 pub mod log;
 pub mod machine;
 pub mod message;

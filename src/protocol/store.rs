@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
 
 use super::{
-    command::{Command, Entry, Executed, Outcome, Update, Versioned},
+    command::{Command, Entry, Executed},
     identity::{OpNumber, Position, RequestNumber, SessionId},
-    message::{Item, Session},
+    kv::{Keys, Update, Versioned, detached},
 };
 
 /// The state after some prefix of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
-    keys: OrdMap<Bytes, Versioned>,
+    keys: Keys,
     sessions: OrdMap<SessionId, Session>,
     /// Sessions by the log time at which they are forgotten.
     expiries: OrdSet<(Duration, SessionId)>,
@@ -75,6 +75,69 @@ pub enum Cursor {
     End,
 }
 
+/// At-most-once memory: what the replicas remember of one client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Session {
+    /// The latest request executed and what it did.
+    pub last: Option<(RequestNumber, Executed)>,
+    /// The log's clock at the session's latest operation.
+    pub active_at: Duration,
+    /// Log time without an update after which the session is forgotten.
+    pub ttl: Duration,
+}
+
+impl Session {
+    /// How many bytes it remembers beyond its own size.
+    pub fn bytes(&self) -> usize {
+        self.last.as_ref().map_or(0, |(_, executed)| executed.outcome.bytes())
+    }
+}
+
+/// A piece of the replicated state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Item {
+    /// A key and its value.
+    Pair {
+        /// The key.
+        key: Bytes,
+        /// What it holds.
+        held: Versioned,
+    },
+    /// A session.
+    Session {
+        /// Its name.
+        id: SessionId,
+        /// What is remembered of it.
+        session: Session,
+    },
+    /// The log's clock.
+    Clock(Duration),
+}
+
+impl Item {
+    /// About how many bytes it occupies on the wire.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Pair { key, held } => 16 + key.len() + held.value.len(),
+            Self::Session { session, .. } => 64 + session.bytes(),
+            Self::Clock(_) => 16,
+        }
+    }
+
+    /// The same item, to be kept: keys and values are in allocations of their own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        match self {
+            Self::Pair { key, held } => Self::Pair { key: detached(key), held: held.detached() },
+            Self::Session { id, session } => {
+                let last = session.last.as_ref().map(|(request, executed)| (*request, executed.detached()));
+                Self::Session { id: *id, session: Session { last, ..session.clone() } }
+            }
+            Self::Clock(clock) => Self::Clock(*clock),
+        }
+    }
+}
+
 impl State {
     /// The value of `key`, with the operation that wrote it.
     pub fn get(&self, key: &[u8]) -> Option<&Versioned> {
@@ -82,13 +145,8 @@ impl State {
     }
 
     /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether there is neither key nor session.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.sessions.is_empty()
+    pub fn keys(&self) -> usize {
+        self.keys.count()
     }
 
     /// How many sessions are remembered.
@@ -179,45 +237,12 @@ impl State {
         }
         let ttl = session.ttl;
         self.remove_session(id);
-        let executed = Executed { revision: op, outcome: self.execute(op, update) };
+        let executed = Executed { revision: op, outcome: self.keys.execute(op, update) };
         self.insert_session(
             id,
             Session { last: Some((request, executed.clone())), active_at: self.clock, ttl },
         );
         Applied::Executed(executed)
-    }
-
-    fn execute(&mut self, op: OpNumber, update: &Update) -> Outcome {
-        match update {
-            Update::Put { key, value } => {
-                self.set(op, key, value.clone());
-                Outcome::Done
-            }
-            Update::Append { key, value, value_bytes_max } => {
-                let current = self.keys.get(key).map(|found| found.value.clone()).unwrap_or_default();
-                if (current.len() + value.len()) as u64 > *value_bytes_max {
-                    return Outcome::ValueTooLarge { value_bytes_max: *value_bytes_max };
-                }
-                let mut appended = BytesMut::with_capacity(current.len() + value.len());
-                appended.extend_from_slice(&current);
-                appended.extend_from_slice(value);
-                self.set(op, key, appended.freeze());
-                Outcome::Done
-            }
-            Update::Delete { key } => Outcome::Deleted { existed: self.keys.remove(key).is_some() },
-            Update::CompareAndSwap { key, expected, new } => {
-                let previous = self.keys.get(key).cloned();
-                let swapped = expected.is_met_by(previous.as_ref());
-                if swapped {
-                    self.set(op, key, new.clone());
-                }
-                Outcome::Swapped { swapped, previous }
-            }
-        }
-    }
-
-    fn set(&mut self, op: OpNumber, key: &Bytes, value: Bytes) {
-        self.keys.insert(key.clone(), Versioned { value, mod_revision: op });
     }
 
     /// Forgets the sessions whose time is over: a function of the log alone.
@@ -253,11 +278,11 @@ impl State {
             Cursor::End => return (items, Cursor::End),
             Cursor::Sessions(after) => *after,
             Cursor::Start | Cursor::Keys(_) => {
-                let from = match cursor {
-                    Cursor::Keys(key) => Excluded(key.clone()),
-                    _ => Unbounded,
+                let sent = match cursor {
+                    Cursor::Keys(key) => Some(key),
+                    _ => None,
                 };
-                for (key, found) in self.keys.range((from, Unbounded)) {
+                for (key, found) in self.keys.after(sent) {
                     let item = Item::Pair { key: key.clone(), held: found.clone() };
                     bytes += item.bytes();
                     items.push(item);
@@ -284,9 +309,7 @@ impl State {
     /// Adds a transferred item to a state under construction.
     pub fn restore(&mut self, item: Item) {
         match item {
-            Item::Pair { key, held } => {
-                self.keys.insert(key, held);
-            }
+            Item::Pair { key, held } => self.keys.restore(key, held),
             Item::Session { id, session } => {
                 self.remove_session(id); // named twice, the later one counts
                 self.insert_session(id, session);

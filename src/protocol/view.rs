@@ -36,7 +36,7 @@ impl View {
     }
 
     /// The contents `server` must hold to be a member of this view, in sync or joining.
-    pub fn member(&self, server: &ServerId) -> Option<DataId> {
+    pub fn data_of(&self, server: &ServerId) -> Option<DataId> {
         self.insync.get(server).or_else(|| self.joining.get(server)).copied()
     }
 }

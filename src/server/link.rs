@@ -281,7 +281,7 @@ mod tests {
             view: ViewNumber(1),
             from: ServerId::new(from),
             to_data: DATA,
-            heartbeat: 1,
+            round: 1,
             previous: Position::default(),
             entries: Vec::new(),
             commit: OpNumber(0),
@@ -294,7 +294,7 @@ mod tests {
             view: ViewNumber(1),
             from: ServerId::new(from),
             data: DATA,
-            heartbeat: 1,
+            round: 1,
             result: AppendResult::Match(OpNumber(0)),
         })
     }

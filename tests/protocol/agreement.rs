@@ -149,11 +149,11 @@ impl Both {
                 Effect::Persist { number, .. } => self.writes.push_back(number),
                 Effect::Reply { ticket, reply } => self.heard.answers.push((ticket.0, said(reply))),
                 Effect::Send { message: PeerMessage::AppendAck(ack), .. } => {
-                    self.heard.acks.push((ack.view.0, ack.heartbeat, ack.result));
+                    self.heard.acks.push((ack.view.0, ack.round, ack.result));
                 }
                 Effect::Send { message: PeerMessage::Append(append), .. } => {
                     let sent = self.sent.entry(append.view.0).or_default();
-                    *sent = (*sent).max(append.heartbeat);
+                    *sent = (*sent).max(append.round);
                 }
                 Effect::Ping(ping) => self.heard.pings.push(ping),
                 Effect::Send { .. } | Effect::Notice(_) => {}
@@ -270,7 +270,7 @@ impl Both {
                     view: ViewNumber(view.number),
                     from: ServerId::new("B"),
                     to_data: self.machine.data().expect("it was accepted"),
-                    heartbeat,
+                    round: heartbeat,
                     previous,
                     entries,
                     commit: OpNumber(commit as u64),
@@ -294,7 +294,7 @@ impl Both {
                 };
                 self.reference.acknowledged(view.number, heartbeat, result);
                 let (view, from) = (ViewNumber(view.number), ServerId::new("B"));
-                let ack = AppendAck { view, from, data: OTHER_DATA, heartbeat, result };
+                let ack = AppendAck { view, from, data: OTHER_DATA, round: heartbeat, result };
                 self.takes(Event::Peer(PeerMessage::AppendAck(ack)));
             }
             Step::Open => self.asks(RequestBody::OpenSession),

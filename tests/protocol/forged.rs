@@ -47,7 +47,7 @@ fn append(pair: &Pair, view: u64, previous: Position, of: u64, count: u64) -> Ev
         view: ViewNumber(view),
         from: ServerId::new("C"),
         to_data: pair.b.data(),
-        heartbeat: 1,
+        round: 1,
         previous,
         entries: entries.collect(),
         commit: OpNumber(0),
@@ -117,7 +117,7 @@ fn a_primary_that_was_told_of_a_view_that_does_not_exist_goes_on() {
         view: ViewNumber(2),
         from: pair.b.replica.server().clone(),
         data: pair.b.data(),
-        heartbeat: 1,
+        round: 1,
         result: AppendResult::Stale { view_seen: ViewNumber(1_000) },
     };
     pair.a.step(Event::Peer(PeerMessage::AppendAck(ack)));
@@ -137,7 +137,7 @@ fn an_answer_to_a_heartbeat_that_was_never_sent_confirms_no_read() {
         view: ViewNumber(2),
         from: pair.b.replica.server().clone(),
         data: pair.b.data(),
-        heartbeat: u64::MAX,
+        round: u64::MAX,
         result: AppendResult::Match(OpNumber(6)),
     };
     for result in [ack.result, AppendResult::Mismatch { hint: OpNumber(6) }] {

@@ -173,7 +173,7 @@ fn a_replica_that_answers_and_takes_nothing_is_reported() {
                     view: append.view,
                     from: b.clone(),
                     data: pair.b.data(),
-                    heartbeat: append.heartbeat,
+                    round: append.round,
                     result: AppendResult::Mismatch { hint: append.previous.op },
                 };
                 pair.a.step(Event::Peer(PeerMessage::AppendAck(ack)));

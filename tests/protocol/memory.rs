@@ -403,7 +403,7 @@ fn names_that_are_made_up_keep_no_acknowledgement_waiting() {
             view: ViewNumber(1),
             from: ServerId::new(format!("stranger-{stranger}")),
             to_data: pair.b.data(),
-            heartbeat: 1,
+            round: 1,
             previous: Position::default(),
             entries: Vec::new(),
             commit: OpNumber(0),

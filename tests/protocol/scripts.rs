@@ -151,7 +151,7 @@ impl Script {
                             replica.log().base(),
                             replica.log().end(),
                             replica.commit(),
-                            replica.state().len(),
+                            replica.state().keys(),
                             replica.state().sessions(),
                         )?;
                     }

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use pbkv::protocol::{
     command::{Command, Entry, Executed, Expected, Outcome, Update, Versioned},
     identity::{OpNumber, Position, RequestNumber, SessionId, ViewNumber},
-    message::{Item, Session},
-    store::{Applied, Cursor, State},
+    store::{Applied, Cursor, Item, Session, State},
 };
 
 use crate::command::append;

@@ -171,7 +171,7 @@ impl Nodes {
             }
             "idle" => {
                 let member =
-                    |id: &&ServerId| record.view.as_ref().is_some_and(|view| view.member(id).is_some());
+                    |id: &&ServerId| record.view.as_ref().is_some_and(|view| view.data_of(id).is_some());
                 first(Box::new(self.ids[..self.servers].iter().filter(move |id| !member(id))))
             }
             _ => self.find(name).ok_or_else(|| format!("there is no node {name}")),

@@ -227,15 +227,15 @@ impl Lie {
             0 | 1 => ack.result = Some(forward_ack::Result::StaleViewSeen(self.beyond(ack.view))),
             2 => self.elsewhere(&mut ack.data, None),
             3 => {
-                // That a heartbeat was heard that was sent is not claimed: reads are answered for that.
+                // That a round was heard that was sent is not claimed: reads are answered for that.
                 let op = match ack.result {
                     Some(forward_ack::Result::Match(op) | forward_ack::Result::MismatchHint(op)) => op,
                     _ => ack.view,
                 };
                 ack.result = Some(forward_ack::Result::MismatchHint(self.number(op)));
-                ack.heartbeat = match self.below(4) {
+                ack.round = match self.below(4) {
                     0 => u64::MAX, // it was never sent
-                    back => ack.heartbeat.saturating_sub(back - 1),
+                    back => ack.round.saturating_sub(back - 1),
                 };
             }
             _ => ack.view = if self.below(2) == 0 { self.before(ack.view) } else { self.beyond(ack.view) },
@@ -309,7 +309,7 @@ mod tests {
     fn what_is_acknowledged_in_the_current_view_for_the_genuine_contents_is_never_more_than_was() {
         let data = Some(DataId { boot: 3, nonce: 4 });
         let honest = forward_ack::Result::Match(9);
-        let ack = ForwardAck { view: 6, from: "s1:8001".into(), data, heartbeat: 2, result: Some(honest) };
+        let ack = ForwardAck { view: 6, from: "s1:8001".into(), data, round: 2, result: Some(honest) };
         let message = ReplicaMessage { body: Some(replica_message::Body::Forward(ack.clone())) };
         for forged in forgeries(&message) {
             let Some(replica_message::Body::Forward(it)) = forged.body else { panic!("another message") };
@@ -321,12 +321,12 @@ mod tests {
     #[test]
     fn where_logs_differ_is_said_near_the_operation_and_for_no_heartbeat_that_may_be_sent() {
         let honest = forward_ack::Result::Match(900);
-        let ack = ForwardAck { view: 6, heartbeat: 7, result: Some(honest), ..ForwardAck::default() };
+        let ack = ForwardAck { view: 6, round: 7, result: Some(honest), ..ForwardAck::default() };
         let message = ReplicaMessage { body: Some(replica_message::Body::Forward(ack)) };
         let mut hints = Vec::new();
         for forged in forgeries(&message) {
             let Some(replica_message::Body::Forward(it)) = forged.body else { panic!("another message") };
-            assert!(it.heartbeat <= 7 || it.heartbeat == u64::MAX);
+            assert!(it.round <= 7 || it.round == u64::MAX);
             hints.extend(match it.result {
                 Some(forward_ack::Result::MismatchHint(hint)) => Some(hint),
                 _ => None,

@@ -7,6 +7,7 @@ use crate::protocol::{
     command::Entry,
     identity::{DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
     log::{Log, Write},
+    machine::NEVER,
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, PeerMessage, TransferId, VIEW_LEAP_MAX,
     },
@@ -39,6 +40,16 @@ pub(super) const PRIMARY_SILENT_SHARE: u32 = 2;
 /// After so many heartbeat intervals without a word of the primary a backup begins to look at the time.
 const WATCH_AFTER_HEARTBEATS: u32 = 2;
 
+/// What becomes of a message that claims to be a primary's.
+enum Heed {
+    /// Nothing: it is not meant for these contents, or not believed.
+    Ignored,
+    /// It is of an older view: its sender is told.
+    Outdated,
+    /// Its sender is this server's primary.
+    Obeyed,
+}
+
 impl Replica {
     /// The primary spoke, or there is another one.
     pub(super) fn primary_is_there(&mut self, effects: &mut Vec<Effect>) {
@@ -67,37 +78,36 @@ impl Replica {
     /// When to look whether the primary is silent. As long as it speaks, its messages come first.
     pub(super) fn watch_due(&self) -> Duration {
         if self.silent_primary.is_some() {
-            return Duration::MAX;
+            return NEVER;
         }
         let interval = self.options.heartbeat_interval;
         let recent = self.presence.now() < self.primary_heard_at + interval;
         self.presence.stepped_at() + interval * if recent { WATCH_AFTER_HEARTBEATS } else { 1 }
     }
 
-    /// Whether a message of the primary of `view` to these contents is to be obeyed; adopts its view if
-    /// it is a later one. `None`: not meant for this server's contents. `Some(false)`: out of date.
-    pub(super) fn heed(
+    /// Whether a message of the primary of `view` to these contents is obeyed; adopts its view if it is a later one.
+    fn heed(
         &mut self,
         generation: Generation,
         to_data: DataId,
         view: ViewNumber,
         from: &ServerId,
         effects: &mut Vec<Effect>,
-    ) -> Option<bool> {
+    ) -> Heed {
         if generation != self.generation || self.data != Some(to_data) || *from == self.server {
-            return None;
+            return Heed::Ignored;
         }
         if view < self.view_seen {
-            return Some(false);
+            return Heed::Outdated;
         }
         if view.0 > self.pinger.view_told.0 + VIEW_LEAP_MAX {
             self.refuse_peer(from, Implausible::View, effects);
-            return None;
+            return Heed::Ignored;
         }
         if matches!(self.role, Role::Primary(_)) {
             // I1: a view has one primary. A later one exists only if the view service says so, too (R19).
             self.on_stale(view, effects);
-            return None;
+            return Heed::Ignored;
         }
         if view > self.view_seen {
             self.adopt(view, effects);
@@ -105,7 +115,7 @@ impl Replica {
         self.set_role(Role::Backup, effects);
         self.primary_hint = Some(from.clone());
         self.primary_is_there(effects);
-        Some(true)
+        Heed::Obeyed
     }
 
     /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
@@ -123,11 +133,11 @@ impl Replica {
             return;
         }
         match self.heed(append.generation, append.to_data, append.view, &append.from, effects) {
-            None => {}
-            Some(false) => {
+            Heed::Ignored => {}
+            Heed::Outdated => {
                 self.acknowledge(&append, AppendResult::Stale { view_seen: self.view_seen }, effects)
             }
-            Some(true) => {
+            Heed::Obeyed => {
                 self.primary_silence_max = Some(append.silence_max);
                 if self.contradicts(&append) {
                     return self.refuse_peer(&append.from, Implausible::Operations, effects);
@@ -200,13 +210,8 @@ impl Replica {
 
     fn acknowledge(&mut self, append: &Append, result: AppendResult, effects: &mut Vec<Effect>) {
         let Some(data) = self.data else { return };
-        let ack = AppendAck {
-            view: append.view,
-            from: self.server.clone(),
-            data,
-            heartbeat: append.heartbeat,
-            result,
-        };
+        let ack =
+            AppendAck { view: append.view, from: self.server.clone(), data, round: append.round, result };
         let message = PeerMessage::AppendAck(ack);
         self.outbox.acknowledge(append.from.clone(), message, effects);
     }
@@ -214,11 +219,11 @@ impl Replica {
     /// A part of a transferred state (4.4). Parts are taken in order and from one transfer only.
     pub(super) fn on_chunk(&mut self, chunk: Chunk, effects: &mut Vec<Effect>) {
         match self.heed(chunk.generation, chunk.to_data, chunk.view, &chunk.from, effects) {
-            None => {}
-            Some(false) => {
+            Heed::Ignored => {}
+            Heed::Outdated => {
                 self.acknowledge_chunk(&chunk, ChunkResult::Stale { view_seen: self.view_seen }, effects);
             }
-            Some(true) => {
+            Heed::Obeyed => {
                 if let Some(result) = self.stage(&chunk, effects) {
                     self.acknowledge_chunk(&chunk, result, effects);
                 }

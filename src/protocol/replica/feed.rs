@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::{Effect, Notice, Primary, Replica, Role, backup::PRIMARY_SILENT_SHARE};
 use crate::protocol::{
     identity::{DataId, OpNumber, ServerId},
+    machine::{AT_ONCE, NEVER},
     message::{Append, Chunk, PeerMessage, TransferId},
     options::ReplicaOptions,
     store::{Cursor, Snapshot},
 };
 
-/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals, if a heartbeat that left
+/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals, if a round that left
 /// after it was answered: one that travels slowly is not lost, and copies of it would be in the way of the next one.
 const PART_RETRY_HEARTBEATS: u32 = 2;
 
@@ -29,16 +30,16 @@ struct Transfer {
     part: u64,
     cursor: Cursor,
     next_cursor: Cursor,
-    /// When the part was sent, and the latest heartbeat before it.
+    /// When the part was sent, and the latest round before it.
     sent: Option<(Duration, u64)>,
 }
 
 impl Transfer {
-    /// When the part is to be sent again, if ever, to a replica that answered this heartbeat.
+    /// When the part is to be sent again, if ever, to a replica that answered this round.
     fn due(&self, answered: u64, options: &ReplicaOptions) -> Duration {
         match self.sent {
-            None => Duration::ZERO,
-            Some((_, heartbeat)) if answered <= heartbeat => Duration::MAX,
+            None => AT_ONCE,
+            Some((_, round)) if answered <= round => NEVER,
             Some((at, _)) => at + options.heartbeat_interval * PART_RETRY_HEARTBEATS,
         }
     }
@@ -46,7 +47,7 @@ impl Transfer {
 
 /// A round of catching up (R9): it is over when the replica holds what was the end of the log when it began.
 #[derive(Clone, Hash)]
-struct Round {
+struct CatchUp {
     began_at: Duration,
     end: OpNumber,
 }
@@ -61,14 +62,14 @@ pub struct Peer {
     held_at_least: Option<OpNumber>,
     /// The next operation to send.
     next: OpNumber,
-    /// The latest heartbeat it answered.
-    pub(super) heartbeat_acked: u64,
-    /// Mismatches of messages up to this heartbeat are old news: the stream was rewound since.
+    /// The latest round it answered.
+    pub(super) round_answered: u64,
+    /// Mismatches of messages up to this round are old news: the stream was rewound since.
     rewound_at: u64,
     pub(super) last_heard: Duration,
     /// When its match last grew, or nothing was outstanding.
     pub(super) progressed_at: Duration,
-    round: Round,
+    catch_up: CatchUp,
     last_sent: Option<Duration>,
     transfer: Option<Transfer>,
 }
@@ -81,11 +82,11 @@ impl Peer {
             matched: None,
             held_at_least: None,
             next: end.next(),
-            heartbeat_acked: 0,
+            round_answered: 0,
             rewound_at: 0,
             last_heard: present,
             progressed_at: present,
-            round: Round { began_at: present, end },
+            catch_up: CatchUp { began_at: present, end },
             last_sent: None,
             transfer: None,
         }
@@ -139,12 +140,12 @@ impl Peer {
         lag_max: Duration,
     ) -> bool {
         let streams = self.transfer.is_none();
-        let Some(matched) = self.matched.filter(|matched| streams && *matched >= self.round.end.max(base))
+        let Some(matched) = self.matched.filter(|matched| streams && *matched >= self.catch_up.end.max(base))
         else {
             return false;
         };
-        let round = std::mem::replace(&mut self.round, Round { began_at: present, end });
-        matched == end || present <= round.began_at + lag_max
+        let caught_up = std::mem::replace(&mut self.catch_up, CatchUp { began_at: present, end });
+        matched == end || present <= caught_up.began_at + lag_max
     }
 
     /// Whether it answers nothing, or takes nothing although operations are outstanding, for so long (R11).
@@ -188,13 +189,12 @@ impl Primary {
 
     /// When the next message to any replica is due.
     pub(super) fn feed_due(&self, options: &ReplicaOptions) -> Duration {
-        let heartbeat =
-            |peer: &Peer| peer.last_sent.map_or(Duration::ZERO, |at| at + options.heartbeat_interval);
+        let heartbeat = |peer: &Peer| peer.last_sent.map_or(AT_ONCE, |at| at + options.heartbeat_interval);
         let part = |peer: &Peer| {
-            let due = |transfer: &Transfer| transfer.due(peer.heartbeat_acked, options);
-            peer.transfer.as_ref().map_or(Duration::MAX, due)
+            let due = |transfer: &Transfer| transfer.due(peer.round_answered, options);
+            peer.transfer.as_ref().map_or(NEVER, due)
         };
-        self.peers.values().map(|peer| heartbeat(peer).min(part(peer))).min().unwrap_or(Duration::MAX)
+        self.peers.values().map(|peer| heartbeat(peer).min(part(peer))).min().unwrap_or(NEVER)
     }
 }
 
@@ -202,26 +202,26 @@ impl Replica {
     /// Sends to each replica what it lacks, or a heartbeat if it is time.
     pub(super) fn feed_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let Role::Primary(primary) = &mut self.role else { return };
-        let round = std::mem::take(&mut primary.heartbeat_wanted);
+        let wanted = std::mem::take(&mut primary.round_wanted);
         let said = effects.len();
-        primary.heartbeat += 1;
+        primary.round += 1;
         for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
             let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
             let Role::Primary(primary) = &mut self.role else { return };
             let peer = primary.peers.get_mut(&server).expect("it was just there");
             let due = peer.last_sent.is_none_or(|at| now >= at + self.options.heartbeat_interval);
-            if due || (round && !sent && primary.waits_for.contains(&server)) {
+            if due || (wanted && !sent && primary.waits_for.contains(&server)) {
                 let next = peer.next;
                 self.send_append(now, &server, next, effects);
             }
         }
         if effects.len() == said {
             let Role::Primary(primary) = &mut self.role else { return };
-            primary.heartbeat -= 1; // a round in which nothing is said is none
+            primary.round -= 1; // a round in which nothing is said is none
         }
     }
 
-    /// Streams operations, as far as the window allows. True if the last message answers for a heartbeat.
+    /// Streams operations, as far as the window allows. True if the last message answers for a round.
     fn send_operations(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) -> bool {
         let end = self.log.end().op;
         let mut sent = false;
@@ -271,7 +271,7 @@ impl Replica {
             view: self.view_seen,
             from: self.server.clone(),
             to_data: peer.data,
-            heartbeat: primary.heartbeat,
+            round: primary.round,
             previous,
             entries,
             commit: self.commit,
@@ -337,10 +337,10 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else { return false };
         let peer = primary.peers.get_mut(server).expect("only members are fed");
         let Some(transfer) = &mut peer.transfer else { return false };
-        if now < transfer.due(peer.heartbeat_acked, &self.options) {
+        if now < transfer.due(peer.round_answered, &self.options) {
             return false;
         }
-        transfer.sent = Some((now, primary.heartbeat));
+        transfer.sent = Some((now, primary.round));
         let (items, next) = transfer.snapshot.state.part(&transfer.cursor, self.options.chunk_bytes_max);
         let last = next == Cursor::End;
         transfer.next_cursor = next;
@@ -357,6 +357,6 @@ impl Replica {
         };
         let message = PeerMessage::Chunk(chunk);
         effects.push(Effect::Send { to: server.clone(), message });
-        false // a part answers for no heartbeat
+        false // a part answers for no round
     }
 }

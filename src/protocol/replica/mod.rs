@@ -39,7 +39,7 @@ use super::{
     command::{Refusal, Reply},
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber},
     log::{Log, Write},
-    machine::Machine,
+    machine::{AT_ONCE, Machine, NEVER},
     message::{Echo, PeerMessage, PingReply, PingReplyBody},
     options::{ClusterOptions, ReplicaOptions},
     presence::Presence,
@@ -243,7 +243,7 @@ impl Replica {
         if view.number > self.view_seen {
             self.adopt(view.number, effects);
             self.primary_hint = Some(view.primary.clone());
-            let is_member = self.data.is_some() && view.member(&self.server) == self.data;
+            let is_member = self.data.is_some() && view.data_of(&self.server) == self.data;
             if is_primary {
                 self.take_over(now, view, effects);
             } else if is_member {
@@ -259,7 +259,7 @@ impl Replica {
                 Role::Primary(_) => self.on_another_primary(view, effects),
                 // It followed another one, which is none (R19).
                 Role::Backup if is_primary => self.take_over(now, view, effects),
-                Role::Idle if self.data.is_some() && view.member(&self.server) == self.data => {
+                Role::Idle if self.data.is_some() && view.data_of(&self.server) == self.data => {
                     let names_me = view.primary == self.server;
                     if !names_me {
                         self.set_role(Role::Backup, effects);
@@ -389,13 +389,13 @@ impl Machine for Replica {
     fn deadline(&self) -> Duration {
         if self.outbox.is_held() {
             // The disk comes first.
-            return if self.outbox.has_writes() { Duration::ZERO } else { Duration::MAX };
+            return if self.outbox.has_writes() { AT_ONCE } else { NEVER };
         }
         if self.pinger.wanted {
-            return Duration::ZERO;
+            return AT_ONCE;
         }
         let due = match &self.role {
-            Role::Idle => Duration::MAX,
+            Role::Idle => NEVER,
             Role::Backup => self.watch_due(),
             Role::Primary(primary) => primary.feed_due(&self.options),
         };

@@ -155,12 +155,12 @@ fn supplement(kept: &mut PeerMessage, later: PeerMessage) {
         (PeerMessage::ChunkAck(kept), PeerMessage::ChunkAck(later)) if later.view < kept.view => {}
         (PeerMessage::AppendAck(kept), PeerMessage::AppendAck(later)) => {
             let one = (kept.view, kept.data) == (later.view, later.data);
-            let (before, heartbeat) = (kept.result, kept.heartbeat);
+            let (before, round) = (kept.result, kept.round);
             *kept = later.clone();
             if let (true, AppendResult::Match(held), AppendResult::Match(holds)) = (one, before, later.result)
             {
                 kept.result = AppendResult::Match(holds.max(held));
-                kept.heartbeat = heartbeat.max(later.heartbeat);
+                kept.round = round.max(later.round);
             }
         }
         _ => *kept = later,

@@ -51,10 +51,10 @@ pub struct Primary {
     pub(super) opening: usize,
     pub(super) remembering: Remembering,
     pub(super) reads: VecDeque<Read>,
-    /// Number of the heartbeat sent last; each round of messages to the replicas is one.
-    pub(super) heartbeat: u64,
-    /// A Get waits for the next heartbeat.
-    pub(super) heartbeat_wanted: bool,
+    /// Number of the latest round of messages to the replicas. Every message of a round carries it; a round without any is not counted.
+    pub(super) round: u64,
+    /// A Get waits for the next round.
+    pub(super) round_wanted: bool,
     pub(super) transfers: u64,
     pub(super) lease_until: Option<Duration>,
     /// The log's clock goes on from where it stood at the takeover: no wall clock, no jump.
@@ -169,8 +169,8 @@ impl Replica {
             opening,
             remembering,
             reads: VecDeque::new(),
-            heartbeat: 0,
-            heartbeat_wanted: false,
+            round: 0,
+            round_wanted: false,
             transfers: 0,
             lease_until: None,
             clock_at_takeover: self.state.clock().max(last_timestamp),
@@ -227,9 +227,9 @@ impl Replica {
         }
         match request.body {
             RequestBody::Get { key } => {
-                primary.heartbeat_wanted = true;
-                let heartbeat = primary.heartbeat + 1;
-                primary.reads.push_back(Read { ticket, key, heartbeat });
+                primary.round_wanted = true;
+                let round = primary.round + 1;
+                primary.reads.push_back(Read { ticket, key, round });
                 self.serve_reads(now, effects);
             }
             RequestBody::OpenSession => {
@@ -301,21 +301,21 @@ impl Replica {
         let end = self.log.end().op;
         let base = self.log.base().op;
         let present = self.presence.now();
-        let sent = self.as_primary().map_or(0, |primary| primary.heartbeat);
-        let Some(peer) = self.member(ack.view, &ack.from, ack.data).filter(|_| ack.heartbeat <= sent) else {
+        let sent = self.as_primary().map_or(0, |primary| primary.round);
+        let Some(peer) = self.member(ack.view, &ack.from, ack.data).filter(|_| ack.round <= sent) else {
             return;
         };
         match ack.result {
             AppendResult::Match(op) if op <= end => {
                 peer.last_heard = present;
-                peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
+                peer.round_answered = peer.round_answered.max(ack.round);
                 peer.has(op, present);
             }
             AppendResult::Match(_) => return, // no replica of this view can hold more than its primary
             AppendResult::Mismatch { hint } => {
                 peer.last_heard = present;
-                peer.heartbeat_acked = peer.heartbeat_acked.max(ack.heartbeat);
-                self.rewind(&ack.from, hint, ack.heartbeat, sent, base, effects);
+                peer.round_answered = peer.round_answered.max(ack.round);
+                self.rewind(&ack.from, hint, ack.round, sent, base, effects);
             }
             AppendResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
         }

@@ -25,9 +25,9 @@ use crate::protocol::{
 pub(super) struct Read {
     pub(super) ticket: Ticket,
     pub(super) key: Bytes,
-    /// Every replica that the primary waits for must have answered this heartbeat, sent after the Get
+    /// Every replica that the primary waits for must have answered this round, sent after the Get
     /// arrived, or a later one.
-    pub(super) heartbeat: u64,
+    pub(super) round: u64,
 }
 
 impl Replica {
@@ -61,15 +61,15 @@ impl Replica {
         let confirmed = if primary.waits_for.is_empty() || leased {
             u64::MAX // sole: nobody else can be promoted
         } else {
-            let acked = primary.waits_for.iter().map(|server| primary.peers[server].heartbeat_acked);
+            let acked = primary.waits_for.iter().map(|server| primary.peers[server].round_answered);
             acked.min().expect("not empty")
         };
-        while let Some(read) = primary.reads.pop_front_if(|read| read.heartbeat <= confirmed) {
+        while let Some(read) = primary.reads.pop_front_if(|read| read.round <= confirmed) {
             let reply = Reply::Value { revision: self.commit, found: self.state.get(&read.key).cloned() };
             effects.push(Effect::Reply { ticket: read.ticket, reply });
         }
         if primary.reads.is_empty() {
-            primary.heartbeat_wanted = false;
+            primary.round_wanted = false;
         }
     }
 }

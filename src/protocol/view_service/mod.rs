@@ -378,7 +378,7 @@ impl ViewService {
             return;
         }
         let covers_insync = view.insync.iter().all(|(server, data)| ping.confirmed.get(server) == Some(data));
-        let only_members = ping.confirmed.iter().all(|(server, data)| view.member(server) == Some(*data));
+        let only_members = ping.confirmed.iter().all(|(server, data)| view.data_of(server) == Some(*data));
         let news = !view.activated || ping.confirmed != view.insync;
         if !covers_insync || !only_members || !news {
             return;

@@ -363,7 +363,7 @@ impl ViewService {
         self.servers.iter().filter_map(move |(server, known)| {
             let data = known.data?;
             let free =
-                server != primary && view.member(server) != Some(data) && !self.holds_more(known.log_end);
+                server != primary && view.data_of(server) != Some(data) && !self.holds_more(known.log_end);
             (free && known.heard && self.is_usable(now, view, primary, server, data))
                 .then_some((server, data))
         })

@@ -370,7 +370,7 @@ impl Servers {
         self.servers.retain(|server, known| {
             now < known.last_ping + silent_for
                 || record.stable.contains_key(server)
-                || view.is_some_and(|view| view.member(server).is_some())
+                || view.is_some_and(|view| view.data_of(server).is_some())
         });
         self.suspicions.retain(|_, past| now < past.until + past.memory(suspicion_max));
         self.in_sync_once.retain(|(by, of)| self.servers.contains_key(by) && self.servers.contains_key(of));

@@ -112,7 +112,7 @@ impl Cluster {
         let ping = Ping {
             server: server.clone(),
             boot: life.or(view.map(|view| view.primary_boot)).unwrap_or_default(),
-            data: view.and_then(|view| view.member(server)),
+            data: view.and_then(|view| view.data_of(server)),
             generation: record.generation,
             view_known: record.number,
             view_told: record.number,
@@ -140,7 +140,7 @@ impl Cluster {
             view,
             from: from.clone(),
             to_data,
-            heartbeat: 1,
+            round: 1,
             previous: Position::default(),
             entries: Vec::new(),
             commit: OpNumber(0),

@@ -6,11 +6,12 @@ use pbkv::protocol::{
     identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
     machine::Machine,
     message::{
-        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, Item, PeerMessage, PingReply,
+        Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, PingReply,
         PingReplyBody, TransferId,
     },
     options::{ReplicaOptions, ViewServiceOptions},
     replica::Start,
+    store::Item,
     view::{Members, Record, View},
     view_service::SealKey,
 };
@@ -107,7 +108,7 @@ impl Fixture {
             view: ViewNumber(1),
             from: self.machine.server().clone(),
             to_data: DATA,
-            heartbeat: 1,
+            round: 1,
             previous: position(ops.start() - 1),
             entries: ops.map(entry).collect(),
             commit: OpNumber(0),
@@ -257,7 +258,7 @@ fn a_primary_repeats_itself_no_more_often_than_it_is_asked_to() {
         view: ViewNumber(1),
         from: fixture.other.clone(),
         data: DATA,
-        heartbeat: 1,
+        round: 1,
         result: AppendResult::Mismatch { hint: OpNumber(1) },
     });
     fixture.takes(Event::Peer(refused)).expect("it asks again");

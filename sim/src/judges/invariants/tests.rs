@@ -155,7 +155,7 @@ fn append(view: u64, from: &str, to: &str, entries: Vec<Entry>, commit: u64) -> 
         view: ViewNumber(view),
         from: server(from),
         to_data: data(to),
-        heartbeat: 1,
+        round: 1,
         previous: Position::default(),
         entries,
         commit: OpNumber(commit),
@@ -427,7 +427,7 @@ fn acknowledged_by_b(op: u64) -> Event {
         view: ViewNumber(1),
         from: server("B"),
         data: data("B"),
-        heartbeat: 0,
+        round: 0,
         result: AppendResult::Match(OpNumber(op)),
     }))
 }

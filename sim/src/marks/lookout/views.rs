@@ -139,7 +139,7 @@ impl Lookout {
                 self.reach_if(lives && waits, Situation::StalledLeftOut);
             }
             Why::JoinerFailed => {
-                let dropped = |server: &ServerId| view.member(server).is_none();
+                let dropped = |server: &ServerId| view.data_of(server).is_none();
                 let lives = old
                     .joining
                     .iter()
@@ -160,7 +160,7 @@ impl Lookout {
             && machine.servers().iter().any(|(server, known)| {
                 let ok = known.data.is_some_and(|data| is_ok(now, machine, server, data));
                 // It was dropped before this view: what is reported now is no memory.
-                ok && view.member(server).is_none() && old.member(server).is_none() && suspected(server)
+                ok && view.data_of(server).is_none() && old.data_of(server).is_none() && suspected(server)
             });
         self.reach_if(remembered, Situation::SuspicionRemembered);
     }

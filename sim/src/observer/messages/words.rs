@@ -63,7 +63,7 @@ pub(super) fn sender(message: &PeerMessage) -> &ServerId {
 pub(super) fn peer(message: &PeerMessage) -> String {
     match message {
         PeerMessage::Append(append) if append.entries.is_empty() => {
-            format!("heartbeat {} of {}, commit {}", append.heartbeat, append.view, append.commit)
+            format!("heartbeat {} of {}, commit {}", append.round, append.view, append.commit)
         }
         PeerMessage::Append(append) => {
             let mut entries: Vec<String> = append.entries.iter().take(ENTRIES_MAX).map(entry).collect();

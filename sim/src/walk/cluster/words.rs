@@ -112,7 +112,7 @@ fn body(body: &Body) -> String {
             format!(
                 "{} number {}, after {:?}: [{}], commit {}",
                 append.view,
-                append.heartbeat,
+                append.round,
                 append.previous,
                 entries.join(", "),
                 append.commit
@@ -124,7 +124,7 @@ fn body(body: &Body) -> String {
                 AppendResult::Mismatch { hint } => format!("differs, try {hint}"),
                 AppendResult::Stale { view_seen } => format!("{view_seen} is known"),
             };
-            format!("{} number {}: {result}", ack.view, ack.heartbeat)
+            format!("{} number {}: {result}", ack.view, ack.round)
         }
         Body::Peer(PeerMessage::Chunk(chunk)) => {
             let last = if chunk.last { ", the last" } else { "" };

@@ -86,7 +86,7 @@ impl Cluster {
         };
         let holds_more = |node: &NodeIndex| {
             let disk = self.world.disk(*node).lock().unwrap_or_else(PoisonError::into_inner);
-            disk.content().log.end() > adopted.end && view.member(self.world.nodes.id(*node)).is_none()
+            disk.content().log.end() > adopted.end && view.data_of(self.world.nodes.id(*node)).is_none()
         };
         let running = self.up();
         self.world.nodes.servers().filter(|node| running[*node]).filter(holds_more).collect()

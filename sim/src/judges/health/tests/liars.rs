@@ -26,7 +26,7 @@ fn a_lie_is_told_of_once_in_each_view() {
             to_data: data(S2),
             view: ViewNumber(view),
             from: fixture.nodes.id(S1).clone(),
-            heartbeat: 1,
+            round: 1,
             previous: Position::default(),
             entries: Vec::new(),
             commit: OpNumber(0),
