@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use pbkv::protocol::view::{Members, View};
 use sim::{
-    panics,
+    observer::panics,
     walk::{
         self,
         cluster::{self, Action, Cluster},

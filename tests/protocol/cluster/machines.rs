@@ -12,7 +12,7 @@ use pbkv::protocol::{
     view_service::{self, Answer, SealKey, ViewService, adoption::Adopt},
 };
 
-use sim::trace::stable_hash;
+use sim::data::hash::stable_hash;
 
 use super::{BOOT_STEP, Checked, Cluster};
 use crate::{

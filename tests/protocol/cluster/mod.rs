@@ -21,7 +21,7 @@ use pbkv::protocol::{
     view::Record,
     view_service::adoption::Adopt,
 };
-use sim::invariants::Invariants;
+use sim::judges::invariants::Invariants;
 
 use crate::{
     clients::{Client, input},
