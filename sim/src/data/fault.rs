@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hash::stable_hash;
+
 /// Something that goes wrong, once.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Fault {
@@ -24,6 +26,21 @@ impl Fault {
     /// The earliest time at which it can begin, in milliseconds since the start.
     pub fn begins_ms(&self) -> u64 {
         if self.on.is_some() { self.after_ms } else { self.at_ms }
+    }
+
+    /// Tells what it decides about single messages from what other faults decide. Not its place in the plan: without its
+    /// neighbours a fault must decide as it did with them.
+    pub fn salt(&self) -> u64 {
+        let none = Vec::new();
+        let (from, to) = match &self.kind {
+            FaultKind::Partition { from, to, .. }
+            | FaultKind::Slow { from, to, .. }
+            | FaultKind::Rpc { from, to, .. } => (from, to),
+            FaultKind::Closed { from, to, .. } => (to, from),
+            _ => (&none, &none),
+        };
+        let Self { at_ms, on, kind, .. } = self;
+        stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)))
     }
 }
 
@@ -300,4 +317,35 @@ pub fn fault_name(kind: &FaultKind) -> &'static str {
             Mistreatment::Forge => "forge",
         },
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Trigger};
+    use crate::data::hash::stable_hash;
+
+    /// The salt is a hash of words: of kinds, of triggers, of nodes. Who improves a word changes what every saved plan does.
+    #[test]
+    fn saved_plans_decide_about_messages_as_they_did() {
+        let salt = |rest: &str| {
+            let text = format!("at_ms = 1250\n{rest}");
+            toml::from_str::<Fault>(&text).unwrap_or_else(|error| panic!("{text}: {error}")).salt()
+        };
+        let ends = "from = [\"s1\", \"c1\"]\nto = [\"primary\"]\nlasts_ms = 300\n";
+        let mut salts = vec![
+            salt(&format!("fault = \"partition\"\nboth_ways = false\nhow = \"refuse\"\n{ends}")),
+            salt(&format!("fault = \"closed\"\nhow = \"black_hole\"\n{ends}")),
+            salt(&format!("fault = \"slow\"\nlatency_ms = 5\njitter_ms = 5\n{ends}")),
+        ];
+        for how in ["drop_request", "drop_reply", "duplicate", "delay", "hang", "cancel", "forge"] {
+            salts.push(salt(&format!("fault = \"rpc\"\nhow = \"{how}\"\npercent = 50\n{ends}")));
+        }
+        for trigger in Trigger::ALL {
+            let on = toml::Value::try_from(trigger).expect("a trigger is a word");
+            salts.push(salt(&format!("on = {on}\nfault = \"closed\"\nhow = \"refuse\"\n{ends}")));
+        }
+        assert_eq!(stable_hash(&salts), PINNED, "saved plans mean something else now: {salts:?}");
+    }
+
+    const PINNED: u64 = 9_669_982_032_302_126_711;
 }

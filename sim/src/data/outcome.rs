@@ -3,14 +3,21 @@
 //! A *moment* is something a person would want on a timeline; the trace holds every step. An *operation*
 //! is one call of a client, from its invocation to its end. Times are virtual, since the start of the run.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 pub use linearizability::kv::{Input, Output};
 use pbkv::protocol::{identity::OpNumber, replica, view_service};
 
 use crate::{
-    data::node::NodeName,
+    data::node::{NodeIndex, NodeName},
     data::{chance::Chance, fault::Memory, hash::TraceHash, plan::Plan, script::Asked},
     judges::health::{Copies, Unhealthy},
     marks::{Counts, Mark},
@@ -177,7 +184,9 @@ pub enum Happening {
     FaultBegan {
         /// Its place in the plan.
         fault: usize,
-        /// What was done to whom, with the nodes that played the symbolic parts.
+        /// The nodes that it names; those that played a role then, if it names roles.
+        nodes: Vec<NodeIndex>,
+        /// What was done to them, as a sentence.
         what: String,
     },
     /// A fault is over.
@@ -210,8 +219,25 @@ pub enum Happening {
     },
 }
 
+impl Hash for Happening {
+    /// What happened, not in which words: a sentence may read better in a later build, and no trace differs.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        match self {
+            Self::Up { life, memory } => (life, memory).hash(state),
+            Self::Down(how) => how.hash(state),
+            Self::FaultBegan { fault, nodes, what: _ } => (fault, nodes).hash(state),
+            Self::FaultEnded { fault } | Self::FaultSkipped { fault, why: _ } => fault.hash(state),
+            Self::Healed => {}
+            Self::Replica(notice) => notice.hash(state),
+            Self::ViewService(notice) => notice.hash(state),
+            Self::Called { operation } | Self::Returned { operation } => operation.hash(state),
+        }
+    }
+}
+
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Down {
     /// Its peers saw their connections reset.
     Crash,

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Nemesis, Task, for_how_long};
+use super::{Done, Nemesis, Task, for_how_long};
 use crate::{
-    data::{
-        fault::{Fault, Mistreatment, fault_name},
-        hash::stable_hash,
-        node::NodeIndex,
-    },
+    data::{fault::Mistreatment, node::NodeIndex},
     hardware::network::{Effect, Link},
     marks::Strike,
     world::now,
@@ -25,7 +21,7 @@ impl Nemesis {
         effect: Effect,
         lasts_ms: Option<u64>,
         what: &str,
-    ) -> Result<String, String> {
+    ) -> Result<Done, String> {
         let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
         let to_nodes = if to.is_empty() {
             (0..self.world.nodes.len()).filter(|node| !from_nodes.contains(node)).collect()
@@ -37,9 +33,8 @@ impl Nemesis {
         };
         let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
         let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
-        let Fault { at_ms, on, kind, .. } = &self.world.plan.faults[fault];
-        // Not its place: without its neighbours a fault must decide as it did with them.
-        let salt = stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)));
+        let own = &self.world.plan.faults[fault];
+        let (kind, salt) = (&own.kind, own.salt());
         let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
         for (from, to) in from_nodes.iter().flat_map(|from| to_nodes.iter().map(move |to| (*from, *to))) {
             let last = *self.world.nodes.servers().end();
@@ -63,6 +58,6 @@ impl Nemesis {
                 self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
             }
         }
-        Ok(said)
+        Ok(Done { nodes: named, what: said })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Nemesis, Task};
+use super::{Done, Nemesis, Task};
 use crate::{
     data::{
         fault::{Memory, fault_name},
@@ -32,7 +32,7 @@ impl Nemesis {
     }
 
     /// A drive stalls.
-    pub(super) fn stall(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<String, String> {
+    pub(super) fn stall(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<Done, String> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
         let kind = &world.plan.faults[fault].kind;
@@ -43,7 +43,7 @@ impl Nemesis {
         self.note_stalls();
         self.active.push(fault);
         self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
-        Ok(format!("the drive of {} stalls for {lasts_ms} ms", world.nodes.name(node)))
+        Ok(Done::to(node, format!("the drive of {} stalls for {lasts_ms} ms", world.nodes.name(node))))
     }
 
     /// The next write makes a drive fail, or a later part of it.
@@ -53,7 +53,7 @@ impl Nemesis {
         node: &str,
         lasts_ms: u64,
         down_ms: u64,
-    ) -> Result<String, String> {
+    ) -> Result<Done, String> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
         // The record's file is synced, and then its name.
@@ -62,7 +62,8 @@ impl Nemesis {
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
         self.active.push(fault);
         self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
-        Ok(format!("what {} writes within {lasts_ms} ms makes its drive fail", world.nodes.name(node)))
+        let name = world.nodes.name(node);
+        Ok(Done::to(node, format!("what {name} writes within {lasts_ms} ms makes its drive fail")))
     }
 
     /// A fault of a drive, if it is one, is over. What failed before, failed.

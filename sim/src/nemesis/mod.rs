@@ -118,6 +118,20 @@ impl Task {
     }
 }
 
+/// What was done when a fault began.
+struct Done {
+    /// The nodes that the fault names; those that played a role then, if it names roles. Of "all others", none.
+    nodes: Vec<NodeIndex>,
+    /// The same as a sentence.
+    what: String,
+}
+
+impl Done {
+    fn to(node: NodeIndex, what: String) -> Self {
+        Self { nodes: vec![node], what }
+    }
+}
+
 /// The executor of the fault plan.
 pub struct Nemesis {
     world: Arc<World>,
@@ -259,12 +273,12 @@ impl Nemesis {
         match task {
             Task::Start(node) => self.cluster.start(node),
             Task::Begin(fault) => match self.begin(fault) {
-                Ok(what) => {
+                Ok(Done { nodes, what }) => {
                     let kind = &self.world.plan.faults[fault].kind;
                     if !matches!(kind, FaultKind::Rpc { .. }) {
                         *self.world.observer().stats_mut().faults.entry(fault_name(kind)).or_default() += 1;
                     }
-                    self.say(Happening::FaultBegan { fault, what });
+                    self.say(Happening::FaultBegan { fault, nodes, what });
                 }
                 Err(why) => self.say(Happening::FaultSkipped { fault, why }),
             },
@@ -305,7 +319,7 @@ impl Nemesis {
     }
 
     /// Begins a fault; says what was done, or why nothing was.
-    fn begin(&mut self, place: usize) -> Result<String, String> {
+    fn begin(&mut self, place: usize) -> Result<Done, String> {
         let world = self.world.clone();
         let Fault { kind, .. } = &world.plan.faults[place];
         match kind {
@@ -330,7 +344,10 @@ impl Nemesis {
                         Task::Resume { fault: place, node, life },
                     );
                 }
-                Ok(format!("{} stands still {}", world.nodes.name(node), for_how_long(*lasts_ms)))
+                Ok(Done::to(
+                    node,
+                    format!("{} stands still {}", world.nodes.name(node), for_how_long(*lasts_ms)),
+                ))
             }
             FaultKind::Freeze { node, lasts_ms } => {
                 let node = self.resolve(node)?;
@@ -340,7 +357,8 @@ impl Nemesis {
                 let life = self.cluster.life(node);
                 let task = Task::Resume { fault: place, node, life };
                 self.enter(now() + Duration::from_millis(*lasts_ms), task);
-                Ok(format!("{} stands still for {lasts_ms} ms and its clock with it", world.nodes.name(node)))
+                let name = world.nodes.name(node);
+                Ok(Done::to(node, format!("{name} stands still for {lasts_ms} ms and its clock with it")))
             }
             FaultKind::Stutter { node, pause_ms, lasts_ms, .. } => {
                 let node = self.resolve(node)?;
@@ -357,7 +375,10 @@ impl Nemesis {
                 self.enter(now() + Duration::from_millis(*lasts_ms), Task::End(place));
                 self.enter(now(), Task::Falter { fault: place, node, life, beat: 0 });
                 let name = world.nodes.name(node);
-                Ok(format!("{name} stutters for {lasts_ms} ms, up to {pause_ms} ms at a time"))
+                Ok(Done::to(
+                    node,
+                    format!("{name} stutters for {lasts_ms} ms, up to {pause_ms} ms at a time"),
+                ))
             }
             FaultKind::DiskStall { node, lasts_ms } => self.stall(place, node, *lasts_ms),
             FaultKind::DiskFailure { node, lasts_ms, down_ms } => self.fail(place, node, *lasts_ms, *down_ms),
@@ -400,7 +421,7 @@ impl Nemesis {
         how: Down,
         down_ms: Option<u64>,
         memory: Memory,
-    ) -> Result<String, String> {
+    ) -> Result<Done, String> {
         let node = self.resolve(node)?;
         let kept = self.cluster.stop(node, how, memory)?;
         self.strike(&self.world.plan.faults[fault].kind, &[node]);
@@ -416,7 +437,7 @@ impl Nemesis {
             (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
             (Memory::Kept, Memory::Kept) => "but keeps its memory",
         };
-        Ok(format!("{name} {verb} {until} {memory}"))
+        Ok(Done::to(node, format!("{name} {verb} {until} {memory}")))
     }
 
     fn resolve(&self, name: &str) -> Result<NodeIndex, String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pbkv::protocol::view_service::adoption::{Adopt, LISTEN_DEAD_INTERVALS};
 
-use super::{Nemesis, START_INTERVAL, Task};
+use super::{Done, Nemesis, START_INTERVAL, Task};
 use crate::{
     data::{
         fault::{FaultKind, Memory},
@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Nemesis {
     /// An operator loses the record or finds an old copy.
-    pub(super) fn mistake(&mut self, fault: usize) -> Result<String, String> {
+    pub(super) fn mistake(&mut self, fault: usize) -> Result<Done, String> {
         let world = self.world.clone();
         let FaultKind::Record { adopt, anyway, down_ms, runs_ms } = &world.plan.faults[fault].kind else {
             unreachable!("fault {fault} is about the record");
@@ -37,13 +37,14 @@ impl Nemesis {
         self.strike_all(fault);
         done?;
         self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
-        Ok(match adopt {
+        let what = match adopt {
             Some(node) => format!(
                 "the record is lost; after {down_ms} ms the data of {} is to go on",
                 self.world.nodes.name(node)
             ),
             None => format!("after {down_ms} ms the view service runs with an old copy of its record"),
-        })
+        };
+        Ok(Done { nodes: [Nodes::VIEW_SERVICE].into_iter().chain(adopt).collect(), what })
     }
 
     /// An operator who had the data of a server go on whatever others hold looks, after long enough: it does.
@@ -77,7 +78,7 @@ impl Nemesis {
     }
 
     /// An operator declares all data lost, and starts whatever runs again, empty.
-    pub(super) fn accept_loss(&mut self, fault: usize, down_ms: u64, runs_ms: u64) -> Result<String, String> {
+    pub(super) fn accept_loss(&mut self, fault: usize, down_ms: u64, runs_ms: u64) -> Result<Done, String> {
         self.cluster.stop(Nodes::VIEW_SERVICE, Down::Crash, Memory::Kept)?;
         let done = self.cluster.accept_loss();
         let life = self.cluster.life(Nodes::VIEW_SERVICE);
@@ -93,9 +94,10 @@ impl Nemesis {
         }
         self.enter(up_at + Duration::from_millis(runs_ms), Task::Clean { fault });
         self.world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[Nodes::VIEW_SERVICE]));
-        Ok(format!(
+        let what = format!(
             "all data is declared lost; after {down_ms} ms the view service and empty servers are started"
-        ))
+        );
+        Ok(Done::to(Nodes::VIEW_SERVICE, what))
     }
 
     /// Ends a server that runs, and starts it at a time, or soon after it, without what it held.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Nemesis, Task};
+use super::{Done, Nemesis, Task};
 use crate::{
     data::{fault::FaultKind, outcome::Happening},
     marks::Strike,
@@ -11,7 +11,7 @@ use crate::{
 
 impl Nemesis {
     /// A second process begins at the address of a server.
-    pub(super) fn begin_twin(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<String, String> {
+    pub(super) fn begin_twin(&mut self, fault: usize, node: &str, lasts_ms: u64) -> Result<Done, String> {
         let world = self.world.clone();
         let node = self.resolve(node)?;
         self.cluster.begin_twin(node)?;
@@ -26,7 +26,7 @@ impl Nemesis {
             self.enter(now() + Duration::from_millis(ms), Task::Turn { fault, to_twin });
         }
         self.enter(ends_at, Task::EndTwin { fault });
-        Ok(format!("{} has a twin for {lasts_ms} ms", world.nodes.name(node)))
+        Ok(Done::to(node, format!("{} has a twin for {lasts_ms} ms", world.nodes.name(node))))
     }
 
     /// What was owed beside a twin and not done: if nothing was done to anybody for a while, the servers that are reached at

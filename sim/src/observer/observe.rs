@@ -198,9 +198,8 @@ impl Observer {
             self.health.began(at, node);
         }
         self.stamp(at, node);
-        let text = format!("{event:?}");
-        self.line(|| text.clone());
-        self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &text);
+        self.line(|| format!("{event:?}"));
+        self.chain.note(at, (node, self.nodes.name(node)), StepName::SIMULATOR, &event);
         let name = self.nodes.name(node).clone();
         self.timeline.push(Moment { at, node: name, event });
     }

@@ -24,7 +24,7 @@ pub fn words(moment: &Moment, outcome: &Outcome) -> String {
     match &moment.event {
         Happening::Up { life, memory } => format!("up, life {life}, memory {}", lower(memory)),
         Happening::Down(how) => format!("down, {}", lower(how)),
-        Happening::FaultBegan { fault, what } => format!("fault {fault}: {what}"),
+        Happening::FaultBegan { fault, what, .. } => format!("fault {fault}: {what}"),
         Happening::FaultEnded { fault } => format!("fault {fault} is over"),
         Happening::FaultSkipped { fault, why } => format!("fault {fault} not possible: {why}"),
         Happening::Healed => "all healed".into(),

@@ -44,17 +44,6 @@ impl Nodes {
     pub fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|own| own == name)
     }
-
-    /// The nodes that a sentence names, in order, each once.
-    pub fn named_in(&self, sentence: &str) -> Vec<usize> {
-        let mut named = Vec::new();
-        for word in sentence.split(|c: char| !c.is_alphanumeric()) {
-            if let Some(node) = self.find(word).filter(|node| !named.contains(node)) {
-                named.push(node);
-            }
-        }
-        named
-    }
 }
 
 /// Everything on the page.
@@ -153,7 +142,7 @@ impl Page {
             failed: failed.map(micros),
             focus: focus(outcome, end),
             views: lanes::views(outcome, end),
-            faults: lanes::faults(plan, outcome, &nodes, end),
+            faults: lanes::faults(plan, outcome, end),
             lanes: lanes::lanes(plan, outcome, &nodes),
             operations: calls(plan, outcome, &nodes),
             keys: keys(outcome),

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pbkv::protocol::{replica, view_service};
+use pbkv::protocol::{identity::ServerId, replica, view_service};
 use serde::Serialize;
 
 use super::data::{Nodes, micros};
 use crate::{
     data::{
         fault::{Fault, FaultKind, fault_name},
-        node::NodeName,
+        node::NodeIndex,
+        nodes,
         outcome::{Down, Happening, Outcome},
         plan::Plan,
     },
@@ -28,6 +29,28 @@ pub struct Span {
     pub state: &'static str,
     /// In words, such as `primary of v3`.
     pub text: String,
+    /// What it is part of, and ends with.
+    #[serde(skip)]
+    of: Of,
+}
+
+/// What a span is part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Of {
+    /// One of the node's roles, until the next one.
+    Role,
+    /// A fault, by its place in the plan.
+    Fault(usize),
+    /// A state transfer to this server.
+    TransferTo(ServerId),
+    /// A state transfer to the node itself.
+    TransferHere,
+}
+
+impl Of {
+    fn is_sent(&self) -> bool {
+        matches!(self, Self::TransferTo(_))
+    }
 }
 
 /// A node of the cluster.
@@ -87,33 +110,31 @@ pub(super) fn lanes(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Lane> 
         (0..cluster).map(|node| Lane { node, roles: Vec::new(), besides: Vec::new() }).collect();
     for moment in &outcome.timeline {
         let Some(lane) = nodes.find(&moment.node).and_then(|node| lanes.get_mut(node)) else {
-            if let Happening::FaultBegan { fault, what } | Happening::FaultSkipped { fault, why: what } =
-                &moment.event
-            {
-                pause(plan, nodes, &mut lanes, (*fault, what), moment.at, end);
+            if let Happening::FaultBegan { fault, nodes, .. } = &moment.event {
+                pause(plan, &mut lanes, *fault, nodes, moment.at, end);
             }
             if let Happening::FaultEnded { fault } = &moment.event {
-                close(&mut lanes, *fault, moment.at);
+                close(&mut lanes, &Of::Fault(*fault), moment.at);
             }
             if matches!(moment.event, Happening::Healed) {
                 for (fault, Fault { kind, .. }) in plan.faults.iter().enumerate() {
                     if !matches!(kind, FaultKind::Pause { lasts_ms: None, .. }) {
-                        close(&mut lanes, fault, moment.at);
+                        close(&mut lanes, &Of::Fault(fault), moment.at);
                     }
                 }
             }
             continue;
         };
-        step(lane, &moment.event, &moment.node, moment.at, end);
+        step(lane, &moment.event, moment.at, end);
     }
     lanes
 }
 
-fn step(lane: &mut Lane, event: &Happening, node: &NodeName, at: Duration, end: u64) {
+fn step(lane: &mut Lane, event: &Happening, at: Duration, end: u64) {
     use replica::{Notice, RoleName};
     let mut role = |state: &'static str, text: String| turn(&mut lane.roles, at, end, state, text);
     match event {
-        Happening::Up { life, .. } if &**node == "vs" => {
+        Happening::Up { life, .. } if lane.node == nodes::Nodes::VIEW_SERVICE => {
             role("serving", format!("view service, life {life}"))
         }
         Happening::Up { life, .. } => role("starting", format!("life {life}, not accepted yet")),
@@ -123,9 +144,7 @@ fn step(lane: &mut Lane, event: &Happening, node: &NodeName, at: Duration, end: 
                 Down::PowerLoss => ("off", "without power"),
             };
             role(state, text.into());
-            for kind in ["paused", "receives", "sends"] {
-                end_besides(lane, kind, at);
-            }
+            end_besides(lane, |_| true, at);
         }
         Happening::Replica(Notice::Accepted) => role("idle", "idle".into()),
         Happening::Replica(Notice::RoleChanged { role: new, view }) => {
@@ -135,24 +154,26 @@ fn step(lane: &mut Lane, event: &Happening, node: &NodeName, at: Duration, end: 
                 RoleName::Primary => ("primary", format!("primary of {view}")),
             };
             role(state, text);
-            end_besides(lane, "sends", at);
+            end_besides(lane, Of::is_sent, at);
         }
         Happening::Replica(Notice::Fenced { view }) => role("fenced", format!("fenced: {view} exists")),
         Happening::Replica(Notice::TransferBegan { to, .. }) => {
             let text = format!("sends state to {}", name(to));
-            lane.besides.push(Span { from: micros(at), to: end, state: "sends", text });
+            let of = Of::TransferTo(to.clone());
+            lane.besides.push(Span { from: micros(at), to: end, state: "sends", text, of });
         }
         Happening::Replica(Notice::TransferCompleted { to, .. } | Notice::TransferAbandoned { to }) => {
-            let text = format!("sends state to {}", name(to));
-            let open = |span: &&mut Span| span.text == text && span.to == end;
-            lane.besides.iter_mut().filter(open).for_each(|span| span.to = micros(at));
+            end_besides(lane, |of| *of == Of::TransferTo(to.clone()), at);
         }
         Happening::Replica(Notice::ReceivingState { from, .. }) => {
-            end_besides(lane, "receives", at);
+            end_besides(lane, |of| *of == Of::TransferHere, at);
             let text = format!("receives state from {}", name(from));
-            lane.besides.push(Span { from: micros(at), to: end, state: "receives", text });
+            let of = Of::TransferHere;
+            lane.besides.push(Span { from: micros(at), to: end, state: "receives", text, of });
         }
-        Happening::Replica(Notice::StateInstalled { .. }) => end_besides(lane, "receives", at),
+        Happening::Replica(Notice::StateInstalled { .. }) => {
+            end_besides(lane, |of| *of == Of::TransferHere, at);
+        }
         _ => {}
     }
 }
@@ -163,48 +184,30 @@ fn turn(roles: &mut Vec<Span>, at: Duration, end: u64, state: &'static str, text
     if let Some(last) = roles.last_mut() {
         last.to = from;
     }
-    roles.push(Span { from, to: end, state, text });
+    roles.push(Span { from, to: end, state, text, of: Of::Role });
 }
 
-fn end_besides(lane: &mut Lane, state: &str, at: Duration) {
+fn end_besides(lane: &mut Lane, is: impl Fn(&Of) -> bool, at: Duration) {
     let at = micros(at);
-    let open = lane.besides.iter_mut().filter(|span| span.state == state && span.to > at);
+    let open = lane.besides.iter_mut().filter(|span| is(&span.of) && span.to > at);
     open.for_each(|span| span.to = at);
 }
 
-fn pause(
-    plan: &Plan,
-    nodes: &Nodes,
-    lanes: &mut [Lane],
-    (fault, what): (usize, &str),
-    at: Duration,
-    end: u64,
-) {
+fn pause(plan: &Plan, lanes: &mut [Lane], fault: usize, nodes: &[NodeIndex], at: Duration, end: u64) {
     let how = match plan.faults.get(fault).map(|fault| &fault.kind) {
         Some(FaultKind::Pause { .. } | FaultKind::Freeze { .. }) => "stands still",
         Some(FaultKind::Stutter { .. }) => "stutters",
         Some(FaultKind::DiskStall { .. }) => "stalls",
         _ => return,
     };
-    if what.contains(how)
-        && let Some(node) = nodes.named_in(what).first()
-        && let Some(lane) = lanes.get_mut(*node)
-    {
-        let text = format!("{how} {}", of_fault(fault));
-        lane.besides.push(Span { from: micros(at), to: end, state: "paused", text });
+    for lane in lanes.iter_mut().filter(|lane| nodes.contains(&lane.node)) {
+        let text = format!("{how} (fault {fault})");
+        lane.besides.push(Span { from: micros(at), to: end, state: "paused", text, of: Of::Fault(fault) });
     }
 }
 
-fn of_fault(fault: usize) -> String {
-    format!("(fault {fault})")
-}
-
-fn close(lanes: &mut [Lane], fault: usize, at: Duration) {
-    let text = of_fault(fault);
-    let spans = lanes.iter_mut().flat_map(|lane| &mut lane.besides);
-    spans
-        .filter(|span| span.text.ends_with(&text) && span.to > micros(at))
-        .for_each(|span| span.to = micros(at));
+fn close(lanes: &mut [Lane], whose: &Of, at: Duration) {
+    lanes.iter_mut().for_each(|lane| end_besides(lane, |of| of == whose, at));
 }
 
 /// The views that the view service proposed.
@@ -242,16 +245,16 @@ pub(super) fn views(outcome: &Outcome, end: u64) -> Vec<ViewSpan> {
 }
 
 /// The faults that were executed.
-pub(super) fn faults(plan: &Plan, outcome: &Outcome, nodes: &Nodes, end: u64) -> Vec<FaultSpan> {
+pub(super) fn faults(plan: &Plan, outcome: &Outcome, end: u64) -> Vec<FaultSpan> {
     let mut faults: BTreeMap<usize, FaultSpan> = BTreeMap::new();
     let mut done = Vec::new();
     for moment in &outcome.timeline {
         match &moment.event {
-            Happening::FaultBegan { fault, what } => {
+            Happening::FaultBegan { fault, nodes, what } => {
                 let kind = plan.faults.get(*fault).map(|fault| &fault.kind);
                 let from = micros(moment.at);
                 let kind = kind.map_or("fault", fault_name);
-                let (text, nodes) = (what.clone(), nodes.named_in(what));
+                let (text, nodes) = (what.clone(), nodes.clone());
                 faults.insert(*fault, FaultSpan { fault: *fault, from, to: end, kind, text, nodes });
             }
             Happening::FaultEnded { fault } => {

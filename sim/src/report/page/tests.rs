@@ -73,7 +73,11 @@ fn stale() -> Outcome {
     Outcome {
         timeline: vec![
             moment(0.0, "s1", Happening::Up { life: 1, memory: Memory::Lost }),
-            moment(1.0, "sim", Happening::FaultBegan { fault: 0, what: "s1 crashes for 500 ms".into() }),
+            moment(
+                1.0,
+                "sim",
+                Happening::FaultBegan { fault: 0, nodes: vec![1], what: "s1 crashes for 500 ms".into() },
+            ),
             moment(1.0, "s1", Happening::Down(Down::Crash)),
             moment(1.5, "s1", Happening::Up { life: 2, memory: Memory::Kept }),
             moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
