@@ -208,3 +208,16 @@ fn every_dependency_says_what_it_is_for() {
         }
     }
 }
+
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    for document in ["README.md", "sim/README.md", "sim/mutants/README.md", "sim/linearize/README.md"] {
+        let path = root().join(document);
+        let text = fs::read_to_string(&path).expect("a document");
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+            let leads = path.parent().expect("a folder").join(link).exists();
+            assert!(leads, "{document} links to {link}, which is not there");
+        }
+    }
+}
