@@ -8,6 +8,7 @@ mod explore;
 mod peer;
 mod replay;
 mod seek;
+mod session;
 mod traces;
 mod walk;
 

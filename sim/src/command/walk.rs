@@ -4,7 +4,7 @@ use std::{
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -13,9 +13,9 @@ use clap::Args;
 use sim::{
     data::{outcome::RunOptions, plan::Plan, saved},
     explore::{
-        Finding, Job, Kind, Report, Schedule, Shard, Store, Tally,
+        Finding, Job, Report, Schedule, Shard, Store, Tally,
         findings::Novelty,
-        store::{self, Progress},
+        store,
         summary::also,
         workers::{self, Limits, News},
     },
@@ -30,8 +30,9 @@ use sim::{
 
 use super::{
     cause,
-    explore::{display::Display, interruption, lines::Lines, options::positive},
+    explore::{interruption, options::positive},
     say,
+    session::{self, Seeds, Session},
 };
 
 /// Walks of a session that is told neither a number nor a time: about half a minute on two cores.
@@ -42,8 +43,6 @@ const WALK_SECONDS_MAX: u64 = 300;
 const PLANS_TRIED: u64 = 40;
 /// Findings that are made small and told.
 const TOLD_MAX: usize = 5;
-/// Between two times that the state is saved.
-const SAVE_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -111,7 +110,7 @@ pub fn walk(options: &Options) -> Result<u8, String> {
         return alone(seed, options);
     }
     let stop = interruption()?;
-    let mut session = Session::begin(options)?;
+    let mut session = begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let schedule = session.schedule.clone();
     workers::work(
@@ -122,9 +121,9 @@ pub fn walk(options: &Options) -> Result<u8, String> {
             let walk = walk::of(seed_of(&assignment.job));
             Report::new(assignment.job.clone(), cluster::outcome(&walk), None)
         },
-        |news| session.hear(news),
+        |news| hear(&mut session, news),
     )?;
-    session.end(stop.load(Ordering::Relaxed))
+    end(session, options, stop.load(Ordering::Relaxed))
 }
 
 fn seed_of(job: &Job) -> u64 {
@@ -211,131 +210,54 @@ fn follow(
     Ok(())
 }
 
-/// Walks under way.
-struct Session {
-    options: Options,
-    store: Option<Store>,
-    saved: Instant,
-    schedule: Arc<Mutex<Schedule>>,
-    tally: Tally,
-    lines: Option<Lines>,
-    display: Display,
-    began: Instant,
-    /// Wall time of the processes before this one.
-    before: Duration,
+/// Walks from the beginning, or from what an earlier process left.
+fn begin(options: &Options) -> Result<Session, String> {
+    let open = |folder: &PathBuf| {
+        let program =
+            std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+        // Walks and simulated runs are counted apart.
+        Store::open(folder, format!("walks {}", store::fingerprint(&program)?))
+    };
+    let store = options.state.as_ref().map(open).transpose()?;
+    let earlier = session::earlier(store.as_ref(), options.restart, options.start, options.shard)?;
+    let range = options.range();
+    let count = (range.end < u64::MAX).then(|| options.shard.share(&range));
+    let schedule = match &earlier {
+        Some(earlier) => Schedule::resume(earlier.position.clone(), range.end, options.shard),
+        None => Schedule::new(Vec::new(), range, options.shard),
+    };
+    let seeds = Seeds { start: options.start, shard: options.shard, count };
+    Session::begin(store, earlier, schedule, seeds, options.json.as_deref())
 }
 
-impl Session {
-    /// From the beginning, or from what an earlier process left.
-    fn begin(options: &Options) -> Result<Self, String> {
-        let open = |folder: &PathBuf| {
-            let program =
-                std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-            // Walks and simulated runs are counted apart.
-            Store::open(folder, format!("walks {}", store::fingerprint(&program)?))
-        };
-        let store = options.state.as_ref().map(open).transpose()?;
-        let earlier = match &store {
-            Some(store) if !options.restart => store.load()?,
-            _ => None,
-        };
-        if let Some(earlier) = &earlier
-            && (earlier.start, earlier.shard) != (options.start, options.shard)
-        {
-            return Err(format!(
-                "the state walks from seed {} in shard {}: name the same, or another folder with --state, or add --restart",
-                earlier.start, earlier.shard
-            ));
-        }
-        let (range, goes_on) = (options.range(), earlier.is_some());
-        let walks = (range.end < u64::MAX).then(|| options.shard.share(&range));
-        let (schedule, tally, before) = match earlier {
-            Some(Progress { position, tally, wall, .. }) => {
-                (Schedule::resume(position, range.end, options.shard), tally, wall)
-            }
-            None => (Schedule::new(Vec::new(), range, options.shard), Tally::default(), Duration::ZERO),
-        };
-        Ok(Self {
-            lines: options.json.as_deref().map(|path| Lines::open(path, goes_on)).transpose()?,
-            options: options.clone(),
-            store,
-            saved: Instant::now(),
-            schedule: Arc::new(Mutex::new(schedule)),
-            tally,
-            display: Display::new(walks),
-            began: Instant::now(),
-            before,
-        })
-    }
-
-    fn wall(&self) -> Duration {
-        self.before + self.began.elapsed()
-    }
-
-    fn hear(&mut self, news: News) -> Result<(), String> {
-        match news {
-            News::Ended(report) => {
-                if let Some(lines) = &mut self.lines {
-                    lines.write(&report)?;
-                }
-                for (kind, novelty) in self.tally.add(&report) {
-                    self.found(&report.job, &kind, novelty)?;
-                }
-            }
-            News::Hangs(job) => {
-                let (kind, novelty) = self.tally.hangs(&job);
-                self.found(&job, &kind, novelty)?;
-            }
-            News::Tick => {
-                let next = workers::lock(&self.schedule).next_seed();
-                self.display.refresh(&self.tally, self.wall(), next);
-                if self.saved.elapsed() > SAVE_INTERVAL {
-                    self.save()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn found(&mut self, job: &Job, kind: &Kind, novelty: Novelty) -> Result<(), String> {
+fn hear(session: &mut Session, news: News) -> Result<(), String> {
+    for (job, kind, novelty) in session.hear(news)? {
         if novelty == Novelty::Kind {
-            let seconds = self.wall().as_secs_f64();
-            self.display.say(&format!("walk {} after {seconds:.1} s: {kind}", job.again()));
-            self.save()?;
+            let seconds = session.wall().as_secs_f64();
+            session.display.say(&format!("walk {} after {seconds:.1} s: {kind}", job.again()));
+            session.save()?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn save(&mut self) -> Result<(), String> {
-        self.saved = Instant::now();
-        let Some(store) = &self.store else { return Ok(()) };
-        store.save(&Progress {
-            start: self.options.start,
-            shard: self.options.shard,
-            position: workers::lock(&self.schedule).position(),
-            tally: self.tally.clone(),
-            wall: self.wall(),
-        })
+fn end(mut session: Session, options: &Options, interrupted: bool) -> Result<u8, String> {
+    session.save()?;
+    session.display.end();
+    let line = summary::last_line(&session.tally, session.wall(), options.jobs(), interrupted);
+    for (place, finding) in session.tally.findings.by_gravity().into_iter().enumerate() {
+        show(finding, place < TOLD_MAX, options)?;
     }
+    say(&line);
+    Ok(session.tally.code())
+}
 
-    fn end(mut self, interrupted: bool) -> Result<u8, String> {
-        self.save()?;
-        self.display.end();
-        let line = summary::last_line(&self.tally, self.wall(), self.options.jobs(), interrupted);
-        for (place, finding) in self.tally.findings.by_gravity().into_iter().enumerate() {
-            self.show(finding, place < TOLD_MAX)?;
-        }
-        say(&line);
-        Ok(self.tally.code())
+fn show(finding: &Finding, at_length: bool, options: &Options) -> Result<(), String> {
+    let seed = seed_of(finding.first());
+    say(&format!("{}: cargo sim walk {seed}", finding.kind));
+    if at_length && finding.kind.shows_again() {
+        tell(seed, options)?;
     }
-
-    fn show(&self, finding: &Finding, at_length: bool) -> Result<(), String> {
-        let seed = seed_of(finding.first());
-        say(&format!("{}: cargo sim walk {seed}", finding.kind));
-        if at_length && finding.kind.shows_again() {
-            tell(seed, &self.options)?;
-        }
-        also(finding).iter().for_each(|line| say(line));
-        Ok(())
-    }
+    also(finding).iter().for_each(|line| say(line));
+    Ok(())
 }

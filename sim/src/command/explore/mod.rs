@@ -9,18 +9,17 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
 pub use self::options::Options;
-use self::{display::Display, lines::Lines};
 use sim::{
     data::{exit, outcome::RunOptions, plan::Plan, saved},
     explore::{
-        Assignment, Finding, Job, Kind, Report, Schedule, Store, Tally,
+        Assignment, Finding, Job, Kind, Report, Schedule, Store,
         findings::Novelty,
         store::{self, Progress},
         summary,
@@ -37,34 +36,33 @@ use super::{
     cause,
     doctor::{self, Execution},
     say,
+    session::{self, Seeds, Session},
 };
 
 /// Findings that get a screen of their own; further ones get a line.
 const SCREENS_MAX: usize = 5;
-/// Between two times that the state is saved, if nothing new is found.
-const SAVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// `cargo sim explore`.
 pub fn explore(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
-    let mut session = Session::begin(options)?;
+    let mut exploration = Exploration::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
-    let plans = session.plans.clone();
+    let plans = exploration.plans.clone();
     let run_options = RunOptions {
         chance: options.plant_chance,
         skip_marks: options.skip_marks,
         skip_invariants: options.without_invariants,
         ..RunOptions::default()
     };
-    let schedule = session.schedule.clone();
+    let schedule = exploration.session.schedule.clone();
     workers::work(
         &schedule,
         Limits::new(options.jobs(), Duration::from_secs(options.run_seconds_max)),
         move || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
         move |assignment| report(assignment, &plans, &run_options),
-        |news| session.hear(news),
+        |news| exploration.hear(news),
     )?;
-    session.end(stop.load(Ordering::Relaxed))
+    exploration.end(stop.load(Ordering::Relaxed))
 }
 
 /// Makes a run; if the schedule says so, another process makes it as well.
@@ -105,110 +103,68 @@ pub(super) fn interruption() -> Result<&'static AtomicBool, String> {
 }
 
 /// An exploration under way.
-struct Session {
+struct Exploration {
     options: Options,
-    store: Option<Store>,
-    saved: Instant,
-    schedule: Arc<Mutex<Schedule>>,
+    session: Session,
     plans: Plans,
-    tally: Tally,
-    lines: Option<Lines>,
-    display: Display,
-    began: Instant,
-    /// Wall time of the processes before this one.
-    before: Duration,
     failures: PathBuf,
     /// By which run each finding of this process was first known.
     kept: BTreeMap<Kind, Job>,
 }
 
-impl Session {
+impl Exploration {
     /// From the beginning, or from what an earlier process left.
     fn begin(options: &Options) -> Result<Self, String> {
         let store = options.state.as_deref().map(open).transpose()?;
-        let earlier = match &store {
-            Some(store) if !options.restart => store.load()?,
-            _ => None,
-        };
-        if let Some(earlier) = &earlier {
-            continues(earlier, options)?;
-        }
-        let goes_on = earlier.is_some();
+        let earlier = session::earlier(store.as_ref(), options.restart, options.start, options.shard)?;
         let failures = store.as_ref().map_or_else(|| options.failures(), Store::findings);
         let range = options.range();
-        let (schedule, plans, tally, before) = match earlier {
-            Some(Progress { position, tally, wall, .. }) => {
+        let count = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
+        let (schedule, plans) = match &earlier {
+            Some(Progress { position, tally, .. }) => {
                 let plans = read(position.waiting.iter().chain(tally.findings.jobs()))?;
-                (Schedule::resume(position, range.end, options.shard), plans, tally, wall)
+                (Schedule::resume(position.clone(), range.end, options.shard), plans)
             }
             None => {
                 let plans = if options.no_regressions { BTreeMap::new() } else { regressions(&store)? };
                 let jobs = plans.keys().cloned().map(Job::Regression).collect();
-                (Schedule::new(jobs, range.clone(), options.shard), plans, Tally::default(), Duration::ZERO)
+                (Schedule::new(jobs, range, options.shard), plans)
             }
         };
         let schedule = match options.steer() {
             true => schedule.steered(|seed| Families::of(&generate(seed))),
             false => schedule,
         };
-        let seeds = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
-        if goes_on {
-            eprintln!("goes on: {}", summary::status(&tally, before, schedule.next_seed()));
+        if let Some(Progress { tally, wall, .. }) = &earlier {
+            eprintln!("goes on: {}", summary::status(tally, *wall, schedule.next_seed()));
         }
+        let seeds = Seeds { start: options.start, shard: options.shard, count };
         Ok(Self {
-            // Opened before anything runs: a path that cannot be written must not cost a whole exploration.
-            lines: options.json.as_deref().map(|path| Lines::open(path, goes_on)).transpose()?,
+            session: Session::begin(store, earlier, schedule, seeds, options.json.as_deref())?,
             options: options.clone(),
-            store,
-            saved: Instant::now(),
-            schedule: Arc::new(Mutex::new(schedule)),
             plans: Arc::new(plans),
-            tally,
-            display: Display::new(seeds),
-            began: Instant::now(),
-            before,
             failures,
             kept: BTreeMap::new(),
         })
     }
 
-    fn wall(&self) -> Duration {
-        self.before + self.began.elapsed()
-    }
-
     fn hear(&mut self, news: News) -> Result<(), String> {
-        match news {
-            News::Ended(report) => {
-                if let Some(lines) = &mut self.lines {
-                    lines.write(&report)?;
-                }
-                for (kind, novelty) in self.tally.add(&report) {
-                    self.found(&report.job, &kind, novelty)?;
-                }
-            }
-            News::Hangs(job) => {
-                let seconds = self.options.run_seconds_max;
-                self.display.say(&format!(
-                    "{job}: no end after {seconds} s of wall time (--run-seconds-max); cargo sim replay {}",
-                    job.again()
-                ));
-                let (kind, novelty) = self.tally.hangs(&job);
-                self.found(&job, &kind, novelty)?;
-            }
-            News::Tick => {
-                let (wall, next) = (self.wall(), workers::lock(&self.schedule).next_seed());
-                self.display.refresh(&self.tally, wall, next);
-                if self.saved.elapsed() > SAVE_INTERVAL {
-                    self.save()?;
-                }
-            }
+        if let News::Hangs(job) = &news {
+            let seconds = self.options.run_seconds_max;
+            self.session.display.say(&format!(
+                "{job}: no end after {seconds} s of wall time (--run-seconds-max); cargo sim replay {}",
+                job.again()
+            ));
+        }
+        for (job, kind, novelty) in self.session.hear(news)? {
+            self.found(&job, &kind, novelty)?;
         }
         Ok(())
     }
 
     fn found(&mut self, job: &Job, kind: &Kind, novelty: Novelty) -> Result<(), String> {
         if novelty != Novelty::Nothing {
-            self.display.say(&format!("{job}: {kind}"));
+            self.session.display.say(&format!("{job}: {kind}"));
         }
         if novelty == Novelty::Kind {
             // At once: what comes after may be killed.
@@ -216,7 +172,7 @@ impl Session {
                 self.keep(job, kind)?;
                 self.kept.insert(kind.clone(), job.clone());
             }
-            self.save()?;
+            self.session.save()?;
         }
         Ok(())
     }
@@ -226,22 +182,10 @@ impl Session {
         cause::keep_failure(&self.failures, job, &plan(job, &self.plans), &kind.to_string())
     }
 
-    fn save(&mut self) -> Result<(), String> {
-        self.saved = Instant::now();
-        let Some(store) = &self.store else { return Ok(()) };
-        store.save(&Progress {
-            start: self.options.start,
-            shard: self.options.shard,
-            position: workers::lock(&self.schedule).position(),
-            tally: self.tally.clone(),
-            wall: self.wall(),
-        })
-    }
-
     fn end(mut self, interrupted: bool) -> Result<u8, String> {
-        self.save()?;
-        self.display.end();
-        for (place, finding) in self.tally.findings.by_gravity().into_iter().enumerate() {
+        self.session.save()?;
+        self.session.display.end();
+        for (place, finding) in self.session.tally.findings.by_gravity().into_iter().enumerate() {
             let (first, at_length) = (finding.first(), place < SCREENS_MAX);
             self.show(finding, at_length)?;
             if let Some(kept) = self.kept.get(&finding.kind).filter(|kept| *kept != first) {
@@ -251,27 +195,27 @@ impl Session {
                 cause::forget_failure(&self.failures, kept);
             }
         }
-        if self.tally.findings.beyond() > 0 {
-            let (beyond, kinds) = (self.tally.findings.beyond(), self.tally.findings.len());
+        if self.session.tally.findings.beyond() > 0 {
+            let (beyond, kinds) = (self.session.tally.findings.beyond(), self.session.tally.findings.len());
             say(&format!("{beyond} runs failed in further ways: no more than {kinds} are kept apart"));
         }
         let unfinished: Vec<String> =
-            workers::lock(&self.schedule).running().map(ToString::to_string).collect();
+            workers::lock(&self.session.schedule).running().map(ToString::to_string).collect();
         if !unfinished.is_empty() {
             say(&format!("not waited for: {}", unfinished.join(", ")));
         }
-        say(&summary::last_line(&self.tally, self.wall(), interrupted));
-        Ok(self.marks(self.tally.code()))
+        say(&summary::last_line(&self.session.tally, self.session.wall(), interrupted));
+        Ok(self.marks(self.session.tally.code()))
     }
 
     /// Tells which marks were reached; returns the exit code, given that of the runs.
     fn marks(&self, code: u8) -> u8 {
-        let (options, reached) = (&self.options, &self.tally.sums.marks);
+        let (options, reached) = (&self.options, &self.session.tally.sums.marks);
         if options.skip_marks {
             return code;
         }
         if options.marks {
-            say(&marks::table(reached, self.tally.runs()));
+            say(&marks::table(reached, self.session.tally.runs()));
         }
         say(&marks::line(reached));
         let missed = options.require_marks && !marks::never(reached).is_empty();
@@ -299,18 +243,6 @@ impl Session {
 fn open(folder: &Path) -> Result<Store, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     Store::open(folder, store::fingerprint(&program)?)
-}
-
-/// Whether the options ask for the exploration that is in the folder.
-fn continues(earlier: &Progress, options: &Options) -> Result<(), String> {
-    if (earlier.start, earlier.shard) == (options.start, options.shard) {
-        return Ok(());
-    }
-    Err(format!(
-        "the state explores from seed {} in shard {}, not from {} in {}: name the same, or another folder with --state, \
-         or add --restart to begin again",
-        earlier.start, earlier.shard, options.start, options.shard
-    ))
 }
 
 /// The plans with which an exploration begins: the repository's, then those of an earlier exploration.
