@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use sim::{
     data::{exit, saved},
-    exhaust::{Ending, Limits, Order, Progress, Search, Why, search},
+    exhaust::{CHOICES_MAX, Ending, Limits, Order, Progress, Search, Why, search},
     minimise::Signature,
     mutants::{FoundByExhaust, judge},
     report::screen::counted,
@@ -86,6 +86,9 @@ pub struct Options {
     /// Look at no state that is more moves away.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     moves: u64,
+    /// Try no more moves in one state, 1 to 64.
+    #[arg(long, value_name = "N", default_value_t = CHOICES_MAX as u64, value_parser = clap::value_parser!(u64).range(1..=CHOICES_MAX as u64))]
+    choices: u64,
     /// End after so many states.
     #[arg(long, value_name = "N", default_value_t = u64::MAX)]
     states: u64,
@@ -127,6 +130,7 @@ impl Options {
                 bytes: self.memory << 20,
                 memory: memory_in_use,
                 moves: self.moves,
+                choices: self.choices as usize,
             },
             sleep: !self.all_orders,
             ends_every: self.ends_every,
@@ -187,7 +191,7 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
                     format!("some ways are longer than {} (--moves)", counted(moves, "move", "moves"))
                 }
                 Why::Choices(choices) => {
-                    format!("in some states more can happen than the {choices} moves that are tried")
+                    format!("in some states more can happen than is tried (--choices {choices})")
                 }
             };
             say(&format!("cut off, {why}: nothing is known of what was not looked at; {numbers}"));
@@ -269,6 +273,7 @@ pub fn seek(time: Duration) -> Result<u8, String> {
             bytes: MEMORY_MIB << 20,
             memory: memory_in_use,
             moves: u64::MAX,
+            choices: CHOICES_MAX,
         };
         let how = Search { order: Order::Depth, limits, sleep: true, ends_every: SOUGHT_ENDS_EVERY };
         let failure = match Start::new(*numbers, *slow_disks, *budget) {

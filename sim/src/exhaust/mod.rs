@@ -34,7 +34,7 @@ mod tests;
 
 use crate::walk::World;
 
-pub use search::{Ending, Limits, Order, Progress, Search, Why, search};
+pub use search::{CHOICES_MAX, Ending, Limits, Order, Progress, Search, Why, search};
 
 /// Something that may happen.
 #[derive(Clone, Copy, Debug)]

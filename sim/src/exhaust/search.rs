@@ -11,8 +11,8 @@ use crate::observer::panics;
 /// After so many moves time and memory are looked at.
 const LOOK_MOVES: u64 = 1 << 12;
 
-/// Moves that are tried in one state.
-const CHOICES_MAX: usize = 64;
+/// No limit on the moves that are tried in one state is larger.
+pub const CHOICES_MAX: usize = u64::BITS as usize;
 
 /// Moves of one state that may sleep; further ones are always made.
 const SLEEPERS_MAX: usize = 32;
@@ -39,6 +39,8 @@ pub struct Limits {
     pub memory: fn() -> u64,
     /// No state is looked at that is so many moves away.
     pub moves: u64,
+    /// In no state more moves are tried; at most [`CHOICES_MAX`].
+    pub choices: usize,
 }
 
 /// What a search is told.
@@ -145,6 +147,7 @@ pub fn search<S: Space>(
     search: &Search,
     say: &mut dyn FnMut(&Progress, Duration) -> bool,
 ) -> (Ending<S::Action>, Progress) {
+    assert!(search.limits.choices <= CHOICES_MAX, "each move of a state has a bit of a word");
     let mut walker = Walker {
         start: whole,
         search,
@@ -223,7 +226,7 @@ impl<S: Space> Walker<'_, S> {
             }
         }
         self.look(say);
-        let cut = cut.or(self.is_crowded.then_some(Why::Choices(CHOICES_MAX)));
+        let cut = cut.or(self.is_crowded.then_some(Why::Choices(self.search.limits.choices)));
         cut.map_or(Ending::Complete, Ending::Cut)
     }
 
@@ -245,8 +248,8 @@ impl<S: Space> Walker<'_, S> {
         }
         world.moves(&mut choices);
         choices.sort_unstable_by_key(|choice| choice.print);
-        self.is_crowded |= choices.len() > CHOICES_MAX;
-        choices.truncate(CHOICES_MAX);
+        self.is_crowded |= choices.len() > self.search.limits.choices;
+        choices.truncate(self.search.limits.choices);
         let is_asleep = |choice: &Choice<S::Move>| sleepers.iter().any(|it| it.print == choice.print);
         let asleep: u32 = choices
             .iter()

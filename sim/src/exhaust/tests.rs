@@ -96,6 +96,7 @@ const LIMITS: Limits = Limits {
     bytes: u64::MAX,
     memory: || 0,
     moves: u64::MAX,
+    choices: CHOICES_MAX,
 };
 
 /// Every order of states, with and without sleep.
@@ -165,6 +166,7 @@ fn a_search_that_was_cut_off_says_so() {
     assert!(whys(Limits { moves: 50, ..LIMITS }, true).all(|why| why == Why::Moves(50)));
     assert!(whys(Limits { time: Duration::ZERO, ..LIMITS }, true).all(|why| matches!(why, Why::Time(_))));
     assert!(whys(LIMITS, false).all(|why| matches!(why, Why::Time(_))));
+    assert!(whys(Limits { choices: 1, ..LIMITS }, true).all(|why| why == Why::Choices(1)));
     // What the system tells, and what the search knows of its own tables.
     assert!(
         whys(Limits { bytes: 1 << 30, memory: || 2 << 30, ..LIMITS }, true)
