@@ -15,7 +15,7 @@ use sim::{
 use crate::scripts::Script;
 
 /// Walks that are compared. Each is some thousand actions long.
-const WALKS: u64 = 10;
+const WALKS: u64 = 40;
 
 /// What each machine is, in the words of walks.
 fn states(script: &Script) -> Vec<String> {

@@ -38,7 +38,7 @@ const RUN_STEP: Duration = Duration::from_millis(20);
 const SETTLE_MESSAGES_MAX: usize = 5_000;
 
 /// More messages in flight than this, and the oldest are lost.
-const IN_FLIGHT_MAX: usize = 300;
+const IN_FLIGHT_MAX: usize = 1_000;
 
 /// Lives of a server are numbered in steps of this, so that there is room for a clock that is set back.
 const BOOT_STEP: u64 = 10;

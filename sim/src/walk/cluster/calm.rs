@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pbkv::protocol::view_service::ViewService;
 
-use super::{Checked, Cluster, Failure, VS, WallClock, Wish, clients::KEYS};
+use super::{Checked, Cluster, Failure, VS, WallClock, Wish, clients::KEYS, clock_at_start};
 use crate::{
     data::{
         node::NodeIndex,
@@ -190,7 +190,8 @@ impl Cluster {
             }
         };
         let servers = self.servers.iter().enumerate().map(server);
-        let presence = self.viewer.machine.as_ref().map_or(Duration::ZERO, ViewService::presence);
+        let since_start = |machine: &ViewService| machine.presence() - clock_at_start(VS, self.servers.len());
+        let presence = self.viewer.machine.as_ref().map_or(Duration::ZERO, since_start);
         let writes = self.viewer.unwritten.len();
         [format!("vs: {view}; {writes} writes under way, was there for {presence:?}")]
             .into_iter()

@@ -1,7 +1,9 @@
 //! What happens next: a draw with weights that differ from walk to walk.
 //!
 //! Beside single actions there are *stretches* in which nearly all goes well, so that a view change or a state transfer can
-//! come to its end; and *cuts* and *held* messages, so that something stays away for longer than one draw.
+//! come to its end; and *cuts* and *held* messages, so that something stays away for longer than one draw: in a stretch, whether
+//! they change is drawn once in each round, not for each action. In some stretches clients go on asking, also those servers that
+//! were replaced and do not know it.
 
 use pbkv::protocol::{identity::Boot, machine::Machine};
 
@@ -75,14 +77,20 @@ pub struct Swarm {
     in_order: u64,
     /// Memories that may still be lost.
     wipes: u32,
-    /// How often a request goes to any server instead of the primary, in a thousand.
+    /// How often a request goes to any server instead of the primary, in a thousand,
     anywhere: u64,
+    /// and how often to one that acts as primary and was replaced, if there is one.
+    behind: u64,
+    /// How often a client asks in a stretch in which all goes well, in a thousand.
+    asks: u64,
     /// Milliseconds by which time goes on.
     advances: [u16; 4],
     /// How often a cut begins or ends, a stretch begins in which all goes well, something is held back; in a thousand.
     cuts: u64,
     stretches: u64,
     holds: u64,
+    /// Rounds of a stretch, at most.
+    lasts: u64,
     /// Which nodes do not reach which.
     cut: [[bool; 8]; 8],
     /// Rounds that are left of a stretch, and nodes that are still to tick in this one.
@@ -93,7 +101,8 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    pub(super) fn draw(dice: &mut Dice, plan: &Plan) -> Self {
+    /// `begins`: the cluster has no view yet. It comes about in peace, most times.
+    pub(super) fn draw(dice: &mut Dice, plan: &Plan, begins: bool) -> Self {
         let mut weights = [0; WEIGHTS.len()];
         for (weight, (sort, usual)) in weights.iter_mut().zip(WEIGHTS) {
             let tenths = if sort.is_needed() {
@@ -110,6 +119,8 @@ impl Swarm {
             in_order: dice.pick(&[0, 500, 800, 950]),
             wipes: dice.pick(&[0, 0, 1, 2, 5]),
             anywhere: dice.pick(&[0, 50, 300]),
+            behind: dice.pick(&[0, 300, 900]),
+            asks: dice.pick(&[0, 20, 100, 300]),
             advances: dice.pick(&[
                 [10, 50, 100, 100],
                 [50, 100, 100, 500],
@@ -117,12 +128,12 @@ impl Swarm {
                 [1, 10, 100, 1_600],
                 [300, 700, 1_100, 1_500],
             ]),
-            cuts: dice.pick(&[0, 0, 5, 20]),
+            cuts: dice.pick(&[0, 5, 5, 20]),
             stretches: dice.pick(&[2, 8, 8, 20]),
             holds: dice.pick(&[0, 3, 10]),
+            lasts: dice.pick(&[20, 20, 50]),
             cut: Default::default(),
-            // A cluster comes about in peace, most times.
-            rounds_left: if dice.percent(85) { 25 + dice.below(30) } else { 0 },
+            rounds_left: if begins && dice.percent(85) { 25 + dice.below(30) } else { 0 },
             ticks_left: 0,
             held: None,
         }
@@ -148,18 +159,12 @@ impl Swarm {
     }
 
     /// What lasts begins or ends. Clients reach everybody.
-    fn change(&mut self, dice: &mut Dice, nodes: usize) {
+    fn change(&mut self, dice: &mut Dice, nodes: usize, primary: Option<NodeIndex>) {
         if self.cuts > 0 && dice.permille(self.cuts) {
             if dice.percent(40) {
                 self.cut = Default::default();
-            } else if dice.percent(50) {
-                let node = dice.place(nodes);
-                for other in 0..nodes {
-                    self.cut[node][other] = true;
-                    self.cut[other][node] = true;
-                }
             } else {
-                self.cut[dice.place(nodes)][dice.place(nodes)] = true;
+                self.cut_off(dice, nodes, primary);
             }
         }
         if self.holds > 0 && dice.permille(self.holds) {
@@ -180,7 +185,28 @@ impl Swarm {
                 .then(|| (dice.pick(&kinds), dice.percent(50).then(|| dice.place(nodes) as u8)));
         }
         if self.rounds_left == 0 && dice.permille(self.stretches) {
-            self.rounds_left = 1 + dice.below(20);
+            self.rounds_left = 1 + dice.below(self.lasts);
+            if self.cuts > 0 && dice.percent(50) {
+                self.cut = Default::default();
+                self.cut_off(dice, nodes, primary);
+            }
+        }
+    }
+
+    /// A node, a part of the cluster or one link is cut off, beside what is.
+    fn cut_off(&mut self, dice: &mut Dice, nodes: usize, primary: Option<NodeIndex>) {
+        let any = dice.place(nodes);
+        let apart = match dice.below(4) {
+            0 => return self.cut[any][dice.place(nodes)] = true,
+            1 => dice.below(1 << nodes),
+            2 => 1 << any,
+            _ => 1 << primary.unwrap_or(any),
+        };
+        let is_apart = |node: usize| apart >> node & 1 == 1;
+        for one in 0..nodes {
+            for other in 0..nodes {
+                self.cut[one][other] |= is_apart(one) != is_apart(other);
+            }
         }
     }
 }
@@ -188,8 +214,13 @@ impl Swarm {
 impl Cluster {
     pub(super) fn choose_next(&self, dice: &mut Dice, swarm: &mut Swarm) -> Option<Action> {
         let nodes = 1 + self.servers.len();
-        swarm.change(dice, nodes);
+        if swarm.rounds_left == 0 {
+            swarm.change(dice, nodes, self.primary());
+        }
         if swarm.rounds_left > 0 && dice.permille(930) {
+            if dice.permille(swarm.asks) {
+                return Some(self.asks(dice, swarm));
+            }
             return self.goes_well(dice, swarm, nodes);
         }
         match swarm.sort(dice) {
@@ -223,10 +254,7 @@ impl Cluster {
             }
             Sort::Call => {
                 let client = self.any_client(dice);
-                if self.is_waiting(client) {
-                    return None;
-                }
-                Some(Action::Call(client as u8, wish(dice), self.addressee(dice, swarm)))
+                (!self.is_waiting(client)).then(|| self.calls(client, dice, swarm))
             }
             Sort::Retry => {
                 let client = self.any_client(dice);
@@ -263,6 +291,7 @@ impl Cluster {
         }
         swarm.rounds_left -= 1;
         swarm.ticks_left = nodes;
+        swarm.change(dice, nodes, self.primary());
         Some(Action::Advance(dice.pick(&[50, 100, 100, 200])))
     }
 
@@ -320,11 +349,32 @@ impl Cluster {
         1 + self.servers.len() + dice.place(self.clients.len())
     }
 
-    /// Whom a client asks: the primary, or any server.
+    /// A client calls, or asks again.
+    fn asks(&self, dice: &mut Dice, swarm: &Swarm) -> Action {
+        let client = self.any_client(dice);
+        if self.is_waiting(client) {
+            return Action::Retry(client as u8, self.addressee(dice, swarm));
+        }
+        self.calls(client, dice, swarm)
+    }
+
+    fn calls(&self, client: NodeIndex, dice: &mut Dice, swarm: &Swarm) -> Action {
+        Action::Call(client as u8, wish(dice), self.addressee(dice, swarm))
+    }
+
+    /// The server that a client asks: the primary, one that was replaced and does not know it, or any.
     fn addressee(&self, dice: &mut Dice, swarm: &Swarm) -> u8 {
         let any = 1 + dice.place(self.servers.len());
-        let primary = self.primary().filter(|_| !dice.permille(swarm.anywhere));
+        let behind = self.replaced().filter(|_| dice.permille(swarm.behind));
+        let primary = behind.or_else(|| self.primary().filter(|_| !dice.permille(swarm.anywhere)));
         primary.unwrap_or(any) as u8
+    }
+
+    /// A server that acts as primary, though the record has a later view.
+    fn replaced(&self) -> Option<NodeIndex> {
+        let latest = self.viewer.record.number;
+        let is_it = |node: &NodeIndex| self.acts_as_primary(*node).is_some_and(|view| view < latest);
+        (1..=self.servers.len()).find(is_it)
     }
 }
 

@@ -38,9 +38,9 @@ mod words;
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 
 use pbkv::protocol::{
-    identity::{Boot, ServerId, Ticket, WriteNumber},
+    identity::{Boot, ServerId, Ticket, ViewNumber, WriteNumber},
     log::{Durable, Write},
-    replica::{self, Replica},
+    replica::{self, Replica, RoleName},
     view::Record,
     view_service::{self, ViewService},
 };
@@ -65,6 +65,9 @@ use crate::data::{hash::StableHasher, node::NodeIndex, nodes::Nodes, plan::Plan}
 type Checked<T = ()> = Result<T, Failure>;
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
+
+/// Clocks have long been running when a walk begins, each for another time: no machine may take zero for a time long ago.
+const CLOCKS_APART: Duration = Duration::from_secs(1_000);
 
 /// How the number of the next life of a server without memory comes about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +178,11 @@ pub struct Counts {
     pub transfers: u64,
 }
 
+/// What a node's clock shows when a walk begins: the first server's shows least, the view service's most.
+fn clock_at_start(node: NodeIndex, servers: usize) -> Duration {
+    CLOCKS_APART * if node == VS { servers + 1 } else { node } as u32
+}
+
 /// A cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -186,7 +194,7 @@ pub struct Cluster {
     clocks: Vec<Duration>,
     /// by how many millionths they are faster,
     drifts: Vec<i64>,
-    /// and by how much they jumped ahead.
+    /// and by how much they were ahead at the beginning and have jumped since.
     jumped: Vec<Duration>,
     viewer: Shared<Viewer>,
     servers: Vec<Shared<Server>>,
@@ -236,11 +244,12 @@ impl Cluster {
             pings: 0,
         };
         let places = 1 + plan.cluster.servers as usize;
+        let clocks: Vec<Duration> = (0..places).map(|node| clock_at_start(node, places - 1)).collect();
         let mut cluster = Self {
             now: Duration::ZERO,
-            clocks: vec![Duration::ZERO; places],
             drifts: (0..places).map(drift).collect(),
-            jumped: vec![Duration::ZERO; places],
+            jumped: clocks.clone(),
+            clocks,
             viewer: Shared::new(viewer),
             servers: nodes.servers().map(|node| Shared::new(server(node))).collect(),
             clients: nodes.clients().map(|node| Shared::new(Client::new(nodes.name(node).clone()))).collect(),
@@ -276,6 +285,12 @@ impl Cluster {
     /// The primary by the view service's record.
     fn primary(&self) -> Option<NodeIndex> {
         self.viewer.record.view.as_ref().and_then(|view| self.nodes.server(&view.primary))
+    }
+
+    /// The view in which a server acts as primary, if it does.
+    fn acts_as_primary(&self, node: NodeIndex) -> Option<ViewNumber> {
+        let machine = self.servers[node - 1].machine.as_ref()?;
+        (machine.role() == RoleName::Primary).then(|| machine.view_seen())
     }
 
     /// How many writes are on their way to a node's disk.
@@ -318,7 +333,7 @@ impl World for Cluster {
     type Failure = Failure;
 
     fn swarm(&self, dice: &mut Dice) -> Swarm {
-        Swarm::draw(dice, &self.plan)
+        Swarm::draw(dice, &self.plan, self.viewer.record.view.is_none())
     }
 
     fn choose(&self, dice: &mut Dice, swarm: &mut Swarm) -> Option<Action> {

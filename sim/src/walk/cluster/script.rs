@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Action, Cluster, Key, VS, WallClock};
+use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
 use crate::{
     data::{node::NodeIndex, outcome::Input, plan::Reads},
     walk::{World, replay_to},
@@ -91,6 +91,9 @@ impl Cluster {
     /// An action as a command, before it is taken.
     pub(super) fn command(&self, action: Action) -> String {
         match action {
+            // Scripts bring an answer to whichever life there is. Here the call is gone that it answers.
+            Action::Deliver(key) if self.is_for_another_life(key) => self.pick("drop", key),
+            Action::Copy(key) if self.is_for_another_life(key) => "stall 0".to_owned(),
             Action::Deliver(key) => self.pick("deliver", key),
             Action::Copy(key) => self.pick("duplicate", key),
             Action::Lose(key) => self.pick("drop", key),
@@ -137,6 +140,11 @@ impl Cluster {
             }
             Action::GiveUp(client) => format!("{}: give-up", self.name(client)),
         }
+    }
+
+    fn is_for_another_life(&self, key: Key) -> bool {
+        let body = self.flight.get(key);
+        matches!(body, Some(Body::Answer { life, .. }) if self.servers[usize::from(key.to) - 1].life != *life)
     }
 
     pub(super) fn persist_command(&self, node: NodeIndex) -> String {

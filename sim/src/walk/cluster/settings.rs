@@ -16,8 +16,13 @@ use crate::{
     walk::Dice,
 };
 
-/// Clocks differ from true time by at most so many millionths (5.3).
+/// Clocks differ from true time by at most so many millionths (5.3),
 const DRIFTS_PPM: [i64; 7] = [-110_000, -50_000, 0, 0, 0, 50_000, 110_000];
+/// and in some clusters by nearly as many.
+const DRIFTS_AT_EDGES_PPM: [i64; 2] = [-110_000, 110_000];
+
+/// Within this time whatever an operator must know is owed, in milliseconds; with longer times than usual it is not.
+const WATCH_MS: u64 = 20_000;
 
 /// Draws a cluster.
 pub fn settings(dice: &mut Dice) -> Plan {
@@ -46,7 +51,8 @@ pub fn settings(dice: &mut Dice) -> Plan {
         settings.waiting_bytes_max = dice.pick(&[None, None, None, Some(1), Some(200)]);
         settings.checkpoint_bytes = dice.pick(&[None, None, None, Some(100)]);
         if cluster.session_ttl_ms <= 4_000 {
-            settings.sessions_max = dice.pick(&[None, None, Some(3), Some(4)]);
+            // Not so few that all are in use: what is full then, and refuses nobody, is not over either.
+            settings.sessions_max = dice.pick(&[None, None, Some(clients + 1), Some(clients + 2)]);
             settings.session_bytes_max = dice.pick(&[None, None, None, Some(8)]);
         }
         settings.dead_ms = dice.pick(&[None, None, Some(600), Some(3_000)]);
@@ -60,8 +66,9 @@ pub fn settings(dice: &mut Dice) -> Plan {
         cluster.settings.push(settings);
     }
     let nodes = (1..=servers).map(|n| format!("s{n}")).chain(["vs".to_owned()]);
+    let drifts = if dice.percent(20) { &DRIFTS_AT_EDGES_PPM[..] } else { &DRIFTS_PPM };
     for node in nodes {
-        let drift_ppm = dice.pick(&DRIFTS_PPM);
+        let drift_ppm = dice.pick(drifts);
         if drift_ppm != 0 {
             cluster.clocks.push(Clock { node, skew_ms: 0, drift_ppm });
         }
@@ -72,7 +79,7 @@ pub fn settings(dice: &mut Dice) -> Plan {
         seed: 0,
         faults_ms: 0,
         settle_ms: dice.pick(&[20_000, 20_000, 20_000, 60_000, 600_000]),
-        watch_ms: dice.pick(&[0, 0, 0, 0, 0, 0, 5_000]),
+        watch_ms: dice.pick(&[0, 0, 0, 0, 0, 5_000, WATCH_MS]),
         cluster,
         network: Network {
             latency_us_min: 1_000 * LATENCY_MS,

@@ -197,11 +197,6 @@ impl Cluster {
         self.servers[node - 1].machine.as_ref().is_some_and(|machine| machine.role() != RoleName::Idle)
     }
 
-    fn is_primary(&self, node: NodeIndex) -> bool {
-        let machine = self.servers[node - 1].machine.as_ref();
-        machine.is_some_and(|machine| machine.role() == RoleName::Primary)
-    }
-
     /// The latest request of a client to a server.
     fn request_of(&self, client: u8, server: u8) -> Option<Key> {
         let is_it = |key: &Key| (key.from, key.to, key.kind) == (client, server, Kind::Request);
@@ -358,7 +353,7 @@ impl Space for Cluster {
             if budget.wipes > 0 && self.may_forget(node) {
                 may(Move::Wipe(place));
             }
-            if !self.is_primary(node) {
+            if self.acts_as_primary(node).is_none() {
                 continue;
             }
             for client in 0..self.clients.len() {
