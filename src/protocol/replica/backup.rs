@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Implausible, Notice, Replica, Role};
+use super::{Core, Effect, Implausible, Notice, Replica, Role};
 use crate::protocol::{
     command::Entry,
     identity::{DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
@@ -50,39 +50,61 @@ enum Heed {
     Obeyed,
 }
 
-impl Replica {
+/// What only a backup has.
+#[derive(Clone, Hash)]
+pub(super) struct Backup {
+    /// When the primary was last heard, by the presence.
+    heard_at: Duration,
+    /// The primary, if it has been silent for too long since, and its silence is reported.
+    pub(super) silent: Option<ServerId>,
+}
+
+impl Backup {
+    pub(super) fn new(core: &Core) -> Self {
+        Self { heard_at: core.presence.now(), silent: None }
+    }
+
     /// The primary spoke, or there is another one.
-    pub(super) fn primary_is_there(&mut self, effects: &mut Vec<Effect>) {
-        self.primary_heard_at = self.presence.now();
-        if let Some(server) = self.silent_primary.take() {
+    fn primary_is_there(&mut self, core: &Core, effects: &mut Vec<Effect>) {
+        self.heard_at = core.presence.now();
+        if let Some(server) = self.silent.take() {
             effects.push(Effect::Notice(Notice::PrimarySilenceEnds { server }));
         }
     }
 
     /// R11: a primary that is silent is reported. R16: silent while this backup was there to hear it.
-    pub(super) fn watch_primary(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn watch_primary(&mut self, core: &mut Core, effects: &mut Vec<Effect>) {
         // The primary says how often it shows itself; until it has, it is taken for one like this server.
-        let own = self.options.suspect_after / PRIMARY_SILENT_SHARE;
-        let limit = self.primary_silence_max.unwrap_or(own);
-        let silent = self.presence.now() >= self.primary_heard_at + limit;
-        if !silent || self.silent_primary.is_some() || !matches!(self.role, Role::Backup) {
+        let own = core.options.suspect_after / PRIMARY_SILENT_SHARE;
+        let limit = core.primary_silence_max.unwrap_or(own);
+        let silent = core.presence.now() >= self.heard_at + limit;
+        if !silent || self.silent.is_some() {
             return;
         }
-        if let Some(server) = self.primary_hint.clone() {
-            self.silent_primary = Some(server.clone());
-            self.pinger.wanted = true;
+        if let Some(server) = core.primary_hint.clone() {
+            self.silent = Some(server.clone());
+            core.pinger.wanted = true;
             effects.push(Effect::Notice(Notice::PrimarySilent { server }));
         }
     }
 
     /// When to look whether the primary is silent. As long as it speaks, its messages come first.
-    pub(super) fn watch_due(&self) -> Duration {
-        if self.silent_primary.is_some() {
+    pub(super) fn watch_due(&self, core: &Core) -> Duration {
+        if self.silent.is_some() {
             return NEVER;
         }
-        let interval = self.options.heartbeat_interval;
-        let recent = self.presence.now() < self.primary_heard_at + interval;
-        self.presence.stepped_at() + interval * if recent { WATCH_AFTER_HEARTBEATS } else { 1 }
+        let interval = core.options.heartbeat_interval;
+        let recent = core.presence.now() < self.heard_at + interval;
+        core.presence.stepped_at() + interval * if recent { WATCH_AFTER_HEARTBEATS } else { 1 }
+    }
+}
+
+impl Replica {
+    /// If this is a backup, its primary spoke, or is about to be another one.
+    pub(super) fn primary_is_there(&mut self, effects: &mut Vec<Effect>) {
+        if let Role::Backup(backup) = &mut self.role {
+            backup.primary_is_there(&self.core, effects);
+        }
     }
 
     /// Whether a message of the primary of `view` to these contents is obeyed; adopts its view if it is a later one.
@@ -94,37 +116,29 @@ impl Replica {
         from: &ServerId,
         effects: &mut Vec<Effect>,
     ) -> Heed {
-        if generation != self.generation || self.data != Some(to_data) || *from == self.server {
+        if generation != self.core.generation || self.core.data != Some(to_data) || *from == self.core.server
+        {
             return Heed::Ignored;
         }
-        if view < self.view_seen {
+        if view < self.core.view_seen {
             return Heed::Outdated;
         }
-        if view.0 > self.pinger.view_told.0 + VIEW_LEAP_MAX {
-            self.refuse_peer(from, Implausible::View, effects);
+        if view.0 > self.core.pinger.view_told.0 + VIEW_LEAP_MAX {
+            self.core.refuse_peer(from, Implausible::View, effects);
             return Heed::Ignored;
         }
-        if matches!(self.role, Role::Primary(_)) {
+        if let Role::Primary(primary) = &mut self.role {
             // I1: a view has one primary. A later one exists only if the view service says so, too (R19).
-            self.on_stale(view, effects);
+            primary.on_stale(&mut self.core, view, effects);
             return Heed::Ignored;
         }
-        if view > self.view_seen {
+        if view > self.core.view_seen {
             self.adopt(view, effects);
         }
-        self.set_role(Role::Backup, effects);
-        self.primary_hint = Some(from.clone());
+        self.become_backup(effects);
+        self.core.primary_hint = Some(from.clone());
         self.primary_is_there(effects);
         Heed::Obeyed
-    }
-
-    /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
-    /// reported once for each view. Its sender takes this server for silent.
-    pub(super) fn refuse_peer(&mut self, from: &ServerId, why: Implausible, effects: &mut Vec<Effect>) {
-        if self.refused_in != Some(self.view_seen) {
-            self.refused_in = Some(self.view_seen);
-            effects.push(Effect::Notice(Notice::PeerRefused { from: from.clone(), why }));
-        }
     }
 
     /// R5.
@@ -134,19 +148,51 @@ impl Replica {
         }
         match self.heed(append.generation, append.to_data, append.view, &append.from, effects) {
             Heed::Ignored => {}
+            Heed::Outdated => self.core.acknowledge(
+                &append,
+                AppendResult::Stale { view_seen: self.core.view_seen },
+                effects,
+            ),
+            Heed::Obeyed => {
+                self.core.primary_silence_max = Some(append.silence_max);
+                if self.core.contradicts(&append) {
+                    return self.core.refuse_peer(&append.from, Implausible::Operations, effects);
+                }
+                let result = self.core.append(&append, effects);
+                // A state that the log has overtaken is of no use any more.
+                self.core.staging.take_if(|staging| staging.at <= self.core.commit);
+                self.core.acknowledge(&append, result, effects);
+            }
+        }
+    }
+
+    /// A part of a transferred state (4.4). Parts are taken in order and from one transfer only.
+    pub(super) fn on_chunk(&mut self, chunk: Chunk, effects: &mut Vec<Effect>) {
+        match self.heed(chunk.generation, chunk.to_data, chunk.view, &chunk.from, effects) {
+            Heed::Ignored => {}
             Heed::Outdated => {
-                self.acknowledge(&append, AppendResult::Stale { view_seen: self.view_seen }, effects)
+                self.core.acknowledge_chunk(
+                    &chunk,
+                    ChunkResult::Stale { view_seen: self.core.view_seen },
+                    effects,
+                );
             }
             Heed::Obeyed => {
-                self.primary_silence_max = Some(append.silence_max);
-                if self.contradicts(&append) {
-                    return self.refuse_peer(&append.from, Implausible::Operations, effects);
+                if let Some(result) = self.core.stage(&chunk, effects) {
+                    self.core.acknowledge_chunk(&chunk, result, effects);
                 }
-                let result = self.append(&append, effects);
-                // A state that the log has overtaken is of no use any more.
-                self.staging.take_if(|staging| staging.at <= self.commit);
-                self.acknowledge(&append, result, effects);
             }
+        }
+    }
+}
+
+impl Core {
+    /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
+    /// reported once for each view. Its sender takes this server for silent.
+    pub(super) fn refuse_peer(&mut self, from: &ServerId, why: Implausible, effects: &mut Vec<Effect>) {
+        if self.refused_in != Some(self.view_seen) {
+            self.refused_in = Some(self.view_seen);
+            effects.push(Effect::Notice(Notice::PeerRefused { from: from.clone(), why }));
         }
     }
 
@@ -186,7 +232,7 @@ impl Replica {
             self.matched = matched;
             self.progress += 1;
         }
-        self.commit_to(self.commit.max(append.commit.min(matched)), effects);
+        self.commit_to(self.commit.max(append.commit.min(matched)), None, effects);
         AppendResult::Match(matched)
     }
 
@@ -214,21 +260,6 @@ impl Replica {
             AppendAck { view: append.view, from: self.server.clone(), data, round: append.round, result };
         let message = PeerMessage::AppendAck(ack);
         self.outbox.acknowledge(append.from.clone(), message, effects);
-    }
-
-    /// A part of a transferred state (4.4). Parts are taken in order and from one transfer only.
-    pub(super) fn on_chunk(&mut self, chunk: Chunk, effects: &mut Vec<Effect>) {
-        match self.heed(chunk.generation, chunk.to_data, chunk.view, &chunk.from, effects) {
-            Heed::Ignored => {}
-            Heed::Outdated => {
-                self.acknowledge_chunk(&chunk, ChunkResult::Stale { view_seen: self.view_seen }, effects);
-            }
-            Heed::Obeyed => {
-                if let Some(result) = self.stage(&chunk, effects) {
-                    self.acknowledge_chunk(&chunk, result, effects);
-                }
-            }
-        }
     }
 
     fn stage(&mut self, chunk: &Chunk, effects: &mut Vec<Effect>) -> Option<ChunkResult> {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Notice, Primary, Replica, Role};
+use super::{Core, Effect, Notice, Primary};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply},
     identity::{Generation, SessionId},
@@ -81,18 +81,15 @@ impl Primary {
         }
         Ok(())
     }
-}
 
-impl Replica {
     /// Updates are refused, or taken again: whoever operates the cluster need not wait for a client to complain.
-    pub(super) fn note_refusals(&mut self, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &self.role else { return };
-        let (copies, copies_min) = (primary.copies(), self.options.copies_min);
+    pub(super) fn note_refusals(&mut self, core: &Core, effects: &mut Vec<Effect>) {
+        let (copies, copies_min) = (self.copies(), core.options.copies_min);
         let refuses = copies < copies_min;
-        if !primary.is_active() || refuses == self.refuses_updates {
+        if !self.is_active() || refuses == self.told.refuses_updates {
             return;
         }
-        self.refuses_updates = refuses;
+        self.told.refuses_updates = refuses;
         effects.push(Effect::Notice(match refuses {
             true => Notice::UpdatesRefused { copies, copies_min },
             false => Notice::UpdatesTaken { copies },
@@ -100,15 +97,14 @@ impl Replica {
     }
 
     /// Operations were just committed if `committed`; others may have joined. The wanted number is the view service's.
-    pub(super) fn note_copies(&mut self, committed: bool, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &self.role else { return };
-        let Some(wanted) = self.cluster.map(|cluster| cluster.replicas) else { return };
-        let (waited_for, announced) = (1 + primary.waits_for.len(), 1 + primary.announced().len());
+    pub(super) fn note_copies(&mut self, core: &Core, committed: bool, effects: &mut Vec<Effect>) {
+        let Some(wanted) = core.cluster.map(|cluster| cluster.replicas) else { return };
+        let (waited_for, announced) = (1 + self.waits_for.len(), 1 + self.announced().len());
         // With fewer than are asked for nothing is acknowledged.
-        let committed = committed && primary.copies() >= self.options.copies_min;
-        let few = match self.few_copies {
+        let committed = committed && self.copies() >= core.options.copies_min;
+        let few = match self.told.few_copies {
             Some(_) if announced >= wanted => {
-                self.few_copies = None;
+                self.told.few_copies = None;
                 return effects.push(Effect::Notice(Notice::EnoughCopies { copies: announced }));
             }
             Some(before) if announced > before => announced,
@@ -116,7 +112,7 @@ impl Replica {
             None if committed && waited_for < wanted => waited_for,
             _ => return,
         };
-        self.few_copies = Some(few);
+        self.told.few_copies = Some(few);
         effects.push(Effect::Notice(Notice::FewCopies { copies: few, wanted }));
     }
 }

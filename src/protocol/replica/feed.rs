@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Notice, Primary, Replica, Role, backup::PRIMARY_SILENT_SHARE};
+use super::{Core, Effect, Notice, Primary, backup::PRIMARY_SILENT_SHARE};
 use crate::protocol::{
     identity::{DataId, OpNumber, ServerId},
     machine::{AT_ONCE, NEVER},
@@ -196,69 +196,76 @@ impl Primary {
         };
         self.peers.values().map(|peer| heartbeat(peer).min(part(peer))).min().unwrap_or(NEVER)
     }
-}
 
-impl Replica {
     /// Sends to each replica what it lacks, or a heartbeat if it is time.
-    pub(super) fn feed_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        let wanted = std::mem::take(&mut primary.round_wanted);
+    pub(super) fn feed_replicas(&mut self, core: &Core, now: Duration, effects: &mut Vec<Effect>) {
+        let wanted = std::mem::take(&mut self.round_wanted);
         let said = effects.len();
-        primary.round += 1;
-        for server in primary.peers.keys().cloned().collect::<Vec<_>>() {
-            let sent = self.send_part(now, &server, effects) | self.send_operations(now, &server, effects);
-            let Role::Primary(primary) = &mut self.role else { return };
-            let peer = primary.peers.get_mut(&server).expect("it was just there");
-            let due = peer.last_sent.is_none_or(|at| now >= at + self.options.heartbeat_interval);
-            if due || (wanted && !sent && primary.waits_for.contains(&server)) {
+        self.round += 1;
+        for server in self.peers.keys().cloned().collect::<Vec<_>>() {
+            let sent = self.send_part(core, now, &server, effects)
+                | self.send_operations(core, now, &server, effects);
+            let peer = self.peers.get_mut(&server).expect("it was just there");
+            let due = peer.last_sent.is_none_or(|at| now >= at + core.options.heartbeat_interval);
+            if due || (wanted && !sent && self.waits_for.contains(&server)) {
                 let next = peer.next;
-                self.send_append(now, &server, next, effects);
+                self.send_append(core, now, &server, next, effects);
             }
         }
         if effects.len() == said {
-            let Role::Primary(primary) = &mut self.role else { return };
-            primary.round -= 1; // a round in which nothing is said is none
+            self.round -= 1; // a round in which nothing is said is none
         }
     }
 
     /// Streams operations, as far as the window allows. True if the last message answers for a round.
-    fn send_operations(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) -> bool {
-        let end = self.log.end().op;
+    fn send_operations(
+        &mut self,
+        core: &Core,
+        now: Duration,
+        server: &ServerId,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let end = core.log.end().op;
         let mut sent = false;
         loop {
-            let Role::Primary(primary) = &mut self.role else { return sent };
-            let peer = &primary.peers[server];
+            let peer = &self.peers[server];
             let Some(matched) = peer.matched else { return sent };
-            let full = peer.next.0 - matched.0 > self.options.append_window;
+            let full = peer.next.0 - matched.0 > core.options.append_window;
             if peer.transfer.is_some() || peer.next > end || full {
                 return sent;
             }
             let next = peer.next;
-            if next <= self.log.base().op {
-                self.begin_transfer(server, effects);
-                return self.send_part(now, server, effects);
+            if next <= core.log.base().op {
+                self.begin_transfer(core, server, effects);
+                return self.send_part(core, now, server, effects);
             }
-            self.send_append(now, server, next, effects);
+            self.send_append(core, now, server, next, effects);
             sent = true;
         }
     }
 
     /// One message with the operations from `next` on, as far as the window allows; none if the logs are not
     /// known to agree there yet.
-    fn send_append(&mut self, now: Duration, server: &ServerId, next: OpNumber, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        let peer = primary.peers.get_mut(server).expect("only members are fed");
+    fn send_append(
+        &mut self,
+        core: &Core,
+        now: Duration,
+        server: &ServerId,
+        next: OpNumber,
+        effects: &mut Vec<Effect>,
+    ) {
+        let peer = self.peers.get_mut(server).expect("only members are fed");
         // A replica that is behind the snapshot is asked at the snapshot: its answer starts a transfer.
-        let previous = OpNumber(next.0 - 1).max(self.log.base().op);
-        let previous = self.log.position(previous).expect("within the log");
+        let previous = OpNumber(next.0 - 1).max(core.log.base().op);
+        let previous = core.log.position(previous).expect("within the log");
         let mut entries = Vec::new();
         let mut bytes = 0;
         let streaming = peer.transfer.is_none() && previous.op.next() == next;
         if let Some(matched) = peer.matched.filter(|_| streaming) {
-            let room = matched.next().0.saturating_add(self.options.append_window).saturating_sub(next.0);
-            for entry in self.log.entries_from(next).take(usize::try_from(room).unwrap_or(usize::MAX)) {
+            let room = matched.next().0.saturating_add(core.options.append_window).saturating_sub(next.0);
+            for entry in core.log.entries_from(next).take(usize::try_from(room).unwrap_or(usize::MAX)) {
                 bytes += entry.bytes();
-                if bytes > self.options.append_bytes_max && !entries.is_empty() {
+                if bytes > core.options.append_bytes_max && !entries.is_empty() {
                     break;
                 }
                 entries.push(entry.clone());
@@ -267,15 +274,15 @@ impl Replica {
         }
         peer.last_sent = Some(now);
         let append = Append {
-            generation: self.generation,
-            view: self.view_seen,
-            from: self.server.clone(),
+            generation: core.generation,
+            view: core.view_seen,
+            from: core.server.clone(),
             to_data: peer.data,
-            round: primary.round,
+            round: self.round,
             previous,
             entries,
-            commit: self.commit,
-            silence_max: self.options.suspect_after / PRIMARY_SILENT_SHARE,
+            commit: core.commit,
+            silence_max: core.options.suspect_after / PRIMARY_SILENT_SHARE,
         };
         let message = PeerMessage::Append(append);
         effects.push(Effect::Send { to: server.clone(), message });
@@ -285,28 +292,26 @@ impl Replica {
     /// known to hold.
     pub(super) fn rewind(
         &mut self,
+        core: &Core,
         server: &ServerId,
         hint: OpNumber,
         answered: u64,
-        current: u64,
-        base: OpNumber,
         effects: &mut Vec<Effect>,
     ) {
-        let (end, present) = (self.log.end().op, self.presence.now());
-        let Role::Primary(primary) = &mut self.role else { return };
-        let peer = primary.peers.get_mut(server).expect("it just answered");
+        let (end, present) = (core.log.end().op, core.presence.now());
+        let peer = self.peers.get_mut(server).expect("it just answered");
         if peer.transfer.is_some() || answered <= peer.rewound_at {
             return;
         }
-        peer.rewound_at = current;
+        peer.rewound_at = self.round;
         let floor = peer.matched.map_or(OpNumber(1), OpNumber::next);
         let next = hint.max(floor).min(end.next());
         if peer.matched.is_none() && next < peer.next {
             peer.progressed_at = present; // the search for where the logs agree goes on
         }
         peer.next = next;
-        if peer.next <= base {
-            return self.begin_transfer(server, effects);
+        if peer.next <= core.log.base().op {
+            return self.begin_transfer(core, server, effects);
         }
         if peer.matched.is_none() {
             peer.last_sent = None; // ask again at once
@@ -314,15 +319,14 @@ impl Replica {
     }
 
     /// Takes a consistent cut of the applied state and begins to send it.
-    pub(super) fn begin_transfer(&mut self, server: &ServerId, effects: &mut Vec<Effect>) {
-        let Some(at) = self.log.position(self.commit) else { return };
-        let Role::Primary(primary) = &mut self.role else { return };
-        primary.transfers += 1;
-        let id = TransferId { view: self.view_seen, number: primary.transfers };
-        let peer = primary.peers.get_mut(server).expect("only members are fed");
+    pub(super) fn begin_transfer(&mut self, core: &Core, server: &ServerId, effects: &mut Vec<Effect>) {
+        let Some(at) = core.log.position(core.commit) else { return };
+        self.transfers += 1;
+        let id = TransferId { view: core.view_seen, number: self.transfers };
+        let peer = self.peers.get_mut(server).expect("only members are fed");
         peer.transfer = Some(Transfer {
             id,
-            snapshot: Snapshot { at, state: self.state.clone() },
+            snapshot: Snapshot { at, state: core.state.clone() },
             part: 0,
             cursor: Cursor::Start,
             next_cursor: Cursor::Start,
@@ -333,21 +337,26 @@ impl Replica {
     }
 
     /// Sends the current part of a transfer if it is due, and says whether.
-    fn send_part(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) -> bool {
-        let Role::Primary(primary) = &mut self.role else { return false };
-        let peer = primary.peers.get_mut(server).expect("only members are fed");
+    fn send_part(
+        &mut self,
+        core: &Core,
+        now: Duration,
+        server: &ServerId,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let peer = self.peers.get_mut(server).expect("only members are fed");
         let Some(transfer) = &mut peer.transfer else { return false };
-        if now < transfer.due(peer.round_answered, &self.options) {
+        if now < transfer.due(peer.round_answered, &core.options) {
             return false;
         }
-        transfer.sent = Some((now, primary.round));
-        let (items, next) = transfer.snapshot.state.part(&transfer.cursor, self.options.chunk_bytes_max);
+        transfer.sent = Some((now, self.round));
+        let (items, next) = transfer.snapshot.state.part(&transfer.cursor, core.options.chunk_bytes_max);
         let last = next == Cursor::End;
         transfer.next_cursor = next;
         let chunk = Chunk {
-            generation: self.generation,
-            view: self.view_seen,
-            from: self.server.clone(),
+            generation: core.generation,
+            view: core.view_seen,
+            from: core.server.clone(),
             to_data: peer.data,
             transfer: transfer.id,
             at: transfer.snapshot.at,

@@ -29,12 +29,17 @@ pub mod primary;
 mod reads;
 mod sessions;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 pub use self::event::{Effect, Event, RoleName, Start};
 pub use self::notice::{Implausible, Notice, SessionLimit};
 pub use self::outside::Load;
-use self::{backup::Staging, outbox::Outbox, pinger::Pinger, primary::Primary};
+use self::{
+    backup::{Backup, Staging},
+    outbox::Outbox,
+    pinger::Pinger,
+    primary::Primary,
+};
 use super::{
     command::{Refusal, Reply},
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber},
@@ -47,19 +52,26 @@ use super::{
     view::View,
 };
 
-/// What a replica is, and what it needs for that.
+/// A KV server's protocol machine.
+#[derive(Clone, Hash)]
+pub struct Replica {
+    core: Core,
+    role: Role,
+}
+
+/// What a replica is, with what only such a one has.
 // One replica has one role: its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Hash)]
 enum Role {
     Idle,
-    Backup,
+    Backup(Backup),
     Primary(Primary),
 }
 
-/// A KV server's protocol machine.
+/// What a replica has in every role.
 #[derive(Clone, Hash)]
-pub struct Replica {
+struct Core {
     options: ReplicaOptions,
     server: ServerId,
     boot: Boot,
@@ -74,18 +86,14 @@ pub struct Replica {
     checkpoint: Option<Snapshot>,
     /// and the bytes of the operations committed since.
     bytes_since_checkpoint: u64,
-    role: Role,
     /// Who is primary in `view_seen`, if known; a hint for clients that ask here.
     primary_hint: Option<ServerId>,
-    /// As backup: when the primary was last heard, by the presence.
-    primary_heard_at: Duration,
-    /// As backup: how long the primary of this view is silent at most, as it says.
+    /// How long that primary is silent at most, as it says.
     primary_silence_max: Option<Duration>,
-    /// As backup: the primary, if it has been silent for too long since, and its silence is reported.
-    silent_primary: Option<ServerId>,
+    /// A state that a primary transfers to this replica. Not a backup's alone: it outlives the view.
     staging: Option<Staging>,
     progress: u64,
-    /// As a backup, in this view: the operation up to which the log agrees with the primary's.
+    /// In this view: the operation up to which the log agrees with the primary's.
     matched: OpNumber,
     pinger: Pinger,
     /// The time by which the silence of replicas is counted.
@@ -93,12 +101,6 @@ pub struct Replica {
     outbox: Outbox,
     /// What the view service decides for all servers, once it was heard (R21).
     cluster: Option<ClusterOptions>,
-    /// As primary, it acknowledged what only so many replicas hold, fewer than wanted, and said so.
-    few_copies: Option<usize>,
-    /// As primary, it refuses updates because too few replicas would hold them, and said so.
-    refuses_updates: bool,
-    /// As primary, when it last refused a client because this limit was reached, and said so.
-    full: BTreeMap<SessionLimit, Duration>,
     wrong_generation: bool,
     /// The view in which a message was refused that no server should send.
     refused_in: Option<ViewNumber>,
@@ -112,7 +114,7 @@ impl Replica {
         let mut outbox = Outbox::new(durable.log.end().op);
         outbox.write(Write::Boot(boot), durable.log.end().op);
         outbox.hold_until_written();
-        Self {
+        let core = Core {
             options,
             server,
             boot,
@@ -125,11 +127,8 @@ impl Replica {
             log: durable.log,
             checkpoint: None,
             bytes_since_checkpoint: 0,
-            role: Role::Idle,
             primary_hint: None,
-            primary_heard_at: Duration::ZERO,
             primary_silence_max: None,
-            silent_primary: None,
             staging: None,
             progress: 0,
             matched: OpNumber(0),
@@ -137,44 +136,46 @@ impl Replica {
             presence: Presence::new(now),
             outbox,
             cluster: None,
-            few_copies: None,
-            refuses_updates: false,
-            full: BTreeMap::new(),
             wrong_generation: false,
             refused_in: None,
-        }
+        };
+        Self { core, role: Role::Idle }
     }
 
     fn on_ping_reply(&mut self, now: Duration, reply: PingReply, effects: &mut Vec<Effect>) {
-        if reply.boot != self.boot {
+        if reply.boot != self.core.boot {
             return; // R15: meant for another life
         }
-        self.view_service_answers(now, effects);
-        if reply.number >= self.pinger.answered {
-            self.heed_cluster(now, reply.cluster, effects);
+        self.core.view_service_answers(now, effects);
+        if reply.number >= self.core.pinger.answered {
+            self.core.heed_cluster(now, reply.cluster, effects);
         }
         if !matches!(reply.body, PingReplyBody::Unconfirmed { .. }) {
-            self.is_believed(effects); // whatever it says
+            self.core.is_believed(effects); // whatever it says
         }
         match reply.body {
             PingReplyBody::Accepted { view, echo, lease, generation } => {
                 self.on_accepted(reply.number, echo, generation, effects);
-                if let Some(view) = view.filter(|view| view.generation == self.generation) {
+                if let Some(view) = view.filter(|view| view.generation == self.core.generation) {
                     let number = view.number;
-                    self.pinger.view_told = self.pinger.view_told.max(number);
-                    self.unfence(reply.number, number);
+                    self.core.pinger.view_told = self.core.pinger.view_told.max(number);
+                    if let Role::Primary(primary) = &mut self.role {
+                        primary.unfence(&self.core, reply.number, number);
+                    }
                     self.on_view(now, view, effects);
-                    if let Some(granted) = lease.filter(|_| number == self.view_seen) {
-                        self.on_lease(now, reply.number, granted, effects);
+                    if let Some(granted) = lease.filter(|_| number == self.core.view_seen)
+                        && let Role::Primary(primary) = &mut self.role
+                    {
+                        primary.on_lease(&self.core, now, reply.number, granted, effects);
                     }
                 }
             }
-            PingReplyBody::StaleBoot { max } if max >= self.boot => {
+            PingReplyBody::StaleBoot { max } if max >= self.core.boot => {
                 self.begin_life(max.next(), effects);
-                effects.push(Effect::Notice(Notice::BootRaised { boot: self.boot }));
+                effects.push(Effect::Notice(Notice::BootRaised { boot: self.core.boot }));
             }
             PingReplyBody::StaleBoot { .. } => {}
-            PingReplyBody::Unconfirmed { holder } => self.on_unconfirmed(reply.number, holder, effects),
+            PingReplyBody::Unconfirmed { holder } => self.core.on_unconfirmed(reply.number, holder, effects),
             PingReplyBody::WrongGeneration { generation } => self.on_wrong_generation(generation, effects),
         }
     }
@@ -183,23 +184,23 @@ impl Replica {
     fn begin_life(&mut self, boot: Boot, effects: &mut Vec<Effect>) {
         self.step_down(effects);
         self.set_role(Role::Idle, effects);
-        self.boot = boot;
-        self.write(Write::Boot(boot));
-        self.outbox.hold_until_written();
-        self.pinger.wanted = true;
+        self.core.boot = boot;
+        self.core.write(Write::Boot(boot));
+        self.core.outbox.hold_until_written();
+        self.core.pinger.wanted = true;
     }
 
     /// R17: the view service has another history. The data stays as it is. A view names its primary in one life, so
     /// a primary that gives up its role takes another life: if its own view service comes back, that one
     /// must not wait for a primary that is none.
     fn on_wrong_generation(&mut self, current: Generation, effects: &mut Vec<Effect>) {
-        if !self.wrong_generation {
-            let notice = Notice::WrongGeneration { own: self.generation, current };
+        if !self.core.wrong_generation {
+            let notice = Notice::WrongGeneration { own: self.core.generation, current };
             effects.push(Effect::Notice(notice));
         }
-        self.wrong_generation = true;
+        self.core.wrong_generation = true;
         if matches!(self.role, Role::Primary(_)) {
-            self.begin_life(self.boot.next(), effects);
+            self.begin_life(self.core.boot.next(), effects);
         } else {
             self.set_role(Role::Idle, effects);
         }
@@ -209,63 +210,67 @@ impl Replica {
     /// identity, because two lives of a server that are accepted never share a number. An empty store becomes one of
     /// the generation that is current, by the latest answer: it holds nothing that could be mixed.
     fn on_accepted(&mut self, number: u64, echo: Echo, generation: Generation, effects: &mut Vec<Effect>) {
-        let is_latest = number >= self.pinger.answered;
+        let is_latest = number >= self.core.pinger.answered;
         if is_latest {
-            self.pinger.answered = number;
-            self.pinger.echo = Some(echo);
-            self.wrong_generation &= generation != self.generation;
+            self.core.pinger.answered = number;
+            self.core.pinger.echo = Some(echo);
+            self.core.wrong_generation &= generation != self.core.generation;
         }
-        if !self.pinger.accepted {
-            self.pinger.accepted = true;
+        if !self.core.pinger.accepted {
+            self.core.pinger.accepted = true;
             effects.push(Effect::Notice(Notice::Accepted));
         }
-        let holds_nothing = self.log.end() == Position::default();
-        if is_latest && (self.data.is_none() || (holds_nothing && generation != self.generation)) {
+        let holds_nothing = self.core.log.end() == Position::default();
+        if is_latest && (self.core.data.is_none() || (holds_nothing && generation != self.core.generation)) {
             self.step_down(effects); // a role of another generation is void
             self.set_role(Role::Idle, effects);
-            let data = DataId { boot: self.boot, nonce: self.nonce ^ generation.nonce };
-            self.data = Some(data);
-            self.generation = generation;
-            self.pinger.view_told = ViewNumber(0);
-            self.staging = None;
-            self.write(Write::Data { data, generation });
-            self.outbox.hold_until_written();
-            self.pinger.wanted = true;
+            let data = DataId { boot: self.core.boot, nonce: self.core.nonce ^ generation.nonce };
+            self.core.data = Some(data);
+            self.core.generation = generation;
+            self.core.pinger.view_told = ViewNumber(0);
+            self.core.staging = None;
+            self.core.write(Write::Data { data, generation });
+            self.core.outbox.hold_until_written();
+            self.core.pinger.wanted = true;
         }
     }
 
     /// R1, R1b: a view of this generation was heard of.
     fn on_view(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
-        let is_primary = view.primary == self.server
-            && view.primary_boot == self.boot
-            && view.insync.get(&self.server).copied() == self.data
-            && self.data.is_some();
-        if view.number > self.view_seen {
+        let is_primary = view.primary == self.core.server
+            && view.primary_boot == self.core.boot
+            && view.insync.get(&self.core.server).copied() == self.core.data
+            && self.core.data.is_some();
+        if view.number > self.core.view_seen {
             self.adopt(view.number, effects);
-            self.primary_hint = Some(view.primary.clone());
-            let is_member = self.data.is_some() && view.data_of(&self.server) == self.data;
+            self.core.primary_hint = Some(view.primary.clone());
+            let is_member = self.core.data.is_some() && view.data_of(&self.core.server) == self.core.data;
             if is_primary {
                 self.take_over(now, view, effects);
             } else if is_member {
-                self.set_role(Role::Backup, effects);
+                self.become_backup(effects);
             } else {
-                self.staging = None;
+                self.core.staging = None;
                 self.set_role(Role::Idle, effects);
             }
-        } else if view.number == self.view_seen {
-            self.primary_hint = Some(view.primary.clone());
-            match &self.role {
-                Role::Primary(_) if is_primary => self.on_same_view(now, &view, effects),
+        } else if view.number == self.core.view_seen {
+            self.core.primary_hint = Some(view.primary.clone());
+            match &mut self.role {
+                Role::Primary(primary) if is_primary => {
+                    primary.on_same_view(&mut self.core, now, &view, effects)
+                }
                 Role::Primary(_) => self.on_another_primary(view, effects),
                 // It followed another one, which is none (R19).
-                Role::Backup if is_primary => self.take_over(now, view, effects),
-                Role::Idle if self.data.is_some() && view.data_of(&self.server) == self.data => {
-                    let names_me = view.primary == self.server;
+                Role::Backup(_) if is_primary => self.take_over(now, view, effects),
+                Role::Idle
+                    if self.core.data.is_some() && view.data_of(&self.core.server) == self.core.data =>
+                {
+                    let names_me = view.primary == self.core.server;
                     if !names_me {
-                        self.set_role(Role::Backup, effects);
+                        self.become_backup(effects);
                     }
                 }
-                Role::Idle | Role::Backup => {}
+                Role::Idle | Role::Backup(_) => {}
             }
         }
     }
@@ -274,7 +279,7 @@ impl Replica {
     /// given again. Which of the two primaries goes on is not for this one to say.
     fn on_another_primary(&mut self, view: View, effects: &mut Vec<Effect>) {
         effects.push(Effect::Notice(Notice::AnotherPrimary { view: view.number, primary: view.primary }));
-        self.begin_life(self.boot.next(), effects);
+        self.begin_life(self.core.boot.next(), effects);
     }
 
     /// Nothing older than `number` is obeyed from now on, and nothing is said in it before that is
@@ -283,34 +288,72 @@ impl Replica {
     ///
     /// The caller sets the new role.
     fn adopt(&mut self, number: ViewNumber, effects: &mut Vec<Effect>) {
-        assert!(number > self.view_seen, "views are adopted in order");
+        assert!(number > self.core.view_seen, "views are adopted in order");
         self.step_down(effects);
-        self.outbox.forget_unsaid();
-        self.view_seen = number;
-        self.primary_hint = None;
-        self.primary_silence_max = None;
-        self.matched = OpNumber(0);
+        self.core.outbox.forget_unsaid();
+        self.core.view_seen = number;
+        self.core.primary_hint = None;
+        self.core.primary_silence_max = None;
+        self.core.matched = OpNumber(0);
         self.primary_is_there(effects);
-        self.write(Write::ViewSeen(number));
-        self.outbox.hold_until_written();
-        self.pinger.wanted = true;
+        self.core.write(Write::ViewSeen(number));
+        self.core.outbox.hold_until_written();
+        self.core.pinger.wanted = true;
     }
 
     fn set_role(&mut self, role: Role, effects: &mut Vec<Effect>) {
         let before = self.role();
-        self.role = role;
-        if self.role() != before {
+        if RoleName::from(&role) != before {
             self.primary_is_there(effects);
         }
-        self.few_copies = self.few_copies.filter(|_| matches!(self.role, Role::Primary(_)));
-        self.refuses_updates &= matches!(self.role, Role::Primary(_));
-        self.full.retain(|_, _| matches!(self.role, Role::Primary(_)));
+        self.role = role;
         if self.role() != before || self.role() == RoleName::Primary {
-            let notice = Notice::RoleChanged { role: self.role(), view: self.view_seen };
+            let notice = Notice::RoleChanged { role: self.role(), view: self.core.view_seen };
             effects.push(Effect::Notice(notice));
         }
     }
 
+    /// From now on, if it was none before, this server follows a primary.
+    fn become_backup(&mut self, effects: &mut Vec<Effect>) {
+        if !matches!(self.role, Role::Backup(_)) {
+            self.set_role(Role::Backup(Backup::new(&self.core)), effects);
+        }
+    }
+
+    /// R12. The caller sets the new role.
+    fn step_down(&mut self, effects: &mut Vec<Effect>) {
+        if let Role::Primary(primary) = &mut self.role {
+            primary.step_down(&self.core, effects);
+        }
+    }
+
+    /// Everything that waited for the end of a batch, or for its time; as long as nothing may be said, only the disk gets
+    /// something.
+    fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if !self.core.outbox.is_held() {
+            self.speak(now, effects);
+        }
+        self.core.outbox.persist(effects);
+    }
+
+    fn speak(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let Self { core, role } = self;
+        match role {
+            Role::Idle => {}
+            Role::Backup(backup) => backup.watch_primary(core, effects),
+            Role::Primary(primary) => {
+                primary.watch_replicas(core, now, effects);
+                primary.watch_sessions(core, now, effects);
+                primary.feed_replicas(core, now, effects);
+            }
+        }
+        if core.pinger.wanted || now >= core.pinger.due {
+            core.ping(now, role, effects);
+        }
+    }
+}
+
+impl Core {
     fn refuse(&self, ticket: Ticket, effects: &mut Vec<Effect>) {
         let refusal = Refusal::NotPrimary {
             view: self.view_seen,
@@ -323,29 +366,8 @@ impl Replica {
         self.outbox.write(write, self.log.end().op);
     }
 
-    /// Everything that waited for the end of a batch, or for its time; as long as nothing may be said, only the disk gets
-    /// something.
-    fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if !self.outbox.is_held() {
-            self.speak(now, effects);
-        }
-        self.outbox.persist(effects);
-    }
-
-    fn speak(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        if matches!(self.role, Role::Primary(_)) {
-            self.watch_replicas(now, effects);
-            self.watch_sessions(now, effects);
-            self.feed_replicas(now, effects);
-        }
-        self.watch_primary(effects);
-        if self.pinger.wanted || now >= self.pinger.due {
-            self.ping(now, effects);
-        }
-    }
-
-    /// Applies the log up to `to`.
-    fn commit_to(&mut self, to: OpNumber, effects: &mut Vec<Effect>) {
+    /// Applies the log up to `to`; as primary, answers whoever waits for that.
+    fn commit_to(&mut self, to: OpNumber, mut primary: Option<&mut Primary>, effects: &mut Vec<Effect>) {
         while self.commit < to {
             let op = self.commit.next();
             let entry = self.log.entry(op).expect("committed operations are in the log");
@@ -353,10 +375,10 @@ impl Replica {
             let position = entry.position;
             self.commit = op;
             self.bytes_since_checkpoint += entry.bytes() as u64;
-            if let Role::Primary(primary) = &mut self.role {
+            if let Some(primary) = primary.as_deref_mut() {
                 primary.answer(entry, &applied, self.generation, &self.options, effects);
             }
-            self.consider_checkpoint(position, effects);
+            self.consider_checkpoint(position, primary.as_deref_mut(), effects);
         }
     }
 }
@@ -366,40 +388,55 @@ impl Machine for Replica {
     type Effect = Effect;
 
     fn step(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
+        let Self { core, role } = self;
         // What the disk holds back has been said to nobody, so that nobody has answered it.
-        let interval = if self.outbox.is_held() { Duration::ZERO } else { self.options.heartbeat_interval };
-        self.presence.step(now, interval);
-        match event {
-            Event::Request { ticket, request } => self.on_request(now, ticket, request, effects),
-            Event::PingReply(reply) => self.on_ping_reply(now, reply, effects),
-            Event::Probe(token) => self.on_probe(token),
-            Event::Peer(PeerMessage::Append(append)) => self.on_append(append, effects),
-            Event::Peer(PeerMessage::AppendAck(ack)) => self.on_append_ack(now, ack, effects),
-            Event::Peer(PeerMessage::Chunk(chunk)) => self.on_chunk(chunk, effects),
-            Event::Peer(PeerMessage::ChunkAck(ack)) => self.on_chunk_ack(now, ack, effects),
-            Event::Persisted(number) => {
-                self.outbox.persisted(number, effects);
-                self.advance(now, effects);
+        let interval = if core.outbox.is_held() { Duration::ZERO } else { core.options.heartbeat_interval };
+        core.presence.step(now, interval);
+        match (role, event) {
+            (Role::Primary(primary), Event::Request { ticket, request }) => {
+                primary.on_request(core, now, ticket, request, effects);
             }
-            Event::Tick => {}
-            Event::Flush => self.flush(now, effects),
+            (Role::Idle | Role::Backup(_), Event::Request { ticket, .. }) => core.refuse(ticket, effects), // R14
+            (_, Event::PingReply(reply)) => self.on_ping_reply(now, reply, effects),
+            (_, Event::Probe(token)) => core.on_probe(token),
+            (_, Event::Peer(PeerMessage::Append(append))) => self.on_append(append, effects),
+            (_, Event::Peer(PeerMessage::Chunk(chunk))) => self.on_chunk(chunk, effects),
+            (Role::Primary(primary), Event::Peer(PeerMessage::AppendAck(ack))) => {
+                primary.on_append_ack(core, now, ack, effects);
+            }
+            (Role::Primary(primary), Event::Peer(PeerMessage::ChunkAck(ack))) => {
+                primary.on_chunk_ack(core, now, ack, effects);
+            }
+            // Meant for the primary that this server was.
+            (
+                Role::Idle | Role::Backup(_),
+                Event::Peer(PeerMessage::AppendAck(_) | PeerMessage::ChunkAck(_)),
+            ) => {}
+            (role, Event::Persisted(number)) => {
+                core.outbox.persisted(number, effects);
+                if let Role::Primary(primary) = role {
+                    primary.advance(core, now, effects);
+                }
+            }
+            (_, Event::Tick) => {}
+            (_, Event::Flush) => self.flush(now, effects),
         }
     }
 
     fn deadline(&self) -> Duration {
-        if self.outbox.is_held() {
+        if self.core.outbox.is_held() {
             // The disk comes first.
-            return if self.outbox.has_writes() { AT_ONCE } else { NEVER };
+            return if self.core.outbox.has_writes() { AT_ONCE } else { NEVER };
         }
-        if self.pinger.wanted {
+        if self.core.pinger.wanted {
             return AT_ONCE;
         }
         let due = match &self.role {
             Role::Idle => NEVER,
-            Role::Backup => self.watch_due(),
-            Role::Primary(primary) => primary.feed_due(&self.options),
+            Role::Backup(backup) => backup.watch_due(&self.core),
+            Role::Primary(primary) => primary.feed_due(&self.core.options),
         };
-        due.min(self.pinger.due)
+        due.min(self.core.pinger.due)
     }
 
     fn tick() -> Event {

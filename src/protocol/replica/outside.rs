@@ -46,8 +46,8 @@ impl Primary {
 impl Replica {
     /// How much it holds.
     pub fn load(&self) -> Load {
-        let (unwritten, unsaid, writing) = self.outbox.load();
-        let staged = self.staging.as_ref().map(Staging::at);
+        let (unwritten, unsaid, writing) = self.core.outbox.load();
+        let staged = self.core.staging.as_ref().map(Staging::at);
         let load = Load { staged, unwritten, unsaid, writing, ..Load::default() };
         self.as_primary().map_or(load, |primary| Load {
             waiting: primary.waiting.values().map(Vec::len).sum::<usize>() + primary.reads.len(),
@@ -56,65 +56,71 @@ impl Replica {
             opening: primary.opening,
             waiting_bytes: primary.waiting_bytes,
             noted: primary.remembering.keys(),
-            log_time: primary.log_time(self.presence.stepped_at()),
+            log_time: primary.log_time(self.core.presence.stepped_at()),
             ..load
         })
     }
 
     /// Who it is.
     pub fn server(&self) -> &ServerId {
-        &self.server
+        &self.core.server
     }
 
     /// The number of this life.
     pub fn boot(&self) -> Boot {
-        self.boot
+        self.core.boot
     }
 
     /// The identity of the contents, once the view service accepted this life.
     pub fn data(&self) -> Option<DataId> {
-        self.data
+        self.core.data
     }
 
     /// The generation of the contents.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.core.generation
     }
 
     /// The latest view adopted.
     pub fn view_seen(&self) -> ViewNumber {
-        self.view_seen
+        self.core.view_seen
     }
 
     /// The role.
     pub fn role(&self) -> RoleName {
-        match self.role {
-            Role::Idle => RoleName::Idle,
-            Role::Backup => RoleName::Backup,
-            Role::Primary(_) => RoleName::Primary,
-        }
+        RoleName::from(&self.role)
     }
 
     /// What it knows as primary.
     pub fn as_primary(&self) -> Option<&Primary> {
         match &self.role {
             Role::Primary(primary) => Some(primary),
-            Role::Idle | Role::Backup => None,
+            Role::Idle | Role::Backup(_) => None,
         }
     }
 
     /// Operations up to here are committed and applied.
     pub fn commit(&self) -> OpNumber {
-        self.commit
+        self.core.commit
     }
 
     /// The log, as far as it is known in memory.
     pub fn log(&self) -> &Log {
-        &self.log
+        &self.core.log
     }
 
     /// The applied state.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.core.state
+    }
+}
+
+impl From<&Role> for RoleName {
+    fn from(role: &Role) -> Self {
+        match role {
+            Role::Idle => Self::Idle,
+            Role::Backup(_) => Self::Backup,
+            Role::Primary(_) => Self::Primary,
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! The conversation with the view service: when a replica pings, and what it says (R18, R21).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{Effect, Notice, Replica, Role};
+use super::{Core, Effect, Notice, Role};
 use crate::protocol::{
     identity::{Boot, ViewNumber},
     message::{Echo, Ping, Token},
@@ -79,7 +82,7 @@ impl Pinger {
     }
 }
 
-impl Replica {
+impl Core {
     /// R18: a token came. The view service waits for it if it has not believed this life yet, or not any more.
     pub(super) fn on_probe(&mut self, token: Token) {
         let pinger = &mut self.pinger;
@@ -155,7 +158,7 @@ impl Replica {
         self.options.ping_interval.min(demanded).min(unheard)
     }
 
-    pub(super) fn ping(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    pub(super) fn ping(&mut self, now: Duration, role: &Role, effects: &mut Vec<Effect>) {
         let interval = self.ping_interval();
         self.watch_view_service(now, effects);
         let pinger = &mut self.pinger;
@@ -168,11 +171,12 @@ impl Replica {
         while pinger.sent_at.len() > PINGS_REMEMBERED {
             pinger.sent_at.pop_first();
         }
-        let (confirmed, suspects) = match (&self.role, self.data) {
+        let (confirmed, suspects) = match (role, self.data) {
             (Role::Primary(primary), Some(data)) => {
                 (primary.confirmed_members(&self.server, data), primary.suspects.clone())
             }
-            _ => (Members::new(), self.silent_primary.iter().cloned().collect()),
+            (Role::Backup(backup), _) => (Members::new(), backup.silent.iter().cloned().collect()),
+            _ => (Members::new(), BTreeSet::new()),
         };
         let ping = Ping {
             server: self.server.clone(),

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Notice, Replica, Role, SessionLimit, feed::Peer, reads::Read, sessions::Remembering};
+use super::{
+    Core, Effect, Notice, Replica, Role, SessionLimit, feed::Peer, reads::Read, sessions::Remembering,
+};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Request, RequestBody, Update},
     identity::{
@@ -19,6 +21,17 @@ use crate::protocol::{
 /// What was heard within so many heartbeat intervals is not about to be suspected, and a joiner must have been before the
 /// primary waits for it.
 const RECENT_HEARTBEATS: u32 = 3;
+
+/// What a primary said of copies and sessions, and takes back when it is over.
+#[derive(Clone, Default, Hash)]
+pub(super) struct Told {
+    /// It acknowledged what only so many replicas hold, fewer than wanted.
+    pub(super) few_copies: Option<usize>,
+    /// It refuses updates because too few replicas would hold them.
+    pub(super) refuses_updates: bool,
+    /// When it last refused a client because this limit was reached.
+    pub(super) full: BTreeMap<SessionLimit, Duration>,
+}
 
 /// What a primary knows, for one view.
 #[derive(Clone, Hash)]
@@ -60,6 +73,8 @@ pub struct Primary {
     /// The log's clock goes on from where it stood at the takeover: no wall clock, no jump.
     clock_at_takeover: Duration,
     took_over_at: Duration,
+    /// Also in earlier views of which it was primary.
+    pub(super) told: Told,
 }
 
 impl Primary {
@@ -124,19 +139,19 @@ impl Replica {
     /// R2. Nothing known about the replicas is carried over from an older view; only the work for a joiner
     /// goes on.
     pub(super) fn take_over(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
-        let end = self.log.end();
+        let end = self.core.log.end();
         let others: BTreeSet<ServerId> = view.backups().cloned().collect();
-        let mut peers_before: BTreeMap<ServerId, Peer> = match &mut self.role {
-            Role::Primary(before) => std::mem::take(&mut before.peers),
-            Role::Idle | Role::Backup => BTreeMap::new(),
+        let (mut peers_before, told) = match &mut self.role {
+            Role::Primary(before) => (std::mem::take(&mut before.peers), std::mem::take(&mut before.told)),
+            Role::Idle | Role::Backup(_) => Default::default(),
         };
         let peers: BTreeMap<ServerId, Peer> = view
             .insync
             .iter()
             .chain(&view.joining)
-            .filter(|(server, _)| **server != self.server)
+            .filter(|(server, _)| **server != self.core.server)
             .map(|(server, data)| {
-                let peer = Peer::new(*data, end.op, self.presence.now());
+                let peer = Peer::new(*data, end.op, self.core.presence.now());
                 let before = peers_before.remove(server).filter(|before| before.data == *data);
                 let peer = match before {
                     Some(before) if view.joining.contains_key(server) => peer.resuming(before),
@@ -145,12 +160,12 @@ impl Replica {
                 (server.clone(), peer)
             })
             .collect();
-        let uncommitted: Vec<&Entry> = self.log.entries_from(self.commit.next()).collect();
+        let uncommitted: Vec<&Entry> = self.core.log.entries_from(self.core.commit.next()).collect();
         let in_flight = uncommitted.iter().filter_map(|entry| entry.request()).collect();
         let opening =
             uncommitted.iter().filter(|entry| matches!(entry.command, Command::OpenSession { .. })).count();
         let mut remembering = Remembering::default();
-        uncommitted.iter().for_each(|entry| remembering.begin(&self.state, entry));
+        uncommitted.iter().for_each(|entry| remembering.begin(&self.core.state, entry));
         let last_timestamp = uncommitted.last().map_or(Duration::ZERO, |entry| entry.timestamp);
         let primary = Primary {
             takeover_end: end.op,
@@ -173,136 +188,149 @@ impl Replica {
             round_wanted: false,
             transfers: 0,
             lease_until: None,
-            clock_at_takeover: self.state.clock().max(last_timestamp),
+            clock_at_takeover: self.core.state.clock().max(last_timestamp),
             took_over_at: now,
+            told,
             view,
         };
         self.set_role(Role::Primary(primary), effects);
-        self.advance(now, effects);
+        if let Role::Primary(primary) = &mut self.role {
+            primary.advance(&mut self.core, now, effects);
+        }
     }
+}
 
+impl Primary {
     /// R12: whoever waits is sent elsewhere; what is in the log may still be committed by another. The
     /// caller sets the new role.
-    pub(super) fn step_down(&mut self, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        let updates = std::mem::take(&mut primary.waiting).into_values().flatten();
-        primary.waiting_updates = 0;
-        let reads = std::mem::take(&mut primary.reads).into_iter().map(|read| read.ticket);
+    pub(super) fn step_down(&mut self, core: &Core, effects: &mut Vec<Effect>) {
+        let updates = std::mem::take(&mut self.waiting).into_values().flatten();
+        self.waiting_updates = 0;
+        let reads = std::mem::take(&mut self.reads).into_iter().map(|read| read.ticket);
         for ticket in updates.chain(reads).collect::<Vec<_>>() {
-            self.refuse(ticket, effects);
+            core.refuse(ticket, effects);
         }
     }
 
     /// R1b: the same view again, perhaps with its activation or the join of a backup recorded.
-    pub(super) fn on_same_view(&mut self, now: Duration, view: &View, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        if view.activated && !primary.active {
-            primary.active = true;
+    pub(super) fn on_same_view(
+        &mut self,
+        core: &mut Core,
+        now: Duration,
+        view: &View,
+        effects: &mut Vec<Effect>,
+    ) {
+        if view.activated && !self.active {
+            self.active = true;
             effects.push(Effect::Notice(Notice::Activated { view: view.number }));
         }
-        if view.insync.len() >= primary.view.insync.len() {
-            primary.view = view.clone(); // unless it is an older copy
+        if view.insync.len() >= self.view.insync.len() {
+            self.view = view.clone(); // unless it is an older copy
         }
-        self.advance(now, effects);
+        self.advance(core, now, effects);
     }
 
     /// R3, R10, R14.
     pub(super) fn on_request(
         &mut self,
+        core: &mut Core,
         now: Duration,
         ticket: Ticket,
         request: Request,
         effects: &mut Vec<Effect>,
     ) {
-        let Role::Primary(primary) = &mut self.role else { return self.refuse(ticket, effects) };
-        if primary.fenced.is_some() || request.generation.is_later_than(self.generation) {
-            return self.refuse(ticket, effects);
+        if self.fenced.is_some() || request.generation.is_later_than(core.generation) {
+            return core.refuse(ticket, effects);
         }
         let mut refuse = |refusal| effects.push(Effect::Reply { ticket, reply: Reply::Refused(refusal) });
-        if request.generation != Generation::UNKNOWN && request.generation != self.generation {
-            return refuse(Refusal::DataLost { generation: self.generation });
+        if request.generation != Generation::UNKNOWN && request.generation != core.generation {
+            return refuse(Refusal::DataLost { generation: core.generation });
         }
-        if primary.waiting() >= self.options.waiting_max {
+        if self.waiting() >= core.options.waiting_max {
             return refuse(Refusal::Busy);
         }
         match request.body {
             RequestBody::Get { key } => {
-                primary.round_wanted = true;
-                let round = primary.round + 1;
-                primary.reads.push_back(Read { ticket, key, round });
-                self.serve_reads(now, effects);
+                self.round_wanted = true;
+                let round = self.round + 1;
+                self.reads.push_back(Read { ticket, key, round });
+                self.serve_reads(core, now, effects);
             }
             RequestBody::OpenSession => {
-                let at = primary.log_time(now);
-                if !primary.may_open(&self.state, &self.options, at) {
-                    return self.refuse_for_sessions(now, ticket, SessionLimit::Count, effects);
+                let at = self.log_time(now);
+                if !self.may_open(&core.state, &core.options, at) {
+                    return self.refuse_for_sessions(core, now, ticket, SessionLimit::Count, effects);
                 }
-                if let Err(refusal) = primary.admits(&self.options) {
+                if let Err(refusal) = self.admits(&core.options) {
                     return refuse(refusal);
                 }
-                primary.opening += 1;
-                self.propose(now, ticket, Command::OpenSession { ttl: self.options.session_ttl });
+                self.opening += 1;
+                self.propose(core, now, ticket, Command::OpenSession { ttl: core.options.session_ttl });
             }
             RequestBody::CloseSession { session } => {
-                if let Err(refusal) = primary.admits(&self.options) {
+                if let Err(refusal) = self.admits(&core.options) {
                     return refuse(refusal);
                 }
-                self.propose(now, ticket, Command::CloseSession { session });
+                self.propose(core, now, ticket, Command::CloseSession { session });
             }
             RequestBody::Update { session, request, update } => {
                 // An unknown session is no reason to refuse here: this server may have been replaced
                 // without knowing it, and the session opened since. Only the log can say.
-                match self.state.session(session).and_then(|session| session.last.as_ref()) {
+                match core.state.session(session).and_then(|session| session.last.as_ref()) {
                     Some((last, executed)) if *last == request => {
-                        let reply = primary.acknowledgement(&self.options, Reply::Executed(executed.clone()));
+                        let reply = self.acknowledgement(&core.options, Reply::Executed(executed.clone()));
                         return effects.push(Effect::Reply { ticket, reply });
                     }
                     Some((last, _)) if *last > request => return refuse(Refusal::Superseded),
                     _ => {}
                 }
-                if let Some(op) = primary.in_flight.get(&(session, request)) {
-                    primary.waiting.entry(*op).or_default().push(ticket);
-                    primary.waiting_updates += 1;
+                if let Some(op) = self.in_flight.get(&(session, request)) {
+                    self.waiting.entry(*op).or_default().push(ticket);
+                    self.waiting_updates += 1;
                     return;
                 }
-                if let Err(refusal) = primary.admits(&self.options) {
+                if let Err(refusal) = self.admits(&core.options) {
                     return refuse(refusal);
                 }
                 let remembers = matches!(update, Update::CompareAndSwap { .. });
-                let at = primary.log_time(now);
-                if remembers && !primary.may_remember(&self.state, &self.options, session, at) {
-                    return self.refuse_for_sessions(now, ticket, SessionLimit::Bytes, effects);
+                let at = self.log_time(now);
+                if remembers && !self.may_remember(&core.state, &core.options, session, at) {
+                    return self.refuse_for_sessions(core, now, ticket, SessionLimit::Bytes, effects);
                 }
-                self.propose(now, ticket, Command::Update { session, request, update });
+                self.propose(core, now, ticket, Command::Update { session, request, update });
             }
         }
     }
 
     /// Appends to the log. The operation leaves for the replicas with the next flush.
-    fn propose(&mut self, now: Duration, ticket: Ticket, command: Command) {
-        let Role::Primary(primary) = &mut self.role else { unreachable!("only a primary proposes") };
-        let op = self.log.end().op.next();
-        let position = Position { view: self.view_seen, op };
+    fn propose(&mut self, core: &mut Core, now: Duration, ticket: Ticket, command: Command) {
+        let op = core.log.end().op.next();
+        let position = Position { view: core.view_seen, op };
         let command = command.detached();
         if let Command::Update { session, request, .. } = &command {
-            primary.in_flight.insert((*session, *request), op);
+            self.in_flight.insert((*session, *request), op);
         }
-        primary.waiting.insert(op, vec![ticket]);
-        primary.waiting_updates += 1;
-        let entry = Entry { position, timestamp: primary.log_time(now), command };
-        primary.waiting_bytes += entry.bytes() as u64;
-        primary.remembering.begin(&self.state, &entry);
-        self.log.push(entry.clone());
-        self.write(Write::Entry(entry));
+        self.waiting.insert(op, vec![ticket]);
+        self.waiting_updates += 1;
+        let entry = Entry { position, timestamp: self.log_time(now), command };
+        self.waiting_bytes += entry.bytes() as u64;
+        self.remembering.begin(&core.state, &entry);
+        core.log.push(entry.clone());
+        core.write(Write::Entry(entry));
     }
 
     /// R6.
-    pub(super) fn on_append_ack(&mut self, now: Duration, ack: AppendAck, effects: &mut Vec<Effect>) {
-        let end = self.log.end().op;
-        let base = self.log.base().op;
-        let present = self.presence.now();
-        let sent = self.as_primary().map_or(0, |primary| primary.round);
-        let Some(peer) = self.member(ack.view, &ack.from, ack.data).filter(|_| ack.round <= sent) else {
+    pub(super) fn on_append_ack(
+        &mut self,
+        core: &mut Core,
+        now: Duration,
+        ack: AppendAck,
+        effects: &mut Vec<Effect>,
+    ) {
+        let end = core.log.end().op;
+        let present = core.presence.now();
+        let sent = self.round;
+        let Some(peer) = self.peer(core, ack.view, &ack.from, ack.data).filter(|_| ack.round <= sent) else {
             return;
         };
         match ack.result {
@@ -315,23 +343,29 @@ impl Replica {
             AppendResult::Mismatch { hint } => {
                 peer.last_heard = present;
                 peer.round_answered = peer.round_answered.max(ack.round);
-                self.rewind(&ack.from, hint, ack.round, sent, base, effects);
+                self.rewind(core, &ack.from, hint, ack.round, effects);
             }
-            AppendResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
+            AppendResult::Stale { view_seen } => return self.on_stale(core, view_seen, effects),
         }
-        self.advance(now, effects);
+        self.advance(core, now, effects);
     }
 
     /// The receiver's side of a state transfer.
-    pub(super) fn on_chunk_ack(&mut self, now: Duration, ack: ChunkAck, effects: &mut Vec<Effect>) {
-        let end = self.log.end().op;
-        let present = self.presence.now();
-        let Some(peer) = self.member(ack.view, &ack.from, ack.data) else { return };
+    pub(super) fn on_chunk_ack(
+        &mut self,
+        core: &mut Core,
+        now: Duration,
+        ack: ChunkAck,
+        effects: &mut Vec<Effect>,
+    ) {
+        let end = core.log.end().op;
+        let present = core.presence.now();
+        let Some(peer) = self.peer(core, ack.view, &ack.from, ack.data) else { return };
         match ack.result {
             ChunkResult::Next(part) => {
                 peer.last_heard = present;
                 if !peer.wants_part(ack.transfer, part) {
-                    self.begin_transfer(&ack.from, effects);
+                    self.begin_transfer(core, &ack.from, effects);
                 }
             }
             ChunkResult::Installed(op) if op <= end => {
@@ -342,82 +376,77 @@ impl Replica {
                 }
             }
             ChunkResult::Installed(_) => return,
-            ChunkResult::Stale { view_seen } => return self.on_stale(view_seen, effects),
+            ChunkResult::Stale { view_seen } => return self.on_stale(core, view_seen, effects),
         }
-        self.advance(now, effects);
+        self.advance(core, now, effects);
     }
 
     /// The replica that answers, if it is a member of this very view with these very contents.
-    fn member(&mut self, view: ViewNumber, from: &ServerId, data: DataId) -> Option<&mut Peer> {
-        let current = self.view_seen;
-        let Role::Primary(primary) = &mut self.role else { return None };
-        primary.peers.get_mut(from).filter(|peer| view == current && peer.data == data)
+    fn peer(&mut self, core: &Core, view: ViewNumber, from: &ServerId, data: DataId) -> Option<&mut Peer> {
+        let current = core.view_seen;
+        self.peers.get_mut(from).filter(|peer| view == current && peer.data == data)
     }
 
     /// Somebody knows a later view. What this server is in it, only the view service can say.
-    pub(super) fn on_stale(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        if view > self.view_seen && primary.fenced.is_none() {
-            primary.fenced = Some(self.pinger.number);
-            self.pinger.wanted = true;
-            if view > primary.fenced_by {
-                primary.fenced_by = view;
+    pub(super) fn on_stale(&mut self, core: &mut Core, view: ViewNumber, effects: &mut Vec<Effect>) {
+        if view > core.view_seen && self.fenced.is_none() {
+            self.fenced = Some(core.pinger.number);
+            core.pinger.wanted = true;
+            if view > self.fenced_by {
+                self.fenced_by = view;
                 effects.push(Effect::Notice(Notice::Fenced { view }));
             }
-            self.step_down(effects);
+            self.step_down(core, effects);
         }
     }
 
     /// The view service told view `number` in its answer to `ping`. If that is this primary's view, and the ping
     /// was sent after a replica spoke of a later one, there is no later one (V-c): the replica was wrong.
-    pub(super) fn unfence(&mut self, ping: u64, number: ViewNumber) {
-        let Role::Primary(primary) = &mut self.role else { return };
-        primary.fenced.take_if(|fenced| number == self.view_seen && ping > *fenced);
+    pub(super) fn unfence(&mut self, core: &Core, ping: u64, number: ViewNumber) {
+        self.fenced.take_if(|fenced| number == core.view_seen && ping > *fenced);
     }
 
     /// Whatever follows from what is known now: commits, confirmation, joins, reads (R7 to R10).
-    pub(super) fn advance(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let durable = self.outbox.durable();
-        let Role::Primary(primary) = &mut self.role else { return };
-        if !primary.confirmed && primary.all_hold(&primary.announced, primary.takeover_end) {
-            primary.confirmed = true;
-            self.pinger.wanted = true;
-            effects.push(Effect::Notice(Notice::Confirmed { view: self.view_seen }));
+    pub(super) fn advance(&mut self, core: &mut Core, now: Duration, effects: &mut Vec<Effect>) {
+        let durable = core.outbox.durable();
+        if !self.confirmed && self.all_hold(&self.announced, self.takeover_end) {
+            self.confirmed = true;
+            core.pinger.wanted = true;
+            effects.push(Effect::Notice(Notice::Confirmed { view: core.view_seen }));
         }
-        let agreed = if primary.active { primary.agreed(durable) } else { None };
-        let agreed = agreed.filter(|agreed| *agreed > self.commit);
+        let agreed = if self.active { self.agreed(durable) } else { None };
+        let agreed = agreed.filter(|agreed| *agreed > core.commit);
         if let Some(agreed) = agreed {
-            self.commit_to(agreed, effects);
+            core.commit_to(agreed, Some(self), effects);
         }
-        self.admit_joiners(effects);
-        self.note_copies(agreed.is_some(), effects);
-        self.note_refusals(effects);
-        self.serve_reads(now, effects);
+        self.admit_joiners(core, effects);
+        self.note_copies(core, agreed.is_some(), effects);
+        self.note_refusals(core, effects);
+        self.serve_reads(core, now, effects);
     }
 
     /// R9: first wait for the joiner, then tell the view service. Announced, it may be promoted, so it
     /// must hold all that is committed; and it is waited for until a later view releases it.
-    fn admit_joiners(&mut self, effects: &mut Vec<Effect>) {
-        let (base, end, present) = (self.log.base().op, self.log.end().op, self.presence.now());
-        let Role::Primary(primary) = &mut self.role else { return };
-        let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
+    fn admit_joiners(&mut self, core: &mut Core, effects: &mut Vec<Effect>) {
+        let (base, end, present) = (core.log.base().op, core.log.end().op, core.presence.now());
+        let recent = core.options.heartbeat_interval * RECENT_HEARTBEATS;
         let mut joining = Vec::new();
-        let waits_for = &primary.waits_for;
-        for (server, peer) in primary.peers.iter_mut().filter(|(server, _)| !waits_for.contains(*server)) {
-            let close = peer.keeps_up(present, base, end, self.options.join_lag_max);
+        let waits_for = &self.waits_for;
+        for (server, peer) in self.peers.iter_mut().filter(|(server, _)| !waits_for.contains(*server)) {
+            let close = peer.keeps_up(present, base, end, core.options.join_lag_max);
             if close && present < peer.last_heard + recent {
                 joining.push(server.clone());
             }
         }
-        primary.waits_for.extend(joining);
-        if !primary.confirmed {
+        self.waits_for.extend(joining);
+        if !self.confirmed {
             return;
         }
-        let enough = self.commit.max(primary.takeover_end);
-        for server in primary.waits_for.difference(&primary.announced).cloned().collect::<Vec<_>>() {
-            if let Some(at) = primary.peers[&server].matched.filter(|matched| *matched >= enough) {
-                primary.announced.insert(server.clone());
-                self.pinger.wanted = true;
+        let enough = core.commit.max(self.takeover_end);
+        for server in self.waits_for.difference(&self.announced).cloned().collect::<Vec<_>>() {
+            if let Some(at) = self.peers[&server].matched.filter(|matched| *matched >= enough) {
+                self.announced.insert(server.clone());
+                core.pinger.wanted = true;
                 effects.push(Effect::Notice(Notice::Joined { server, at }));
             }
         }
@@ -425,42 +454,41 @@ impl Replica {
 
     /// R11: a replica that is silent, or that answers and takes nothing, is reported; one that was not announced
     /// yet is no longer waited for. R16: silent while the primary was there to hear it.
-    pub(super) fn watch_replicas(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let end = self.log.end().op;
-        let Role::Primary(primary) = &mut self.role else { return };
-        if primary.fenced.is_some() {
+    pub(super) fn watch_replicas(&mut self, core: &mut Core, now: Duration, effects: &mut Vec<Effect>) {
+        let end = core.log.end().op;
+        if self.fenced.is_some() {
             return; // they may rightly serve another
         }
-        let (present, limit) = (self.presence.now(), self.options.suspect_after);
-        for peer in primary.peers.values_mut().filter(|peer| peer.matched == Some(end)) {
+        let (present, limit) = (core.presence.now(), core.options.suspect_after);
+        for peer in self.peers.values_mut().filter(|peer| peer.matched == Some(end)) {
             peer.progressed_at = present; // nothing is outstanding
         }
-        let stuck = |server: &ServerId| primary.peers[server].is_stuck(present, limit);
-        let (announced, joining): (Vec<_>, Vec<_>) = primary
+        let stuck = |server: &ServerId| self.peers[server].is_stuck(present, limit);
+        let (announced, joining): (Vec<_>, Vec<_>) = self
             .waits_for
             .iter()
             .filter(|server| stuck(server))
             .cloned()
-            .partition(|server| primary.announced.contains(server));
+            .partition(|server| self.announced.contains(server));
         // If none is heard, that says something of this primary: whoever is about to be silent for too long is waited for.
-        let recent = self.options.heartbeat_interval * RECENT_HEARTBEATS;
-        let undecided = primary
+        let recent = core.options.heartbeat_interval * RECENT_HEARTBEATS;
+        let undecided = self
             .announced
             .iter()
-            .any(|server| !stuck(server) && present >= primary.peers[server].last_heard + recent);
-        for server in primary.suspects.extract_if(.., |server| !stuck(server)).collect::<Vec<_>>() {
-            self.pinger.wanted = true;
+            .any(|server| !stuck(server) && present >= self.peers[server].last_heard + recent);
+        for server in self.suspects.extract_if(.., |server| !stuck(server)).collect::<Vec<_>>() {
+            core.pinger.wanted = true;
             effects.push(Effect::Notice(Notice::HeardAgain { server }));
         }
         for server in announced.into_iter().filter(|_| !undecided) {
-            if primary.suspects.insert(server.clone()) {
-                self.pinger.wanted = true;
+            if self.suspects.insert(server.clone()) {
+                core.pinger.wanted = true;
                 effects.push(Effect::Notice(Notice::Suspected { server }));
             }
         }
         if !joining.is_empty() {
-            primary.waits_for.retain(|server| !joining.contains(server));
-            self.advance(now, effects);
+            self.waits_for.retain(|server| !joining.contains(server));
+            self.advance(core, now, effects);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Effect, Replica, Role};
+use super::{Core, Effect, Primary};
 use crate::protocol::{
     command::Reply,
     identity::Ticket,
@@ -30,46 +30,44 @@ pub(super) struct Read {
     pub(super) round: u64,
 }
 
-impl Replica {
+impl Primary {
     /// The view service promises to promote nobody for a while, counted from when the ping was *sent*.
     pub(super) fn on_lease(
         &mut self,
+        core: &Core,
         now: Duration,
         ping: u64,
         granted: Duration,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(sent_at) = self.pinger.sent_at.get(&ping) else { return };
+        let Some(sent_at) = core.pinger.sent_at.get(&ping) else { return };
         let until = *sent_at + usable_lease(granted);
-        if self.options.reads == ReadMode::Lease
-            && let Role::Primary(primary) = &mut self.role
-        {
-            primary.lease_until = primary.lease_until.max(Some(until));
-            self.serve_reads(now, effects);
+        if core.options.reads == ReadMode::Lease {
+            self.lease_until = self.lease_until.max(Some(until));
+            self.serve_reads(core, now, effects);
         }
     }
 
     /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
     /// anything acknowledged before the Get arrived. So is its revision (section 7): what is applied, not what is in the log.
-    pub(super) fn serve_reads(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let held = self.outbox.is_held(); // R1: the view is not adopted durably yet
-        let Role::Primary(primary) = &mut self.role else { return };
-        if held || !primary.active || self.commit < primary.takeover_end || primary.fenced.is_some() {
+    pub(super) fn serve_reads(&mut self, core: &Core, now: Duration, effects: &mut Vec<Effect>) {
+        let held = core.outbox.is_held(); // R1: the view is not adopted durably yet
+        if held || !self.active || core.commit < self.takeover_end || self.fenced.is_some() {
             return;
         }
-        let leased = primary.lease_until.is_some_and(|until| now < until);
-        let confirmed = if primary.waits_for.is_empty() || leased {
+        let leased = self.lease_until.is_some_and(|until| now < until);
+        let confirmed = if self.waits_for.is_empty() || leased {
             u64::MAX // sole: nobody else can be promoted
         } else {
-            let acked = primary.waits_for.iter().map(|server| primary.peers[server].round_answered);
+            let acked = self.waits_for.iter().map(|server| self.peers[server].round_answered);
             acked.min().expect("not empty")
         };
-        while let Some(read) = primary.reads.pop_front_if(|read| read.round <= confirmed) {
-            let reply = Reply::Value { revision: self.commit, found: self.state.get(&read.key).cloned() };
+        while let Some(read) = self.reads.pop_front_if(|read| read.round <= confirmed) {
+            let reply = Reply::Value { revision: core.commit, found: core.state.get(&read.key).cloned() };
             effects.push(Effect::Reply { ticket: read.ticket, reply });
         }
-        if primary.reads.is_empty() {
-            primary.round_wanted = false;
+        if self.reads.is_empty() {
+            self.round_wanted = false;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Effect, Notice, Primary, Replica, Role, SessionLimit};
+use super::{Core, Effect, Notice, Primary, SessionLimit};
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Update},
     identity::{OpNumber, RequestNumber, SessionId, Ticket},
@@ -112,50 +112,46 @@ impl Primary {
             }
         }
     }
-}
 
-impl Replica {
     /// There is no room for what the client asks for.
     pub(super) fn refuse_for_sessions(
         &mut self,
+        core: &Core,
         now: Duration,
         ticket: Ticket,
         limit: SessionLimit,
         effects: &mut Vec<Effect>,
     ) {
-        if self.full.insert(limit, now).is_none() {
+        if self.told.full.insert(limit, now).is_none() {
             let max = match limit {
-                SessionLimit::Count => self.options.sessions_max as u64,
-                SessionLimit::Bytes => self.options.session_bytes_max,
+                SessionLimit::Count => core.options.sessions_max as u64,
+                SessionLimit::Bytes => core.options.session_bytes_max,
             };
-            effects.push(Effect::Notice(Notice::SessionsFull { limit, held: self.held(limit), max }));
+            effects.push(Effect::Notice(Notice::SessionsFull { limit, held: self.held(core, limit), max }));
         }
         effects.push(Effect::Reply { ticket, reply: Reply::Refused(Refusal::TooManySessions) });
     }
 
     /// How much there is, with what operations in flight will add.
-    fn held(&self, limit: SessionLimit) -> u64 {
-        let primary = self.as_primary();
+    fn held(&self, core: &Core, limit: SessionLimit) -> u64 {
         match limit {
-            SessionLimit::Count => {
-                (self.state.sessions() + primary.map_or(0, |primary| primary.opening)) as u64
-            }
-            SessionLimit::Bytes => {
-                self.state.session_bytes() + primary.map_or(0, |primary| primary.remembering.bytes)
-            }
+            SessionLimit::Count => (core.state.sessions() + self.opening) as u64,
+            SessionLimit::Bytes => core.state.session_bytes() + self.remembering.bytes,
         }
     }
 
     /// Takes back what was said of a limit when that is over.
-    pub(super) fn watch_sessions(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let Role::Primary(primary) = &self.role else { return };
-        let (at, quiet) = (primary.log_time(now), self.options.suspect_after);
-        let has_room = |limit| primary.has_room(&self.state, &self.options, limit, at);
-        let over =
-            self.full.iter().filter(|(limit, refused_at)| now >= **refused_at + quiet && has_room(**limit));
+    pub(super) fn watch_sessions(&mut self, core: &Core, now: Duration, effects: &mut Vec<Effect>) {
+        let (at, quiet) = (self.log_time(now), core.options.suspect_after);
+        let has_room = |limit| self.has_room(&core.state, &core.options, limit, at);
+        let over = self
+            .told
+            .full
+            .iter()
+            .filter(|(limit, refused_at)| now >= **refused_at + quiet && has_room(**limit));
         for limit in over.map(|(limit, _)| *limit).collect::<Vec<_>>() {
-            self.full.remove(&limit);
-            effects.push(Effect::Notice(Notice::SessionsHaveRoom { limit, held: self.held(limit) }));
+            self.told.full.remove(&limit);
+            effects.push(Effect::Notice(Notice::SessionsHaveRoom { limit, held: self.held(core, limit) }));
         }
     }
 }
