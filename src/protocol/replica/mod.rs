@@ -3,6 +3,10 @@
 //! One [`Replica`] is one life of one server. What it knows for sure (identities, the view adopted last,
 //! the log) survives in [`Durable`](crate::protocol::log::Durable); its role and how far it has applied the log do not.
 //!
+//! It is a *core*, which it has in every role, and a *role*, which owns what only it needs. What only a primary does is a
+//! method of the primary, which is lent the core: it cannot be asked of a replica that is none. Which role takes which
+//! event is said in one place, [`step`](Machine::step).
+//!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
 //! * `reads`: how Gets are answered (R10).
@@ -14,7 +18,10 @@
 //! * `sessions`: whether another one may be opened, and what is told if not.
 //! * `pinger`: the conversation with the view service (R18, R21).
 //!
-//! This file is what all roles share: the view service's answers and the adoption of views (R1, R13 to R15).
+//! * `notice`: what an operator is told, and in which words.
+//!
+//! This file is what all roles share, and how one follows another: the view service's answers and the adoption of views
+//! (R1, R13 to R15).
 
 pub mod backup;
 mod checkpoint;
