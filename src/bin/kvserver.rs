@@ -135,7 +135,6 @@ impl Args {
             waiting_bytes_max: self.waiting_bytes_max,
             session_bytes_max: self.session_bytes_max,
             copies_min: self.copies_min,
-            value_bytes_max: self.value_bytes_max as u64,
         }
     }
 }

@@ -114,8 +114,6 @@ pub struct ReplicaOptions {
     /// Bytes that the open sessions may remember at once (the answers to compare-and-swaps); one more answer may
     /// end them.
     pub session_bytes_max: u64,
-    /// The longest value that an append may build, in bytes.
-    pub value_bytes_max: u64,
 }
 
 impl Default for ReplicaOptions {
@@ -139,7 +137,6 @@ impl Default for ReplicaOptions {
             log_bytes_max: 1 << 30,
             waiting_bytes_max: 256 << 20,
             session_bytes_max: 64 << 20,
-            value_bytes_max: 1 << 20,
         }
     }
 }
@@ -242,7 +239,6 @@ impl ReplicaOptions {
             ("sessions-max", self.sessions_max as u64, COUNT_MAX),
             ("append-bytes-max", self.append_bytes_max as u64, GATHERED_BYTES_MAX as u64),
             ("chunk-bytes-max", self.chunk_bytes_max as u64, GATHERED_BYTES_MAX as u64),
-            ("value-bytes-max", self.value_bytes_max, VALUE_BYTES_MAX),
         ];
         for (name, value, max) in counts {
             check_count(name, value, 1, max)?;

@@ -52,7 +52,7 @@ const WARNINGS_MAX: usize = 30;
 pub struct KvConfig {
     /// Who it is, in which life, and what it remembers.
     pub start: Start,
-    /// The protocol's options. Its `value_bytes_max` is replaced by that of `limits`.
+    /// The protocol's options.
     pub options: ReplicaOptions,
     /// What clients may send. Must be the same on all servers.
     pub limits: Limits,
@@ -71,14 +71,13 @@ pub struct KvServer {
 
 impl KvServer {
     /// Starts the server on the current runtime. `storage` must hold what `config.start.durable` says.
-    pub fn start<S, C, O>(mut config: KvConfig, storage: S, clock: C, observer: O) -> Self
+    pub fn start<S, C, O>(config: KvConfig, storage: S, clock: C, observer: O) -> Self
     where
         S: Storage<Write = Write>,
         C: Clock,
         O: Observer<Replica>,
     {
         let limits = config.limits;
-        config.options.value_bytes_max = limits.value_bytes_max as u64;
         let terms = Terms::new(&limits, &config.options);
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let port = KvPort {

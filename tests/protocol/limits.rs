@@ -15,7 +15,7 @@ use pbkv::protocol::{
     machine::Machine,
     options::{
         COUNT_MAX, GATHERED_BYTES_MAX, REPLICAS_MAX, ReadMode, ReplicaOptions, SERVERS_MAX, SESSION_TTL_MIN,
-        SPAN_MAX, SPAN_MIN, VALUE_BYTES_MAX, ViewServiceOptions,
+        SPAN_MAX, SPAN_MIN, ViewServiceOptions,
     },
 };
 use proptest::{
@@ -106,7 +106,6 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
         edges(default.log_bytes_max, 1, u64::MAX),
         edges(default.waiting_bytes_max, 1, u64::MAX),
         edges(default.session_bytes_max, 1, u64::MAX),
-        edges(default.value_bytes_max, 4 * VALUE.len() as u64, VALUE_BYTES_MAX),
     );
     let reads = prop_oneof![Just(ReadMode::Confirm), Just(ReadMode::Lease)];
     (times, counts, bytes, reads, 0..=1_usize).prop_map(
@@ -129,7 +128,6 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
             log_bytes_max: bytes.3.max(4 * bytes.2),
             waiting_bytes_max: bytes.4,
             session_bytes_max: bytes.5,
-            value_bytes_max: bytes.6,
         },
     )
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pbkv::protocol::{
-    command::{Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, mod_revision},
-    identity::{Generation, RequestNumber, SessionId, ViewNumber},
-    options::ReplicaOptions,
+use pbkv::{
+    options::Limits,
+    protocol::{
+        command::{Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, mod_revision},
+        identity::{Generation, RequestNumber, SessionId, ViewNumber},
+    },
 };
 
 use super::{Checked, Cluster, Failure, VS, flight::Body, flight::Key};
@@ -328,7 +330,7 @@ fn update(asked: &Asked) -> Option<Update> {
         Input::Get { .. } => return None,
         Input::Put { key, value } => Update::Put { key, value },
         Input::Append { key, value } => {
-            Update::Append { key, value, value_bytes_max: ReplicaOptions::default().value_bytes_max }
+            Update::Append { key, value, value_bytes_max: Limits::default().value_bytes_max as u64 }
         }
         Input::Delete { key } => Update::Delete { key },
         Input::CompareAndSwap { key, expected, new } => {
