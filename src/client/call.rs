@@ -2,7 +2,6 @@
 
 use std::{pin::pin, time::Duration};
 
-use bytes::Bytes;
 use tonic::{Code, Status};
 
 use super::{Client, ClientError, ViewReport};
@@ -12,8 +11,8 @@ use crate::{
     process::{self, Watched},
     proto::{self, Malformed, proves_not_executed},
     protocol::{
-        command::{Refusal, Reply, Update},
-        identity::{Generation, RequestNumber, ServerId, SessionId},
+        command::{Refusal, Reply, RequestBody, Update},
+        identity::{Generation, ServerId},
         view::View,
         view_service::{Distress, NotTaken},
     },
@@ -37,28 +36,17 @@ pub(super) struct Connection {
     progress: Progress,
 }
 
-/// What is asked of a server.
-#[derive(Clone, Debug)]
-pub(super) enum Ask {
-    Get(Bytes),
-    Open,
-    Close(SessionId),
-    Update(SessionId, RequestNumber, Update),
+fn changes_data(ask: &RequestBody) -> bool {
+    matches!(ask, RequestBody::Update { .. })
 }
 
-impl Ask {
-    fn changes_data(&self) -> bool {
-        matches!(self, Self::Update(..))
-    }
-
-    /// The time that its bytes may need.
-    fn travels(&self) -> Duration {
-        let bytes = match self {
-            Self::Update(_, _, update) => update.bytes() as u64,
-            Self::Get(_) | Self::Open | Self::Close(_) => 0,
-        };
-        Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND_MIN)
-    }
+/// The time that its bytes may need.
+fn travels(ask: &RequestBody) -> Duration {
+    let bytes = match ask {
+        RequestBody::Update { update, .. } => update.bytes() as u64,
+        RequestBody::Get { .. } | RequestBody::OpenSession | RequestBody::CloseSession { .. } => 0,
+    };
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND_MIN)
 }
 
 /// One call of the user, with all its attempts.
@@ -119,7 +107,7 @@ enum Failure {
 
 impl<C: Clock> Client<C> {
     /// Asks the primary, whoever that is, until there is an answer to return or the deadline has passed.
-    pub(super) async fn ask(&mut self, call: &mut Call, ask: &Ask) -> Result<Reply, ClientError> {
+    pub(super) async fn ask(&mut self, call: &mut Call, ask: &RequestBody) -> Result<Reply, ClientError> {
         loop {
             if self.clock.now() >= call.deadline {
                 return Err(call.gave_up());
@@ -131,7 +119,7 @@ impl<C: Clock> Client<C> {
             match self.attempt(call, &primary, ask).await {
                 Ok(Reply::Refused(Refusal::NotPrimary { .. })) => {
                     // An earlier copy of this attempt may be in that server's log: doubt, if it changes anything.
-                    call.doubt |= ask.changes_data();
+                    call.doubt |= changes_data(ask);
                     call.server_said = Some(format!("{primary} is not the primary (or no longer)"));
                     call.stale = true;
                 }
@@ -140,7 +128,7 @@ impl<C: Clock> Client<C> {
                 }
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Retry { sent, why }) => {
-                    call.doubt |= sent && ask.changes_data();
+                    call.doubt |= sent && changes_data(ask);
                     // An attempt that the deadline cut short says less than the one before.
                     if call.server_said.is_none() || self.clock.now() < call.deadline {
                         call.server_said = Some(format!("{primary}: {why}"));
@@ -149,7 +137,7 @@ impl<C: Clock> Client<C> {
                     self.servers.remove(&primary);
                 }
                 Err(Failure::Busy { sent, why }) => {
-                    call.doubt |= sent && ask.changes_data();
+                    call.doubt |= sent && changes_data(ask);
                     call.server_said = Some(format!("{primary}: {why}"));
                     call.busy_answers += 1;
                     if call.busy_answers > BUSY_ANSWERS_MAX {
@@ -159,7 +147,7 @@ impl<C: Clock> Client<C> {
                     }
                 }
                 Err(Failure::Invalid { sent, why }) => {
-                    call.doubt |= sent && ask.changes_data();
+                    call.doubt |= sent && changes_data(ask);
                     return Err(call.unless_in_doubt(ClientError::Invalid(why)));
                 }
             }
@@ -262,10 +250,15 @@ impl<C: Clock> Client<C> {
     }
 
     /// One attempt: connects if need be, sends, and waits for the answer.
-    async fn attempt(&mut self, call: &Call, primary: &ServerId, ask: &Ask) -> Result<Reply, Failure> {
+    async fn attempt(
+        &mut self,
+        call: &Call,
+        primary: &ServerId,
+        ask: &RequestBody,
+    ) -> Result<Reply, Failure> {
         let unsent = |why: String| Failure::Retry { sent: false, why };
         let until = self.attempt_until(call);
-        let answered_until = (until + ask.travels()).min(call.deadline);
+        let answered_until = (until + travels(ask)).min(call.deadline);
         let Connection { mut client, progress } = match self.servers.get(primary) {
             Some(connection) => connection.clone(),
             None => {
@@ -315,22 +308,26 @@ impl<C: Clock> Client<C> {
 
 type Answer = Result<Reply, crate::proto::Malformed>;
 
-async fn send(client: &mut KvClient<Watched>, generation: Generation, ask: &Ask) -> Result<Answer, Status> {
+async fn send(
+    client: &mut KvClient<Watched>,
+    generation: Generation,
+    ask: &RequestBody,
+) -> Result<Answer, Status> {
     let generation = (generation != Generation::UNKNOWN).then(|| generation.into());
     let (session, number, update) = match ask {
-        Ask::Get(key) => {
+        RequestBody::Get { key } => {
             let response = client.get(wire::GetRequest { key: key.clone(), generation }).await?;
             return Ok(response.into_inner().try_into());
         }
-        Ask::Open => {
+        RequestBody::OpenSession => {
             let response = client.open_session(wire::OpenSessionRequest { generation }).await?;
             return Ok(response.into_inner().try_into());
         }
-        Ask::Close(session) => {
+        RequestBody::CloseSession { session } => {
             let request = wire::CloseSessionRequest { session: session.0, generation };
             return Ok(client.close_session(request).await?.into_inner().try_into());
         }
-        Ask::Update(session, number, update) => (session.0, number.0, update.clone()),
+        RequestBody::Update { session, request, update } => (session.0, request.0, update.clone()),
     };
     let id = Some(wire::RequestId { session, number, generation });
     let response = match update {

@@ -27,7 +27,7 @@ use crate::{
     channel,
     clock::Clock,
     protocol::{
-        command::{Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
+        command::{Executed, Expected, Outcome, Refusal, Reply, RequestBody, Update, Versioned},
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
         options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
@@ -35,7 +35,7 @@ use crate::{
     },
     wire::view_service_client::ViewServiceClient,
 };
-use call::{Ask, Call, Connection};
+use call::{Call, Connection};
 
 /// What a client may be told.
 #[derive(Clone, Debug)]
@@ -247,7 +247,7 @@ impl<C: Clock> Client<C> {
     pub async fn find(&mut self, key: impl Into<Bytes>) -> Result<Found, ClientError> {
         let key = checked_key(key)?;
         let mut call = self.begin()?;
-        match self.ask(&mut call, &Ask::Get(key)).await? {
+        match self.ask(&mut call, &RequestBody::Get { key }).await? {
             Reply::Value { revision, found } => Ok(Found { revision, held: found }),
             other => Err(unexpected(&call, &other)),
         }
@@ -360,7 +360,7 @@ impl<C: Clock> Client<C> {
     pub async fn close(&mut self) -> Result<(), ClientError> {
         let Some(session) = self.session.take() else { return Ok(()) };
         let mut call = self.begin()?;
-        match self.ask(&mut call, &Ask::Close(session.id)).await {
+        match self.ask(&mut call, &RequestBody::CloseSession { session: session.id }).await {
             Ok(_) | Err(ClientError::DataLost { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -375,7 +375,8 @@ impl<C: Clock> Client<C> {
         let mut call = self.begin()?;
         loop {
             let session = self.session(&mut call).await?;
-            let ask = Ask::Update(session.id, session.last, update.clone());
+            let ask =
+                RequestBody::Update { session: session.id, request: session.last, update: update.clone() };
             let began = self.clock.now();
             match self.ask(&mut call, &ask).await? {
                 Reply::Executed(executed) => {
@@ -405,7 +406,7 @@ impl<C: Clock> Client<C> {
     async fn session(&mut self, call: &mut Call) -> Result<OpenSession, ClientError> {
         let began = self.clock.now();
         if self.session.is_none_or(|session| began >= session.replace_at) {
-            match self.ask(call, &Ask::Open).await? {
+            match self.ask(call, &RequestBody::OpenSession).await? {
                 Reply::Opened { session: id, generation, ttl } => {
                     self.generation = generation;
                     let mut session = OpenSession { id, last: RequestNumber(0), replace_at: began, ttl };
