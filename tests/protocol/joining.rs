@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use pbkv::protocol::{
     command::Refusal,
-    identity::SessionId,
+    identity::{SessionId, ViewNumber},
     machine::Machine,
-    message::{AppendAck, AppendResult, PeerMessage},
+    message::{AppendAck, AppendResult, ChunkAck, ChunkResult, PeerMessage, TransferId},
     options::ReplicaOptions,
     replica::{Event, Notice, Replica, SessionLimit},
 };
@@ -101,6 +101,25 @@ fn a_transfer_survives_a_new_view_of_the_same_primary() {
     }
     assert!(pair.is_joined(), "views follow each other faster than a transfer takes");
     assert_eq!(pair.a.count(began), 1);
+}
+
+/// It came back with its data and without the parts: what is sent next is of no use to it.
+#[test]
+fn a_receiver_that_forgot_its_parts_gets_another_transfer() {
+    let options = ReplicaOptions { chunk_bytes_max: 1, checkpoint_interval: 10, ..ReplicaOptions::default() };
+    let mut pair = Pair::new(&options, 1);
+    let session = pair.a.open().expect("a session");
+    for key in 0..200 {
+        pair.a.put(session, key + 1, format!("key{key}"), 10);
+    }
+    pair.join(2);
+    (0..50).for_each(|_| pair.step());
+    assert_eq!((pair.a.count(began), pair.is_joined()), (1, false));
+    let (view, from, data) = (ViewNumber(2), pair.b.replica.server().clone(), pair.b.data());
+    let transfer = TransferId { view, number: 1 };
+    let ack = ChunkAck { view, from, data, transfer, result: ChunkResult::Next(0) };
+    pair.a.step(Event::Peer(PeerMessage::ChunkAck(ack)));
+    assert_eq!(pair.a.count(began), 2);
 }
 
 #[test]
