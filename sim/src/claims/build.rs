@@ -82,9 +82,9 @@ pub fn cut(from: &str, to: &str, lasts_ms: u64) -> FaultKind {
     }
 }
 
-/// That a fault strikes a node which plays a part.
-pub fn strikes(strike: Strike, part: Role) -> Mark {
-    Overlap { strike, part }.into()
+/// That a fault strikes a node that has a role.
+pub fn strikes(strike: Strike, role: Role) -> Mark {
+    Overlap { strike, role }.into()
 }
 
 /// Messages from one node to another, and back, take longer.

@@ -9,7 +9,10 @@ use pbkv::protocol::{
     view_service,
 };
 
-use crate::data::outcome::{End, Happening, Input, Operation, Outcome, Output};
+use crate::data::{
+    nodes,
+    outcome::{End, Happening, Input, Operation, Outcome, Output},
+};
 pub use crate::report::timeline::name;
 
 /// What a run left behind, and how patient the claim may be.
@@ -65,7 +68,7 @@ impl<'a> Evidence<'a> {
     pub fn called(&self, from: Duration, to: Duration) -> impl Iterator<Item = &'a Operation> {
         let operations = self.outcome.operations.iter();
         operations.filter(move |operation| {
-            from <= operation.called && operation.called <= to && operation.client.starts_with('c')
+            from <= operation.called && operation.called <= to && nodes::has_script(&operation.client)
         })
     }
 

@@ -1,5 +1,6 @@
 //! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., at the end a `reader`
-//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by the part they play.
+//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by the
+//! role they have.
 //!
 //! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the moment.
 
@@ -12,6 +13,9 @@ use crate::data::{
     node::{NodeIndex, NodeName},
     plan::Plan,
 };
+
+/// With which the names of clients begin that have scripts.
+const CLIENT: &str = "c";
 
 /// The port on which the view service listens.
 const VIEW_SERVICE_PORT: u16 = 8000;
@@ -42,7 +46,7 @@ impl Nodes {
         let servers = plan.cluster.servers as usize;
         let mut names: Vec<NodeName> = vec![Arc::from("vs")];
         names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
-        names.extend((1..=plan.clients.len()).map(|i| Arc::from(format!("c{i}"))));
+        names.extend((1..=plan.clients.len()).map(|i| Arc::from(format!("{CLIENT}{i}"))));
         let has_twin = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
         let twin = has_twin.then_some(names.len());
         names.extend(twin.map(|_| Arc::from(TWIN)));
@@ -140,7 +144,7 @@ impl Nodes {
         (node < self.len()).then_some(node)
     }
 
-    /// The node that a fault names: by its own name, or by the part it plays according to the view
+    /// The node that a fault names: by its own name, or by the role it has according to the view
     /// service's record. `up` says which nodes are running, since a part is played by the living:
     ///
     /// - `primary`: the primary of the current view;
@@ -179,7 +183,12 @@ impl Nodes {
     }
 }
 
-/// Whether a fault names a node by the part it plays.
+/// Whether this is the name of a client that has a script.
+pub fn has_script(name: &str) -> bool {
+    name.strip_prefix(CLIENT).is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Whether a fault names a node by the role it has.
 pub fn is_symbolic(name: &str) -> bool {
     matches!(name, "primary" | "backup" | "joiner" | "idle")
 }
@@ -243,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_played_by_those_in_the_view_service_record() {
+    fn roles_are_those_of_the_view_service_record() {
         let nodes = nodes();
         let record = record(&nodes);
         let up = [true; 9];
@@ -257,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_nobody_plays_is_refused() {
+    fn a_role_that_nobody_has_is_refused() {
         let nodes = nodes();
         let record = record(&nodes);
         let mut up = [true; 9];

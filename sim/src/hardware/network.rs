@@ -182,8 +182,8 @@ pub struct Network {
     /// Whether a stream went mute.
     muted: bool,
     struck: BTreeMap<Mistreatment, u64>,
-    /// The part that each node plays, and which parts were struck by what.
-    parts: Vec<Role>,
+    /// The role that each node has, and which roles were struck by what.
+    roles: Vec<Role>,
     strikes: BTreeSet<(Mistreatment, Role)>,
 }
 
@@ -200,7 +200,7 @@ impl Network {
             outlived: false,
             muted: false,
             struck: BTreeMap::new(),
-            parts: Vec::new(),
+            roles: Vec::new(),
             strikes: BTreeSet::new(),
         }
     }
@@ -265,9 +265,9 @@ impl Network {
         &self.struck
     }
 
-    /// From now on the nodes play these parts. Only for [`Self::strikes`]: no verdict depends on it.
-    pub fn set_roles(&mut self, parts: Vec<Role>) {
-        self.parts = parts;
+    /// From now on the nodes have these roles. Only for [`Self::strikes`]: no verdict depends on it.
+    pub fn set_roles(&mut self, roles: Vec<Role>) {
+        self.roles = roles;
     }
 
     /// Which mistreatments struck a message from or to whom.
@@ -365,8 +365,8 @@ impl Network {
         }
         if let Some(treatment) = verdict.treatment {
             *self.struck.entry(treatment.how).or_default() += 1;
-            let parts = [from, to].into_iter().filter_map(|node| self.parts.get(node));
-            self.strikes.extend(parts.map(|part| (treatment.how, *part)));
+            let roles = [from, to].into_iter().filter_map(|node| self.roles.get(node));
+            self.strikes.extend(roles.map(|role| (treatment.how, *role)));
         }
         verdict
     }

@@ -5,7 +5,7 @@
 //! reach each mark and names those that none did: what it found out there is nothing.
 //!
 //! There are two sorts: *situations*, named one by one in [`table`], and *overlaps* ([`overlap`]): each
-//! kind of fault striking each part that a node plays. What no run can reach is no mark, and is listed
+//! kind of fault striking each role that a node has. What no run can reach is no mark, and is listed
 //! with the reason ([`unreachable()`]).
 //!
 //! [`lookout`] sees every step of every machine through the run's one observer, and what the nemesis and the
@@ -67,7 +67,7 @@ impl Mark {
     pub fn about(self) -> String {
         match self {
             Self::Situation(situation) => situation.about().to_string(),
-            Self::Overlap(_) => "The fault strikes a node that plays this part.".to_string(),
+            Self::Overlap(_) => "The fault strikes a node that has this role.".to_string(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Faults that strike nodes while these play a part: each kind of fault, for each part.
+//! Faults that strike nodes while these have a role: each kind of fault, for each role.
 
 use pbkv::protocol::view::Record;
 
@@ -8,7 +8,7 @@ use crate::data::{
     nodes::Nodes,
 };
 
-/// The part that a node plays according to the view service's durable record, as fault plans name them.
+/// The role that a node has according to the view service's durable record, as fault plans name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// The view service.
@@ -26,7 +26,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// All parts.
+    /// All roles.
     pub const ALL: [Self; 6] =
         [Self::ViewService, Self::Primary, Self::Backup, Self::Joiner, Self::Idle, Self::Client];
 
@@ -42,9 +42,9 @@ impl Role {
     }
 }
 
-/// The part that each node plays.
-pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Role> {
-    let part = |node: NodeIndex| {
+/// The role that each node has.
+pub fn roles(nodes: &Nodes, record: &Record) -> Vec<Role> {
+    let role = |node: NodeIndex| {
         if node == Nodes::VIEW_SERVICE {
             return Role::ViewService;
         }
@@ -62,7 +62,7 @@ pub fn parts(nodes: &Nodes, record: &Record) -> Vec<Role> {
             Role::Idle
         }
     };
-    (0..nodes.len()).map(part).collect()
+    (0..nodes.len()).map(role).collect()
 }
 
 /// A kind of fault, without its data. A loss of memory is one in addition to the crash it comes with.
@@ -152,31 +152,31 @@ impl Strike {
     }
 }
 
-/// A fault strikes a node that plays a part: it begins at this node, or at a message from or to it.
+/// A fault strikes a node that has a role: it begins at this node, or at a message from or to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Overlap {
     /// What strikes.
     pub strike: Strike,
     /// Whom.
-    pub part: Role,
+    pub role: Role,
 }
 
 impl Overlap {
     /// The place among all of them, possible or not.
     pub(super) fn index(self) -> usize {
-        let place = |found: Option<usize>| found.expect("every kind and part is listed");
+        let place = |found: Option<usize>| found.expect("every kind and role is listed");
         let strike = place(Strike::ALL.iter().position(|strike| *strike == self.strike));
-        strike * Role::ALL.len() + place(Role::ALL.iter().position(|part| *part == self.part))
+        strike * Role::ALL.len() + place(Role::ALL.iter().position(|role| *role == self.role))
     }
 
     /// All of them, possible or not.
     pub fn all() -> impl Iterator<Item = Self> {
-        Strike::ALL.into_iter().flat_map(|strike| Role::ALL.map(|part| Self { strike, part }))
+        Strike::ALL.into_iter().flat_map(|strike| Role::ALL.map(|role| Self { strike, role }))
     }
 
     /// Why no run can reach it, if none can.
     pub fn impossible(self) -> Option<&'static str> {
-        match (self.strike, self.part) {
+        match (self.strike, self.role) {
             (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Role::Client) => {
                 Some("clients do not crash, they give up")
             }
@@ -188,6 +188,6 @@ impl Overlap {
 
     /// The name.
     pub fn name(self) -> String {
-        format!("{}_strikes_{}", self.strike.name(), self.part.name())
+        format!("{}_strikes_{}", self.strike.name(), self.role.name())
     }
 }

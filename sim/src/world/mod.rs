@@ -1,4 +1,4 @@
-//! What all parts of a run share: the nodes, the network's faults, the disks, the observer.
+//! What everything in a run shares: the nodes, the network's faults, the disks, the observer.
 
 pub mod clients;
 pub mod cluster;
@@ -44,7 +44,7 @@ use crate::{
         files::Files,
         network::Network,
     },
-    marks::{Strike, overlap::parts},
+    marks::{Strike, overlap::roles},
     observer::observe::Observer,
     world::{drive::Drive, links::Links},
 };
@@ -101,7 +101,7 @@ impl World {
         let slowest_ms = plan.cluster.disk_ms_max;
         let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
         let mut network = Network::new(stable_hash(&(plan.seed, "network")), nodes.len());
-        network.set_roles(parts(&nodes, &Record::default()));
+        network.set_roles(roles(&nodes, &Record::default()));
         Self {
             plan: plan.clone(),
             chance: options.chance,
@@ -164,7 +164,7 @@ impl World {
             copies.older = Some(latest);
         }
         drop(copies);
-        self.links.network().set_roles(parts(&self.nodes, record));
+        self.links.network().set_roles(roles(&self.nodes, record));
         self.observer().record_written(now(), record);
     }
 
@@ -174,7 +174,7 @@ impl World {
         let latest =
             self.record.lock().unwrap_or_else(PoisonError::into_inner).read(FILE).unwrap_or_default();
         *self.copies.lock().unwrap_or_else(PoisonError::into_inner) = Copies { latest, older: None };
-        self.links.network().set_roles(parts(&self.nodes, record));
+        self.links.network().set_roles(roles(&self.nodes, record));
         self.observer().data_given_up(now(), record);
     }
 

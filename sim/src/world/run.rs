@@ -101,8 +101,8 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
     let order = observer.take_order();
-    for (how, part) in strikes {
-        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), part }));
+    for (how, role) in strikes {
+        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), role }));
     }
     if outlived {
         observer.mark(Lookout::message_outlived_its_sender);

@@ -28,7 +28,7 @@ use pbkv::protocol::{
 };
 
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
-use super::{Mark, Marks, Role, Situation, overlap::parts};
+use super::{Mark, Marks, Role, Situation, overlap::roles};
 use crate::{
     data::{
         node::NodeIndex,
@@ -92,9 +92,9 @@ pub struct Lookout {
     /// interval that a clock's drift can make.
     surely_alive: Duration,
     replicas: usize,
-    /// The view service's durable record and the part each node plays in it.
+    /// The view service's durable record and the role that each node has in it.
     record: Record,
-    parts: Vec<Role>,
+    roles: Vec<Role>,
     servers: Vec<Server>,
     /// Nodes whose drives stall.
     stalled: Vec<NodeIndex>,
@@ -119,7 +119,7 @@ impl Lookout {
             waiting_max: (0..nodes.len()).map(|node| waiting_max(plan, nodes.name(node))).collect(),
             leases: plan.cluster.reads == crate::data::plan::Reads::Lease,
             replicas: plan.cluster.replicas as usize,
-            parts: parts(&nodes, &record),
+            roles: roles(&nodes, &record),
             record,
             servers: (0..nodes.len()).map(|_| Server::default()).collect(),
             stalled: Vec::new(),
@@ -252,7 +252,7 @@ impl Lookout {
     /// The view service's record became durable.
     pub fn record_written(&mut self, record: &Record) {
         self.record = record.clone();
-        self.parts = parts(&self.nodes, record);
+        self.roles = roles(&self.nodes, record);
     }
 
     /// The view, as the view service's disk has it.

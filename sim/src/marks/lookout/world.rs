@@ -18,13 +18,13 @@ impl Lookout {
     pub fn struck(&mut self, strike: Strike, nodes: &[NodeIndex]) {
         for node in nodes.iter().filter(|node| self.nodes.twin() != Some(**node)).copied().collect::<Vec<_>>()
         {
-            if let Some(part) = self.parts.get(node) {
-                self.reach_overlap(Overlap { strike, part: *part });
+            if let Some(role) = self.roles.get(node) {
+                self.reach_overlap(Overlap { strike, role: *role });
             }
         }
     }
 
-    /// A fault struck somebody who played this part.
+    /// A fault struck a node that has this role.
     pub fn reach_overlap(&mut self, overlap: Overlap) {
         debug_assert!(overlap.impossible().is_none(), "{} was thought impossible", overlap.name());
         self.reach(super::Mark::Overlap(overlap));
@@ -90,8 +90,8 @@ impl Lookout {
             self.struck(strike, nodes);
         }
         let passes = |from, to| !network.apart(from, to);
-        let playing = |part| self.parts.iter().position(move |own| *own == part);
-        let (Some(primary), Some(backup)) = (playing(Role::Primary), playing(Role::Backup)) else { return };
+        let having = |role| self.roles.iter().position(move |own| *own == role);
+        let (Some(primary), Some(backup)) = (having(Role::Primary), having(Role::Backup)) else { return };
         let told = [primary, backup].map(|node| passes(node, Nodes::VIEW_SERVICE));
         let together = passes(primary, backup);
         self.reach_if(!together && told == [true, true], Situation::PairApart);

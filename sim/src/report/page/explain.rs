@@ -12,6 +12,7 @@ use super::data::Nodes;
 use crate::{
     data::{
         node::NodeName,
+        nodes,
         outcome::{Contradiction, End, Happening, Input, Operation, Outcome, Verdict, Violation},
         plan::Plan,
     },
@@ -49,13 +50,15 @@ pub(super) fn served_by(plan: &Plan, outcome: &Outcome, operation: usize) -> Opt
     let End::Returned { at, .. } = &operation.end else { return None };
     let client = Nodes::new(plan).find(&operation.client)?;
     let end = outcome.messages.partition_point(|message| message.sent <= *at);
-    let answer = outcome.messages[..end]
-        .iter()
-        .rev()
-        .take_while(|message| message.sent >= operation.called)
-        .find(|message| {
-            message.kind == MessageKind::Client && message.to == client && message.from != 0 && !message.lost
-        })?;
+    let answer =
+        outcome.messages[..end].iter().rev().take_while(|message| message.sent >= operation.called).find(
+            |message| {
+                message.kind == MessageKind::Client
+                    && message.to == client
+                    && message.from != nodes::Nodes::VIEW_SERVICE
+                    && !message.lost
+            },
+        )?;
     let server = crate::data::nodes::Nodes::new(plan).name(answer.from).clone();
     Some(standing(outcome, &server, answer.sent))
 }
