@@ -42,6 +42,9 @@ pub struct Settings {
     /// [`ViewServiceOptions::suspicion_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspicion_ms: Option<u64>,
+    /// [`ViewServiceOptions::servers_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers_max: Option<usize>,
     /// [`ReplicaOptions::checkpoint_interval`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_interval: Option<u64>,
@@ -185,6 +188,7 @@ impl Cluster {
             set_time(&mut options.dead_after, settings.dead_ms);
             set_time(&mut options.join_stall_max, settings.join_stall_ms);
             set_time(&mut options.suspicion_min, settings.suspicion_ms);
+            set(&mut options.servers_max, settings.servers_max);
         }
         options
     }
@@ -241,6 +245,11 @@ impl Cluster {
             if is_of_one && (settings.key_bytes_max.is_some() || settings.value_bytes_max.is_some()) {
                 return Err(format!("settings {place} limit keys or values of one node or life, not of all"));
             }
+        }
+        // One more would never be taken, and nothing that is owed says that it need not.
+        let least = self.settings.iter().filter_map(|settings| settings.servers_max).min();
+        if let Some(servers_max) = least.filter(|servers_max| *servers_max < self.servers as usize) {
+            return Err(format!("servers_max is {servers_max}, and there are {} servers", self.servers));
         }
         let copies_min = *self.copies_min().end();
         if copies_min > self.replicas as usize {
@@ -305,6 +314,9 @@ mod tests {
         let three = Settings { copies_min: Some(3), ..Settings::default() };
         let why = cluster(vec![three]).validate_settings().expect_err("no update would succeed");
         assert_eq!(why, "copies_min is 3, and there are to be 2 copies");
+        let few = Settings { servers_max: Some(2), ..Settings::default() };
+        let why = cluster(vec![few]).validate_settings().expect_err("one would never be taken");
+        assert_eq!(why, "servers_max is 2, and there are 3 servers");
         let nobody = Settings { node: Some("s9".into()), ..Settings::default() };
         let why = cluster(vec![nobody]).validate_settings().expect_err("there are three servers");
         assert!(why.contains("settings 0 are of s9"), "{why}");

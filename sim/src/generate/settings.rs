@@ -19,6 +19,9 @@ const KEY_BYTES_MIN: u64 = 16;
 /// The share of seeds whose view service is told to wait little for joiners, in percent.
 const IMPATIENCE_PERCENT: u64 = 6;
 
+/// The share of seeds whose view service has room for the servers of the cluster and for no other one, in percent.
+const NO_ROOM_PERCENT: u64 = 10;
+
 /// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
 const COPIES_PERCENT: u64 = 8;
 
@@ -76,6 +79,7 @@ pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<S
     settings.extend(contradictions(seed, cluster));
     settings.extend(impatience(seed));
     settings.extend(bytes(seed, cluster));
+    settings.extend(no_room(seed, cluster));
     settings
 }
 
@@ -131,6 +135,13 @@ fn impatience(seed: u64) -> Option<Settings> {
     let mut dice = Dice::new(seed, "settings/impatience");
     let join_stall_ms = dice.percent(IMPATIENCE_PERCENT).then(|| dice.between(200, 1_000));
     join_stall_ms.map(|_| Settings { join_stall_ms, ..Settings::default() })
+}
+
+/// A view service that knows no more servers than there are: whoever takes room under another name takes it from them.
+fn no_room(seed: u64, cluster: &Cluster) -> Option<Settings> {
+    let mut dice = Dice::new(seed, "settings/servers");
+    let servers_max = dice.percent(NO_ROOM_PERCENT).then_some(cluster.servers as usize);
+    servers_max.map(|_| Settings { servers_max, ..Settings::default() })
 }
 
 /// All times, in percent of the defaults.

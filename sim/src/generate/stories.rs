@@ -8,6 +8,7 @@ mod drives;
 mod gone;
 mod loads;
 mod operators;
+mod transfers;
 
 use super::{
     Cast, Dice,
@@ -30,6 +31,9 @@ const BEGIN_MS: u64 = 5_000;
 const ROUND_MS: u64 = 9_000;
 /// Virtual time under faults of a story, in milliseconds.
 pub(super) const LENGTH_MS: u64 = 40_000;
+
+/// The share of transfers under fire that are begun again and again, in percent.
+const BEGUN_AGAIN_PERCENT: u64 = 75;
 
 /// How often one client reads on, at most: what it could not do in time it does later, within the time for that.
 const READS_MAX: u64 = 60;
@@ -372,6 +376,10 @@ fn echo_of_a_session(dice: &mut Dice, plan: &mut Plan) {
 /// A backup forgets everything, its state travels in many parts, parts are late or come twice, and something happens to
 /// the sender, the receiver or between them while they are on their way.
 fn transfer_under_fire(dice: &mut Dice, plan: &mut Plan) {
+    let mut own = Dice::new(plan.seed, "story/begun again");
+    if own.percent(BEGUN_AGAIN_PERCENT) {
+        return transfers::begun_again(&mut own, plan);
+    }
     at_least(plan, 2, 2);
     plan.cluster.chunk_bytes_max = dice.magnitude(32, 256) as usize;
     plan.cluster.checkpoint_interval = dice.magnitude(2, 64);

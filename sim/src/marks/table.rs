@@ -318,6 +318,9 @@ situations! {
 /// What was considered and is no mark, because no run can reach it, and why.
 pub const UNREACHABLE: &[(&str, &str)] = &[
     ("a server of a history that neither preceded the current one nor follows it", "there is one cluster"),
-    ("a ping dropped because of too many servers", "1,024 servers are beyond any simulated cluster"),
+    (
+        "a ping dropped because of too many servers",
+        "no plan has more servers than its view service has room for",
+    ),
     ("an append from a second primary of the same view", "invariant I1; a run in which it happens fails"),
 ];

@@ -144,3 +144,33 @@ impl Nemesis {
         self.strike(&self.world.plan.faults[fault].kind, &(0..=last).collect::<Vec<_>>());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        claims,
+        data::{
+            fault::{Fault, FaultKind},
+            outcome::{Class, RunOptions},
+            plan::Plan,
+        },
+        world::run::run,
+    };
+
+    /// A run in which the data of a server is to go on whatever others hold, and an operator looks after this time whether
+    /// it does.
+    fn looked_at_after(runs_ms: u64) -> Plan {
+        let claim = claims::all().into_iter().next().expect("there are claims");
+        let kind = FaultKind::Record { adopt: Some("s1".into()), anyway: true, down_ms: 100, runs_ms };
+        let fault = Fault { at_ms: 4_000, on: None, after_ms: 0, kind };
+        Plan { faults_ms: 12_000, faults: vec![fault], ..(claim.plan)(0) }
+    }
+
+    #[test]
+    fn an_operator_who_looks_early_demands_nothing() {
+        for runs_ms in [200, 1_000, 3_000, 7_000] {
+            let outcome = run(&looked_at_after(runs_ms), &RunOptions::default());
+            assert_eq!(outcome.class(), Class::Ok, "after {runs_ms} ms");
+        }
+    }
+}

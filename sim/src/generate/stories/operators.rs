@@ -25,6 +25,11 @@ const CUT_OFF_PERCENT: u64 = 45;
 /// The share of mistakes after which an operator has the data of a server go on, whatever others hold, in percent.
 const ANYWAY_PERCENT: u64 = 20;
 
+/// The share of other mistakes in which the server that is named lags behind, in percent.
+const BEHIND_PERCENT: u64 = 35;
+/// How long that one is down, in milliseconds: another one is primary by then, and clients have written.
+const BEHIND_MS: u64 = 4_000;
+
 /// From the return of data that were given up to the operator's look, in milliseconds: both sides have told of it by then.
 const MEET_MS: u64 = 12_000;
 
@@ -68,6 +73,22 @@ fn adopted_anyway(dice: &mut Dice, plan: &mut Plan) {
             lasts_ms: Some(down_ms + dice.between(7_500, 8_800)),
         };
         plan.faults.extend([at(begin_ms, mistake), at(begin_ms + 1, closed)]);
+    }
+}
+
+/// The record is lost while the first server is down, and that one is named. It comes back before the view service does, so
+/// that nobody brings it up to date: others hold more, and what it holds must not go on.
+fn named_behind(dice: &mut Dice, plan: &mut Plan) {
+    let copies = dice.weighted(&[(3, 2), (1, 3)]);
+    at_least(plan, copies, copies);
+    plan.cluster.settings.clear();
+    for begin_ms in [BEGIN_MS, BEGIN_MS + MISTAKE_MS] {
+        plan.faults.push(at(begin_ms, crash("s1", BEHIND_MS, Memory::Kept)));
+        let lost_ms = begin_ms + BEHIND_MS - dice.between(50, 500);
+        let down_ms = dice.between(600, 1_500);
+        let mistake =
+            FaultKind::Record { adopt: Some("s1".into()), anyway: false, down_ms, runs_ms: LOOK_MS };
+        plan.faults.push(at(lost_ms, mistake));
     }
 }
 
@@ -131,6 +152,10 @@ pub(super) fn mistakes(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/anyway");
     if own.percent(ANYWAY_PERCENT) {
         return adopted_anyway(&mut own, plan);
+    }
+    let mut own = Dice::new(plan.seed, "story/behind");
+    if own.percent(BEHIND_PERCENT) {
+        return named_behind(&mut own, plan);
     }
     let copies = dice.weighted(&[(3, 2), (2, 3)]);
     at_least(plan, copies, copies);

@@ -38,6 +38,10 @@ pub struct Limits {
     pub append_bytes_max: u64,
     /// [`ReplicaOptions::chunk_bytes_max`].
     pub chunk_bytes_max: u64,
+    /// [`pbkv::options::Limits::key_bytes_max`].
+    pub key_bytes_max: u64,
+    /// [`pbkv::options::Limits::value_bytes_max`].
+    pub value_bytes_max: u64,
     /// Acknowledgements that wait for one batch: of operations and of parts of a state, to each other server.
     pub unsaid: u64,
     /// Ticks in a window, beside those that follow inputs.
@@ -75,6 +79,8 @@ impl Limits {
             append_window: options.append_window,
             append_bytes_max: options.append_bytes_max as u64,
             chunk_bytes_max: options.chunk_bytes_max as u64,
+            key_bytes_max: cluster.limits().key_bytes_max as u64,
+            value_bytes_max: cluster.limits().value_bytes_max as u64,
             unsaid: 2 * u64::from(cluster.servers),
             // A heartbeat and a part for each other server, a look at the primary, a ping.
             ticks: SPARE + 2 * heartbeats * u64::from(cluster.servers) + often(ping),

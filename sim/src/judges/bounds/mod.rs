@@ -11,6 +11,7 @@
 //! | keys noted for the sake of updates in flight | one for each of these |
 //! | answers of the view service that wait for its record | none once that is durable; [`ANSWERS_WAITING_MAX`]; each question gets one answer or is dismissed |
 //! | callers that a node holds around its machine | one for each request, or question, that waits |
+//! | keys and values, those that appends build among them | `key_bytes_max`, `value_bytes_max` |
 //! | committed entries and their bytes in a log | two checkpoints of them; if a replica that catches up needs them, `log_entries_max` and `log_bytes_max` besides |
 //! | sessions | the largest `sessions_max`; none whose time is over, and no note of one that is gone; what they remember: the
 //! |  | largest `session_bytes_max` and one more answer |
@@ -27,6 +28,7 @@
 //! [`ANSWERS_WAITING_MAX`]: pbkv::protocol::view_service::ANSWERS_WAITING_MAX
 
 mod asked;
+mod lengths;
 pub mod limits;
 mod pace;
 mod streams;
@@ -106,6 +108,8 @@ struct Server {
     needs_bytes: Option<OpNumber>,
     /// The bytes of the heaviest entry that it ever had.
     heaviest: u64,
+    /// The latest operation of which it is known how long what it built is.
+    measured: OpNumber,
     /// The step that it takes.
     step: Step,
     pace: Pace,
@@ -121,6 +125,7 @@ impl Server {
             needs_entries: None,
             needs_bytes: None,
             heaviest: 0,
+            measured: OpNumber(0),
             step: Step::Flush,
             pace: Pace::new(limits.ticks),
             streams: Streams::default(),
@@ -266,11 +271,12 @@ impl Server {
                     at_most("answers to one request", 1 + u64::from(!is_asked), 1)?;
                 }
                 Effect::Persist { writes, .. } => {
-                    let entries = writes.iter().filter_map(|write| match write {
-                        Write::Entry(entry) => Some(entry.bytes() as u64),
-                        _ => None,
-                    });
-                    self.heaviest = entries.fold(self.heaviest, u64::max);
+                    for write in writes {
+                        if let Write::Entry(entry) = write {
+                            self.heaviest = self.heaviest.max(entry.bytes() as u64);
+                            lengths::check_entry(entry, &self.limits)?;
+                        }
+                    }
                 }
                 Effect::Send { to, message } => {
                     self.streams.said(at, machine, &self.limits, to, message)?;
@@ -278,6 +284,10 @@ impl Server {
                 Effect::Notice(notice) => self.streams.noticed(notice),
                 Effect::Ping(_) => {}
             }
+        }
+        if machine.commit() > self.measured {
+            lengths::check_applied(machine, self.measured, &self.limits)?;
+            self.measured = machine.commit();
         }
         self.check_requests(machine, flushed)?;
         self.check_disk(machine, flushed)?;

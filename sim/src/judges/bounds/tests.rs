@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Command, Entry, Reply, Request, RequestBody},
-    identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
+    command::{Command, Entry, Expected, Reply, Request, RequestBody, Update},
+    identity::{Boot, DataId, Generation, Position, RequestNumber, ServerId, SessionId, ViewNumber},
     machine::Machine,
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, PingReply,
@@ -313,4 +313,36 @@ fn callers_are_held_for_requests_that_wait() {
     let shell = |callers| fixture.bounds.shell(S1, &fixture.machine, Held { callers });
     assert_eq!(shell(0), Ok(()));
     assert_eq!(shell(1).expect_err("nobody asked").quantity, "callers without a request");
+}
+
+#[test]
+fn keys_and_values_are_no_longer_than_may_be() {
+    let settings = Settings { key_bytes_max: Some(2), value_bytes_max: Some(3), ..Settings::default() };
+    // What the machine takes: a session, and an update of it.
+    let take = |updates: Vec<Update>| {
+        let mut fixture = Fixture::new(settings.clone());
+        let PeerMessage::Append(append) = fixture.append(1..=1) else { unreachable!() };
+        let mut entries = append.entries.clone();
+        entries.extend((1..).zip(updates).map(|(number, update)| {
+            let (session, request) = (SessionId(1), RequestNumber(number));
+            Entry { command: Command::Update { session, request, update }, ..entry(number + 1) }
+        }));
+        let (from, commit) = (fixture.other.clone(), OpNumber(entries.len() as u64));
+        fixture.takes(Event::Peer(PeerMessage::Append(Append { from, commit, entries, ..append })))
+    };
+    let put = |key: &'static str, value: &'static str| Update::Put { key: key.into(), value: value.into() };
+    let swap = |expected: &'static str, new: &'static str| Update::CompareAndSwap {
+        key: "k".into(),
+        expected: Expected::Value(Some(expected.into())),
+        new: new.into(),
+    };
+    let append =
+        |value: &'static str| Update::Append { key: "k".into(), value: value.into(), value_bytes_max: 100 };
+    let fit = vec![put("kk", "abc"), swap("abc", "abc"), append("ab"), append("c")];
+    assert_eq!(take(fit), Ok(()));
+    exceeds("bytes of a key", take(vec![put("kkk", "a")]));
+    exceeds("bytes of a value", take(vec![put("k", "abcd")]));
+    exceeds("bytes of a value", take(vec![swap("abcd", "a")]));
+    exceeds("bytes of a value", take(vec![swap("a", "abcd")]));
+    exceeds("bytes of a value", take(vec![append("ab"), append("cd")]));
 }

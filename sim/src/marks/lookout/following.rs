@@ -1,7 +1,7 @@
 //! What arrives at a server from its primary, and what its disk holds.
 
 use pbkv::protocol::{
-    identity::{OpNumber, WriteNumber},
+    identity::{OpNumber, ServerId, WriteNumber},
     log::Write,
     message::{Append, Chunk, TransferId},
     replica::{Replica, RoleName},
@@ -13,7 +13,7 @@ use crate::data::node::NodeIndex;
 /// What is known of a server that follows.
 #[derive(Default)]
 pub(super) struct Following {
-    /// Parts of a transferred state that wait for the rest.
+    /// Parts of a transferred state that wait for the rest, as long as the machine keeps them.
     receiving: Option<Receiving>,
     /// A transferred state was installed and is not durable yet.
     pub(super) installing: bool,
@@ -25,8 +25,9 @@ pub(super) struct Following {
     parts: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Receiving {
+    from: ServerId,
     transfer: TransferId,
     next_part: u64,
 }
@@ -43,6 +44,11 @@ impl Following {
             self.unwritten = None;
             self.installing = false;
         }
+    }
+
+    /// After a step: parts that the machine gave up are forgotten.
+    pub(super) fn stepped(&mut self, machine: &Replica) {
+        self.receiving.take_if(|_| machine.load().staged.is_none());
     }
 
     /// Whether some parts of a state wait for the rest.
@@ -90,20 +96,19 @@ impl Lookout {
             return;
         }
         let following = &mut self.servers[node].following;
-        // A later view empties the stage before its first part is looked at.
-        let current = following.receiving.filter(|_| chunk.view == machine.view_seen());
-        let situation = match current {
-            Some(current) if chunk.transfer < current.transfer => Some(Situation::OlderPart),
-            Some(current) if chunk.transfer == current.transfer => {
-                let expected = chunk.part == current.next_part;
-                if expected {
-                    following.receiving = Some(Receiving { next_part: chunk.part + 1, ..current });
-                }
-                (chunk.part < current.next_part).then_some(Situation::PartTwice)
+        let situation = match &mut following.receiving {
+            Some(current) if current.from == chunk.from && chunk.transfer < current.transfer => {
+                Some(Situation::OlderPart)
+            }
+            Some(current) if current.from == chunk.from && chunk.transfer == current.transfer => {
+                let again = chunk.part < current.next_part;
+                current.next_part += u64::from(chunk.part == current.next_part);
+                again.then_some(Situation::PartTwice)
             }
             other if chunk.part == 0 => {
-                following.receiving = Some(Receiving { transfer: chunk.transfer, next_part: 1 });
-                other.map(|_| Situation::NewerTransfer)
+                let (from, transfer) = (chunk.from.clone(), chunk.transfer);
+                let before = other.replace(Receiving { from, transfer, next_part: 1 });
+                before.map(|_| Situation::NewerTransfer)
             }
             _ => Some(Situation::PartWithoutBeginning),
         };
@@ -120,12 +125,8 @@ impl Lookout {
         self.reach_if(matches!(before.event, Incoming::Peer), Situation::AdoptedFromPrimary);
         let following = &mut self.servers[node].following;
         let unwritten = before.role == RoleName::Backup && following.unwritten.is_some();
-        let unfinished = following.receiving.is_some_and(|it| it.transfer.view < machine.view_seen());
-        if unfinished {
-            following.receiving = None;
-        }
         self.reach_if(unwritten, Situation::UnwrittenAckForgotten);
-        self.reach_if(unfinished, Situation::ViewChangesInTransfer);
+        self.reach_if(before.receiving, Situation::ViewChangesInTransfer);
         self.servers[node].leading.begins_view();
     }
 
@@ -156,5 +157,130 @@ impl Lookout {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use pbkv::protocol::{
+        identity::{Boot, DataId, Generation, Position, ServerId, ViewNumber},
+        log::Durable,
+        machine::Machine,
+        message::{Echo, PeerMessage, PingReply, PingReplyBody},
+        options::{ReplicaOptions, ViewServiceOptions},
+        replica::{Effect, Event, Start},
+    };
+
+    use super::*;
+    use crate::{data::nodes::Nodes, generate::generate, judges::invariants::Facts};
+
+    const S1: NodeIndex = 1;
+    const NOW: Duration = Duration::from_secs(1);
+    const DATA: DataId = DataId { boot: Boot(1), nonce: 7 };
+
+    /// A server that holds nothing, and who looks at it.
+    struct Fixture {
+        lookout: Lookout,
+        machine: Replica,
+        others: [ServerId; 2],
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let plan = generate(0);
+            let nodes = Arc::new(Nodes::new(&plan));
+            let server = nodes.id(S1).clone();
+            let start = Start { server, boot: Boot(1), nonce: 7, durable: Durable::default() };
+            let machine = Replica::new(ReplicaOptions::default(), start, NOW);
+            let others = ["s2:1", "s3:1"].map(ServerId::new);
+            let mut fixture = Self { lookout: Lookout::new(nodes, &plan), machine, others };
+            fixture.takes(Event::Flush);
+            let echo = Echo { epoch: 1, at: NOW };
+            let generation = Generation::FIRST;
+            let body = PingReplyBody::Accepted { view: None, echo, lease: None, generation };
+            let cluster = ViewServiceOptions::default().of_all();
+            fixture.takes(Event::PingReply(PingReply { boot: Boot(1), number: 1, cluster, body }));
+            fixture
+        }
+
+        /// Takes an event, flushes, and writes to disk what there is.
+        fn takes(&mut self, event: Event) {
+            let mut written = Vec::new();
+            for event in [event, Event::Flush] {
+                let mut effects = Vec::new();
+                self.lookout.before_replica(S1, &self.machine, &event);
+                self.machine.step(NOW, event, &mut effects);
+                self.lookout.after_replica(S1, &self.machine, &effects, &Facts::default());
+                written.extend(effects.into_iter().filter_map(|effect| match effect {
+                    Effect::Persist { number, .. } => Some(number),
+                    _ => None,
+                }));
+            }
+            written.into_iter().for_each(|number| self.takes(Event::Persisted(number)));
+        }
+
+        /// A part of a transfer that this primary began in the first view, sent in another one.
+        fn part(&mut self, primary: usize, view: u64, part: u64) {
+            self.takes(Event::Peer(PeerMessage::Chunk(Chunk {
+                generation: Generation::FIRST,
+                view: ViewNumber(view),
+                from: self.others[primary].clone(),
+                to_data: DATA,
+                transfer: TransferId { view: ViewNumber(1), number: 1 },
+                at: Position { view: ViewNumber(1), op: OpNumber(3) },
+                part,
+                items: Vec::new(),
+                last: false,
+            })));
+        }
+
+        fn reached(&self, situation: Situation) -> bool {
+            self.lookout.reached().contains(situation)
+        }
+    }
+
+    #[test]
+    fn parts_outlive_a_view_of_the_same_primary() {
+        let mut fixture = Fixture::new();
+        fixture.part(0, 1, 0);
+        assert!(
+            fixture.machine.load().staged.is_some() && !fixture.reached(Situation::ViewChangesInTransfer)
+        );
+        fixture.part(0, 2, 1);
+        assert!(fixture.reached(Situation::ViewChangesInTransfer));
+        fixture.part(0, 2, 1);
+        assert!(fixture.reached(Situation::PartTwice));
+        assert!(!fixture.reached(Situation::PartWithoutBeginning), "it was taken");
+        // What another primary sent is no beginning.
+        fixture.part(1, 3, 2);
+        assert!(fixture.reached(Situation::PartWithoutBeginning));
+    }
+
+    #[test]
+    fn parts_that_the_server_gave_up_are_forgotten() {
+        let mut fixture = Fixture::new();
+        fixture.part(0, 1, 0);
+        // The same operations came as such, and were committed.
+        let command = pbkv::protocol::command::Command::OpenSession { ttl: Duration::from_secs(60) };
+        let entries = (1..=3).map(|op| pbkv::protocol::command::Entry {
+            position: Position { view: ViewNumber(1), op: OpNumber(op) },
+            timestamp: Duration::ZERO,
+            command: command.clone(),
+        });
+        fixture.takes(Event::Peer(PeerMessage::Append(Append {
+            generation: Generation::FIRST,
+            view: ViewNumber(1),
+            from: fixture.others[0].clone(),
+            to_data: DATA,
+            round: 1,
+            previous: Position::default(),
+            entries: entries.collect(),
+            commit: OpNumber(3),
+            silence_max: Duration::from_millis(500),
+        })));
+        assert_eq!(fixture.machine.load().staged, None);
+        assert!(!fixture.lookout.servers[S1].following.is_receiving());
     }
 }

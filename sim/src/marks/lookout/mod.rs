@@ -64,6 +64,8 @@ pub(super) struct Before {
     view: ViewNumber,
     commit: OpNumber,
     end: OpNumber,
+    /// Parts of a state waited for the rest.
+    receiving: bool,
     event: Incoming,
 }
 
@@ -163,6 +165,7 @@ impl Lookout {
                 self.reach_if(request && peer && answer, Situation::MixedBatch);
             }
         }
+        let receiving = self.servers[node].following.is_receiving();
         let incoming = match event {
             Event::Request { ticket, request } => {
                 self.request_arrives(node, machine, *ticket, request);
@@ -207,6 +210,7 @@ impl Lookout {
             view: machine.view_seen(),
             commit: machine.commit(),
             end: machine.log().end().op,
+            receiving,
             event: incoming,
         });
     }
@@ -237,7 +241,9 @@ impl Lookout {
                 Effect::Ping(_) | Effect::Send { .. } => {}
             }
         }
-        self.servers[node].role = Some(machine.role());
+        let server = &mut self.servers[node];
+        server.following.stepped(machine);
+        server.role = Some(machine.role());
     }
 
     /// A process began, ended, or something else happened.
