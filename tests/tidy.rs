@@ -7,6 +7,7 @@ use std::{
 };
 
 const LINES_MAX: usize = 500;
+const WIDTH_MAX: usize = 110;
 
 /// A source file of the repository.
 struct Source {
@@ -189,6 +190,26 @@ fn files_are_short() {
             "{} has {lines} lines: one subject a file, at most {LINES_MAX}",
             source.path
         );
+    }
+}
+
+#[test]
+fn comments_are_as_narrow_as_code() {
+    for source in ["src", "sim", "tests"].iter().flat_map(|folder| sources(folder)) {
+        for (number, line) in source.text.lines().enumerate() {
+            let text = line.trim_start().trim_start_matches(['/', '!', ' ']);
+            // Tables, and what cannot be broken.
+            let whole = text.starts_with('|') || !text.contains(' ') || text.starts_with("cargo ");
+            if line.trim_start().starts_with("//") && !whole {
+                let width = line.chars().count();
+                assert!(
+                    width <= WIDTH_MAX,
+                    "{}:{}: {width} columns, at most {WIDTH_MAX}",
+                    source.path,
+                    number + 1
+                );
+            }
+        }
     }
 }
 

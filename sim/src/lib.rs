@@ -24,7 +24,8 @@
 //! | [`mutants`] | known mistakes, planted one at a time |
 //! | [`report`] | what people read |
 //!
-//! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked at by the same judges.
+//! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked
+//! at by the same judges.
 //!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
 //!

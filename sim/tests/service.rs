@@ -1,5 +1,5 @@
-//! Exploration as a service, as its user sees it: real processes that are interrupted, killed, resumed and split, and
-//! the doctor, with a source of chance to find and without.
+//! Exploration as a service, as its user sees it: real processes that are interrupted, killed, resumed and
+//! split, and the doctor, with a source of chance to find and without.
 
 mod simulator;
 
@@ -106,7 +106,8 @@ fn an_exploration_goes_on_where_it_was_killed_and_ends_well_when_it_is_interrupt
     assert_eq!(seen, (0..all).collect::<Vec<_>>());
 }
 
-/// Which seeds a steering chooses depends on what it learned. That must survive, or the same command explores others.
+/// Which seeds a steering chooses depends on what it learned. That must survive, or the same command explores
+/// others.
 #[test]
 fn a_steered_exploration_that_was_killed_chooses_the_seeds_of_one_that_was_not() {
     const SEEDS: &str = "1000";
@@ -201,8 +202,8 @@ fn diagnoses(output: &Output) -> Vec<Vec<String>> {
     diagnoses
 }
 
-/// A server's memory of sessions lasts a little longer or shorter in its second life. That is a difference of its state
-/// from the first step of that life on, and nothing but its state shows it for long.
+/// A server's memory of sessions lasts a little longer or shorter in its second life. That is a difference of
+/// its state from the first step of that life on, and nothing but its state shows it for long.
 #[test]
 fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
     let runs: Vec<String> = (0..16).map(|seed| seed.to_string()).collect();
@@ -247,8 +248,8 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
     }
 }
 
-/// `s1` restarts so late that no step of its second life is one of those with which explorations look at a whole state.
-/// Only the last look of a run does, and two processes come to different hashes.
+/// `s1` restarts so late that no step of its second life is one of those with which explorations look at a
+/// whole state. Only the last look of a run does, and two processes come to different hashes.
 #[test]
 fn a_state_that_differs_in_the_last_steps_only_is_seen_by_an_exploration() {
     let (file, path) = fresh("late.toml");

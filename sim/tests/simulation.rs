@@ -183,8 +183,8 @@ fn hashes(name: &str, arguments: &[&str]) -> Result<BTreeMap<u64, String>, Faile
     Ok(simulator::traces(&file)?)
 }
 
-/// A mutant's runs and what is seen in them are the same, trace by trace, from a program that is several mutants and
-/// from one that is built for it.
+/// A mutant's runs and what is seen in them are the same, trace by trace, from a program that is several
+/// mutants and from one that is built for it.
 fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
     let tried = |name: &str, mutants: &[&str], how: &[&str]| -> Result<Vec<serde_json::Value>, Failed> {
         let file = scratch(&format!("mutants-{name}.json"));
@@ -211,8 +211,8 @@ fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every regression and every claim about faults says what it reaches, and without its faults fails because it does
-/// not.
+/// Every regression and every claim about faults says what it reaches, and without its faults fails because
+/// it does not.
 fn blind_plan() -> Result<(), Failed> {
     let saved = sim::data::saved::list(&sim::data::saved::folder())?.into_iter();
     let claims = sim::claims::all().into_iter().map(|claim| ((claim.plan)(0), claim.name));

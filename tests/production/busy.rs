@@ -58,7 +58,8 @@ refuses! {
     close_session(CloseSessionRequest) -> CloseSessionResponse;
 }
 
-/// Tells first a view with the busy one as the primary, and then what the real view service tells, as the next view.
+/// Tells first a view with the busy one as the primary, and then what the real view service tells, as the
+/// next view.
 struct Outdated {
     real: String,
     busy: String,

@@ -1,7 +1,7 @@
 //! Real processes on ephemeral ports, in a folder of their own, ended with the test.
 //!
-//! A server that is *wired* is reached through a [`Proxy`] and reaches the view service through another, so that the test
-//! can damage either.
+//! A server that is *wired* is reached through a [`Proxy`] and reaches the view service through another, so
+//! that the test can damage either.
 
 use std::{
     fs::{self, File},
@@ -230,7 +230,8 @@ impl Cluster {
         (primary, backup)
     }
 
-    /// Starts a KV server that may have so many files open, connections among them, and may not raise that limit.
+    /// Starts a KV server that may have so many files open, connections among them, and may not raise that
+    /// limit.
     pub fn server_with_open_files(&mut self, limit: u32, args: &[&str]) -> Process {
         self.server_with_ulimit(&format!("-n {limit}"), args)
     }

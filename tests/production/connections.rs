@@ -15,7 +15,8 @@ use crate::{
 /// Longer than a server may be out of reach before it is replaced: two dead intervals.
 const LONG_ENOUGH: Duration = Duration::from_secs(4);
 
-/// Clients that ask all the time, each on a connection of its own, and connections that say nothing: more than fit.
+/// Clients that ask all the time, each on a connection of its own, and connections that say nothing: more
+/// than fit.
 fn crowd(server: &Process) {
     for _ in 0..40 {
         let address = server.address.clone();

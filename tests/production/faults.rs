@@ -53,8 +53,8 @@ async fn judged_under_faults(reads: &str, time: Duration) {
         from = view.number.next();
         match faults % 5 {
             0 => {
-                // The backup hears nothing of what the primary does meanwhile, and then is all there is: whatever the
-                // primary answered without it is lost.
+                // The backup hears nothing of what the primary does meanwhile, and then is all there is:
+                // whatever the primary answered without it is lost.
                 servers.get(&backup).signal(Signal::STOP);
                 tokio::time::sleep(DEAF_TIME).await;
                 servers.take(&primary).kill();

@@ -27,7 +27,8 @@ const OVERWRITTEN_BYTES: usize = 10 * CHECKPOINT_BYTES;
 /// A server that was full occupied more than this share of what the README says.
 const SHARE_MIN: f64 = 2.0 / 5.0;
 
-/// The formula of this name in the README, evaluated: a sum of products of numbers, of MiB, and of quantities.
+/// The formula of this name in the README, evaluated: a sum of products of numbers, of MiB, and of
+/// quantities.
 fn formula(name: &'static str, quantities: &Quantities) -> f64 {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
     let line = readme.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix("= "));

@@ -1,11 +1,13 @@
-//! A stretch of network that can be damaged: connections to its address go on to another process, as long as it lets them.
+//! A stretch of network that can be damaged: connections to its address go on to another process, as long as
+//! it lets them.
 //!
-//! What happens to bytes in a real network, as far as two sockets can show it. TCP itself loses nothing between two live
-//! ends, so neither does a proxy, but for what it withholds until it ends the connection.
+//! What happens to bytes in a real network, as far as two sockets can show it. TCP itself loses nothing
+//! between two live ends, so neither does a proxy, but for what it withholds until it ends the connection.
 //!
-//! A server that is reached through a proxy *advertises* the proxy's address and *listens* at another loopback address with the
-//! same port, which nobody else can be given. A damage concerns all who connect, or one process alone: Linux says which
-//! socket belongs to which process, so that a partition can separate two servers and leave their clients.
+//! A server that is reached through a proxy *advertises* the proxy's address and *listens* at another
+//! loopback address with the same port, which nobody else can be given. A damage concerns all who connect, or
+//! one process alone: Linux says which socket belongs to which process, so that a partition can separate two
+//! servers and leave their clients.
 
 use std::{
     fs,
@@ -44,7 +46,8 @@ pub enum Damage {
     RepliesLost,
     /// Whatever arrives is late by this.
     Slow(Duration),
-    /// Each connection ends after a number of chunks that depends on this seed and on the connection's number.
+    /// Each connection ends after a number of chunks that depends on this seed and on the connection's
+    /// number.
     Flaky(u64),
 }
 

@@ -1,8 +1,10 @@
-//! Faults at random, one after the other, under clients whose history is judged: servers and the view service are killed,
-//! ended and stopped, links are cut, swallow what they carry, lose answers, are slow or break again and again.
+//! Faults at random, one after the other, under clients whose history is judged: servers and the view service
+//! are killed, ended and stopped, links are cut, swallow what they carry, lose answers, are slow or break
+//! again and again.
 //!
-//! `PBKV_FAULTS_SECONDS` says for how long (a minute if it does not), `PBKV_FAULTS_SEED` makes the choices those of an earlier run. The
-//! choices are the same then, but not what comes of them: these are real processes.
+//! `PBKV_FAULTS_SECONDS` says for how long (a minute if it does not), `PBKV_FAULTS_SEED` makes the choices
+//! those of an earlier run. The choices are the same then, but not what comes of them: these are real
+//! processes.
 
 use std::{
     env, fmt,
@@ -19,8 +21,8 @@ use crate::{
 };
 
 const SECONDS_DEFAULT: u64 = 60;
-/// A view that holds for so long after the last fault was not about to be changed by it: longer than any server is silent
-/// between two pings, and than the view service takes to look.
+/// A view that holds for so long after the last fault was not about to be changed by it: longer than any
+/// server is silent between two pings, and than the view service takes to look.
 const CALM_TIME: Duration = Duration::from_millis(1200);
 /// How long faults last: unnoticed, noticed by some, noticed by all.
 const LASTING: [Duration; 3] =
@@ -116,7 +118,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Waits until every single server may fail: a primary has a backup, in a view that is not about to change.
+    /// Waits until every single server may fail: a primary has a backup, in a view that is not about to
+    /// change.
     async fn calm(&self) -> View {
         loop {
             let view = self.cluster.pair(ViewNumber(1)).await;

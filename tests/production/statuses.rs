@@ -1,5 +1,6 @@
-//! What the client makes of statuses: one that proves that nothing was executed (`pbkv-not-executed`), and one that something
-//! on the way may have made up, of which nothing follows. The server is made up: it answers each update as it is told.
+//! What the client makes of statuses: one that proves that nothing was executed (`pbkv-not-executed`), and
+//! one that something on the way may have made up, of which nothing follows. The server is made up: it
+//! answers each update as it is told.
 
 use std::{
     collections::VecDeque,
@@ -163,8 +164,8 @@ impl ViewService for MadeUp {
 }
 
 const LONG: Duration = Duration::from_secs(20);
-/// No attempt is under way when this is over, unless one takes longer than what it leaves of a pause: that one would be in
-/// doubt.
+/// No attempt is under way when this is over, unless one takes longer than what it leaves of a pause: that
+/// one would be in doubt.
 const SHORT: Duration = Duration::from_millis(2500);
 const PAUSE: Duration = Duration::from_millis(1500);
 

@@ -1,5 +1,6 @@
-//! The situations that a course on primary and backup asks about first, and that textbook stores get wrong: clients at work
-//! while servers die, lose answers, come back without their memory, or are cut off without knowing it.
+//! The situations that a course on primary and backup asks about first, and that textbook stores get wrong:
+//! clients at work while servers die, lose answers, come back without their memory, or are cut off without
+//! knowing it.
 
 use std::{
     sync::{
@@ -201,8 +202,8 @@ fn a_server_without_the_data_keeps_silent_while_the_primary_stands_still() {
     });
 }
 
-/// Puts of many clients to the same keys, while `harm` is done to the primary and the backup; then the backup must hold what
-/// the primary held.
+/// Puts of many clients to the same keys, while `harm` is done to the primary and the backup; then the backup
+/// must hold what the primary held.
 async fn replicas_are_equal(harm: impl AsyncFn(&Writers, &Wired, &Wired)) {
     let mut cluster = Cluster::start(&[]);
     let s1 = cluster.wired(&[]).await;

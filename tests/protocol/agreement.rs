@@ -1,7 +1,8 @@
-//! A replica does what the reference does: after every event of any sequence, role, view, log, commitments, state,
-//! answers, acknowledgements and what the view service is told are equal.
+//! A replica does what the reference does: after every event of any sequence, role, view, log, commitments,
+//! state, answers, acknowledgements and what the view service is told are equal.
 //!
-//! `PROPTEST_CASES` and `PBKV_SEED` as in [`properties`](crate::properties). A sequence that shows a difference is made small.
+//! `PROPTEST_CASES` and `PBKV_SEED` as in [`properties`](crate::properties). A sequence that shows a
+//! difference is made small.
 
 use std::{cell::RefCell, collections::BTreeMap, collections::VecDeque, time::Duration};
 
@@ -39,7 +40,8 @@ const OTHER_DATA: DataId = DataId { boot: Boot(1), nonce: 77 };
 /// What happens next. Numbers choose among what there is.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Another view begins: of this server or the other one, which then has so much of this one's log and so many entries of its own.
+    /// Another view begins: of this server or the other one, which then has so much of this one's log and so
+    /// many entries of its own.
     View {
         leads: bool,
         alone: bool,
@@ -206,7 +208,8 @@ impl Both {
         opened.get(usize::from(which) % opened.len().max(1)).copied().unwrap_or(1)
     }
 
-    /// The log of the other server in a new view: the first `kept` beyond what is committed here, and `own` entries more.
+    /// The log of the other server in a new view: the first `kept` beyond what is committed here, and `own`
+    /// entries more.
     fn log_of(&mut self, number: u64, kept: u8, own: u8) -> Vec<Entry> {
         let log = &self.reference.log;
         let mut entries = log[..(self.reference.commit + usize::from(kept)).min(log.len())].to_vec();
@@ -343,8 +346,8 @@ impl Both {
         has.sort();
         should.sort();
         same("answers", &has, &should)?;
-        // Of several acknowledgements that become due at once the last one must be said, or one that says more: never
-        // more than all of one view together.
+        // Of several acknowledgements that become due at once the last one must be said, or one that says
+        // more: never more than all of one view together.
         let due = std::mem::take(&mut reference.acks);
         let last = due.last().filter(|last| due.iter().all(|ack| ack.0 <= last.0));
         if let Some(unsaid) = last.filter(|last| !heard.acks.iter().any(|ack| says_what(ack, last))) {

@@ -60,8 +60,8 @@ pub enum Progress {
     TooLong,
 }
 
-/// The checker's name for an operation. The checker knows values alone: a revision stands for the value that the client
-/// was told with it.
+/// The checker's name for an operation. The checker knows values alone: a revision stands for the value that
+/// the client was told with it.
 pub fn input(client: &Client, wish: &Wish) -> Option<Input> {
     Some(match wish {
         Wish::Get { key } => Input::Get { key: key.clone() },

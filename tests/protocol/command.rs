@@ -34,7 +34,8 @@ pub enum Command {
     Gather(ServerId),
     /// The batch is over.
     Flush(ServerId),
-    /// Everything in flight arrives and becomes durable, and so does all that follows from it. No time passes.
+    /// Everything in flight arrives and becomes durable, and so does all that follows from it. No time
+    /// passes.
     Settle,
     /// As `settle`, for a while.
     Run(Duration),
@@ -60,8 +61,8 @@ pub enum Command {
     SlowDisk(ServerId),
     /// All disks finish what they are given.
     FastDisks,
-    /// A stranger pings under a server's name and claims whatever does harm: in the life that the view names, or in
-    /// this one.
+    /// A stranger pings under a server's name and claims whatever does harm: in the life that the view names,
+    /// or in this one.
     Forge(ServerId, Option<Boot>),
     /// A stranger sends to a server, as the primary of that view, an append without operations.
     ForgeView(ServerId, ViewNumber),

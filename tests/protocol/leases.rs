@@ -51,8 +51,8 @@ fn view_service() -> ViewService {
     ViewService::new(ViewServiceOptions::default(), record(), EPOCH, SealKey(1, 2), Duration::ZERO)
 }
 
-/// Both servers ping once, each with a token that it was just brought; at A's address a process of this life, which holds
-/// what has this nonce. Returns whether A got a lease.
+/// Both servers ping once, each with a token that it was just brought; at A's address a process of this life,
+/// which holds what has this nonce. Returns whether A got a lease.
 fn ping(viewer: &mut ViewService, round: u32, life: Boot, nonce: u64) -> bool {
     let now = round * Duration::from_millis(100);
     let mut leased = false;
@@ -80,8 +80,8 @@ fn ping(viewer: &mut ViewService, round: u32, life: Boot, nonce: u64) -> bool {
     leased
 }
 
-/// Both servers ping for a while. From the second half on A holds what has this nonce. Returns whether A got a lease in that
-/// half, and the primary at the end.
+/// Both servers ping for a while. From the second half on A holds what has this nonce. Returns whether A got
+/// a lease in that half, and the primary at the end.
 fn after_a_while(nonce: u64) -> (bool, ServerId) {
     let mut viewer = view_service();
     let mut leased = false;
@@ -103,8 +103,8 @@ fn a_number_of_a_life_that_comes_again_without_the_data_blocks_no_promotion() {
     assert_eq!(after_a_while(3), (false, ServerId::new("B")));
 }
 
-/// How long after the primary's latest lease somebody else is promoted, if a later life is heard at its address that holds
-/// what has this nonce: in rounds of pings.
+/// How long after the primary's latest lease somebody else is promoted, if a later life is heard at its
+/// address that holds what has this nonce: in rounds of pings.
 fn rounds_until_a_promotion(nonce: u64) -> u32 {
     let mut viewer = view_service();
     for round in 1..=HALF {

@@ -1,10 +1,11 @@
 //! Options that `validate` accepts work: no machine panics, spins or stalls, whatever they are.
 //!
-//! Each case draws every option from its default, its least, its greatest and something between, for a cluster of three
-//! servers, and demands of it a fixed load, before and after a backup fails: each operation is answered within a bound
-//! that follows from the options, no machine asks to be woken at a time that is over, and the machines fall silent
-//! after each step of time ([`Cluster`] counts their messages). What takes too many steps to be played is not drawn: a
-//! dead interval of a month that is looked after every millisecond.
+//! Each case draws every option from its default, its least, its greatest and something between, for a
+//! cluster of three servers, and demands of it a fixed load, before and after a backup fails: each operation
+//! is answered within a bound that follows from the options, no machine asks to be woken at a time that is
+//! over, and the machines fall silent after each step of time ([`Cluster`] counts their messages). What takes
+//! too many steps to be played is not drawn: a dead interval of a month that is looked after every
+//! millisecond.
 
 use std::time::Duration;
 
@@ -135,8 +136,9 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
 /// How long a view service listens at least when it starts.
 const LISTENING: Duration = Duration::from_secs(1);
 
-/// How long an operation may take: the view service believes the silence of one, and a lease may run, or the primary
-/// believes it, and says so. A session whose opening is interrupted by another view keeps its place until it expires.
+/// How long an operation may take: the view service believes the silence of one, and a lease may run, or the
+/// primary believes it, and says so. A session whose opening is interrupted by another view keeps its place
+/// until it expires.
 fn longest(view: &ViewServiceOptions, replica: &ReplicaOptions) -> Duration {
     let few_places = replica.sessions_max < 100;
     let expiry = if few_places { 2 * replica.session_ttl } else { Duration::ZERO };

@@ -4,7 +4,8 @@
 //! * [`state`]: what applying an entry does;
 //! * [`views`]: how often the view changes in the long run;
 //! * [`properties`]: random sequences of choices, which must break no promise;
-//! * [`agreement`]: random sequences of events, in which a replica must do what a small [`reference`](mod@reference) does.
+//! * [`agreement`]: random sequences of events, in which a replica must do what a small
+//!   [`reference`](mod@reference) does.
 //!
 //! * [`joining`]: a [`pair`] of primary and joiner, under load and with links that take their time;
 //! * [`memory`]: limits in bytes, and in copies;
@@ -13,7 +14,8 @@
 //! * [`walks`]: walks of the simulator as scripts;
 //! * [`forged`]: messages that no server should send.
 //!
-//! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the same [`command`]s.
+//! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the
+//! same [`command`]s.
 
 mod agreement;
 mod choices;

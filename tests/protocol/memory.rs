@@ -308,7 +308,8 @@ fn the_widest_window_is_a_window() {
     assert_eq!(pair.b.replica.log().end(), pair.a.replica.log().end());
 }
 
-/// While its record cannot be written, because the disk stalls, the view service answers nobody, and everybody asks again.
+/// While its record cannot be written, because the disk stalls, the view service answers nobody, and
+/// everybody asks again.
 #[test]
 fn answers_that_wait_for_the_record_are_bounded() {
     let options = ViewServiceOptions::default();
@@ -385,7 +386,8 @@ fn acknowledgements_that_wait_for_the_disk_are_bounded() {
     assert!(load.unsaid as u64 <= 2 * load.writing, "{load:?}");
 }
 
-/// A stranger who speaks under ever new names takes no room beyond a limit, and the primary is acknowledged anyway.
+/// A stranger who speaks under ever new names takes no room beyond a limit, and the primary is acknowledged
+/// anyway.
 #[test]
 fn names_that_are_made_up_keep_no_acknowledgement_waiting() {
     let mut pair = Pair::new(&ReplicaOptions::default(), 1);

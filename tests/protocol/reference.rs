@@ -1,8 +1,10 @@
-//! The replica's rules once more, as plain data: a log, how much of it is committed and durable, a view and a role.
+//! The replica's rules once more, as plain data: a log, how much of it is committed and durable, a view and a
+//! role.
 //!
-//! Written from the rules in `src/protocol/mod.rs` (R1 to R8, R10, R12, R14, R19, sections 5 and 6), with nothing of how the machine does it: it
-//! counts from the log what the machine keeps beside it, and looks whether anything follows after every event. Left out: time
-//! (suspicions, expiry, leases), state transfer, joiners, other generations and lives, and what is sent to whom when.
+//! Written from the rules in `src/protocol/mod.rs` (R1 to R8, R10, R12, R14, R19, sections 5 and 6), with
+//! nothing of how the machine does it: it counts from the log what the machine keeps beside it, and looks
+//! whether anything follows after every event. Left out: time (suspicions, expiry, leases), state transfer,
+//! joiners, other generations and lives, and what is sent to whom when.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -266,7 +268,8 @@ impl Reference {
         }
     }
 
-    /// R5: the other server, as primary of a view, says that these entries follow `previous`, and how much is committed.
+    /// R5: the other server, as primary of a view, says that these entries follow `previous`, and how much is
+    /// committed.
     pub fn appended(
         &mut self,
         view: u64,

@@ -6,8 +6,8 @@
 //!
 //! * `cluster A B C replicas=2 reads=lease small=true clocks=5/0/-5/0`: begins with these servers; `small`
 //!   makes checkpoints, state transfers and expired sessions everyday events (single options are set by
-//!   `dead-after=5000`, `part-bytes=48` and so on: see [`Script::begin`]); `revisions=true` tells answers with their revisions; clocks gain so
-//!   many parts in a thousand, the view service's last;
+//!   `dead-after=5000`, `part-bytes=48` and so on: see [`Script::begin`]); `revisions=true` tells answers
+//!   with their revisions; clocks gain so many parts in a thousand, the view service's last;
 //! * `accept-data-loss`: an operator allows a view service that is down to begin again without data;
 //! * `dead-after 5000`: the dead interval of the view service's next life;
 //! * `lose-record`: the record of a view service that is down is gone; `restore-record`: it is found again;

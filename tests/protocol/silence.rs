@@ -1,5 +1,5 @@
-//! How long others may be silent: a primary as long as it says itself, whatever its backups were told of their own
-//! heartbeats; a view service for two pings.
+//! How long others may be silent: a primary as long as it says itself, whatever its backups were told of
+//! their own heartbeats; a view service for two pings.
 
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ fn a_backup_goes_by_the_pace_of_its_primary() {
     assert_eq!(pair.b.count(|notice| matches!(notice, Notice::PrimarySilent { .. })), 1);
 }
 
-/// A view service that begins without a record listens for some seconds, and must hear everybody who is there.
+/// A view service that begins without a record listens for some seconds, and must hear everybody who is
+/// there.
 #[test]
 fn a_view_service_that_does_not_answer_is_asked_often() {
     let rarely = ReplicaOptions { ping_interval: Duration::from_secs(20), ..ReplicaOptions::default() };

@@ -42,7 +42,8 @@ fn views(cluster: &Cluster) -> u64 {
 
 const S: Duration = Duration::from_secs(1);
 
-/// Each attempt costs two views. They come after 3 s, 6 s and so on up to five minutes, not every half minute for ever.
+/// Each attempt costs two views. They come after 3 s, 6 s and so on up to five minutes, not every half minute
+/// for ever.
 #[test]
 fn a_spare_that_never_worked_is_tried_ever_more_rarely() {
     let mut cluster = cluster(3);
@@ -54,7 +55,8 @@ fn a_spare_that_never_worked_is_tried_ever_more_rarely() {
     assert!(views(&cluster) - first <= 4, "{} views, then {}", first, views(&cluster));
 }
 
-/// A backup that is reached and not reached in turns: three seconds each would be two views every six seconds.
+/// A backup that is reached and not reached in turns: three seconds each would be two views every six
+/// seconds.
 #[test]
 fn a_server_that_comes_and_goes_does_not_change_the_view_at_every_edge() {
     let mut cluster = cluster(2);
@@ -116,7 +118,8 @@ impl Pings {
         DataId { boot: Boot(1), nonce: u64::from(self.name.as_bytes()[0]) }
     }
 
-    /// Confirms whatever view it is primary of, with its joiners if it asks for copies, and as a joiner has received a part more each time.
+    /// Confirms whatever view it is primary of, with its joiners if it asks for copies, and as a joiner has
+    /// received a part more each time.
     fn ping(&mut self, now: Duration, viewer: &mut ViewService) {
         self.number += 1;
         let newcomer = pings::of_a_newcomer(self.name, self.number, self.token);
@@ -153,7 +156,8 @@ impl Pings {
     }
 }
 
-/// Its progress is told by its pings, of which there may be few in the time after which a joiner without any is replaced.
+/// Its progress is told by its pings, of which there may be few in the time after which a joiner without any
+/// is replaced.
 #[test]
 fn a_joiner_is_not_replaced_between_two_pings() {
     let options = ViewServiceOptions { dead_after: 12 * S, ..ViewServiceOptions::default() };
@@ -298,7 +302,8 @@ fn no_server_uses_up_the_numbers_of_its_successors() {
     }
 }
 
-/// Two processes of one address, of which each took the number behind the one that it was told: the later one is reached now.
+/// Two processes of one address, of which each took the number behind the one that it was told: the later one
+/// is reached now.
 #[test]
 fn a_life_that_another_process_took_is_told_to_take_the_next_number() {
     let mut viewer =

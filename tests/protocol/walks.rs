@@ -1,5 +1,6 @@
-//! Walks of the simulator (`cargo sim walk`) as scripts: the same machines driven by the same choices, in this world of
-//! machines and in that one. What comes of them must be the same, or a failure that is saved as a script shows nothing.
+//! Walks of the simulator (`cargo sim walk`) as scripts: the same machines driven by the same choices, in
+//! this world of machines and in that one. What comes of them must be the same, or a failure that is saved as
+//! a script shows nothing.
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -1,6 +1,7 @@
 //! How long a check takes, by contention, unknown outcomes and kind of operation.
 //!
-//! `cargo bench -p linearizability`; the numbers are for the check alone, on one thread, without a witness unless named so.
+//! `cargo bench -p linearizability`; the numbers are for the check alone, on one thread, without a witness
+//! unless named so.
 
 // The macro below makes a public function without a comment.
 #![allow(missing_docs)]

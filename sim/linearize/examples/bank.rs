@@ -90,7 +90,8 @@ fn main() -> Result<(), linearizability::HistoryError> {
     recorder.returned(3, 17, balances(70, 80, 150))?;
     let history = recorder.clone().finish();
 
-    // A bank cannot be split by account, so that a long history may take long: give it a limit, and a way out.
+    // A bank cannot be split by account, so that a long history may take long: give it a limit, and a way
+    // out.
     let (deadline, cancel) = (Instant::now().checked_add(Duration::from_secs(10)), Some(Cancel::new()));
     let options = Options { deadline, cancel, ..Options::default() };
     let verdict = check(&Bank, &history, &options);

@@ -1,18 +1,22 @@
 //! Measures the checker, beside the textbook search in the same run.
 //!
-//! `cargo run --release -p linearizability --example measure -- speed [ROUNDS [NAME]]` judges a million operations by contention and
-//! share of unknown outcomes, with and without a witness. Processor time of one thread, the best of the rounds.
+//! `cargo run --release -p linearizability --example measure -- speed [ROUNDS [NAME]]` judges a million
+//! operations by contention and share of unknown outcomes, with and without a witness. Processor time of one
+//! thread, the best of the rounds.
 //!
-//! `cargo run --release -p linearizability --example measure -- peer [SECONDS]` compares with the textbook search, which gets so
-//! many seconds for each history.
+//! `cargo run --release -p linearizability --example measure -- peer [SECONDS]` compares with the textbook
+//! search, which gets so many seconds for each history.
 //!
-//! `cargo run --release -p linearizability --example measure -- hard [NAME]` judges histories that need a search.
+//! `cargo run --release -p linearizability --example measure -- hard [NAME]` judges histories that need a
+//! search.
 //!
-//! `cargo run --release -p linearizability --example measure -- files [SECONDS] FILE...` does so on recorded histories.
+//! `cargo run --release -p linearizability --example measure -- files [SECONDS] FILE...` does so on recorded
+//! histories.
 //!
-//! `cargo run --release -p linearizability --example measure -- times FILE...` prints name, operations, milliseconds of the
-//! verdict alone and with a contradiction made small, and verdict, for `scripts/beside-porcupine.sh`; `text OPERATIONS`
-//! writes puts and gets of 100 clients on 10 keys for it, in porcupine's text.
+//! `cargo run --release -p linearizability --example measure -- times FILE...` prints name, operations,
+//! milliseconds of the verdict alone and with a contradiction made small, and verdict, for
+//! `scripts/beside-porcupine.sh`; `text OPERATIONS` writes puts and gets of 100 clients on 10 keys for it, in
+//! porcupine's text.
 
 use std::time::{Duration, Instant};
 

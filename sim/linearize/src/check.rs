@@ -11,7 +11,8 @@ use crate::threads::in_parallel;
 use crate::verdict::{Budget, Limit, Options, Undecided, Verdict, Violation};
 use crate::witness;
 
-/// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each round.
+/// Configurations a search may visit before the other objects have their turn; grows by [`SLICE_GROWTH`] each
+/// round.
 const SLICE: u64 = 500;
 const SLICE_GROWTH: u64 = 8;
 
@@ -20,8 +21,8 @@ const PARALLEL_FROM: usize = 1 << 15;
 
 /// Judges a history.
 ///
-/// Independent objects are checked one after another, or in parallel on request; the verdict is the same. The first
-/// object with a contradiction, in the order of first appearance, is the one reported.
+/// Independent objects are checked one after another, or in parallel on request; the verdict is the same. The
+/// first object with a contradiction, in the order of first appearance, is the one reported.
 pub fn check<M>(model: &M, history: &History<M::Input, M::Output>, options: &Options) -> Verdict
 where
     M: Model + Sync,
@@ -79,7 +80,8 @@ fn is_for_threads<M: Model>(model: &M, operations: &[Operation<M::Input, M::Outp
         .any(|operation| model.partition(&operation.input) != model.partition(&beginning[0].input))
 }
 
-/// Judges one independent object's operations, with a bound on the configurations of a search. `None` if that ends first.
+/// Judges one independent object's operations, with a bound on the configurations of a search. `None` if that
+/// ends first.
 pub(crate) fn check_part<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
@@ -131,8 +133,8 @@ where
     (history.parts, decisions)
 }
 
-/// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard object. So many
-/// configurations are `spent` already.
+/// Searches the parts in turns of growing length, so that a cheap contradiction never waits for a hard
+/// object. So many configurations are `spent` already.
 fn search_all<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],

@@ -1,22 +1,26 @@
 //! What clients did to an object, and when: the input of every checker.
 //!
-//! A history is a list of operations. Each has the process that issued it, the instant of its **call**, and its
-//! **outcome**: either it **returned** at an instant with an output, or nothing is known. An operation of unknown
-//! outcome may have taken effect at any instant after its call, even after the last event of the history, or never.
+//! A history is a list of operations. Each has the process that issued it, the instant of its **call**, and
+//! its **outcome**: either it **returned** at an instant with an output, or nothing is known. An operation of
+//! unknown outcome may have taken effect at any instant after its call, even after the last event of the
+//! history, or never.
 //!
-//! Times are `u64` in any unit. Operation `a` **precedes** `b` if `a` returned strictly before `b` was called; equal
-//! times count as concurrent, because a clock that shows the same value twice does not order the two readings.
+//! Times are `u64` in any unit. Operation `a` **precedes** `b` if `a` returned strictly before `b` was
+//! called; equal times count as concurrent, because a clock that shows the same value twice does not order
+//! the two readings.
 //!
-//! [`History`] guarantees what the checkers rely on: no operation returns before its call, and the operations of one
-//! process follow each other. Whatever breaks that is a mistake of the recorder, so it is an error ([`HistoryError`])
-//! and never a verdict. [`Recorder`] builds a history from single events, as they are met in a log or in a running test.
+//! [`History`] guarantees what the checkers rely on: no operation returns before its call, and the operations
+//! of one process follow each other. Whatever breaks that is a mistake of the recorder, so it is an error
+//! ([`HistoryError`]) and never a verdict. [`Recorder`] builds a history from single events, as they are met
+//! in a log or in a running test.
 //!
-//! An answer may come with a **revision**: the number of the change of the whole store after which it was true; of an
-//! update, its own number. Revisions are a suggestion of the store in which order the operations took effect. Where
-//! that order stands its replay it is a proof; otherwise a check goes on as if it had not been told.
+//! An answer may come with a **revision**: the number of the change of the whole store after which it was
+//! true; of an update, its own number. Revisions are a suggestion of the store in which order the operations
+//! took effect. Where that order stands its replay it is a proof; otherwise a check goes on as if it had not
+//! been told.
 //!
-//! A process may go on after an operation of unknown outcome. A client that gave up waiting does just that, and since
-//! an unknown operation stays open for ever, the order of the two is not assumed.
+//! A process may go on after an operation of unknown outcome. A client that gave up waiting does just that,
+//! and since an unknown operation stays open for ever, the order of the two is not assumed.
 
 use std::collections::BTreeSet;
 
@@ -175,7 +179,8 @@ impl<I, O> Default for History<I, O> {
 }
 
 impl<I, O> History<I, O> {
-    /// Takes operations in any order of processes; those of one process must be listed in the order it issued them.
+    /// Takes operations in any order of processes; those of one process must be listed in the order it issued
+    /// them.
     pub fn new(operations: Vec<Operation<I, O>>) -> Result<Self, HistoryError> {
         if operations.len() > (u32::MAX / 4) as usize {
             return Err(HistoryError::TooLong { operations: operations.len() });
@@ -211,8 +216,8 @@ impl<I, O> History<I, O> {
         History { withdrawn, ..self }
     }
 
-    /// Operations that are known not to have taken effect, in the order of their calls. They are no part of what is
-    /// judged, and help to explain it: their values may have been seen in spite of that.
+    /// Operations that are known not to have taken effect, in the order of their calls. They are no part of
+    /// what is judged, and help to explain it: their values may have been seen in spite of that.
     pub fn withdrawn(&self) -> &[Operation<I, O>] {
         &self.withdrawn
     }

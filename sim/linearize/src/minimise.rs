@@ -1,14 +1,16 @@
 //! Making a contradiction small.
 //!
-//! A search ends with a long list of operations that no order explains. Leaving some out keeps the proof only under one
-//! condition: whatever saw a value stays together with everything that may have written it ([`Model::support`]).
-//! A linearization of the whole history, restricted to such a **closed** set, is a linearization of the set; so a
-//! closed set that has none is a contradiction in the whole. The loop below removes halves, quarters and so on down to
-//! single operations, together with what loses its support, as long as the rest is still contradictory. Observers go
-//! first: nothing rests on them, so that most of a long history is gone before any support is looked up.
+//! A search ends with a long list of operations that no order explains. Leaving some out keeps the proof only
+//! under one condition: whatever saw a value stays together with everything that may have written it
+//! ([`Model::support`]). A linearization of the whole history, restricted to such a **closed** set, is a
+//! linearization of the set; so a closed set that has none is a contradiction in the whole. The loop below
+//! removes halves, quarters and so on down to single operations, together with what loses its support, as
+//! long as the rest is still contradictory. Observers go first: nothing rests on them, so that most of a long
+//! history is gone before any support is looked up.
 //!
-//! The same condition says that nothing is tried twice: what a set cannot do without, no part of it can. So one pass over
-//! single operations makes a set minimal, and observers that the first loop could not remove stay.
+//! The same condition says that nothing is tried twice: what a set cannot do without, no part of it can. So
+//! one pass over single operations makes a set minimal, and observers that the first loop could not remove
+//! stay.
 
 use std::collections::BTreeSet;
 
@@ -246,10 +248,12 @@ impl<'a, M: Model> Closure<'a, M> {
         closed.into_iter().collect()
     }
 
-    /// A closed set around those of `prefix`, the operations called until some time, that had returned by then.
+    /// A closed set around those of `prefix`, the operations called until some time, that had returned by
+    /// then.
     ///
-    /// Whatever they saw was written by an operation called before. Observers that returned later go: others do not
-    /// need them, and they may need what is called later. What else returned later stays, with its support.
+    /// Whatever they saw was written by an operation called before. Observers that returned later go: others
+    /// do not need them, and they may need what is called later. What else returned later stays, with its
+    /// support.
     fn past(&mut self, prefix: &[u32], until: u64) -> Vec<u32> {
         let (model, operations) = (self.model, self.operations);
         let is_late = |index: &u32| operations[*index as usize].returned_at().is_none_or(|at| at > until);

@@ -1,14 +1,14 @@
 //! Sequential objects: what a history is compared with.
 //!
-//! A [`Model`] says how one operation at a time changes an object: [`Model::init`] and [`Model::step`]. It also says
-//! what tells independent objects apart, [`Model::partition`]: that is what makes a check fast. Nothing else is needed. The
-//! examples `queue`, `lock` and `bank` are whole models.
+//! A [`Model`] says how one operation at a time changes an object: [`Model::init`] and [`Model::step`]. It
+//! also says what tells independent objects apart, [`Model::partition`]: that is what makes a check fast.
+//! Nothing else is needed. The examples `queue`, `lock` and `bank` are whole models.
 //!
-//! [`Model::observes`] and [`Model::support`] are worth a thought: the one spares the search branches, the other makes
-//! contradictions smaller. The trait has further methods for models that are searched a lot, which its documentation leaves out:
-//! `lens` and `may_enable` spare further branches, `unobserved` drops operations, and `decide`,
-//! `decide_all` and `decide_shard` may answer without any search. They are explained in the source of this file, and
-//! [`crate::kv::Kv`] has them all.
+//! [`Model::observes`] and [`Model::support`] are worth a thought: the one spares the search branches, the
+//! other makes contradictions smaller. The trait has further methods for models that are searched a lot,
+//! which its documentation leaves out: `lens` and `may_enable` spare further branches, `unobserved` drops
+//! operations, and `decide`, `decide_all` and `decide_shard` may answer without any search. They are
+//! explained in the source of this file, and [`crate::kv::Kv`] has them all.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -25,7 +25,8 @@ pub trait Model {
     type Output;
     /// The object's state between two operations.
     type State: Clone + Eq + Hash;
-    /// What tells independent objects apart, such as a key; `()` if there is only one. It may borrow from the input.
+    /// What tells independent objects apart, such as a key; `()` if there is only one. It may borrow from the
+    /// input.
     type Key<'a>: Hash + Ord + Debug + Send
     where
         Self::Input: 'a;
@@ -35,8 +36,8 @@ pub trait Model {
 
     /// Applies one operation. `None` if the object cannot give this output in this state.
     ///
-    /// `output` is `None` for an operation of unknown outcome: every output is then possible, and the next state is
-    /// the one of a client whose answer was lost.
+    /// `output` is `None` for an operation of unknown outcome: every output is then possible, and the next
+    /// state is the one of a client whose answer was lost.
     fn step(
         &self,
         state: &Self::State,
@@ -46,11 +47,12 @@ pub trait Model {
 
     /// The independent object that an operation belongs to, such as its key.
     ///
-    /// A history is linearizable if and only if each of its independent objects' histories is (locality, Herlihy and
-    /// Wing 1990), so each is checked alone. Each starts in the state of [`Model::init`].
+    /// A history is linearizable if and only if each of its independent objects' histories is (locality,
+    /// Herlihy and Wing 1990), so each is checked alone. Each starts in the state of [`Model::init`].
     fn partition<'a>(&self, input: &'a Self::Input) -> Self::Key<'a>;
 
-    /// How reports name the object that an operation belongs to. The default is the key's [`Debug`]; of `()`, nothing.
+    /// How reports name the object that an operation belongs to. The default is the key's [`Debug`]; of `()`,
+    /// nothing.
     fn label(&self, input: &Self::Input) -> Vec<u8> {
         let label = format!("{:?}", self.partition(input));
         if label == "()" { Vec::new() } else { label.into_bytes() }
@@ -58,8 +60,8 @@ pub trait Model {
 
     /// Whether an operation with this output leaves every state unchanged in which it is legal.
     ///
-    /// The search linearizes such an operation as soon as it is legal, without a branch. `true` for an operation that
-    /// does change some state makes verdicts wrong; `false` is always safe.
+    /// The search linearizes such an operation as soon as it is legal, without a branch. `true` for an
+    /// operation that does change some state makes verdicts wrong; `false` is always safe.
     fn observes(&self, _input: &Self::Input, _output: &Self::Output) -> bool {
         false
     }
@@ -80,8 +82,9 @@ pub trait Model {
 
     /// Whether `change` may lead from a state in which `waiting` is not legal straight to one in which it is.
     ///
-    /// The search gives up on a configuration if the operation that must come next at the latest is not legal and none
-    /// that may come before it can help. `false` where it can makes verdicts wrong; `true` is always safe.
+    /// The search gives up on a configuration if the operation that must come next at the latest is not legal
+    /// and none that may come before it can help. `false` where it can makes verdicts wrong; `true` is always
+    /// safe.
     #[doc(hidden)]
     fn may_enable(
         &self,
@@ -91,8 +94,8 @@ pub trait Model {
         true
     }
 
-    /// An operation with its answer in a few words, such as `push 1` or `pop -> 2`, for sentences and drawings. The default
-    /// leaves it at the operation's number.
+    /// An operation with its answer in a few words, such as `push 1` or `pop -> 2`, for sentences and
+    /// drawings. The default leaves it at the operation's number.
     fn describe(&self, _operation: &Operation<Self::Input, Self::Output>) -> Option<String> {
         None
     }
@@ -115,8 +118,8 @@ pub trait Model {
         Decision::Open(0)
     }
 
-    /// Splits a history into its objects and decides each like [`Model::decide`], in order, up to the first with a
-    /// contradiction.
+    /// Splits a history into its objects and decides each like [`Model::decide`], in order, up to the first
+    /// with a contradiction.
     ///
     /// A model may do both in one pass over the history, which is kinder to a processor's cache.
     #[doc(hidden)]
@@ -144,7 +147,8 @@ pub trait Model {
         until_contradiction(shard.iter().map(|part| self.decide(operations, part, options)))
     }
 
-    /// Operations of unknown outcome that may be left out, because no other operation can tell whether they happened.
+    /// Operations of unknown outcome that may be left out, because no other operation can tell whether they
+    /// happened.
     ///
     /// Called before a search; must be a subset of `part`'s operations of unknown outcome.
     #[doc(hidden)]
@@ -152,8 +156,8 @@ pub trait Model {
         Vec::new()
     }
 
-    /// Of the operations of a contradiction that is complete, those beside its reason's own that are worth telling, if these
-    /// are not all.
+    /// Of the operations of a contradiction that is complete, those beside its reason's own that are worth
+    /// telling, if these are not all.
     #[doc(hidden)]
     fn essential(
         &self,
@@ -163,10 +167,11 @@ pub trait Model {
         None
     }
 
-    /// The operations without which `operation` could not have seen what it saw: those that may have written it.
+    /// The operations without which `operation` could not have seen what it saw: those that may have written
+    /// it.
     ///
-    /// A contradiction is only a proof if it holds these, because without them it would contradict anything. The
-    /// default takes every operation of the part, which is right for every object and minimal for none.
+    /// A contradiction is only a proof if it holds these, because without them it would contradict anything.
+    /// The default takes every operation of the part, which is right for every object and minimal for none.
     fn support(
         &self,
         _operations: &[Operation<Self::Input, Self::Output>],
@@ -180,13 +185,13 @@ pub trait Model {
 /// What the operations of one object cannot tell apart.
 #[doc(hidden)]
 pub struct Lens<'a, S> {
-    /// For each operation of the part, the number of its class: two of a class are legal in the same states and lead
-    /// to the same ones, as far as [`Lens::representative`] tells them apart.
+    /// For each operation of the part, the number of its class: two of a class are legal in the same states
+    /// and lead to the same ones, as far as [`Lens::representative`] tells them apart.
     pub classes: Vec<u32>,
     /// Whether each operation is legal in every state and leads to the same one from each.
     pub overwrites: Vec<bool>,
-    /// Replaces a state by one that every sequence of operations of the part treats alike; the same one for all that
-    /// are replaced by each other.
+    /// Replaces a state by one that every sequence of operations of the part treats alike; the same one for
+    /// all that are replaced by each other.
     pub representative: Box<dyn Fn(S) -> S + Send + 'a>,
 }
 
@@ -198,10 +203,11 @@ pub enum Decision {
     Linearizable(Vec<u32>),
     /// The part is not linearizable. The operations and their support must be a contradiction on their own.
     Violation(Box<Violation>),
-    /// The same, by an argument about the whole part: other operations were ruled out as what these may have seen. It is as
-    /// small as it gets, and must stay as it is.
+    /// The same, by an argument about the whole part: other operations were ruled out as what these may have
+    /// seen. It is as small as it gets, and must stay as it is.
     Proof(Box<Violation>),
-    /// The part is not linearizable, and it shows at these operations. The check finds out which others it takes.
+    /// The part is not linearizable, and it shows at these operations. The check finds out which others it
+    /// takes.
     Contradiction {
         /// Where it shows.
         around: Vec<u32>,

@@ -1,8 +1,9 @@
 //! The textbook checker, kept as the judge of the others.
 //!
-//! Wing and Gong (1993): take any operation that no remaining operation precedes, apply it, and go on with the rest;
-//! undo when stuck. Lowe's (2017) memory of the sets already tried is the only addition. It shares no code with the
-//! fast path or the search, is exponential, and is meant for histories of a handful of operations.
+//! Wing and Gong (1993): take any operation that no remaining operation precedes, apply it, and go on with
+//! the rest; undo when stuck. Lowe's (2017) memory of the sets already tried is the only addition. It shares
+//! no code with the fast path or the search, is exponential, and is meant for histories of a handful of
+//! operations.
 
 use std::collections::HashSet;
 

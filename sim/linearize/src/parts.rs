@@ -22,8 +22,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Groups operations by object, in the order of first appearance. Calls `met` with each operation and the number of
-    /// its object.
+    /// Groups operations by object, in the order of first appearance. Calls `met` with each operation and the
+    /// number of its object.
     pub fn new<M: Model>(
         model: &M,
         operations: &[Operation<M::Input, M::Output>],
@@ -210,7 +210,8 @@ impl Shard<'_> {
         self.objects.iter().map(|&part| self.history.parts.get(part as usize))
     }
 
-    /// Calls `met` with each operation, in the order of the history, and the place of its object among the shard's.
+    /// Calls `met` with each operation, in the order of the history, and the place of its object among the
+    /// shard's.
     pub fn in_order(&self, mut met: impl FnMut(u32, u32)) {
         const ELSEWHERE: u32 = u32::MAX;
         let mut places = vec![ELSEWHERE; self.history.parts.len()];

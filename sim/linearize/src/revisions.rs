@@ -1,13 +1,14 @@
 //! The order that revisions propose.
 //!
-//! A store that numbers its changes may tell with each answer after which of them it was true. Operations sorted by that
-//! number, changes before what was merely seen after them, are an order that takes no search: if it stands its
-//! replay, it is a linearization, whatever the store is worth. If it does not, nothing follows: the numbers may be wrong,
-//! and the search goes on without them.
+//! A store that numbers its changes may tell with each answer after which of them it was true. Operations
+//! sorted by that number, changes before what was merely seen after them, are an order that takes no search:
+//! if it stands its replay, it is a linearization, whatever the store is worth. If it does not, nothing
+//! follows: the numbers may be wrong, and the search goes on without them.
 //!
-//! An operation without a revision, most often one of unknown outcome, has its place somewhere between the others.
-//! Then the search is asked, but each operation with a revision is shrunk to a point, so that only those without one
-//! leave a choice. Its effort is bounded by the length of the history, and what it finds is replayed with the true times.
+//! An operation without a revision, most often one of unknown outcome, has its place somewhere between the
+//! others. Then the search is asked, but each operation with a revision is shrunk to a point, so that only
+//! those without one leave a choice. Its effort is bounded by the length of the history, and what it finds is
+//! replayed with the true times.
 
 use crate::check::observed;
 use crate::history::{History, Operation};
@@ -20,8 +21,8 @@ use crate::witness;
 /// Configurations that are visited at most, for each operation of an object.
 const CONFIGURATIONS_EACH: u64 = 16;
 
-/// A linearization of one object's operations that follows their revisions, if one is found in linear time. Adds the
-/// configurations that were visited to `spent`.
+/// A linearization of one object's operations that follows their revisions, if one is found in linear time.
+/// Adds the configurations that were visited to `spent`.
 pub(crate) fn order<M: Model>(
     model: &M,
     history: &History<M::Input, M::Output>,
@@ -63,8 +64,8 @@ pub(crate) fn order<M: Model>(
     }
 }
 
-/// The operations that have revisions, in their order. What has the same one is ordered by its calls, which the clock
-/// never contradicts.
+/// The operations that have revisions, in their order. What has the same one is ordered by its calls, which
+/// the clock never contradicts.
 fn told<M: Model>(model: &M, history: &History<M::Input, M::Output>, part: &[u32]) -> Vec<u32> {
     let mut told: Vec<(u64, bool, u64, u32)> = part
         .iter()

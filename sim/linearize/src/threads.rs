@@ -7,7 +7,8 @@ pub(crate) fn available() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Calls `work` with each number below `count` on as many threads as there are cores, and returns the results by number.
+/// Calls `work` with each number below `count` on as many threads as there are cores, and returns the results
+/// by number.
 pub(crate) fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let worker = || {

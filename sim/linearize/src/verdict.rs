@@ -10,15 +10,16 @@ use crate::stop::Cancel;
 pub struct Options {
     /// Limits of what is searched. What is nearly linear in the length of the history has none.
     pub budget: Budget,
-    /// Decides the objects of a long history, and searches several, on all cores. With `false` no thread is created. The verdict is the same.
+    /// Decides the objects of a long history, and searches several, on all cores. With `false` no thread is
+    /// created. The verdict is the same.
     pub parallel: bool,
     /// Returns a linearization with a positive verdict.
     pub witness: bool,
-    /// Makes a contradiction as small as it gets. Otherwise it is told as it was found, which takes no longer than the
-    /// verdict and may name every operation up to the one that no order can place.
+    /// Makes a contradiction as small as it gets. Otherwise it is told as it was found, which takes no longer
+    /// than the verdict and may name every operation up to the one that no order can place.
     pub smallest: bool,
-    /// When a check gives up searching, or making a contradiction smaller. Without one, no clock is read. What is nearly
-    /// linear in the length of the history goes on to its end.
+    /// When a check gives up searching, or making a contradiction smaller. Without one, no clock is read.
+    /// What is nearly linear in the length of the history goes on to its end.
     pub deadline: Option<Instant>,
     /// A flag with which another thread ends a check like that.
     pub cancel: Option<Cancel>,
@@ -57,8 +58,9 @@ impl Default for Budget {
 pub enum Verdict {
     /// It is.
     Linearizable {
-        /// The operations in an order that can be replayed on the model (see [`crate::witness::replay`]). Operations
-        /// of unknown outcome that are not listed never took effect. Empty if [`Options::witness`] is off.
+        /// The operations in an order that can be replayed on the model (see [`crate::witness::replay`]).
+        /// Operations of unknown outcome that are not listed never took effect. Empty if [`Options::witness`]
+        /// is off.
         witness: Vec<usize>,
     },
     /// It is not.
@@ -89,8 +91,8 @@ pub struct Violation {
     pub key: Vec<u8>,
     /// The operations that contradict each other, ascending.
     pub operations: Vec<usize>,
-    /// Further operations that may have written what those above saw, ascending. Together the two lists are a history
-    /// that is not linearizable on its own, and whose contradiction carries over to the whole.
+    /// Further operations that may have written what those above saw, ascending. Together the two lists are a
+    /// history that is not linearizable on its own, and whose contradiction carries over to the whole.
     pub support: Vec<usize>,
     /// Why, as data.
     pub reason: Reason,
@@ -117,8 +119,8 @@ pub enum Reason {
         /// The operation that saw it.
         read: usize,
     },
-    /// What it saw was overwritten before it was called, or never written: the operations that would tell are forgotten
-    /// ([`crate::kv::monitor`]).
+    /// What it saw was overwritten before it was called, or never written: the operations that would tell are
+    /// forgotten ([`crate::kv::monitor`]).
     Gone {
         /// The operation that saw the value.
         read: usize,
@@ -141,16 +143,19 @@ pub enum Reason {
     },
     /// Two values both had to be the object's state at one instant.
     ///
-    /// The first had to hold from the return of `first.0` to the call of `first.1`, the second from the return of
-    /// `second.0` to the call of `second.1`; the two spans overlap. If the second span is empty (`second.0` returned
-    /// after `second.1` was called), all of the second value's operations lie inside the span of the first.
+    /// The first had to hold from the return of `first.0` to the call of `first.1`, the second from the
+    /// return of `second.0` to the call of `second.1`; the two spans overlap. If the second span is empty
+    /// (`second.0` returned after `second.1` was called), all of the second value's operations lie inside the
+    /// span of the first.
     TwoValuesAtOnce {
-        /// The first value's earliest return and latest call; `None` for the initial value, which holds from the start.
+        /// The first value's earliest return and latest call; `None` for the initial value, which holds from
+        /// the start.
         first: (Option<usize>, usize),
         /// The second value's earliest return and latest call.
         second: (usize, usize),
     },
-    /// The values seen prove that `earlier` took effect before `later`, but `later` returned before `earlier` was called.
+    /// The values seen prove that `earlier` took effect before `later`, but `later` returned before `earlier`
+    /// was called.
     WrongOrder {
         /// First by the values.
         earlier: usize,
@@ -234,8 +239,8 @@ pub enum Limit {
 pub struct Undecided {
     /// The independent object whose search had the most operations left to place.
     pub key: Vec<u8>,
-    /// The operations that were open at the point the search could not get past, ascending: too many that could be
-    /// placed in too many orders.
+    /// The operations that were open at the point the search could not get past, ascending: too many that
+    /// could be placed in too many orders.
     pub open: Vec<usize>,
     /// Configurations visited, over all objects.
     pub configurations: u64,

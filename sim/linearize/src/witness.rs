@@ -1,8 +1,9 @@
 //! Linearizations: from orders of single objects to one of the whole history, and back to a proof.
 //!
-//! Each operation of an order gets the earliest **point** its place allows: its own call, or the point of the operation
-//! before it if that is later. If every point lies before the operation's return, the order respects the clock, and
-//! orders of independent objects merge by their points (the proof of locality, run as a program).
+//! Each operation of an order gets the earliest **point** its place allows: its own call, or the point of the
+//! operation before it if that is later. If every point lies before the operation's return, the order
+//! respects the clock, and orders of independent objects merge by their points (the proof of locality, run as
+//! a program).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +13,8 @@ use crate::model::Model;
 
 /// Merges orders of independent objects by their earliest points.
 ///
-/// A point is always the call of some operation, so it is counted by that operation's rank in the order of calls: the
-/// cost is linear if the history lists operations in that order, as most do.
+/// A point is always the call of some operation, so it is counted by that operation's rank in the order of
+/// calls: the cost is linear if the history lists operations in that order, as most do.
 pub(crate) fn merge<I, O>(operations: &[Operation<I, O>], orders: &[Vec<u32>]) -> Vec<usize> {
     if let [order] = orders {
         return order.iter().map(|&index| index as usize).collect();
@@ -135,8 +136,8 @@ pub(crate) fn stands<M: Model>(
     })
 }
 
-/// Whether the next operation of an order did not return before one that stands earlier was called. `latest` is the one
-/// of them that was called last.
+/// Whether the next operation of an order did not return before one that stands earlier was called. `latest`
+/// is the one of them that was called last.
 fn in_time<I, O>(
     operations: &[Operation<I, O>],
     latest: &mut Option<usize>,

@@ -238,7 +238,8 @@ fn every_option_is_explained() {
     }
 }
 
-/// What public tools write when no client got anywhere, or what merely looks like a history to a careless reader.
+/// What public tools write when no client got anywhere, or what merely looks like a history to a careless
+/// reader.
 #[test]
 fn a_history_in_which_nothing_was_judged_does_not_pass() {
     let folder = folder("empty");
@@ -380,7 +381,8 @@ fn the_object_is_guessed_and_named_and_can_be_chosen() {
     assert!(ran.out.contains("process    1  acquire"), "{}", ran.out);
 }
 
-/// Sixty clients that write two values each, and reads that agree with no order: far beyond any budget of a test.
+/// Sixty clients that write two values each, and reads that agree with no order: far beyond any budget of a
+/// test.
 fn endless() -> String {
     let mut text = String::new();
     for (phase, kind) in [(0, "invoke"), (1, "ok")] {

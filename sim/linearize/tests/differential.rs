@@ -4,8 +4,8 @@
 //!
 //! # Rules broken on purpose
 //!
-//! Each was broken alone, and these tests failed with at most 1500 histories for each family. The number is how many of
-//! the families failed; where they are few, they are named.
+//! Each was broken alone, and these tests failed with at most 1500 histories for each family. The number is
+//! how many of the families failed; where they are few, they are named.
 //!
 //! | Direct decision: rule broken | Caught by |
 //! | --- | ---: |
@@ -48,8 +48,9 @@
 //! | the pass over operations leaves one out after each trial | 18 |
 //! | the last observer is taken as needed untried | 11 |
 //!
-//! One rule can be broken unseen: that a version called after a read returned is not considered as its source. It saves
-//! time only: such a source contradicts the read at once, and a doubtful one is left to the search.
+//! One rule can be broken unseen: that a version called after a read returned is not considered as its
+//! source. It saves time only: such a source contradicts the read at once, and a doubtful one is left to the
+//! search.
 
 mod random;
 #[path = "../benches/workload/mod.rs"]

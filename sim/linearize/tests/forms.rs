@@ -1,7 +1,7 @@
 //! What Jepsen and its relatives write, each form on its smallest history.
 //!
-//! Each text is given in a version that is linearizable and, where an answer is changed, in one that is not: a reader that
-//! drops what it does not understand would let both pass.
+//! Each text is given in a version that is linearizable and, where an answer is changed, in one that is not:
+//! a reader that drops what it does not understand would let both pass.
 
 use std::io::Write;
 

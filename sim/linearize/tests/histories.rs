@@ -1,7 +1,7 @@
 //! Recorded histories with known verdicts.
 //!
-//! `LINEARIZE_HISTORIES` names another folder of the same shape: an `expected.tsv` of file and verdict, `Ok` or
-//! `Illegal`, and the compressed files.
+//! `LINEARIZE_HISTORIES` names another folder of the same shape: an `expected.tsv` of file and verdict, `Ok`
+//! or `Illegal`, and the compressed files.
 
 use std::path::{Path, PathBuf};
 

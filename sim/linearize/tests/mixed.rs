@@ -1,7 +1,8 @@
-//! Many clients that put, get, append, swap and delete a few keys: decided without a search, with a proof either way.
+//! Many clients that put, get, append, swap and delete a few keys: decided without a search, with a proof
+//! either way.
 //!
-//! Written values are unique and every answer tells what was found, as most tests of a store arrange. With 40 or more
-//! operations open at once on a key, a search gets nowhere, however long it is given.
+//! Written values are unique and every answer tells what was found, as most tests of a store arrange. With 40
+//! or more operations open at once on a key, a search gets nowhere, however long it is given.
 
 #[path = "../benches/workload/mod.rs"]
 mod workload;
@@ -157,7 +158,8 @@ fn a_drawing_looks_for_no_beginning_once_the_time_is_over() {
     assert!(draw(&Options::default()).contains("\"keys\":[{"));
 }
 
-/// Failed swaps say only what they did not find. Most fit into any order; others are looked for that leave room for the rest.
+/// Failed swaps say only what they did not find. Most fit into any order; others are looked for that leave
+/// room for the rest.
 #[test]
 fn failed_swaps_that_do_not_say_what_they_found_fit_into_the_order() {
     let terse = Workload { terse: true, gets: 25, puts: 15, deletes: 0, swaps: 60, ..MIXED };

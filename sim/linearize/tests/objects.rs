@@ -1,5 +1,5 @@
-//! The search of mutexes, queues, sets and counters against the slow checker, on random histories, and each contradiction
-//! as a history of its own.
+//! The search of mutexes, queues, sets and counters against the slow checker, on random histories, and each
+//! contradiction as a history of its own.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -1,4 +1,5 @@
-//! Queues to which no item is added twice, against the slow checker: decided without a search, with a proof either way.
+//! Queues to which no item is added twice, against the slow checker: decided without a search, with a proof
+//! either way.
 
 use std::collections::VecDeque;
 

@@ -1,10 +1,10 @@
 //! Claims about the whole system that can be false.
 //!
-//! A claim is a plan with fixed faults and fixed scripts, the marks that are its point
-//! ([`crate::marks`]), and what must be seen in its outcome beyond what the general judges demand of every run. It holds,
-//! and its marks are reached, for every seed: seeds vary latencies, the phase of faults against pings and
-//! heartbeats, and how Gets are answered. Each claim is made a second time with a view service that crashes and
-//! comes back in the middle.
+//! A claim is a plan with fixed faults and fixed scripts, the marks that are its point ([`crate::marks`]),
+//! and what must be seen in its outcome beyond what the general judges demand of every run. It holds, and its
+//! marks are reached, for every seed: seeds vary latencies, the phase of faults against pings and heartbeats,
+//! and how Gets are answered. Each claim is made a second time with a view service that crashes and comes
+//! back in the middle.
 
 mod build;
 mod cut_off;

@@ -46,11 +46,12 @@ pub struct Options {
     /// How often a client asks again for what it waits for.
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u8,
-    /// How often a server's clock goes on by a ping interval, and its timer goes off. Counts beside all else, unless 0 is given.
+    /// How often a server's clock goes on by a ping interval, and its timer goes off. Counts beside all else,
+    /// unless 0 is given.
     #[arg(long, value_name = "N", default_value_t = 1)]
     ticks: u8,
-    /// How often the view service's clock goes on by a dead interval: it takes all for dead that it did not hear
-    /// since. Counts beside all else, unless 0 is given.
+    /// How often the view service's clock goes on by a dead interval: it takes all for dead that it did not
+    /// hear since. Counts beside all else, unless 0 is given.
     #[arg(long, value_name = "N", default_value_t = 1)]
     suspicions: u8,
     /// How often a server ends and starts again with what was durable.
@@ -260,8 +261,8 @@ fn tell(
     Ok(exit::code(outcome.class()))
 }
 
-/// `cargo sim seek --exhaust-seconds`: several small clusters one after the other, each for its part of the time, until a promise is
-/// broken.
+/// `cargo sim seek --exhaust-seconds`: several small clusters one after the other, each for its part of the
+/// time, until a promise is broken.
 pub fn seek(time: Duration) -> Result<u8, String> {
     let began = Instant::now();
     let rows = cluster::rows();

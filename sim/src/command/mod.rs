@@ -95,8 +95,8 @@ enum Command {
     Claim(replay::ClaimOptions),
     /// Plants known mistakes, one at a time, and says which judge catches each, and how soon.
     ///
-    /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A mutant that is
-    /// not caught means that the simulator has gone blind.
+    /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A
+    /// mutant that is not caught means that the simulator has gone blind.
     #[command(after_help = EXIT_CODES)]
     Mutants(mutants::Options),
     /// Finds the first seed that fails, for `mutants`.
@@ -106,21 +106,24 @@ enum Command {
     Traces(traces::Options),
     /// Walks at random through all that may happen to the machines of a cluster, without network and clock.
     ///
-    /// The protocol core of production is stepped directly, a hundred times faster than a simulated run: every message
-    /// arrives, arrives twice, is late or lost; every write is durable or not; any process crashes and comes back. After each
-    /// step all judges are asked that can be. A walk is named by its seed, and is the same in every build.
+    /// The protocol core of production is stepped directly, a hundred times faster than a simulated run:
+    /// every message arrives, arrives twice, is late or lost; every write is durable or not; any process
+    /// crashes and comes back. After each step all judges are asked that can be. A walk is named by its seed,
+    /// and is the same in every build.
     #[command(after_help = EXIT_CODES)]
     Walk(walk::Options),
     /// Looks at every state that the machines of a small cluster can come to, within a budget.
     ///
-    /// The same machines and judges as in walks. What is counted (operations, ticks, crashes, copies) may happen so often; messages
-    /// arrive in any order, or never. The defaults count: one restart and nothing else is `--restarts 1 --ticks 0 --suspicions 0`. Says whether all states were looked at, or what cut the search off (exit code 6).
+    /// The same machines and judges as in walks. What is counted (operations, ticks, crashes, copies) may
+    /// happen so often; messages arrive in any order, or never. The defaults count: one restart and nothing
+    /// else is `--restarts 1 --ticks 0 --suspicions 0`. Says whether all states were looked at, or what cut
+    /// the search off (exit code 6).
     #[command(after_help = EXIT_CODES)]
     Exhaust(exhaust::Options),
     /// Judges whether histories recorded elsewhere are linearizable.
     ///
-    /// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
-    /// operations that contradict each other.
+    /// Which format a file has, is found by its content. For a history that is not linearizable, prints why
+    /// and the operations that contradict each other.
     #[command(after_help = check::HELP)]
     Check(check::Options),
 }

@@ -1,7 +1,7 @@
 //! `cargo sim seek`: the first seed that fails, for whoever tries mutants.
 //!
-//! Like an exploration of so many seeds, but it ends at the first one that fails as asked and says no more than
-//! that, as JSON. The answer depends on the seeds alone, not on the number of cores.
+//! Like an exploration of so many seeds, but it ends at the first one that fails as asked and says no more
+//! than that, as JSON. The answer depends on the seeds alone, not on the number of cores.
 
 use std::{
     num::NonZeroUsize,

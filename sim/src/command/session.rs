@@ -1,5 +1,5 @@
-//! What an exploration and a session of walks have in common: they hear their workers, keep sums, findings and how far they are,
-//! and show it.
+//! What an exploration and a session of walks have in common: they hear their workers, keep sums, findings
+//! and how far they are, and show it.
 
 use std::{
     path::Path,
@@ -71,8 +71,8 @@ pub fn earlier(
 }
 
 impl Session {
-    /// Goes on from `earlier`, which `store` holds, or begins. `json` is opened before anything runs: a path that
-    /// cannot be written must not cost a whole session.
+    /// Goes on from `earlier`, which `store` holds, or begins. `json` is opened before anything runs: a path
+    /// that cannot be written must not cost a whole session.
     ///
     /// # Errors
     ///

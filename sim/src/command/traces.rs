@@ -1,4 +1,5 @@
-//! `cargo sim traces`: one line for each run that the tests know, to be compared with the lines of another build.
+//! `cargo sim traces`: one line for each run that the tests know, to be compared with the lines of another
+//! build.
 //!
 //! A change that must not change any run is held against the commit before it: `.ci/traces COMMIT`.
 

@@ -1,7 +1,7 @@
 //! Sources of chance, planted on purpose: without them nobody would know that the doctor finds any.
 //!
-//! Each takes what it does from the process and from the moment in which it is asked, as a real one would. Nothing
-//! plants them but an option that no help mentions.
+//! Each takes what it does from the process and from the moment in which it is asked, as a real one would.
+//! Nothing plants them but an option that no help mentions.
 
 use std::{
     str::FromStr,

@@ -1,6 +1,7 @@
 //! What can go wrong in a run, described as data.
 //!
-//! A fault says when it begins, whom it strikes and for how long. The nemesis executes it and decides nothing.
+//! A fault says when it begins, whom it strikes and for how long. The nemesis executes it and decides
+//! nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ impl Fault {
         if self.on.is_some() { self.after_ms } else { self.at_ms }
     }
 
-    /// Tells what it decides about single messages from what other faults decide. Not its place in the plan: without its
-    /// neighbours a fault must decide as it did with them.
+    /// Tells what it decides about single messages from what other faults decide. Not its place in the plan:
+    /// without its neighbours a fault must decide as it did with them.
     pub fn salt(&self) -> u64 {
         let none = Vec::new();
         let (from, to) = match &self.kind {
@@ -108,11 +109,11 @@ pub enum FaultKind {
         /// Whether it remembers what it had made durable.
         memory: Memory,
     },
-    /// The view service ends, and an operator starts it without its record or with an old copy of it. Later the operator
-    /// looks: if no server's data goes on, the latest record is found and put in its place.
+    /// The view service ends, and an operator starts it without its record or with an old copy of it. Later
+    /// the operator looks: if no server's data goes on, the latest record is found and put in its place.
     Record {
-        /// The server, or the part it plays, whose data is to go on without a record; absent: the view service gets a copy
-        /// of its record from before the latest view.
+        /// The server, or the part it plays, whose data is to go on without a record; absent: the view
+        /// service gets a copy of its record from before the latest view.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adopt: Option<Node>,
         /// Also if that may give up what only others hold. A plan must see to it that they hold no more.
@@ -123,29 +124,30 @@ pub enum FaultKind {
         /// How long after that the operator looks, in milliseconds.
         runs_ms: u64,
     },
-    /// The view service ends, and an operator declares all data lost, whether they are or not: every server that runs and is
-    /// reached from the view service's machine is started again empty, and the view service of the next generation after a
-    /// while. Later the operator looks: a server that holds data of an earlier generation is started again empty, too.
+    /// The view service ends, and an operator declares all data lost, whether they are or not: every server
+    /// that runs and is reached from the view service's machine is started again empty, and the view service
+    /// of the next generation after a while. Later the operator looks: a server that holds data of an earlier
+    /// generation is started again empty, too.
     AcceptLoss {
         /// After how long the view service is started again, in milliseconds.
         down_ms: u64,
         /// How long after that the operator looks, in milliseconds.
         runs_ms: u64,
     },
-    /// A second process is started at a server's address, with nothing in its folder, while the first one runs on: what is
-    /// called at the address from now on reaches the second one. The first one reaches everybody, and what was connected
-    /// to it stays connected. In the end one of the two processes ends.
+    /// A second process is started at a server's address, with nothing in its folder, while the first one
+    /// runs on: what is called at the address from now on reaches the second one. The first one reaches
+    /// everybody, and what was connected to it stays connected. In the end one of the two processes ends.
     Twin {
         /// Which.
         node: Node,
         /// For how long, in milliseconds.
         lasts_ms: u64,
-        /// Again and again after this time the address leads to the other one of the two, in milliseconds; absent: it leads
-        /// to the second one.
+        /// Again and again after this time the address leads to the other one of the two, in milliseconds;
+        /// absent: it leads to the second one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         turns_ms: Option<u64>,
-        /// It is the first process that ends, and the second one keeps the address. Otherwise the second one ends. But a
-        /// process that holds the last copy of the data stays.
+        /// It is the first process that ends, and the second one keeps the address. Otherwise the second one
+        /// ends. But a process that holds the last copy of the data stays.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         moves: bool,
     },
@@ -164,7 +166,8 @@ pub enum FaultKind {
         /// For how long.
         lasts_ms: u64,
     },
-    /// A process stands still again and again for a moment, so that what arrives meanwhile is handled together.
+    /// A process stands still again and again for a moment, so that what arrives meanwhile is handled
+    /// together.
     Stutter {
         /// Which.
         node: Node,
@@ -175,8 +178,8 @@ pub enum FaultKind {
         /// For how long.
         lasts_ms: u64,
     },
-    /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over, and not
-    /// before, unless a crash keeps a part of it.
+    /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over,
+    /// and not before, unless a crash keeps a part of it.
     DiskStall {
         /// Whose.
         node: Node,
@@ -206,8 +209,9 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts_ms: Option<u64>,
     },
-    /// Calls from one set of nodes to another do not get through: no connection to be had, and none that was there goes on.
-    /// What is called for the other way passes, with its answers: a door through which everybody gets out.
+    /// Calls from one set of nodes to another do not get through: no connection to be had, and none that was
+    /// there goes on. What is called for the other way passes, with its answers: a door through which
+    /// everybody gets out.
     Closed {
         /// Calls of these nodes (empty: of all others)
         from: Vec<Node>,
@@ -278,16 +282,19 @@ pub enum Mistreatment {
     DropRequest,
     /// The request is executed, the reply is lost: the sender gets an error.
     DropReply,
-    /// The request arrives twice; but not again after it was proved that it is not executed, which no connection does.
+    /// The request arrives twice; but not again after it was proved that it is not executed, which no
+    /// connection does.
     Duplicate,
-    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake it.
+    /// The message is held back, mostly for up to two seconds, rarely for up to sixteen; later ones overtake
+    /// it.
     Delay,
     /// The sender never gets an answer.
     Hang,
     /// The handler is dropped while it waits.
     Cancel,
-    /// A liar who heard the message sends one of its own, before it or at the same time: the same with a view, contents,
-    /// generation, sender, number or token that is false, or one that an earlier life of the sender said.
+    /// A liar who heard the message sends one of its own, before it or at the same time: the same with a
+    /// view, contents, generation, sender, number or token that is false, or one that an earlier life of the
+    /// sender said.
     Forge,
 }
 
@@ -324,7 +331,8 @@ mod tests {
     use super::{Fault, Trigger};
     use crate::data::hash::stable_hash;
 
-    /// The salt is a hash of words: of kinds, of triggers, of nodes. Who improves a word changes what every saved plan does.
+    /// The salt is a hash of words: of kinds, of triggers, of nodes. Who improves a word changes what every
+    /// saved plan does.
     #[test]
     fn saved_plans_decide_about_messages_as_they_did() {
         let salt = |rest: &str| {

@@ -1,5 +1,5 @@
-//! The hash on which everything hangs that must be the same in every process: the fingerprint of a trace, and the decisions
-//! that are made by place and not drawn.
+//! The hash on which everything hangs that must be the same in every process: the fingerprint of a trace, and
+//! the decisions that are made by place and not drawn.
 
 use std::{
     fmt,

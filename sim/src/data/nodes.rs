@@ -1,8 +1,9 @@
 //! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., at the end a `reader`
-//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by the
-//! role they have.
+//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by
+//! the role they have.
 //!
-//! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the moment.
+//! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the
+//! moment.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -110,8 +111,8 @@ impl Nodes {
         self.names.iter().position(|own| &**own == name)
     }
 
-    /// The identity of a server, which is also its address. That of the twin is for whoever has to tell it from the
-    /// server whose address it has.
+    /// The identity of a server, which is also its address. That of the twin is for whoever has to tell it
+    /// from the server whose address it has.
     pub fn id(&self, server: NodeIndex) -> &ServerId {
         if self.twin == Some(server) { &self.ids[self.servers] } else { &self.ids[server - 1] }
     }

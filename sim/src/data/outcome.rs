@@ -47,8 +47,8 @@ pub struct RunOptions {
     pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
-    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges. A mistake
-    /// that is found nevertheless is one that users would see.
+    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges.
+    /// A mistake that is found nevertheless is one that users would see.
     pub skip_invariants: bool,
     /// Do not look out for marks: to show that a run is the same without.
     pub skip_marks: bool,
@@ -254,7 +254,8 @@ pub struct Operation {
     pub called: Duration,
     /// What was asked, in the words of the checker's model.
     pub input: Input,
-    /// The revision that a compare-and-swap by revision expects; `input` has the value that the client was told with it.
+    /// The revision that a compare-and-swap by revision expects; `input` has the value that the client was
+    /// told with it.
     pub expected_revision: Option<OpNumber>,
     /// How it ended.
     pub end: End,
@@ -282,7 +283,8 @@ impl Operation {
 pub struct Told {
     /// The operation after which the answer was true; an update's own.
     pub revision: OpNumber,
-    /// The operation that had changed the key last when it was read, or before it was swapped; 0 if it was absent.
+    /// The operation that had changed the key last when it was read, or before it was swapped; 0 if it was
+    /// absent.
     pub found: Option<OpNumber>,
 }
 
@@ -316,7 +318,8 @@ pub enum End {
 
 /// Why the fate of an operation is unknown whose client ended first.
 pub const CLIENT_ENDED: &str = "the client ended";
-/// How the reason begins why the fate of an operation is unknown that was asked in a generation which was given up.
+/// How the reason begins why the fate of an operation is unknown that was asked in a generation which was
+/// given up.
 pub const DATA_LOST: &str = "given up: ";
 /// How the reason begins why an operation was not executed that no server takes: it is too long.
 pub const INVALID: &str = "invalid: ";

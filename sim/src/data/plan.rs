@@ -25,7 +25,8 @@ pub struct Plan {
     pub faults_ms: u64,
     /// Virtual time after the heal within which every client operation must end well, in milliseconds.
     pub settle_ms: u64,
-    /// After that the cluster is watched for so long under light load, in milliseconds: what works is left alone.
+    /// After that the cluster is watched for so long under light load, in milliseconds: what works is left
+    /// alone.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     pub watch_ms: u64,
     /// The servers.
@@ -44,7 +45,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
-/// The servers and their options. One that is absent is what a server of production has if it is told nothing.
+/// The servers and their options. One that is absent is what a server of production has if it is told
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
@@ -69,7 +71,8 @@ pub struct Cluster {
     /// Log time without an update after which a session is forgotten, in milliseconds.
     #[serde(default = "own::session_ttl_ms")]
     pub session_ttl_ms: u64,
-    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. Absent: nothing.
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. Absent:
+    /// nothing.
     #[serde(default)]
     pub disk_ms_max: u64,
     /// Operations in the log at which a joiner that needs them is left behind; absent: so many that it does
@@ -79,11 +82,12 @@ pub struct Cluster {
     /// When each server is first started, in milliseconds; absent: at the beginning, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts_ms: Vec<u64>,
-    /// Whether servers keep nothing on disk, as those of production do: whatever ends one takes its memory, even if the
-    /// fault says `kept`. The last copy is spared as ever.
+    /// Whether servers keep nothing on disk, as those of production do: whatever ends one takes its memory,
+    /// even if the fault says `kept`. The last copy is spared as ever.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub volatile: bool,
-    /// Whether the handler of a call ends when its caller has left, as it does in production; else it runs to its end.
+    /// Whether the handler of a call ends when its caller has left, as it does in production; else it runs to
+    /// its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callers_leave: bool,
     /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
@@ -151,8 +155,8 @@ pub struct Network {
     pub latency_us_min: u64,
     /// Longest one-way latency, in microseconds.
     pub latency_us_max: u64,
-    /// Bytes that a link carries in each direction in a millisecond, one message after the other, whatever connection they are
-    /// of; absent: any number.
+    /// Bytes that a link carries in each direction in a millisecond, one message after the other, whatever
+    /// connection they are of; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_ms: Option<u64>,
 }
@@ -163,9 +167,9 @@ pub struct Network {
 pub struct Client {
     /// How long an operation may take before its outcome is given up as unknown, in milliseconds.
     pub deadline_ms: u64,
-    /// One operation after the other: `<seconds> <operation> <key>`, for example `1.250 append k3`.
-    /// Each starts at its time, or when the one before it ended, whichever is later. Written values are
-    /// made unique by client and place in the script. A `cas` expects what the client saw last, a `cas-revision` the
-    /// latest revision that it was told together with a value.
+    /// One operation after the other: `<seconds> <operation> <key>`, for example `1.250 append k3`. Each
+    /// starts at its time, or when the one before it ended, whichever is later. Written values are made
+    /// unique by client and place in the script. A `cas` expects what the client saw last, a `cas-revision`
+    /// the latest revision that it was told together with a value.
     pub script: Vec<String>,
 }

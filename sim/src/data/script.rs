@@ -25,7 +25,8 @@ pub struct Step {
     pub action: Action,
     /// with this key.
     pub key: Bytes,
-    /// How long the written value is, in bytes, if that is said: 0, or at least as long as it takes to be unique.
+    /// How long the written value is, in bytes, if that is said: 0, or at least as long as it takes to be
+    /// unique.
     pub bytes: Option<usize>,
 }
 
@@ -46,8 +47,8 @@ pub enum Action {
     CompareAndSwapRevision,
     /// Closes the client's session; the next operation opens another. Its key means nothing.
     Close,
-    /// The client ends at that time, whatever is under way, and comes back as one that knows nothing. Its key means
-    /// nothing.
+    /// The client ends at that time, whatever is under way, and comes back as one that knows nothing. Its key
+    /// means nothing.
     Restart,
 }
 
@@ -64,8 +65,8 @@ impl Action {
 }
 
 impl Step {
-    /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it if that is to be said.
-    /// The end of a session or client needs no key.
+    /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it if that is
+    /// to be said. The end of a session or client needs no key.
     ///
     /// # Errors
     ///
@@ -126,8 +127,9 @@ impl Step {
 pub struct Asked {
     /// The operation in the words of the checker's model, which knows values alone.
     pub input: Input,
-    /// A compare-and-swap by revision expects this one. Its `input` expects the value that the client was told with it:
-    /// no two operations of a run write the same value, so a key holds that value exactly as long as it has that revision.
+    /// A compare-and-swap by revision expects this one. Its `input` expects the value that the client was
+    /// told with it: no two operations of a run write the same value, so a key holds that value exactly as
+    /// long as it has that revision.
     pub expected_revision: Option<OpNumber>,
 }
 

@@ -1,4 +1,5 @@
-//! With which options each process is started. They may differ between processes, and between the lives of one.
+//! With which options each process is started. They may differ between processes, and between the lives of
+//! one.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -13,8 +14,8 @@ use crate::data::{
     plan::{Cluster, Reads},
 };
 
-/// Options that differ from those of the cluster: of all processes or of one, from one of its lives on. Where several
-/// are about the same option, the last one counts. Times are in milliseconds.
+/// Options that differ from those of the cluster: of all processes or of one, from one of its lives on. Where
+/// several are about the same option, the last one counts. Times are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -193,7 +194,8 @@ impl Cluster {
         options
     }
 
-    /// The longest time between two pings of any server: what it is told, and not more than the view service demands.
+    /// The longest time between two pings of any server: what it is told, and not more than the view service
+    /// demands.
     pub fn longest_ping_interval(&self) -> Duration {
         let longest = |of: fn(&Settings) -> Option<u64>, default: Duration| {
             self.settings.iter().filter_map(of).map(Duration::from_millis).fold(default, Duration::max)
@@ -214,7 +216,8 @@ impl Cluster {
         least.min(most)..=most
     }
 
-    /// Whether some server has a limit that few clients reach: then calls may be refused although nothing is wrong.
+    /// Whether some server has a limit that few clients reach: then calls may be refused although nothing is
+    /// wrong.
     pub fn is_limited(&self) -> bool {
         self.settings.iter().any(|own| {
             let counts = own.sessions_max.is_some() || own.waiting_max.is_some();

@@ -7,25 +7,29 @@
 //!                        └─ every Nth state: the way there once more, with all judges, and to a good end
 //! ```
 //!
-//! A [`Space`] is a world of walks ([`World`]) with a list of what may happen next, which ends because each state has a
-//! budget: so many ticks, crashes, copies and so on. What is in no budget (a message arrives) uses itself up. The search
-//! looks at every state that can be reached, **breadth first**, so that the first failure has a shortest way, or **depth first**,
-//! so that beside the prints only the states of one way are in memory.
+//! A [`Space`] is a world of walks ([`World`]) with a list of what may happen next, which ends because each
+//! state has a budget: so many ticks, crashes, copies and so on. What is in no budget (a message arrives)
+//! uses itself up. The search looks at every state that can be reached, **breadth first**, so that the first
+//! failure has a shortest way, or **depth first**, so that beside the prints only the states of one way are
+//! in memory.
 //!
 //! # What a search says
 //!
 //! [`Ending::Complete`]: every state within the budget was looked at, but for two whose prints agree by chance (with `n`
-//! states, some two of them do with a probability of `n * n / 2^65`). [`Ending::Cut`]: a limit was reached, and which one.
+//! states, some two of them do with a probability of `n * n / 2^65`). [`Ending::Cut`]: a limit was reached,
+//! and which one.
 //! [`Ending::Failed`]: a promise was broken, and the way there.
 //!
 //! # Sleep
 //!
-//! Two moves that touch different parts of the world commute: either order leads to one state. A move that was made from a
-//! state *sleeps* in the states that its siblings lead to, until something it depends on is touched: making it there would only
-//! lead to a state that is known (sleep sets; Godefroid, *Partial-Order Methods*, 1996, chapter 5). All states are reached
-//! as before, on fewer ways. (If messages that can never count are lost at once, some are not: those that only differ in such
-//! messages from ones that are. All states at rest are reached. `sim exhaust --all-messages` keeps the messages.) What is left out are steps, and what a judge would say of them: the same that it said of that
-//! step in the other order, if it looks at no more than what the step touches, and at states.
+//! Two moves that touch different parts of the world commute: either order leads to one state. A move that
+//! was made from a state *sleeps* in the states that its siblings lead to, until something it depends on is
+//! touched: making it there would only lead to a state that is known (sleep sets; Godefroid, *Partial-Order
+//! Methods*, 1996, chapter 5). All states are reached as before, on fewer ways. (If messages that can never
+//! count are lost at once, some are not: those that only differ in such messages from ones that are. All
+//! states at rest are reached. `sim exhaust --all-messages` keeps the messages.) What is left out are steps,
+//! and what a judge would say of them: the same that it said of that step in the other order, if it looks at
+//! no more than what the step touches, and at states.
 
 mod known;
 pub mod search;
@@ -50,7 +54,8 @@ pub struct Choice<M> {
 pub struct Touched {
     /// The parts of the world that it read or changed, one bit each. Two moves commute if they share none.
     pub parts: u64,
-    /// It changed nothing but that it cannot be made again: whatever can happen after it can happen without it.
+    /// It changed nothing but that it cannot be made again: whatever can happen after it can happen without
+    /// it.
     pub idle: bool,
 }
 

@@ -78,7 +78,8 @@ pub enum Ending<A> {
     Complete,
     /// Not all were.
     Cut(Why),
-    /// A promise was broken. The failure shows itself again when these actions are taken, and at the end if it did so there.
+    /// A promise was broken. The failure shows itself again when these actions are taken, and at the end if
+    /// it did so there.
     Failed(Vec<A>),
 }
 
@@ -128,7 +129,8 @@ struct Open<S: Space> {
 struct Walker<'a, S: Space> {
     start: &'a S,
     search: &'a Search,
-    /// By the state's print: which of its choices, in the order of their prints, slept whenever it was reached.
+    /// By the state's print: which of its choices, in the order of their prints, slept whenever it was
+    /// reached.
     known: Known,
     /// Breadth first: for each state where it was reached from, and by which of the choices there.
     ways: Vec<(u32, u8)>,
@@ -139,8 +141,9 @@ struct Walker<'a, S: Space> {
     began: Instant,
 }
 
-/// Looks at all states that can be reached from `start`. `whole` is the same state with all judges, from which ways are gone
-/// again. `say` is told how far it is, now and then, and may end the search by returning false.
+/// Looks at all states that can be reached from `start`. `whole` is the same state with all judges, from
+/// which ways are gone again. `say` is told how far it is, now and then, and may end the search by returning
+/// false.
 pub fn search<S: Space>(
     start: &S,
     whole: &S,

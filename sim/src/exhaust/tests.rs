@@ -238,7 +238,8 @@ fn begin(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget) -> Start {
     start.unwrap_or_else(|_| panic!("a cluster of {numbers:?} does not come about"))
 }
 
-/// All states of a cluster, looked at in every way: those that are to be the same are, with and without each reduction.
+/// All states of a cluster, looked at in every way: those that are to be the same are, with and without each
+/// reduction.
 fn agree(numbers: (u32, u32, u32), slow_disks: bool, budget: Budget, states_min: u64) {
     let mut machines = Vec::new();
     for keeps_all in [true, false] {
@@ -324,7 +325,8 @@ fn led_by(print: u64, from: &Cluster) -> Option<(u64, u64)> {
     Some((world.print(), touched.parts))
 }
 
-/// What sleep rests on: in every state, two moves that share no part lead to one state in either order, and touch the same.
+/// What sleep rests on: in every state, two moves that share no part lead to one state in either order, and
+/// touch the same.
 #[test]
 fn moves_that_share_no_part_commute() {
     let none = Budget::default();

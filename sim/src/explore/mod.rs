@@ -9,13 +9,13 @@
 //!            a folder to go on from
 //! ```
 //!
-//! A *job* is one run to be made: a regression (a plan that failed once), or a seed. [`Schedule`] alone decides
-//! which job is next, and [`Steering`] may make it pass over seeds that promise little; [`Tally`] alone takes what became of it. A *finding* is a [`Kind`] of failure, however many
-//! seeds show it.
+//! A *job* is one run to be made: a regression (a plan that failed once), or a seed. [`Schedule`] alone
+//! decides which job is next, and [`Steering`] may make it pass over seeds that promise little; [`Tally`]
+//! alone takes what became of it. A *finding* is a [`Kind`] of failure, however many seeds show it.
 //!
 //! Guaranteed: memory does not grow with the number of runs or of failures, only with the number of kinds of
-//! failures, and of those [`findings::KINDS_MAX`] are kept apart. What a [`Store`] holds is at every moment the
-//! schedule and the tally of one instant, whatever kills the process.
+//! failures, and of those [`findings::KINDS_MAX`] are kept apart. What a [`Store`] holds is at every moment
+//! the schedule and the tally of one instant, whatever kills the process.
 //!
 //! Not guaranteed: the order in which runs end. They are many at once.
 //!

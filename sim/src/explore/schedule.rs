@@ -149,8 +149,8 @@ impl Schedule {
         }
     }
 
-    /// Of the seeds only those that a steering chooses, by the families of each. It goes on from the position, unless no
-    /// steering came so far.
+    /// Of the seeds only those that a steering chooses, by the families of each. It goes on from the
+    /// position, unless no steering came so far.
     #[must_use]
     pub fn steered(self, families: fn(u64) -> Families) -> Self {
         let course = self.course.unwrap_or_default();

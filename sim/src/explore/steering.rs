@@ -1,21 +1,22 @@
 //! Spends more seeds on families of plans that reach rare marks.
 //!
-//! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is known
-//! without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far. From
-//! the runs before it is learned how much more or less often each family occurs among the runs that reach a mark
-//! than among all (naive Bayes: families are taken for independent of each other). A seed is worth what its families
-//! promise, summed over the rare marks, those that were reached least counting most. Of so many seeds in order the most
-//! promising one is run and the others are passed over, except that a share of the runs takes the next seed as it
-//! comes: what promises nothing so far is tried, too.
+//! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is
+//! known without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far.
+//! From the runs before it is learned how much more or less often each family occurs among the runs that
+//! reach a mark than among all (naive Bayes: families are taken for independent of each other). A seed is
+//! worth what its families promise, summed over the rare marks, those that were reached least counting most.
+//! Of so many seeds in order the most promising one is run and the others are passed over, except that a
+//! share of the runs takes the next seed as it comes: what promises nothing so far is tried, too.
 //!
-//! Which seeds are run is a function of the first seed and of the results: they are chosen a *block* at a time,
-//! from the results of all blocks but the one before, which may still be running. So the order in which runs end
-//! does not matter, nor how many there are at once, unless one takes as long as a whole block of the others: its
-//! block is then not waited for, and the next one is not steered.
+//! Which seeds are run is a function of the first seed and of the results: they are chosen a *block* at a
+//! time, from the results of all blocks but the one before, which may still be running. So the order in which
+//! runs end does not matter, nor how many there are at once, unless one takes as long as a whole block of the
+//! others: its block is then not waited for, and the next one is not steered.
 //!
-//! What it gains, where a mark counts as rare if fewer than one in fifty of 10,000 runs in order reach it: from seed 0
-//! on, 1,126 steered runs reached rare marks 155 times for a thousand runs, and 161 of all 162 marks; from seed 3,000
-//! on, 1,112 runs 163 times, and 161. In order it was 84 times, and 157 to 161 marks in as many runs.
+//! What it gains, where a mark counts as rare if fewer than one in fifty of 10,000 runs in order reach it:
+//! from seed 0 on, 1,126 steered runs reached rare marks 155 times for a thousand runs, and 161 of all 162
+//! marks; from seed 3,000 on, 1,112 runs 163 times, and 161. In order it was 84 times, and 157 to 161 marks
+//! in as many runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +35,8 @@ const CANDIDATES: usize = 8;
 const PLAIN_INTERVAL: usize = 8;
 /// A mark is rare if fewer than one run in so many reached it.
 const RARE: u64 = 50;
-/// So many runs in which a family is as frequent as among all are taken for granted: a single run proves little.
+/// So many runs in which a family is as frequent as among all are taken for granted: a single run proves
+/// little.
 const PRIOR: f64 = 2.0;
 /// How much more a plan may promise than any other, at most.
 const LIFT_MAX: f64 = 100.0;
@@ -160,7 +162,8 @@ pub struct Steering {
 }
 
 impl Steering {
-    /// From the beginning, with nothing learned yet, or on from where another one was; `families` are those of a seed.
+    /// From the beginning, with nothing learned yet, or on from where another one was; `families` are those
+    /// of a seed.
     pub fn new(families: fn(u64) -> Families, course: Course) -> Self {
         Self { families, promises: course.promises(), course }
     }

@@ -6,10 +6,11 @@
 //! FOLDER/lock                held while an exploration uses the folder
 //! ```
 //!
-//! The state is replaced as a whole: it is written beside the old one, made durable, and renamed. Whatever kills the
-//! process, and whenever, the folder holds the schedule and the tally of one instant; runs that ended later are
-//! made again. A state belongs to the very build that made it, because the same seed is another run in another
-//! build. Plans keep their meaning: those of an earlier state are what a new one begins with.
+//! The state is replaced as a whole: it is written beside the old one, made durable, and renamed. Whatever
+//! kills the process, and whenever, the folder holds the schedule and the tally of one instant; runs that
+//! ended later are made again. A state belongs to the very build that made it, because the same seed is
+//! another run in another build. Plans keep their meaning: those of an earlier state are what a new one
+//! begins with.
 
 use std::{
     fs::{self, File, TryLockError},

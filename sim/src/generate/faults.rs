@@ -310,8 +310,8 @@ fn writer(dice: &mut Dice) -> Node {
     dice.weighted(&[(5, "primary"), (4, "backup"), (1, "joiner"), (1, "idle"), (4, "vs")]).into()
 }
 
-/// How long a disk stalls, in milliseconds: from about a heartbeat to several times the silence after which a node is
-/// dead.
+/// How long a disk stalls, in milliseconds: from about a heartbeat to several times the silence after which a
+/// node is dead.
 pub(super) fn stall_ms(dice: &mut Dice) -> u64 {
     if dice.percent(40) { dice.between(900, 1_800) } else { dice.magnitude(64, DISK_STALL_MS_MAX) }
 }
@@ -407,8 +407,8 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
     faults
 }
 
-/// Something that breaks for good. What is owed to whom then is for [`crate::judges::liveness`] to say; most often it is
-/// everything to everybody.
+/// Something that breaks for good. What is owed to whom then is for [`crate::judges::liveness`] to say; most
+/// often it is everything to everybody.
 fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
     let at_ms = dice.between(faults_ms / 4, faults_ms);
     let (at_ms, on, after_ms) = moment(dice, at_ms);

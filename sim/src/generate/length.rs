@@ -1,6 +1,7 @@
-//! Long lives: the plan of a seed, stretched. What takes longer than an ordinary run shows itself only here: a silence after
-//! which a server is forgotten, a suspicion that has doubled several times, a session that ends by itself. And lives with a
-//! rest in the middle, in which nothing new goes wrong: what heals itself only when a run ends shows itself there.
+//! Long lives: the plan of a seed, stretched. What takes longer than an ordinary run shows itself only here:
+//! a silence after which a server is forgotten, a suspicion that has doubled several times, a session that
+//! ends by itself. And lives with a rest in the middle, in which nothing new goes wrong: what heals itself
+//! only when a run ends shows itself there.
 
 use super::Dice;
 use crate::data::{
@@ -9,17 +10,20 @@ use crate::data::{
     script::Step,
 };
 
-/// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are longer.
+/// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are
+/// longer.
 const LONG_PERCENT: u64 = 3;
 /// How much longer they live.
 pub(super) const TIMES: u64 = 8;
 
 /// The share of the other seeds with a rest, in percent,
 const REST_PERCENT: u64 = 4;
-/// which lasts so long: after it messages that a fault held back have arrived, and clients are served again, and then some.
+/// which lasts so long: after it messages that a fault held back have arrived, and clients are served again,
+/// and then some.
 pub(super) const REST_MS: u64 = 40_000;
 
-/// Lets some seeds rest: what begins in the second half begins later, and the load of that half fills the rest, too.
+/// Lets some seeds rest: what begins in the second half begins later, and the load of that half fills the
+/// rest, too.
 fn rest(plan: &mut Plan) {
     if !Dice::new(plan.seed, "rest").percent(REST_PERCENT) {
         return;

@@ -1,5 +1,5 @@
-//! Links that carry so much in a millisecond and no more: what is said waits behind what was said before, and a state that is
-//! sent is in the way of heartbeats.
+//! Links that carry so much in a millisecond and no more: what is said waits behind what was said before, and
+//! a state that is sent is in the way of heartbeats.
 
 use super::Dice;
 use crate::data::{
@@ -10,13 +10,14 @@ use crate::data::{
 
 /// The share of seeds whose links are narrow, in percent: that is felt, and nothing breaks by it.
 const NARROW_PERCENT: u64 = 4;
-/// The longest that one message is on its way for its length, in milliseconds: a third of the shortest silence that is
-/// suspicious, but for a value that is longer by itself.
+/// The longest that one message is on its way for its length, in milliseconds: a third of the shortest
+/// silence that is suspicious, but for a value that is longer by itself.
 const MESSAGE_MS: u64 = 30;
 
 /// The share of seeds in which a state takes its time, in percent.
 const LONG_PERCENT: u64 = 2;
-/// How long one value takes, in milliseconds: longer than the time after which a part that was lost is sent again.
+/// How long one value takes, in milliseconds: longer than the time after which a part that was lost is sent
+/// again.
 const VALUE_MS: (u64, u64) = (300, 800);
 /// From one value to the next, in milliseconds.
 const NEXT_MS: u64 = 1_500;
@@ -39,8 +40,8 @@ pub(super) fn narrow(plan: &mut Plan) {
     }
 }
 
-/// In a few seeds a pair shares a link that one value fills for longer than a heartbeat, and one of them forgets what it
-/// held. It has to get it all again. In half of them it becomes primary then.
+/// In a few seeds a pair shares a link that one value fills for longer than a heartbeat, and one of them
+/// forgets what it held. It has to get it all again. In half of them it becomes primary then.
 pub(super) fn lengthen_transfers(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, "slow link");
     if !dice.percent(LONG_PERCENT) {

@@ -6,8 +6,9 @@
 //! * **Stories**: one seed of six tells of a misfortune that single faults do not make, however many.
 //! * **Length**: a few seeds live several times as long with as much to do, for what takes its time.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
-//!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom then,
-//!   [`crate::judges::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the protocol).
+//!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom
+//!   then, [`crate::judges::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the
+//!   protocol).
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
 //!

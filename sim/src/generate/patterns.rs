@@ -1,4 +1,5 @@
-//! Several faults that together make a known kind of trouble: situations that single faults, however many, reach too rarely.
+//! Several faults that together make a known kind of trouble: situations that single faults, however many,
+//! reach too rarely.
 
 use super::{
     Dice,
@@ -12,8 +13,8 @@ use crate::data::{
 /// The share of seeds whose view service is struck while it writes its record, in percent.
 const STRUCK_PERCENT: u64 = 4;
 
-/// In a few seeds the view service ends while it writes a record, finds that record at its start, and loses power soon: what it told
-/// since must still be there.
+/// In a few seeds the view service ends while it writes a record, finds that record at its start, and loses
+/// power soon: what it told since must still be there.
 pub(super) fn strike_the_record(seed: u64, plan: &mut Plan) {
     let mut dice = Dice::new(seed, "struck record");
     if !dice.percent(STRUCK_PERCENT) {
@@ -46,7 +47,8 @@ pub(super) fn strike_the_record(seed: u64, plan: &mut Plan) {
 
 /// The share of seeds in which nothing is wrong but that somebody lies, in percent.
 const LIES_PERCENT: u64 = 3;
-/// From one lie to the next, in milliseconds: the service has returned, and the primary has died and come back.
+/// From one lie to the next, in milliseconds: the service has returned, and the primary has died and come
+/// back.
 const LIES_MS: u64 = 18_000;
 
 /// In a few seeds nothing else happens but what a liar says.
@@ -59,7 +61,8 @@ pub(super) fn tell_lies(seed: u64, plan: &mut Plan) {
     }
 }
 
-/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
+/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the
+/// primary dies.
 pub(super) fn lies(dice: &mut Dice, plan: &mut Plan) {
     let servers = Cast::of(plan).servers();
     let named = |name: &str| vec![Node::from(name)];
@@ -217,8 +220,8 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
     }
 }
 
-/// A primary that only its clients reach, under a lease of a view service that restarts just then. One client has to
-/// go elsewhere, the others stay and read.
+/// A primary that only its clients reach, under a lease of a view service that restarts just then. One client
+/// has to go elsewhere, the others stay and read.
 fn lonely_holder(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
     let partition = |from: Node, to: Vec<Node>, how| FaultKind::Partition {
         from: vec![from],

@@ -1,5 +1,5 @@
-//! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so small that
-//! clients run into them.
+//! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so
+//! small that clients run into them.
 
 use super::Dice;
 use crate::data::{
@@ -19,14 +19,16 @@ const KEY_BYTES_MIN: u64 = 16;
 /// The share of seeds whose view service is told to wait little for joiners, in percent.
 const IMPATIENCE_PERCENT: u64 = 6;
 
-/// The share of seeds whose view service has room for the servers of the cluster and for no other one, in percent.
+/// The share of seeds whose view service has room for the servers of the cluster and for no other one, in
+/// percent.
 const NO_ROOM_PERCENT: u64 = 10;
 
 /// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
 const COPIES_PERCENT: u64 = 8;
 
-/// Lets the servers of some seeds ask for a least number of copies. Updates then wait until redundancy is restored, and that
-/// may take as long again as the faults lasted (a suspicion doubles): there is more time to settle.
+/// Lets the servers of some seeds ask for a least number of copies. Updates then wait until redundancy is
+/// restored, and that may take as long again as the faults lasted (a suspicion doubles): there is more time
+/// to settle.
 pub(super) fn ask_for_copies(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, "settings/copies");
     let replicas = plan.cluster.replicas as usize;
@@ -38,8 +40,9 @@ pub(super) fn ask_for_copies(plan: &mut Plan) {
     plan.settle_ms += 2 * plan.faults_ms;
 }
 
-/// Gives those plans more time to settle in which sessions may remember little. An answer that nobody asks for any more
-/// makes room when its session is over: in the worst case one client after the other waits for that.
+/// Gives those plans more time to settle in which sessions may remember little. An answer that nobody asks
+/// for any more makes room when its session is over: in the worst case one client after the other waits for
+/// that.
 pub(super) fn wait_for_sessions(plan: &mut Plan) {
     if plan.cluster.settings.iter().any(|settings| settings.session_bytes_max.is_some()) {
         plan.settle_ms += 2 * plan.clients.len() as u64 * plan.cluster.session_ttl_ms;
@@ -107,8 +110,8 @@ fn bytes(seed: u64, cluster: &Cluster) -> Option<Settings> {
     })
 }
 
-/// What two nodes were told does not go together, and one of them has to decide: servers that would ping more rarely
-/// than the view service bears, and a server whose sessions would live less long than those of others.
+/// What two nodes were told does not go together, and one of them has to decide: servers that would ping more
+/// rarely than the view service bears, and a server whose sessions would live less long than those of others.
 fn contradictions(seed: u64, cluster: &Cluster) -> Vec<Settings> {
     let mut dice = Dice::new(seed, "settings/contradictions");
     let mut settings = Vec::new();
@@ -130,14 +133,16 @@ fn contradictions(seed: u64, cluster: &Cluster) -> Vec<Settings> {
     settings
 }
 
-/// A view service that was told to wait for the progress of a joiner for less time than lies between two pings.
+/// A view service that was told to wait for the progress of a joiner for less time than lies between two
+/// pings.
 fn impatience(seed: u64) -> Option<Settings> {
     let mut dice = Dice::new(seed, "settings/impatience");
     let join_stall_ms = dice.percent(IMPATIENCE_PERCENT).then(|| dice.between(200, 1_000));
     join_stall_ms.map(|_| Settings { join_stall_ms, ..Settings::default() })
 }
 
-/// A view service that knows no more servers than there are: whoever takes room under another name takes it from them.
+/// A view service that knows no more servers than there are: whoever takes room under another name takes it
+/// from them.
 fn no_room(seed: u64, cluster: &Cluster) -> Option<Settings> {
     let mut dice = Dice::new(seed, "settings/servers");
     let servers_max = dice.percent(NO_ROOM_PERCENT).then_some(cluster.servers as usize);
@@ -174,8 +179,8 @@ fn wild(dice: &mut Dice, quick: bool) -> Settings {
     }
 }
 
-/// One server has other options than the others, from the beginning or since it was restarted, and so may the view
-/// service have.
+/// One server has other options than the others, from the beginning or since it was restarted, and so may the
+/// view service have.
 fn differences(dice: &mut Dice, cluster: &Cluster, ping_ms: u64) -> Vec<Settings> {
     let server = format!("s{}", dice.between(1, cluster.servers.into()));
     let other = Settings {

@@ -1,8 +1,8 @@
 //! Stories: whole plans around one rare misfortune, told again and again within a run.
 //!
-//! A misfortune that needs several things at their times (a slow answer, then silence, then a writer elsewhere) does
-//! not happen by single faults, however many. One seed of six tells a story instead: cluster, clocks and faults are
-//! what it needs; times, lengths, network and load are drawn.
+//! A misfortune that needs several things at their times (a slow answer, then silence, then a writer
+//! elsewhere) does not happen by single faults, however many. One seed of six tells a story instead: cluster,
+//! clocks and faults are what it needs; times, lengths, network and load are drawn.
 
 mod drives;
 mod gone;
@@ -35,7 +35,8 @@ pub(super) const LENGTH_MS: u64 = 40_000;
 /// The share of transfers under fire that are begun again and again, in percent.
 const BEGUN_AGAIN_PERCENT: u64 = 75;
 
-/// How often one client reads on, at most: what it could not do in time it does later, within the time for that.
+/// How often one client reads on, at most: what it could not do in time it does later, within the time for
+/// that.
 const READS_MAX: u64 = 60;
 
 /// One misfortune.
@@ -189,8 +190,8 @@ fn rounds() -> impl Iterator<Item = u64> {
     (BEGIN_MS..LENGTH_MS - ROUND_MS / 2).step_by(ROUND_MS as usize)
 }
 
-/// The primary's acknowledgements of a view are still on their way to the view service when the next view begins.
-/// Meanwhile a backup is silent for just so long that it is given up, and back before they arrive.
+/// The primary's acknowledgements of a view are still on their way to the view service when the next view
+/// begins. Meanwhile a backup is silent for just so long that it is given up, and back before they arrive.
 fn overtaken_acknowledgement(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     for begin_ms in rounds() {
@@ -244,8 +245,8 @@ fn sleeping_holder(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// The first server's first life says one thing, which arrives when a later life, with a smaller number because its
-/// clock was set back, has long been primary.
+/// The first server's first life says one thing, which arrives when a later life, with a smaller number
+/// because its clock was set back, has long been primary.
 fn ghost(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     leases(plan);
@@ -286,7 +287,8 @@ fn everything_lost(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// Clients do not hear what was done, and ask again a server whose clock is further ahead than a session lives.
+/// Clients do not hear what was done, and ask again a server whose clock is further ahead than a session
+/// lives.
 fn heir_from_the_future(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     sessions(plan, 10_000);
@@ -302,8 +304,8 @@ fn heir_from_the_future(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// A primary that is cut off from the view service only is asked for one key again and again, and by nobody else for
-/// anything: nothing tells it that it was replaced but its own messages to its backup.
+/// A primary that is cut off from the view service only is asked for one key again and again, and by nobody
+/// else for anything: nothing tells it that it was replaced but its own messages to its backup.
 fn replaced_unawares(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     plan.cluster.reads = Reads::Confirm;
@@ -323,8 +325,8 @@ fn replaced_unawares(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// A backup's answers are late while the view changes around it and its primary. Then the primary is left alone with
-/// its clients.
+/// A backup's answers are late while the view changes around it and its primary. Then the primary is left
+/// alone with its clients.
 fn late_answers(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 3, 3);
     plan.cluster.reads = Reads::Confirm;
@@ -373,8 +375,8 @@ fn echo_of_a_session(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(0, FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms: LENGTH_MS }));
 }
 
-/// A backup forgets everything, its state travels in many parts, parts are late or come twice, and something happens to
-/// the sender, the receiver or between them while they are on their way.
+/// A backup forgets everything, its state travels in many parts, parts are late or come twice, and something
+/// happens to the sender, the receiver or between them while they are on their way.
 fn transfer_under_fire(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/begun again");
     if own.percent(BEGUN_AGAIN_PERCENT) {
@@ -411,14 +413,16 @@ fn transfer_under_fire(dice: &mut Dice, plan: &mut Plan) {
     promoted_at_last(dice, plan);
 }
 
-/// In half of the seeds the primary dies at last, so that one that joined becomes primary: what it was sent is read.
+/// In half of the seeds the primary dies at last, so that one that joined becomes primary: what it was sent
+/// is read.
 fn promoted_at_last(dice: &mut Dice, plan: &mut Plan) {
     if dice.percent(50) {
         plan.faults.push(at(LENGTH_MS - dice.between(4_000, 6_000), crash("primary", 4_000, Memory::Kept)));
     }
 }
 
-/// For good, what the primary says reaches the view service and no server; some or all clients do not hear it either.
+/// For good, what the primary says reaches the view service and no server; some or all clients do not hear it
+/// either.
 fn unheard_primary(dice: &mut Dice, plan: &mut Plan) {
     let copies = dice.weighted(&[(3, 3), (1, 4)]);
     at_least(plan, copies, copies);
@@ -430,7 +434,8 @@ fn unheard_primary(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(BEGIN_MS + dice.between(3_000, 25_000), dumb));
 }
 
-/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the primary dies.
+/// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the
+/// primary dies.
 fn liar(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     patterns::lies(dice, plan);
@@ -451,8 +456,8 @@ fn left_alone(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(BEGIN_MS + dice.between(0, 25_000), alone));
 }
 
-/// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's log was cut
-/// to that of the other one, who ruled, unacknowledged, for a moment.
+/// Three copies. The primary is replaced, does not hear of it, and is chosen again; in between its backup's
+/// log was cut to that of the other one, who ruled, unacknowledged, for a moment.
 fn chosen_twice(dice: &mut Dice, plan: &mut Plan) {
     plan.cluster.servers = 3;
     plan.cluster.replicas = 3;
@@ -464,8 +469,8 @@ fn chosen_twice(dice: &mut Dice, plan: &mut Plan) {
     // Dumb for so long that it is replaced, deaf for so long that it does not hear of it.
     let dumb = at(begin_ms, one_way(first.clone(), vs.clone(), Cut::Refuse, dice.between(1_350, 1_650)));
     let deaf = at(begin_ms, one_way(vs.clone(), first.clone(), Cut::Refuse, dice.between(1_800, 2_200)));
-    // What it orders last, the third has and the second has not, and the view service does not hear of it; then nobody
-    // asks it any more.
+    // What it orders last, the third has and the second has not, and the view service does not hear of it;
+    // then nobody asks it any more.
     let shorter_ms = later(dice, 850, 1_000);
     let shorter = at(shorter_ms, apart(first.clone(), second.clone(), Cut::Refuse, 8_000));
     let unheard = at(shorter_ms, one_way(third.clone(), vs.clone(), Cut::Refuse, dice.between(1_000, 1_250)));

@@ -19,8 +19,8 @@ fn hash(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// When each is, whether that is triggered, how long the server is down, and its name. A twin begins with nothing, and the
-/// last copy is spared.
+/// When each is, whether that is triggered, how long the server is down, and its name. A twin begins with
+/// nothing, and the last copy is spared.
 fn memory_losses(plan: &Plan) -> Vec<(u64, bool, u64, String)> {
     let faults = plan.faults.iter();
     faults

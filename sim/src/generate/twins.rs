@@ -23,8 +23,9 @@ const SHADOWS: u64 = 2;
 /// The share of seeds in which a server has a twin now and then, in percent.
 const TWINS_PERCENT: u64 = 4;
 
-/// In a few seeds a server is started a second time while it runs, behind a partition or not: the first process is cut off
-/// from nobody, from the view service, from the other servers, or from all but its clients.
+/// In a few seeds a server is started a second time while it runs, behind a partition or not: the first
+/// process is cut off from nobody, from the view service, from the other servers, or from all but its
+/// clients.
 pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
     let mut dice = Dice::new(seed, "twins");
     if !dice.percent(TWINS_PERCENT) {
@@ -85,8 +86,8 @@ pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
     }
 }
 
-/// In a few seeds a primary is cut off from all but its clients, and a second process appears at its address at once: its
-/// lease has to be waited for. One client has to go elsewhere, another one reads on.
+/// In a few seeds a primary is cut off from all but its clients, and a second process appears at its address
+/// at once: its lease has to be waited for. One client has to go elsewhere, another one reads on.
 pub(super) fn shadow_holders(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, "twin of a holder");
     let cluster = &mut plan.cluster;
@@ -127,14 +128,15 @@ pub(super) fn shadow_holders(plan: &mut Plan) {
         let line = |ms: u64, what: &str| format!("{}.{:03} {what} hot0", ms / 1_000, ms % 1_000);
         let writes = (begin_ms + 20..begin_ms + 1_500).step_by(200).map(|ms| line(ms, "put"));
         plan.clients[0].script.extend(writes);
-        // Who is sent elsewhere by the second process stays there: it is asked for nothing before the first one is back.
+        // Who is sent elsewhere by the second process stays there: it is asked for nothing before the first
+        // one is back.
         let reads = (begin_ms + turn_ms + 5..begin_ms + 2 * turn_ms).step_by(20);
         plan.clients[1].script.extend([begin_ms - 40].into_iter().chain(reads).map(|ms| line(ms, "get")));
     }
 }
 
-/// In a few seeds nothing happens but that a primary has a twin for a while, and then one of the two is left, most often the
-/// second one. Both know of each other by then.
+/// In a few seeds nothing happens but that a primary has a twin for a while, and then one of the two is left,
+/// most often the second one. Both know of each other by then.
 pub(super) fn move_addresses(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, "address moves");
     if !dice.percent(MOVES_PERCENT) {

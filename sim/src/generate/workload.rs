@@ -32,8 +32,8 @@ const COLD_KEYS_MAX: u64 = 200;
 /// Keys that a client puts before anything else, at most: then there is a state worth transferring.
 pub(super) const LOADED_KEYS_MAX: u64 = 200;
 
-/// The longest that a Get takes if nothing goes wrong, in milliseconds: to the primary and back, and from there to a
-/// backup and back. Who asks more often falls behind.
+/// The longest that a Get takes if nothing goes wrong, in milliseconds: to the primary and back, and from
+/// there to a backup and back. Who asks more often falls behind.
 pub(super) fn answer_ms(network: &Network) -> u64 {
     4 * network.latency_us_max / 1_000
 }
@@ -75,7 +75,8 @@ pub(super) fn swap_by_revision(seed: u64, clients: &mut [Client]) {
     }
 }
 
-/// Lets some clients end without a word now and then, in the middle of an operation or between two, and come back.
+/// Lets some clients end without a word now and then, in the middle of an operation or between two, and come
+/// back.
 pub(super) fn restart_clients(seed: u64, clients: &mut [Client]) {
     let mut dice = Dice::new(seed, "workload/restart");
     if !dice.percent(RESTARTING_PERCENT) {
@@ -95,8 +96,8 @@ pub(super) fn restart_clients(seed: u64, clients: &mut [Client]) {
     }
 }
 
-/// Says how long some values are: as long as may be, and longer, and empty, once for each key. Now and then a key is as
-/// long as may be, too, or longer.
+/// Says how long some values are: as long as may be, and longer, and empty, once for each key. Now and then a
+/// key is as long as may be, too, or longer.
 pub(super) fn lengthen(seed: u64, cluster: &Cluster, clients: &mut [Client]) {
     let mut dice = Dice::new(seed, "workload/lengths");
     let (limits, plain) = (cluster.limits(), Limits::default());

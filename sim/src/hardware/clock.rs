@@ -5,8 +5,8 @@
 //! remembers nothing takes the number of its life, is set anew at each start: it is off by some share of
 //! the skew that differs from life to life, so that it may stand before the time of the life before.
 //!
-//! While a whole machine stands still (`Pacer`) its monotonic clock counts nothing; its wall clock is right again at
-//! the next start.
+//! While a whole machine stands still (`Pacer`) its monotonic clock counts nothing; its wall clock is right
+//! again at the next start.
 
 #[cfg(madsim)]
 pub use self::simulated::{Pacer, SimulatedClock};
@@ -88,8 +88,9 @@ mod simulated {
     /// A timer goes off within this, unless the process stands still.
     const PUNCTUAL: Duration = Duration::from_millis(1);
 
-    /// When a process that stood still goes on, its timers are due and what arrived meanwhile can be read, and either may come
-    /// first. madsim lets a reader wait for a millisecond; every other timer waits for longer.
+    /// When a process that stood still goes on, its timers are due and what arrived meanwhile can be read,
+    /// and either may come first. madsim lets a reader wait for a millisecond; every other timer waits for
+    /// longer.
     const AFTER_STANDSTILL: Duration = Duration::from_millis(2);
 
     /// How much time a node's clock did not count, because the whole machine stood still.

@@ -1,9 +1,11 @@
-//! The folder of the view service's record: what the operating system shows of it, and what a loss of power leaves.
+//! The folder of the view service's record: what the operating system shows of it, and what a loss of power
+//! leaves.
 //!
-//! The record's production code (`pbkv::storage::record_file`) runs on this. A crash of the process takes nothing of what
-//! it had written. A loss of power takes, by a hash, any part of what was not synced: a file that was not keeps a prefix of
-//! its contents, or what it held before; of the names that were changed and not synced the first few are as new,
-//! the others as old. Names and contents are lost independently of each other.
+//! The record's production code (`pbkv::storage::record_file`) runs on this. A crash of the process takes
+//! nothing of what it had written. A loss of power takes, by a hash, any part of what was not synced: a file
+//! that was not keeps a prefix of its contents, or what it held before; of the names that were changed and
+//! not synced the first few are as new, the others as old. Names and contents are lost independently of each
+//! other.
 //!
 //! Left out: files that are removed, and a disk that says it synced and did not.
 
@@ -48,7 +50,8 @@ fn change(names: &mut BTreeMap<String, u64>, name: &str, file: u64) {
 }
 
 impl Files {
-    /// An empty folder. A file and then its name are synced within `slowest_ms`; `salt` makes it differ from others.
+    /// An empty folder. A file and then its name are synced within `slowest_ms`; `salt` makes it differ from
+    /// others.
     pub fn new(salt: u64, slowest_ms: u64) -> Self {
         let (files, names) = (BTreeMap::new(), BTreeMap::new());
         Self { files, names, changes: Vec::new(), ordinal: 0, under_way: false, life: 0, salt, slowest_ms }
@@ -132,8 +135,8 @@ impl Files {
         std::mem::take(&mut self.under_way)
     }
 
-    /// The machine ends, and with it whatever of what was not synced a hash says. Returns whether a file was being
-    /// replaced.
+    /// The machine ends, and with it whatever of what was not synced a hash says. Returns whether a file was
+    /// being replaced.
     pub fn lose_power(&mut self) -> bool {
         let under_way = self.crash();
         let kept = usize::try_from(below(self.draw(), self.changes.len() as u64 + 1)).expect("a few");

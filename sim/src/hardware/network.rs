@@ -23,8 +23,8 @@ use crate::{
     marks::Role,
 };
 
-/// The time for which one message of two is held back, at most. One of four is held back for up to twice as long,
-/// and so on: what is said in one view may arrive in a much later one.
+/// The time for which one message of two is held back, at most. One of four is held back for up to twice as
+/// long, and so on: what is said in one view may arrive in a much later one.
 pub const DELAY_USUAL: Duration = Duration::from_secs(2);
 
 /// The longest time for which a single message is held back.

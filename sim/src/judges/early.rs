@@ -1,10 +1,10 @@
 //! Watches the clients' answers while they arrive, so that a run ends at the first one that no order explains
 //! instead of long after it.
 //!
-//! What the servers' order explains needs no thought: that is nearly every answer of a correct cluster. Any other
-//! answer makes its key suspicious, and the checker judges what the clients saw of that key so far. It is asked
-//! rarely if suspicions turn out to be unfounded again and again: an answer that is missed here is found by the judge
-//! at the end of the run.
+//! What the servers' order explains needs no thought: that is nearly every answer of a correct cluster. Any
+//! other answer makes its key suspicious, and the checker judges what the clients saw of that key so far. It
+//! is asked rarely if suspicions turn out to be unfounded again and again: an answer that is missed here is
+//! found by the judge at the end of the run.
 
 use std::collections::BTreeMap;
 

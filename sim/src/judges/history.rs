@@ -30,9 +30,9 @@ const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 /// nothing and change nothing. Each generation is a history of its own, which begins empty.
 ///
 /// Many operations of unknown fate on one key can be placed in too many orders. So the judge first lets the
-/// checker replay the order in which the servers took them. If that is a linearization, it is one whatever the servers
-/// are worth. If it is none, the clients' view alone decides whether their history can be, and [`unexplained`] names what
-/// the servers and the clients do not agree on.
+/// checker replay the order in which the servers took them. If that is a linearization, it is one whatever
+/// the servers are worth. If it is none, the clients' view alone decides whether their history can be, and
+/// [`unexplained`] names what the servers and the clients do not agree on.
 pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
     let mut undecided = None;
     for (generation, order) in order.generations() {
@@ -51,9 +51,10 @@ pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
     undecided.unwrap_or(Verdict::Linearizable)
 }
 
-/// I9: what clients were told is what the servers committed. An answer that the servers' order does not explain, or an
-/// update that was reported as not executed and stands in the order, is a broken promise even if no client could tell.
-/// A delete that was executed although its client was told otherwise cannot be told from another one.
+/// I9: what clients were told is what the servers committed. An answer that the servers' order does not
+/// explain, or an update that was reported as not executed and stands in the order, is a broken promise even
+/// if no client could tell. A delete that was executed although its client was told otherwise cannot be told
+/// from another one.
 pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<outcome::Violation> {
     operations.iter().find_map(|operation| {
         let order = order.of(operation);
@@ -82,7 +83,8 @@ pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<out
     })
 }
 
-/// Judges the operations on the key of one that was answered, in its generation, by what the clients saw alone.
+/// Judges the operations on the key of one that was answered, in its generation, by what the clients saw
+/// alone.
 pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget) -> Verdict {
     let is_judged = |operation: &Operation| {
         operation.input.key() == answered.input.key()
@@ -92,7 +94,8 @@ pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget)
     decide(operations, &places, &history, budget)
 }
 
-/// The checker's history of some of the operations, and the place of each of its operations in the whole list.
+/// The checker's history of some of the operations, and the place of each of its operations in the whole
+/// list.
 fn history(operations: &[Operation], is_judged: impl Fn(&Operation) -> bool) -> (Vec<usize>, KvHistory) {
     let mut places = Vec::new();
     let mut judged = Vec::new();
@@ -130,8 +133,8 @@ fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budge
     }
 }
 
-/// A contradiction in words. Its operations are named by what they did, by whom, and, unless the sentence is about times
-/// anyway, by when they were called.
+/// A contradiction in words. Its operations are named by what they did, by whom, and, unless the sentence is
+/// about times anyway, by when they were called.
 fn sentence(operations: &[Operation], places: &[usize], history: &KvHistory, found: &Violation) -> String {
     let is_about_times = matches!(
         found.reason,
@@ -149,8 +152,8 @@ fn sentence(operations: &[Operation], places: &[usize], history: &KvHistory, fou
     tell(history, found, &Words { operation: &name, time: &seconds })
 }
 
-/// The servers' order as an order of the judged operations, if it names each update that was answered and explains
-/// each Get.
+/// The servers' order as an order of the judged operations, if it names each update that was answered and
+/// explains each Get.
 fn proposal(operations: &[Operation], places: &[usize], order: &ServersOrder) -> Option<Vec<usize>> {
     /// Before or after the change with this number, at this time.
     type Instant = (Duration, OpNumber, bool);
@@ -180,8 +183,8 @@ fn proposal(operations: &[Operation], places: &[usize], order: &ServersOrder) ->
     Some(instants.into_iter().map(|(_, index)| index).collect())
 }
 
-/// Which operation asked for an update that took effect. Written values are unique. Deletes look alike: of those that
-/// can have been it, the one that ended first, because the others have longer to wait for theirs.
+/// Which operation asked for an update that took effect. Written values are unique. Deletes look alike: of
+/// those that can have been it, the one that ended first, because the others have longer to wait for theirs.
 #[derive(Default)]
 struct Writers {
     values: BTreeMap<(Bytes, Bytes), usize>,

@@ -1,24 +1,25 @@
 //! What the cluster owes to each client after the heal, given what stays broken.
 //!
-//! Some faults have no end: a server that is down for good, a cable that nobody repairs. Whether the protocol must
-//! make progress around them, or cannot, follows from who holds all the data and who reaches whom:
+//! Some faults have no end: a server that is down for good, a cable that nobody repairs. Whether the protocol
+//! must make progress around them, or cannot, follows from who holds all the data and who reaches whom:
 //!
 //! - A client **will be served** if the view service reaches a server that holds all the data, and the client
 //!   reaches the view service and every such server: whichever is primary, the others are replaced if it
 //!   misses them. A stall is a failure.
 //! - It **cannot be served** if it reaches no running server that holds all the data. An answer is a failure,
 //!   because nobody can have given it.
-//! - If fewer servers are left around a possible primary than its operator wants copies of an update, it may be
-//!   served: its reads are, and its updates are refused.
-//! - If the view service is gone, it will be served by the primary that it knows, if that one leads an activated view
-//!   and all that it waits for, or may come to wait for, are there: nothing that it needs is missing. Reads under leases that
-//!   expire are confirmed.
-//! - Otherwise it **may be served**, depending on who is primary and what the client knew before; the protocol
-//!   promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary stays primary
-//!   if the view service and one of its backups hear and reach it, whoever else does not; or if it has less than two.
+//! - If fewer servers are left around a possible primary than its operator wants copies of an update, it may
+//!   be served: its reads are, and its updates are refused.
+//! - If the view service is gone, it will be served by the primary that it knows, if that one leads an
+//!   activated view and all that it waits for, or may come to wait for, are there: nothing that it needs is
+//!   missing. Reads under leases that expire are confirmed.
+//! - Otherwise it **may be served**, depending on who is primary and what the client knew before; the
+//!   protocol promises nothing, and nothing is demanded. Its limits are here: one view service, and a primary
+//!   stays primary if the view service and one of its backups hear and reach it, whoever else does not; or if
+//!   it has less than two.
 //!
-//! Two nodes *reach* each other if messages pass in both directions, because every message has an answer, whichever of them
-//! calls the other.
+//! Two nodes *reach* each other if messages pass in both directions, because every message has an answer,
+//! whichever of them calls the other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -58,7 +59,8 @@ pub struct Reachability<'a> {
     pub network: &'a Network,
     /// What each node is doing.
     pub conditions: &'a [Condition],
-    /// The servers that hold all the data on their disks, whatever the record says; none as long as there are no data.
+    /// The servers that hold all the data on their disks, whatever the record says; none as long as there are
+    /// no data.
     pub holders: Option<&'a [NodeIndex]>,
     /// Nothing goes wrong in the whole run but what stays: who did not hear whom before is no secret.
     pub is_calm: bool,
@@ -93,8 +95,8 @@ pub enum Prospect {
 }
 
 impl Prospect {
-    /// What can be expected of a time at whose beginning and end this was expected: the protocol may have changed
-    /// who holds the data in between.
+    /// What can be expected of a time at whose beginning and end this was expected: the protocol may have
+    /// changed who holds the data in between.
     #[must_use]
     pub fn throughout(self, end: Self) -> Self {
         match (self, end) {
@@ -184,8 +186,8 @@ impl Reachability<'_> {
         self.nodes.servers().filter(joins).count()
     }
 
-    /// Whether this primary has to give way because none of its backups, of two at least, hears it. Only in a calm run is it
-    /// known that none was dropped before, for another reason.
+    /// Whether this primary has to give way because none of its backups, of two at least, hears it. Only in a
+    /// calm run is it known that none was dropped before, for another reason.
     fn is_unheard(&self, primary: NodeIndex, candidates: &[NodeIndex]) -> bool {
         let view = self.record.view.as_ref();
         let all_in_sync = view.is_some_and(|view| view.activated && view.insync.len() == candidates.len());
@@ -233,8 +235,8 @@ impl Reachability<'_> {
     }
 }
 
-/// The operations that ended otherwise than was to be expected, one in a sentence. What was called before `recovered`
-/// may fail; the reader asks again by itself.
+/// The operations that ended otherwise than was to be expected, one in a sentence. What was called before
+/// `recovered` may fail; the reader asks again by itself.
 pub fn broken_promises(
     nodes: &Nodes,
     operations: &[Operation],

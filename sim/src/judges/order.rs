@@ -1,14 +1,14 @@
 //! The order in which the servers took updates, and what it explains of what the clients saw.
 //!
-//! An observer of the whole cluster sees each commitment, hence an order of all updates, with the time at which
-//! each took effect. For a correct cluster that order, with every Get put where its answer was true, is a
-//! linearization, and it is found without a search. It is a *suggestion*: nothing here is believed before the
-//! checker replayed it on its own model of the store, and where it explains nothing the clients' view alone
-//! decides.
+//! An observer of the whole cluster sees each commitment, hence an order of all updates, with the time at
+//! which each took effect. For a correct cluster that order, with every Get put where its answer was true, is
+//! a linearization, and it is found without a search. It is a *suggestion*: nothing here is believed before
+//! the checker replayed it on its own model of the store, and where it explains nothing the clients' view
+//! alone decides.
 //!
 //! Which entries of the log took effect is decided by applying them, as a replica does: an entry may stand
-//! there twice, or on behalf of a session that is forgotten. Which value a key then had is decided by the checker's
-//! model, so that a mistake of the store is not repeated here.
+//! there twice, or on behalf of a session that is forgotten. Which value a key then had is decided by the
+//! checker's model, so that a mistake of the store is not repeated here.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -57,7 +57,8 @@ pub struct ServersOrder {
     state: State,
     /// and after every [`STATE_INTERVAL`]th operation of the latest ones.
     states: BTreeMap<OpNumber, State>,
-    /// An operation was committed that nobody was seen to write: the states are not those of the log any more.
+    /// An operation was committed that nobody was seen to write: the states are not those of the log any
+    /// more.
     has_gap: bool,
     /// Entries on somebody's disk that are not committed yet.
     written: BTreeMap<(OpNumber, ViewNumber), Entry>,
@@ -70,8 +71,8 @@ pub struct ServersOrder {
 }
 
 impl ServersOrder {
-    /// Takes note of what a replica's step handed to the disk, and of what was committed by it. An operation is on a disk
-    /// before it is committed, and may be compacted away in the very step that commits it.
+    /// Takes note of what a replica's step handed to the disk, and of what was committed by it. An operation
+    /// is on a disk before it is committed, and may be compacted away in the very step that commits it.
     pub fn note(&mut self, at: Duration, effects: &[Effect], committed: &Committed) {
         for effect in effects {
             let Effect::Persist { writes, .. } = effect else { continue };
@@ -111,7 +112,8 @@ impl ServersOrder {
         }
     }
 
-    /// Whether every committed operation was seen to be written before: otherwise the order explains less than it should.
+    /// Whether every committed operation was seen to be written before: otherwise the order explains less
+    /// than it should.
     pub fn is_complete(&self) -> bool {
         !self.has_gap
     }
@@ -208,8 +210,8 @@ impl ServersOrder {
         }
     }
 
-    /// How many changes of `key` came before the moment, between `called` and `returned`, at which it held `value`: the
-    /// first such moment. A change is visible from the time of its commitment on.
+    /// How many changes of `key` came before the moment, between `called` and `returned`, at which it held
+    /// `value`: the first such moment. A change is visible from the time of its commitment on.
     pub fn holds(
         &self,
         key: &[u8],
@@ -226,7 +228,8 @@ impl ServersOrder {
         })
     }
 
-    /// Whether the servers' order explains an operation that was answered. A delete is explained by any that fits.
+    /// Whether the servers' order explains an operation that was answered. A delete is explained by any that
+    /// fits.
     pub fn explains(&self, operation: &Operation) -> bool {
         let End::Returned { at: returned, output } = &operation.end else { return true };
         let fits = |version: &Version| operation.called < version.at && version.at < *returned;
@@ -266,8 +269,8 @@ fn written_value(update: &Update) -> Option<&Bytes> {
     }
 }
 
-/// An update in the words of the checker's model, which knows values alone: a revision that the key has stands for the
-/// value that it has, any other for one that it has not.
+/// An update in the words of the checker's model, which knows values alone: a revision that the key has
+/// stands for the value that it has, any other for one that it has not.
 fn as_input(update: &Update, before: &Option<Bytes>, modified: OpNumber) -> Input {
     match update.clone() {
         Update::Put { key, value } => Input::Put { key, value },

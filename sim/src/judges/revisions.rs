@@ -1,12 +1,13 @@
 //! I10: what clients are told of the order of changes is the order of the servers.
 //!
-//! Each answer has a revision, the number of the operation after which it was true. An update's is the operation at which
-//! the servers committed it, also when it was asked for twice. A read's may be any that keeps time: no smaller than
-//! what anyone was told before the read was called, no larger than what is committed; and what was read is what the
-//! key held after that operation, changed last by the operation that the answer names.
+//! Each answer has a revision, the number of the operation after which it was true. An update's is the
+//! operation at which the servers committed it, also when it was asked for twice. A read's may be any that
+//! keeps time: no smaller than what anyone was told before the read was called, no larger than what is
+//! committed; and what was read is what the key held after that operation, changed last by the operation that
+//! the answer names.
 //!
-//! Source: section 7 of [`pbkv::protocol`]. It sees a stale read even of a key that nobody changed
-//! meanwhile, which no history of values shows. It cannot see that a revision is older than it need be, as long as
+//! Source: section 7 of [`pbkv::protocol`]. It sees a stale read even of a key that nobody changed meanwhile,
+//! which no history of values shows. It cannot see that a revision is older than it need be, as long as
 //! nobody was told a later one; and it looks at updates and values only as far as each commitment was seen.
 
 use std::collections::BTreeMap;
@@ -55,7 +56,8 @@ impl Revisions {
         self.known.remove(client);
     }
 
-    /// The operation at `place` ended. What it was told must be the order in which the servers took the updates.
+    /// The operation at `place` ended. What it was told must be the order in which the servers took the
+    /// updates.
     ///
     /// # Errors
     ///
@@ -87,9 +89,9 @@ impl Revisions {
 }
 
 impl Revisions {
-    /// I12: once an operator gave the data up, nothing that is called later is answered by what was given up; a client that
-    /// was answered before is told so once, before it is answered by what followed. An operation that ended was called
-    /// when generation `current` was the latest.
+    /// I12: once an operator gave the data up, nothing that is called later is answered by what was given up;
+    /// a client that was answered before is told so once, before it is answered by what followed. An
+    /// operation that ended was called when generation `current` was the latest.
     fn one_history(&mut self, operation: &Operation, current: u64) -> Check {
         let Operation { generation, client, end, .. } = operation;
         let known = self.known.get(client).copied();
@@ -201,7 +203,8 @@ mod tests {
 
     const KEY: Bytes = Bytes::from_static(b"k");
 
-    /// Opens a session (op1), puts "a" (op2), puts "b" (op3), swaps in vain (op4) and by revision (op5), deletes (op6).
+    /// Opens a session (op1), puts "a" (op2), puts "b" (op3), swaps in vain (op4) and by revision (op5),
+    /// deletes (op6).
     fn order() -> ServersOrder {
         let mut order = ServersOrder::default();
         let swap =

@@ -1,8 +1,8 @@
 //! Coverage marks: situations that a good exploration must reach.
 //!
-//! A tester that finds nothing may be blind. A *mark* is a situation in which protocols of this kind have been
-//! wrong, seen from outside the production code; a run *reaches* it or not. An exploration counts the runs that
-//! reach each mark and names those that none did: what it found out there is nothing.
+//! A tester that finds nothing may be blind. A *mark* is a situation in which protocols of this kind have
+//! been wrong, seen from outside the production code; a run *reaches* it or not. An exploration counts the
+//! runs that reach each mark and names those that none did: what it found out there is nothing.
 //!
 //! There are two sorts: *situations*, named one by one in [`table`], and *overlaps* ([`overlap`]): each
 //! kind of fault striking each role that a node has. What no run can reach is no mark, and is listed
@@ -15,8 +15,8 @@
 //! # To add a mark
 //!
 //! 1. Give it a row in [`table`]: a name that is a claim about a run, where it is seen, and a sentence.
-//! 2. Reach it in the file of [`lookout`] that sees it: `self.reach(Situation::Name)`. The condition states the
-//!    situation itself, not a plan that may lead to it.
+//! 2. Reach it in the file of [`lookout`] that sees it: `self.reach(Situation::Name)`. The condition states
+//!    the situation itself, not a plan that may lead to it.
 //! 3. Explore (`cargo sim --seeds 1000 --marks`). If no seed reaches it, the generator lacks a plan.
 
 pub mod family;

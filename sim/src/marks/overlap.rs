@@ -72,8 +72,9 @@ pub enum Strike {
     Crash,
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
-    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]), or given up
-    /// ([`FaultKind::AcceptLoss`]); with a server, its address may lead to a process that has nothing ([`FaultKind::Twin`]).
+    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]), or
+    /// given up ([`FaultKind::AcceptLoss`]); with a server, its address may lead to a process that has
+    /// nothing ([`FaultKind::Twin`]).
     MemoryLoss,
     /// [`FaultKind::Pause`] or [`FaultKind::Freeze`].
     Pause,

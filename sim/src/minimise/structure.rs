@@ -17,7 +17,8 @@ const CALM: [Network; 3] = [
     Network { latency_us_min: 200, latency_us_max: 2_000, bytes_per_ms: None },
 ];
 
-/// Without what begins after the failure; the faults are then healed at the failure, or when they were before.
+/// Without what begins after the failure; the faults are then healed at the failure, or when they were
+/// before.
 pub(super) fn without_tail(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     // A stall and missing copies are seen long after the heal, and what is waited for may begin late.
     let Some(failed_at) =
@@ -99,15 +100,16 @@ pub(super) fn pinned(plan: &Plan, outcome: &Outcome) -> Plan {
     pinned
 }
 
-/// The same plan with checkpoints twice as often: what takes many operations because the log must outgrow a checkpoint
-/// takes few.
+/// The same plan with checkpoints twice as often: what takes many operations because the log must outgrow a
+/// checkpoint takes few.
 pub(super) fn with_frequent_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
     let mut frequent = plan.clone();
     frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.div_ceil(2);
     frequent
 }
 
-/// The same at once, with a checkpoint after every other operation, where halving would take a round for each half.
+/// The same at once, with a checkpoint after every other operation, where halving would take a round for each
+/// half.
 pub(super) fn with_eager_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
     let mut eager = plan.clone();
     eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);

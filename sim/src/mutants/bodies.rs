@@ -1,10 +1,11 @@
 //! A Rust source file as the bodies of its functions, and the rest.
 //!
-//! Two files with the same rest differ in bodies only, so one function can hold both bodies and choose between them when it
-//! is called: a body sees nothing but its own function's signature and the items of the file, and these are the same.
-//! Only outermost bodies count; a closure or a nested function is part of one. Left out, that is in the rest:
-//! bodies of a `const fn`, which cannot choose at run time, and those whose result is an `impl Trait`, a type of each
-//! body's own. What a macro is given is in the rest, too, and so is documentation; comments and white space are not.
+//! Two files with the same rest differ in bodies only, so one function can hold both bodies and choose
+//! between them when it is called: a body sees nothing but its own function's signature and the items of the
+//! file, and these are the same. Only outermost bodies count; a closure or a nested function is part of one.
+//! Left out, that is in the rest: bodies of a `const fn`, which cannot choose at run time, and those whose
+//! result is an `impl Trait`, a type of each body's own. What a macro is given is in the rest, too, and so is
+//! documentation; comments and white space are not.
 
 use std::ops::Range;
 
@@ -39,8 +40,8 @@ impl<'a> Source<'a> {
         Some(Self { text, bodies, rest })
     }
 
-    /// Where `mutant` has other bodies, and which: by the number of the function in the file. None if more than that
-    /// differs.
+    /// Where `mutant` has other bodies, and which: by the number of the function in the file. None if more
+    /// than that differs.
     pub fn other_bodies<'b>(&self, mutant: &Source<'b>) -> Option<Vec<(usize, &'b str)>> {
         let alike = self.rest == mutant.rest && self.bodies.len() == mutant.bodies.len();
         let other = |function: &usize| self.body(*function) != mutant.body(*function);

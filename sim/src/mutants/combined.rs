@@ -1,7 +1,8 @@
 //! Many mutants in one program, one of which is chosen when it starts.
 //!
-//! To build a mutant takes longer than to catch it. Most mutants change nothing but the bodies of some functions
-//! ([`bodies`](super::bodies)); such a function is given all of its bodies, and a switch between them:
+//! To build a mutant takes longer than to catch it. Most mutants change nothing but the bodies of some
+//! functions ([`bodies`](super::bodies)); such a function is given all of its bodies, and a switch between
+//! them:
 //!
 //! ```text
 //! fn agreed(&self, own: OpNumber) -> Option<OpNumber> {
@@ -12,9 +13,9 @@
 //! }
 //! ```
 //!
-//! Patches may overlap: each mutant has whole bodies of its own. The switch exists in the copy of the source tree only, and
-//! reads an environment variable once, so that a program that starts itself again stays the mutant it was. Without it
-//! the program is the original.
+//! Patches may overlap: each mutant has whole bodies of its own. The switch exists in the copy of the source
+//! tree only, and reads an environment variable once, so that a program that starts itself again stays the
+//! mutant it was. Without it the program is the original.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +36,8 @@ const MARK: &str = "/* mutant ";
 /// Programs are crates of their own: they have no such module.
 const PROGRAMS: &str = "src/bin";
 
-/// What a mutant changes, as far as one program can hold it beside others: by file, which functions get which bodies.
+/// What a mutant changes, as far as one program can hold it beside others: by file, which functions get which
+/// bodies.
 type Change = BTreeMap<PathBuf, Vec<(usize, String)>>;
 
 /// A source tree that is several mutants.

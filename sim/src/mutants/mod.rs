@@ -1,10 +1,10 @@
 //! The bug zoo: mistakes that look right, planted one at a time to see whether the simulator notices.
 //!
 //! A simulator that finds nothing may be blind. Each *mutant* is a small patch against `src/` that breaks one
-//! numbered rule of the protocol; it lives in `sim/mutants/NAME.patch`, outside the production code. `cargo sim
-//! mutants` builds them in a copy of the source tree, most of them as one program that can be each of them. For one
-//! after the other it runs seeds in order until one fails, and makes that failure small. The result is a matrix: which
-//! judge caught which mutant, after how many seeds.
+//! numbered rule of the protocol; it lives in `sim/mutants/NAME.patch`, outside the production code. `cargo
+//! sim mutants` builds them in a copy of the source tree, most of them as one program that can be each of
+//! them. For one after the other it runs seeds in order until one fails, and makes that failure small. The
+//! result is a matrix: which judge caught which mutant, after how many seeds.
 //!
 //! ```text
 //!  NAME.patch ─► patch     header, and the changed files as text
@@ -16,15 +16,15 @@
 //!                matrix    a row for each mutant; text, markdown, JSON
 //! ```
 //!
-//! A mutant that only an invariant catches says something, too: that no client can see the mistake, or that the
-//! workload never asks. So each mutant is also tried with the invariants switched off, with the clients' history and
-//! their patience as the only judges.
+//! A mutant that only an invariant catches says something, too: that no client can see the mistake, or that
+//! the workload never asks. So each mutant is also tried with the invariants switched off, with the clients'
+//! history and their patience as the only judges.
 //!
-//! Each is also looked for by walks through its bare machines ([`crate::walk`]). What one of both misses is a hole in it, or
-//! lies where it does not look: both lists are told at the end.
+//! Each is also looked for by walks through its bare machines ([`crate::walk`]). What one of both misses is a
+//! hole in it, or lies where it does not look: both lists are told at the end.
 //!
-//! Left out: mutants that are equivalent, because another guard protects the same rule; those that nothing in the
-//! simulated world can reach (files, sockets, command lines).
+//! Left out: mutants that are equivalent, because another guard protects the same rule; those that nothing in
+//! the simulated world can reach (files, sockets, command lines).
 
 mod bodies;
 mod combined;
@@ -82,7 +82,8 @@ pub struct Options {
     /// Seconds of walks through the bare machines before a mutant counts as not caught by them; 0: none.
     #[arg(long, value_name = "S", default_value_t = 10)]
     walk_seconds: u64,
-    /// Seconds of exhaustive search through the bare machines before a mutant counts as not caught by it; 0: none.
+    /// Seconds of exhaustive search through the bare machines before a mutant counts as not caught by it; 0:
+    /// none.
     #[arg(long, value_name = "S", default_value_t = 10)]
     exhaust_seconds: u64,
     /// Print the matrix as a table for documentation.
@@ -121,7 +122,8 @@ pub fn list(folder: &Path) -> Result<Vec<Mutant>, String> {
 ///
 /// # Errors
 ///
-/// A patch that does not apply, a mutant that does not build, a name that is no mutant's; and what to do about it.
+/// A patch that does not apply, a mutant that does not build, a name that is no mutant's; and what to do
+/// about it.
 pub fn mutants(options: &Options, say: &mut dyn FnMut(&str)) -> Result<u8, String> {
     let mutants = choose(list(&folder())?, &options.names)?;
     if options.list {

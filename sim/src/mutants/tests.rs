@@ -56,7 +56,8 @@ fn every_mutant_of_the_repository_applies_and_breaks_a_rule_that_exists() {
 #[test]
 fn rules_are_read_from_where_they_are_stated() {
     let text = "//! # Section 6: sessions\n//! ## 4.4 State transfer\n//! * **V-a** A new primary\n\
-                //! * **5.1 sole** It waits\n//!   *R1b*: the same\n//! **VS-PING** and *life* and 5.3 and R99\n";
+                //! * **5.1 sole** It waits\n//!   *R1b*: the same\n//! **VS-PING** and *life* and 5.3 and
+                //!   R99\n";
     let expected = ["4.4", "5.1", "R1b", "Section 6", "V-a", "VS-PING"];
     assert_eq!(rules(text), expected.into_iter().map(String::from).collect());
 }

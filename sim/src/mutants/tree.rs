@@ -1,9 +1,9 @@
 //! A copy of the source tree in which mistakes are planted, and that stays cheap to build again.
 //!
-//! Only files whose content differs are written, so all others keep their time of modification and cargo builds
-//! what changed and no more. There is nothing to restore: the next copy begins by writing back what the last
-//! mutant changed. The original is read once, so it can be edited while mutants are tried. One process at a time works
-//! in a copy.
+//! Only files whose content differs are written, so all others keep their time of modification and cargo
+//! builds what changed and no more. There is nothing to restore: the next copy begins by writing back what
+//! the last mutant changed. The original is read once, so it can be edited while mutants are tried. One
+//! process at a time works in a copy.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,8 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// The copy of the tree at `original` in the folder `at`, which need not exist. Waits for whoever works in it.
+    /// The copy of the tree at `original` in the folder `at`, which need not exist. Waits for whoever works
+    /// in it.
     ///
     /// # Errors
     ///

@@ -67,8 +67,8 @@ pub struct FoundByExhaust {
     pub wall_s: f64,
 }
 
-/// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`, `stability` or
-/// `bounds`. A judge who gave up says nothing.
+/// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`,
+/// `stability` or `bounds`. A judge who gave up says nothing.
 pub fn judge(outcome: &Outcome, clients_alone: bool) -> Option<String> {
     match Signature::of(outcome)? {
         Signature::Invariant(number) if !clients_alone => Some(number),
@@ -97,7 +97,8 @@ pub(super) fn trial(
         None => Clients::NotAsked,
         Some(catch) if is_a_client(&catch.judge) => Clients::Caught(catch.clone()),
         Some(_) if !effort.ask_clients => Clients::NotAsked,
-        // Without a broken invariant a run is the same without invariants: earlier seeds need not be repeated.
+        // Without a broken invariant a run is the same without invariants: earlier seeds need not be
+        // repeated.
         Some(first) => catch(simulator, first.seeds - 1, true, effort)?
             .map_or(Clients::Never { seeds: effort.seeds }, Clients::Caught),
     };

@@ -1,7 +1,7 @@
 //! Where mutants are built: as many as possible in one program, the others alone.
 //!
-//! A mutant's third-party dependencies are those of `cargo sim`, so only this workspace's crates are compiled; they carry
-//! another version number, which keeps what is built of them apart from the real ones.
+//! A mutant's third-party dependencies are those of `cargo sim`, so only this workspace's crates are
+//! compiled; they carry another version number, which keeps what is built of them apart from the real ones.
 
 use std::{
     collections::BTreeMap,
@@ -50,7 +50,8 @@ impl Workshop {
         self.programs.contains_key(mutant)
     }
 
-    /// Builds programs of several mutants each. Those that no such program can hold are built when they are tried.
+    /// Builds programs of several mutants each. Those that no such program can hold are built when they are
+    /// tried.
     pub fn combine(&mut self, planted: &[Planted<'_>], effort: &Effort) -> Result<(), String> {
         let fits = |(mutant, overlay): &Planted<'_>| {
             Combined::default().add(mutant, overlay, |path| self.copy.original(path))
@@ -165,8 +166,9 @@ fn is_the_original(program: &Path, effort: &Effort) -> Result<(), String> {
     ))
 }
 
-/// Builds under the version whose number is in `file`. A build that was killed can leave behind what no longer links; then
-/// all of the workspace is built once more, under another version, which is the one of later builds, too.
+/// Builds under the version whose number is in `file`. A build that was killed can leave behind what no
+/// longer links; then all of the workspace is built once more, under another version, which is the one of
+/// later builds, too.
 pub(super) fn linked<T>(file: &Path, mut build: impl FnMut(&str) -> Result<T, String>) -> Result<T, String> {
     let number = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u64);
     let built = build(&format!("{VERSION}.{number}"));

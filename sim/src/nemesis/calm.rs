@@ -1,9 +1,10 @@
 //! A stretch of a run in which nothing is wrong owes what the end of the run owes.
 //!
-//! A *calm* begins when no fault is under way, and ends with the next one. Who is owed what in it is worked out as
-//! after the heal ([`crate::judges::liveness`]), from the same scene, and excused for the same reasons. What is called when the
-//! cluster has had time to recover must succeed. Left out are clients whose deadline a slow disk alone can exceed, and plans with limits that
-//! few clients reach: under load they are refused, and may be.
+//! A *calm* begins when no fault is under way, and ends with the next one. Who is owed what in it is worked
+//! out as after the heal ([`crate::judges::liveness`]), from the same scene, and excused for the same
+//! reasons. What is called when the cluster has had time to recover must succeed. Left out are clients whose
+//! deadline a slow disk alone can exceed, and plans with limits that few clients reach: under load they are
+//! refused, and may be.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,7 +38,8 @@ impl Nemesis {
         }
     }
 
-    /// Something is about to be done, or the time of faults is over: what was owed in the calm was done, or is a failure.
+    /// Something is about to be done, or the time of faults is over: what was owed in the calm was done, or
+    /// is a failure.
     pub(super) fn calm_ends(&mut self) {
         let Some(Calm { since, prospects }) = self.calm.take() else { return };
         let world = &self.world;

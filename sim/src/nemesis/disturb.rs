@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Nemesis {
-    /// Begins a fault of the network: of what these nodes send to those (none: to all others), or, if calls do not get
-    /// through, of those that call these.
+    /// Begins a fault of the network: of what these nodes send to those (none: to all others), or, if calls
+    /// do not get through, of those that call these.
     pub(super) fn disturb(
         &mut self,
         fault: usize,

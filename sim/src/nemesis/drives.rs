@@ -90,7 +90,8 @@ impl Nemesis {
         Some((fault, down))
     }
 
-    /// Looks after processes whose drives failed, which ended or are about to: they are started again after a while.
+    /// Looks after processes whose drives failed, which ended or are about to: they are started again after a
+    /// while.
     pub(super) fn look_after_drives(&mut self) {
         let last = *self.world.nodes.servers().end();
         for node in (0..=last).filter(|node| self.world.drive(*node).take_failure()).collect::<Vec<_>>() {
@@ -150,7 +151,8 @@ mod tests {
         let life = runtime.block_on(async {
             let mut nemesis = Nemesis::new(world.clone(), Cluster::new(world.clone()));
             nemesis.run(Duration::from_millis(5_500)).await;
-            // Nothing is to be written without clients. This write is the process's, which has not noticed yet.
+            // Nothing is to be written without clients. This write is the process's, which has not noticed
+            // yet.
             world.drive(1).write().await.expect_err("its drive fails");
             nemesis.perform(Task::End(0));
             nemesis.run(Duration::from_secs(8)).await;

@@ -45,7 +45,8 @@ const START_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What was done when a fault began.
 struct Done {
-    /// The nodes that the fault names; those that played a role then, if it names roles. Of "all others", none.
+    /// The nodes that the fault names; those that played a role then, if it names roles. Of "all others",
+    /// none.
     nodes: Vec<NodeIndex>,
     /// The same as a sentence.
     what: String,
@@ -127,7 +128,8 @@ impl Nemesis {
         self.schedule.insert((at, self.entries), task);
     }
 
-    /// Executes the plan until `end`, or until the run is stopped. Returns what was owed in between and not done.
+    /// Executes the plan until `end`, or until the run is stopped. Returns what was owed in between and not
+    /// done.
     pub async fn run(&mut self, end: Duration) -> Vec<String> {
         while !self.world.observer().is_stopped() && self.overdue.is_empty() {
             self.look();
@@ -291,7 +293,8 @@ impl Nemesis {
                     return Err(format!("{} does not run", world.nodes.name(node)));
                 }
                 world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
-                // Pauses too short to be told from work are not left out of what a node takes for silence (R16).
+                // Pauses too short to be told from work are not left out of what a node takes for silence
+                // (R16).
                 let others = world.nodes.servers().filter(|_| node <= *world.nodes.servers().end());
                 let everybody: Vec<_> = others.chain([node]).collect();
                 self.strike(kind, &everybody);

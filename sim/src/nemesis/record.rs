@@ -59,8 +59,8 @@ impl Nemesis {
         self.overdue.extend(self.cluster.is_disobeyed());
     }
 
-    /// An operator looks whether a server's data goes on. If what others hold was to be given up, those that held more are
-    /// started again empty.
+    /// An operator looks whether a server's data goes on. If what others hold was to be given up, those that
+    /// held more are started again empty.
     pub(super) fn correct(&mut self, fault: usize) {
         if !self.cluster.find_record() {
             return;
@@ -109,8 +109,8 @@ impl Nemesis {
         }
     }
 
-    /// An operator looks for servers that hold data which was given up, and starts them again, empty; once more a second
-    /// later, as long as one is down that may come back with such data.
+    /// An operator looks for servers that hold data which was given up, and starts them again, empty; once
+    /// more a second later, as long as one is down that may come back with such data.
     pub(super) fn clean(&mut self, fault: usize) {
         let (strangers, running) = (self.cluster.strangers(), self.cluster.up());
         let comes_back = |node: NodeIndex| {
@@ -133,7 +133,8 @@ impl Nemesis {
         self.say(Happening::FaultEnded { fault });
     }
 
-    /// Whether an operator, who is where the view service is, reaches a server. What never ends is in nobody's way.
+    /// Whether an operator, who is where the view service is, reaches a server. What never ends is in
+    /// nobody's way.
     fn is_reached(&self, node: NodeIndex) -> bool {
         !self.world.links.network().parted_for_a_while(Nodes::VIEW_SERVICE, node, &self.lasting)
     }
@@ -157,8 +158,8 @@ mod tests {
         world::run::run,
     };
 
-    /// A run in which the data of a server is to go on whatever others hold, and an operator looks after this time whether
-    /// it does.
+    /// A run in which the data of a server is to go on whatever others hold, and an operator looks after this
+    /// time whether it does.
     fn looked_at_after(runs_ms: u64) -> Plan {
         let claim = claims::all().into_iter().next().expect("there are claims");
         let kind = FaultKind::Record { adopt: Some("s1".into()), anyway: true, down_ms: 100, runs_ms };

@@ -29,8 +29,8 @@ impl Nemesis {
         Ok(Done::to(node, format!("{} has a twin for {lasts_ms} ms", world.nodes.name(node))))
     }
 
-    /// What was owed beside a twin and not done: if nothing was done to anybody for a while, the servers that are reached at
-    /// their addresses serve.
+    /// What was owed beside a twin and not done: if nothing was done to anybody for a while, the servers that
+    /// are reached at their addresses serve.
     pub(super) fn twin_ends(&mut self) {
         let (served_at, complete_at) = {
             let mut observer = self.world.observer();

@@ -1,19 +1,20 @@
 //! The hash chain of a run: one value after each step, which stands for all steps so far.
 //!
-//! A *step* is one event taken by a machine, with its effects; or a call of a client, its end, or something that
-//! the simulator did. Each is fed into one hasher as data: when, where, the event, the effects, and of the
-//! machine's state a summary (role, view, commit point, end of the log). The state as a whole is fed in with every
-//! [`DIGEST_INTERVAL`]th step, because hashing it costs more than the step itself, and with every step after the end of the
-//! run ([`Chain::close`]), when each machine that is up takes a few more. So the trace's hash tells apart two runs whose
-//! machines differ, although no event has shown it, unless a failure ends one of them early.
+//! A *step* is one event taken by a machine, with its effects; or a call of a client, its end, or something
+//! that the simulator did. Each is fed into one hasher as data: when, where, the event, the effects, and of
+//! the machine's state a summary (role, view, commit point, end of the log). The state as a whole is fed in
+//! with every [`DIGEST_INTERVAL`]th step, because hashing it costs more than the step itself, and with every
+//! step after the end of the run ([`Chain::close`]), when each machine that is up takes a few more. So the
+//! trace's hash tells apart two runs whose machines differ, although no event has shown it, unless a failure
+//! ends one of them early.
 //!
-//! On request the chain keeps a [`Table`]: a value after each step, and its parts, hashed one by one. Values of
-//! two runs agree up to some step, and from there on differ for ever: so the first step that differs is found by
-//! bisection, with few questions to runs in other processes ([`first_difference`]). The table of a doctor's run
-//! holds the whole state at every step.
+//! On request the chain keeps a [`Table`]: a value after each step, and its parts, hashed one by one. Values
+//! of two runs agree up to some step, and from there on differ for ever: so the first step that differs is
+//! found by bisection, with few questions to runs in other processes ([`first_difference`]). The table of a
+//! doctor's run holds the whole state at every step.
 //!
-//! Left out of the state: what a snapshot holds beyond its position (it was a state once, and was hashed then), and
-//! what is on the way between nodes.
+//! Left out of the state: what a snapshot holds beyond its position (it was a state once, and was hashed
+//! then), and what is on the way between nodes.
 
 use std::{
     hash::{Hash, Hasher},
@@ -214,8 +215,8 @@ impl Glance {
     }
 }
 
-/// The first step whose values differ, or that one of two runs does not have. The questions are few: as many as
-/// the number of steps has binary digits.
+/// The first step whose values differ, or that one of two runs does not have. The questions are few: as many
+/// as the number of steps has binary digits.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! What is seen of a run: its hash chain, its trace, the messages between nodes, and the observer who sees everything.
+//! What is seen of a run: its hash chain, its trace, the messages between nodes, and the observer who sees
+//! everything.
 
 pub mod chain;
 pub mod messages;

@@ -2,7 +2,8 @@
 //! the trace, the timeline, the clients' operations, the numbers, and the invariants.
 //!
 //! A step is fed into the trace's hash as data, not as text: writing events out costs more than making them.
-//! The first broken invariant, or answer that no order explains, stops the observer; what the machines do afterwards is not part of the run.
+//! The first broken invariant, or answer that no order explains, stops the observer; what the machines do
+//! afterwards is not part of the run.
 
 mod outside;
 

@@ -1,8 +1,9 @@
 //! The trace of a run: every step of every machine, in order.
 //!
-//! Two runs are the same run if and only if their traces are equal. A [`TraceHash`](crate::data::hash::TraceHash) stands for the
-//! whole trace; it is the same in every process and on every little-endian platform. The lines themselves are kept only on
-//! request, because writing them costs more than the run.
+//! Two runs are the same run if and only if their traces are equal. A
+//! [`TraceHash`](crate::data::hash::TraceHash) stands for the whole trace; it is the same in every process
+//! and on every little-endian platform. The lines themselves are kept only on request, because writing them
+//! costs more than the run.
 
 use std::{fmt, time::Duration};
 

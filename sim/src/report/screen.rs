@@ -1,5 +1,5 @@
-//! A failure on one screen: what was promised, what was seen, the smallest evidence, and the commands that show
-//! it again.
+//! A failure on one screen: what was promised, what was seen, the smallest evidence, and the commands that
+//! show it again.
 
 use std::{cmp::Reverse, collections::BTreeSet, fmt::Write, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Chance for walks: fast, and fixed for ever.
 //!
-//! SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014). A walk draws several numbers
-//! for each action; what a seed means must not depend on a library.
+//! SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014). A walk draws
+//! several numbers for each action; what a seed means must not depend on a library.
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]

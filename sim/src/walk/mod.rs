@@ -7,17 +7,18 @@
 //!                           └─ fails: shrink leaves out actions as long as it fails for the same reason; tell says what is left
 //! ```
 //!
-//! [`World`] is all that a system has to be for that: its machines, the messages between them, its disks and clocks as one
-//! value, in which nothing happens but what an *action* names. The judges are part of the world: an action that breaks a
-//! promise is an error. This half knows nothing of pbkv; [`cluster`] is its world.
+//! [`World`] is all that a system has to be for that: its machines, the messages between them, its disks and
+//! clocks as one value, in which nothing happens but what an *action* names. The judges are part of the
+//! world: an action that breaks a promise is an error. This half knows nothing of pbkv; [`cluster`] is its
+//! world.
 //!
-//! A walk is *swarm-weighted*: which sorts of actions are frequent, rare or absent is drawn for each walk, and now and then
-//! anew. A walk in which everything is possible all the time is bad at reaching what takes the absence of something
-//! (Groce et al., *Swarm Testing*, 2012).
+//! A walk is *swarm-weighted*: which sorts of actions are frequent, rare or absent is drawn for each walk,
+//! and now and then anew. A walk in which everything is possible all the time is bad at reaching what takes
+//! the absence of something (Groce et al., *Swarm Testing*, 2012).
 //!
-//! Guaranteed: a walk is a function of its seed, the same in every build. Actions name the message or the node that they
-//! are about, and not its place, so that a list from which some were left out still means what it meant; what has become
-//! impossible is passed over.
+//! Guaranteed: a walk is a function of its seed, the same in every build. Actions name the message or the
+//! node that they are about, and not its place, so that a list from which some were left out still means what
+//! it meant; what has become impossible is passed over.
 
 pub mod cluster;
 pub mod dice;
@@ -70,7 +71,8 @@ pub trait World: Clone {
     /// What an action is about, in words, before it is taken.
     fn tell(&self, action: Self::Action) -> String;
 
-    /// What happened since this was last asked, in words. Only asked of a world that was told to [`World::listen`].
+    /// What happened since this was last asked, in words. Only asked of a world that was told to
+    /// [`World::listen`].
     fn heard(&mut self) -> Vec<String>;
 
     /// Keeps what happens in words from now on.

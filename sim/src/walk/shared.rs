@@ -7,8 +7,8 @@ use std::{
     rc::Rc,
 };
 
-/// A value that is copied when it is changed and not alone. It remembers its print, a hash that whoever asks for it
-/// defines, until it is changed.
+/// A value that is copied when it is changed and not alone. It remembers its print, a hash that whoever asks
+/// for it defines, until it is changed.
 #[derive(Clone)]
 pub struct Shared<T>(Rc<Inner<T>>);
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Ending, World, replay};
 use crate::minimise::ddmin;
 
-/// The shortest way found, from which no single action can be left out unless time ran out. `is_same` says whether a world
-/// that ended so shows the failure that is looked for.
+/// The shortest way found, from which no single action can be left out unless time ran out. `is_same` says
+/// whether a world that ended so shows the failure that is looked for.
 pub fn shrink<W: World>(
     start: &W,
     actions: &[W::Action],

@@ -2,10 +2,10 @@
 //! asked and was told is recorded.
 //!
 //! Until the heal an operation may fail: that is what deadlines are for. After it a client gets a long
-//! deadline, and is otherwise the client it was, with its view, session, connections and failures.
-//! What it begins once the cluster has had time to recover must succeed. At the end of its script, and after the heal,
-//! it makes one update of each kind, each until it is answered, and reads one of them back.
-//! At last a fresh client, the reader, reads every key until it is told a value, and then does the same.
+//! deadline, and is otherwise the client it was, with its view, session, connections and failures. What it
+//! begins once the cluster has had time to recover must succeed. At the end of its script, and after the
+//! heal, it makes one update of each kind, each until it is answered, and reads one of them back. At last a
+//! fresh client, the reader, reads every key until it is told a value, and then does the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -83,7 +83,8 @@ impl Caller {
         }
     }
 
-    /// One update of each kind: on a key of its own, but for the append, which destroys no evidence, to a shared one.
+    /// One update of each kind: on a key of its own, but for the append, which destroys no evidence, to a
+    /// shared one.
     async fn update_everything(&mut self, shared: Option<Bytes>) {
         let key: Bytes = format!("after-{}", self.world.nodes.name(self.node)).into();
         let shared = shared.unwrap_or_else(|| key.clone());

@@ -3,8 +3,8 @@
 //!
 //! A *life* is one run of a process. A crash ends it so that peers see their connections reset. A loss of
 //! power ends it in silence: the process stands still for ever, nothing it has not written to disk survives,
-//! and only when the machine is started again do its peers hear that their connections are gone. However a life ends,
-//! what it has sent is on its way and arrives; peers hear of the end of a connection after that.
+//! and only when the machine is started again do its peers hear that their connections are gone. However a
+//! life ends, what it has sent is on its way and arrives; peers hear of the end of a connection after that.
 
 mod prospects;
 mod record;
@@ -234,8 +234,9 @@ impl Cluster {
         world.observer().mark(|marks| marks.write_torn(node, torn));
     }
 
-    /// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What the end of
-    /// a process left is that of its next life when it has synced it, and until then power may take it.
+    /// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.)
+    /// What the end of a process left is that of its next life when it has synced it, and until then power
+    /// may take it.
     fn tear_record(&self, how: Down) -> Torn {
         let world = &self.world;
         let under_way = {
@@ -272,7 +273,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes a machine stand still for a while, and its clock with it. The clock goes on when the machine does.
+    /// Makes a machine stand still for a while, and its clock with it. The clock goes on when the machine
+    /// does.
     pub fn freeze(&mut self, node: NodeIndex) -> Result<(), String> {
         self.pause(node, false)?;
         self.processes[node].frozen.get_or_insert(now());
@@ -313,8 +315,9 @@ impl Cluster {
     }
 }
 
-/// Ends every life, the clients' too, and what is under way between them, and drops what they held: tasks that wait for each other would otherwise
-/// keep each other, and all that they share, for as long as this process lasts.
+/// Ends every life, the clients' too, and what is under way between them, and drops what they held: tasks
+/// that wait for each other would otherwise keep each other, and all that they share, for as long as this
+/// process lasts.
 pub async fn end(nodes: &Nodes) {
     let handle = Handle::current();
     for node in 0..nodes.len() {
@@ -362,7 +365,8 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
     serve(&world, node, services, DECODED_BYTES_MAX, server.failed()).await;
 }
 
-/// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it must refuse.
+/// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it
+/// must refuse.
 fn record_file(world: &World) -> RecordFile<SimulatedFolder> {
     let drive = world.drive(Nodes::VIEW_SERVICE);
     let open = |files| RecordFile::new(SimulatedFolder::new(files, drive.clone()));

@@ -1,11 +1,14 @@
-//! The drive below a server's disk or the folder of the view service's record: it works, it only waits, or it fails.
+//! The drive below a server's disk or the folder of the view service's record: it works, it only waits, or it
+//! fails.
 //!
-//! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is written or synced
-//! waits, also what was under way when it began. (A crash meanwhile keeps a part of it, as of any write.) A drive that *fails* does so once: a write ends with an error, after
-//! which nobody knows what of it is durable, and the process has to end, as in production. It finds a drive that works
-//! when it is started again.
+//! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is
+//! written or synced waits, also what was under way when it began. (A crash meanwhile keeps a part of it, as
+//! of any write.) A drive that *fails* does so once: a write ends with an error, after which nobody knows
+//! what of it is durable, and the process has to end, as in production. It finds a drive that works when it
+//! is started again.
 //!
-//! Left out: a sync that reports an error, and after it another one that reports success although nothing was done.
+//! Left out: a sync that reports an error, and after it another one that reports success although nothing was
+//! done.
 
 use std::{
     io,

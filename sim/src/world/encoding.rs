@@ -1,5 +1,5 @@
-//! Messages as bytes. madsim passes them as values; here each is encoded and decoded as the network of production would
-//! carry it, and refused if it is longer than its receiver takes.
+//! Messages as bytes. madsim passes them as values; here each is encoded and decoded as the network of
+//! production would carry it, and refused if it is longer than its receiver takes.
 
 use pbkv::wire;
 use prost::Message;

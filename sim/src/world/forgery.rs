@@ -1,7 +1,8 @@
 //! A message as a liar sends it who heard a genuine one: the same with something false in it.
 //!
-//! Anybody who reaches a port can say anything. [`pbkv::protocol::message`] says what each claim can do at worst. Here are
-//! those after which nobody else may get a wrong answer, and the service has to return by itself:
+//! Anybody who reaches a port can say anything. [`pbkv::protocol::message`] says what each claim can do at
+//! worst. Here are those after which nobody else may get a wrong answer, and the service has to return by
+//! itself:
 //!
 //! | message | what is false |
 //! | --- | --- |
@@ -13,9 +14,9 @@
 //! | a probe | its token |
 //! | any | nothing: it is one that a former life of its sender said ([`Earlier`]) |
 //!
-//! Not here, because data may be lost or an old value read by it, as that table says: a state or operations that never were,
-//! told with the contents' identity in the current view; and acknowledgements of what is not held, or of a heartbeat that
-//! was sent and not heard.
+//! Not here, because data may be lost or an old value read by it, as that table says: a state or operations
+//! that never were, told with the contents' identity in the current view; and acknowledgements of what is not
+//! held, or of a heartbeat that was sent and not heard.
 
 use pbkv::{
     protocol::message::VIEW_LEAP_MAX,
@@ -58,7 +59,8 @@ struct Heard {
 }
 
 impl Earlier {
-    /// What a liar says that hears this message, of this life of its sender: one like it of a former life, or a forgery.
+    /// What a liar says that hears this message, of this life of its sender: one like it of a former life, or
+    /// a forgery.
     pub(crate) fn lie(
         &mut self,
         (from, life, to): (NodeIndex, u64, NodeIndex),

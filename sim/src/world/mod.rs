@@ -168,7 +168,8 @@ impl World {
         self.observer().record_written(now(), record);
     }
 
-    /// An operator gave all data up, and this is the view service's durable record now. No copy of an earlier one is kept.
+    /// An operator gave all data up, and this is the view service's durable record now. No copy of an earlier
+    /// one is kept.
     pub fn data_given_up(&self, record: &Record) {
         *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = record.clone();
         let latest =
@@ -189,7 +190,8 @@ impl World {
         self.observer().happened(now(), node, event);
     }
 
-    /// A client's call ended, now. The run ends with it if no order explains the answer, or not that of the servers.
+    /// A client's call ended, now. The run ends with it if no order explains the answer, or not that of the
+    /// servers.
     pub fn returned(&self, client: NodeIndex, operation: usize, end: End, told: Option<Told>) {
         if self.observer().returned(now(), client, operation, end, told) {
             self.look();

@@ -1,11 +1,12 @@
 //! Executes a plan and judges it.
 //!
-//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, but for stretches in which
-//! nothing is wrong ([`crate::nemesis`]): what is called in them must succeed. Then everything
-//! is healed that is not broken for good, and progress is demanded for every client that must be served
-//! ([`crate::judges::liveness`]): it comes to the end of its script, what it begins after the first half of the
-//! settling time succeeds, and so does an update of each kind that it makes at last; a fresh client reads every key and
-//! does the same. All that joins the history. A client that cannot be served must not get an answer.
+//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, but for
+//! stretches in which nothing is wrong ([`crate::nemesis`]): what is called in them must succeed. Then
+//! everything is healed that is not broken for good, and progress is demanded for every client that must be
+//! served ([`crate::judges::liveness`]): it comes to the end of its script, what it begins after the first
+//! half of the settling time succeeds, and so does an update of each kind that it makes at last; a fresh
+//! client reads every key and does the same. All that joins the history. A client that cannot be served must
+//! not get an answer.
 //!
 //! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
@@ -39,7 +40,8 @@ use crate::{
     },
 };
 
-/// If nothing is owed to some clients, it is watched for this share of the settling time whether they are served.
+/// If nothing is owed to some clients, it is watched for this share of the settling time whether they are
+/// served.
 const VIGIL_SHARE: u32 = 4;
 
 /// How often it is looked whether all copies are there.
@@ -219,8 +221,8 @@ async fn live(world: Arc<World>) -> Ending {
     ending
 }
 
-/// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in light use if
-/// the reader `is_served`.
+/// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in
+/// light use if the reader `is_served`.
 async fn convalesce(world: &Arc<World>, nemesis: &mut Nemesis, is_served: bool) {
     let watch = Duration::from_millis(world.plan.watch_ms);
     if !watch.is_zero() && is_served && !world.observer().is_stopped() {
@@ -330,7 +332,8 @@ mod tests {
     /// How much later than its cause the end of a run may be noticed.
     const SOON: Duration = Duration::from_millis(1);
 
-    /// A run of real servers and clients in which also somebody tells of answers, at these times, that no server gave.
+    /// A run of real servers and clients in which also somebody tells of answers, at these times, that no
+    /// server gave.
     fn run_with_lies(lies: &'static [Duration]) -> Outcome {
         let claim = claims::all().into_iter().next().expect("there are claims");
         let plan = Plan { faults_ms: FAULTS_MS, ..(claim.plan)(0) };

@@ -2,8 +2,8 @@
 //!
 //! madsim-tonic's server awaits the first message of each connection inside its accept loop, so one slow
 //! client holds up all others and requests never overtake each other. Here several tasks accept, and each
-//! connection has a task of its own. What madsim-tonic's client puts on a connection (its `client.rs` draws the
-//! table) is handed to the same generated services that production serves:
+//! connection has a task of its own. What madsim-tonic's client puts on a connection (its `client.rs` draws
+//! the table) is handed to the same generated services that production serves:
 //!
 //! ```text
 //!              first message                              then
@@ -13,16 +13,16 @@
 //!
 //! Every message passes the fault layer here, at the server's end of its connection, in both directions: the
 //! peer's address says between which nodes it travels. Messages are type-erased; only to duplicate one must
-//! its type be known. A call is mistreated as a whole, by the verdict on its request. Messages of a stream are
-//! mistreated one by one; the protocol expects that they are lost, doubled, late and out of order. A stream
-//! ends with `Unavailable` at a partition that refuses, and stays silent at one that swallows.
+//! its type be known. A call is mistreated as a whole, by the verdict on its request. Messages of a stream
+//! are mistreated one by one; the protocol expects that they are lost, doubled, late and out of order. A
+//! stream ends with `Unavailable` at a partition that refuses, and stays silent at one that swallows.
 //!
-//! What is under way arrives even if its sender ends first: what comes to a server waits at that server's end, what leaves
-//! it is carried by the simulator's own node, and a stream whose opener left goes on until all that it sent is there.
-//! A connection ends behind what was sent on it, never before.
+//! What is under way arrives even if its sender ends first: what comes to a server waits at that server's
+//! end, what leaves it is carried by the simulator's own node, and a stream whose opener left goes on until
+//! all that it sent is there. A connection ends behind what was sent on it, never before.
 //!
-//! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped at
-//! once. An empty connection costs no task here.
+//! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped
+//! at once. An empty connection costs no task here.
 
 use std::{
     future::poll_fn,
@@ -171,8 +171,8 @@ async fn connection(
 }
 
 impl Server {
-    /// A message to or from this server as its receiver decodes it, if messages travel as bytes in this run. Both ends of
-    /// a stream have the same limit; a client that is answered takes anything.
+    /// A message to or from this server as its receiver decodes it, if messages travel as bytes in this run.
+    /// Both ends of a stream have the same limit; a client that is answered takes anything.
     pub(crate) fn decoded(&self, message: BoxMessage, is_answer: bool) -> Result<BoxMessage, Status> {
         match self.links.encoded {
             true => encoding::carry(&message, if is_answer { usize::MAX } else { self.bytes_max }),
@@ -242,7 +242,8 @@ async fn unary(
             let is_refused = refused.clone();
             madsim::task::spawn(async move {
                 madsim::time::sleep(treatment.after).await;
-                // A proof holds for a request, so it could not stand a network that delivers another copy afterwards.
+                // A proof holds for a request, so it could not stand a network that delivers another copy
+                // afterwards.
                 if !is_refused.load(Ordering::Relaxed) {
                     let _ = execute(&server_again, None, path_again, copy).await;
                 }

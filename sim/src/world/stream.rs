@@ -1,9 +1,10 @@
 //! Streams between servers under the fault layer: each message is carried on its own, in both directions.
 //!
-//! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are dropped.
+//! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are
+//! dropped.
 //!
-//! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing passes any more,
-//! as when the other end's memory of it is gone. Only a limit to silence ends it.
+//! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing
+//! passes any more, as when the other end's memory of it is gone. Only a limit to silence ends it.
 
 use std::{
     sync::{

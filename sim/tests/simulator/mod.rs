@@ -1,5 +1,5 @@
-//! The simulator, for tests of what it does as a program. It needs `--cfg madsim`, so it is built by a child cargo
-//! into its own target directory.
+//! The simulator, for tests of what it does as a program. It needs `--cfg madsim`, so it is built by a child
+//! cargo into its own target directory.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +23,8 @@ pub fn command(arguments: &[&str]) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The trace hashes that `explore --json` left, by seed, whatever their order. A line that comes twice says the
-/// same twice.
+/// The trace hashes that `explore --json` left, by seed, whatever their order. A line that comes twice says
+/// the same twice.
 pub fn traces(file: &Path) -> Result<BTreeMap<u64, String>, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut traces = BTreeMap::new();

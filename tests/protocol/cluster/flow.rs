@@ -104,8 +104,8 @@ impl Cluster {
         }
     }
 
-    /// A ping under the name of `server`, from a stranger who knows all that anybody can ask for, and its token is made up.
-    /// Of a joiner it claims that it is in sync, of the others that they are unreachable.
+    /// A ping under the name of `server`, from a stranger who knows all that anybody can ask for, and its
+    /// token is made up. Of a joiner it claims that it is in sync, of the others that they are unreachable.
     pub(super) fn forge(&mut self, server: &ServerId, life: Option<Boot>) {
         let record = &self.viewer.disk;
         let view = record.view.as_ref();
@@ -131,7 +131,8 @@ impl Cluster {
         self.send(&ServerId::new("stranger"), &ServerId::new(VIEW_SERVICE), Body::Ping(ping));
     }
 
-    /// An append of the primary of a view that nobody proposed, from a stranger who knows what a server holds.
+    /// An append of the primary of a view that nobody proposed, from a stranger who knows what a server
+    /// holds.
     pub(super) fn forge_view(&mut self, server: &ServerId, view: ViewNumber) {
         let Some(to_data) = self.servers[server].replica.as_ref().and_then(Replica::data) else { return };
         let from = ServerId::new("stranger");

@@ -293,7 +293,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// An operator starts the view service, which is down and without a record, so that it adopts a server's data.
+    /// An operator starts the view service, which is down and without a record, so that it adopts a server's
+    /// data.
     pub fn adopt(&mut self, wanted: Adopt) -> Checked {
         if self.viewer.machine.is_some() || self.viewer.disk != Record::default() {
             return Err("the view service has to be down, and without a record".to_owned());

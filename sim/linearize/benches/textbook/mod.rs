@@ -1,9 +1,11 @@
-//! The peer of the measurements: the search of Wing and Gong (1993) as the literature describes its best form.
+//! The peer of the measurements: the search of Wing and Gong (1993) as the literature describes its best
+//! form.
 //!
-//! Keys apart (Horn and Kroening 2015), events in a linked list from which operations are lifted, and a cache of the
-//! configurations visited, each a bit set of linearized operations with the state (Lowe 2017). The hash covers both.
-//! Operations of unknown outcome return after everything else. This is what public checkers run; it is written here
-//! plainly, without any shortcut of this crate, so that a ratio of times on one machine can be given.
+//! Keys apart (Horn and Kroening 2015), events in a linked list from which operations are lifted, and a cache
+//! of the configurations visited, each a bit set of linearized operations with the state (Lowe 2017). The
+//! hash covers both. Operations of unknown outcome return after everything else. This is what public checkers
+//! run; it is written here plainly, without any shortcut of this crate, so that a ratio of times on one
+//! machine can be given.
 
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};

@@ -8,8 +8,8 @@ use linearizability::command::{self, HELP, Options, Streams, exit};
 
 /// Judges whether histories recorded elsewhere are linearizable.
 ///
-/// Which format a file has, is found by its content. For a history that is not linearizable, prints why and the
-/// operations that contradict each other.
+/// Which format a file has, is found by its content. For a history that is not linearizable, prints why and
+/// the operations that contradict each other.
 #[derive(Parser)]
 #[command(name = "linearize", version, after_help = HELP)]
 struct Arguments {

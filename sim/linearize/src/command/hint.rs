@@ -78,7 +78,8 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Whether an operation had found its value and returned before anything was called that writes this value to its key.
+/// Whether an operation had found its value and returned before anything was called that writes this value to
+/// its key.
 fn seen_before_any_write(history: &KvHistory, operation: &KvOperation) -> bool {
     let writes = |other: &&KvOperation| match &other.input {
         Input::Put { key, value } | Input::CompareAndSwap { key, new: value, .. } => {

@@ -1,8 +1,8 @@
 //! The command `check`: judges histories that were recorded elsewhere.
 //!
 //! A history is a file in any format that [`crate::formats`] reads, found by its content. Each file is judged
-//! alone. A file that is no history is a refusal with its line, never a verdict, and does not keep the others from
-//! being judged.
+//! alone. A file that is no history is a refusal with its line, never a verdict, and does not keep the others
+//! from being judged.
 //!
 //! Streams come in as values, so that tests can do without processes.
 

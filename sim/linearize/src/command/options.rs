@@ -24,19 +24,21 @@ pub struct Options {
     /// Files with one history each; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Call a history in which no operation returned linearizable; otherwise it is an error, since nothing was judged.
+    /// Call a history in which no operation returned linearizable; otherwise it is an error, since nothing
+    /// was judged.
     #[arg(long)]
     pub(super) allow_empty: bool,
     /// The object of the histories; guessed from the operations if not given.
     #[arg(long, value_name = "OBJECT", value_enum)]
     pub(super) model: Option<ModelName>,
-    /// What each object begins with: the value of every key as plain text, without quotes or colon (JSON lines can say it for
-    /// each: {"initial":KEY,"value":VALUE}), free or held, items such as '[1 2]', a number. Without it, and with nil or null:
-    /// absent, free, empty, 0.
+    /// What each object begins with: the value of every key as plain text, without quotes or colon (JSON
+    /// lines can say it for each: {"initial":KEY,"value":VALUE}), free or held, items such as '[1 2]', a
+    /// number. Without it, and with nil or null: absent, free, empty, 0.
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub(super) initial: Option<String>,
-    /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing, as in
-    /// Knossos. In JSON lines, null is always absent, and so are the empty list and what Elle's :r reads as nil.
+    /// What a completed read of nil says: that the register was absent, as in porcupine's models, or nothing,
+    /// as in Knossos. In JSON lines, null is always absent, and so are the empty list and what Elle's :r
+    /// reads as nil.
     #[arg(long, value_name = "MEANING", value_enum, default_value_t = Nil::Absent)]
     pub(super) nil: Nil,
     /// Print one JSON object a file instead of text.
@@ -45,8 +47,8 @@ pub struct Options {
     /// Draw the history with its verdict into this page; with several files, into pages in this folder.
     #[arg(long, value_name = "FILE.html|FOLDER")]
     pub(super) html: Option<PathBuf>,
-    /// What the times of JSON lines are counted in, which sentences show in seconds; dates are shown as dates, and for
-    /// the times that logs of events do not have, lines stand.
+    /// What the times of JSON lines are counted in, which sentences show in seconds; dates are shown as
+    /// dates, and for the times that logs of events do not have, lines stand.
     #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Ns)]
     pub(super) unit: Unit,
     /// About how long the search of each file may take before it gives up.

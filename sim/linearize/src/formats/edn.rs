@@ -1,8 +1,8 @@
 //! A reader for EDN (extensible data notation).
 //!
-//! Values borrow from the text. What no history tells a checker is read and dropped: tags (`#jepsen.history.Op{...}`,
-//! `#inst "..."`, `#object[...]`), metadata, comments and discarded values (`#_`). Characters and patterns are kept as they
-//! are written.
+//! Values borrow from the text. What no history tells a checker is read and dropped: tags
+//! (`#jepsen.history.Op{...}`, `#inst "..."`, `#object[...]`), metadata, comments and discarded values
+//! (`#_`). Characters and patterns are kept as they are written.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! What keys hold before the first operation.
 //!
-//! A key of the store begins absent. One that begins with a value is one that was written before everything else: each
-//! such key gets a put at the end of the list of operations, which returned before all others were called.
+//! A key of the store begins absent. One that begins with a value is one that was written before everything
+//! else: each such key gets a put at the end of the list of operations, which returned before all others were
+//! called.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +19,8 @@ pub fn of_all_keys(history: &KvHistory, value: Option<&str>) -> BTreeMap<Bytes, 
     keys.into_iter().map(|key| (key.clone(), Bytes::copy_from_slice(value.as_bytes()))).collect()
 }
 
-/// The history of keys that begin with these values, and by how much all times became later: by 1 if the first operation
-/// is at 0.
+/// The history of keys that begin with these values, and by how much all times became later: by 1 if the
+/// first operation is at 0.
 pub fn begin_with(
     mut history: KvHistory,
     begins: BTreeMap<Bytes, Bytes>,

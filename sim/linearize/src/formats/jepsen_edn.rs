@@ -1,4 +1,5 @@
-//! Events as maps in EDN, in a list or one after another: Jepsen's `history.edn`, and the key-value text of porcupine.
+//! Events as maps in EDN, in a list or one after another: Jepsen's `history.edn`, and the key-value text of
+//! porcupine.
 //!
 //! ```text
 //! {:process 0, :type :invoke, :f :write, :value 3, :time 12, :index 0}
@@ -6,8 +7,8 @@
 //! {:process 0, :type :info, :f :put, :key "x", :value "1"}
 //! ```
 //!
-//! Of a map only `:process`, `:type`, `:f`, `:key` and `:value` are looked at. A process that goes by a keyword is a
-//! nemesis; a string is the name of a client.
+//! Of a map only `:process`, `:type`, `:f`, `:key` and `:value` are looked at. A process that goes by a
+//! keyword is a nemesis; a string is the name of a client.
 
 use std::borrow::Cow;
 

@@ -8,16 +8,16 @@
 //! {"p":3,"call":17,"ret":20,"cas":"k","expected":null,"new":"3","swapped":true,"previous":null}
 //! ```
 //!
-//! `p` is the process, `call` and `ret` are times in any unit; without `ret` the outcome is unknown. `null` is an absent
-//! value. `rev` is the revision that came with the answer, if the store tells one: the number of the change of the
-//! store after which the answer was true, for an update its own. It makes a check faster and never changes a verdict
-//! ([`crate::history`]). `existed` and `previous` may be left out if they are not known. Keys and values are strings, or
-//! `{"hex":"00ff"}` where the bytes are not UTF-8.
+//! `p` is the process, `call` and `ret` are times in any unit; without `ret` the outcome is unknown. `null`
+//! is an absent value. `rev` is the revision that came with the answer, if the store tells one: the number of
+//! the change of the store after which the answer was true, for an update its own. It makes a check faster
+//! and never changes a verdict ([`crate::history`]). `existed` and `previous` may be left out if they are not
+//! known. Keys and values are strings, or `{"hex":"00ff"}` where the bytes are not UTF-8.
 //!
-//! Other writers may differ: `p` may be a name, or be called `process` or `client`; keys and values may be numbers, whose text
-//! counts; times may have a fraction, or be dates of ISO 8601 ([`super::moment`]); `ret` may be `null`. A field that no operation has is
-//! counted and not looked at; a field that only other operations have is an error. The value with which a key begins
-//! is told by a line of its own:
+//! Other writers may differ: `p` may be a name, or be called `process` or `client`; keys and values may be
+//! numbers, whose text counts; times may have a fraction, or be dates of ISO 8601 ([`super::moment`]); `ret`
+//! may be `null`. A field that no operation has is counted and not looked at; a field that only other
+//! operations have is an error. The value with which a key begins is told by a line of its own:
 //!
 //! ```text
 //! {"initial":"k","value":"0"}

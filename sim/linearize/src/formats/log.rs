@@ -7,9 +7,10 @@
 //! 3<TAB>:invoke<TAB>:cas<TAB>[1 2]                                                       history.txt
 //! ```
 //!
-//! Behind the name of the logger, if there is one, stand the process, the end of the operation, the function, the value
-//! and perhaps an error, with tabs or spaces between. A process that goes by a keyword is a nemesis. Whatever else was
-//! logged is skipped and counted. A line that begins as an event does and cannot be read as one is an error.
+//! Behind the name of the logger, if there is one, stand the process, the end of the operation, the function,
+//! the value and perhaps an error, with tabs or spaces between. A process that goes by a keyword is a
+//! nemesis. Whatever else was logged is skipped and counted. A line that begins as an event does and cannot
+//! be read as one is an error.
 
 use std::borrow::Cow;
 

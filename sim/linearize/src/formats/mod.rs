@@ -9,16 +9,17 @@
 //! | [`Format::JepsenEdn`] | an event of a `history.edn` | order of the events |
 //! | [`Format::JsonEvents`] | the same event in JSON, in an array or not | order of the events |
 //!
-//! [`parse`] finds the format by its grammar, never by a word: by the first value where the text begins with a bracket,
-//! otherwise by the first line that is an event. What looks like an operation and cannot be read is an error
-//! with the line and what was expected there. Whatever is skipped is counted, with the reason: blank lines, log lines of
-//! other origin, and what a nemesis did ([`Summary`]). Files may be compressed with gzip or Zstandard.
+//! [`parse`] finds the format by its grammar, never by a word: by the first value where the text begins with
+//! a bracket, otherwise by the first line that is an event. What looks like an operation and cannot be read
+//! is an error with the line and what was expected there. Whatever is skipped is counted, with the reason:
+//! blank lines, log lines of other origin, and what a nemesis did ([`Summary`]). Files may be compressed with
+//! gzip or Zstandard.
 //!
-//! Events are taken in the order in which they are written down, which is that of one recorder: `:time` and `:index` are not looked
-//! at, because what clocks of several threads say need not be in order.
+//! Events are taken in the order in which they are written down, which is that of one recorder: `:time` and
+//! `:index` are not looked at, because what clocks of several threads say need not be in order.
 //!
-//! The object is guessed from the operations ([`ModelName`]): a register or keys ([`crate::kv`]), or a mutex, queue,
-//! set or counter ([`crate::objects`]).
+//! The object is guessed from the operations ([`ModelName`]): a register or keys ([`crate::kv`]), or a mutex,
+//! queue, set or counter ([`crate::objects`]).
 
 //! # How answers are understood
 //!
@@ -36,8 +37,8 @@
 //! | a release of a mutex by another process | allowed | Knossos' `mutex`: the same |
 //! | a read of a counter | exact, as of one atomic object | Jepsen's `counter` checker only bounds it |
 //!
-//! In JSON lines nothing is left open: an operation without `ret` is of unknown outcome, `null` is absent, and
-//! `"swapped":false` found another value.
+//! In JSON lines nothing is left open: an operation without `ret` is of unknown outcome, `null` is absent,
+//! and `"swapped":false` found another value.
 
 mod edn;
 mod event;
@@ -144,9 +145,9 @@ pub struct Choices {
     pub model: Option<ModelName>,
     /// What a completed read of `nil` says in events. In JSON lines, `null` is always "absent".
     pub nil: Nil,
-    /// What every object begins with: a value for each key, `held` for a mutex, items such as `[1 2]` for a queue or a
-    /// set, a number for a counter. Otherwise absent, free, empty, 0.
-    /// `nil` and `null` are the same as none.
+    /// What every object begins with: a value for each key, `held` for a mutex, items such as `[1 2]` for a
+    /// queue or a set, a number for a counter. Otherwise absent, free, empty, 0. `nil` and `null` are the
+    /// same as none.
     pub initial: Option<String>,
 }
 
@@ -200,7 +201,8 @@ pub struct File {
     pub format: Format,
     /// The object, as chosen or guessed.
     pub model: ModelName,
-    /// The operations. What keys begin with is written by further ones at the end, which return before all others.
+    /// The operations. What keys begin with is written by further ones at the end, which return before all
+    /// others.
     pub history: AnyHistory,
     /// Where they came from: as many as there are operations in the text.
     pub origin: Origin,

@@ -1,8 +1,9 @@
 //! Times as clients write them: whole numbers, numbers with a fraction, and dates of ISO 8601.
 //!
-//! A history with whole numbers only keeps them. Otherwise all of its times become whole numbers of a thousand
-//! millionth of what they were counted in (of seconds: nanoseconds), or as small a part as 64 bits can hold. Digits beyond are cut off,
-//! which keeps the order and can only make two times equal, and equal times order nothing.
+//! A history with whole numbers only keeps them. Otherwise all of its times become whole numbers of a
+//! thousand millionth of what they were counted in (of seconds: nanoseconds), or as small a part as 64 bits
+//! can hold. Digits beyond are cut off, which keeps the order and can only make two times equal, and equal
+//! times order nothing.
 
 use crate::history::TIME_MAX;
 
@@ -29,7 +30,8 @@ impl Moment {
         is_whole.then(|| u64::try_from(self.units / unit).ok()).flatten()
     }
 
-    /// From a number as JSON writes it, or a date of ISO 8601. `None` if it is neither, or out of all proportion.
+    /// From a number as JSON writes it, or a date of ISO 8601. `None` if it is neither, or out of all
+    /// proportion.
     pub(super) fn parse(text: &str) -> Option<Self> {
         number(text)
             .map(|units| Moment { units, is_date: false })
@@ -68,8 +70,8 @@ impl Times {
         time.saturating_sub(self.later)
     }
 
-    /// A time as the text has it: a date, or a number, which counts for 10 to the power of minus `digits`. The number
-    /// is shown with so many digits behind the point at least.
+    /// A time as the text has it: a date, or a number, which counts for 10 to the power of minus `digits`.
+    /// The number is shown with so many digits behind the point at least.
     pub fn show(&self, time: u64, digits: usize) -> String {
         let units = i128::from(self.number(time)) * self.divisor + self.least;
         if self.is_date {
@@ -136,7 +138,8 @@ fn number(text: &str) -> Option<i128> {
     Some(if negative { -units } else { units })
 }
 
-/// `2024-01-31T12:00:00.5Z`, with `+01:00` or nothing for Z; a space may stand for T. Without a zone it is UTC.
+/// `2024-01-31T12:00:00.5Z`, with `+01:00` or nothing for Z; a space may stand for T. Without a zone it is
+/// UTC.
 fn date(text: &str) -> Option<i128> {
     let (day, time) = text.split_once(['T', 't', ' '])?;
     let mut parts = day.splitn(3, '-');
@@ -175,7 +178,8 @@ fn digits(text: &str, length: usize) -> Option<i64> {
     right.then(|| text.parse().ok()).flatten()
 }
 
-/// Days from the beginning of 1970 in the Gregorian calendar. Years begin in March, so that the leap day is the last.
+/// Days from the beginning of 1970 in the Gregorian calendar. Years begin in March, so that the leap day is
+/// the last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);

@@ -10,8 +10,8 @@
 //! | counter | `:add`, `:increment`, `:decrement` and shorter names | the amount; without one, 1 |
 //! | | `:read` | `nil`, then the number |
 //!
-//! As with registers, `:fail` did not take place, `:info` may have, and a key stands beside the function or with the
-//! value, `[key value]`.
+//! As with registers, `:fail` did not take place, `:info` may have, and a key stands beside the function or
+//! with the value, `[key value]`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -88,7 +88,8 @@ pub(super) fn object(name: ModelName, initial: Option<&str>) -> Result<Object, P
     })
 }
 
-/// Whether keys stand before the values: a dequeue, a read or an acquisition has nothing else to say when it is called.
+/// Whether keys stand before the values: a dequeue, a read or an acquisition has nothing else to say when it
+/// is called.
 fn keys_inside(events: &[Event<'_>]) -> bool {
     let asks = ["dequeue", "drain", "read", "acquire", "release", "lock", "unlock"];
     events.iter().any(|event| {
@@ -189,8 +190,8 @@ fn answer(name: ModelName, line: usize, asked: &Action, value: &Edn<'_>) -> Resu
     }))
 }
 
-/// Whether the end of an operation says that it did something else than its call. It need not say anything, and may say
-/// more: a map, or a list that holds the value.
+/// Whether the end of an operation says that it did something else than its call. It need not say anything,
+/// and may say more: a map, or a list that holds the value.
 fn contradicts(open: &Action, told: &Action, value: &Edn<'_>) -> bool {
     match (open, value) {
         (_, Edn::Nil | Edn::Map(_)) => false,

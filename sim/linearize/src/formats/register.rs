@@ -11,10 +11,10 @@
 //! | `:txn` of one `[:append k 3]` | the same | `Append` of `3,` |
 //! | `:txn` of one `[:w k 7]` or `[:write k 7]` | the same | `Put` |
 //!
-//! A key stands beside the function (`:key`), or with the value: `[key value]`, for a swap `[key [expected new]]` or
-//! `[key expected new]`; in one history all keys stand in one place. Where
-//! a read is called, the key alone may stand. A list of items becomes the string of its items, each with
-//! a comma after it, so that lists keep their appends apart. A transaction of several operations cannot be judged key by key and is
+//! A key stands beside the function (`:key`), or with the value: `[key value]`, for a swap `[key [expected
+//! new]]` or `[key expected new]`; in one history all keys stand in one place. Where a read is called, the
+//! key alone may stand. A list of items becomes the string of its items, each with a comma after it, so that
+//! lists keep their appends apart. A transaction of several operations cannot be judged key by key and is
 //! refused.
 //!
 //! How the ends of operations are understood is told in [`super`].
@@ -318,8 +318,8 @@ fn end(
     })
 }
 
-/// Whether the end of an update says that it wrote something else than its call. It need not say anything, and may say
-/// more: a map, or a list that holds the value.
+/// Whether the end of an update says that it wrote something else than its call. It need not say anything,
+/// and may say more: a map, or a list that holds the value.
 fn contradicts(asked: &Input, taken: &Taken<'_, '_>) -> bool {
     let told = taken.value;
     let same =

@@ -17,8 +17,8 @@ const LANES_MAX: usize = 120;
 /// What a search for a beginning that can be explained may visit and hold.
 const CONFIGURATIONS_MAX: u64 = 100_000;
 const BYTES_MAX: u64 = 256 << 20;
-/// Where a bar ends and points lie, as a part of the distance from one event to the next: what returned at the time of
-/// a call overlaps with it.
+/// Where a bar ends and points lie, as a part of the distance from one event to the next: what returned at
+/// the time of a call overlaps with it.
 const RETURN: f64 = 0.6;
 
 #[derive(Serialize)]
@@ -255,8 +255,8 @@ where
     }
 }
 
-/// An order of the longest beginning that has one: beginnings of a history that can be explained can be explained, too.
-/// If time or budget end first, of the longest one known by then.
+/// An order of the longest beginning that has one: beginnings of a history that can be explained can be
+/// explained, too. If time or budget end first, of the longest one known by then.
 fn longest<M>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],

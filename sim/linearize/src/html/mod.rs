@@ -1,11 +1,13 @@
-//! A drawing of a history and its verdict, for any model: one page that needs nothing else, neither network nor library.
+//! A drawing of a history and its verdict, for any model: one page that needs nothing else, neither network
+//! nor library.
 //!
-//! Time runs to the right, one lane a process, one bar an operation from its call to its return; a bar that fades out
-//! has an unknown outcome. Distances are even from event to event and say nothing about durations, so that a burst is as
-//! readable as a pause. A contradiction is what the page opens at: its operations are numbered, their processes come
-//! first, and a list names them with file and line and leads to their bars. Above the lanes stands what the object held, in
-//! the order in which operations took effect: the witness, or, if there is none, the longest beginning of the history that
-//! can be explained. Whatever is pointed at tells its place in that order and the state it left.
+//! Time runs to the right, one lane a process, one bar an operation from its call to its return; a bar that
+//! fades out has an unknown outcome. Distances are even from event to event and say nothing about durations,
+//! so that a burst is as readable as a pause. A contradiction is what the page opens at: its operations are
+//! numbered, their processes come first, and a list names them with file and line and leads to their bars.
+//! Above the lanes stands what the object held, in the order in which operations took effect: the witness,
+//! or, if there is none, the longest beginning of the history that can be explained. Whatever is pointed at
+//! tells its place in that order and the state it left.
 //!
 //! Zoom with the wheel or `+` and `-`, move by dragging or with the arrow keys.
 //!
@@ -23,7 +25,8 @@ use crate::kv::{Kv, KvHistory};
 use crate::model::Model;
 use crate::verdict::{Options, Verdict};
 
-/// More operations than this are not drawn: those nearest to the contradiction, or the first ones, stand for all.
+/// More operations than this are not drawn: those nearest to the contradiction, or the first ones, stand for
+/// all.
 pub const OPERATIONS_MAX: usize = 10_000;
 
 const PAGE: &str = include_str!("page.html");
@@ -63,9 +66,9 @@ pub fn page(history: &KvHistory, verdict: &Verdict) -> String {
 
 /// Draws a history of any model with its verdict.
 ///
-/// What [`Model::describe`] and [`Model::describe_state`] say is shown; without them operations have numbers and states
-/// no names. Of a history that is not linearizable, the longest beginning that can be explained is looked for, within
-/// the budget and until the deadline of `options`.
+/// What [`Model::describe`] and [`Model::describe_state`] say is shown; without them operations have numbers
+/// and states no names. Of a history that is not linearizable, the longest beginning that can be explained is
+/// looked for, within the budget and until the deadline of `options`.
 pub fn draw<M>(
     model: &M,
     history: &History<M::Input, M::Output>,
@@ -104,8 +107,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// JSON inside a `<script>`: nothing in it may end the element or open a comment. Outside of strings JSON has none of
-/// these characters, so they can be replaced wherever they stand.
+/// JSON inside a `<script>`: nothing in it may end the element or open a comment. Outside of strings JSON has
+/// none of these characters, so they can be replaced wherever they stand.
 fn in_script(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {

@@ -6,8 +6,9 @@ use super::{Input, KvOperation, Output};
 
 /// The content of an operation, reduced to what matters to a checker.
 ///
-/// Read/write roles differ from the operation's name: a failed compare-and-swap that reports the value it found is a
-/// read, a delete that found nothing is a read of "absent", a swap of a value for itself is a read too.
+/// Read/write roles differ from the operation's name: a failed compare-and-swap that reports the value it
+/// found is a read, a delete that found nothing is a read of "absent", a swap of a value for itself is a read
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact<'a> {
     /// Constrains nothing: an unanswered read, or one whose answer was not recorded.
@@ -27,8 +28,8 @@ pub(super) enum Fact<'a> {
         /// Whether the answer says that there was something to delete.
         present: bool,
     },
-    /// The value was `expected` and became `new`. If the outcome is unknown, it may also have been something else and
-    /// have stayed as it was.
+    /// The value was `expected` and became `new`. If the outcome is unknown, it may also have been something
+    /// else and have stayed as it was.
     Swap {
         /// Before; `None` for absent.
         expected: Option<&'a Bytes>,

@@ -1,15 +1,16 @@
 //! What there is to tell of a fork: two operations that continue one value in two ways.
 //!
-//! As a history of its own, a fork needs whatever led to that value, and that can be hundreds of operations. None of them
-//! matters. Only what wrote the value does, and what shows that an operation of unknown outcome took place. Of
-//! two lists of appends it is the first difference between them.
+//! As a history of its own, a fork needs whatever led to that value, and that can be hundreds of operations.
+//! None of them matters. Only what wrote the value does, and what shows that an operation of unknown outcome
+//! took place. Of two lists of appends it is the first difference between them.
 
 use bytes::Bytes;
 
 use super::KvOperation;
 use super::fact::{Fact, fact};
 
-/// Of the operations `within`, those that say something about the fork of `one` and `other`. `None` if all do.
+/// Of the operations `within`, those that say something about the fork of `one` and `other`. `None` if all
+/// do.
 pub(super) fn essential(
     operations: &[KvOperation],
     within: &[usize],

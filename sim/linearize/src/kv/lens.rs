@@ -1,11 +1,12 @@
 //! What the operations of one key can tell apart.
 //!
-//! A value is **live** if some operation names it, or one that it can grow into by appends: it was read, found by a
-//! swap, or expected by one. No operation can tell two values from each other that are not live: reads of them are
-//! illegal, swaps fail, and whatever is appended leaves them as they were, dead. So one of them stands for all.
+//! A value is **live** if some operation names it, or one that it can grow into by appends: it was read,
+//! found by a swap, or expected by one. No operation can tell two values from each other that are not live:
+//! reads of them are illegal, swaps fail, and whatever is appended leaves them as they were, dead. So one of
+//! them stands for all.
 //!
-//! A put of a dead value, and an append of something that is part of no live value, do the same from every state: they
-//! leave the dead value behind. All of these are one class, however much their values differ.
+//! A put of a dead value, and an append of something that is part of no live value, do the same from every
+//! state: they leave the dead value behind. All of these are one class, however much their values differ.
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -107,7 +108,8 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Hashes of the tokens that are part of some value. A collision makes a token look like a part; that is the safe side.
+/// Hashes of the tokens that are part of some value. A collision makes a token look like a part; that is the
+/// safe side.
 fn pieces(values: &[&[u8]], tokens: Vec<&[u8]>) -> FxHashMap<u64, ()> {
     let mut lengths: Vec<usize> = tokens.iter().map(|token| token.len()).collect();
     lengths.sort_unstable();

@@ -10,8 +10,8 @@
 //! | `Delete` | makes the key absent | whether it held a value |
 //! | `CompareAndSwap` | replaces the value if it is the expected one (which may be "absent") | whether it did, and the value found |
 //!
-//! Answers may leave out what a foreign log does not record: [`Output::Deleted`] and [`Output::Swapped`] have optional
-//! parts, and less said is less checked.
+//! Answers may leave out what a foreign log does not record: [`Output::Deleted`] and [`Output::Swapped`] have
+//! optional parts, and less said is less checked.
 
 pub mod describe;
 mod fact;

@@ -1,19 +1,19 @@
 //! Checking while the history grows.
 //!
-//! A [`Monitor`] is told of calls and returns as they happen and reports the first contradiction at the return that
-//! completes it. For each key it keeps a **window**: the operations that the future can still depend on. At every
-//! return the window is judged as a history of its own, by the fast path as a rule.
+//! A [`Monitor`] is told of calls and returns as they happen and reports the first contradiction at the
+//! return that completes it. For each key it keeps a **window**: the operations that the future can still
+//! depend on. At every return the window is judged as a history of its own, by the fast path as a rule.
 //!
 //! Whenever a window has doubled, what is settled is dropped from it:
 //!
-//! - If every value of the key is unambiguous (unique writes), a value that no read can see any more goes with its
-//!   operations, and whatever led to a value that can still be seen becomes a single write. What stays is what is open,
-//!   what has an unknown outcome and was never seen, and what returned since the oldest read that is still open was
-//!   called.
-//! - Otherwise (deletes, repeated values, swaps that failed without saying why) a window is cut at a read during which
-//!   nothing else was open: from there on only the value it saw counts. Without such moments the window grows. Beyond
-//!   [`WINDOW_DENSE`] operations it is then judged at fewer and fewer returns, so that a contradiction may be reported
-//!   late, but never wrongly. [`Monitor::finish`] judges what was put off.
+//! - If every value of the key is unambiguous (unique writes), a value that no read can see any more goes
+//!   with its operations, and whatever led to a value that can still be seen becomes a single write. What
+//!   stays is what is open, what has an unknown outcome and was never seen, and what returned since the
+//!   oldest read that is still open was called.
+//! - Otherwise (deletes, repeated values, swaps that failed without saying why) a window is cut at a read
+//!   during which nothing else was open: from there on only the value it saw counts. Without such moments the
+//!   window grows. Beyond [`WINDOW_DENSE`] operations it is then judged at fewer and fewer returns, so that a
+//!   contradiction may be reported late, but never wrongly. [`Monitor::finish`] judges what was put off.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,8 @@ pub const WINDOW_DENSE: usize = 1024;
 /// Windows are not tidied before they have this many operations more than after the last time.
 const WINDOW_SLACK: usize = 16;
 
-/// Windows hold times shifted by so much: what stands for the beginning must lie before an operation at time 0.
+/// Windows hold times shifted by so much: what stands for the beginning must lie before an operation at time
+/// 0.
 const SHIFT: u64 = 1;
 
 /// Checks a key-value history as it grows.
@@ -109,8 +110,8 @@ impl Monitor {
         Ok(number)
     }
 
-    /// The open operation of a process returns. The first contradiction of the history, as soon as there is one; after
-    /// that the monitor only keeps count.
+    /// The open operation of a process returns. The first contradiction of the history, as soon as there is
+    /// one; after that the monitor only keeps count.
     pub fn returned(
         &mut self,
         process: u64,
@@ -148,7 +149,8 @@ impl Monitor {
         self.windows.values().map(|window| window.operations.len()).sum()
     }
 
-    /// Ends the history and judges what was put off. A contradiction, if there is one that was not reported yet.
+    /// Ends the history and judges what was put off. A contradiction, if there is one that was not reported
+    /// yet.
     pub fn finish(mut self) -> Option<Violation> {
         if self.violated {
             return None;
@@ -309,7 +311,8 @@ impl Window {
             .copied()
             .filter(|&other| self.operations[other as usize].output().is_none())
             .collect();
-        // An unknown write that was seen has happened, or has not if another wrote the same: that must not be forgotten.
+        // An unknown write that was seen has happened, or has not if another wrote the same: that must not be
+        // forgotten.
         if unobserved(&self.operations, &part) != unknown {
             return;
         }

@@ -9,8 +9,8 @@ use crate::stop::Stop;
 
 /// See [`crate::Model::support`].
 ///
-/// A value seen needs every operation that can write it or a piece of it. A value that was *not* there, like any
-/// statement about an unnamed value, needs every operation that changes the state.
+/// A value seen needs every operation that can write it or a piece of it. A value that was *not* there, like
+/// any statement about an unnamed value, needs every operation that changes the state.
 pub(super) fn support(operations: &[KvOperation], part: &[u32], operation: u32) -> Vec<u32> {
     let own = &operations[operation as usize];
     let value = match fact(own) {
@@ -49,7 +49,8 @@ fn may_contribute(change: Fact<'_>, value: Option<&Bytes>, appends: bool) -> boo
     }
 }
 
-/// See [`crate::Model::may_enable`]: whether a change can be the one that leaves what another operation needs.
+/// See [`crate::Model::may_enable`]: whether a change can be the one that leaves what another operation
+/// needs.
 pub(super) fn may_enable(change: Fact<'_>, waiting: Fact<'_>) -> bool {
     let value = match waiting {
         Fact::Read(value) | Fact::Swap { expected: value, .. } => value,
@@ -79,8 +80,8 @@ pub(super) fn closure(operations: &[KvOperation], part: &[u32], set: &[u32]) -> 
 
 /// See [`crate::Model::unobserved`].
 ///
-/// An unanswered read is never observed. An unanswered change is not if nothing that was called could tell it from
-/// silence: no statement about an unnamed value, and no value that it may have contributed to.
+/// An unanswered read is never observed. An unanswered change is not if nothing that was called could tell it
+/// from silence: no statement about an unnamed value, and no value that it may have contributed to.
 pub(super) fn unobserved(operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
     let facts = || part.iter().map(|&index| (index, fact(&operations[index as usize])));
     let mut seen = Vec::new();

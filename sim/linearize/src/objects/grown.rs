@@ -1,11 +1,12 @@
 //! Sets that only grow, decided without a search.
 //!
-//! Let nothing be removed, let no element be added twice, and let none be there at the beginning. Then the reads tell an order:
-//! of two reads, one saw all that the other saw. Sort them by what they saw. An element takes effect after the last
-//! read that did not see it and before the first that did; an element that no read saw, after all of them. So the history
-//! falls into groups, each one after the other: the elements first seen by some reads, then these reads, and so on.
-//! It is linearizable if and only if no operation returned before one of an earlier group was called, since inside a group the
-//! order is free. An addition of unknown outcome that no read saw is left out.
+//! Let nothing be removed, let no element be added twice, and let none be there at the beginning. Then the
+//! reads tell an order: of two reads, one saw all that the other saw. Sort them by what they saw. An element
+//! takes effect after the last read that did not see it and before the first that did; an element that no
+//! read saw, after all of them. So the history falls into groups, each one after the other: the elements
+//! first seen by some reads, then these reads, and so on. It is linearizable if and only if no operation
+//! returned before one of an earlier group was called, since inside a group the order is free. An addition of
+//! unknown outcome that no read saw is left out.
 
 use std::collections::BTreeSet;
 

@@ -7,10 +7,10 @@
 //! | [`Object::Set`] | `Add`, `Remove`, `Read` of all elements | empty |
 //! | [`Object::Counter`] | `Increase` by an amount that may be negative, `Read` | 0 |
 //!
-//! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an atomic one: its
-//! reads must agree on one order. Every operation has a key, and each key is an object of its own. A set to which each
-//! element is added once, and from which none is removed, is decided without a search, and so is a queue to which each item is
-//! added once, whatever drains took. The others are searched.
+//! They are what Knossos calls `mutex`, `fifo-queue` and `set`; a counter is Jepsen's, but judged as an
+//! atomic one: its reads must agree on one order. Every operation has a key, and each key is an object of its
+//! own. A set to which each element is added once, and from which none is removed, is decided without a
+//! search, and so is a queue to which each item is added once, whatever drains took. The others are searched.
 
 mod grown;
 mod ordered;
@@ -49,7 +49,8 @@ pub enum Action {
     Enqueue(Bytes),
     /// Takes from the front of the queue.
     Dequeue,
-    /// The same as one of several, a drain, that follow each other: within `drain`, a greater `place` comes later.
+    /// The same as one of several, a drain, that follow each other: within `drain`, a greater `place` comes
+    /// later.
     Drain {
         /// The drain, by any number that no other of the queue has.
         drain: u64,

@@ -1,23 +1,24 @@
 //! Queues to which no item is added twice, decided without a search.
 //!
-//! If every item is added once, each dequeue names its enqueue. The history of a queue that begins empty is then linearizable if
-//! and only if (Henzinger, Sezgin and Vafeiadis 2013)
+//! If every item is added once, each dequeue names its enqueue. The history of a queue that begins empty is
+//! then linearizable if and only if (Henzinger, Sezgin and Vafeiadis 2013)
 //!
 //! - no dequeue takes what was never added, or returns before it was, and no two take the same;
 //! - of two items, the one that surely was added first was not surely taken last, or left behind;
-//! - no dequeue found the queue empty while there surely was something in it all the time. An item is surely there
-//!   from the return of its enqueue to the call of its dequeue.
+//! - no dequeue found the queue empty while there surely was something in it all the time. An item is surely
+//!   there from the return of its enqueue to the call of its dequeue.
 //!
-//! "Surely" means by the clock. An enqueue has taken effect when its item was taken; one of unknown outcome whose item was
-//! never taken is left out. A dequeue of unknown outcome may have taken what had to be taken by someone: those that had to be
-//! taken soonest get those that were called first. If that does not explain everything, the search decides.
+//! "Surely" means by the clock. An enqueue has taken effect when its item was taken; one of unknown outcome
+//! whose item was never taken is left out. A dequeue of unknown outcome may have taken what had to be taken
+//! by someone: those that had to be taken soonest get those that were called first. If that does not explain
+//! everything, the search decides.
 //!
-//! What one drain took, was taken in its order, and so added in it: of two items in a row, neither time of the second is before
-//! that of the first. With times so narrowed the same is asked again.
+//! What one drain took, was taken in its order, and so added in it: of two items in a row, neither time of
+//! the second is before that of the first. With times so narrowed the same is asked again.
 //!
-//! What comes out is an order of the items, in which a dequeue that found nothing stands between those that were taken before
-//! and those that were added after. Enqueues and dequeues follow it as early as they can, and the order of all of them
-//! is replayed; if it did not stand that, the search would decide.
+//! What comes out is an order of the items, in which a dequeue that found nothing stands between those that
+//! were taken before and those that were added after. Enqueues and dequeues follow it as early as they can,
+//! and the order of all of them is replayed; if it did not stand that, the search would decide.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -233,7 +234,8 @@ impl Lives<'_> {
         }
     }
 
-    /// Whether items were taken as they were added, if the dequeues of unknown outcome took some; `false` if that is not known.
+    /// Whether items were taken as they were added, if the dequeues of unknown outcome took some; `false` if
+    /// that is not known.
     fn keep_order(
         &mut self,
         lost: &mut [(u64, u32)],

@@ -1,35 +1,37 @@
 //! The search: for objects and histories that no direct method decides.
 //!
-//! A depth-first search over **configurations**, pairs of the set of operations linearized so far and the state they
-//! lead to (Wing and Gong 1993, Lowe 2017). From a configuration, any operation may come next that was called before
-//! the first return of an operation not yet linearized. What makes it fast:
+//! A depth-first search over **configurations**, pairs of the set of operations linearized so far and the
+//! state they lead to (Wing and Gong 1993, Lowe 2017). From a configuration, any operation may come next that
+//! was called before the first return of an operation not yet linearized. What makes it fast:
 //!
-//! - *Observers at once.* An operation that changes no state is linearized the moment it is legal, without a branch:
-//!   moving it to the front of any linearization disturbs nobody.
-//! - *Configurations are remembered with their state*, after the observers, in 16 bytes: a sum of random words (Zobrist
-//!   1970) stands for the set. Two different configurations share a key with a probability of about n²/2¹²⁹ for n
-//!   configurations. A collision can only hide a branch, never invent one.
+//! - *Observers at once.* An operation that changes no state is linearized the moment it is legal, without a
+//!   branch: moving it to the front of any linearization disturbs nobody.
+//! - *Configurations are remembered with their state*, after the observers, in 16 bytes: a sum of random
+//!   words (Zobrist 1970) stands for the set. Two different configurations share a key with a probability of
+//!   about n²/2¹²⁹ for n configurations. A collision can only hide a branch, never invent one.
 //! - *Operations of unknown outcome are optional*, and come last among the choices. Those of one class are
-//!   interchangeable, so the earliest called is taken and only their number counts. A configuration is not visited if
-//!   another with the same state and the same returned operations got there with fewer of each kind: whatever is
-//!   possible from here was possible from there. And none is taken right before an operation that overwrites it.
-//! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its return, to
-//!   undo is to link them again, both in constant time.
-//! - *Choices by deadline.* Whatever returns first is tried first, which leaves the others to be placed where they are
-//!   needed. Of one class ([`Lens`]) only the one that returns first is tried at all. For let an order take `b` now and
-//!   `a` of the same class later, both called already, and let `a` return first: then the two can change places, since
-//!   `a` is open now, and `b` has not returned where `a` has not; and no state changes.
-//! - *Look-ahead.* The operation that returns first is linearized before anything is called that is not open now. If it
-//!   is not legal and no open operation can make it so ([`Model::may_enable`]), no order goes on from here.
+//!   interchangeable, so the earliest called is taken and only their number counts. A configuration is not
+//!   visited if another with the same state and the same returned operations got there with fewer of each
+//!   kind: whatever is possible from here was possible from there. And none is taken right before an
+//!   operation that overwrites it.
+//! - *Events in a doubly linked list* (Horn and Kroening 2015): to linearize is to unlink a call and its
+//!   return, to undo is to link them again, both in constant time.
+//! - *Choices by deadline.* Whatever returns first is tried first, which leaves the others to be placed where
+//!   they are needed. Of one class ([`Lens`]) only the one that returns first is tried at all. For let an
+//!   order take `b` now and `a` of the same class later, both called already, and let `a` return first: then
+//!   the two can change places, since `a` is open now, and `b` has not returned where `a` has not; and no
+//!   state changes.
+//! - *Look-ahead.* The operation that returns first is linearized before anything is called that is not open
+//!   now. If it is not legal and no open operation can make it so ([`Model::may_enable`]), no order goes on.
 //! - *One state for all that nothing can tell apart* ([`Lens`]): the values that nobody names.
 //! - *States are numbered*, and each operation's step from each state is computed once.
-//! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits for a hard object.
+//! - *It can pause*, so that many objects share one budget and a cheap contradiction never waits.
 //!
-//! Two ideas of others are left out, because these rules have their effect. *Cuts at quiescent instants*, where nothing is
-//! open, carry a set of states from one segment to the next. Here all configurations of such an instant have one set, so
-//! they are told apart by their states alone, and what follows is searched once for each; without a cut, states are
-//! only reached as far as a legal history needs them. *Writes that nobody needs, placed as late as they can be*: those
-//! whose values nobody names are one class, of which one is tried.
+//! Two ideas of others are left out, because these rules have their effect. *Cuts at quiescent instants*,
+//! where nothing is open, carry a set of states from one segment to the next. Here all configurations of such
+//! an instant have one set, so they are told apart by their states alone, and what follows is searched once
+//! for each; without a cut, states are only reached as far as a legal history needs them. *Writes that nobody
+//! needs, placed late*: those whose values nobody names are one class, of which one is tried.
 
 mod classes;
 mod events;
@@ -74,7 +76,7 @@ struct Frame {
     fresh: bool,
 }
 
-/// Which choice to try next in a configuration: returned operations from a node on, then optional ones from a kind on.
+/// Which choice to try next: returned operations from a node on, then optional ones from a kind on.
 #[derive(Clone, Copy)]
 enum Cursor {
     Returned(u32),
@@ -123,7 +125,7 @@ pub(crate) struct Search<'a, M: Model> {
 
 /// Configurations between two looks at the bytes that a search holds.
 const LOOK: u64 = 4096;
-/// Turns between two looks at what may end it from outside: where a thousand operations are open at once, each takes long.
+/// Turns between two looks at what may end it from outside: each is long where many operations are open.
 const LOOK_OUTSIDE: u64 = 64;
 /// Searches shorter than this, or than four times their operations, note no order.
 const NOTED_FROM: u64 = LOOK;
@@ -271,14 +273,14 @@ impl<'a, M: Model> Search<'a, M> {
                 + self.indexes.len() * 48) as u64
     }
 
-    /// The operation whose return no order could pass, and how many returned operations the longest order placed.
+    /// The operation whose return no order could pass, and the most returned operations that one placed.
     pub(crate) fn stuck(&self) -> (u32, usize) {
         let number = self.events.operation(self.furthest);
         (self.indexes[number as usize], self.placed)
     }
 
-    /// The operations that were open when the operation of [`Search::stuck`] returned; that of the next one if the
-    /// search was never stuck.
+    /// The operations that were open when the operation of [`Search::stuck`] returned; that of the next one
+    /// if the search was never stuck.
     pub(crate) fn open(&self) -> Vec<u32> {
         if self.left == 0 {
             return Vec::new();
@@ -369,7 +371,7 @@ impl<'a, M: Model> Search<'a, M> {
         false
     }
 
-    /// Whether the operation that returns first is not legal, and nothing that may come before it can change that.
+    /// Whether the operation that returns first is not legal, and nothing before it can change that.
     fn is_hopeless(&mut self, node: u32) -> bool {
         let waiting = self.events.operation(node);
         if self.step(waiting).is_some() {

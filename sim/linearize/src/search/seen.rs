@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use hashbrown::HashTable;
 use rustc_hash::{FxHashMap, FxHasher};
 
-/// Configurations visited. With optional operations, each key holds the least numbers of each kind used so far.
+/// Configurations visited. With optional operations, each key holds the least numbers of each kind used so
+/// far.
 pub(super) struct Seen {
     kinds: usize,
     plain: HashTable<u128>,

@@ -66,8 +66,8 @@ fn execute(family: Family, drafts: &[Draft], lies: u8) -> KvHistory {
     let key = Bytes::from_static(b"k");
     let token = |choice: u8, index: usize| {
         let number = if family.values == 0 { index } else { usize::from(choice % family.values) };
-        // Without a separator, some values continue others, which makes appended values ambiguous. The empty one
-        // is written too: it is not the same as no value, and to append it can still make a difference.
+        // Without a separator, some values continue others, which makes appended values ambiguous. The empty
+        // one is written too: it is not the same as no value, and to append it can still make a difference.
         if family.values > 3 && number == 7 {
             return Bytes::new();
         }

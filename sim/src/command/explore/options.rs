@@ -46,12 +46,12 @@ pub struct Options {
     pub run_seconds_max: u64,
     /// Write what became of each run into this file: one JSON object a line, in the order in which they end.
     ///
-    /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs that it
-    /// makes again, because the one before was killed, have two lines, which are equal.
+    /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs
+    /// that it makes again, because the one before was killed, have two lines, which are equal.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
-    /// Of the seeds, run only about one in six: those that promise to reach rare marks, by what the runs before
-    /// have shown [default: with --hours, yes].
+    /// Of the seeds, run only about one in six: those that promise to reach rare marks, by what the runs
+    /// before have shown [default: with --hours, yes].
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     steer: Option<bool>,
     /// Print how many runs reached each mark, a situation worth reaching.

@@ -13,8 +13,8 @@ fn stall(node: &str, lasts_ms: u64) -> FaultKind {
     FaultKind::DiskStall { node: node.into(), lasts_ms }
 }
 
-/// A drive stalls, or several at once, as those of one storage do. Before that is over, somebody ends, so that a view has to
-/// become durable, or what was written does not.
+/// A drive stalls, or several at once, as those of one storage do. Before that is over, somebody ends, so
+/// that a view has to become durable, or what was written does not.
 pub(super) fn waiting(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     for begin_ms in rounds() {

@@ -37,8 +37,8 @@ pub(super) fn unwatched(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// Who speaks is not reached: for good, for a while again and again, or by the view service at each opening of a door that
-/// does not stay open.
+/// Who speaks is not reached: for good, for a while again and again, or by the view service at each opening
+/// of a door that does not stay open.
 pub(super) fn unreached(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     plan.cluster.settings.clear();

@@ -1,5 +1,5 @@
-//! A joiner has to get in sync while clients write as fast as they are answered; clients come and go, and ask for more than
-//! there is room for.
+//! A joiner has to get in sync while clients write as fast as they are answered; clients come and go, and ask
+//! for more than there is room for.
 
 use super::{
     super::{
@@ -17,7 +17,8 @@ use crate::data::{
 
 /// Updates of each client while a joiner is chased.
 const CHASE: u64 = 300;
-/// Clients of a load that does not end: one of them always asks while a message is under way to a backup and back.
+/// Clients of a load that does not end: one of them always asks while a message is under way to a backup and
+/// back.
 const ENDLESS_CLIENTS: usize = 6;
 /// When it ends after all, in milliseconds: later than redundancy is due.
 const ENDLESS_MS: u64 = LENGTH_MS + 5_000;
@@ -31,8 +32,8 @@ const CROWD: usize = 20;
 /// The share of crowds that fill a house, in percent.
 const FULL_PERCENT: u64 = 40;
 
-/// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has the state,
-/// the log has gone on by many checkpoints.
+/// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has
+/// the state, the log has gone on by many checkpoints.
 pub(super) fn chased_joiner(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     let cluster = &mut plan.cluster;
@@ -67,9 +68,9 @@ pub(super) fn chased_joiner(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// A backup forgets everything, once, and that is all that goes wrong. The clients write on, so that it never holds the
-/// whole log at any moment: redundancy has to come back nevertheless. While it receives the state the log goes on by more
-/// than two checkpoints and than a window.
+/// A backup forgets everything, once, and that is all that goes wrong. The clients write on, so that it never
+/// holds the whole log at any moment: redundancy has to come back nevertheless. While it receives the state
+/// the log goes on by more than two checkpoints and than a window.
 pub(super) fn endless_load(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     let cluster = &mut plan.cluster;
@@ -97,9 +98,10 @@ pub(super) fn endless_load(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(BEGIN_MS, forget));
 }
 
-/// Messages to a joiner overtake each other, and its answers are late: it complains of a gap that is long filled, and is
-/// sent a state which is older than the end of its log. What follows that state it has vouched for, and must keep. The
-/// load ends while all this is under way, the joiner gets in sync, and soon the primary dies.
+/// Messages to a joiner overtake each other, and its answers are late: it complains of a gap that is long
+/// filled, and is sent a state which is older than the end of its log. What follows that state it has vouched
+/// for, and must keep. The load ends while all this is under way, the joiner gets in sync, and soon the
+/// primary dies.
 pub(super) fn underrated_joiner(dice: &mut Dice, plan: &mut Plan) {
     plan.cluster.clocks.clear();
     if dice.percent(80) {
@@ -108,7 +110,8 @@ pub(super) fn underrated_joiner(dice: &mut Dice, plan: &mut Plan) {
     let cluster = &mut plan.cluster;
     let copies = dice.weighted(&[(1, 2), (2, 3)]);
     (cluster.servers, cluster.replicas) = (copies + dice.below(2) as u32, copies);
-    // Operations that a backup already has are not committed yet: they wait for another one, or for a slow disk.
+    // Operations that a backup already has are not committed yet: they wait for another one, or for a slow
+    // disk.
     cluster.disk_ms_max = if copies == 2 { 100 } else { 2 };
     // The log that a joiner needs is soon too long.
     cluster.checkpoint_interval = dice.between(1, 3);
@@ -145,11 +148,11 @@ pub(super) fn underrated_joiner(dice: &mut Dice, plan: &mut Plan) {
     plan.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
 }
 
-/// The same in a form that has less to it, and so happens more often. Of three copies the third forgets everything again and
-/// again, and each time one burst of writes strikes it while it joins: they reach it soon and out of order, its answers are late,
-/// and those of the second are later, so that what the third holds is not committed yet when it is sent a state. Nobody writes
-/// after the burst: what the third throws away then, nobody sends again. In the end it is the only one that is left to be
-/// promoted.
+/// The same in a form that has less to it, and so happens more often. Of three copies the third forgets
+/// everything again and again, and each time one burst of writes strikes it while it joins: they reach it
+/// soon and out of order, its answers are late, and those of the second are later, so that what the third
+/// holds is not committed yet when it is sent a state. Nobody writes after the burst: what the third throws
+/// away then, nobody sends again. In the end it is the only one that is left to be promoted.
 fn unsent_suffix(dice: &mut Dice, plan: &mut Plan) {
     let cluster = &mut plan.cluster;
     (cluster.servers, cluster.replicas) = (3, 3);
@@ -194,8 +197,8 @@ fn unsent_suffix(dice: &mut Dice, plan: &mut Plan) {
     plan.clients.extend(scripts.into_iter().map(|script| Client { deadline_ms: 5_000, script }));
 }
 
-/// Clients live for two or three operations and come back as others, a thousand in a run; few close their sessions. Then
-/// nobody writes for longer than a session lives, and then all come back.
+/// Clients live for two or three operations and come back as others, a thousand in a run; few close their
+/// sessions. Then nobody writes for longer than a session lives, and then all come back.
 pub(super) fn thousand_clients(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/full house");
     if own.percent(FULL_PERCENT) {
@@ -241,8 +244,9 @@ pub(super) fn thousand_clients(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(dice.between(LENGTH_MS / 2, LENGTH_MS - ROUND_MS), blow));
 }
 
-/// Clients crash at once, and leave as many sessions as there may be; or swap as much as sessions may remember. Nothing else
-/// goes wrong from then on, and for as long as a session lives nobody gets in. Then all come again, and there is room.
+/// Clients crash at once, and leave as many sessions as there may be; or swap as much as sessions may
+/// remember. Nothing else goes wrong from then on, and for as long as a session lives nobody gets in. Then
+/// all come again, and there is room.
 fn full_house(dice: &mut Dice, plan: &mut Plan) {
     let ttl_ms = dice.between(18_000, 22_000);
     sessions(plan, ttl_ms);
@@ -277,8 +281,8 @@ fn full_house(dice: &mut Dice, plan: &mut Plan) {
         .collect();
 }
 
-/// Again and again many clients ask as fast as they are answered, for more than the servers have room for: requests
-/// that wait, their bytes, and what sessions remember. What is refused is asked again.
+/// Again and again many clients ask as fast as they are answered, for more than the servers have room for:
+/// requests that wait, their bytes, and what sessions remember. What is refused is asked again.
 pub(super) fn flood(dice: &mut Dice, plan: &mut Plan) {
     let ttl_ms = dice.between(4_000, 10_000);
     sessions(plan, ttl_ms);

@@ -1,4 +1,5 @@
-//! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data lost.
+//! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data
+//! lost.
 
 use super::{super::faults::cut, BEGIN_MS, Cast, Dice, apart, at, at_least, crash, nodes};
 use crate::data::{
@@ -6,9 +7,11 @@ use crate::data::{
     plan::{Plan, Reads},
 };
 
-/// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four dead intervals.
+/// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four
+/// dead intervals.
 const MISTAKE_MS: u64 = 17_000;
-/// How long after a mistake was started the operator looks, in milliseconds: longer than a view service that adopts listens.
+/// How long after a mistake was started the operator looks, in milliseconds: longer than a view service that
+/// adopts listens.
 const LOOK_MS: u64 = 9_000;
 /// From a primary's crash to the mistake, in milliseconds: it is up again, and views were told since.
 const AFTER_CRASH_MS: u64 = 5_000;
@@ -22,7 +25,8 @@ const GIVEN_UP_PERCENT: u64 = 30;
 
 /// The share of those that do so while the holders are only cut off, in percent.
 const CUT_OFF_PERCENT: u64 = 45;
-/// The share of mistakes after which an operator has the data of a server go on, whatever others hold, in percent.
+/// The share of mistakes after which an operator has the data of a server go on, whatever others hold, in
+/// percent.
 const ANYWAY_PERCENT: u64 = 20;
 
 /// The share of other mistakes in which the server that is named lags behind, in percent.
@@ -30,12 +34,14 @@ const BEHIND_PERCENT: u64 = 35;
 /// How long that one is down, in milliseconds: another one is primary by then, and clients have written.
 const BEHIND_MS: u64 = 4_000;
 
-/// From the return of data that were given up to the operator's look, in milliseconds: both sides have told of it by then.
+/// From the return of data that were given up to the operator's look, in milliseconds: both sides have told
+/// of it by then.
 const MEET_MS: u64 = 12_000;
 
-/// All servers that hold the data are cut off, and an operator declares it lost. They come back, running, with what they
-/// held: first the view service reaches them and is reached, and later clients and other servers. (A primary that clients
-/// reach before it has heard of that goes on answering them: an operator has to see to that.) They are looked after late.
+/// All servers that hold the data are cut off, and an operator declares it lost. They come back, running,
+/// with what they held: first the view service reaches them and is reached, and later clients and other
+/// servers. (A primary that clients reach before it has heard of that goes on answering them: an operator has
+/// to see to that.) They are looked after late.
 fn given_up_while_cut_off(dice: &mut Dice, plan: &mut Plan) {
     let spares = dice.weighted(&[(1, 0), (3, 1), (1, 2)]);
     at_least(plan, 2 + spares, 2);
@@ -56,8 +62,9 @@ fn given_up_while_cut_off(dice: &mut Dice, plan: &mut Plan) {
     plan.faults.push(at(accepted_ms, FaultKind::AcceptLoss { down_ms, runs_ms }));
 }
 
-/// The record of a pair is lost, and just then the view service does not reach the primary any more, which speaks. An operator
-/// has the data of the backup go on nevertheless: that one holds all of it, and the primary completes nothing without it.
+/// The record of a pair is lost, and just then the view service does not reach the primary any more, which
+/// speaks. An operator has the data of the backup go on nevertheless: that one holds all of it, and the
+/// primary completes nothing without it.
 fn adopted_anyway(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     (plan.cluster.servers, plan.cluster.replicas) = (2, 2);
@@ -76,8 +83,8 @@ fn adopted_anyway(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// The record is lost while the first server is down, and that one is named. It comes back before the view service does, so
-/// that nobody brings it up to date: others hold more, and what it holds must not go on.
+/// The record is lost while the first server is down, and that one is named. It comes back before the view
+/// service does, so that nobody brings it up to date: others hold more, and what it holds must not go on.
 fn named_behind(dice: &mut Dice, plan: &mut Plan) {
     let copies = dice.weighted(&[(3, 2), (1, 3)]);
     at_least(plan, copies, copies);
@@ -92,8 +99,8 @@ fn named_behind(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// All servers that hold the data, or some of them, are down, and an operator declares it lost. They come back with what
-/// they held: clients must not see it again.
+/// All servers that hold the data, or some of them, are down, and an operator declares it lost. They come
+/// back with what they held: clients must not see it again.
 fn given_up_too_soon(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/cut off");
     if own.percent(CUT_OFF_PERCENT) {
@@ -115,7 +122,8 @@ fn given_up_too_soon(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// An operator declares all data lost at this time. Now and then the view service of the next generation ends soon, too.
+/// An operator declares all data lost at this time. Now and then the view service of the next generation ends
+/// soon, too.
 pub(super) fn accept_loss(dice: &mut Dice, plan: &mut Plan, at_ms: u64) {
     let down_ms = dice.magnitude(100, 2_000);
     plan.faults.push(at(at_ms, FaultKind::AcceptLoss { down_ms, runs_ms: LOOK_MS }));
@@ -125,8 +133,8 @@ pub(super) fn accept_loss(dice: &mut Dice, plan: &mut Plan, at_ms: u64) {
     }
 }
 
-/// The primary of a pair is cut off and replaced, and is still cut off from the other one when the view service runs with a
-/// copy of its record in which it is primary.
+/// The primary of a pair is cut off and replaced, and is still cut off from the other one when the view
+/// service runs with a copy of its record in which it is primary.
 fn forgotten_replacement(dice: &mut Dice, plan: &mut Plan) {
     (plan.cluster.servers, plan.cluster.replicas) = (2, 2);
     if dice.percent(50) {
@@ -142,8 +150,9 @@ fn forgotten_replacement(dice: &mut Dice, plan: &mut Plan) {
     }
 }
 
-/// A primary dies, and later an operator has the data of a server go on without a record, or takes a copy from before that
-/// death for the record. All servers run by then: what only a missing one knew could be lost.
+/// A primary dies, and later an operator has the data of a server go on without a record, or takes a copy
+/// from before that death for the record. All servers run by then: what only a missing one knew could be
+/// lost.
 pub(super) fn mistakes(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/given up");
     if own.percent(GIVEN_UP_PERCENT) {

@@ -12,10 +12,11 @@ use crate::data::{
 /// Clients that write while a state is sent.
 const WRITERS: usize = 5;
 
-/// A backup forgets everything, again and again. While it is sent the state, clients overwrite the same few keys so fast that
-/// the log outgrows its limit: the transfer is given up, and another one begins in the same view, with other values. Parts
-/// of both are late or come twice; in some rounds the receiver ends in between, or the view service. The writes end, one transfer
-/// completes, and what it installed is compared with the log.
+/// A backup forgets everything, again and again. While it is sent the state, clients overwrite the same few
+/// keys so fast that the log outgrows its limit: the transfer is given up, and another one begins in the same
+/// view, with other values. Parts of both are late or come twice; in some rounds the receiver ends in
+/// between, or the view service. The writes end, one transfer completes, and what it installed is compared
+/// with the log.
 pub(super) fn begun_again(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     let cluster = &mut plan.cluster;

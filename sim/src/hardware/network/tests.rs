@@ -117,8 +117,8 @@ fn about_half_of_what_a_black_hole_swallowed_comes_out_again() {
     assert!((400..600).contains(&out), "{out} of 1000");
 }
 
-/// Which messages are struck, and how, is a matter of the seed, the fault's salt, both nodes' numbers and how many messages
-/// there were: who numbers nodes in another order changes what every saved plan does.
+/// Which messages are struck, and how, is a matter of the seed, the fault's salt, both nodes' numbers and how
+/// many messages there were: who numbers nodes in another order changes what every saved plan does.
 #[test]
 fn what_is_done_to_the_nth_message_of_a_link_is_fixed() {
     let mut network = Network::new(7, 4);

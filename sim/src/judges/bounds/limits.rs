@@ -6,11 +6,13 @@ use pbkv::protocol::options::ReplicaOptions;
 
 use crate::data::plan::Cluster;
 
-/// The length of the time in which steps and messages are counted. Clocks are faster than true time by less than an eighth,
-/// and timers are not aligned with it: what is due so often by its interval is given twice as much.
+/// The length of the time in which steps and messages are counted. Clocks are faster than true time by less
+/// than an eighth, and timers are not aligned with it: what is due so often by its interval is given twice as
+/// much.
 pub const WINDOW: Duration = Duration::from_secs(1);
 
-/// Beside what timers and inputs ask for, so much may happen in a window: what a new view or a new life begins with.
+/// Beside what timers and inputs ask for, so much may happen in a window: what a new view or a new life
+/// begins with.
 pub const SPARE: u64 = 16;
 
 /// The limits of a life.

@@ -1,8 +1,8 @@
 //! Whether everything that a machine holds or does stays within its limits: **bounds**.
 //!
-//! After every step what the machine holds is compared with what it may hold by the options that the plan gives to its
-//! life ([`limits`]), with what it was asked, and with what its replicas can still need. Each bound has a name; the first
-//! one that is exceeded ends the run.
+//! After every step what the machine holds is compared with what it may hold by the options that the plan
+//! gives to its life ([`limits`]), with what it was asked, and with what its replicas can still need. Each
+//! bound has a name; the first one that is exceeded ends the run.
 //!
 //! | quantity | bound |
 //! | --- | --- |
@@ -21,9 +21,9 @@
 //! | steps | no more ticks in a second than timers can be due and inputs can ask for |
 //! | messages | no more repetitions in a second than heartbeats, Gets and mismatches can ask for |
 //!
-//! Queues and connections around the machine are bounded by the types that hold them and are not seen here, nor are
-//! bytes that only the allocator knows. A sum of all bytes is no bound of its own: each part of it has one above, and the data
-//! are what clients wrote.
+//! Queues and connections around the machine are bounded by the types that hold them and are not seen here,
+//! nor are bytes that only the allocator knows. A sum of all bytes is no bound of its own: each part of it
+//! has one above, and the data are what clients wrote.
 //!
 //! [`ANSWERS_WAITING_MAX`]: pbkv::protocol::view_service::ANSWERS_WAITING_MAX
 

@@ -1,5 +1,5 @@
-//! Within which time the cluster is well again after the last change of its surroundings: from the limits of the protocol
-//! and from what the plan lets the servers hold.
+//! Within which time the cluster is well again after the last change of its surroundings: from the limits of
+//! the protocol and from what the plan lets the servers hold.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ const UPDATES_PER_ROUND: u64 = 4;
 pub struct Limits {
     /// Copies to strive for.
     pub replicas: usize,
-    /// From a change until all that follows from it was noticed: two dead intervals until a server is dead that was heard
-    /// of just before, one more until the last lease is over or a restarted view service believes it, the silence after
-    /// which a primary suspects, and two pings.
+    /// From a change until all that follows from it was noticed: two dead intervals until a server is dead
+    /// that was heard of just before, one more until the last lease is over or a restarted view service
+    /// believes it, the silence after which a primary suspects, and two pings.
     pub detect: Duration,
     /// After so long without progress a join has failed.
     join_stall: Duration,
@@ -38,11 +38,11 @@ pub struct Limits {
     suspicion_max: Duration,
     /// No suspicion is shorter.
     pub suspected_at_least: Duration,
-    /// A join that goes well: each key travels in a part of its own, then every operation of the plan by as many at a time
-    /// as are sent unacknowledged.
+    /// A join that goes well: each key travels in a part of its own, then every operation of the plan by as
+    /// many at a time as are sent unacknowledged.
     join: Duration,
-    /// Whether a joiner is sure to keep up with the load: a round of catching up is short enough, and as many operations
-    /// are on their way at once as clients can ask for. Otherwise it joins when the load ends.
+    /// Whether a joiner is sure to keep up with the load: a round of catching up is short enough, and as many
+    /// operations are on their way at once as clients can ask for. Otherwise it joins when the load ends.
     pub keeps_up: bool,
     /// Copies without which each server refuses updates, if all say the same in all lives.
     pub copies_min: Option<usize>,
@@ -104,16 +104,17 @@ impl Limits {
         }
     }
 
-    /// Within which time after the last fault clients are served: a fail-over, and what a client needs to find that out.
+    /// Within which time after the last fault clients are served: a fail-over, and what a client needs to
+    /// find that out.
     pub fn serves(&self) -> Duration {
         self.detect + CLIENT
     }
 
-    /// Within which time redundancy is complete. `troubled` is the time from the first fault to the last change, if there
-    /// was a fault; `useless` servers live, and the primary does not reach them.
+    /// Within which time redundancy is complete. `troubled` is the time from the first fault to the last
+    /// change, if there was a fault; `useless` servers live, and the primary does not reach them.
     ///
-    /// A suspicion doubles when it is over and the pair fails again, so it is no longer than all before it together and
-    /// the first: whoever was in trouble for a while is suspected for no longer than that while.
+    /// A suspicion doubles when it is over and the pair fails again, so it is no longer than all before it
+    /// together and the first: whoever was in trouble for a while is suspected for no longer than that while.
     pub fn patience(&self, troubled: Option<Duration>, useless: usize) -> Duration {
         let suspicion = troubled.map_or(Duration::ZERO, |troubled| {
             (troubled + self.detect + self.suspicion_min).min(self.suspicion_max * UNTRIED_FACTOR)

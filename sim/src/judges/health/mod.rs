@@ -1,26 +1,27 @@
-//! Whether the cluster is as well as its surroundings allow: **redundancy** and **stability**; and whether an operator is
-//! told what is not: **silence** ([`silence`]).
+//! Whether the cluster is as well as its surroundings allow: **redundancy** and **stability**; and whether an
+//! operator is told what is not: **silence** ([`silence`]).
 //!
-//! * Redundancy: within a bound after the last change of the surroundings ([`limits`]), the view is activated and has as
-//!   many members in sync as there are to be copies, or as the primary and the living servers that reach it and the view
-//!   service allow. For each run the time with fewer is measured. What is within the bound is excused by the fault that
-//!   came last; what is beyond it is a failure.
-//! * Stability: as long as nothing is wrong, redundancy is complete, and whatever a fault may have set off is over, no
-//!   view is proposed, nothing is suspected, no state is transferred. And at any time: a replica in sync that no fault
-//!   touched is neither suspected nor dropped, because the faults of *other* nodes are no reason to. And a server that the
-//!   view service gave up, by its own word, because it hears it and does not reach it is not taken back at once: whoever
-//!   comes and goes would change the view each time.
+//! * Redundancy: within a bound after the last change of the surroundings ([`limits`]), the view is activated
+//!   and has as many members in sync as there are to be copies, or as the primary and the living servers that
+//!   reach it and the view service allow. For each run the time with fewer is measured. What is within the
+//!   bound is excused by the fault that came last; what is beyond it is a failure.
+//! * Stability: as long as nothing is wrong, redundancy is complete, and whatever a fault may have set off is
+//!   over, no view is proposed, nothing is suspected, no state is transferred. And at any time: a replica in
+//!   sync that no fault touched is neither suspected nor dropped, because the faults of *other* nodes are no
+//!   reason to. And a server that the view service gave up, by its own word, because it hears it and does not
+//!   reach it is not taken back at once: whoever comes and goes would change the view each time.
 //!
-//! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the view from
-//! the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask the machines why they did what they did.
+//! The judge knows what runs and who reaches whom from the nemesis, what disks hold from the disks, and the
+//! view from the durable record; who could be promoted, from the primaries' acknowledgements. It does not ask
+//! the machines why they did what they did.
 //!
-//! A drive that stalls excuses what depends on its node, and nothing else (`stalls`): all others are as stable and as
-//! outspoken as ever.
+//! A drive that stalls excuses what depends on its node, and nothing else (`stalls`): all others are as
+//! stable and as outspoken as ever.
 //!
-//! Not promised: anything while the view service is down, or while no server that holds all the data can be reached;
-//! stability while a cut lasts that separates two servers that are both of use; anything of a replica after some node
-//! stuttered, whose short pauses nobody can tell from work; redundancy under load that a joiner
-//! cannot keep up with, by the options of the plan.
+//! Not promised: anything while the view service is down, or while no server that holds all the data can be
+//! reached; stability while a cut lasts that separates two servers that are both of use; anything of a
+//! replica after some node stuttered, whose short pauses nobody can tell from work; redundancy under load
+//! that a joiner cannot keep up with, by the options of the plan.
 
 pub mod limits;
 mod promise;
@@ -67,8 +68,8 @@ pub struct Surroundings {
     pub runs: Vec<bool>,
     /// Pairs, the smaller first, of which one cannot call the other and be answered.
     pub apart: BTreeSet<(NodeIndex, NodeIndex)>,
-    /// Those of them that are apart only because calls do not get through in one direction: whoever calls in the other is
-    /// answered.
+    /// Those of them that are apart only because calls do not get through in one direction: whoever calls in
+    /// the other is answered.
     pub closed: BTreeSet<(NodeIndex, NodeIndex)>,
     /// Servers that are answered by the view service, and that it cannot call.
     pub unreached: BTreeSet<NodeIndex>,
@@ -284,9 +285,9 @@ impl Health {
         }
     }
 
-    /// The record became durable. `acknowledged` are the members of the latest acknowledgement that was both sent and
-    /// recorded: they hold all the data, whatever the record says. None are known before the first one, and after an old copy
-    /// was in the record's place: then the record is believed.
+    /// The record became durable. `acknowledged` are the members of the latest acknowledgement that was both
+    /// sent and recorded: they hold all the data, whatever the record says. None are known before the first
+    /// one, and after an old copy was in the record's place: then the record is believed.
     pub fn recorded(&mut self, at: Duration, record: &Record, acknowledged: &Members) {
         self.refusals.latest = self.refusals.latest.max(record.number);
         let complete = if acknowledged.is_empty() { &record.stable } else { acknowledged };
@@ -347,7 +348,8 @@ impl Health {
         !self.surroundings.disturbed && at >= self.quiet_at() + time
     }
 
-    /// When redundancy must be complete. Never while something disturbs, it waits for a drive, or there is an excuse.
+    /// When redundancy must be complete. Never while something disturbs, it waits for a drive, or there is an
+    /// excuse.
     fn due_at(&self) -> Option<Duration> {
         if self.surroundings.disturbed || self.redundancy_waits() || self.state.excuse.is_some() {
             return None;

@@ -39,8 +39,8 @@ impl Health {
         }
     }
 
-    /// The server that this view takes back too soon, and how long after it was given up: it comes and goes. Not the
-    /// primary, which may be the only one that can be.
+    /// The server that this view takes back too soon, and how long after it was given up: it comes and goes.
+    /// Not the primary, which may be the only one that can be.
     fn taken_back(&self, at: Duration, view: &View) -> Option<(NodeIndex, Duration)> {
         let others = view.insync.keys().chain(view.joining.keys()).filter(|server| **server != view.primary);
         let mut after = others.filter_map(|server| {

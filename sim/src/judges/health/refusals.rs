@@ -1,7 +1,8 @@
-//! What no server that follows the protocol says is refused aloud: **silence** about a liar is a failure, too (R19).
+//! What no server that follows the protocol says is refused aloud: **silence** about a liar is a failure, too
+//! (R19).
 //!
-//! A message is looked at before it is taken: one that names a view far beyond all that were ever recorded, or another
-//! operation where one is committed. It is told once for each view that the server obeys.
+//! A message is looked at before it is taken: one that names a view far beyond all that were ever recorded,
+//! or another operation where one is committed. It is told once for each view that the server obeys.
 //!
 //! What it cannot see: lies that a server takes for the truth, and whether the text names the right cause.
 

@@ -1,4 +1,5 @@
-//! Whether a primary refuses clients because sessions have reached a limit: by its answers, and by the state that it holds.
+//! Whether a primary refuses clients because sessions have reached a limit: by its answers, and by the state
+//! that it holds.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -77,8 +78,9 @@ impl Health {
     }
 }
 
-/// Whether there is no room. What is over makes room, but for what is in use: which that is, only the primary knows. So it
-/// is open as long as the one is the case with what is over, the other without it, and something is in flight.
+/// Whether there is no room. What is over makes room, but for what is in use: which that is, only the primary
+/// knows. So it is open as long as the one is the case with what is over, the other without it, and something
+/// is in flight.
 fn is_full(state: &State, load: &Load, limit: SessionLimit, max: u64) -> Option<bool> {
     let has_room = |is_used: bool| match limit {
         SessionLimit::Count => {

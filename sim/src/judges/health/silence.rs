@@ -1,14 +1,16 @@
 //! Whatever an operator must know is said: **silence** about it is a failure of its own.
 //!
-//! For each long state of distress there is a notice of the machine that should know, within a bound after the state
-//! began, and another one that takes it back within that bound after the state ended. The bound is what it takes to
-//! notice a change of the surroundings ([`Limits::detect`](super::limits::Limits::detect)), and `SLACK`.
+//! For each long state of distress there is a notice of the machine that should know, within a bound after
+//! the state began, and another one that takes it back within that bound after the state ended. The bound is
+//! what it takes to notice a change of the surroundings ([`Limits::detect`](super::limits::Limits::detect)),
+//! and `SLACK`.
 //!
-//! The judge knows the state from what is around the machines and from what disks hold; what was said, from the notices.
-//! A process that is down or stands still says nothing, and what its last life said counts for nothing in the next.
+//! The judge knows the state from what is around the machines and from what disks hold; what was said, from
+//! the notices. A process that is down or stands still says nothing, and what its last life said counts for
+//! nothing in the next.
 //!
-//! What it cannot see: a notice that names a wrong cause in its text; and states that a machine knows from forged or
-//! misdirected messages alone (`Contested`, `LedAstray`; but see `refusals`).
+//! What it cannot see: a notice that names a wrong cause in its text; and states that a machine knows from
+//! forged or misdirected messages alone (`Contested`, `LedAstray`; but see `refusals`).
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -20,8 +22,8 @@ use pbkv::protocol::{
 
 use crate::data::node::NodeIndex;
 
-/// Times of the protocol that do not depend on its options: a view service that starts listens for a second, and one that
-/// is not heard is pinged twice a second.
+/// Times of the protocol that do not depend on its options: a view service that starts listens for a second,
+/// and one that is not heard is pinged twice a second.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// A state that an operator must know of.

@@ -1,11 +1,12 @@
 //! What a drive that stalls excuses: what depends on its node, and nothing else.
 //!
 //! * Nothing is durable without the view service's drive, so that no view comes or grows while that stalls.
-//! * Nothing is committed without those of the primary and the replicas in sync, and a joiner stores nothing without its
-//!   own. While one of these stalls, the view may change. Of redundancy, the primary's excuses everything; in a view that is
-//!   not activated, so does that of a member or of any other one that holds all the data, and may be the next primary.
-//! * A backup's excuses no missing copy: the primary reports who takes nothing (R11), and the view goes on without it. The
-//!   backup counts as a copy until then.
+//! * Nothing is committed without those of the primary and the replicas in sync, and a joiner stores nothing
+//!   without its own. While one of these stalls, the view may change. Of redundancy, the primary's excuses
+//!   everything; in a view that is not activated, so does that of a member or of any other one that holds all
+//!   the data, and may be the next primary.
+//! * A backup's excuses no missing copy: the primary reports who takes nothing (R11), and the view goes on
+//!   without it. The backup counts as a copy until then.
 //! * A spare's excuses itself alone: it cannot become a copy, which only matters where one is missing.
 
 use super::{Health, Surroundings, VS};
@@ -38,8 +39,8 @@ impl Health {
         self.surroundings.stalled.iter().any(waits)
     }
 
-    /// Whether something depends on what a node writes: all of them are needed where there is no view yet, or a copy is
-    /// missing, be it because their drives stall.
+    /// Whether something depends on what a node writes: all of them are needed where there is no view yet, or
+    /// a copy is missing, be it because their drives stall.
     fn is_needed(&self, node: NodeIndex) -> bool {
         let is_short = !self.state.is_complete() || self.state.have < self.limits.replicas;
         node == VS || is_short || self.is_member(node)

@@ -33,8 +33,8 @@ impl Health {
         self.lateness + self.limits.serves()
     }
 
-    /// Within which time after a change redundancy is complete, if nothing was wrong before; `None`: load may keep a joiner
-    /// out for longer.
+    /// Within which time after a change redundancy is complete, if nothing was wrong before; `None`: load may
+    /// keep a joiner out for longer.
     pub fn complete_within(&self) -> Option<Duration> {
         self.limits.keeps_up.then(|| self.lateness + self.limits.patience(Some(Duration::ZERO), 0))
     }
@@ -204,8 +204,8 @@ impl Health {
         }
     }
 
-    /// Whether fewer replicas are in sync than there are to be, and none joins: of a joiner only the primary knows
-    /// whether it waits for it.
+    /// Whether fewer replicas are in sync than there are to be, and none joins: of a joiner only the primary
+    /// knows whether it waits for it.
     fn is_short(&self) -> bool {
         let short = |view: &View| view.insync.len() < self.limits.replicas && view.joining.is_empty();
         self.view.as_ref().is_some_and(|view| view.activated && short(view))
@@ -218,8 +218,8 @@ impl Health {
         if view.insync.len() >= copies_min { Some(false) } else { view.joining.is_empty().then_some(true) }
     }
 
-    /// Whether this server, if it is primary, acknowledges with fewer copies than there are to be. As long as it has
-    /// nothing to acknowledge, that is open.
+    /// Whether this server, if it is primary, acknowledges with fewer copies than there are to be. As long as
+    /// it has nothing to acknowledge, that is open.
     fn acknowledges_with_few(&self, server: NodeIndex) -> Option<bool> {
         let view = self.current(server, RoleName::Primary).filter(|view| view.activated)?;
         let enough = view.insync.len() >= self.limits.replicas;

@@ -124,8 +124,8 @@ pub struct Facts {
     pub committed: Committed,
     /// The latest view whose primary began to acknowledge it.
     pub acknowledged: ViewNumber,
-    /// The replicas that hold all the data as long as they have their memory: those of the latest acknowledgement that
-    /// was both sent and recorded. Empty as long as there was none.
+    /// The replicas that hold all the data as long as they have their memory: those of the latest
+    /// acknowledgement that was both sent and recorded. Empty as long as there was none.
     pub complete: Members,
     /// What was sent and may still be recorded.
     confirmations: Vec<Confirmation>,
@@ -183,8 +183,8 @@ impl Facts {
         }
     }
 
-    /// The view service's record became durable. `is_adopted`: the one before was lost, and nothing is known but what an
-    /// operator said.
+    /// The view service's record became durable. `is_adopted`: the one before was lost, and nothing is known
+    /// but what an operator said.
     pub(super) fn recorded(&mut self, record: &Record, is_adopted: bool) {
         if record.generation != self.record.generation {
             self.complete.clear();

@@ -1,9 +1,11 @@
-//! I12: one history at a time. A generation is given up by an operator alone; whoever is a member of a view holds operations of that
-//! view's history, or none; and a server that holds operations keeps them until an operator empties it.
+//! I12: one history at a time. A generation is given up by an operator alone; whoever is a member of a view
+//! holds operations of that view's history, or none; and a server that holds operations keeps them until an
+//! operator empties it.
 //!
-//! Source: rule R17. What it means for clients is judged where they are answered ([`crate::judges::revisions`]): nothing that is called
-//! after data was given up is answered by it, and each client is told once. It cannot see a server that obeys a view of
-//! another history without being a member of it; I5 sees what comes of that.
+//! Source: rule R17. What it means for clients is judged where they are answered
+//! ([`crate::judges::revisions`]): nothing that is called after data was given up is answered by it, and each
+//! client is told once. It cannot see a server that obeys a view of another history without being a member of
+//! it; I5 sees what comes of that.
 
 use pbkv::protocol::{
     identity::{Position, ServerId},

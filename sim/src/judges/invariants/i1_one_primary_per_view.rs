@@ -1,5 +1,6 @@
-//! I1: within a generation a view number names one primary, in one life, for ever; view numbers never go back; nobody is told
-//! of a view that is not durable; nobody acts as primary of a view that does not name it.
+//! I1: within a generation a view number names one primary, in one life, for ever; view numbers never go
+//! back; nobody is told of a view that is not durable; nobody acts as primary of a view that does not name
+//! it.
 //!
 //! Source: rules V-c and R1. It cannot see a primary that acts without saying so: that is what I6 is for.
 

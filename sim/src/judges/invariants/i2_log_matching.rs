@@ -1,5 +1,5 @@
-//! I2: two logs of one generation that have an entry of the same view at the same place have the same entry there, and the
-//! same entries before it.
+//! I2: two logs of one generation that have an entry of the same view at the same place have the same entry
+//! there, and the same entries before it.
 //!
 //! Source: rule R5; Raft calls it log matching. It cannot see entries that were in nobody's log when a
 //! step ended.

@@ -1,6 +1,6 @@
-//! I3: what a primary commits in its view, every replica it announced holds durably, and these are as many as its
-//! operator asks for; and it waits for every replica that may be promoted, as long as its view is the current
-//! one and activated.
+//! I3: what a primary commits in its view, every replica it announced holds durably, and these are as many as
+//! its operator asks for; and it waits for every replica that may be promoted, as long as its view is the
+//! current one and activated.
 //!
 //! Source: rules R7, R9 and R20. It trusts the primary's own account of the acknowledgements; I4 looks at the
 //! disks.

@@ -1,7 +1,8 @@
 //! I4, the key invariant: every replica from which the next primary may be taken, and which still has its
 //! memory, holds every committed operation on its disk.
 //!
-//! Source: rules V-a, V-b, R7 and R9: all of them are for this. It cannot see operations that a primary was about to commit.
+//! Source: rules V-a, V-b, R7 and R9: all of them are for this. It cannot see operations that a primary was
+//! about to commit.
 
 use super::{Broken, Check, Facts};
 

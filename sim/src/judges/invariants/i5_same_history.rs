@@ -1,6 +1,7 @@
 //! I5: the committed operations of any two replicas are prefixes of one and the same history.
 //!
-//! Source: rules R5 and R7. Operations that came with a snapshot are compared by the snapshot's position only.
+//! Source: rules R5 and R7. Operations that came with a snapshot are compared by the snapshot's position
+//! only.
 
 use std::collections::BTreeMap;
 

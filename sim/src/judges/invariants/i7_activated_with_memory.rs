@@ -43,7 +43,8 @@ impl ActivatedWithMemory {
             self.lost = proposed.map_or_else(|| lost(facts, view), |(_, lost)| lost);
             self.proposed.retain(|number, _| *number > record.number);
         }
-        // Not if nothing of the view is new: another part of the record changed, as when a view service is started again.
+        // Not if nothing of the view is new: another part of the record changed, as when a view service is
+        // started again.
         let is_acknowledged = view.activated
             && facts.record.number == record.number
             && facts.record.view.as_ref() != Some(view);

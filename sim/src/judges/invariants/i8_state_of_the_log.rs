@@ -1,13 +1,15 @@
-//! I8: a state is a function of the log: what a replica applied is, at each operation, what comes out if the committed
-//! operations are applied one after the other. Keys, sessions with the time at which each is forgotten, and the log's clock.
+//! I8: a state is a function of the log: what a replica applied is, at each operation, what comes out if the
+//! committed operations are applied one after the other. Keys, sessions with the time at which each is
+//! forgotten, and the log's clock.
 //!
-//! Source: section 6, and 4.4 for a state that was transferred. A backup that holds rubbish is seen here although it
-//! is never promoted, and although nobody reads what is wrong.
+//! Source: section 6, and 4.4 for a state that was transferred. A backup that holds rubbish is seen here
+//! although it is never promoted, and although nobody reads what is wrong.
 //!
-//! It cannot see a mistake of the function itself: the operations are applied by the code of production. It compares
-//! a state as a whole, which costs what the state weighs, so it does not look after every step: first when a life or a
-//! log begins anew, that is after a restart or an installed state, then every [`INTERVAL`]th operation, and at the end of
-//! a run; each time at the next operation at which the observer knows the state.
+//! It cannot see a mistake of the function itself: the operations are applied by the code of production. It
+//! compares a state as a whole, which costs what the state weighs, so it does not look after every step:
+//! first when a life or a log begins anew, that is after a restart or an installed state, then every
+//! [`INTERVAL`]th operation, and at the end of a run; each time at the next operation at which the observer
+//! knows the state.
 
 use std::{collections::BTreeMap, fmt::Debug};
 

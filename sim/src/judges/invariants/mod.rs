@@ -142,9 +142,10 @@ impl Invariants {
         i11_complete_is_offered::check(&self.facts)
     }
 
-    /// The view service lost its record. What it records next either begins a history of its own, with view numbers of
-    /// its own, and servers of the old one must stay out of it; or, if it has the lost generation, goes on with the data
-    /// of a server that an operator named: then all promises hold as if nothing had been lost.
+    /// The view service lost its record. What it records next either begins a history of its own, with view
+    /// numbers of its own, and servers of the old one must stay out of it; or, if it has the lost generation,
+    /// goes on with the data of a server that an operator named: then all promises hold as if nothing had
+    /// been lost.
     pub fn record_lost(&mut self) {
         self.lost = Some(self.facts.record.number);
         let generation = self.facts.record.generation;
@@ -157,7 +158,8 @@ impl Invariants {
         self.facts.record = record.clone();
     }
 
-    /// An old copy is in the place of the record: who holds all the data, no record says until the next acknowledgement.
+    /// An old copy is in the place of the record: who holds all the data, no record says until the next
+    /// acknowledgement.
     pub fn record_replaced(&mut self) {
         self.facts.record_replaced();
     }

@@ -160,8 +160,8 @@ impl Lookout {
         }
     }
 
-    /// Whether the view service went down since it granted the lease of this server's view; and whether it takes
-    /// the holder for dead.
+    /// Whether the view service went down since it granted the lease of this server's view; and whether it
+    /// takes the holder for dead.
     pub(super) fn lease_used(&mut self, node: NodeIndex, machine: &Replica) {
         self.reach(Situation::LeasedRead);
         self.reach_if(self.drift_ppm[node].abs() >= 50_000, Situation::DriftingLease);

@@ -90,8 +90,8 @@ pub struct Lookout {
     leases: bool,
     /// The largest number of requests that may wait at each node, in any life.
     waiting_max: Vec<usize>,
-    /// Time within which a server that pings is certainly not dead, whatever the clocks: less than the shortest dead
-    /// interval that a clock's drift can make.
+    /// Time within which a server that pings is certainly not dead, whatever the clocks: less than the
+    /// shortest dead interval that a clock's drift can make.
     surely_alive: Duration,
     replicas: usize,
     /// The view service's durable record and the role that each node has in it.

@@ -40,8 +40,8 @@ impl Observer {
         operation
     }
 
-    /// A client's call ended, and what it was told of the order of changes. Returns whether that ends the run, because no
-    /// order explains the answer, or not that of the servers.
+    /// A client's call ended, and what it was told of the order of changes. Returns whether that ends the
+    /// run, because no order explains the answer, or not that of the servers.
     pub fn returned(
         &mut self,
         at: Duration,
@@ -134,7 +134,8 @@ impl Observer {
         self.stopped && !before
     }
 
-    /// What the view service holds around its machine, after a batch of steps. Returns whether that ends the run.
+    /// What the view service holds around its machine, after a batch of steps. Returns whether that ends the
+    /// run.
     pub fn view_service_holds(&mut self, at: Duration, machine: &ViewService, held: Held) -> bool {
         let before = self.stopped;
         let within = self.bounds.shell_of_the_view_service(machine, held);

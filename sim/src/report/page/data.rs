@@ -282,7 +282,8 @@ fn contradiction(outcome: &Outcome) -> Option<Contradiction> {
     })
 }
 
-/// The timeline in words, for stepping through it. Nodes that are none of the cluster's count as the simulator.
+/// The timeline in words, for stepping through it. Nodes that are none of the cluster's count as the
+/// simulator.
 fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, String)> {
     let moment = |moment: &crate::data::outcome::Moment| {
         let kind = match &moment.event {

@@ -43,8 +43,8 @@ impl fmt::Display for ServedBy {
     }
 }
 
-/// Who answered an operation: the server that sent its client the last answer before the operation returned. Known
-/// only if messages were kept.
+/// Who answered an operation: the server that sent its client the last answer before the operation returned.
+/// Known only if messages were kept.
 pub(super) fn served_by(plan: &Plan, outcome: &Outcome, operation: usize) -> Option<ServedBy> {
     let operation = &outcome.operations[operation];
     let End::Returned { at, .. } = &operation.end else { return None };

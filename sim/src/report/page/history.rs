@@ -79,7 +79,8 @@ fn witness(places: &[usize], operations: &[Operation], until: Duration) -> Optio
             End::Open | End::Unknown { .. } | End::Returned { .. } => Ending::Unknown,
         };
         if operation.called <= until {
-            // Each a process of its own: that a client does one thing after the other is in the times already.
+            // Each a process of its own: that a client does one thing after the other is in the times
+            // already.
             let (process, call) = (process as u64, nanoseconds(operation.called));
             judged.push(Judged { process, call, input: operation.input.clone(), outcome });
             own.push(*place);

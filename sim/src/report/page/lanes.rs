@@ -24,8 +24,8 @@ pub struct Span {
     pub from: u64,
     /// to.
     pub to: u64,
-    /// `starting`, `idle`, `backup`, `primary`, `fenced`, `serving` (the view service), `down`, or `off` (power
-    /// loss). On the second track: `paused`, `receives` or `sends` state.
+    /// `starting`, `idle`, `backup`, `primary`, `fenced`, `serving` (the view service), `down`, or `off`
+    /// (power loss). On the second track: `paused`, `receives` or `sends` state.
     pub state: &'static str,
     /// In words, such as `primary of v3`.
     pub text: String,

@@ -1,10 +1,10 @@
 //! A run as one page: a picture on a single axis of time that explains a failure.
 //!
-//! The page is one file without any other: data, style and script are inside, nothing is fetched, and it opens from disk.
-//! Top to bottom: what went wrong in words; the whole run as a strip; then, on one axis of time, the
-//! faults, the view service's views, each server with its role, each client with its operations, messages
-//! between them as arrows, and for each key the order in which its operations took effect ([`history`]), or,
-//! if there is none, the longest one and the operations that contradict each other.
+//! The page is one file without any other: data, style and script are inside, nothing is fetched, and it
+//! opens from disk. Top to bottom: what went wrong in words; the whole run as a strip; then, on one axis of
+//! time, the faults, the view service's views, each server with its role, each client with its operations,
+//! messages between them as arrows, and for each key the order in which its operations took effect
+//! ([`history`]), or, if there is none, the longest one and the operations that contradict each other.
 //!
 //! This module only gathers and escapes. What is drawn, and how, is in `page.html`, `page.css` and the `*.js`
 //! files beside this one: written by hand, without libraries. What is left out: values longer than

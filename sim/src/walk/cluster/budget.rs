@@ -16,7 +16,8 @@ pub const SERVERS_MAX: usize = 6;
 /// Clients at most.
 pub const CLIENTS_MAX: usize = 3;
 
-/// How often what is counted may happen. What is not named here (a message arrives, or never does) may happen as often as it can.
+/// How often what is counted may happen. What is not named here (a message arrives, or never does) may happen
+/// as often as it can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// Operations of each client that are still to be called.
@@ -25,8 +26,8 @@ pub struct Budget {
     pub retries: u8,
     /// A server's clock goes on by a ping interval, and its timer goes off.
     pub ticks: u8,
-    /// The view service's clock goes on by a dead interval, and its timer goes off: it takes all for dead that it did not hear
-    /// since, rightly or wrongly.
+    /// The view service's clock goes on by a dead interval, and its timer goes off: it takes all for dead
+    /// that it did not hear since, rightly or wrongly.
     pub suspicions: u8,
     /// A server ends, and starts again with what was durable.
     pub restarts: u8,
@@ -34,8 +35,8 @@ pub struct Budget {
     pub wipes: u8,
     /// The view service ends and starts again.
     pub view_service_restarts: u8,
-    /// A primary or backup is left alone for as long as it takes to suspect others. Of what it says meanwhile only the latest is
-    /// not lost.
+    /// A primary or backup is left alone for as long as it takes to suspect others. Of what it says meanwhile
+    /// only the latest is not lost.
     pub silences: u8,
     /// A message arrives and may arrive again.
     pub copies: u8,

@@ -1,10 +1,11 @@
 //! The end of a walk: nothing goes wrong any more, and everything that is owed has to come.
 //!
-//! All processes run, messages arrive in order and after a fixed time, disks are quick. Clients call one operation after the
-//! other, without a pause. Each must be served again, reads and updates, within the time that the simulator grants after its
-//! last fault ([`crate::judges::health::limits`]); all copies must be there again under that load, as far as the settings let a
-//! joiner keep up with it; what is wrong must be said, and taken back; and in some walks the cluster is watched for a while
-//! longer, in which the view must be left alone. At last everything that clients saw is judged.
+//! All processes run, messages arrive in order and after a fixed time, disks are quick. Clients call one
+//! operation after the other, without a pause. Each must be served again, reads and updates, within the time
+//! that the simulator grants after its last fault ([`crate::judges::health::limits`]); all copies must be
+//! there again under that load, as far as the settings let a joiner keep up with it; what is wrong must be
+//! said, and taken back; and in some walks the cluster is watched for a while longer, in which the view must
+//! be left alone. At last everything that clients saw is judged.
 
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ pub(super) const CALLS_MAX: usize = 400;
 
 /// A client that waits for so long, or a little longer, asks for the view, and asks again.
 const RETRY: Duration = Duration::from_millis(200);
-/// Clients do nothing in step: they pause before the next call, and before they ask again, for up to so many rounds.
+/// Clients do nothing in step: they pause before the next call, and before they ask again, for up to so many
+/// rounds.
 const PAUSE_ROUNDS: u64 = 5;
 /// Operations in which each client has to be served.
 const SERVED_MIN: u64 = KEYS.len() as u64 + 1;
@@ -103,14 +105,14 @@ impl Cluster {
         self.judges.history()
     }
 
-    /// Whether updates may be refused: fewer copies than are asked for can be there until a suspicion is over. Then it is
-    /// redundancy that is owed first.
+    /// Whether updates may be refused: fewer copies than are asked for can be there until a suspicion is
+    /// over. Then it is redundancy that is owed first.
     fn awaits_copies(&self) -> bool {
         *self.plan.cluster.copies_min().start() > 1 && !self.judges.health().is_settled()
     }
 
-    /// Within which time clients are served: as the simulator grants it, and as long as sessions that are over may be in
-    /// the way.
+    /// Within which time clients are served: as the simulator grants it, and as long as sessions that are
+    /// over may be in the way.
     fn service_patience(&self) -> Duration {
         let cluster = &self.plan.cluster;
         let limited = if cluster.is_limited() { cluster.session_ttl_ms } else { 0 };
@@ -121,7 +123,8 @@ impl Cluster {
     fn client_acts(&mut self, place: usize, calls: bool) {
         let node = 1 + self.servers.len() + place;
         let client = &self.clients[place];
-        // Pauses that differ from call to call: in step, one client could keep another out of a small queue for ever.
+        // Pauses that differ from call to call: in step, one client could keep another out of a small queue
+        // for ever.
         let pause =
             |turn: u64| Duration::from_millis(LATENCY_MS * ((3 * turn + 2 * place as u64) % PAUSE_ROUNDS));
         let known = client.view.map(|(_, primary)| primary);

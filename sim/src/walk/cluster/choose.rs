@@ -1,9 +1,9 @@
 //! What happens next: a draw with weights that differ from walk to walk.
 //!
-//! Beside single actions there are *stretches* in which nearly all goes well, so that a view change or a state transfer can
-//! come to its end; and *cuts* and *held* messages, so that something stays away for longer than one draw: in a stretch, whether
-//! they change is drawn once in each round, not for each action. In some stretches clients go on asking, also those servers that
-//! were replaced and do not know it.
+//! Beside single actions there are *stretches* in which nearly all goes well, so that a view change or a
+//! state transfer can come to its end; and *cuts* and *held* messages, so that something stays away for
+//! longer than one draw: in a stretch, whether they change is drawn once in each round, not for each action.
+//! In some stretches clients go on asking, also those servers that were replaced and do not know it.
 
 use pbkv::protocol::{identity::Boot, machine::Machine};
 
@@ -22,7 +22,8 @@ const FLIGHT_MAX: usize = 120;
 /// More of those that a cut keeps, and some are lost.
 const CUT_MAX: usize = 60;
 
-/// A life whose number comes again has sent no more pings than this: it takes the next one as many to be heard.
+/// A life whose number comes again has sent no more pings than this: it takes the next one as many to be
+/// heard.
 const REPEATED_PINGS_MAX: u64 = 12;
 
 /// The sorts of choices, with their usual weights.
@@ -85,7 +86,8 @@ pub struct Swarm {
     asks: u64,
     /// Milliseconds by which time goes on.
     advances: [u16; 4],
-    /// How often a cut begins or ends, a stretch begins in which all goes well, something is held back; in a thousand.
+    /// How often a cut begins or ends, a stretch begins in which all goes well, something is held back; in a
+    /// thousand.
     cuts: u64,
     stretches: u64,
     holds: u64,
@@ -246,7 +248,8 @@ impl Cluster {
                 let clock = match dice.below(10) {
                     _ if remembers => WallClock::GoesOn,
                     0 | 1 => WallClock::SetBack,
-                    // The view service hears no ping that it takes for an older one of the life of that number.
+                    // The view service hears no ping that it takes for an older one of the life of that
+                    // number.
                     2 if self.servers[node - 1].pings <= REPEATED_PINGS_MAX => WallClock::Repeats,
                     _ => WallClock::GoesOn,
                 };

@@ -21,8 +21,8 @@ use crate::data::{
 /// Few keys, so that clients meet.
 pub(super) const KEYS: [&str; 3] = ["k", "l", "m"];
 
-/// What a client may want, in the words of the simulator's scripts. A key is a place in a list of few; what ends a session
-/// has none.
+/// What a client may want, in the words of the simulator's scripts. A key is a place in a list of few; what
+/// ends a session has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// What to do
@@ -137,7 +137,8 @@ impl Cluster {
         self.clients[node - self.servers.len() - 1].seen.asked(&step, value)
     }
 
-    /// A client begins an operation and asks a server. False if it waits for another one, or there is nothing to do.
+    /// A client begins an operation and asks a server. False if it waits for another one, or there is nothing
+    /// to do.
     pub(super) fn call(&mut self, node: NodeIndex, wish: Wish, server: NodeIndex) -> bool {
         if self.is_waiting(node) {
             return false;

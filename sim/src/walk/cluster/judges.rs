@@ -1,8 +1,8 @@
 //! The simulator's judges, asked after every step of a walk.
 //!
-//! Time: *true* time is what passes for all; each node's *own* time is what its clock shows. Bounds count in a node's own
-//! time, because one clock may jump while the others do not. Histories count in *instants*, one for each thing that a
-//! judge sees: true time stands still while messages arrive.
+//! Time: *true* time is what passes for all; each node's *own* time is what its clock shows. Bounds count in
+//! a node's own time, because one clock may jump while the others do not. Histories count in *instants*, one
+//! for each thing that a judge sees: true time stands still while messages arrive.
 
 use std::{sync::Arc, time::Duration};
 

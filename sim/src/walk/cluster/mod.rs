@@ -1,5 +1,5 @@
-//! pbkv as a world of actions: its machines as they are, and around them whatever an asynchronous network, disks and clocks
-//! may do.
+//! pbkv as a world of actions: its machines as they are, and around them whatever an asynchronous network,
+//! disks and clocks may do.
 //!
 //! | part | what may happen |
 //! | --- | --- |
@@ -12,12 +12,12 @@
 //! | the view service | it crashes and starts again with its record |
 //! | a client | it calls, asks again anywhere, gives up, closes its session |
 //!
-//! After each step of each machine the simulator's own judges are asked (`judges`): invariants, bounds, the order of
-//! commitments. At the end all is well for good (`calm`): every client must be served, all copies be there again under
-//! load, and the view be left alone; and everything that clients saw must be linearizable.
+//! After each step of each machine the simulator's own judges are asked (`judges`): invariants, bounds, the
+//! order of commitments. At the end all is well for good (`calm`): every client must be served, all copies be
+//! there again under load, and the view be left alone; and everything that clients saw must be linearizable.
 //!
-//! Left out: what an operator does (lost and old records, data given up), lies, and whatever the shell around the machines
-//! can do wrong (streams, calls, files): that is for the simulator.
+//! Left out: what an operator does (lost and old records, data given up), lies, and whatever the shell around
+//! the machines can do wrong (streams, calls, files): that is for the simulator.
 
 mod budget;
 mod calm;
@@ -66,7 +66,8 @@ type Checked<T = ()> = Result<T, Failure>;
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
 
-/// Clocks have long been running when a walk begins, each for another time: no machine may take zero for a time long ago.
+/// Clocks have long been running when a walk begins, each for another time: no machine may take zero for a
+/// time long ago.
 const CLOCKS_APART: Duration = Duration::from_secs(1_000);
 
 /// How the number of the next life of a server without memory comes about.
@@ -308,8 +309,8 @@ impl Cluster {
         }
     }
 
-    /// Whether a server may lose its memory: a copy must remain among those from which the next primary is taken, and
-    /// among those that a primary acknowledged, or is about to.
+    /// Whether a server may lose its memory: a copy must remain among those from which the next primary is
+    /// taken, and among those that a primary acknowledged, or is about to.
     fn may_forget(&self, node: NodeIndex) -> bool {
         let facts = self.judges.facts();
         let own = &self.servers[node - 1].id;

@@ -1,4 +1,5 @@
-//! What a walk yields, in the form of a simulated run: so that walks are counted, compared and told apart as runs are.
+//! What a walk yields, in the form of a simulated run: so that walks are counted, compared and told apart as
+//! runs are.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
 //! A walk as a plan of the simulator, as far as a plan can say what happened; and what it cannot.
 //!
-//! Calls, crashes, restarts and clocks have their places in a plan. Which message is late, lost or copied, what of a write a
-//! crash keeps, and when each timer goes off is left to the simulator's own seed: several are to be tried.
+//! Calls, crashes, restarts and clocks have their places in a plan. Which message is late, lost or copied,
+//! what of a write a crash keeps, and when each timer goes off is left to the simulator's own seed: several
+//! are to be tried.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,7 +1,9 @@
-//! A walk as a script in the machines' own language, which `cargo test` plays without any simulator (`tests/scripts`).
+//! A walk as a script in the machines' own language, which `cargo test` plays without any simulator
+//! (`tests/scripts`).
 //!
-//! The script does what the walk did, up to where nothing goes wrong any more: that end is the walk's alone. A promise that
-//! was broken on the way is broken in the script, too. What was owed at the end, the script shows and does not judge.
+//! The script does what the walk did, up to where nothing goes wrong any more: that end is the walk's alone.
+//! A promise that was broken on the way is broken in the script, too. What was owed at the end, the script
+//! shows and does not judge.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
-//! The settings of a walk's cluster, each option at an edge or near it: what is everyday life in a long run under load
-//! should happen in a short walk with few operations.
+//! The settings of a walk's cluster, each option at an edge or near it: what is everyday life in a long run
+//! under load should happen in a short walk with few operations.
 //!
-//! They are those of a plan of the simulator, so that its judges know them. What matters to them beside: how long a message
-//! and a write take in the calm at the end of the walk, and how much clients may ask for.
+//! They are those of a plan of the simulator, so that its judges know them. What matters to them beside: how
+//! long a message and a write take in the calm at the end of the walk, and how much clients may ask for.
 
 use super::{
     calm::{CALLS_MAX, DISK_MS, LATENCY_MS},
@@ -21,7 +21,8 @@ const DRIFTS_PPM: [i64; 7] = [-110_000, -50_000, 0, 0, 0, 50_000, 110_000];
 /// and in some clusters by nearly as many.
 const DRIFTS_AT_EDGES_PPM: [i64; 2] = [-110_000, 110_000];
 
-/// Within this time whatever an operator must know is owed, in milliseconds; with longer times than usual it is not.
+/// Within this time whatever an operator must know is owed, in milliseconds; with longer times than usual it
+/// is not.
 const WATCH_MS: u64 = 20_000;
 
 /// Draws a cluster.

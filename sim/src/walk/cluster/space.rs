@@ -1,11 +1,12 @@
 //! A cluster as a space of states: all that may happen next, within a budget.
 //!
-//! What is left out loses nothing. A message that never arrives is lost. An answer reaches its client at once: if it came later, the
-//! history would demand less. A request arrives as soon as it is called: so does one that is called later. A client asks whoever acts as
-//! primary: any other server refuses. A server that is down is one to which nothing happens.
+//! What is left out loses nothing. A message that never arrives is lost. An answer reaches its client at
+//! once: if it came later, the history would demand less. A request arrives as soon as it is called: so does
+//! one that is called later. A client asks whoever acts as primary: any other server refuses. A server that
+//! is down is one to which nothing happens.
 //!
-//! Left out: batches of several events; a crash that keeps a part of one write; leases, which clocks that jump alone would
-//! break.
+//! Left out: batches of several events; a crash that keeps a part of one write; leases, which clocks that
+//! jump alone would break.
 
 use std::hash::{Hash, Hasher};
 
@@ -28,8 +29,8 @@ use crate::{
 
 /// By so much a server's clock goes on: a ping interval, in milliseconds.
 const TICK_MS: u16 = 500;
-/// So often, and by so much each time, the clock of a node goes on that is to miss others: what is more than an interval without a
-/// step counts as its own absence (R16). The view service's: a dead interval in all.
+/// So often, and by so much each time, the clock of a node goes on that is to miss others: what is more than
+/// an interval without a step counts as its own absence (R16). The view service's: a dead interval in all.
 const SUSPICION_STEPS: u16 = 15;
 /// A server's: the time after which a primary suspects.
 const SILENCE_STEPS: u16 = 10;
@@ -182,8 +183,8 @@ impl Cluster {
         })
     }
 
-    /// Whether a view was acknowledged since so many pings were sent. What the judges make of an acknowledgement depends on
-    /// what is recorded when it is sent.
+    /// Whether a view was acknowledged since so many pings were sent. What the judges make of an
+    /// acknowledgement depends on what is recorded when it is sent.
     fn was_acknowledged(&self, pings: &[u32; SERVERS_MAX]) -> bool {
         self.flight.messages().any(|(key, body)| match &**body {
             Body::Ping { ping, .. } => {
@@ -256,7 +257,8 @@ impl Cluster {
         }
     }
 
-    /// A node hears nothing for so many steps. Of what it says only the latest of each kind, to each, is not lost.
+    /// A node hears nothing for so many steps. Of what it says only the latest of each kind, to each, is not
+    /// lost.
     fn is_alone(&mut self, node: u8, steps: u16, actions: &mut Vec<Action>) -> Checked {
         let before = self.flight.keys().last();
         for _ in 0..steps {

@@ -1,5 +1,5 @@
-//! Messages that can never count again: in an exhaustive search they are lost, so that states that differ by nothing else are
-//! one.
+//! Messages that can never count again: in an exhaustive search they are lost, so that states that differ by
+//! nothing else are one.
 
 use pbkv::protocol::{
     identity::{DataId, ViewNumber},
@@ -24,7 +24,8 @@ impl Cluster {
         match body {
             // The call is gone that it answers.
             Body::Answer { life, .. } => self.servers[usize::from(key.to) - 1].life != *life,
-            // It is meant for other contents; or the answer is that there is a later view, to a sender that knows that.
+            // It is meant for other contents; or the answer is that there is a later view, to a sender that
+            // knows that.
             Body::Peer(
                 PeerMessage::Append(Append { view, to_data, .. })
                 | PeerMessage::Chunk(Chunk { view, to_data, .. }),
@@ -44,8 +45,8 @@ impl Cluster {
         }
     }
 
-    /// It has durably adopted a later view, and heeds and says nothing in this one any more. If it loses its memory, it comes
-    /// back in another life and with other contents.
+    /// It has durably adopted a later view, and heeds and says nothing in this one any more. If it loses its
+    /// memory, it comes back in another life and with other contents.
     fn is_past(&self, server: u8, view: ViewNumber) -> bool {
         self.servers[usize::from(server) - 1].disk.view_seen > view
     }

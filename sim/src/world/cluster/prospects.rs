@@ -1,4 +1,5 @@
-//! What the simulator knows of the cluster as a whole: who holds the data, who reaches whom, and what clients are owed.
+//! What the simulator knows of the cluster as a whole: who holds the data, who reaches whom, and what clients
+//! are owed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +23,8 @@ use crate::{
 
 impl Cluster {
     /// Whether a server may lose its memory: unless the plan is about the loss of all data, a copy must
-    /// remain among those from which the next primary is taken, and among those of the current view once its primary
-    /// began to acknowledge it: the acknowledgement, which may be on its way, makes them those.
+    /// remain among those from which the next primary is taken, and among those of the current view once its
+    /// primary began to acknowledge it: the acknowledgement, which may be on its way, makes them those.
     pub(super) fn may_forget(&self, node: NodeIndex) -> bool {
         if node == Nodes::VIEW_SERVICE {
             return false;
@@ -115,8 +116,8 @@ impl Cluster {
         reachability.prospects()
     }
 
-    /// The servers that hold all the data, by what is on their disks and not by the record; none as long as there are no
-    /// data.
+    /// The servers that hold all the data, by what is on their disks and not by the record; none as long as
+    /// there are no data.
     fn holders(&self) -> Option<Vec<NodeIndex>> {
         let observer = self.world.observer();
         let facts = observer.invariants().facts();
@@ -124,8 +125,8 @@ impl Cluster {
         (!facts.complete.is_empty()).then(|| nodes.collect())
     }
 
-    /// Who goes on while the view service is gone: the primary of the recorded view, if it leads it and knows that it is
-    /// activated, and no server obeys a later one. Not where somebody lies of such views.
+    /// Who goes on while the view service is gone: the primary of the recorded view, if it leads it and knows
+    /// that it is activated, and no server obeys a later one. Not where somebody lies of such views.
     fn reign(&self, record: &Record) -> Option<Reign> {
         let Cluster { world, .. } = self;
         let clients = &world.plan.clients;

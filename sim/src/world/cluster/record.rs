@@ -31,8 +31,8 @@ pub(super) struct Mishap {
 }
 
 impl Cluster {
-    /// The record of the view service, which is down, is gone, so that a server's data is to go on; or an old copy is in its
-    /// place.
+    /// The record of the view service, which is down, is gone, so that a server's data is to go on; or an old
+    /// copy is in its place.
     ///
     /// # Errors
     ///
@@ -56,8 +56,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// An operator who had a server's data go on, whatever others hold, is not obeyed, although nothing stands between it and
-    /// that server, which runs and holds something. It is for the caller to say that this has been so for long enough.
+    /// An operator who had a server's data go on, whatever others hold, is not obeyed, although nothing
+    /// stands between it and that server, which runs and holds something. It is for the caller to say that
+    /// this has been so for long enough.
     pub fn is_disobeyed(&self) -> Option<String> {
         let Mishap { adopt: Some(Adopt { server, anyway: true }), number, lives, .. } =
             self.mishap.as_ref()?
@@ -92,8 +93,8 @@ impl Cluster {
         self.world.nodes.servers().filter(|node| running[*node]).filter(holds_more).collect()
     }
 
-    /// An operator gives all data up, while the view service is down: its record says so. Servers that hold data of what
-    /// was given up are looked after some day.
+    /// An operator gives all data up, while the view service is down: its record says so. Servers that hold
+    /// data of what was given up are looked after some day.
     ///
     /// # Errors
     ///
@@ -142,8 +143,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// An operator looks whether a server's data goes on. If not, the view service is stopped, and started with its latest
-    /// record. Returns whether there was anything to look after.
+    /// An operator looks whether a server's data goes on. If not, the view service is stopped, and started
+    /// with its latest record. Returns whether there was anything to look after.
     pub fn find_record(&mut self) -> bool {
         let Some(Mishap { kept, number, adopt, .. }) = self.mishap.take() else { return false };
         let world = self.world.clone();

@@ -1,10 +1,10 @@
-//! Two processes with one address: a server was started a second time while the first process runs on, or a pod was started
-//! anew elsewhere behind a partition.
+//! Two processes with one address: a server was started a second time while the first process runs on, or a
+//! pod was started anew elsewhere behind a partition.
 //!
-//! The second process is a node of its own, with an address of its own in the simulated network. What the servers call an
-//! address is a name, and which of the two nodes that leads to is changed under them. A connection that was made before stays
-//! where it is, in both directions. Not simulated: two sockets behind one network address, between which a switch decides
-//! for each packet.
+//! The second process is a node of its own, with an address of its own in the simulated network. What the
+//! servers call an address is a name, and which of the two nodes that leads to is changed under them. A
+//! connection that was made before stays where it is, in both directions. Not simulated: two sockets behind
+//! one network address, between which a switch decides for each packet.
 
 use std::sync::PoisonError;
 
@@ -23,7 +23,8 @@ pub(super) struct Twins {
 }
 
 impl Cluster {
-    /// Starts a second process with the address of a server, which runs. The error says why that is impossible.
+    /// Starts a second process with the address of a server, which runs. The error says why that is
+    /// impossible.
     pub fn begin_twin(&mut self, server: NodeIndex) -> Result<(), String> {
         let name = self.world.nodes.name(server).clone();
         if let Some(other) = self.twins {
@@ -53,9 +54,9 @@ impl Cluster {
         self.twins.is_some()
     }
 
-    /// One of the two processes ends: the first one if the address `moves`, else the second one. Whoever holds the last copy
-    /// of the data stays. Returns whether it is the second one, which goes on under the address of the first one; it has to
-    /// begin another life for that.
+    /// One of the two processes ends: the first one if the address `moves`, else the second one. Whoever
+    /// holds the last copy of the data stays. Returns whether it is the second one, which goes on under the
+    /// address of the first one; it has to begin another life for that.
     pub fn end_twin(&mut self, moves: bool) -> Option<bool> {
         let (server, twin) = (self.twins?.server, self.twin());
         let was_up = matches!(self.status(server), Status::Up | Status::Paused(_));
@@ -81,9 +82,9 @@ impl Cluster {
         Some(stays)
     }
 
-    /// What is wrong beside a twin, after so much time that nothing should be: whoever is reached at its address and holds
-    /// all the data can lead, and one of those does; and if `is_complete` is due, all that are reached hold copies, as far
-    /// as they are wanted.
+    /// What is wrong beside a twin, after so much time that nothing should be: whoever is reached at its
+    /// address and holds all the data can lead, and one of those does; and if `is_complete` is due, all that
+    /// are reached hold copies, as far as they are wanted.
     pub fn lacks_service(&self, is_complete: bool) -> Option<String> {
         let world = &self.world;
         let reached = |server: NodeIndex| {

@@ -58,8 +58,8 @@ pub(super) fn zones_of(versions: &Versions<'_>, wanted: impl Fn(u32) -> bool) ->
     Ok(zones)
 }
 
-/// Adds a version to the end of a block. The sweep keeps the latest call of everything before: whatever comes later in
-/// the block must not have returned before that.
+/// Adds a version to the end of a block. The sweep keeps the latest call of everything before: whatever comes
+/// later in the block must not have returned before that.
 fn extend(zone: &mut Zone, versions: &Versions<'_>, at: u32) -> Result<(), Conflict> {
     let version = &versions.list[at as usize];
     let before = zone.last_call;

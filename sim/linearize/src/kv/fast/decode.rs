@@ -1,14 +1,16 @@
 //! Values that were built by appends show their own history.
 //!
-//! A value is the one some write put there, its **base**, followed by what was appended since. If every value and every
-//! appended token was written once, and no value can be cut into pieces in two ways, then the longest value read after
-//! a base lists the appends in order, and every other value read after that base must be a prefix of it.
+//! A value is the one some write put there, its **base**, followed by what was appended since. If every value
+//! and every appended token was written once, and no value can be cut into pieces in two ways, then the
+//! longest value read after a base lists the appends in order, and every other value read after that base
+//! must be a prefix of it.
 //!
-//! A value that begins with an append began when the key was absent. Without deletes that was once, and the base is the initial
-//! version; with deletes it can have been many times ([`Versions::absent_again`]), and the base is the first append itself.
+//! A value that begins with an append began when the key was absent. Without deletes that was once, and the
+//! base is the initial version; with deletes it can have been many times ([`Versions::absent_again`]), and
+//! the base is the first append itself.
 //!
-//! A read costs one comparison with the longest value; each append is looked up once. Where a cut is ambiguous the
-//! search takes over ([`Failure::Ambiguous`]); separators at the end of tokens avoid that.
+//! A read costs one comparison with the longest value; each append is looked up once. Where a cut is
+//! ambiguous the search takes over ([`Failure::Ambiguous`]); separators at the end of tokens avoid that.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -45,7 +47,8 @@ struct Era<'a> {
     ends: Vec<(usize, u32)>,
 }
 
-/// Finds the version of every value read or expected, and links swaps and appends to the versions they continue.
+/// Finds the version of every value read or expected, and links swaps and appends to the versions they
+/// continue.
 pub(super) fn decode<'a>(
     versions: &mut Versions<'a>,
     seen: impl Iterator<Item = (u32, Option<&'a [u8]>)>,
@@ -243,7 +246,8 @@ impl<'a> Tokens<'a> {
         if !text.is_empty()
             && let Some(append) = self.first(versions, text)?
         {
-            // Each time that the key was absent is an era of its own, and its first append tells it from the others.
+            // Each time that the key was absent is an era of its own, and its first append tells it from the
+            // others.
             found = Some(if versions.absent_again { append } else { INITIAL });
         }
         for &length in self.value_lengths.iter().take_while(|&&length| length <= text.len()) {

@@ -38,9 +38,11 @@ use zones::Zones;
 
 pub(super) use settle::{Kept, settle};
 
-/// Histories of so many operations are read in their own order, all keys at once; shorter ones fit into a cache.
+/// Histories of so many operations are read in their own order, all keys at once; shorter ones fit into a
+/// cache.
 const IN_ORDER_FROM: usize = 1 << 15;
-/// As long as a key has so many operations on average: the tables of many keys would not fit into a cache themselves.
+/// As long as a key has so many operations on average: the tables of many keys would not fit into a cache
+/// themselves.
 const IN_ORDER_DENSITY: usize = 16;
 
 /// See [`crate::Model::decide`].
@@ -144,7 +146,8 @@ fn judge_versions(mut versions: Versions<'_>, part: &[u32], options: &Options) -
     decision
 }
 
-/// Values are unique but for absence. Without deletes, that is a way to look for other orders than that of the zones.
+/// Values are unique but for absence. Without deletes, that is a way to look for other orders than that of
+/// the zones.
 fn with_deletes(versions: &mut Versions<'_>, part: &[u32], options: &Options) -> Decision {
     versions.reset();
     versions.absent_again = true;
@@ -233,7 +236,8 @@ enum Doubt {
     Latest,
 }
 
-/// Finds the version of every read, and links swaps to the versions they continue. Every value has one version.
+/// Finds the version of every read, and links swaps to the versions they continue. Every value has one
+/// version.
 fn assign_unique(versions: &mut Versions<'_>) -> Result<(), Conflict> {
     for index in 0..versions.reads.len() {
         let Read { operation, version } = versions.reads[index];

@@ -1,8 +1,9 @@
 //! From values to versions.
 //!
-//! Most reads see a value that was written a moment before, in the order of the history as well as in time. While the
-//! history is read, [`Recent`] remembers the last few values in a table that stays in the processor's nearest cache. The
-//! table of all values, [`Names`], is built afterwards in one go, which lets the processor wait for many entries at once.
+//! Most reads see a value that was written a moment before, in the order of the history as well as in time.
+//! While the history is read, [`Recent`] remembers the last few values in a table that stays in the
+//! processor's nearest cache. The table of all values, [`Names`], is built afterwards in one go, which lets
+//! the processor wait for many entries at once.
 
 use super::versions::NONE;
 

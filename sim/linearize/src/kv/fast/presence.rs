@@ -1,8 +1,8 @@
 //! Keys with deletes: blocks and the absence between them.
 //!
-//! A delete writes "absent", a value that is written again and again, so that a read of it names no write. But it is the only
-//! such value. What was written otherwise still forms blocks with zones, and to everything else a block is one operation
-//! that makes the key **present**:
+//! A delete writes "absent", a value that is written again and again, so that a read of it names no write.
+//! But it is the only such value. What was written otherwise still forms blocks with zones, and to everything
+//! else a block is one operation that makes the key **present**:
 //!
 //! | move | of which operations | needs | leaves |
 //! | --- | --- | --- | --- |
@@ -13,9 +13,10 @@
 //! | miss | a read of "absent" | absent | absent |
 //! | differ | a failed swap that does not say what it found, if it is tracked | another value | the same |
 //!
-//! A block whose zone is backward happens at one instant of the zone. One whose zone is forward keeps the key from the
-//! zone's beginning to its end: nothing else happens in between, so all that span can be taken out of time, and a move that
-//! could have been made only within one part of it must be made at its end or at its beginning:
+//! A block whose zone is backward happens at one instant of the zone. One whose zone is forward keeps the key
+//! from the zone's beginning to its end: nothing else happens in between, so all that span can be taken out
+//! of time, and a move that could have been made only within one part of it must be made at its end or at its
+//! beginning:
 //!
 //! ```text
 //! time         0    1    2    3    4    5    6
@@ -25,17 +26,19 @@
 //! delete            c-------------------r            before f or after s
 //! ```
 //!
-//! What is left is the history of an object with two states and five kinds of moves. An order of its moves gives an order of the
-//! operations and the other way round: the reduction is exact. Of several moves of one kind, the one with the earliest
-//! deadline is made first, so that the search for such an order hardly branches.
+//! What is left is the history of an object with two states and five kinds of moves. An order of its moves
+//! gives an order of the operations and the other way round: the reduction is exact. Of several moves of one
+//! kind, the one with the earliest deadline is made first, so that the search for such an order hardly
+//! branches.
 //!
-//! Only failed swaps that do not say what they found are not part of that: one can lie inside a block. They are put into
-//! an order of everything else where they fit, and most fit into any. Those that do not are looked for a place with the
-//! next order, in which what left the value that they expected has a state of its own. So a state that differs from "present"
-//! is there for few values, and for each that matters. If some never fit, the key is left to the search.
+//! Only failed swaps that do not say what they found are not part of that: one can lie inside a block. They
+//! are put into an order of everything else where they fit, and most fit into any. Those that do not are
+//! looked for a place with the next order, in which what left the value that they expected has a state of its
+//! own. So a state that differs from "present" is there for few values, and for each that matters. If some
+//! never fit, the key is left to the search.
 //!
-//! Operations of unknown outcome that no read shows may be made: a delete may have found what a lost put wrote. A lost swap
-//! from one value to another changes nothing here and is left out.
+//! Operations of unknown outcome that no read shows may be made: a delete may have found what a lost put
+//! wrote. A lost swap from one value to another changes nothing here and is left out.
 
 use rustc_hash::FxHashMap;
 
@@ -168,7 +171,8 @@ impl Moves {
     }
 }
 
-/// Decides a key with deletes, whose reads and swaps have found their versions as far as these are not absence.
+/// Decides a key with deletes, whose reads and swaps have found their versions as far as these are not
+/// absence.
 pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -> Decision {
     let mut zones = match blocks::zones_of(versions, |version| !is_absence(versions, version)) {
         Ok(zones) => zones,
@@ -219,8 +223,8 @@ pub(super) fn decide(versions: &Versions<'_>, part: &[u32], options: &Options) -
     Decision::Open(visited)
 }
 
-/// How many configurations a key may visit: of the budget no larger a part than the key is of the history, and something
-/// is left for the search.
+/// How many configurations a key may visit: of the budget no larger a part than the key is of the history,
+/// and something is left for the search.
 fn allowance(versions: &Versions<'_>, part: &[u32], options: &Options) -> u64 {
     let (length, all) = (part.len() as u64, versions.operations.len() as u64);
     let budget = options.budget.configurations - options.budget.configurations / 4;
@@ -305,7 +309,8 @@ fn moves(
             None => ABSENT,
             Some(write) => version_of.get(&write).map_or(PRESENT, |&version| expected.state(version)),
         };
-        // A value that nobody wrote is never there, and what lies within a block finds a place there or nowhere.
+        // A value that nobody wrote is never there, and what lies within a block finds a place there or
+        // nowhere.
         let window = outside(zones, (call(operation), returned(operation)));
         if from != PRESENT && window.0 <= window.1 {
             moves.add(Move::Differ(from), Origin::Operation(index), window, false);

@@ -1,8 +1,8 @@
 //! Statements about what a value was *not*.
 //!
-//! A compare-and-swap that failed without saying what it found excludes one value; a delete that found something
-//! excludes "absent". The zone rule ignores both, so an order it gives is tried on the store, and each failed swap is
-//! put where the value differs from the one it expected.
+//! A compare-and-swap that failed without saying what it found excludes one value; a delete that found
+//! something excludes "absent". The zone rule ignores both, so an order it gives is tried on the store, and
+//! each failed swap is put where the value differs from the one it expected.
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ use crate::model::Model;
 /// A failed swap for which an order has no room.
 pub(super) struct Unplaced {
     pub(super) refusal: u32,
-    /// The operation that left the value which the swap expected, and which was there all the time; `None` if the key was
-    /// absent.
+    /// The operation that left the value which the swap expected, and which was there all the time; `None` if
+    /// the key was absent.
     pub(super) left_by: Option<u32>,
 }
 
@@ -24,8 +24,8 @@ pub(super) fn refusals(operations: &[KvOperation], part: &[u32]) -> Vec<u32> {
     part.iter().copied().filter(|&index| fact(&operations[index as usize]) == Fact::Differs).collect()
 }
 
-/// Adds failed swaps to an order of everything else. An error if the order has no room for some, which are told, or is not
-/// legal itself; another order may still be.
+/// Adds failed swaps to an order of everything else. An error if the order has no room for some, which are
+/// told, or is not legal itself; another order may still be.
 pub(super) fn place(
     operations: &[KvOperation],
     refusals: &[u32],
@@ -91,7 +91,8 @@ struct Placed<'a> {
 /// The places in an order: before its first operation, after its first, and so on.
 struct Slots {
     states: Vec<Option<Bytes>>,
-    /// The latest call of what stands before each slot: when it begins, if everything happens as early as it can.
+    /// The latest call of what stands before each slot: when it begins, if everything happens as early as it
+    /// can.
     begins: Vec<u64>,
     /// The earliest return of what stands behind it: when it ends, if everything happens as late as it can.
     ends: Vec<u64>,
@@ -121,8 +122,8 @@ impl Slots {
         self.begins.partition_point(|&begin| begin <= time) - 1
     }
 
-    /// A slot for a refusal if everything happens as early as it can: that of its call, or one that begins before it
-    /// returns. These do not disturb each other.
+    /// A slot for a refusal if everything happens as early as it can: that of its call, or one that begins
+    /// before it returns. These do not disturb each other.
     fn as_early(&self, refusal: &Refusal<'_>) -> Option<usize> {
         (self.at(refusal.call)..self.begins.len())
             .take_while(|&slot| self.begins[slot] <= refusal.returned)

@@ -60,7 +60,8 @@ pub(super) fn violation(versions: &Versions<'_>, part: &[u32], conflict: Conflic
     if is_proof { Decision::Proof(violation) } else { Decision::Violation(violation) }
 }
 
-/// A contradiction whose operations are only a part of the proof, because others rule out what else could be meant.
+/// A contradiction whose operations are only a part of the proof, because others rule out what else could be
+/// meant.
 pub(super) fn suspicion(versions: &Versions<'_>, conflict: Conflict) -> Decision {
     suspected(versions, find(versions, conflict))
 }
@@ -211,8 +212,8 @@ fn two_values(
     }
 }
 
-/// The operations that prove that a swap of unknown outcome took effect: one that saw its value and, if that is of unknown
-/// outcome too, one that saw the value of that, and so on.
+/// The operations that prove that a swap of unknown outcome took effect: one that saw its value and, if that
+/// is of unknown outcome too, one that saw the value of that, and so on.
 fn forced_by(versions: &Versions<'_>, swap: u32) -> Vec<u32> {
     let operations = versions.operations;
     let seers = || {
@@ -235,8 +236,8 @@ fn forced_by(versions: &Versions<'_>, swap: u32) -> Vec<u32> {
     proof
 }
 
-/// Adds, for each write that no named read shows, the read or swap nearest to it that does: without that, the write might
-/// have happened anywhere or, if its outcome is unknown, never.
+/// Adds, for each write that no named read shows, the read or swap nearest to it that does: without that, the
+/// write might have happened anywhere or, if its outcome is unknown, never.
 fn add_evidence(versions: &Versions<'_>, finding: &mut Finding) {
     let mut reader = vec![NONE; versions.list.len()];
     for read in versions.reads.iter().filter(|read| read.version != NONE) {

@@ -1,18 +1,19 @@
 //! Forgetting what is settled, so that a history can be checked while it grows.
 //!
-//! Let `horizon` be a time before which no read of the future was called. A block that has an operation returned before
-//! the horizon is **dead** if another such block has a later call than the first return of the block: a read called
-//! after the horizon would stretch the dead block over the other one. Its operations may go. A later read of its value
-//! is then a read of a value that nobody wrote, which is a contradiction all the same.
+//! Let `horizon` be a time before which no read of the future was called. A block that has an operation
+//! returned before the horizon is **dead** if another such block has a later call than the first return of
+//! the block: a read called after the horizon would stretch the dead block over the other one. Its operations
+//! may go. A later read of its value is then a read of a value that nobody wrote, which is a contradiction
+//! all the same.
 //!
-//! An append that nobody has seen yet is a block only until a read shows where it belongs. It is no other block's
-//! death, but it dies by the same rule: it can join neither the other block, whose known operations would all have to
-//! come before it, nor any third one, which would then be stretched.
+//! An append that nobody has seen yet is a block only until a read shows where it belongs. It is no other
+//! block's death, but it dies by the same rule: it can join neither the other block, whose known operations
+//! would all have to come before it, nor any third one, which would then be stretched.
 //!
-//! No two blocks can be the death of each other, so one with an operation before the horizon always stays, and keeps
-//! the initial state from being read again. In the blocks that stay, all versions up to the last one with a return
-//! before the horizon can be told from outside only by the value of that version, the earliest return and the latest
-//! call: a put and a get that carry these take their place.
+//! No two blocks can be the death of each other, so one with an operation before the horizon always stays,
+//! and keeps the initial state from being read again. In the blocks that stay, all versions up to the last
+//! one with a return before the horizon can be told from outside only by the value of that version, the
+//! earliest return and the latest call: a put and a get that carry these take their place.
 
 use bytes::Bytes;
 
@@ -31,8 +32,8 @@ pub(in super::super) enum Kept {
     Instead(u32, KvOperation),
 }
 
-/// What must stay of a linearizable history for the rest of it to be judged alike. `None` if the key's values are
-/// ambiguous, so that the blocks are not known. Times are shifted as in [`super::versions`].
+/// What must stay of a linearizable history for the rest of it to be judged alike. `None` if the key's values
+/// are ambiguous, so that the blocks are not known. Times are shifted as in [`super::versions`].
 pub(in super::super) fn settle(operations: &[KvOperation], horizon: u64, now: u64) -> Option<Vec<Kept>> {
     let part: Vec<u32> = (0..operations.len() as u32).collect();
     let mut versions = Versions::new(operations, &part);
@@ -77,7 +78,8 @@ pub(in super::super) fn settle(operations: &[KvOperation], horizon: u64, now: u6
 }
 
 impl Kept {
-    /// Operations outside of every block: still open reads, and writes that nobody has seen and that may not happen.
+    /// Operations outside of every block: still open reads, and writes that nobody has seen and that may not
+    /// happen.
     fn unseen(versions: &Versions<'_>, part: &[u32]) -> Vec<Kept> {
         let nothing =
             part.iter().filter(|&&index| fact(&versions.operations[index as usize]) == Fact::Nothing);

@@ -1,9 +1,9 @@
 //! Which version an operation saw, when several have the same value.
 //!
-//! Values that were written more than once, and "absent" once there are deletes, have several versions. Most cannot be
-//! meant: those written after the read returned, and those surely overwritten before it was called. A version is surely
-//! overwritten before an instant if some write was called after the version's own write returned, and has itself
-//! returned before that instant.
+//! Values that were written more than once, and "absent" once there are deletes, have several versions. Most
+//! cannot be meant: those written after the read returned, and those surely overwritten before it was called.
+//! A version is surely overwritten before an instant if some write was called after the version's own write
+//! returned, and has itself returned before that instant.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,8 @@ pub(super) enum Missing {
 pub(super) struct Sources {
     /// By first version of the value: all its versions, in the order of their calls.
     groups: BTreeMap<u32, Vec<Candidate>>,
-    /// Returns of the writes that surely happened, ascending, each with the latest call up to there and who made it.
+    /// Returns of the writes that surely happened, ascending, each with the latest call up to there and who
+    /// made it.
     overwritten: Vec<(u64, (u64, u32))>,
 }
 

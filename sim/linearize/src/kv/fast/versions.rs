@@ -66,7 +66,8 @@ pub(super) struct Versions<'a> {
     pub(super) appends: Vec<u32>,
     /// Versions made by deletes.
     pub(super) erasures: Vec<u32>,
-    /// Whether the key may have been absent many times: what was built from nothing then begins with its first append.
+    /// Whether the key may have been absent many times: what was built from nothing then begins with its
+    /// first append.
     pub(super) absent_again: bool,
     /// Some operation says only what the value was not.
     pub(super) negative: bool,
@@ -198,7 +199,8 @@ impl<'a> Versions<'a> {
         }
     }
 
-    /// The version that a read about to be listed saw; [`NONE`] if it is not recent. Appends make this meaningless.
+    /// The version that a read about to be listed saw; [`NONE`] if it is not recent. Appends make this
+    /// meaningless.
     fn seen(&mut self, value: Option<&'a Bytes>, key: u32, recent: &Recent) -> u32 {
         if !self.appends.is_empty() {
             self.shown.push(value.map(Bytes::as_ref));

@@ -80,8 +80,9 @@ impl Zones {
 
     /// The blocks in an order of linearization, once [`Zones::check`] has passed.
     ///
-    /// A forward zone goes by its beginning. A backward zone goes by its own, even if a forward zone covers that
-    /// instant: it then takes effect when that zone ends, which is after the one began and before the next one does.
+    /// A forward zone goes by its beginning. A backward zone goes by its own, even if a forward zone covers
+    /// that instant: it then takes effect when that zone ends, which is after the one began and before the
+    /// next one does.
     pub(super) fn order(&self) -> Vec<u32> {
         let mut places: Vec<(u64, bool, u32)> = Vec::with_capacity(self.forward.len() + self.backward.len());
         places.extend(self.backward.iter().map(|zone| (zone.last_call, false, zone.root)));
@@ -91,8 +92,8 @@ impl Zones {
         places.into_iter().map(|(_, _, root)| root).collect()
     }
 
-    /// How many forward zones begin before `time`. Starts looking near `hint`, where the last answer was, because
-    /// backward zones come in nearly the order of time.
+    /// How many forward zones begin before `time`. Starts looking near `hint`, where the last answer was,
+    /// because backward zones come in nearly the order of time.
     fn forward_before(&self, time: u64, hint: usize) -> usize {
         let begins_before = |zone: &Zone| zone.first_return < time;
         let (mut low, mut high) = (hint, hint);
