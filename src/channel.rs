@@ -18,8 +18,8 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// and given up if none comes within this time: its other end lost power.
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes in flight to one end of a stream and of a connection: more than one largest message by default. Each end sets
-/// them for what it receives: servers for requests, appends and state, callers for answers.
+/// Bytes in flight to one end of a stream and of a connection: more than one largest message by default. Each
+/// end sets them for what it receives: servers for requests, appends and state, callers for answers.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 

@@ -26,20 +26,22 @@ const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 const LINK_BYTES_PER_SECOND_MIN: u64 = 16 << 20;
 
 impl Limits {
-    /// The largest gRPC message that a server may have to take: operations are gathered up to `append_bytes_max`
-    /// and state up to `chunk_bytes_max`, and one more item of the largest size may end either (a compare-and-swap
-    /// carries two values). Doubled, because the gathering counts bytes roughly.
+    /// The largest gRPC message that a server may have to take: operations are gathered up to
+    /// `append_bytes_max` and state up to `chunk_bytes_max`, and one more item of the largest size may end
+    /// either (a compare-and-swap carries two values). Doubled, because the gathering counts bytes roughly.
     pub fn message_bytes_max(&self, options: &ReplicaOptions) -> usize {
         let gathered = options.append_bytes_max.max(options.chunk_bytes_max);
         let item = self.key_bytes_max + 2 * self.value_bytes_max;
         2 * (gathered + item) + MESSAGE_OVERHEAD_BYTES
     }
 
-    /// Whether these values can work, among themselves and with the protocol's; the error says what to change.
+    /// Whether these values can work, among themselves and with the protocol's; the error says what to
+    /// change.
     ///
     /// # Errors
     ///
-    /// If a limit is zero or so large that one message could not be sent, or not before its receiver is suspected.
+    /// If a limit is zero or so large that one message could not be sent, or not before its receiver is
+    /// suspected.
     pub fn validate(&self, options: &ReplicaOptions) -> Result<(), String> {
         check_count("key-bytes-max", self.key_bytes_max as u64, 1, VALUE_BYTES_MAX)?;
         check_count("value-bytes-max", self.value_bytes_max as u64, 1, VALUE_BYTES_MAX)?;

@@ -22,7 +22,8 @@ use pbkv::{
     wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
 };
 
-/// A server of a pbkv cluster. It keeps its data in memory: restarted, it is a stranger and receives the state again
+/// A server of a pbkv cluster. It keeps its data in memory: restarted, it is a stranger and receives the
+/// state again
 #[derive(Parser, Debug)]
 #[command(version, max_term_width = 100)]
 struct Args {
@@ -32,11 +33,12 @@ struct Args {
     /// Address of the view service, host:port
     #[arg(long, default_value = "localhost:8000")]
     vs: String,
-    /// Address under which clients and other servers reach this one [default: --addr with the port that was bound]
+    /// Address under which clients and other servers reach this one [default: --addr with the port that was
+    /// bound]
     #[arg(long, value_name = "ADDR")]
     advertise: Option<String>,
-    /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease of the view
-    /// service says so (faster, but trusts that clocks run at nearly the same rate)
+    /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease
+    /// of the view service says so (faster, but trusts that clocks run at nearly the same rate)
     #[arg(long, value_enum, default_value_t = Reads::Confirm)]
     reads: Reads,
     /// The longest key, in bytes; the same on all servers
@@ -57,7 +59,8 @@ struct Args {
     /// A new backup that lags at most this long is waited for
     #[arg(long, default_value_t = Span(ReplicaOptions::default().join_lag_max), value_name = "TIME")]
     join_lag_max: Span,
-    /// A session without an update for this long is forgotten; of each session, the primary that opened it decides
+    /// A session without an update for this long is forgotten; of each session, the primary that opened it
+    /// decides
     #[arg(long, default_value_t = Span(ReplicaOptions::default().session_ttl), value_name = "TIME")]
     session_ttl: Span,
     /// Sessions that may be open at once
@@ -93,8 +96,8 @@ struct Args {
     /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
     #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
     session_bytes_max: u64,
-    /// Updates are refused while fewer copies than this would hold them, the primary included, and not acknowledged if they
-    /// were under way; 0 never refuses
+    /// Updates are refused while fewer copies than this would hold them, the primary included, and not
+    /// acknowledged if they were under way; 0 never refuses
     #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
     copies_min: usize,
     #[command(flatten)]
@@ -189,8 +192,8 @@ async fn serve(args: &Args) -> Result<(), String> {
     }
 }
 
-/// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have gone back, the
-/// view service knows, and the server takes a larger number.
+/// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have
+/// gone back, the view service knows, and the server takes a larger number.
 fn boot(now: SystemTime) -> Result<Boot, String> {
     let since =
         now.duration_since(UNIX_EPOCH).map_err(|_| "the clock of this machine stands before 1970; set it")?;

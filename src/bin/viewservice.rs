@@ -61,22 +61,24 @@ struct Args {
     /// Servers kept in mind at once
     #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
     servers_max: usize,
-    /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come back, or
-    /// the record is damaged or gone and there is no copy of it as young as the last view change: the cluster starts
-    /// again empty, as the next generation. Without a readable record, name the generation that 'testclient
-    /// view' showed last, or that the log of a server names (g1... is generation 1). Stop the view service
-    /// before, start it (without this) and empty servers after; servers that still hold old data stay out and keep it
+    /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come
+    /// back, or the record is damaged or gone and there is no copy of it as young as the last view change:
+    /// the cluster starts again empty, as the next generation. Without a readable record, name the generation
+    /// that 'testclient view' showed last, or that the log of a server names (g1... is generation 1). Stop
+    /// the view service before, start it (without this) and empty servers after; servers that still hold old
+    /// data stay out and keep it
     #[arg(long, value_name = "GENERATION")]
     accept_data_loss: Option<u64>,
-    /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it advertises)
-    /// holds. Before, see that every server that still holds data runs and reaches this service, and stop those that
-    /// cannot. The service starts without a record, listens for four dead intervals (--dead-after as before), prints
-    /// what each server holds, and goes on from SERVER alone; the others join. It refuses if another one holds more;
-    /// with --adopt-anyway, that one stays out and keeps its data until it is started again empty
+    /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it
+    /// advertises) holds. Before, see that every server that still holds data runs and reaches this service,
+    /// and stop those that cannot. The service starts without a record, listens for four dead intervals
+    /// (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the others
+    /// join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps its data
+    /// until it is started again empty
     #[arg(long, value_name = "SERVER", conflicts_with = "accept_data_loss")]
     adopt: Option<String>,
-    /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached. What only
-    /// that one holds does not go on
+    /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached.
+    /// What only that one holds does not go on
     #[arg(long, requires = "adopt")]
     adopt_anyway: bool,
     #[command(flatten)]
@@ -253,8 +255,8 @@ fn check_lost(args: &Args, record: Record, lost: u64) -> Result<Record, String> 
     Ok(record)
 }
 
-/// What is known of a record that cannot be read: what the operator says. View numbers begin anew, which confuses
-/// nothing, as they mean nothing in another generation.
+/// What is known of a record that cannot be read: what the operator says. View numbers begin anew, which
+/// confuses nothing, as they mean nothing in another generation.
 fn lost_record(lost: u64) -> Result<Record, String> {
     if lost == 0 || lost > GENERATION_MAX {
         return Err(format!("generations are numbered from 1 to {GENERATION_MAX}; {lost} cannot be lost"));

@@ -22,11 +22,12 @@ use crate::{
 /// Connections kept open. Beyond this, all are closed and those still needed opened again.
 const CONNECTIONS_MAX: usize = 16;
 
-/// A connection over which an update travels more slowly than this, in bytes a second, is too slow to wait for.
+/// A connection over which an update travels more slowly than this, in bytes a second, is too slow to wait
+/// for.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
-/// A server may say this often in one call that it is busy before the view service is asked for another one: a
-/// replaced primary that nobody else reaches stays busy, and does not know that it was replaced.
+/// A server may say this often in one call that it is busy before the view service is asked for another one:
+/// a replaced primary that nobody else reaches stays busy, and does not know that it was replaced.
 const BUSY_ANSWERS_MAX: u32 = 1;
 
 /// A connection to a server.
@@ -99,7 +100,8 @@ impl Call {
 enum Failure {
     /// Try again; `sent` if the request may have reached the server, and may be executed.
     Retry { sent: bool, why: String },
-    /// The server is there but has too much to do; `sent` if something else said so, and the request may be executed.
+    /// The server is there but has too much to do; `sent` if something else said so, and the request may be
+    /// executed.
     Busy { sent: bool, why: String },
     /// Trying again is no use; `sent` as above.
     Invalid { sent: bool, why: String },
@@ -118,7 +120,8 @@ impl<C: Clock> Client<C> {
             }
             match self.attempt(call, &primary, ask).await {
                 Ok(Reply::Refused(Refusal::NotPrimary { .. })) => {
-                    // An earlier copy of this attempt may be in that server's log: doubt, if it changes anything.
+                    // An earlier copy of this attempt may be in that server's log: doubt, if it changes
+                    // anything.
                     call.doubt |= changes_data(ask);
                     call.server_said = Some(format!("{primary} is not the primary (or no longer)"));
                     call.stale = true;

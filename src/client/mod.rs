@@ -1,18 +1,20 @@
-//! The client: finds the primary through the view service, retries, fails over, and knows what it does not know.
+//! The client: finds the primary through the view service, retries, fails over, and knows what it does not
+//! know.
 //!
-//! An update is executed at most once however often it is sent, because each attempt carries the same session and
-//! request number. The client sends it again until it is answered or the deadline has passed; without an answer its
-//! fate is unknown, unless no attempt ever reached a server. It never guesses.
+//! An update is executed at most once however often it is sent, because each attempt carries the same session
+//! and request number. The client sends it again until it is answered or the deadline has passed; without an
+//! answer its fate is unknown, unless no attempt ever reached a server. It never guesses.
 //!
-//! A session is opened by the first update and ends when it is not used for its time to live, which the server grants
-//! and the log's clock measures. The client's own clock proves nothing about it: the machine may have stood still, or
-//! run at another rate. So a session that ended while an attempt was in doubt leaves the update's fate unknown: the
-//! attempt may have been executed, and the session forgotten since. Without such an attempt the update goes on in a new
-//! session. The client's clock only makes that rare: a session not used for half of its life is replaced beforehand.
+//! A session is opened by the first update and ends when it is not used for its time to live, which the
+//! server grants and the log's clock measures. The client's own clock proves nothing about it: the machine
+//! may have stood still, or run at another rate. So a session that ended while an attempt was in doubt leaves
+//! the update's fate unknown: the attempt may have been executed, and the session forgotten since. Without
+//! such an attempt the update goes on in a new session. The client's clock only makes that rare: a session
+//! not used for half of its life is replaced beforehand.
 //!
-//! Every answer has a *revision*: the number of the operation after which it was true. Of two answers that followed each
-//! other, to whichever clients, the later never has the smaller one, as long as the generation is the same: after
-//! [`ClientError::DataLost`] revisions begin anew.
+//! Every answer has a *revision*: the number of the operation after which it was true. Of two answers that
+//! followed each other, to whichever clients, the later never has the smaller one, as long as the generation
+//! is the same: after [`ClientError::DataLost`] revisions begin anew.
 //!
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
 
@@ -44,8 +46,8 @@ pub struct ClientOptions {
     pub view_service: String,
     /// How long a call goes on trying.
     pub deadline: Duration,
-    /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is arriving,
-    /// however large it is, it waits for the next of it as long.
+    /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is
+    /// arriving, however large it is, it waits for the next of it as long.
     pub attempt_timeout: Duration,
     /// The pause before the next attempt: this after the first failure, doubled by each further one,
     pub pause_min: Duration,
@@ -109,16 +111,16 @@ pub enum ClientError {
         /// The longest value allowed, in bytes.
         value_bytes_max: u64,
     },
-    /// The data this client knew was lost and an operator started a new generation. Reported once; later calls work
-    /// on the new generation.
+    /// The data this client knew was lost and an operator started a new generation. Reported once; later
+    /// calls work on the new generation.
     #[error("all data of earlier generations was lost; generation {} is empty or has new data", generation.number)]
     DataLost {
         /// The generation that is served now.
         generation: Generation,
     },
-    /// The view service or a server speaks of a history that did not follow the one this client knows: another
-    /// cluster's, or a record was lost. Nothing was changed. This client stays with the history it knows; a new
-    /// client takes what it finds.
+    /// The view service or a server speaks of a history that did not follow the one this client knows:
+    /// another cluster's, or a record was lost. Nothing was changed. This client stays with the history it
+    /// knows; a new client takes what it finds.
     #[error(
         "{address} has another history ({found}) than this client knows ({known}): it belongs to another cluster, \
          or the record of the view service was lost or exchanged"
@@ -192,7 +194,8 @@ pub struct Client<C> {
 struct OpenSession {
     id: SessionId,
     last: RequestNumber,
-    /// When it need not be alive any more for all that is known here, and is replaced before it is used again.
+    /// When it need not be alive any more for all that is known here, and is replaced before it is used
+    /// again.
     replace_at: Duration,
     ttl: Duration,
 }
@@ -309,8 +312,8 @@ impl<C: Clock> Client<C> {
         self.swap(checked_key(key)?, Expected::Value(expected), new.into()).await
     }
 
-    /// Sets a key to `new` if it was changed last by the operation `expected` (0: if it is absent). Unlike its value,
-    /// that tells apart a key that was left alone from one that was changed and changed back.
+    /// Sets a key to `new` if it was changed last by the operation `expected` (0: if it is absent). Unlike
+    /// its value, that tells apart a key that was left alone from one that was changed and changed back.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Under which address a server enters its cluster.
 //!
-//! The address is the server's name there, and how everybody reaches it. One that means something else on another
-//! machine is refused at the start, where somebody is looking.
+//! The address is the server's name there, and how everybody reaches it. One that means something else on
+//! another machine is refused at the start, where somebody is looking.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -11,8 +11,8 @@ use crate::channel::check_address;
 ///
 /// # Errors
 ///
-/// In words, with the cure, if others cannot reach it: it means all addresses, or this very machine although the view
-/// service is on another one.
+/// In words, with the cure, if others cannot reach it: it means all addresses, or this very machine although
+/// the view service is on another one.
 pub fn advertised(
     listen: &str,
     bound: SocketAddr,

@@ -1,5 +1,5 @@
-//! The operating system: a runtime, a listening socket, signals, the frames of an answer. The one place that only the real world has; a binary
-//! built for the other world says so and ends.
+//! The operating system: a runtime, a listening socket, signals, the frames of an answer. The one place that
+//! only the real world has; a binary built for the other world says so and ends.
 
 #[cfg(not(madsim))]
 mod admission;
@@ -83,9 +83,9 @@ mod real {
 
     type Mark = fn(Response<Body>) -> Response<Body>;
 
-    /// A service whose refusals of messages that are too large are marked as what they are: nothing was executed.
-    /// gRPC refuses them before the service sees them. An answer that is too large to be sent has the same code, but in
-    /// the trailers, after the service was called.
+    /// A service whose refusals of messages that are too large are marked as what they are: nothing was
+    /// executed. gRPC refuses them before the service sees them. An answer that is too large to be sent has
+    /// the same code, but in the trailers, after the service was called.
     pub fn mark_refusals<S>(service: S) -> Layered<MapResponse<S, Mark>, S> {
         let mark: Mark = |mut response| {
             let too_large = HeaderValue::from(Code::OutOfRange as i32);

@@ -11,7 +11,8 @@ use tracing_subscriber::{
 /// The flags of every binary that logs.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
-    /// What is logged: a level (error, warn, info, debug, trace), or rules like RUST_LOG, which this overrides
+    /// What is logged: a level (error, warn, info, debug, trace), or rules like RUST_LOG, which this
+    /// overrides
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
     /// Also log to a file for each day in this folder
@@ -26,8 +27,8 @@ pub struct Logs {
     _file: Option<WorkerGuard>,
 }
 
-/// A word alone is a level, or one of our programs or crates. Any other would be taken for the name of a module, and nothing
-/// else would be logged.
+/// A word alone is a level, or one of our programs or crates. Any other would be taken for the name of a
+/// module, and nothing else would be logged.
 fn check_words(rules: &str) -> Result<(), String> {
     const OURS: [&str; 4] = ["pbkv", "kvserver", "viewservice", "testclient"];
     let is_known = |word: &str| {

@@ -1,8 +1,9 @@
 //! What the binaries share as processes: time spans on the command line, logs, listening, signals.
 //!
-//! A binary prints one line to standard output when it is ready (`listening host:port`, the address under which it is
-//! reached, also when it was asked for port 0), and everything else to standard error. Ctrl-C and SIGTERM end it with
-//! exit code 0; a failure with 1 and a sentence that says what to do; a wrong command line with 2.
+//! A binary prints one line to standard output when it is ready (`listening host:port`, the address under
+//! which it is reached, also when it was asked for port 0), and everything else to standard error. Ctrl-C and
+//! SIGTERM end it with exit code 0; a failure with 1 and a sentence that says what to do; a wrong command
+//! line with 2.
 
 mod advertise;
 mod host;

@@ -1,8 +1,9 @@
 //! Between the wire and the protocol.
 //!
-//! Generated types ([`crate::wire`]) end here: everything further in has types that cannot be malformed. What goes out
-//! is a `From`; what comes in is a `TryFrom` that checks all that the machines take for granted (numbers far from
-//! overflow, logs without gaps, views whose primary is a member), so that no message can make a machine panic.
+//! Generated types ([`crate::wire`]) end here: everything further in has types that cannot be malformed. What
+//! goes out is a `From`; what comes in is a `TryFrom` that checks all that the machines take for granted
+//! (numbers far from overflow, logs without gaps, views whose primary is a member), so that no message can
+//! make a machine panic.
 
 pub mod kv;
 mod replication;
@@ -34,9 +35,10 @@ impl From<Malformed> for tonic::Status {
 /// The metadata of a status by which a server says that it refused before anything was done.
 pub const NOT_EXECUTED: &str = "pbkv-not-executed";
 
-/// Marks a status as a proof: this attempt was not and will not be executed. Codes alone prove nothing, because
-/// proxies and gRPC itself use the same ones for reasons of their own, also after a request was executed. The proof ends
-/// where something between client and server sends a request again that was answered: no connection does.
+/// Marks a status as a proof: this attempt was not and will not be executed. Codes alone prove nothing,
+/// because proxies and gRPC itself use the same ones for reasons of their own, also after a request was
+/// executed. The proof ends where something between client and server sends a request again that was
+/// answered: no connection does.
 pub fn not_executed(mut status: tonic::Status) -> tonic::Status {
     status.metadata_mut().insert(NOT_EXECUTED, tonic::metadata::MetadataValue::from_static("1"));
     status

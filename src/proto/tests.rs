@@ -1,4 +1,5 @@
-//! What is sent arrives unchanged, and no bytes whatever make a conversion panic or slip something impossible through.
+//! What is sent arrives unchanged, and no bytes whatever make a conversion panic or slip something impossible
+//! through.
 
 use std::{collections::BTreeSet, time::Duration};
 

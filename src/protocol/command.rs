@@ -179,24 +179,24 @@ pub enum Refusal {
     /// As many sessions are open as may be; come back when some have been closed or are over. This attempt
     /// opened none.
     TooManySessions,
-    /// Fewer copies than the operator asks for would hold the update; come back after a pause. This attempt was
-    /// not executed.
+    /// Fewer copies than the operator asks for would hold the update; come back after a pause. This attempt
+    /// was not executed.
     TooFewCopies {
         /// How many would hold it, the primary included.
         copies: usize,
         /// How many must.
         copies_min: usize,
     },
-    /// It was executed, and fewer copies than the operator asks for hold it: whether it lasts is open. Come back after a
-    /// pause; once there are enough copies again, a retry is acknowledged.
+    /// It was executed, and fewer copies than the operator asks for hold it: whether it lasts is open. Come
+    /// back after a pause; once there are enough copies again, a retry is acknowledged.
     TooFewHoldIt {
         /// How many hold it, the primary included.
         copies: usize,
         /// How many must.
         copies_min: usize,
     },
-    /// The history the client knows is not served here: an operator declared its data lost, or it is that of another
-    /// cluster. Its sessions mean nothing here.
+    /// The history the client knows is not served here: an operator declared its data lost, or it is that of
+    /// another cluster. Its sessions mean nothing here.
     DataLost {
         /// The generation that is served now.
         generation: Generation,

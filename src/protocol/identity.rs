@@ -79,8 +79,8 @@ impl Boot {
     /// Lives are numbered by clocks up to here: by nanoseconds, that is until the year 2101.
     pub const CLOCK_MAX: Self = Self(u64::MAX / 40 * 9);
 
-    /// Beyond, a life is numbered at most by so much higher than the one before: what is left is enough for more lives
-    /// than there will be, whatever number a server claimed once.
+    /// Beyond, a life is numbered at most by so much higher than the one before: what is left is enough for
+    /// more lives than there will be, whatever number a server claimed once.
     pub const STEP_MAX: u64 = 1 << 10;
 
     /// Whether a server whose latest life was `before` may have this one next.
@@ -116,10 +116,10 @@ number!(
 
 /// A history of the database, and so the identity of the cluster that has it.
 ///
-/// The number counts how often an operator declared all data lost. The nonce is drawn when the history begins, so
-/// that two histories are never taken for one, whatever became of the record: positions and sessions of
-/// different histories look alike and mean different things. Hence there is no order on generations, only
-/// [`Generation::is_later_than`].
+/// The number counts how often an operator declared all data lost. The nonce is drawn when the history
+/// begins, so that two histories are never taken for one, whatever became of the record: positions and
+/// sessions of different histories look alike and mean different things. Hence there is no order on
+/// generations, only [`Generation::is_later_than`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Generation {
     /// Counts generations, from 1; 0 is "none known".
@@ -141,8 +141,8 @@ impl Generation {
         Self { number: self.number + 1, nonce: 0 }
     }
 
-    /// An operator gave up `other`, or one of its number, for this one. Of two with one number neither is later: they
-    /// have nothing to do with each other.
+    /// An operator gave up `other`, or one of its number, for this one. Of two with one number neither is
+    /// later: they have nothing to do with each other.
     pub fn is_later_than(self, other: Self) -> bool {
         self.number > other.number
     }

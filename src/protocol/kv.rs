@@ -1,9 +1,9 @@
 //! The replicated key-value store: the operations on keys, what they do, and what they answer.
 //!
-//! The rest of the protocol orders operations, forwards them and executes each at most once, and knows of them no more
-//! than how long they are, which key they change and what is remembered of their outcome. Whatever decides an outcome is
-//! in the operation itself or in the keys, never in a replica's options or clock: replicas that executed the same
-//! operations hold the same.
+//! The rest of the protocol orders operations, forwards them and executes each at most once, and knows of
+//! them no more than how long they are, which key they change and what is remembered of their outcome.
+//! Whatever decides an outcome is in the operation itself or in the keys, never in a replica's options or
+//! clock: replicas that executed the same operations hold the same.
 
 use std::ops::Bound;
 
@@ -242,8 +242,8 @@ pub fn mod_revision(found: Option<&Versioned>) -> OpNumber {
     found.map_or(OpNumber(0), |found| found.mod_revision)
 }
 
-/// The same bytes in an allocation of their own. What arrived in a message is a slice of the buffer in which the
-/// message was received: kept for long, a small key would keep a large buffer.
+/// The same bytes in an allocation of their own. What arrived in a message is a slice of the buffer in which
+/// the message was received: kept for long, a small key would keep a large buffer.
 pub(super) fn detached(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }

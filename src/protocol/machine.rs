@@ -21,7 +21,8 @@ pub trait Machine: Send + 'static {
     /// Takes one event at the node's own monotonic time `now` and adds the resulting effects.
     fn step(&mut self, now: Duration, event: Self::Event, effects: &mut Vec<Self::Effect>);
 
-    /// The node's time at which the machine wants a tick, if nothing happens before; perhaps [`AT_ONCE`], or [`NEVER`].
+    /// The node's time at which the machine wants a tick, if nothing happens before; perhaps [`AT_ONCE`], or
+    /// [`NEVER`].
     fn deadline(&self) -> Duration;
 
     /// The event that says only that time has passed.

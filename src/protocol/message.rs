@@ -5,8 +5,8 @@
 //!
 //! # What a false claim can do at worst
 //!
-//! There is no authentication yet: anybody who reaches a port can say anything. The wire refuses numbers near overflow,
-//! unknown shapes and what is too long (`crate::proto`). What remains, by message:
+//! There is no authentication yet: anybody who reaches a port can say anything. The wire refuses numbers near
+//! overflow, unknown shapes and what is too long (`crate::proto`). What remains, by message:
 //!
 //! | to | claim | at worst |
 //! | --- | --- | --- |
@@ -61,17 +61,19 @@ pub struct Ping {
     pub generation: Generation,
     /// The latest view this server adopted.
     pub view_known: ViewNumber,
-    /// The latest view of this generation that a view service told this server; `view_known` may come from a replica.
+    /// The latest view of this generation that a view service told this server; `view_known` may come from a
+    /// replica.
     pub view_told: ViewNumber,
     /// As primary of `view_known`: the replicas it confirmed in that view, itself included. This is the
     /// acknowledgement of the view. Empty otherwise.
     pub confirmed: Members,
-    /// As primary of `view_known`: the replicas it waits for and does not hear. As backup: the primary, if it is not heard.
+    /// As primary of `view_known`: the replicas it waits for and does not hear. As backup: the primary, if it
+    /// is not heard.
     pub suspects: BTreeSet<ServerId>,
     /// The end of its log.
     pub log_end: Position,
-    /// Counts the parts of a state transfer that it received and the messages by which its log was found to agree further with
-    /// the primary's; with `log_end` it shows whether a joiner makes progress.
+    /// Counts the parts of a state transfer that it received and the messages by which its log was found to
+    /// agree further with the primary's; with `log_end` it shows whether a joiner makes progress.
     pub progress: u64,
     /// The latest time of the view service that this server has heard, for two-way aliveness.
     pub echo: Option<Echo>,
@@ -135,8 +137,8 @@ pub enum PingReplyBody {
         /// The largest known.
         max: Boot,
     },
-    /// The ping brought back no token, or an old one: it was not believed, and the address it names was probed
-    /// (VS-PROBE).
+    /// The ping brought back no token, or an old one: it was not believed, and the address it names was
+    /// probed (VS-PROBE).
     Unconfirmed {
         /// The life that does answer at that address, if another one does.
         holder: Option<Boot>,

@@ -11,9 +11,9 @@ pub struct ViewServiceOptions {
     pub dead_after: Duration,
     /// A joiner that makes no progress for this long is replaced; see [`Self::join_stall`].
     pub join_stall_max: Duration,
-    /// A server that the primary reported unreachable, or that pings and is not reached at its address, is not used for
-    /// this long; doubles each time the same pair fails again soon, up to [`Self::suspicion_max`], and up to ten times that
-    /// for a pair that never was in sync.
+    /// A server that the primary reported unreachable, or that pings and is not reached at its address, is
+    /// not used for this long; doubles each time the same pair fails again soon, up to
+    /// [`Self::suspicion_max`], and up to ten times that for a pair that never was in sync.
     pub suspicion_min: Duration,
     /// The longest time for which a suspicion is remembered.
     pub suspicion_max: Duration,
@@ -59,7 +59,8 @@ pub const PINGS_PER_DEAD_INTERVAL: u32 = 3;
 /// How a primary with backups answers a Get (R10, 5.2 and 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadMode {
-    /// Every in-sync backup confirms, after the Get arrived, that it knows no later view. No clock is trusted.
+    /// Every in-sync backup confirms, after the Get arrived, that it knows no later view. No clock is
+    /// trusted.
     Confirm,
     /// The view service promises to promote nobody for a while. Trusts that clocks run at nearly the
     /// same rate, also through suspends.
@@ -74,9 +75,9 @@ pub struct ReplicaOptions {
     pub ping_interval: Duration,
     /// How often a primary shows itself to a replica to which it has nothing else to say.
     pub heartbeat_interval: Duration,
-    /// A replica that the primary waits for and that is silent this long is reported to the view service. Has nothing to
-    /// do with the view service's [`ViewServiceOptions::dead_after`]: whichever is shorter ends the wait for a dead
-    /// replica; for all of several at once, half a second later at most (VS-POLICY).
+    /// A replica that the primary waits for and that is silent this long is reported to the view service. Has
+    /// nothing to do with the view service's [`ViewServiceOptions::dead_after`]: whichever is shorter ends
+    /// the wait for a dead replica; for all of several at once, half a second later at most (VS-POLICY).
     pub suspect_after: Duration,
     /// How Gets are answered.
     pub reads: ReadMode,
@@ -87,8 +88,8 @@ pub struct ReplicaOptions {
     pub session_ttl: Duration,
     /// Sessions that may be open at once.
     pub sessions_max: usize,
-    /// While fewer copies than this hold what is acknowledged, the primary included, updates are refused, and none that is
-    /// under way is acknowledged; 0: that never is a reason.
+    /// While fewer copies than this hold what is acknowledged, the primary included, updates are refused, and
+    /// none that is under way is acknowledged; 0: that never is a reason.
     pub copies_min: usize,
     /// Requests that may wait for an answer at once.
     pub waiting_max: usize,
@@ -101,8 +102,8 @@ pub struct ReplicaOptions {
     /// After so many operations a checkpoint of the state is taken; the log keeps between one and two
     /// times as many, plus what a joiner still needs.
     pub checkpoint_interval: u64,
-    /// After so many bytes of operations a checkpoint is taken, too: the log keeps between one and two times as
-    /// many, plus what a joiner still needs.
+    /// After so many bytes of operations a checkpoint is taken, too: the log keeps between one and two times
+    /// as many, plus what a joiner still needs.
     pub checkpoint_bytes: u64,
     /// When the log that a joiner needs grows beyond this many operations, the joiner is left behind: it gets
     /// a later state.
@@ -111,8 +112,8 @@ pub struct ReplicaOptions {
     pub log_bytes_max: u64,
     /// Bytes of operations that may wait to be committed at once; one more operation may end them.
     pub waiting_bytes_max: u64,
-    /// Bytes that the open sessions may remember at once (the answers to compare-and-swaps); one more answer may
-    /// end them.
+    /// Bytes that the open sessions may remember at once (the answers to compare-and-swaps); one more answer
+    /// may end them.
     pub session_bytes_max: u64,
 }
 
@@ -156,8 +157,8 @@ pub const SPAN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The shortest time to live of a session: a client that has to wait for a fail-over keeps it.
 pub const SESSION_TTL_MIN: Duration = Duration::from_secs(2);
 
-/// The largest number of anything that is counted (operations, sessions, requests): far beyond what fits in memory,
-/// and far from where sums overflow.
+/// The largest number of anything that is counted (operations, sessions, requests): far beyond what fits in
+/// memory, and far from where sums overflow.
 pub const COUNT_MAX: u64 = 1 << 40;
 
 /// The largest number of copies, and of servers that a view service keeps in mind.
@@ -199,7 +200,8 @@ impl ViewServiceOptions {
         ClusterOptions { dead_after: self.dead_after, replicas: self.replicas }
     }
 
-    /// How long a joiner may make no progress: a dead interval at least, as it tells its progress with its pings.
+    /// How long a joiner may make no progress: a dead interval at least, as it tells its progress with its
+    /// pings.
     pub fn join_stall(&self) -> Duration {
         self.join_stall_max.max(self.dead_after)
     }

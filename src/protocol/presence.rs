@@ -2,8 +2,8 @@
 //!
 //! A node that stood still (a paused machine, a starved core, a disk that blocked its task) heard nothing,
 //! whatever the others said. It would take its own absence for their silence, and drop what is healthy. So
-//! silence is counted on this clock: it runs while the node is stepped, and stands still while it is not. Nor does it run
-//! while all that the node says waits for its disk: nobody answers what was not said.
+//! silence is counted on this clock: it runs while the node is stepped, and stands still while it is not. Nor
+//! does it run while all that the node says waits for its disk: nobody answers what was not said.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ impl Presence {
         Self { stepped_at: now, absent: Duration::ZERO }
     }
 
-    /// The node is stepped at `now`. One that runs is stepped at least once in each `interval`: what is beyond
-    /// that was absence.
+    /// The node is stepped at `now`. One that runs is stepped at least once in each `interval`: what is
+    /// beyond that was absence.
     pub fn step(&mut self, now: Duration, interval: Duration) {
         let gap = now.saturating_sub(self.stepped_at);
         self.absent += gap.saturating_sub(interval);

@@ -164,9 +164,9 @@ impl State {
         (self.expiries.len(), self.expiries.get_min().map(|(over, _)| *over))
     }
 
-    /// Whether so many more sessions can be opened by entries of the log time `at` or later. Sessions that are
-    /// over by then leave no gap to wait for: the first of these entries makes them be forgotten; but not those that are
-    /// `used` by an entry before them, which may keep them alive.
+    /// Whether so many more sessions can be opened by entries of the log time `at` or later. Sessions that
+    /// are over by then leave no gap to wait for: the first of these entries makes them be forgotten; but not
+    /// those that are `used` by an entry before them, which may keep them alive.
     pub fn has_room_for_sessions(
         &self,
         more: usize,

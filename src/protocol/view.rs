@@ -64,8 +64,8 @@ pub struct Record {
     /// the in-sync set when the primary acknowledges the view (rule V-b). Empty until a first view was
     /// acknowledged: then there is nothing to lose, and any server may become primary.
     pub stable: Members,
-    /// The longest dead interval by which servers may still go under this record, for their leases and their pings: whatever
-    /// the options of a later life say, it is respected (VS-START).
+    /// The longest dead interval by which servers may still go under this record, for their leases and their
+    /// pings: whatever the options of a later life say, it is respected (VS-START).
     pub promised: Duration,
     /// Where the data that goes on ended, after the record was lost (VS-ADOPT).
     pub adopted: Option<Adopted>,

@@ -1,5 +1,6 @@
-//! A server's contact with the view service: pings go out, what comes back goes to the inbox. The machine knows when the
-//! contact is lost and when it is back; the log says so once each, with the error, and not on every attempt.
+//! A server's contact with the view service: pings go out, what comes back goes to the inbox. The machine
+//! knows when the contact is lost and when it is back; the log says so once each, with the error, and not on
+//! every attempt.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,13 +1,14 @@
 //! The one task that owns a protocol machine.
 //!
 //! It waits for input, a finished write or the machine's deadline, takes everything that is queued, steps the
-//! machine through it, flushes, and performs the effects: messages and answers at once, all changes of durable
-//! memory gathered into one write. While the disk works the machine goes on, so that a slow disk does not make
-//! the server look dead; the changes of that time form the next write. That is group commit.
+//! machine through it, flushes, and performs the effects: messages and answers at once, all changes of
+//! durable memory gathered into one write. While the disk works the machine goes on, so that a slow disk does
+//! not make the server look dead; the changes of that time form the next write. That is group commit.
 //!
-//! Guarantees: one write is under way at a time and writes are in order; the clock is read after the inputs of a
-//! batch were taken, so an input is never handled at a time before it arrived (leases rely on that); a tick comes
-//! within one batch of its deadline however full the inbox is, unless the disk has no room; every step passes the observer.
+//! Guarantees: one write is under way at a time and writes are in order; the clock is read after the inputs
+//! of a batch were taken, so an input is never handled at a time before it arrived (leases rely on that); a
+//! tick comes within one batch of its deadline however full the inbox is, unless the disk has no room; every
+//! step passes the observer.
 
 use std::{future, io, pin::Pin, time::Duration};
 
@@ -26,8 +27,8 @@ use crate::{
 /// Inputs handled before the effects are performed.
 const BATCH_MAX: usize = 512;
 
-/// Changes waiting for the disk beyond which the machine stands still: it takes no more input, nor does it decide anything
-/// by the silence of those whom it does not hear.
+/// Changes waiting for the disk beyond which the machine stands still: it takes no more input, nor does it
+/// decide anything by the silence of those whom it does not hear.
 const WRITES_WAITING_MAX: usize = 16_384;
 
 /// The machine's hands: turns inputs into events, and effects into deeds.

@@ -40,8 +40,8 @@ use crate::{
 /// Inputs queued for the machine.
 const INBOX_MAX: usize = 8_192;
 
-/// Of these, so many are kept free for other servers: clients must not crowd out the acknowledgements that their own
-/// requests wait for.
+/// Of these, so many are kept free for other servers: clients must not crowd out the acknowledgements that
+/// their own requests wait for.
 const INBOX_RESERVED: usize = 2_048;
 
 /// A server warns of so many differences from primaries at most.
@@ -379,8 +379,8 @@ pub struct ReplicationService {
 }
 
 impl ReplicationService {
-    /// Says once, not with every stream, in what this server differs from a primary; so often at most, as anybody can open a
-    /// stream.
+    /// Says once, not with every stream, in what this server differs from a primary; so often at most, as
+    /// anybody can open a stream.
     fn warn(&self, differences: Vec<String>) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         for news in differences {

@@ -1,9 +1,10 @@
 //! Streams between replicas.
 //!
-//! A primary opens one stream to each replica it speaks to; the replica's acknowledgements come back on it. A stream
-//! that broke is opened again by the next message, after a pause that grows with each failure. What cannot be sent
-//! or queued is dropped: the protocol repeats what was not acknowledged. A stream that breaks again and again is
-//! logged with its cause: it may be one that can never work. What it carries is agreed upon first ([`Terms`]).
+//! A primary opens one stream to each replica it speaks to; the replica's acknowledgements come back on it. A
+//! stream that broke is opened again by the next message, after a pause that grows with each failure. What
+//! cannot be sent or queued is dropped: the protocol repeats what was not acknowledged. A stream that breaks
+//! again and again is logged with its cause: it may be one that can never work. What it carries is agreed
+//! upon first ([`Terms`]).
 //!
 //! ```text
 //!  primary                                    replica
@@ -29,7 +30,8 @@ use crate::{
 /// Messages queued for one stream.
 const QUEUE_MAX: usize = 256;
 
-/// The pause before a broken stream is opened again: this after the first failure, doubled by each further one,
+/// The pause before a broken stream is opened again: this after the first failure, doubled by each further
+/// one,
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// up to this.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -37,11 +39,12 @@ const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// A stream that lived this long was no failure.
 const LIFE_MIN: Duration = Duration::from_secs(1);
 
-/// A stream that carries nothing for so long is closed. A primary's heartbeats are far more frequent, so this is a
-/// stream whose other end lost power, or has nothing to say any more.
+/// A stream that carries nothing for so long is closed. A primary's heartbeats are far more frequent, so this
+/// is a stream whose other end lost power, or has nothing to say any more.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A stream that broke so many times in a row is logged as a warning, and again whenever that number has doubled.
+/// A stream that broke so many times in a row is logged as a warning, and again whenever that number has
+/// doubled.
 const FAILURES_LOGGED: u32 = 4;
 
 /// A broken stream that was not opened again for so long is forgotten: its server is no member any more.
@@ -167,7 +170,8 @@ async fn carry<C: Clock, I: From<Arrived>>(
     mut messages: mpsc::Receiver<PeerMessage>,
     inbox: mpsc::Sender<I>,
 ) -> Result<(), String> {
-    // However this ends, the queue is closed: a transport may go on with what it was given, although nobody reads answers.
+    // However this ends, the queue is closed: a transport may go on with what it was given, although nobody
+    // reads answers.
     let (_carrying, over) = oneshot::channel::<()>();
     let queued = stream::poll_fn(move |context| messages.poll_recv(context)).take_until(over);
     let outgoing = queued.filter_map(|message| {
@@ -201,8 +205,8 @@ async fn carry<C: Clock, I: From<Arrived>>(
 /// What a replica sends back on a primary's stream.
 pub type Answers = Pin<Box<dyn Stream<Item = Result<wire::ReplicaMessage, Status>> + Send>>;
 
-/// One stream as its receiver sees it: polling the answers also takes in the messages, so that it lives exactly as long
-/// as the call, and a caller that reads no answers is not heard either.
+/// One stream as its receiver sees it: polling the answers also takes in the messages, so that it lives
+/// exactly as long as the call, and a caller that reads no answers is not heard either.
 pub fn conversation<C, I>(
     clock: C,
     messages: Streaming<wire::PrimaryMessage>,

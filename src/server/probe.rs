@@ -1,7 +1,8 @@
 //! The view service's probes: a token is brought to whoever answers at an address.
 //!
-//! Each probe opens a connection of its own, as a client would that comes anew: one that is kept would go on proving
-//! what held when it was opened. How a probe ends matters to nobody; a server that was reached says so in its pings.
+//! Each probe opens a connection of its own, as a client would that comes anew: one that is kept would go on
+//! proving what held when it was opened. How a probe ends matters to nobody; a server that was reached says
+//! so in its pings.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +17,12 @@ use crate::{
     wire::{ProbeRequest, replication_client::ReplicationClient},
 };
 
-/// Addresses at which nobody was confirmed yet and that are being probed. Anybody may claim an address, so these, but
-/// not the known servers, have to wait for each other.
+/// Addresses at which nobody was confirmed yet and that are being probed. Anybody may claim an address, so
+/// these, but not the known servers, have to wait for each other.
 const UNKNOWN_IN_FLIGHT_MAX: usize = 64;
 
-/// Probes of one address on their way at once: one may hang at a machine that lost power while its successor pings.
+/// Probes of one address on their way at once: one may hang at a machine that lost power while its successor
+/// pings.
 const PER_ADDRESS_MAX: usize = 2;
 
 /// How long a probe may take.

@@ -1,12 +1,12 @@
 //! What both ends of a stream must agree on, said when it is opened.
 //!
-//! A server that cannot take what a primary may send would break the stream at the first such message, and again each time
-//! it is repeated, long after the cause. So the primary says with the call what it may send, and a server that
-//! cannot take it refuses the call, with both values.
+//! A server that cannot take what a primary may send would break the stream at the first such message, and
+//! again each time it is repeated, long after the cause. So the primary says with the call what it may send,
+//! and a server that cannot take it refuses the call, with both values.
 //!
-//! What both can live with is told, too, and warned of: it shows itself only after a fail-over, when the receiver is primary.
-//! Limits that are larger here would have the others refuse this server's streams, sessions would live for another time, and
-//! updates would need another number of copies.
+//! What both can live with is told, too, and warned of: it shows itself only after a fail-over, when the
+//! receiver is primary. Limits that are larger here would have the others refuse this server's streams,
+//! sessions would live for another time, and updates would need another number of copies.
 
 use std::{fmt::Debug, str::FromStr, time::Duration};
 
@@ -83,8 +83,8 @@ impl Terms {
         Ok(())
     }
 
-    /// In what this server would differ from the caller if it were primary, and what to do: a sentence for each, with both
-    /// values. What an older program does not say does not differ.
+    /// In what this server would differ from the caller if it were primary, and what to do: a sentence for
+    /// each, with both values. What an older program does not say does not differ.
     pub fn differences(self, metadata: &MetadataMap) -> Vec<String> {
         let ttl = told(metadata, SESSION_TTL_KEY).ok().map(Duration::from_nanos);
         let all = [

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::protocol::identity::Ticket;
 
-/// Waiting callers by ticket. Callers may leave, and the machine does not know it: whenever their number has doubled,
-/// those that left are forgotten, so at most twice as many are remembered as ever waited at once.
+/// Waiting callers by ticket. Callers may leave, and the machine does not know it: whenever their number has
+/// doubled, those that left are forgotten, so at most twice as many are remembered as ever waited at once.
 #[derive(Debug)]
 pub struct Tickets<A> {
     next: Ticket,

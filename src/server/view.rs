@@ -31,8 +31,8 @@ use crate::{
 /// Inputs queued for the machine.
 const INBOX_MAX: usize = 4_096;
 
-/// Of these, so many are kept free for pings: while a record is being written everybody asks for the view, and a server
-/// whose pings are refused meanwhile would be taken for dead.
+/// Of these, so many are kept free for pings: while a record is being written everybody asks for the view,
+/// and a server whose pings are refused meanwhile would be taken for dead.
 const INBOX_RESERVED: usize = 1_024;
 
 /// What a view service is started with.
@@ -40,7 +40,8 @@ const INBOX_RESERVED: usize = 1_024;
 pub struct ViewConfig {
     /// What it remembers.
     pub record: Record,
-    /// Whose data goes on, if the record was lost and servers hold the data; `record` is the default one then.
+    /// Whose data goes on, if the record was lost and servers hold the data; `record` is the default one
+    /// then.
     pub adopt: Option<Adopt>,
     /// Names this life; must differ from that of every other.
     pub epoch: u64,
@@ -88,8 +89,8 @@ impl ViewServer {
         Self { inbox, adoption, driver }
     }
 
-    /// Resolves when it is decided whether a server's data goes on; never, if none was to be adopted, or for the second
-    /// time.
+    /// Resolves when it is decided whether a server's data goes on; never, if none was to be adopted, or for
+    /// the second time.
     pub fn adopted(&mut self) -> impl Future<Output = Adoption> + Send + use<> {
         let adoption = self.adoption.take();
         async {

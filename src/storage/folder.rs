@@ -1,8 +1,8 @@
 //! What the view service's record needs of a file system: one folder, real or simulated.
 //!
-//! What a file holds and under which name it is found become durable separately, as POSIX has it: after a loss of power a
-//! name may lead to the file before it or to one without its contents, unless both were synced. The simulator's folder
-//! (`sim/src/files.rs`) makes use of that.
+//! What a file holds and under which name it is found become durable separately, as POSIX has it: after a
+//! loss of power a name may lead to the file before it or to one without its contents, unless both were
+//! synced. The simulator's folder (`sim/src/files.rs`) makes use of that.
 
 use std::{
     fmt,
@@ -44,8 +44,8 @@ pub trait Folder: fmt::Display + Send + 'static {
     fn sync_names(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// A folder of the operating system. Blocks its thread while the disk syncs: views change rarely, and until a change is
-/// durable the view service has nothing to say to anybody.
+/// A folder of the operating system. Blocks its thread while the disk syncs: views change rarely, and until a
+/// change is durable the view service has nothing to say to anybody.
 #[derive(Debug)]
 pub struct OsFolder {
     dir: PathBuf,
@@ -106,8 +106,8 @@ impl Folder for OsFolder {
     }
 }
 
-/// Creates a folder with all that it is in. A folder is durable when the one it is in is synced: else a power loss
-/// soon after the first start could take the record with it.
+/// Creates a folder with all that it is in. A folder is durable when the one it is in is synced: else a power
+/// loss soon after the first start could take the record with it.
 fn create_durably(dir: &Path) -> io::Result<()> {
     let parent = |dir: &Path| match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -6,9 +6,10 @@
 //! view.lock       held locked while a view service runs in this folder
 //! ```
 //!
-//! A new record is written to a temporary file, synced, renamed over the old one, and the folder is synced: at
-//! every moment there is one whole record, the old or the new. What is there at a start is synced before anybody is told of
-//! it. A record that is there but cannot be read is an error, never a fresh start: numbers that go back would let two primaries share a view.
+//! A new record is written to a temporary file, synced, renamed over the old one, and the folder is synced:
+//! at every moment there is one whole record, the old or the new. What is there at a start is synced before
+//! anybody is told of it. A record that is there but cannot be read is an error, never a fresh start: numbers
+//! that go back would let two primaries share a view.
 
 use std::{io, path::Path};
 
@@ -79,8 +80,8 @@ impl<F: Folder> RecordFile<F> {
         }
     }
 
-    /// The record, durable on return: an earlier process that ended before it had synced it leaves one that is there, that
-    /// this process will speak of (V-c), and that a loss of power would still take.
+    /// The record, durable on return: an earlier process that ended before it had synced it leaves one that
+    /// is there, that this process will speak of (V-c), and that a loss of power would still take.
     ///
     /// # Errors
     ///

@@ -1,12 +1,13 @@
-//! Judges a running cluster: concurrent clients work on a few keys, everything they ask and see is recorded, and the record
-//! is judged for linearizability. Faults are the user's part: kill servers, pause them, restart them meanwhile.
+//! Judges a running cluster: concurrent clients work on a few keys, everything they ask and see is recorded,
+//! and the record is judged for linearizability. Faults are the user's part: kill servers, pause them,
+//! restart them meanwhile.
 //!
-//! Each answer is recorded with its revision, the order in which the cluster says that it was true. The judge tries that
-//! order first: if it explains everything, it is a proof, and found in linear time, however many clients there are.
-//! If not, the verdict comes from what the clients saw alone.
+//! Each answer is recorded with its revision, the order in which the cluster says that it was true. The judge
+//! tries that order first: if it explains everything, it is a proof, and found in linear time, however many
+//! clients there are. If not, the verdict comes from what the clients saw alone.
 //!
-//! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so that each
-//! read says which write it saw.
+//! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so
+//! that each read says which write it saw.
 
 use std::{
     fs::File,
@@ -53,8 +54,8 @@ pub struct CheckArgs {
     /// Determines what the clients ask, though not what happens then
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where the history is saved, one operation a line, with the revision of each answer (rev) [default: only of a violation, to
-    /// pbkv-history-RUN.jsonl]
+    /// Where the history is saved, one operation a line, with the revision of each answer (rev) [default:
+    /// only of a violation, to pbkv-history-RUN.jsonl]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }

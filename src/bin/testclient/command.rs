@@ -60,8 +60,9 @@ pub enum Command {
     },
     /// Print the current view, and what is missing in it
     View {
-        /// For monitors: exit with 0 if all wanted copies are in sync, 3 if there are fewer or the view is not
-        /// acknowledged yet, 4 if there is no service, updates are refused, or nobody would replace a primary that fails (1: no answer from it)
+        /// For monitors: exit with 0 if all wanted copies are in sync, 3 if there are fewer or the view is
+        /// not acknowledged yet, 4 if there is no service, updates are refused, or nobody would replace a
+        /// primary that fails (1: no answer from it)
         #[arg(long)]
         monitor: bool,
     },
@@ -70,7 +71,8 @@ pub enum Command {
 /// Exit code of `view --monitor`: copies are missing.
 const COPIES_MISSING: u8 = 3;
 
-/// Exit code of `view --monitor`: there is no service, updates are refused, or nobody would replace a primary that fails.
+/// Exit code of `view --monitor`: there is no service, updates are refused, or nobody would replace a primary
+/// that fails.
 const NO_SERVICE: u8 = 4;
 
 /// What a command comes to.
@@ -97,8 +99,8 @@ pub struct Show {
 }
 
 impl Show {
-    /// Tells the revision of an answer, and what the key was changed by last: before a compare-and-swap that did not
-    /// swap, as of the answer otherwise.
+    /// Tells the revision of an answer, and what the key was changed by last: before a compare-and-swap that
+    /// did not swap, as of the answer otherwise.
     fn tell(self, revision: OpNumber, changed_by: OpNumber) {
         if self.revision {
             eprintln!("revision {}, changed by {}", revision.0, changed_by.0);

@@ -27,7 +27,8 @@ struct Args {
     /// How long an operation goes on trying
     #[arg(long, default_value_t = Span(ClientOptions::new("").deadline), value_name = "TIME")]
     deadline: Span,
-    /// How long one attempt waits for its answer before the view service is asked again; one that is arriving is waited for
+    /// How long one attempt waits for its answer before the view service is asked again; one that is arriving
+    /// is waited for
     #[arg(long, default_value_t = Span(ClientOptions::new("").attempt_timeout), value_name = "TIME")]
     attempt_timeout: Span,
     #[command(flatten)]
@@ -40,8 +41,9 @@ struct Args {
 enum Top {
     #[command(flatten)]
     One(Command),
-    /// Run concurrent clients against the cluster and judge what they saw for linearizability. Exit code 0: linearizable,
-    /// 1: violation (the history is saved), 3: no operation was answered, 6: undecided, 130: ended before it was judged
+    /// Run concurrent clients against the cluster and judge what they saw for linearizability. Exit code 0:
+    /// linearizable, 1: violation (the history is saved), 3: no operation was answered, 6: undecided, 130:
+    /// ended before it was judged
     Check(check::CheckArgs),
 }
 

@@ -1,9 +1,10 @@
 //! Who gets a place among the connections of a process.
 //!
-//! Most places are for anybody. Some are kept for *peers*, that is other servers and the view service: a server that
-//! clients fill must go on hearing its primary and being reached by the view service, or it would be taken for dead. Nobody
-//! knows for whom a connection is before its first request, so one that comes when all other places are taken is *on
-//! trial* in one of these: a peer stays in it, a client is refused as by a server that is busy.
+//! Most places are for anybody. Some are kept for *peers*, that is other servers and the view service: a
+//! server that clients fill must go on hearing its primary and being reached by the view service, or it would
+//! be taken for dead. Nobody knows for whom a connection is before its first request, so one that comes when
+//! all other places are taken is *on trial* in one of these: a peer stays in it, a client is refused as by a
+//! server that is busy.
 
 use std::{
     convert::Infallible,

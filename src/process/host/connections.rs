@@ -1,12 +1,14 @@
 //! The connections of a listening process: how many, and for how long.
 //!
 //! A connection that says nothing is closed. HTTP/2 asks silent peers for a sign of life
-//! ([`channel::server`](crate::channel::server)), so what stays silent has lost power, was forgotten by a router in
-//! between, or never spoke HTTP/2. No keep-alive of TCP is needed beside that, and none would notice the last kind.
+//! ([`channel::server`](crate::channel::server)), so what stays silent has lost power, was forgotten by a
+//! router in between, or never spoke HTTP/2. No keep-alive of TCP is needed beside that, and none would
+//! notice the last kind.
 //!
-//! There are at most [`CONNECTIONS_MAX`] connections, and fewer if the operating system allows fewer open files. A few of
-//! these places are kept for other servers and the view service ([`admission`](super::admission)). That there is no room for
-//! more is logged when it begins and when it is over. An `accept` that fails is logged and tried again after a pause.
+//! There are at most [`CONNECTIONS_MAX`] connections, and fewer if the operating system allows fewer open
+//! files. A few of these places are kept for other servers and the view service
+//! ([`admission`](super::admission)). That there is no room for more is logged when it begins and when it is
+//! over. An `accept` that fails is logged and tried again after a pause.
 
 use std::{
     future::Future,
@@ -114,8 +116,8 @@ impl Door {
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 
-    /// Waits until there is room. A table that is full takes each connection that ends for another one at once: that
-    /// is one time of want, logged when it begins and when a share of the places is free again.
+    /// Waits until there is room. A table that is full takes each connection that ends for another one at
+    /// once: that is one time of want, logged when it begins and when a share of the places is free again.
     async fn place(&mut self) -> Guest {
         let free = self.places.free();
         if free == 0 && !self.full {

@@ -33,8 +33,8 @@ impl Staging {
     }
 }
 
-/// A backup reports a primary that was silent for this share of the time after which that primary reports a replica. It
-/// decides nothing alone, so it may be early; it must not come too late to count.
+/// A backup reports a primary that was silent for this share of the time after which that primary reports a
+/// replica. It decides nothing alone, so it may be early; it must not come too late to count.
 pub(super) const PRIMARY_SILENT_SHARE: u32 = 2;
 
 /// After so many heartbeat intervals without a word of the primary a backup begins to look at the time.
@@ -107,7 +107,8 @@ impl Replica {
         }
     }
 
-    /// Whether a message of the primary of `view` to these contents is obeyed; adopts its view if it is a later one.
+    /// Whether a message of the primary of `view` to these contents is obeyed; adopts its view if it is a
+    /// later one.
     fn heed(
         &mut self,
         generation: Generation,
@@ -187,8 +188,8 @@ impl Replica {
 }
 
 impl Core {
-    /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing, and
-    /// reported once for each view. Its sender takes this server for silent.
+    /// R19: a message is refused that no server that follows the protocol sends: it is answered by nothing,
+    /// and reported once for each view. Its sender takes this server for silent.
     pub(super) fn refuse_peer(&mut self, from: &ServerId, why: Implausible, effects: &mut Vec<Effect>) {
         if self.refused_in != Some(self.view_seen) {
             self.refused_in = Some(self.view_seen);

@@ -4,9 +4,9 @@ use super::{Core, Effect, Primary};
 use crate::protocol::{identity::Position, log::Write, store::Snapshot};
 
 impl Core {
-    /// The log keeps between one and two checkpoint intervals of entries, in number or in bytes. The older of two
-    /// states becomes its snapshot when the younger is due, unless a replica that is catching up still needs the
-    /// entries before it.
+    /// The log keeps between one and two checkpoint intervals of entries, in number or in bytes. The older of
+    /// two states becomes its snapshot when the younger is due, unless a replica that is catching up still
+    /// needs the entries before it.
     pub(super) fn consider_checkpoint(
         &mut self,
         at: Position,

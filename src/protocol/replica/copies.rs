@@ -1,10 +1,10 @@
 //! How many copies hold what a primary acknowledges (R20).
 //!
 //! A primary that waits for nobody acknowledges what it alone holds: its death is the loss of it. That is
-//! allowed, or a service of two copies would stop when one dies, and so are two copies where three are wanted. But an
-//! operator is told when it begins and when it ends, and may forbid it. Then the primary takes no update, and acknowledges
-//! none that was under way: whether that one lasts is open until there are enough copies again. Reads go on, and show what
-//! was executed.
+//! allowed, or a service of two copies would stop when one dies, and so are two copies where three are
+//! wanted. But an operator is told when it begins and when it ends, and may forbid it. Then the primary takes
+//! no update, and acknowledges none that was under way: whether that one lasts is open until there are enough
+//! copies again. Reads go on, and show what was executed.
 
 use std::time::Duration;
 
@@ -17,13 +17,14 @@ use crate::protocol::{
 };
 
 impl Primary {
-    /// How many replicas hold what is committed from now on and may be promoted by the record, this one included.
+    /// How many replicas hold what is committed from now on and may be promoted by the record, this one
+    /// included.
     fn copies(&self) -> usize {
         self.view().insync.len()
     }
 
-    /// What is said of an operation that took effect: not that it did, as long as too few copies hold it. A retry hears it
-    /// when they are back.
+    /// What is said of an operation that took effect: not that it did, as long as too few copies hold it. A
+    /// retry hears it when they are back.
     pub(super) fn acknowledgement(&self, options: &ReplicaOptions, reply: Reply) -> Reply {
         let (copies, copies_min) = (self.copies(), options.copies_min);
         match reply {
@@ -70,7 +71,8 @@ impl Primary {
         }
     }
 
-    /// Whether another operation may be proposed, or why not. A joiner counts once the record says that it may be promoted.
+    /// Whether another operation may be proposed, or why not. A joiner counts once the record says that it
+    /// may be promoted.
     pub(super) fn admits(&self, options: &ReplicaOptions) -> Result<(), Refusal> {
         let copies = self.copies();
         if copies < options.copies_min {
@@ -82,7 +84,8 @@ impl Primary {
         Ok(())
     }
 
-    /// Updates are refused, or taken again: whoever operates the cluster need not wait for a client to complain.
+    /// Updates are refused, or taken again: whoever operates the cluster need not wait for a client to
+    /// complain.
     pub(super) fn note_refusals(&mut self, core: &Core, effects: &mut Vec<Effect>) {
         let (copies, copies_min) = (self.copies(), core.options.copies_min);
         let refuses = copies < copies_min;
@@ -96,7 +99,8 @@ impl Primary {
         }));
     }
 
-    /// Operations were just committed if `committed`; others may have joined. The wanted number is the view service's.
+    /// Operations were just committed if `committed`; others may have joined. The wanted number is the view
+    /// service's.
     pub(super) fn note_copies(&mut self, core: &Core, committed: bool, effects: &mut Vec<Effect>) {
         let Some(wanted) = core.cluster.map(|cluster| cluster.replicas) else { return };
         let (waited_for, announced) = (1 + self.waits_for.len(), 1 + self.announced().len());

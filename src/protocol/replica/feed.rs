@@ -17,8 +17,9 @@ use crate::protocol::{
     store::{Cursor, Snapshot},
 };
 
-/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals, if a round that left
-/// after it was answered: one that travels slowly is not lost, and copies of it would be in the way of the next one.
+/// A part of the state that is not acknowledged is sent again after so many heartbeat intervals, if a round
+/// that left after it was answered: one that travels slowly is not lost, and copies of it would be in the way
+/// of the next one.
 const PART_RETRY_HEARTBEATS: u32 = 2;
 
 /// A state transfer under way.
@@ -130,8 +131,8 @@ impl Peer {
         self.log_needed_after().is_some_and(|after| (base..op).contains(&after))
     }
 
-    /// Whether it lags so little, in time, that operations may wait for it (R9a): its last round of catching up
-    /// took at most `lag_max`, or nothing is left to catch up. `base` is where the log begins.
+    /// Whether it lags so little, in time, that operations may wait for it (R9a): its last round of catching
+    /// up took at most `lag_max`, or nothing is left to catch up. `base` is where the log begins.
     pub(super) fn keeps_up(
         &mut self,
         present: Duration,
@@ -172,9 +173,9 @@ impl Peer {
 }
 
 impl Primary {
-    /// Whether some replica still needs entries up to `op` of a log that begins at `base`: those after the state that it is sent, or after
-    /// what it holds. They are kept until it has them, not only until the state has arrived, or one transfer
-    /// would follow another for as long as the load lasts.
+    /// Whether some replica still needs entries up to `op` of a log that begins at `base`: those after the
+    /// state that it is sent, or after what it holds. They are kept until it has them, not only until the
+    /// state has arrived, or one transfer would follow another for as long as the load lasts.
     pub(super) fn needs_log(&self, base: OpNumber, op: OpNumber) -> bool {
         self.peers.values().any(|peer| peer.needs_log(base, op))
     }

@@ -1,11 +1,12 @@
 //! A KV server's protocol machine.
 //!
-//! One [`Replica`] is one life of one server. What it knows for sure (identities, the view adopted last,
-//! the log) survives in [`Durable`](crate::protocol::log::Durable); its role and how far it has applied the log do not.
+//! One [`Replica`] is one life of one server. What it knows for sure (identities, the view adopted last, the
+//! log) survives in [`Durable`](crate::protocol::log::Durable); its role and how far it has applied the log
+//! do not.
 //!
-//! It is a *core*, which it has in every role, and a *role*, which owns what only it needs. What only a primary does is a
-//! method of the primary, which is lent the core: it cannot be asked of a replica that is none. Which role takes which
-//! event is said in one place, [`step`](Machine::step).
+//! It is a *core*, which it has in every role, and a *role*, which owns what only it needs. What only a
+//! primary does is a method of the primary, which is lent the core: it cannot be asked of a replica that is
+//! none. Which role takes which event is said in one place, [`step`](Machine::step).
 //!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
@@ -20,8 +21,8 @@
 //!
 //! * `notice`: what an operator is told, and in which words.
 //!
-//! This file is what all roles share, and how one follows another: the view service's answers and the adoption of views
-//! (R1, R13 to R15).
+//! This file is what all roles share, and how one follows another: the view service's answers and the
+//! adoption of views (R1, R13 to R15).
 
 pub mod backup;
 mod checkpoint;
@@ -197,9 +198,9 @@ impl Replica {
         self.core.pinger.wanted = true;
     }
 
-    /// R17: the view service has another history. The data stays as it is. A view names its primary in one life, so
-    /// a primary that gives up its role takes another life: if its own view service comes back, that one
-    /// must not wait for a primary that is none.
+    /// R17: the view service has another history. The data stays as it is. A view names its primary in one
+    /// life, so a primary that gives up its role takes another life: if its own view service comes back, that
+    /// one must not wait for a primary that is none.
     fn on_wrong_generation(&mut self, current: Generation, effects: &mut Vec<Effect>) {
         if !self.core.wrong_generation {
             let notice = Notice::WrongGeneration { own: self.core.generation, current };
@@ -214,8 +215,8 @@ impl Replica {
     }
 
     /// The view service accepts this life. Only now a store is created: two stores then never share an
-    /// identity, because two lives of a server that are accepted never share a number. An empty store becomes one of
-    /// the generation that is current, by the latest answer: it holds nothing that could be mixed.
+    /// identity, because two lives of a server that are accepted never share a number. An empty store becomes
+    /// one of the generation that is current, by the latest answer: it holds nothing that could be mixed.
     fn on_accepted(&mut self, number: u64, echo: Echo, generation: Generation, effects: &mut Vec<Effect>) {
         let is_latest = number >= self.core.pinger.answered;
         if is_latest {
@@ -282,8 +283,8 @@ impl Replica {
         }
     }
 
-    /// I1: a view has one primary. If the view service names another one, its record is an old copy and numbers are
-    /// given again. Which of the two primaries goes on is not for this one to say.
+    /// I1: a view has one primary. If the view service names another one, its record is an old copy and
+    /// numbers are given again. Which of the two primaries goes on is not for this one to say.
     fn on_another_primary(&mut self, view: View, effects: &mut Vec<Effect>) {
         effects.push(Effect::Notice(Notice::AnotherPrimary { view: view.number, primary: view.primary }));
         self.begin_life(self.core.boot.next(), effects);
@@ -334,8 +335,8 @@ impl Replica {
         }
     }
 
-    /// Everything that waited for the end of a batch, or for its time; as long as nothing may be said, only the disk gets
-    /// something.
+    /// Everything that waited for the end of a batch, or for its time; as long as nothing may be said, only
+    /// the disk gets something.
     fn flush(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         if !self.core.outbox.is_held() {
             self.speak(now, effects);

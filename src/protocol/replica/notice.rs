@@ -36,8 +36,8 @@ pub enum Notice {
         /// The later view.
         view: ViewNumber,
     },
-    /// As primary, it is told that another server is primary in the same view, and gives up its role: the view service's
-    /// record is an old copy.
+    /// As primary, it is told that another server is primary in the same view, and gives up its role: the
+    /// view service's record is an old copy.
     AnotherPrimary {
         /// The view.
         view: ViewNumber,
@@ -68,8 +68,8 @@ pub enum Notice {
     ViewServiceSilent,
     /// It answers again.
     ViewServiceAnswers,
-    /// As primary, it begins to acknowledge what fewer replicas hold than the view service wants, or their number
-    /// changed.
+    /// As primary, it begins to acknowledge what fewer replicas hold than the view service wants, or their
+    /// number changed.
     FewCopies {
         /// How many hold what is acknowledged, the primary included.
         copies: usize,
@@ -198,7 +198,8 @@ pub enum Notice {
     },
 }
 
-/// What happened, with the replica as its subject. The alternate form (`{:#}`) names servers without their ports.
+/// What happened, with the replica as its subject. The alternate form (`{:#}`) names servers without their
+/// ports.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = ServerId::naming(f);
@@ -305,7 +306,8 @@ impl Hash for Implausible {
 /// What is limited of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SessionLimit {
-    /// Their number, by [`ReplicaOptions::sessions_max`](crate::protocol::options::ReplicaOptions::sessions_max).
+    /// Their number, by
+    /// [`ReplicaOptions::sessions_max`](crate::protocol::options::ReplicaOptions::sessions_max).
     Count,
     /// What they remember, by
     /// [`ReplicaOptions::session_bytes_max`](crate::protocol::options::ReplicaOptions::session_bytes_max).

@@ -1,9 +1,10 @@
 //! What may only be said when something is durable.
 //!
-//! Changes of the durable memory are collected and handed to the disk in batches. An acknowledgement waits until the
-//! batch on which it depends is reported durable; operations may leave for the backups while the primary's own disk is
-//! still writing. A disk may stall for any time, so what waits is bounded: for each batch, one acknowledgement of a
-//! kind to each replica. Nothing else is put off: what is due while nothing may leave is made when it may.
+//! Changes of the durable memory are collected and handed to the disk in batches. An acknowledgement waits
+//! until the batch on which it depends is reported durable; operations may leave for the backups while the
+//! primary's own disk is still writing. A disk may stall for any time, so what waits is bounded: for each
+//! batch, one acknowledgement of a kind to each replica. Nothing else is put off: what is due while nothing
+//! may leave is made when it may.
 
 use std::collections::VecDeque;
 
@@ -14,8 +15,8 @@ use crate::protocol::{
     message::{AppendResult, PeerMessage},
 };
 
-/// Acknowledgements that wait for one batch. The first one is for the primary whose operations the batch holds, a few are for
-/// former ones; other names are made up.
+/// Acknowledgements that wait for one batch. The first one is for the primary whose operations the batch
+/// holds, a few are for former ones; other names are made up.
 const WAITING_PER_BATCH_MAX: usize = 16;
 
 /// An acknowledgement that waits until a batch is durable.
@@ -93,13 +94,15 @@ impl Outbox {
         self.durable
     }
 
-    /// How many changes were not handed to the disk, how many acknowledgements wait, and how many batches are being written.
+    /// How many changes were not handed to the disk, how many acknowledgements wait, and how many batches are
+    /// being written.
     pub fn load(&self) -> (usize, usize, u64) {
         (self.writes.len(), self.unsaid.len(), self.written.0 - self.persisted.0)
     }
 
-    /// Acknowledges what depends on everything collected so far. Of two acknowledgements that wait for one batch, the one that
-    /// says more is kept; beyond [`WAITING_PER_BATCH_MAX`] none. Whoever misses one repeats itself.
+    /// Acknowledges what depends on everything collected so far. Of two acknowledgements that wait for one
+    /// batch, the one that says more is kept; beyond [`WAITING_PER_BATCH_MAX`] none. Whoever misses one
+    /// repeats itself.
     pub fn acknowledge(&mut self, to: ServerId, message: PeerMessage, effects: &mut Vec<Effect>) {
         let after = self.pending();
         if after <= self.persisted {
@@ -147,8 +150,8 @@ impl Outbox {
     }
 }
 
-/// A later acknowledgement joins one of its kind to the same replica. What a replica holds, and has heard, in one view is not
-/// taken back, though its messages may overtake each other.
+/// A later acknowledgement joins one of its kind to the same replica. What a replica holds, and has heard, in
+/// one view is not taken back, though its messages may overtake each other.
 fn supplement(kept: &mut PeerMessage, later: PeerMessage) {
     match (&mut *kept, &later) {
         (PeerMessage::AppendAck(kept), PeerMessage::AppendAck(later)) if later.view < kept.view => {}

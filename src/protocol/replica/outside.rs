@@ -37,7 +37,8 @@ pub struct Load {
 }
 
 impl Primary {
-    /// The other replicas: how far each is known to hold the log in this view, and whether it is being sent a state.
+    /// The other replicas: how far each is known to hold the log in this view, and whether it is being sent a
+    /// state.
     pub fn replicas(&self) -> impl Iterator<Item = (&ServerId, Option<OpNumber>, bool)> {
         self.peers.iter().map(|(server, peer)| (server, peer.matched, peer.is_sent_a_state()))
     }

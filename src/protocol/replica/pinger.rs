@@ -17,20 +17,22 @@ use crate::protocol::{
 /// gives no lease.
 const PINGS_REMEMBERED: usize = 16;
 
-/// As long as the view service was not heard, or does not answer any more, it is pinged at least this often: another one
-/// may come in its place, and has to hear who is there.
+/// As long as the view service was not heard, or does not answer any more, it is pinged at least this often:
+/// another one may come in its place, and has to hear who is there.
 const PING_INTERVAL_UNHEARD: Duration = Duration::from_millis(500);
 
 /// A view service that left so many pings in a row unanswered is not heard any more.
 const UNANSWERED_MIN: u64 = 2;
 
-/// The operator is told of a view service that answered nothing for a dead interval; before that is known, for this time,
+/// The operator is told of a view service that answered nothing for a dead interval; before that is known,
+/// for this time,
 const SILENT_UNHEARD: Duration = Duration::from_millis(1500);
-/// and nothing to so many pings in a row: one that stood still itself has asked for none of the answers it missed.
+/// and nothing to so many pings in a row: one that stood still itself has asked for none of the answers it
+/// missed.
 const SILENT_PINGS: u32 = 3;
 
-/// After so many pings in a row that the view service did not believe, the operator is told. The first ones of each
-/// life are not believed yet.
+/// After so many pings in a row that the view service did not believe, the operator is told. The first ones
+/// of each life are not believed yet.
 const UNCONFIRMED_MIN: u32 = 3;
 
 /// The conversation with the view service.
@@ -83,7 +85,8 @@ impl Pinger {
 }
 
 impl Core {
-    /// R18: a token came. The view service waits for it if it has not believed this life yet, or not any more.
+    /// R18: a token came. The view service waits for it if it has not believed this life yet, or not any
+    /// more.
     pub(super) fn on_probe(&mut self, token: Token) {
         let pinger = &mut self.pinger;
         pinger.token = Some(token);

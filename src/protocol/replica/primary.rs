@@ -18,8 +18,8 @@ use crate::protocol::{
     view::{Members, View},
 };
 
-/// What was heard within so many heartbeat intervals is not about to be suspected, and a joiner must have been before the
-/// primary waits for it.
+/// What was heard within so many heartbeat intervals is not about to be suspected, and a joiner must have
+/// been before the primary waits for it.
 const RECENT_HEARTBEATS: u32 = 3;
 
 /// What a primary said of copies and sessions, and takes back when it is over.
@@ -64,7 +64,8 @@ pub struct Primary {
     pub(super) opening: usize,
     pub(super) remembering: Remembering,
     pub(super) reads: VecDeque<Read>,
-    /// Number of the latest round of messages to the replicas. Every message of a round carries it; a round without any is not counted.
+    /// Number of the latest round of messages to the replicas. Every message of a round carries it; a round
+    /// without any is not counted.
     pub(super) round: u64,
     /// A Get waits for the next round.
     pub(super) round_wanted: bool,
@@ -400,8 +401,9 @@ impl Primary {
         }
     }
 
-    /// The view service told view `number` in its answer to `ping`. If that is this primary's view, and the ping
-    /// was sent after a replica spoke of a later one, there is no later one (V-c): the replica was wrong.
+    /// The view service told view `number` in its answer to `ping`. If that is this primary's view, and the
+    /// ping was sent after a replica spoke of a later one, there is no later one (V-c): the replica was
+    /// wrong.
     pub(super) fn unfence(&mut self, core: &Core, ping: u64, number: ViewNumber) {
         self.fenced.take_if(|fenced| number == core.view_seen && ping > *fenced);
     }
@@ -452,8 +454,8 @@ impl Primary {
         }
     }
 
-    /// R11: a replica that is silent, or that answers and takes nothing, is reported; one that was not announced
-    /// yet is no longer waited for. R16: silent while the primary was there to hear it.
+    /// R11: a replica that is silent, or that answers and takes nothing, is reported; one that was not
+    /// announced yet is no longer waited for. R16: silent while the primary was there to hear it.
     pub(super) fn watch_replicas(&mut self, core: &mut Core, now: Duration, effects: &mut Vec<Effect>) {
         let end = core.log.end().op;
         if self.fenced.is_some() {
@@ -470,7 +472,8 @@ impl Primary {
             .filter(|server| stuck(server))
             .cloned()
             .partition(|server| self.announced.contains(server));
-        // If none is heard, that says something of this primary: whoever is about to be silent for too long is waited for.
+        // If none is heard, that says something of this primary: whoever is about to be silent for too long
+        // is waited for.
         let recent = core.options.heartbeat_interval * RECENT_HEARTBEATS;
         let undecided = self
             .announced

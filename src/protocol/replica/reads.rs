@@ -49,7 +49,8 @@ impl Primary {
     }
 
     /// R10. The value is read from the applied state after the confirmation, so it is at least as new as
-    /// anything acknowledged before the Get arrived. So is its revision (section 7): what is applied, not what is in the log.
+    /// anything acknowledged before the Get arrived. So is its revision (section 7): what is applied, not
+    /// what is in the log.
     pub(super) fn serve_reads(&mut self, core: &Core, now: Duration, effects: &mut Vec<Effect>) {
         let held = core.outbox.is_held(); // R1: the view is not adopted durably yet
         if held || !self.active || core.commit < self.takeover_end || self.fenced.is_some() {

@@ -1,8 +1,8 @@
 //! Whether there is room for another session, and for another answer that a session remembers.
 //!
-//! Clients that find no room are asked to come again, and cannot know whether that helps. So an operator is told when the
-//! first one is refused; and when there is room again and none was refused for as long as a replica may be silent: at
-//! the limit one is refused, the next one taken, and the log is to say so once.
+//! Clients that find no room are asked to come again, and cannot know whether that helps. So an operator is
+//! told when the first one is refused; and when there is room again and none was refused for as long as a
+//! replica may be silent: at the limit one is refused, the next one taken, and the log is to say so once.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -77,14 +77,14 @@ impl Remembering {
 }
 
 impl Primary {
-    /// Whether another session may be opened by an entry of the log time `at`. A session that is over by then makes
-    /// room, unless an update of it is in flight, which was proposed before and keeps it alive.
+    /// Whether another session may be opened by an entry of the log time `at`. A session that is over by then
+    /// makes room, unless an update of it is in flight, which was proposed before and keeps it alive.
     pub(super) fn may_open(&self, state: &State, options: &ReplicaOptions, at: Duration) -> bool {
         state.has_room_for_sessions(self.opening + 1, options.sessions_max, at, |id| self.is_used(id))
     }
 
-    /// Whether a session may remember another answer, to an entry of the log time `at`. What it remembers already and
-    /// what sessions remember that are over by then makes room, as above.
+    /// Whether a session may remember another answer, to an entry of the log time `at`. What it remembers
+    /// already and what sessions remember that are over by then makes room, as above.
     pub(super) fn may_remember(
         &self,
         state: &State,
@@ -102,7 +102,8 @@ impl Primary {
         in_flight.next().is_some_and(|((used, _), _)| *used == session)
     }
 
-    /// Whether nothing stands in the way of another session, or of another answer of one that remembers nothing yet.
+    /// Whether nothing stands in the way of another session, or of another answer of one that remembers
+    /// nothing yet.
     fn has_room(&self, state: &State, options: &ReplicaOptions, limit: SessionLimit, at: Duration) -> bool {
         match limit {
             SessionLimit::Count => self.may_open(state, options, at),

@@ -1,15 +1,18 @@
-//! The record is lost, and servers still hold the data: an operator names the server whose data goes on (VS-ADOPT).
+//! The record is lost, and servers still hold the data: an operator names the server whose data goes on
+//! (VS-ADOPT).
 //!
-//! A view service that adopts begins without a record, and for [`LISTEN_DEAD_INTERVALS`] it only listens. Who holds data is
-//! told what any view service without a record tells it (VS-PING 1): it has another history. So a primary of the lost
-//! history gives up its role, and from then on completes nothing that was not heard here. Then the named server's data
-//! goes on, as the only stable copy, in a view above all that was heard of its generation; or it is said why not.
+//! A view service that adopts begins without a record, and for [`LISTEN_DEAD_INTERVALS`] it only listens. Who
+//! holds data is told what any view service without a record tells it (VS-PING 1): it has another history. So
+//! a primary of the lost history gives up its role, and from then on completes nothing that was not heard
+//! here. Then the named server's data goes on, as the only stable copy, in a view above all that was heard of
+//! its generation; or it is said why not.
 //!
-//! Why the longest log of the latest view is enough: whatever was committed is in the log of every stable replica, and
-//! so is whatever precedes it. A log whose end is at least that of one of them holds it, too (I2, I4). So one stable replica
-//! must have been heard. Which servers were stable nobody knows any more: an operator must see to it that every server
-//! that still holds data runs and is heard, and that a primary that is not heard is stopped. A server that comes later
-//! and holds more than the adopted one did is not taken in ([`Adopted`]): what it holds would be overwritten.
+//! Why the longest log of the latest view is enough: whatever was committed is in the log of every stable
+//! replica, and so is whatever precedes it. A log whose end is at least that of one of them holds it, too
+//! (I2, I4). So one stable replica must have been heard. Which servers were stable nobody knows any more: an
+//! operator must see to it that every server that still holds data runs and is heard, and that a primary that
+//! is not heard is stopped. A server that comes later and holds more than the adopted one did is not taken in
+//! ([`Adopted`]): what it holds would be overwritten.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -22,13 +25,14 @@ use crate::protocol::{
     view_service::SealKey,
 };
 
-/// A view service that adopts listens for so many dead intervals: long enough that every server connects, is probed,
-/// is told to give up its role, and is heard again.
+/// A view service that adopts listens for so many dead intervals: long enough that every server connects, is
+/// probed, is told to give up its role, and is heard again.
 pub const LISTEN_DEAD_INTERVALS: u32 = 4;
 
-/// So far above all that was heard of its generation at least is the number of the view that goes on: a server that was
-/// away may know later views, and each start of a view service leaves out up to 65,535 numbers. It is further up by the
-/// epoch, so that two services that adopt without hearing of each other hardly give the same number.
+/// So far above all that was heard of its generation at least is the number of the view that goes on: a
+/// server that was away may know later views, and each start of a view service leaves out up to 65,535
+/// numbers. It is further up by the epoch, so that two services that adopt without hearing of each other
+/// hardly give the same number.
 pub const VIEW_MARGIN: u64 = 1 << 19;
 
 /// No cluster comes to a later view by itself: with one a microsecond that takes a century.
@@ -39,7 +43,8 @@ pub const VIEW_HEARD_MAX: u64 = 1 << 51;
 pub struct Adopt {
     /// The server whose data goes on.
     pub server: ServerId,
-    /// Also if another server holds more, belongs to a later generation, still acts as primary or is not reached.
+    /// Also if another server holds more, belongs to a later generation, still acts as primary or is not
+    /// reached.
     pub anyway: bool,
 }
 
@@ -85,8 +90,8 @@ pub enum NotAdopted {
     HoldsMore(ServerId),
     /// This one still acts as primary: it hears nothing of what it is told.
     ActsAsPrimary(ServerId),
-    /// This one pings and is not reached at the address that it advertises: nobody knows what it holds, and if it is primary
-    /// it does not give that up.
+    /// This one pings and is not reached at the address that it advertises: nobody knows what it holds, and
+    /// if it is primary it does not give that up.
     NotReached(ServerId),
     /// This one claims a view whose number would leave none for the views after it.
     ImplausibleView(ServerId),
@@ -185,8 +190,8 @@ impl Adoption {
         self.heard.insert(ping.server.clone(), heard);
     }
 
-    /// The view with which the named server's data goes on, and the end of that data; not if what others hold may be given
-    /// up.
+    /// The view with which the named server's data goes on, and the end of that data; not if what others hold
+    /// may be given up.
     fn decide(&self, now: Duration, dead_after: Duration, epoch: u64) -> Result<(View, Adopted), NotAdopted> {
         let Adopt { server, anyway } = &self.wanted;
         if self.heard.is_empty() {
@@ -249,8 +254,8 @@ impl Adoption {
 }
 
 impl ViewService {
-    /// Starts a life without a record, in which the data of one server is to go on (VS-ADOPT). The other parameters are
-    /// those of [`ViewService::new`].
+    /// Starts a life without a record, in which the data of one server is to go on (VS-ADOPT). The other
+    /// parameters are those of [`ViewService::new`].
     pub fn adopting(
         options: ViewServiceOptions,
         wanted: Adopt,

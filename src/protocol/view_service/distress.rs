@@ -1,5 +1,5 @@
-//! What is wrong as the view service sees it: told to whoever asks for the view, so that clients, monitors and people at
-//! a prompt read the same.
+//! What is wrong as the view service sees it: told to whoever asks for the view, so that clients, monitors
+//! and people at a prompt read the same.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use crate::protocol::identity::{DataId, ServerId};
 /// Servers that are named in one sentence.
 const NAMES_MAX: usize = 8;
 
-/// Why no view begins, why updates are refused, or why nobody would replace a primary that fails. One thing at a time: the worst.
+/// Why no view begins, why updates are refused, or why nobody would replace a primary that fails. One thing
+/// at a time: the worst.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Distress {
     /// The record is an old copy: no view is proposed any more.
@@ -20,11 +21,13 @@ pub enum Distress {
     Waiting(Vec<ServerId>),
     /// Nobody can be promoted: these hold all the data and obey a view that was never told.
     LedAstray(Vec<ServerId>),
-    /// The service started a while ago, does not hear these, which hold all the data, and replaces nobody yet.
+    /// The service started a while ago, does not hear these, which hold all the data, and replaces nobody
+    /// yet.
     Listening(Vec<ServerId>),
     /// No view begins, because no server is there.
     NoServer,
-    /// No view begins, because these come from a history that the record knows nothing of: it was lost or exchanged.
+    /// No view begins, because these come from a history that the record knows nothing of: it was lost or
+    /// exchanged.
     UnknownHistory(Vec<ServerId>),
     /// The service listens before it decides whether this server's data goes on.
     Adopting(ServerId),

@@ -52,12 +52,14 @@ use super::{
     view::{Members, Record, View},
 };
 
-/// A view service that starts listens at least this long: servers that do not hear it ping twice in that time.
+/// A view service that starts listens at least this long: servers that do not hear it ping twice in that
+/// time.
 const LISTEN_MIN: Duration = Duration::from_secs(1);
 
-/// A life that begins with a record leaves out fewer numbers than this before its first view, by its epoch. Had the record
-/// been an old copy, views told since would most likely have just these numbers: who was told of one shows what the record
-/// is. With `n` views since the copy, a number is given twice with a probability of `n` in this many.
+/// A life that begins with a record leaves out fewer numbers than this before its first view, by its epoch.
+/// Had the record been an old copy, views told since would most likely have just these numbers: who was told
+/// of one shows what the record is. With `n` views since the copy, a number is given twice with a probability
+/// of `n` in this many.
 const VIEWS_LEFT_OUT_MAX: u64 = 1 << 16;
 
 /// What can happen to the view service.
@@ -165,8 +167,9 @@ pub struct ViewService {
     only_astray: bool,
     /// Nobody but the current primary is promoted before this time: it may hold a lease until then.
     granted_until: Duration,
-    /// What the next record says: the longest dead interval, the length of leases and the measure of pings, that servers
-    /// may still go by. It is that of this life, and until `inherited_until` of an earlier one if that was longer.
+    /// What the next record says: the longest dead interval, the length of leases and the measure of pings,
+    /// that servers may still go by. It is that of this life, and until `inherited_until` of an earlier one
+    /// if that was longer.
     promised: Duration,
     inherited_until: Duration,
     data_lost: bool,
@@ -184,9 +187,9 @@ pub struct ViewService {
 }
 
 impl ViewService {
-    /// Starts a life with the durable `record` (the default one, if there never was any). `epoch` names
-    /// this life and must differ from that of every other, in any cluster: a generation that has not begun takes it
-    /// as its nonce. `key` must be known to nobody else.
+    /// Starts a life with the durable `record` (the default one, if there never was any). `epoch` names this
+    /// life and must differ from that of every other, in any cluster: a generation that has not begun takes
+    /// it as its nonce. `key` must be known to nobody else.
     pub fn new(
         options: ViewServiceOptions,
         mut record: Record,
@@ -325,7 +328,8 @@ impl ViewService {
         }
     }
 
-    /// VS-PROBE: nothing that this ping says is believed. Whoever answers at the address it names gets a token.
+    /// VS-PROBE: nothing that this ping says is believed. Whoever answers at the address it names gets a
+    /// token.
     fn refuse_unconfirmed(&mut self, now: Duration, ticket: Ticket, ping: &Ping, effects: &mut Vec<Effect>) {
         let holder = self.servers.refuse(now, &self.options, ping, effects);
         let (dead_after, servers_max) = (self.options.dead_after, self.options.servers_max);
@@ -342,8 +346,8 @@ impl ViewService {
         effects.push(Effect::Probe { server, token, known });
     }
 
-    /// VS-PING 1: it holds operations of another history, or knows views beyond ours and would obey none of ours.
-    /// An empty server joins whatever history is current.
+    /// VS-PING 1: it holds operations of another history, or knows views beyond ours and would obey none of
+    /// ours. An empty server joins whatever history is current.
     fn is_of_other_history(&self, ping: &Ping) -> bool {
         let holds_operations = ping.log_end.op.0 > 0;
         let bound = holds_operations || ping.view_known > self.record.number;

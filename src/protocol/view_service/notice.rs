@@ -30,15 +30,16 @@ pub enum Notice {
     Activated(View),
     /// No replica that holds all the data is left; only an operator can go on.
     DataLost(ViewNumber),
-    /// No replica that holds all the data is there: until one of these comes back with its data there is no service.
+    /// No replica that holds all the data is there: until one of these comes back with its data there is no
+    /// service.
     Waiting {
         /// The current view.
         view: ViewNumber,
         /// Any of these would do.
         servers: Vec<ServerId>,
     },
-    /// Of those that were waited for, or followed a view that was never told, these are there with their data and obey: one of
-    /// them can be promoted.
+    /// Of those that were waited for, or followed a view that was never told, these are there with their data
+    /// and obey: one of them can be promoted.
     DataIsBack {
         /// The current view.
         view: ViewNumber,
@@ -63,18 +64,19 @@ pub enum Notice {
         /// The copies without which it refuses updates.
         copies_min: usize,
     },
-    /// A server of this history was told of a view that this record does not know: the record is an old copy. Nothing
-    /// is proposed any more.
+    /// A server of this history was told of a view that this record does not know: the record is an old copy.
+    /// Nothing is proposed any more.
     OldRecord {
         /// Which server.
         server: ServerId,
-        /// The view that it was told of. If it is `recorded`, the server acts as primary in another view of that number.
+        /// The view that it was told of. If it is `recorded`, the server acts as primary in another view of
+        /// that number.
         told: ViewNumber,
         /// The last one of this record.
         recorded: ViewNumber,
     },
-    /// A server that could be primary obeys a view that this service never told, and takes up no other one; nobody else can
-    /// be promoted.
+    /// A server that could be primary obeys a view that this service never told, and takes up no other one;
+    /// nobody else can be promoted.
     LedAstray {
         /// Which server.
         server: ServerId,
@@ -83,8 +85,8 @@ pub enum Notice {
         /// The current one.
         current: ViewNumber,
     },
-    /// A server holds operations that did not go on when another one's data was adopted. It is not taken in, and keeps
-    /// its data.
+    /// A server holds operations that did not go on when another one's data was adopted. It is not taken in,
+    /// and keeps its data.
     HoldsMore {
         /// Which server.
         server: ServerId,
@@ -140,7 +142,8 @@ pub enum Notice {
     TooManyServers(ServerId),
 }
 
-/// What happened, with the view service as its subject. The alternate form (`{:#}`) names servers without their ports.
+/// What happened, with the view service as its subject. The alternate form (`{:#}`) names servers without
+/// their ports.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = ServerId::naming(f);

@@ -14,14 +14,14 @@ use crate::protocol::{identity::Position, message::VIEW_LEAP_MAX};
 /// Servers outside the view that were silent for so many dead intervals are forgotten.
 const FORGET_AFTER_DEAD_INTERVALS: u32 = 100;
 
-/// When the primary suspects all of several backups, this share of the dead interval passes before they are dropped:
-/// perhaps it is the primary that none of them hears.
+/// When the primary suspects all of several backups, this share of the dead interval passes before they are
+/// dropped: perhaps it is the primary that none of them hears.
 const HEARING_SHARE: u32 = 3;
 /// And at most this time, however long a dead interval is: a backup that misses the primary says so at once.
 const HEARING_MAX: Duration = Duration::from_millis(500);
 
-/// Backups that must agree that it is the primary which is not heard. Of two that do not hear each other nobody can tell
-/// which is cut off.
+/// Backups that must agree that it is the primary which is not heard. Of two that do not hear each other
+/// nobody can tell which is cut off.
 const WITNESSES_MIN: usize = 2;
 
 /// Who is to go when the primary does not hear backups that live.
@@ -60,8 +60,9 @@ impl ViewService {
         members.map(|(server, _)| server.clone()).collect()
     }
 
-    /// Whether it is the primary or its backups that others do not hear. Only the primary's own word together with
-    /// that of all living backups, and of two at least, speaks against it: one that slept reports nobody (R16).
+    /// Whether it is the primary or its backups that others do not hear. Only the primary's own word together
+    /// with that of all living backups, and of two at least, speaks against it: one that slept reports nobody
+    /// (R16).
     pub(super) fn blame(&self, now: Duration, view: &View) -> Blame {
         let Some(reported_at) = self.servers.all_reported_at() else { return Blame::Backups };
         let living = self.living_backups(now, view);
@@ -173,8 +174,8 @@ impl ViewService {
         self.write(Record { number: view.number, view: Some(view), ..self.record.clone() }, effects);
     }
 
-    /// Nothing begins as long as servers hold data that this record knows nothing of: a first view is neither proposed
-    /// nor, if they came late, activated.
+    /// Nothing begins as long as servers hold data that this record knows nothing of: a first view is neither
+    /// proposed nor, if they came late, activated.
     pub(super) fn is_in_the_way(&self) -> bool {
         !self.holders_of_unknown_data().is_empty()
     }
@@ -198,10 +199,10 @@ impl ViewService {
         self.presence.now() < self.listens_until
     }
 
-    /// Only a view service tells views, and only when its record holds them (V-c): one of this history that is beyond this
-    /// record, or another one under the record's number, means that the record is an old copy. What its replicas hold may
-    /// be old as well, so that any proposal could put old data in the place of new. For good: the server that said so may
-    /// be the last to know.
+    /// Only a view service tells views, and only when its record holds them (V-c): one of this history that
+    /// is beyond this record, or another one under the record's number, means that the record is an old copy.
+    /// What its replicas hold may be old as well, so that any proposal could put old data in the place of
+    /// new. For good: the server that said so may be the last to know.
     pub(super) fn note_old_record(&mut self, ping: &Ping, effects: &mut Vec<Effect>) {
         let recorded = self.record.number;
         let is_beyond = ping.view_told > recorded || self.left_out.contains(&ping.view_told);
@@ -223,7 +224,8 @@ impl ViewService {
         self.servers.get(server).is_some_and(|known| known.view_known > self.record.number)
     }
 
-    /// Who takes up no view to come is no candidate. If nobody else is left, nobody can be promoted: the operator is told.
+    /// Who takes up no view to come is no candidate. If nobody else is left, nobody can be promoted: the
+    /// operator is told.
     fn leave_out_astray(&mut self, view: &View, candidates: &mut Members, effects: &mut Vec<Effect>) {
         let (all, before) = (std::mem::take(candidates), self.only_astray);
         let (astray, obeying): (Members, Members) =
@@ -369,14 +371,16 @@ impl ViewService {
         })
     }
 
-    /// VS-ADOPT: whether a log that ends there holds what would be lost if its server were brought up to date.
+    /// VS-ADOPT: whether a log that ends there holds what would be lost if its server were brought up to
+    /// date.
     pub(super) fn holds_more(&self, end: Position) -> bool {
         self.record.adopted.is_some_and(|adopted| adopted.is_exceeded_by(end))
     }
 
     /// V-a: the current primary if it can go on, else the candidate with the longest log. Nobody else is
-    /// promoted while the old primary may hold a lease; unless a later life of it was heard that holds what it held: the
-    /// one that had the lease is gone. A life that holds something else may be a second process, beside the first.
+    /// promoted while the old primary may hold a lease; unless a later life of it was heard that holds what
+    /// it held: the one that had the lease is gone. A life that holds something else may be a second process,
+    /// beside the first.
     fn choose_primary(&self, clock: Duration, view: &View, candidates: &Members) -> Option<ServerId> {
         if candidates.contains_key(&view.primary) {
             return Some(view.primary.clone());
@@ -397,9 +401,9 @@ impl ViewService {
         self.record.number.max(*self.left_out.end()).next()
     }
 
-    /// The number of the view after `view`. A server that was told of a view that nobody proposed obeys none up to that
-    /// number: they are left out, and it obeys the next one. Only if the primary of `view` goes on in it, and the server's log
-    /// ends in no later one: then nothing was done in such a view (R19).
+    /// The number of the view after `view`. A server that was told of a view that nobody proposed obeys none
+    /// up to that number: they are left out, and it obeys the next one. Only if the primary of `view` goes on
+    /// in it, and the server's log ends in no later one: then nothing was done in such a view (R19).
     fn next_number(&self, now: Duration, view: &View) -> ViewNumber {
         let known = |server: &ServerId| self.servers.get(server).map(|known| known.view_known);
         let current = self.record.number;

@@ -1,12 +1,12 @@
 //! VS-PROBE: which pings come from the process that answers at the address they name.
 //!
-//! A ping names its sender, and nothing on the way proves it. So the view service sends a [`Token`] to that address, and
-//! believes a ping only if it brings one back. Only a process that is reached there can have it: whoever pings under a
-//! name that is not its own has none, and neither has a server that advertises a wrong address, or stands behind a
-//! firewall that lets nothing in.
+//! A ping names its sender, and nothing on the way proves it. So the view service sends a [`Token`] to that
+//! address, and believes a ping only if it brings one back. Only a process that is reached there can have it:
+//! whoever pings under a name that is not its own has none, and neither has a server that advertises a wrong
+//! address, or stands behind a firewall that lets nothing in.
 //!
-//! A token says when it was made, and a seal shows that this life of the view service made it for that address.
-//! So nothing need be remembered of addresses that are not confirmed, however many pings claim them.
+//! A token says when it was made, and a seal shows that this life of the view service made it for that
+//! address. So nothing need be remembered of addresses that are not confirmed, however many pings claim them.
 
 use std::{hash::Hasher, time::Duration};
 
@@ -34,8 +34,8 @@ impl SealKey {
         Token { at, seal: hasher.finish() }
     }
 
-    /// When a token was made that came back from `server`; none if it was not made for that address in this life,
-    /// or too long ago.
+    /// When a token was made that came back from `server`; none if it was not made for that address in this
+    /// life, or too long ago.
     pub(super) fn reached_at(
         self,
         server: &ServerId,

@@ -1,9 +1,9 @@
 //! What the view service has heard of the servers. Soft: lost at a restart, never needed for safety.
 //!
-//! A server is *alive* if the view service hears it, if it hears the view service, and if it can be reached at its
-//! address: each ping carries back a time of the view service that came as an answer, and a token that came to the
-//! address (VS-PROBE). Without these a server that can be heard but hears nothing, or that nobody can reach, would
-//! stay primary for ever.
+//! A server is *alive* if the view service hears it, if it hears the view service, and if it can be reached
+//! at its address: each ping carries back a time of the view service that came as an answer, and a token that
+//! came to the address (VS-PROBE). Without these a server that can be heard but hears nothing, or that nobody
+//! can reach, would stay primary for ever.
 //!
 //! All times in here are by the view service's presence (R16): while it stood still it heard nobody.
 
@@ -20,12 +20,12 @@ use crate::protocol::{
     view::Record,
 };
 
-/// After so many pings that another process sent under the name of a living server, the operator is told. One alone
-/// may be the first of the server's next life.
+/// After so many pings that another process sent under the name of a living server, the operator is told. One
+/// alone may be the first of the server's next life.
 const CONTESTS_MIN: u32 = 3;
 
-/// A suspicion of a pair that never was in sync is remembered up to so many times longer than others: what never worked
-/// is rarely about to.
+/// A suspicion of a pair that never was in sync is remembered up to so many times longer than others: what
+/// never worked is rarely about to.
 const UNTRIED_FACTOR: u32 = 10;
 
 /// What is known of one server.
@@ -71,8 +71,8 @@ struct Suspicion {
 }
 
 impl Suspicion {
-    /// How long after its end it is remembered, so that the next one is longer: whoever comes and goes more slowly than
-    /// it lasts must not begin anew each time.
+    /// How long after its end it is remembered, so that the next one is longer: whoever comes and goes more
+    /// slowly than it lasts must not begin anew each time.
     fn memory(&self, suspicion_max: Duration) -> Duration {
         suspicion_max.max(2 * self.length)
     }
@@ -82,14 +82,15 @@ impl Suspicion {
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Servers {
     servers: BTreeMap<ServerId, Server>,
-    /// By the one that suspects and the one that is suspected; by the server itself if the view service did not reach
-    /// it.
+    /// By the one that suspects and the one that is suspected; by the server itself if the view service did
+    /// not reach it.
     suspicions: BTreeMap<(ServerId, ServerId), Suspicion>,
     /// Primaries, and who was in sync with them.
     in_sync_once: BTreeSet<(ServerId, ServerId)>,
     /// What the current primary suspects in the current view, by its latest ping.
     reported: BTreeSet<ServerId>,
-    /// When it began to suspect all of its living backups; it has taken back the word of some since, but not of all.
+    /// When it began to suspect all of its living backups; it has taken back the word of some since, but not
+    /// of all.
     all_reported_at: Option<Duration>,
     /// The backups that do not hear the current primary, by their latest pings.
     unheard_by: BTreeSet<ServerId>,
@@ -104,8 +105,8 @@ pub struct Heard {
 }
 
 impl Servers {
-    /// VS-START: everybody in the record counts as heard just now; for `longer` than a dead interval, because an earlier
-    /// life told servers a longer one, by which they may still ping.
+    /// VS-START: everybody in the record counts as heard just now; for `longer` than a dead interval, because
+    /// an earlier life told servers a longer one, by which they may still ping.
     pub fn after_restart(record: &Record, now: Duration, longer: Duration) -> Self {
         let heard_at = now + longer;
         let mut servers = BTreeMap::new();
@@ -175,8 +176,8 @@ impl Servers {
         self.servers.get(server)
     }
 
-    /// Whether a ping has the number of the latest life that is known and comes from another process: what it holds is not
-    /// what that life holds, and it is no later ping.
+    /// Whether a ping has the number of the latest life that is known and comes from another process: what it
+    /// holds is not what that life holds, and it is no later ping.
     pub(super) fn is_of_another_process(&self, ping: &Ping) -> bool {
         let known = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);
         known.is_some_and(|known| {
@@ -185,7 +186,8 @@ impl Servers {
         })
     }
 
-    /// Takes note of a ping of the latest life of its server, which brought back a token made at `reached_at`.
+    /// Takes note of a ping of the latest life of its server, which brought back a token made at
+    /// `reached_at`.
     pub fn hear(&mut self, now: Duration, epoch: u64, ping: &Ping, reached_at: Duration) -> Heard {
         let previous = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);
         if let Some(known) = previous
@@ -193,7 +195,8 @@ impl Servers {
         {
             return Heard { is_new: false, in_order: false };
         }
-        // One that counts as reached since the start, although it was not heard yet, does not lose that by a ping.
+        // One that counts as reached since the start, although it was not heard yet, does not lose that by a
+        // ping.
         let same_life = self.servers.get(&ping.server).filter(|known| known.boot == ping.boot);
         let reached_at = same_life.map_or(reached_at, |known| known.reached_at.max(reached_at));
         let is_new = previous.is_none_or(|known| known.data != ping.data);
@@ -227,8 +230,8 @@ impl Servers {
         Heard { is_new, in_order: true }
     }
 
-    /// Takes note of a ping that is not believed. Returns the life that does answer at the address it names, if another
-    /// one does.
+    /// Takes note of a ping that is not believed. Returns the life that does answer at the address it names,
+    /// if another one does.
     pub(super) fn refuse(
         &mut self,
         now: Duration,
@@ -326,8 +329,8 @@ impl Servers {
         self.all_reported_at.get_or_insert(now);
     }
 
-    /// Replaces what the current primary suspects. It is remembered when it has an effect: until then the primary may
-    /// take it back.
+    /// Replaces what the current primary suspects. It is remembered when it has an effect: until then the
+    /// primary may take it back.
     pub fn report(&mut self, suspects: &BTreeSet<ServerId>) {
         self.reported.clone_from(suspects);
         self.all_reported_at.take_if(|_| suspects.is_empty());

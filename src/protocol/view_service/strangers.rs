@@ -1,8 +1,8 @@
 //! Servers of other histories that the view service hears (VS-PING 1).
 //!
-//! They are told so and never become members. They are noted, bounded and for a dead interval, because a record that
-//! was lost or exchanged looks exactly like this: the service knows nothing, and servers come that hold data.
-//! All times in here are by the view service's presence (R16).
+//! They are told so and never become members. They are noted, bounded and for a dead interval, because a
+//! record that was lost or exchanged looks exactly like this: the service knows nothing, and servers come
+//! that hold data. All times in here are by the view service's presence (R16).
 
 use std::{collections::BTreeMap, time::Duration};
 

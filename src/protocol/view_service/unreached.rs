@@ -1,14 +1,15 @@
 //! Servers that ping and are not reached at the address that they advertise (VS-PROBE).
 //!
-//! Nothing that they say is believed, and a name costs a stranger nothing: they are noted, bounded and for a dead interval,
-//! only so that an operator learns why a server that runs is not taken. All times in here are by the view service's
-//! presence (R16).
+//! Nothing that they say is believed, and a name costs a stranger nothing: they are noted, bounded and for a
+//! dead interval, only so that an operator learns why a server that runs is not taken. All times in here are
+//! by the view service's presence (R16).
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::protocol::identity::ServerId;
 
-/// The first pings of each life bring no token yet. Only who has brought none for so many dead intervals is told.
+/// The first pings of each life bring no token yet. Only who has brought none for so many dead intervals is
+/// told.
 const TOLD_AFTER_DEAD_INTERVALS: u32 = 2;
 
 #[derive(Clone, Debug, Hash)]

@@ -1,7 +1,8 @@
 //! What may only be said when a record is durable (V-c).
 //!
-//! A record that cannot be written, because its disk stalls, keeps nobody from asking. So what waits is bounded: beyond
-//! [`ANSWERS_WAITING_MAX`] whoever asked first is dismissed. It is most likely gone, or has asked again since.
+//! A record that cannot be written, because its disk stalls, keeps nobody from asking. So what waits is
+//! bounded: beyond [`ANSWERS_WAITING_MAX`] whoever asked first is dismissed. It is most likely gone, or has
+//! asked again since.
 
 use std::collections::VecDeque;
 
