@@ -368,7 +368,7 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
         let (node, down_ms) = ("backup".into(), Some(dice.magnitude(10, 500)));
         at(at_ms, FaultKind::Crash { node, down_ms, memory: Memory::Lost })
     };
-    let how = dice.weighted(&[(8, "now and then"), (3, "once"), (2, "old state"), (2, "heir")]);
+    let how = dice.weighted(&[(8, "now and then"), (3, "once"), (2, "old state"), (2, "promoted")]);
     if how == "old state" {
         // Parts of the state that is transferred then arrive again when it is long past.
         let how = if dice.percent(50) { Mistreatment::Duplicate } else { Mistreatment::Delay };
@@ -377,7 +377,7 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
         let late = at(at_ms, FaultKind::Rpc { from, to, how, percent, lasts_ms: 4_000 });
         return vec![backup_forgets(dice), late];
     }
-    if how == "heir" {
+    if how == "promoted" {
         // Clients do not hear what was done, and who is asked again knows it from the state it received.
         let (from, to, how) = (cast.clients(), vec!["primary".into()], Mistreatment::DropReply);
         let silence = at(at_ms, FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 3_000 });

@@ -55,15 +55,15 @@ const ALL: [Story; 25] = [
     story(2, "an acknowledgement is overtaken by the next view", overtaken_acknowledgement),
     story(2, "a lease comes late", late_lease),
     story(2, "the holder of a lease sleeps", sleeping_holder),
-    story(2, "a dead life speaks", ghost),
+    story(2, "a former life speaks", former_life),
     story(2, "everything is lost", everything_lost),
-    story(2, "the heir's clock is ahead", heir_from_the_future),
+    story(2, "the promoted server's clock is ahead", promoted_with_a_clock_ahead),
     story(2, "a primary is replaced unawares", replaced_unawares),
     story(2, "answers outlive their view", late_answers),
-    story(2, "updates outlive their sessions", echo_of_a_session),
+    story(2, "updates outlive their sessions", updates_outlive_sessions),
     story(4, "a state is transferred under fire", transfer_under_fire),
     story(4, "a primary is chosen twice", chosen_twice),
-    story(2, "a house is divided", house_divided),
+    story(2, "the cluster is split in two", split_in_two),
     story(3, "a joiner is chased by the load", loads::chased_joiner),
     story(2, "nobody hears the primary", unheard_primary),
     story(3, "a liar is among them", liar),
@@ -247,7 +247,7 @@ fn sleeping_holder(dice: &mut Dice, plan: &mut Plan) {
 
 /// The first server's first life says one thing, which arrives when a later life, with a smaller number
 /// because its clock was set back, has long been primary.
-fn ghost(dice: &mut Dice, plan: &mut Plan) {
+fn former_life(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     leases(plan);
     plan.cluster.clocks[0].skew_ms = 60_000;
@@ -289,7 +289,7 @@ fn everything_lost(dice: &mut Dice, plan: &mut Plan) {
 
 /// Clients do not hear what was done, and ask again a server whose clock is further ahead than a session
 /// lives.
-fn heir_from_the_future(dice: &mut Dice, plan: &mut Plan) {
+fn promoted_with_a_clock_ahead(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     sessions(plan, 10_000);
     let servers = Cast::of(plan).servers();
@@ -350,7 +350,7 @@ fn late_answers(dice: &mut Dice, plan: &mut Plan) {
 }
 
 /// Some servers and clients hear only each other, and so do all the others, with the view service among them.
-fn house_divided(dice: &mut Dice, plan: &mut Plan) {
+fn split_in_two(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 3, 2);
     let others = Cast::of(plan);
     for begin_ms in rounds() {
@@ -362,7 +362,7 @@ fn house_divided(dice: &mut Dice, plan: &mut Plan) {
 }
 
 /// Updates arrive again when their clients have been silent for longer than a session lives.
-fn echo_of_a_session(dice: &mut Dice, plan: &mut Plan) {
+fn updates_outlive_sessions(dice: &mut Dice, plan: &mut Plan) {
     sessions(plan, 4_000);
     for client in &mut plan.clients {
         if dice.percent(60) {

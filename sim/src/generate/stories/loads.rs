@@ -29,7 +29,7 @@ const BURST_CLIENTS: usize = 14;
 /// Clients of a crowd.
 const CROWD: usize = 20;
 
-/// The share of crowds that fill a house, in percent.
+/// The share of crowds that fill the session table, in percent.
 const FULL_PERCENT: u64 = 40;
 
 /// A joiner gets its state over a long link, while clients write as fast as they are answered: when it has
@@ -202,7 +202,7 @@ fn unsent_suffix(dice: &mut Dice, plan: &mut Plan) {
 pub(super) fn thousand_clients(dice: &mut Dice, plan: &mut Plan) {
     let mut own = Dice::new(plan.seed, "story/full house");
     if own.percent(FULL_PERCENT) {
-        return full_house(&mut own, plan);
+        return full_table(&mut own, plan);
     }
     at_least(plan, 2, 2); // a backup may lose its memory
     let ttl_ms = dice.between(2_000, 3_000);
@@ -247,7 +247,7 @@ pub(super) fn thousand_clients(dice: &mut Dice, plan: &mut Plan) {
 /// Clients crash at once, and leave as many sessions as there may be; or swap as much as sessions may
 /// remember. Nothing else goes wrong from then on, and for as long as a session lives nobody gets in. Then
 /// all come again, and there is room.
-fn full_house(dice: &mut Dice, plan: &mut Plan) {
+fn full_table(dice: &mut Dice, plan: &mut Plan) {
     let ttl_ms = dice.between(18_000, 22_000);
     sessions(plan, ttl_ms);
     plan.cluster.clocks.clear();
