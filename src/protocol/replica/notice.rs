@@ -1,10 +1,6 @@
 //! What a replica tells an operator, and in which words.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use super::RoleName;
 use crate::protocol::identity::{Boot, Generation, OpNumber, Position, ServerId, ViewNumber};
@@ -270,7 +266,7 @@ impl fmt::Display for Notice {
 }
 
 /// What is wrong with a message that no server that follows the protocol sends (R19).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Implausible {
     /// Its view's number.
     View,
@@ -280,26 +276,13 @@ pub enum Implausible {
     State,
 }
 
-impl Implausible {
-    fn words(self) -> &'static str {
-        match self {
+impl fmt::Display for Implausible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::View => "its view number is far beyond any that the view service told",
             Self::Operations => "it contradicts what is committed here",
             Self::State => "its state contradicts what is committed here",
-        }
-    }
-}
-
-impl fmt::Display for Implausible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
-}
-
-/// By the words, so that the hash of a trace does not depend on the order of the reasons.
-impl Hash for Implausible {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.words().hash(state);
+        })
     }
 }
 

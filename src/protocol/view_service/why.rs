@@ -1,12 +1,9 @@
 //! Why a view is replaced, and what is wrong with the members that the next one leaves out.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::fmt;
 
 /// What made another view necessary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// No view was ever activated, and a server is there that can begin.
     FirstServer,
@@ -26,23 +23,8 @@ pub enum Why {
     CopyMissing,
 }
 
-impl Why {
-    fn words(self) -> &'static str {
-        match self {
-            Self::FirstServer => "the first server",
-            Self::PrimaryFailed => "the primary is dead or lost its data",
-            Self::PrimaryAstray => "the primary obeys a view that nobody proposed",
-            Self::PrimaryRestarted => "the primary restarted",
-            Self::PrimaryUnheard => "no backup hears the primary",
-            Self::BackupFailed => "a backup failed",
-            Self::JoinerFailed => "a joiner failed",
-            Self::CopyMissing => "a server can step in",
-        }
-    }
-}
-
 /// What is wrong with a member that a view leaves out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WhyDropped {
     /// It is heard, but is not reached or hears nothing.
     OutOfReach,
@@ -64,9 +46,24 @@ pub enum WhyDropped {
     Surplus,
 }
 
-impl WhyDropped {
-    fn words(self) -> &'static str {
-        match self {
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstServer => "the first server",
+            Self::PrimaryFailed => "the primary is dead or lost its data",
+            Self::PrimaryAstray => "the primary obeys a view that nobody proposed",
+            Self::PrimaryRestarted => "the primary restarted",
+            Self::PrimaryUnheard => "no backup hears the primary",
+            Self::BackupFailed => "a backup failed",
+            Self::JoinerFailed => "a joiner failed",
+            Self::CopyMissing => "a server can step in",
+        })
+    }
+}
+
+impl fmt::Display for WhyDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::OutOfReach => "is not reached at its address, or hears nothing",
             Self::Silent => "is not heard",
             Self::LostItsData => "started again without its data",
@@ -76,32 +73,6 @@ impl WhyDropped {
             Self::NoProgress => "made no progress, or was suspected a moment ago",
             Self::Suspected => "was suspected a moment ago",
             Self::Surplus => "is more than the copies that are wanted",
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
-}
-
-impl fmt::Display for WhyDropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
-}
-
-/// By the words, so that the hash of a trace does not depend on the order of the reasons.
-impl Hash for Why {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.words().hash(state);
-    }
-}
-
-/// As above.
-impl Hash for WhyDropped {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.words().hash(state);
+        })
     }
 }
