@@ -1,11 +1,11 @@
 //! Whether a primary refuses clients because sessions have reached a limit: by its answers, and by the state
 //! that it holds.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use pbkv::protocol::{
     command::{Refusal, Reply, RequestBody},
-    replica::{Effect, Event, Load, Replica, RoleName, SessionLimit},
+    replica::{Effect, Event, Load, Notice, Replica, RoleName, SessionLimit},
     store::State,
 };
 
@@ -15,12 +15,31 @@ use crate::data::node::NodeIndex;
 /// The limits of sessions.
 pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit::Bytes];
 
-/// Primaries that refused somebody, and still may.
+/// Primaries that refused a client, until they say that there is room again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     /// What the request asks for that is being handled.
     asked: Option<SessionLimit>,
-    pub(super) refusing: BTreeSet<(NodeIndex, SessionLimit)>,
+    /// Whether a client was refused since there was room for the last time. If none was, a primary that has no
+    /// room again may have told so before, and not have taken it back, or may not have told it.
+    pub(super) refusing: BTreeMap<(NodeIndex, SessionLimit), bool>,
+}
+
+impl Room {
+    /// Notes whether there is no room; returns whether that has to be told, or taken back.
+    fn note(
+        &mut self,
+        whose: (NodeIndex, SessionLimit),
+        is_full: Option<bool>,
+        is_taken_back: bool,
+    ) -> Option<bool> {
+        let refused = self.refusing.get(&whose) == Some(&true) && is_full != Some(false);
+        self.refusing.insert(whose, refused);
+        if is_taken_back && !refused {
+            self.refusing.remove(&whose);
+        }
+        is_full.filter(|is_full| refused || !is_full)
+    }
 }
 
 impl Health {
@@ -44,23 +63,22 @@ impl Health {
         if let Some(limit) = self.room.asked.take()
             && effects.iter().any(is_refusal)
         {
-            self.room.refusing.insert((node, limit));
+            self.room.refusing.insert((node, limit), true);
         }
         // Of the second process of an address nothing is demanded.
         if self.room.refusing.is_empty() || node >= self.names.len() {
             return;
         }
         for limit in LIMITS {
-            if !self.room.refusing.contains(&(node, limit)) {
+            if !self.room.refusing.contains_key(&(node, limit)) {
                 continue;
             }
-            let is_full = match machine.role() {
-                RoleName::Primary => self.is_full(machine, limit),
-                RoleName::Backup | RoleName::Idle => Some(false),
-            };
-            if is_full == Some(false) {
-                self.room.refusing.remove(&(node, limit));
-            }
+            let is_primary = machine.role() == RoleName::Primary;
+            let is_full = if is_primary { self.is_full(machine, limit) } else { Some(false) };
+            let is_taken_back = effects.iter().any(|effect| {
+                matches!(effect, Effect::Notice(Notice::SessionsHaveRoom { limit: room, .. }) if *room == limit)
+            });
+            let is_full = self.room.note((node, limit), is_full, is_taken_back || !is_primary);
             let around = &self.surroundings;
             let runs = around.runs[node] && !around.stalled.contains(&node);
             self.look_for_silence(at);
@@ -105,6 +123,20 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_table_that_is_full_again_is_told_when_a_client_is_refused_again() {
+        let whose = (1, SessionLimit::Count);
+        let mut room = Room::default();
+        room.refusing.insert(whose, true);
+        assert_eq!(room.note(whose, Some(true), false), Some(true));
+        assert_eq!(room.note(whose, Some(false), false), Some(false));
+        assert_eq!(room.note(whose, Some(true), false), None, "told before, or not: nobody was refused");
+        room.refusing.insert(whose, true);
+        assert_eq!(room.note(whose, Some(true), true), Some(true), "refused since it was taken back");
+        assert_eq!(room.note(whose, Some(false), true), Some(false));
+        assert!(room.refusing.is_empty());
+    }
 
     #[test]
     fn sessions_that_are_over_are_room() {

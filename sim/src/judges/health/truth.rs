@@ -21,7 +21,7 @@ impl Health {
                 self.out_of_reach.clear(); // it has forgotten whom it suspects
             }
             self.roles.remove(&node);
-            self.room.refusing.retain(|(refusing, _)| *refusing != node);
+            self.room.refusing.retain(|(refusing, _), _| *refusing != node);
             self.refusals.began(node);
             self.silence.began(at, node);
             self.update_distress(at);
@@ -151,7 +151,7 @@ impl Health {
             self.silence.is(at, server, Distress::RefusesUpdates, refuses);
             for limit in room::LIMITS {
                 // Of those that refused somebody their state says more.
-                if !runs || !self.room.refusing.contains(&(server, limit)) {
+                if !runs || !self.room.refusing.contains_key(&(server, limit)) {
                     self.silence.is(at, server, Distress::Full(limit), runs.then_some(false));
                 }
             }
