@@ -117,6 +117,12 @@ fn the_product_does_not_know_the_simulator() {
 }
 
 #[test]
+fn client_and_server_do_not_know_each_other() {
+    ban(&["src/client"], &[], &["crate::server", "crate::storage"], "what both need is beside them in src");
+    ban(&["src/server"], &[], &["crate::client"], "what both need is beside them in src");
+}
+
+#[test]
 fn generated_types_stop_at_the_shell() {
     let shell = ["src/proto", "src/server", "src/client", "src/lib.rs", "src/bin"];
     ban(&["src"], &shell, &["wire::"], "convert in src/proto; elsewhere use the protocol's own types");

@@ -37,11 +37,12 @@ pub(super) struct Connection {
     progress: Progress,
 }
 
+/// Whether it may have changed something although no answer came.
 fn changes_data(ask: &RequestBody) -> bool {
     matches!(ask, RequestBody::Update { .. })
 }
 
-/// The time that its bytes may need.
+/// The time that the bytes of what is asked may need.
 fn travels(ask: &RequestBody) -> Duration {
     let bytes = match ask {
         RequestBody::Update { update, .. } => update.bytes() as u64,

@@ -1,7 +1,8 @@
 //! The replicated key-value store: the operations on keys, what they do, and what they answer.
 //!
 //! The rest of the protocol orders operations, forwards them and executes each at most once, and knows of
-//! them no more than how long they are, which key they change and what is remembered of their outcome.
+//! them no more than how long they are, which key they change and what is remembered of their outcome
+//! (which `replica::sessions` estimates before they are executed).
 //! Whatever decides an outcome is in the operation itself or in the keys, never in a replica's options or
 //! clock: replicas that executed the same operations hold the same.
 

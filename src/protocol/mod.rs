@@ -213,7 +213,7 @@
 //! duplication, reordering and any delay of messages, any partition, crash, restart and pause. With
 //! confirmed reads no clock is trusted; leases trust the clocks' rates. An acknowledged update survives
 //! unless all of `stable` lose their memory, or all replicas of a set whose acknowledgement of the current
-//! view is on its way. The invariants I1 to I11 of the simulator say this about states; I4 is the key: every
+//! view is on its way. The invariants I1 to I12 of the simulator say this about states; I4 is the key: every
 //! stable replica with its memory holds all that is committed.
 //!
 //! Left out: a second view service; changing the number of copies of a running record; values that do not

@@ -262,7 +262,7 @@ fn log(notice: Notice) {
         Notice::ReceivingState { from, at } => info!(%from, ?at, "receiving the state, the transfer began"),
         Notice::StateInstalled { at } => info!(?at, "the state is installed, the transfer completed"),
         Notice::PeerRefused { from, why } => error!(
-            %from, %why,
+            %from, why = why.to_string(),
             "refused a message of another server. If an operator gave up what this server holds, start it again empty"
         ),
         Notice::BootRaised { boot } => warn!(%boot, "the view service knows a later life of this server"),

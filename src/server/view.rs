@@ -187,9 +187,9 @@ fn log(notice: Notice) {
     match notice {
         Notice::ServerSeen(ping) => info!(server = %ping.server, boot = %ping.boot, "a server appeared"),
         Notice::Proposed { view, why, dropped } => {
-            let (number, primary) = (view.number, &view.primary);
+            let (number, primary, why) = (view.number, &view.primary, why.to_string());
             let dropped: Vec<_> = dropped.iter().map(|(server, why)| (server, why.to_string())).collect();
-            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, %why, ?dropped, "a new view");
+            info!(view = %number, %primary, insync = ?view.insync, joining = ?view.joining, why, ?dropped, "a new view");
         }
         Notice::Activated(view) => {
             info!(view = %view.number, primary = %view.primary, insync = ?view.insync, "the view is active");

@@ -31,7 +31,7 @@ struct Transfer {
     part: u64,
     cursor: Cursor,
     next_cursor: Cursor,
-    /// When the part was sent, and the latest round before it.
+    /// When the part was sent, and in which round.
     sent: Option<(Duration, u64)>,
 }
 

@@ -6,7 +6,8 @@
 //!
 //! It is a *core*, which it has in every role, and a *role*, which owns what only it needs. What only a
 //! primary does is a method of the primary, which is lent the core: it cannot be asked of a replica that is
-//! none. Which role takes which event is said in one place, [`step`](Machine::step).
+//! none. Which role takes which event is said in one place, [`step`](Machine::step); what may change the role
+//! is taken by the replica.
 //!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
@@ -18,8 +19,7 @@
 //! * `outbox`: what may only be said when something is durable.
 //! * `sessions`: whether another one may be opened, and what is told if not.
 //! * `pinger`: the conversation with the view service (R18, R21).
-//!
-//! * `notice`: what an operator is told, and in which words.
+//! * `notice`: what an operator is told, and how a timeline says it.
 //!
 //! This file is what all roles share, and how one follows another: the view service's answers and the
 //! adoption of views (R1, R13 to R15).
@@ -98,7 +98,7 @@ struct Core {
     primary_hint: Option<ServerId>,
     /// How long that primary is silent at most, as it says.
     primary_silence_max: Option<Duration>,
-    /// A state that a primary transfers to this replica. Not a backup's alone: it outlives the view.
+    /// A state that a primary transfers to this replica. Not a backup's: it outlives the role (R15, R17).
     staging: Option<Staging>,
     progress: u64,
     /// In this view: the operation up to which the log agrees with the primary's.

@@ -1,4 +1,5 @@
-//! What a replica tells an operator, and in which words.
+//! What a replica tells an operator, and how a timeline says it. The words of logs, with advice, are the
+//! server's.
 
 use std::{fmt, time::Duration};
 

@@ -64,8 +64,8 @@ pub struct Primary {
     pub(super) opening: usize,
     pub(super) remembering: Remembering,
     pub(super) reads: VecDeque<Read>,
-    /// Number of the latest round of messages to the replicas. Every message of a round carries it; a round
-    /// without any is not counted.
+    /// Number of the latest round of messages to the replicas. Every append of a round carries it; a
+    /// round without any message is not counted.
     pub(super) round: u64,
     /// A Get waits for the next round.
     pub(super) round_wanted: bool,
