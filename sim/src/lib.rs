@@ -27,6 +27,8 @@
 //! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked
 //! at by the same judges.
 //!
+//! And [`exhaust`] makes all states that they can come to, for small budgets.
+//!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
 //!
 //! # Where chance could come in, and what keeps it out

@@ -120,7 +120,7 @@
 //!   Announced, it may be promoted, so only a later view releases it.
 //!
 //!   ```text
-//!   wait for it -> it holds all that is committed -> announce it -> the record holds it -> it may be promoted
+//!   wait for it -> it holds all that is committed -> announce it -> the record has it -> it may be promoted
 //!   ```
 //!
 //! * **R10** Reads: section 5.

@@ -2,7 +2,7 @@
 //!
 //! What a file holds and under which name it is found become durable separately, as POSIX has it: after a
 //! loss of power a name may lead to the file before it or to one without its contents, unless both were
-//! synced. The simulator's folder (`sim/src/files.rs`) makes use of that.
+//! synced. The simulator's folder (`sim/src/hardware/files.rs`) makes use of that.
 
 use std::{
     fmt,

@@ -81,8 +81,8 @@ impl Trigger {
     ];
 }
 
-/// A node, by name (`vs`, `s1`, `c1`) or by the part it plays when the fault begins (`primary`, `backup`,
-/// `joiner`, `idle`). A part nobody plays makes the fault do nothing.
+/// A node, by name (`vs`, `s1`, `c1`) or by the role it has when the fault begins (`primary`, `backup`,
+/// `joiner`, `idle`). A role that no node has makes the fault do nothing.
 pub type Node = String;
 
 /// What can go wrong.
@@ -112,7 +112,7 @@ pub enum FaultKind {
     /// The view service ends, and an operator starts it without its record or with an old copy of it. Later
     /// the operator looks: if no server's data goes on, the latest record is found and put in its place.
     Record {
-        /// The server, or the part it plays, whose data is to go on without a record; absent: the view
+        /// The server, or the role it has, whose data is to go on without a record; absent: the view
         /// service gets a copy of its record from before the latest view.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adopt: Option<Node>,

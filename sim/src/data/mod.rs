@@ -1,4 +1,4 @@
-//! What is run, and what a run yields: plain data, without behaviour.
+//! What is run, and what a run yields: plain data, and no simulated world.
 //!
 //! A plan and its faults are made by [`crate::generate`] from a seed, by hand, or by a claim; they are
 //! printed, saved and read again. An outcome is what everything else in here looks at.

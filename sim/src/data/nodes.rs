@@ -146,7 +146,7 @@ impl Nodes {
     }
 
     /// The node that a fault names: by its own name, or by the role it has according to the view
-    /// service's record. `up` says which nodes are running, since a part is played by the living:
+    /// service's record. `up` says which nodes are running, since a role is had by the living:
     ///
     /// - `primary`: the primary of the current view;
     /// - `backup`: the first in-sync replica that is not;

@@ -184,7 +184,7 @@ pub enum Happening {
     FaultBegan {
         /// Its place in the plan.
         fault: usize,
-        /// The nodes that it names; those that played a role then, if it names roles.
+        /// The nodes that it names; those that had a role then, if it names roles.
         nodes: Vec<NodeIndex>,
         /// What was done to them, as a sentence.
         what: String,
@@ -289,7 +289,7 @@ pub struct Told {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum End {
     /// The run ended first. It may have taken effect or not.
     Open,
@@ -323,6 +323,20 @@ pub const CLIENT_ENDED: &str = "the client ended";
 pub const DATA_LOST: &str = "given up: ";
 /// How the reason begins why an operation was not executed that no server takes: it is too long.
 pub const INVALID: &str = "invalid: ";
+
+impl Hash for End {
+    /// How, not in which words: see [`Happening`].
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        self.at().hash(state);
+        match self {
+            Self::Returned { output, .. } => output.hash(state),
+            Self::Unknown { why, .. } => why.starts_with(DATA_LOST).hash(state),
+            Self::NotExecuted { why, .. } => why.starts_with(INVALID).hash(state),
+            Self::Open => {}
+        }
+    }
+}
 
 impl End {
     /// When it ended, if it did.
@@ -457,5 +471,25 @@ impl Stats {
         for (mark, runs) in &other.marks {
             *self.marks.entry(*mark).or_default() += runs;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::hash::stable_hash;
+
+    #[test]
+    fn a_trace_holds_what_happened_and_not_in_which_words() {
+        let began = |nodes: &[NodeIndex], what: &str| {
+            stable_hash(&Happening::FaultBegan { fault: 1, nodes: nodes.to_vec(), what: what.into() })
+        };
+        assert_eq!(began(&[1], "s1 crashes"), began(&[1], "s1 ends"));
+        assert_ne!(began(&[1], "it crashes"), began(&[2], "it crashes"));
+        let unknown =
+            |ms, why: &str| stable_hash(&End::Unknown { at: Duration::from_millis(ms), why: why.into() });
+        assert_eq!(unknown(1, "no answer in time"), unknown(1, "no answer"));
+        assert_ne!(unknown(1, "no answer"), unknown(2, "no answer"));
+        assert_ne!(unknown(1, "no answer"), unknown(1, &format!("{DATA_LOST}no answer")));
     }
 }

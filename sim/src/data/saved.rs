@@ -1,8 +1,8 @@
-//! Regressions: failures that happened once and must not happen again, as plans in `tests/plans/`.
+//! Regressions: plans in `tests/plans/` that once failed, or reach a mark.
 //!
 //! A file holds one plan; its name is a claim, its `about` says what went wrong. Each is replayed by `cargo
-//! test` and must end well. A plan means the same after unrelated changes: its faults name nodes or the parts
-//! they play, wait for what they need, and decide about each message by their own content. It cannot promise
+//! test` and must end well. A plan means the same after unrelated changes: its faults name nodes or the roles
+//! they have, wait for what they need, and decide about each message by their own content. It cannot promise
 //! to reach the situation it was made for for ever, but it says which that is (`reaches`, marks of
 //! [`crate::marks`]): a plan that no longer does fails, instead of passing blindly.
 

@@ -15,9 +15,9 @@
 //!
 //! # What a search says
 //!
-//! [`Ending::Complete`]: every state within the budget was looked at, but for two whose prints agree by chance (with `n`
-//! states, some two of them do with a probability of `n * n / 2^65`). [`Ending::Cut`]: a limit was reached,
-//! and which one.
+//! [`Ending::Complete`]: every state within the budget was looked at, but for two whose prints agree by
+//! chance (with `n` states, some two of them do with a probability of `n * n / 2^65`).
+//! [`Ending::Cut`]: a limit was reached, and which one.
 //! [`Ending::Failed`]: a promise was broken, and the way there.
 //!
 //! # Sleep

@@ -335,7 +335,7 @@ fn stutter(dice: &mut Dice, cast: Cast) -> FaultKind {
     FaultKind::Stutter { node, pause_ms, run_ms, lasts_ms }
 }
 
-/// The same part is struck again whoever plays it, as soon as it is played again.
+/// The same role is struck again, whichever node has it, as soon as one has it again.
 fn relapse(dice: &mut Dice, at_ms: u64) -> Vec<Fault> {
     let node = dice.weighted(&[(3, "primary"), (2, "backup"), (1, "joiner")]);
     let (down_ms, gap_ms) = (dice.magnitude(10, 400), dice.magnitude(100, 2_500));

@@ -12,7 +12,7 @@
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
 //!
-//! What a seed means is promised for one commit. A regression lasts.
+//! What a seed means is promised for one commit. A saved plan lasts.
 
 mod dice;
 mod faults;

@@ -332,7 +332,7 @@ fn late_answers(dice: &mut Dice, plan: &mut Plan) {
     plan.cluster.reads = Reads::Confirm;
     let others = [Cast::of(plan).servers(), nodes(&["vs"])].concat();
     for begin_ms in rounds() {
-        // The next backup plays that part while the first one is down.
+        // The next backup takes its place while the first one is down.
         let other_dies = crash("backup", 3_000, Memory::Kept);
         let (from, to) = (nodes(&["primary"]), nodes(&["backup"]));
         let (latency_ms, jitter_ms) = (dice.between(50, 400), dice.magnitude(1, 400));

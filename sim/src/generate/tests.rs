@@ -36,13 +36,16 @@ fn memory_losses(plan: &Plan) -> Vec<(u64, bool, u64, String)> {
         .collect()
 }
 
+/// Stands for the plans of the first 400 seeds.
+const SEEDS: u64 = 17_216_257_350_649_741_372;
+
 #[test]
 fn seeds_mean_what_they_meant() {
-    let hashes: Vec<u64> = (0..4).map(|seed| hash(&text(&generate(seed)))).collect();
+    let all: String = (0..400).map(|seed| text(&generate(seed))).collect();
     assert_eq!(
-        hashes,
-        [324424521290201520, 7971468063250727068, 7171488134072638851, 8472088666550367885],
-        "generation changed: every seed means something else now. If that is intended, put the new values here"
+        hash(&all),
+        SEEDS,
+        "generation changed: some seeds mean something else now. If that is intended, put the new value here"
     );
 }
 

@@ -1,6 +1,7 @@
 //! What a machine stands on, simulated: clocks, disks, files and the network, each with its faults.
 //!
-//! Nothing in here needs the simulated world, so that `cargo test` tries it without.
+//! Only the adapters behind `cfg(madsim)` need the simulated world; the rest is tried by `cargo test`
+//! without.
 
 pub mod clock;
 pub mod disk;

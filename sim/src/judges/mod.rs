@@ -5,8 +5,8 @@
 //! | [`invariants`] | the machines' states and what they send | after each step |
 //! | [`early`] | an answer that no order of the servers explains | at each answer |
 //! | [`history`] | linearizability of everything that clients saw, with the order of [`order`] as a suggestion | at the end |
-//! | [`revisions`] | the revisions that clients were told | at the end |
-//! | [`liveness`] | who can be served, and must be | after the heal |
+//! | [`revisions`] | the revisions that clients were told | at each answer |
+//! | [`liveness`] | who can be served, and must be | after the heal, and while no fault is under way |
 //! | [`health`] | copies, stability and silence, as far as the faults allow | all the time |
 //! | [`bounds`] | what a machine holds and how often it steps, against its limits | after each step |
 //!

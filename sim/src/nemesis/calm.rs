@@ -1,7 +1,7 @@
 //! A stretch of a run in which nothing is wrong owes what the end of the run owes.
 //!
 //! A *calm* begins when no fault is under way, and ends with the next one. Who is owed what in it is worked
-//! out as after the heal ([`crate::judges::liveness`]), from the same scene, and excused for the same
+//! out as after the heal ([`crate::judges::liveness`]), from the same surroundings, and excused for the same
 //! reasons. What is called when the cluster has had time to recover must succeed. Left out are clients whose
 //! deadline a slow disk alone can exceed, and plans with limits that few clients reach: under load they are
 //! refused, and may be.

@@ -1,10 +1,10 @@
 //! Executes the fault plan. It draws nothing: what happens when is in the plan, or follows from what the
 //! machines do.
 //!
-//! A fault begins at its time, or that long after what it waits for. Whoever a fault names by a part is
-//! looked up when it begins. A fault that has nothing to act upon (a crash of what is down already) does
-//! nothing and says so. At the end all faults end, standing processes go on, and processes that are down
-//! are started again, except what the plan breaks for good.
+//! A fault begins at its time, or that long after what it waits for. Whichever node a fault names by a role
+//! is looked up when it begins. A fault that has nothing to act upon (a crash of what is down already) does
+//! nothing and says so. At the end all faults end, standing processes go on, and processes that are down are
+//! started again, except what the plan breaks for good.
 
 mod calm;
 mod disturb;
@@ -45,7 +45,7 @@ const START_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What was done when a fault began.
 struct Done {
-    /// The nodes that the fault names; those that played a role then, if it names roles. Of "all others",
+    /// The nodes that the fault names; those that had a role then, if it names roles. Of "all others",
     /// none.
     nodes: Vec<NodeIndex>,
     /// The same as a sentence.

@@ -167,10 +167,12 @@ mod tests {
         Plan { faults_ms: 12_000, faults: vec![fault], ..(claim.plan)(0) }
     }
 
+    /// That what is owed later is demanded, the mutant `adoption_anyway_is_refused_like_any` shows.
     #[test]
     fn an_operator_who_looks_early_demands_nothing() {
         for runs_ms in [200, 1_000, 3_000, 7_000] {
             let outcome = run(&looked_at_after(runs_ms), &RunOptions::default());
+            assert_eq!(outcome.stats.faults.get("record"), Some(&1), "after {runs_ms} ms");
             assert_eq!(outcome.class(), Class::Ok, "after {runs_ms} ms");
         }
     }

@@ -8,7 +8,7 @@ use pbkv::protocol::{
     view_service,
 };
 
-/// A step without its particulars: the part that a node plays, and the sort of event that it takes.
+/// A step without its particulars: the role that a node has, and the sort of event that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepName {
     /// Who.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  seed ──► settings ──► World ──► choose, take, choose, take, ... ──► end
-//!                        a value     one action after the other         all is well again: everybody is owed something
+//!                        a value     one action after the other         all is well again, for good
 //!                           │
 //!                           └─ fails: shrink leaves out actions as long as it fails for the same reason; tell says what is left
 //! ```

@@ -8,7 +8,8 @@
 //! ```text
 //!              first message                              then
 //! unary        (path, false, Request<message>)            Result<Response<message>> back
-//! streaming    (path, true, Request<()>)                  messages there; Result<Response<()>>, Result<message>, .., () back
+//! streaming    (path, true, Request<()>)                  messages there;
+//!                                                         Result<Response<()>>, Result<message>, .., () back
 //! ```
 //!
 //! Every message passes the fault layer here, at the server's end of its connection, in both directions: the

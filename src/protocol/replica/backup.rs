@@ -27,9 +27,9 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// The operation after which it is the state.
-    pub(super) fn at(&self) -> OpNumber {
-        self.at
+    /// The operation after which it is the state, and how many parts of it have arrived.
+    pub(super) fn load(&self) -> (OpNumber, u64) {
+        (self.at, self.next_part)
     }
 }
 

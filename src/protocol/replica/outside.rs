@@ -28,6 +28,8 @@ pub struct Load {
     pub log_time: Duration,
     /// The operation after which a state under construction is the state.
     pub staged: Option<OpNumber>,
+    /// How many parts of that state have arrived.
+    pub staged_parts: u64,
     /// Changes that were not handed to the disk yet.
     pub unwritten: usize,
     /// Acknowledgements of what is not durable yet.
@@ -48,8 +50,9 @@ impl Replica {
     /// How much it holds.
     pub fn load(&self) -> Load {
         let (unwritten, unsaid, writing) = self.core.outbox.load();
-        let staged = self.core.staging.as_ref().map(Staging::at);
-        let load = Load { staged, unwritten, unsaid, writing, ..Load::default() };
+        let (staged, staged_parts) = self.core.staging.as_ref().map(Staging::load).unzip();
+        let staged_parts = staged_parts.unwrap_or_default();
+        let load = Load { staged, staged_parts, unwritten, unsaid, writing, ..Load::default() };
         self.as_primary().map_or(load, |primary| Load {
             waiting: primary.waiting.values().map(Vec::len).sum::<usize>() + primary.reads.len(),
             waiting_counted: primary.waiting_updates + primary.reads.len(),

@@ -78,9 +78,7 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
         for node in fault_nodes(&fault.kind) {
             let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
             if !is_node && !is_symbolic(node) {
-                return Err(format!(
-                    "fault {index} is about {node}, which is no node and no part that a node plays"
-                ));
+                return Err(format!("fault {index} is about {node}, which is no node and no role"));
             }
         }
         let is_client = |node: &str| {

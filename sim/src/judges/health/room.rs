@@ -20,8 +20,8 @@ pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit:
 pub(super) struct Room {
     /// What the request asks for that is being handled.
     asked: Option<SessionLimit>,
-    /// Whether a client was refused since there was room for the last time. If none was, a primary that has no
-    /// room again may have told so before, and not have taken it back, or may not have told it.
+    /// Whether a client was refused since there was room for the last time. If none was, a primary that has
+    /// no room again may have told so before, and not have taken it back, or may not have told it.
     pub(super) refusing: BTreeMap<(NodeIndex, SessionLimit), bool>,
 }
 

@@ -29,7 +29,6 @@ pub(super) struct Following {
 struct Receiving {
     from: ServerId,
     transfer: TransferId,
-    next_part: u64,
 }
 
 impl Following {
@@ -82,6 +81,9 @@ impl Lookout {
 
     pub(super) fn part_arrives(&mut self, node: NodeIndex, machine: &Replica, chunk: &Chunk) {
         let Some(data) = machine.data() else { return };
+        if chunk.generation != machine.generation() {
+            return;
+        }
         if chunk.to_data != data {
             return self.reach(Situation::OtherContents);
         }
@@ -101,13 +103,11 @@ impl Lookout {
                 Some(Situation::OlderPart)
             }
             Some(current) if current.from == chunk.from && chunk.transfer == current.transfer => {
-                let again = chunk.part < current.next_part;
-                current.next_part += u64::from(chunk.part == current.next_part);
-                again.then_some(Situation::PartTwice)
+                (chunk.part < machine.load().staged_parts).then_some(Situation::PartTwice)
             }
             other if chunk.part == 0 => {
                 let (from, transfer) = (chunk.from.clone(), chunk.transfer);
-                let before = other.replace(Receiving { from, transfer, next_part: 1 });
+                let before = other.replace(Receiving { from, transfer });
                 before.map(|_| Situation::NewerTransfer)
             }
             _ => Some(Situation::PartWithoutBeginning),
@@ -262,6 +262,7 @@ mod tests {
     fn parts_that_the_server_gave_up_are_forgotten() {
         let mut fixture = Fixture::new();
         fixture.part(0, 1, 0);
+        assert!(fixture.lookout.servers[S1].following.is_receiving());
         // The same operations came as such, and were committed.
         let command = pbkv::protocol::command::Command::OpenSession { ttl: Duration::from_secs(60) };
         let entries = (1..=3).map(|op| pbkv::protocol::command::Entry {

@@ -1,6 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pbkv::protocol::{
+    identity::{OpNumber, Position, ServerId, ViewNumber},
+    replica::{Notice, RoleName},
+};
 
 use super::*;
 use crate::{
@@ -167,6 +171,39 @@ fn a_good_run_is_explained_completely() {
     let order = each(&key["order"], 0);
     assert_eq!(order, [0, 1, 2]);
     assert_eq!(data["failed"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_goes_on_besides_ends_with_what_it_is_part_of() {
+    let server = |name: &str| ServerId::new(format!("{name}:1"));
+    let at = Position { op: OpNumber(3), view: ViewNumber(1) };
+    let pause = |node: &str| Fault {
+        at_ms: 1_000,
+        on: None,
+        after_ms: 0,
+        kind: FaultKind::Pause { node: node.into(), lasts_ms: Some(500) },
+    };
+    let began =
+        |fault, node| Happening::FaultBegan { fault, nodes: vec![node], what: "one stands still".into() };
+    let moment = |at, node: &str, event| Moment { at: seconds(at), node: node.into(), event };
+    let plan = Plan { faults: vec![pause("s1"), pause("s2")], ..plan() };
+    let timeline = vec![
+        moment(1.0, "sim", began(0, 1)),
+        moment(1.1, "sim", began(1, 2)),
+        moment(1.2, "s1", Happening::Replica(Notice::ReceivingState { from: server("s2"), at })),
+        moment(1.3, "s1", Happening::Replica(Notice::TransferBegan { to: server("s2"), at })),
+        moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
+        moment(
+            1.6,
+            "s1",
+            Happening::Replica(Notice::RoleChanged { role: RoleName::Idle, view: ViewNumber(2) }),
+        ),
+    ];
+    let data = data(&render(&plan, &Outcome { timeline, ..stale() }, "a run"));
+    let end = data["lanes"][2]["besides"][0]["to"].clone();
+    assert_eq!(each(&data["lanes"][1]["besides"], "state"), ["paused", "receives", "sends"]);
+    let ends = [serde_json::json!(1_500_000), end, serde_json::json!(1_600_000)];
+    assert_eq!(each(&data["lanes"][1]["besides"], "to"), ends, "what is received is not over");
 }
 
 #[test]
