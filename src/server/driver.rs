@@ -31,7 +31,7 @@ const BATCH_MAX: usize = 512;
 /// decide anything by the silence of those whom it does not hear.
 const WRITES_WAITING_MAX: usize = 16_384;
 
-/// The machine's hands: turns inputs into events, and effects into deeds.
+/// The machine's hands: turns inputs into events, and effects into actions.
 pub trait Port: Send + 'static {
     /// Whose hands.
     type Machine: Machine;

@@ -109,7 +109,7 @@ impl fmt::Display for Choice {
 }
 
 /// A cluster to which things happen.
-struct Scene {
+struct Trial {
     servers: Vec<Wired>,
     /// After the servers, which print their logs when a test failed: it has the folder that these are in.
     cluster: Cluster,
@@ -117,7 +117,7 @@ struct Scene {
     clients: Proxy,
 }
 
-impl Scene {
+impl Trial {
     /// Waits until every single server may fail: a primary has a backup, in a view that is not about to
     /// change.
     async fn calm(&self) -> View {
@@ -210,20 +210,20 @@ fn clients_see_one_copy_under_random_faults() {
             servers.push(cluster.wired(&[]).await);
         }
         let clients = Proxy::to(&cluster.view_service.address).await;
-        let mut scene = Scene { cluster, servers, clients };
-        scene.calm().await;
+        let mut trial = Trial { cluster, servers, clients };
+        trial.calm().await;
         let time = format!("{seconds}s");
         let load = ["check", "--time", &time, "--clients", "6", "--keys", "3", "--pause", "5ms"];
-        let mut check = scene.cluster.spawn_testclient(&scene.clients.address, &load);
+        let mut check = trial.cluster.spawn_testclient(&trial.clients.address, &load);
 
         let mut rng = StdRng::seed_from_u64(seed);
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < Duration::from_secs(seconds) && !check.is_done() {
-            let view = scene.calm().await;
+            let view = trial.calm().await;
             let choice = Choice::draw(&mut rng);
             println!("{:6.1} s: {choice}", begun.elapsed().as_secs_f64());
-            scene.strike(&choice, &view).await;
+            trial.strike(&choice, &view).await;
             faults += 1;
         }
         let output = check.output();
@@ -235,8 +235,8 @@ fn clients_see_one_copy_under_random_faults() {
         assert!(answered >= OPERATIONS_A_SECOND * seconds, "only {said}");
         assert!(faults >= FAULTS_A_MINUTE * seconds / 60, "only {faults} faults in {seconds} s");
         // And it goes on.
-        scene.calm().await;
-        let mut client = scene.cluster.client();
+        trial.calm().await;
+        let mut client = trial.cluster.client();
         client.put("k", "v").await.expect("put");
         assert_eq!(client.get("k").await.expect("get").as_deref(), Some(&b"v"[..]));
     });

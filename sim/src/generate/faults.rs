@@ -81,7 +81,7 @@ pub(super) fn plan(plan: &Plan) -> Vec<Fault> {
     let mut swarm = Dice::new(seed, "swarm");
     // The share of kinds that this seed enables; nothing at all in one of sixteen.
     let enabled_percent = swarm.weighted(&[(1, 0), (4, 10), (6, 25), (3, 50), (2, 80)]);
-    let cast = Cast::of(plan);
+    let targets = Targets::of(plan);
     let mut faults = Vec::new();
     for (kind, name) in KINDS {
         let (enabled, mean_ms) = (swarm.percent(enabled_percent), swarm.magnitude(1_000, 32_000));
@@ -90,30 +90,30 @@ pub(super) fn plan(plan: &Plan) -> Vec<Fault> {
         }
         let dice = &mut Dice::new(seed, &format!("faults/{name}"));
         if kind == Kind::Amnesia {
-            faults.extend(amnesia(dice, cast, faults_ms, mean_ms, cluster.replicas));
+            faults.extend(amnesia(dice, targets, faults_ms, mean_ms, cluster.replicas));
             continue;
         }
         if kind == Kind::Lasting {
-            faults.extend((0..dice.weighted(&[(4, 1), (1, 2)])).map(|_| lasting(dice, cast, faults_ms)));
+            faults.extend((0..dice.weighted(&[(4, 1), (1, 2)])).map(|_| lasting(dice, targets, faults_ms)));
             continue;
         }
         let mut at_ms = dice.wait(mean_ms);
         while at_ms < faults_ms {
-            faults.extend(one(dice, kind, cast, at_ms, cluster.reads));
+            faults.extend(one(dice, kind, targets, at_ms, cluster.reads));
             at_ms += dice.wait(mean_ms).max(50);
         }
     }
     faults
 }
 
-/// Who takes part.
+/// The nodes that faults may strike.
 #[derive(Clone, Copy)]
-pub(super) struct Cast {
+pub(super) struct Targets {
     servers: u64,
     pub(super) clients: u64,
 }
 
-impl Cast {
+impl Targets {
     pub(super) fn of(plan: &Plan) -> Self {
         Self { servers: plan.cluster.servers.into(), clients: plan.clients.len() as u64 }
     }
@@ -180,9 +180,9 @@ pub(super) fn cut(dice: &mut Dice) -> Cut {
     if dice.percent(40) { Cut::Refuse } else { Cut::BlackHole }
 }
 
-fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
+fn one(dice: &mut Dice, kind: Kind, targets: Targets, at_ms: u64, reads: Reads) -> Vec<Fault> {
     match kind {
-        Kind::Pattern => return pattern(dice, cast, at_ms, reads),
+        Kind::Pattern => return pattern(dice, targets, at_ms, reads),
         Kind::Relapse => return relapse(dice, at_ms),
         _ => {}
     }
@@ -196,10 +196,10 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
     };
     let kind = match kind {
         Kind::Crash => {
-            FaultKind::Crash { node: cast.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
+            FaultKind::Crash { node: targets.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
         }
         Kind::PowerLoss => {
-            FaultKind::PowerLoss { node: cast.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
+            FaultKind::PowerLoss { node: targets.server(dice), down_ms: down_ms(dice), memory: Memory::Kept }
         }
         Kind::ViewServiceCrash => {
             let (node, down_ms, memory) = ("vs".into(), down_ms(dice), Memory::Kept);
@@ -209,29 +209,29 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
                 FaultKind::PowerLoss { node, down_ms, memory }
             }
         }
-        Kind::Pause => FaultKind::Pause { node: cast.any(dice), lasts_ms: Some(lasts_ms(dice)) },
+        Kind::Pause => FaultKind::Pause { node: targets.any(dice), lasts_ms: Some(lasts_ms(dice)) },
         Kind::Isolate => {
-            let node = cast.any(dice);
+            let node = targets.any(dice);
             partition(dice, vec![node], vec![], true)
         }
         Kind::CutPair => {
-            let (from, to) = (cast.server(dice), cast.server(dice));
+            let (from, to) = (targets.server(dice), targets.server(dice));
             partition(dice, vec![from], vec![to], true)
         }
         Kind::CutFromViewService => {
-            let node = cast.server(dice);
+            let node = targets.server(dice);
             partition(dice, vec![node], vec!["vs".into()], true)
         }
         Kind::CutOneWay => {
             let (from, to) = match dice.below(3) {
-                0 => (vec![cast.any(dice)], vec![]),
-                1 => (vec!["vs".into()], vec![cast.server(dice)]),
-                _ => (vec![cast.any(dice)], vec![cast.any(dice)]),
+                0 => (vec![targets.any(dice)], vec![]),
+                1 => (vec!["vs".into()], vec![targets.server(dice)]),
+                _ => (vec![targets.any(dice)], vec![targets.any(dice)]),
             };
             partition(dice, from, to, false)
         }
         Kind::Slow => {
-            let (from, to) = cast.link(dice);
+            let (from, to) = targets.link(dice);
             FaultKind::Slow {
                 from,
                 to,
@@ -242,16 +242,16 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
             }
         }
         Kind::Rpc(how) => {
-            let (from, to) = cast.link(dice);
+            let (from, to) = targets.link(dice);
             FaultKind::Rpc { from, to, how, percent: dice.magnitude(1, 100) as u32, lasts_ms: lasts_ms(dice) }
         }
         Kind::StandStill => stand_still(dice, reads),
-        Kind::ClientStandsStill => client_stands_still(dice, cast),
-        Kind::Stutter => stutter(dice, cast),
+        Kind::ClientStandsStill => client_stands_still(dice, targets),
+        Kind::Stutter => stutter(dice, targets),
         Kind::Closed => {
-            let (to, how) = (vec![cast.server(dice)], cut(dice));
+            let (to, how) = (vec![targets.server(dice)], cut(dice));
             FaultKind::Closed {
-                from: callers(dice, cast),
+                from: callers(dice, targets),
                 to,
                 how,
                 lasts_ms: Some(dice.magnitude(200, 12_000)),
@@ -264,7 +264,7 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
             down_ms: dice.magnitude(10, 8_000),
         },
         Kind::SlowOneWay => {
-            let (from, to) = cast.link(dice);
+            let (from, to) = targets.link(dice);
             FaultKind::Slow {
                 from,
                 to,
@@ -282,12 +282,12 @@ fn one(dice: &mut Dice, kind: Kind, cast: Cast, at_ms: u64, reads: Reads) -> Vec
 }
 
 /// Who does not get in where a door is closed.
-pub(super) fn callers(dice: &mut Dice, cast: Cast) -> Vec<Node> {
+pub(super) fn callers(dice: &mut Dice, targets: Targets) -> Vec<Node> {
     match dice.below(8) {
         0..=3 => vec![],
         4 | 5 => vec!["vs".into()],
-        6 => cast.servers(),
-        _ => cast.clients(),
+        6 => targets.servers(),
+        _ => targets.clients(),
     }
 }
 
@@ -317,8 +317,8 @@ pub(super) fn stall_ms(dice: &mut Dice) -> u64 {
 }
 
 /// A client's machine stands still, and its clock, by which it gives up, with it or not.
-fn client_stands_still(dice: &mut Dice, cast: Cast) -> FaultKind {
-    let node = dice.pick(&cast.clients()).clone();
+fn client_stands_still(dice: &mut Dice, targets: Targets) -> FaultKind {
+    let node = dice.pick(&targets.clients()).clone();
     let lasts_ms = dice.magnitude(100, STAND_STILL_MS_MAX);
     if dice.percent(60) {
         FaultKind::Freeze { node, lasts_ms }
@@ -328,8 +328,8 @@ fn client_stands_still(dice: &mut Dice, cast: Cast) -> FaultKind {
 }
 
 /// A node that has hardly any time to work.
-fn stutter(dice: &mut Dice, cast: Cast) -> FaultKind {
-    let node = cast.any(dice);
+fn stutter(dice: &mut Dice, targets: Targets) -> FaultKind {
+    let node = targets.any(dice);
     let (pause_ms, run_ms) = (dice.magnitude(2, 400), dice.magnitude(1, 16));
     let lasts_ms = dice.magnitude(500, 16_000).min(STUTTERS_MAX * (pause_ms / 2 + run_ms));
     FaultKind::Stutter { node, pause_ms, run_ms, lasts_ms }
@@ -349,12 +349,12 @@ fn relapse(dice: &mut Dice, at_ms: u64) -> Vec<Fault> {
 }
 
 /// Losses of memory, within the budget: one at an interesting moment, or several far enough apart.
-fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: u32) -> Vec<Fault> {
+fn amnesia(dice: &mut Dice, targets: Targets, faults_ms: u64, mean_ms: u64, replicas: u32) -> Vec<Fault> {
     if replicas < 2 {
         return Vec::new();
     }
     let loss = |dice: &mut Dice, at_ms, on: Option<Trigger>, down_ms| {
-        let (node, down_ms, memory) = (cast.server(dice), Some(down_ms), Memory::Lost);
+        let (node, down_ms, memory) = (targets.server(dice), Some(down_ms), Memory::Lost);
         let kind = if dice.percent(70) {
             FaultKind::Crash { node, down_ms, memory }
         } else {
@@ -379,7 +379,7 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
     }
     if how == "promoted" {
         // Clients do not hear what was done, and who is asked again knows it from the state it received.
-        let (from, to, how) = (cast.clients(), vec!["primary".into()], Mistreatment::DropReply);
+        let (from, to, how) = (targets.clients(), vec!["primary".into()], Mistreatment::DropReply);
         let silence = at(at_ms, FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 3_000 });
         let (node, down_ms) = ("primary".into(), Some(4_000));
         let death = Fault {
@@ -409,7 +409,7 @@ fn amnesia(dice: &mut Dice, cast: Cast, faults_ms: u64, mean_ms: u64, replicas: 
 
 /// Something that breaks for good. What is owed to whom then is for [`crate::judges::liveness`] to say; most
 /// often it is everything to everybody.
-fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
+fn lasting(dice: &mut Dice, targets: Targets, faults_ms: u64) -> Fault {
     let at_ms = dice.between(faults_ms / 4, faults_ms);
     let (at_ms, on, after_ms) = moment(dice, at_ms);
     let partition = |dice: &mut Dice, from: Node, to: Vec<Node>, both_ways| FaultKind::Partition {
@@ -425,37 +425,37 @@ fn lasting(dice: &mut Dice, cast: Cast, faults_ms: u64) -> Fault {
             partition(dice, "primary".into(), vec!["backup".into()], both_ways)
         }
         4 => partition(dice, "backup".into(), vec!["primary".into()], false),
-        5 => partition(dice, "primary".into(), cast.servers(), true),
+        5 => partition(dice, "primary".into(), targets.servers(), true),
         6 => {
-            let (one, other) = (cast.server(dice), cast.server(dice));
+            let (one, other) = (targets.server(dice), targets.server(dice));
             partition(dice, one, vec![other], true)
         }
         7 => {
-            let node = cast.server(dice);
+            let node = targets.server(dice);
             partition(dice, node, vec!["vs".into()], true)
         }
         8 => {
-            let node = cast.server(dice);
+            let node = targets.server(dice);
             partition(dice, "vs".into(), vec![node], false)
         }
         9 => {
-            let node = cast.server(dice);
+            let node = targets.server(dice);
             partition(dice, node, vec![], true)
         }
         10 => {
-            let (client, server) = (dice.pick(&cast.clients()).clone(), cast.server(dice));
+            let (client, server) = (dice.pick(&targets.clients()).clone(), targets.server(dice));
             partition(dice, client, vec![server], true)
         }
-        11 | 12 => FaultKind::Pause { node: cast.server(dice), lasts_ms: None },
+        11 | 12 => FaultKind::Pause { node: targets.server(dice), lasts_ms: None },
         14 => {
-            let (to, how) = (vec![cast.server(dice)], cut(dice));
-            FaultKind::Closed { from: callers(dice, cast), to, how, lasts_ms: None }
+            let (to, how) = (vec![targets.server(dice)], cut(dice));
+            FaultKind::Closed { from: callers(dice, targets), to, how, lasts_ms: None }
         }
         13 => {
-            let node = if dice.percent(30) { "vs".into() } else { cast.server(dice) };
+            let node = if dice.percent(30) { "vs".into() } else { targets.server(dice) };
             FaultKind::PowerLoss { node, down_ms: None, memory: Memory::Kept }
         }
-        _ => FaultKind::Crash { node: cast.server(dice), down_ms: None, memory: Memory::Kept },
+        _ => FaultKind::Crash { node: targets.server(dice), down_ms: None, memory: Memory::Kept },
     };
     Fault { at_ms, on, after_ms, kind }
 }

@@ -25,7 +25,7 @@ mod twins;
 mod workload;
 
 use dice::Dice;
-use faults::Cast;
+use faults::Targets;
 use stories::Story;
 pub use stories::{STORIES, story_of};
 

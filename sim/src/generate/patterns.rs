@@ -3,7 +3,7 @@
 
 use super::{
     Dice,
-    faults::{Cast, cut},
+    faults::{Targets, cut},
 };
 use crate::data::{
     fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
@@ -64,7 +64,7 @@ pub(super) fn tell_lies(seed: u64, plan: &mut Plan) {
 /// Somebody who hears what servers say says it again, and lies. Later, when the service has returned, the
 /// primary dies.
 pub(super) fn lies(dice: &mut Dice, plan: &mut Plan) {
-    let servers = Cast::of(plan).servers();
+    let servers = Targets::of(plan).servers();
     let named = |name: &str| vec![Node::from(name)];
     for begin_ms in (5_000..plan.faults_ms.saturating_sub(4_500)).step_by(LIES_MS as usize) {
         let (from, to, on) = match dice.below(8) {
@@ -98,7 +98,7 @@ pub(super) fn lies(dice: &mut Dice, plan: &mut Plan) {
 }
 
 /// The faults of one pattern, from about `at_ms` on.
-pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> Vec<Fault> {
+pub(super) fn pattern(dice: &mut Dice, targets: Targets, at_ms: u64, reads: Reads) -> Vec<Fault> {
     let crash = |node: &str, down_ms: u64| FaultKind::Crash {
         node: node.into(),
         down_ms: Some(down_ms),
@@ -116,7 +116,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
     let (short, long) = (dice.magnitude(10, 1_000), dice.between(1_600, 7_000));
     let (soon, how) = (dice.magnitude(1, 400), cut(dice));
     if reads == Reads::Lease && dice.percent(30) {
-        return (0..3).flat_map(|round| lonely_holder(dice, cast, at_ms + round * 7_000)).collect();
+        return (0..3).flat_map(|round| lonely_holder(dice, targets, at_ms + round * 7_000)).collect();
     }
     match dice.below(18) {
         // The primary fails over, and its successor is cut off at once.
@@ -150,7 +150,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
         ],
         // One restart after the other.
         9 => (0..)
-            .zip(cast.servers())
+            .zip(targets.servers())
             .map(|(n, server)| at(at_ms + n * (short + soon), crash(&server, short)))
             .collect(),
         // The backup blinks, then the primary dies.
@@ -195,8 +195,8 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
         ],
         // A primary sleeps through its replacement, and all clients but one can ask nobody else.
         15 | 16 => {
-            let mut loyal = cast.clients();
-            loyal.remove(dice.below(cast.clients - 1) as usize);
+            let mut loyal = targets.clients();
+            loyal.remove(dice.below(targets.clients - 1) as usize);
             let (to, lasts_ms) = (vec!["vs".into()], Some(long + 1_000));
             let pause = FaultKind::Pause { node: "primary".into(), lasts_ms: Some(long) };
             let loyal = FaultKind::Partition { from: loyal, to, both_ways: true, how: Cut::Refuse, lasts_ms };
@@ -222,7 +222,7 @@ pub(super) fn pattern(dice: &mut Dice, cast: Cast, at_ms: u64, reads: Reads) -> 
 
 /// A primary that only its clients reach, under a lease of a view service that restarts just then. One client
 /// has to go elsewhere, the others stay and read.
-fn lonely_holder(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
+fn lonely_holder(dice: &mut Dice, targets: Targets, at_ms: u64) -> Vec<Fault> {
     let partition = |from: Node, to: Vec<Node>, how| FaultKind::Partition {
         from: vec![from],
         to,
@@ -231,8 +231,8 @@ fn lonely_holder(dice: &mut Dice, cast: Cast, at_ms: u64) -> Vec<Fault> {
         lasts_ms: Some(2_500),
     };
     // The last one may be a reader.
-    let writer = format!("c{}", dice.between(1, cast.clients - 1));
-    let mut others = cast.servers();
+    let writer = format!("c{}", dice.between(1, targets.clients - 1));
+    let mut others = targets.servers();
     others.push("vs".into());
     let restart =
         FaultKind::Crash { node: "vs".into(), down_ms: Some(dice.magnitude(1, 50)), memory: Memory::Kept };

@@ -11,7 +11,7 @@ mod operators;
 mod transfers;
 
 use super::{
-    Cast, Dice,
+    Dice, Targets,
     faults::{REJOIN_MS, cut},
     patterns,
     workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
@@ -153,7 +153,8 @@ fn sessions(plan: &mut Plan, ttl_ms: u64) {
 fn leases(plan: &mut Plan) {
     plan.cluster.reads = Reads::Lease;
     let drift = super::DRIFT_PPM_MAX as i64;
-    let slow = Cast::of(plan).servers().into_iter().map(|node| Clock { node, skew_ms: 0, drift_ppm: -drift });
+    let slow =
+        Targets::of(plan).servers().into_iter().map(|node| Clock { node, skew_ms: 0, drift_ppm: -drift });
     plan.cluster.clocks = slow.chain([Clock { node: "vs".into(), skew_ms: 0, drift_ppm: drift }]).collect();
 }
 
@@ -212,7 +213,7 @@ fn overtaken_acknowledgement(dice: &mut Dice, plan: &mut Plan) {
 fn late_lease(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     leases(plan);
-    let servers = Cast::of(plan).servers();
+    let servers = Targets::of(plan).servers();
     for begin_ms in rounds() {
         let (from, to, how) = (nodes(&["primary"]), nodes(&["vs"]), Mistreatment::Delay);
         let late = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms: 2_000 };
@@ -238,7 +239,7 @@ fn sleeping_holder(dice: &mut Dice, plan: &mut Plan) {
         let lasts_ms = dice.between(2_000, 5_000);
         let pause = FaultKind::Pause { node: "primary".into(), lasts_ms: Some(lasts_ms) };
         one_reads_on(dice, plan, begin_ms + lasts_ms - 1_000, 1_200);
-        let mut loyal = Cast::of(plan).clients();
+        let mut loyal = Targets::of(plan).clients();
         loyal.remove(dice.below(loyal.len() as u64 - 1) as usize);
         let loyal = apart(loyal, nodes(&["vs"]), Cut::Refuse, lasts_ms + 1_000);
         plan.faults.extend([at(begin_ms, pause), at(begin_ms, loyal)]);
@@ -251,7 +252,7 @@ fn former_life(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     leases(plan);
     plan.cluster.clocks[0].skew_ms = 60_000;
-    let others = Cast::of(plan).servers();
+    let others = Targets::of(plan).servers();
     let slow = FaultKind::Slow {
         from: nodes(&["s1"]),
         to: nodes(&["vs"]),
@@ -276,7 +277,7 @@ fn former_life(dice: &mut Dice, plan: &mut Plan) {
 fn everything_lost(dice: &mut Dice, plan: &mut Plan) {
     plan.data_loss = true;
     let begin_ms = BEGIN_MS + dice.between(0, 20_000);
-    for server in Cast::of(plan).servers() {
+    for server in Targets::of(plan).servers() {
         let kind = crash(&server, dice.magnitude(10, 4_000), Memory::Lost);
         plan.faults.push(at(begin_ms + dice.magnitude(1, 2_000), kind));
     }
@@ -292,11 +293,11 @@ fn everything_lost(dice: &mut Dice, plan: &mut Plan) {
 fn promoted_with_a_clock_ahead(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     sessions(plan, 10_000);
-    let servers = Cast::of(plan).servers();
+    let servers = Targets::of(plan).servers();
     let ahead = |(place, node): (i64, _)| Clock { node, skew_ms: 30_000 * place, drift_ppm: 0 };
     plan.cluster.clocks = (0..).zip(servers).map(ahead).collect();
     for begin_ms in rounds() {
-        let (from, to, how) = (Cast::of(plan).clients(), nodes(&["primary"]), Mistreatment::DropReply);
+        let (from, to, how) = (Targets::of(plan).clients(), nodes(&["primary"]), Mistreatment::DropReply);
         let lasts_ms = dice.between(200, 1_500);
         let silence = FaultKind::Rpc { from, to, how, percent: 100, lasts_ms };
         let death = crash("primary", dice.between(1_000, 3_000), Memory::Kept);
@@ -330,7 +331,7 @@ fn replaced_unawares(dice: &mut Dice, plan: &mut Plan) {
 fn late_answers(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 3, 3);
     plan.cluster.reads = Reads::Confirm;
-    let others = [Cast::of(plan).servers(), nodes(&["vs"])].concat();
+    let others = [Targets::of(plan).servers(), nodes(&["vs"])].concat();
     for begin_ms in rounds() {
         // The next backup takes its place while the first one is down.
         let other_dies = crash("backup", 3_000, Memory::Kept);
@@ -352,7 +353,7 @@ fn late_answers(dice: &mut Dice, plan: &mut Plan) {
 /// Some servers and clients hear only each other, and so do all the others, with the view service among them.
 fn split_in_two(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 3, 2);
-    let others = Cast::of(plan);
+    let others = Targets::of(plan);
     for begin_ms in rounds() {
         let mut side = nodes(if dice.percent(50) { &["primary", "backup"] } else { &["primary"] });
         side.extend(others.clients().into_iter().filter(|_| dice.percent(50)));
@@ -370,7 +371,7 @@ fn updates_outlive_sessions(dice: &mut Dice, plan: &mut Plan) {
             keep(client, |at_ms| at_ms % (LENGTH_MS / 2) < busy_ms);
         }
     }
-    let (from, how) = (Cast::of(plan).clients(), Mistreatment::Duplicate);
+    let (from, how) = (Targets::of(plan).clients(), Mistreatment::Duplicate);
     let percent = dice.between(20, 90) as u32;
     plan.faults.push(at(0, FaultKind::Rpc { from, to: vec![], how, percent, lasts_ms: LENGTH_MS }));
 }
@@ -426,9 +427,10 @@ fn promoted_at_last(dice: &mut Dice, plan: &mut Plan) {
 fn unheard_primary(dice: &mut Dice, plan: &mut Plan) {
     let copies = dice.weighted(&[(3, 3), (1, 4)]);
     at_least(plan, copies, copies);
-    let cast = Cast::of(plan);
+    let targets = Targets::of(plan);
     let share = dice.between(30, 100);
-    let to = cast.servers().into_iter().chain(cast.clients().into_iter().filter(|_| dice.percent(share)));
+    let to =
+        targets.servers().into_iter().chain(targets.clients().into_iter().filter(|_| dice.percent(share)));
     let (from, to) = (nodes(&["primary"]), to.collect());
     let dumb = FaultKind::Partition { from, to, both_ways: false, how: cut(dice), lasts_ms: None };
     plan.faults.push(at(BEGIN_MS + dice.between(3_000, 25_000), dumb));
@@ -445,7 +447,7 @@ fn liar(dice: &mut Dice, plan: &mut Plan) {
 fn left_alone(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     plan.cluster.settings = vec![Settings { waiting_max: Some(2), ..Settings::default() }];
-    let others = [Cast::of(plan).servers(), nodes(&["vs"])].concat();
+    let others = [Targets::of(plan).servers(), nodes(&["vs"])].concat();
     let alone = FaultKind::Partition {
         from: nodes(&["primary"]),
         to: others,
@@ -475,7 +477,7 @@ fn chosen_twice(dice: &mut Dice, plan: &mut Plan) {
     let shorter = at(shorter_ms, apart(first.clone(), second.clone(), Cut::Refuse, 8_000));
     let unheard = at(shorter_ms, one_way(third.clone(), vs.clone(), Cut::Refuse, dice.between(1_000, 1_250)));
     let unasked =
-        at(later(dice, 1_150, 1_350), apart(Cast::of(plan).clients(), first.clone(), Cut::Refuse, 3_000));
+        at(later(dice, 1_150, 1_350), apart(Targets::of(plan).clients(), first.clone(), Cut::Refuse, 3_000));
     let left_behind =
         at(later(dice, 1_600, 1_800), apart(first, third.clone(), cut(dice), dice.between(2_000, 4_000)));
     // The second rules without being acknowledged, and forgets everything.

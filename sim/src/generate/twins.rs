@@ -2,7 +2,7 @@
 
 use super::{
     Dice,
-    faults::{Cast, cut},
+    faults::{Targets, cut},
 };
 use crate::data::{
     fault::{Cut, Fault, FaultKind, Memory, Node},
@@ -31,7 +31,7 @@ pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
     if !dice.percent(TWINS_PERCENT) {
         return;
     }
-    let cast = Cast::of(plan);
+    let targets = Targets::of(plan);
     // Which of the two has the later life is a matter of the clocks.
     let skew_ms = dice.weighted(&[(2, 0), (1, 60_000), (1, -60_000)]);
     if skew_ms != 0 {
@@ -61,8 +61,8 @@ pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
         let others: Vec<Node> = match dice.below(4) {
             0 => Vec::new(),
             1 => vec!["vs".into()],
-            2 => cast.servers(),
-            _ => cast.servers().into_iter().chain(["vs".into()]).collect(),
+            2 => targets.servers(),
+            _ => targets.servers().into_iter().chain(["vs".into()]).collect(),
         };
         if !others.is_empty() {
             let (how, both_ways) = (cut(&mut dice), dice.percent(70));
@@ -102,7 +102,7 @@ pub(super) fn shadow_holders(plan: &mut Plan) {
     (plan.network.latency_us_min, plan.network.latency_us_max) = (400, 800);
     plan.faults.clear();
     plan.faults_ms = plan.faults_ms.max(MOVES_MS + SHADOWS * SHADOW_MS);
-    let others: Vec<Node> = Cast::of(plan).servers().into_iter().chain(["vs".into()]).collect();
+    let others: Vec<Node> = Targets::of(plan).servers().into_iter().chain(["vs".into()]).collect();
     plan.clients.truncate(2);
     for client in &mut plan.clients {
         client.deadline_ms = 5_000;

@@ -2,7 +2,7 @@
 
 use super::{
     super::faults::{callers, cut},
-    BEGIN_MS, Cast, Dice, LENGTH_MS, apart, at, at_least, crash, nodes, rounds,
+    BEGIN_MS, Dice, LENGTH_MS, Targets, apart, at, at_least, crash, nodes, rounds,
 };
 use crate::data::{
     fault::{FaultKind, Memory},
@@ -42,7 +42,7 @@ pub(super) fn unwatched(dice: &mut Dice, plan: &mut Plan) {
 pub(super) fn unreached(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
     plan.cluster.settings.clear();
-    let (cast, how) = (Cast::of(plan), cut(dice));
+    let (targets, how) = (Targets::of(plan), cut(dice));
     let closed = |from, to: &str, lasts_ms| FaultKind::Closed { from, to: nodes(&[to]), how, lasts_ms };
     match dice.below(3) {
         0 => {
@@ -52,7 +52,7 @@ pub(super) fn unreached(dice: &mut Dice, plan: &mut Plan) {
         1 => {
             for begin_ms in rounds() {
                 let lasts_ms = Some(dice.between(2_000, 8_000));
-                plan.faults.push(at(begin_ms, closed(callers(dice, cast), "primary", lasts_ms)));
+                plan.faults.push(at(begin_ms, closed(callers(dice, targets), "primary", lasts_ms)));
             }
         }
         _ => {

@@ -6,8 +6,8 @@ use super::{
         faults::cut,
         workload::{LOADED_KEYS_MAX, load},
     },
-    BEGIN_MS, Cast, Dice, LENGTH_MS, ROUND_MS, apart, at, at_least, crash, keep, nodes, on, promoted_at_last,
-    rounds, sessions,
+    BEGIN_MS, Dice, LENGTH_MS, ROUND_MS, Targets, apart, at, at_least, crash, keep, nodes, on,
+    promoted_at_last, rounds, sessions,
 };
 use crate::data::{
     fault::{FaultKind, Memory, Node, Trigger},
@@ -43,7 +43,7 @@ pub(super) fn chased_joiner(dice: &mut Dice, plan: &mut Plan) {
     cluster.chunk_bytes_max = dice.magnitude(128, 4_096) as usize;
     cluster.disk_ms_max = 0;
     let begin_ms = BEGIN_MS + dice.between(0, 3_000);
-    let (from, to) = (nodes(&["primary"]), Cast::of(plan).servers());
+    let (from, to) = (nodes(&["primary"]), Targets::of(plan).servers());
     let slow = FaultKind::Slow {
         from,
         to,
@@ -136,7 +136,7 @@ pub(super) fn underrated_joiner(dice: &mut Dice, plan: &mut Plan) {
             let lasts_ms = lasts_ms + 1_500;
             FaultKind::Slow { from, to, one_way: true, latency_ms, jitter_ms, lasts_ms }
         };
-        let (primary, servers) = (nodes(&["primary"]), Cast::of(plan).servers());
+        let (primary, servers) = (nodes(&["primary"]), Targets::of(plan).servers());
         let death = crash("primary", 3_000, Memory::Kept);
         plan.faults.extend([
             at(begin_ms, crash("backup", dice.magnitude(10, 300), Memory::Lost)),

@@ -1,7 +1,7 @@
 //! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data
 //! lost.
 
-use super::{super::faults::cut, BEGIN_MS, Cast, Dice, apart, at, at_least, crash, nodes};
+use super::{super::faults::cut, BEGIN_MS, Dice, Targets, apart, at, at_least, crash, nodes};
 use crate::data::{
     fault::{FaultKind, Memory, Node},
     plan::{Plan, Reads},
@@ -48,7 +48,7 @@ fn given_up_while_cut_off(dice: &mut Dice, plan: &mut Plan) {
     (plan.cluster.servers, plan.cluster.replicas) = (2 + spares, 2);
     plan.cluster.settings.clear();
     let how = cut(dice);
-    let others = [Cast::of(plan).servers(), Cast::of(plan).clients()].concat();
+    let others = [Targets::of(plan).servers(), Targets::of(plan).clients()].concat();
     let accepted_ms = BEGIN_MS + dice.between(1_000, 4_000);
     let down_ms = dice.magnitude(100, 1_000);
     let heard_ms = accepted_ms + down_ms + dice.between(500, 3_000);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{faults::REJOIN_MS, workload::load},
-    BEGIN_MS, Cast, Dice, LENGTH_MS, at, at_least, crash, keep, nodes, on, promoted_at_last,
+    BEGIN_MS, Dice, LENGTH_MS, Targets, at, at_least, crash, keep, nodes, on, promoted_at_last,
 };
 use crate::data::{
     fault::{FaultKind, Memory, Mistreatment, Trigger},
@@ -43,7 +43,7 @@ pub(super) fn begun_again(dice: &mut Dice, plan: &mut Plan) {
             let line = |ms| format!("{}.{:03} put cold{}", ms / 1_000, ms % 1_000, dice.below(keys));
             script.extend(times.map(line));
         }
-        let (from, to) = (nodes(&["primary"]), Cast::of(plan).servers());
+        let (from, to) = (nodes(&["primary"]), Targets::of(plan).servers());
         let how = *dice.pick(&[Mistreatment::Delay, Mistreatment::Delay, Mistreatment::Duplicate]);
         let percent = dice.magnitude(10, 60) as u32;
         let late = FaultKind::Rpc { from, to, how, percent, lasts_ms: lasts_ms + 1_000 };
