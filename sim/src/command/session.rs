@@ -62,7 +62,7 @@ pub fn earlier(
     let earlier = store.load()?;
     match &earlier {
         Some(earlier) if (earlier.start, earlier.shard) != (start, shard) => Err(format!(
-            "the state is about the seeds from {} in shard {}, not from {start} in {shard}: name the same, or another \
+            "the state begins from seed {} in shard {}, not from seed {start} in {shard}: name the same, or another \
              folder with --state, or add --restart to begin again",
             earlier.start, earlier.shard
         )),
