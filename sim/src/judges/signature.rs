@@ -147,7 +147,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// A text in which every number is `#`.
+/// A text in which every number is `#`: failures that differ only in numbers are one finding.
 pub(crate) fn without_numbers(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars() {

@@ -11,9 +11,11 @@ use crate::{
         outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
         plan::{Plan, Reads},
     },
-    judges::health::Promise,
+    judges::{
+        health::Promise,
+        signature::{Signature, without_numbers},
+    },
     marks::Mark,
-    minimise::Signature,
     report::timeline::{is_turn, line, time},
 };
 
@@ -39,7 +41,7 @@ pub fn headline(outcome: &Outcome) -> String {
         },
         Class::Panic => {
             let message = outcome.panic.as_ref().map_or("", |panic| panic.message.as_str());
-            format!("panic: {}", short(&without_digits(message.lines().next().unwrap_or(""))))
+            format!("panic: {}", short(&without_numbers(message.lines().next().unwrap_or(""))))
         }
         Class::Liveness => "liveness: not everything ended after the heal".into(),
         Class::Health => Signature::of(outcome).map_or_else(String::new, |signature| signature.to_string()),
@@ -305,19 +307,6 @@ fn cut(text: &str, most: usize) -> String {
         return text.into();
     }
     text.chars().take(most).chain("...".chars()).collect()
-}
-
-/// Failures that differ only in numbers are one finding.
-fn without_digits(text: &str) -> String {
-    let mut plain = String::new();
-    for c in text.chars() {
-        match c {
-            '0'..='9' if plain.ends_with('#') => {}
-            '0'..='9' => plain.push('#'),
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
