@@ -17,6 +17,8 @@ fn stall(node: &str, lasts_ms: u64) -> FaultKind {
 /// that a view has to become durable, or what was written does not.
 pub(super) fn waiting(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
+    // From when on a backup may lose its memory: the one that lost it before is in sync again.
+    let mut rejoined_ms = 0;
     for begin_ms in rounds() {
         let lasts_ms = stall_ms(dice);
         let stalled: &[&str] = match dice.below(8) {
@@ -36,7 +38,11 @@ pub(super) fn waiting(dice: &mut Dice, plan: &mut Plan) {
         let misfortune = match dice.below(8) {
             0 | 1 => crash("primary", down_ms, Memory::Kept),
             2 => power_loss("primary"),
-            3 => crash("backup", down_ms, Memory::Lost),
+            3 if later_ms < rejoined_ms => crash("backup", down_ms, Memory::Kept),
+            3 => {
+                rejoined_ms = later_ms + down_ms + REJOIN_MS;
+                crash("backup", down_ms, Memory::Lost)
+            }
             4 => power_loss("backup"),
             5 => power_loss("vs"),
             _ => continue,
