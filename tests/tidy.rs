@@ -154,14 +154,25 @@ fn the_checker_stands_alone() {
 }
 
 #[test]
+fn the_lock_service_stands_alone() {
+    let except = ["sim/lock/src/main.rs"]; // the binary exists in one world only
+    ban(
+        &["sim/lock/src"],
+        &except,
+        &["pbkv", "sim::", "madsim"],
+        "it is a second system, not a part of the first",
+    );
+}
+
+#[test]
 fn nothing_iterates_in_random_order() {
     let words = ["HashMap", "HashSet", "RandomState", "thread_rng"];
-    ban(&["src", "sim/src"], &[], &words, "use BTreeMap or BTreeSet, and seeded randomness");
+    ban(&["src", "sim/src", "sim/lock/src"], &[], &words, "use BTreeMap or BTreeSet, and seeded randomness");
 }
 
 #[test]
 fn every_select_is_biased() {
-    for source in ["src", "sim/src"].iter().flat_map(|folder| sources(folder)) {
+    for source in ["src", "sim/src", "sim/lock/src"].iter().flat_map(|folder| sources(folder)) {
         let code: Vec<(usize, &str)> = source.code().filter(|(_, line)| !line.trim().is_empty()).collect();
         for (index, (number, line)) in code.iter().enumerate() {
             if line.contains("select!") {
@@ -180,7 +191,7 @@ fn every_select_is_biased() {
 #[test]
 fn errors_are_told_apart_from_bugs() {
     ban(
-        &["src", "sim/src"],
+        &["src", "sim/src", "sim/lock/src"],
         &[],
         &[".unwrap()"],
         "say why it cannot fail: expect(\"...\"), or return an error",
@@ -224,7 +235,7 @@ fn comments_are_as_narrow_as_code() {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    for manifest in ["Cargo.toml", "sim/Cargo.toml", "sim/linearize/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "sim/Cargo.toml", "sim/linearize/Cargo.toml", "sim/lock/Cargo.toml"] {
         let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
         let (mut in_dependencies, mut above) = (false, "");
         for (index, line) in text.lines().enumerate() {
@@ -241,7 +252,14 @@ fn every_dependency_says_what_it_is_for() {
 
 #[test]
 fn links_of_the_documentation_lead_somewhere() {
-    for document in ["README.md", "sim/README.md", "sim/mutants/README.md", "sim/linearize/README.md"] {
+    let documents = [
+        "README.md",
+        "sim/README.md",
+        "sim/mutants/README.md",
+        "sim/linearize/README.md",
+        "sim/lock/README.md",
+    ];
+    for document in documents {
         let path = root().join(document);
         let text = fs::read_to_string(&path).expect("a document");
         let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
