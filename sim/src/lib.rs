@@ -65,6 +65,8 @@ pub mod mutants;
 pub mod nemesis;
 pub mod observer;
 pub mod report;
+pub mod store;
+pub mod system;
 pub mod walk;
 #[cfg(madsim)]
 pub mod world;

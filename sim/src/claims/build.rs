@@ -2,10 +2,14 @@
 
 use crate::{
     data::{
-        fault::{Cut, Fault, FaultKind, Memory, Trigger},
-        plan::{Client, Cluster, Network, Plan, Reads},
+        fault::{Cut, Fault, FaultKind, Memory},
+        plan::{Client, Network, Plan},
     },
     marks::{Mark, Overlap, Role, Strike},
+    store::{
+        fault::Trigger,
+        setup::{Cluster, Reads},
+    },
 };
 
 /// Three servers, two copies, everything else at its default, nobody calls, nothing goes wrong. Even seeds

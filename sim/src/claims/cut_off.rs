@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     data::{
-        fault::{Cut, FaultKind, Mistreatment, Trigger},
+        fault::{Cut, FaultKind, Mistreatment},
         outcome::{End, Input, Operation},
         plan::Plan,
-        settings::Settings,
     },
     marks::{Role, Situation, Strike},
+    store::{fault::Trigger, settings::Settings},
 };
 
 /// How long a partition lasts: longer than any takeover.

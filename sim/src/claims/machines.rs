@@ -5,11 +5,9 @@ use super::{
     build::{around, at, client, crash, quiet, strikes},
 };
 use crate::{
-    data::{
-        fault::FaultKind,
-        plan::{Plan, Reads},
-    },
+    data::{fault::FaultKind, plan::Plan},
     marks::{Role, Situation, Strike},
+    store::setup::Reads,
 };
 
 pub fn drafts() -> Vec<Draft> {

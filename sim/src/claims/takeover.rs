@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     data::{
-        fault::Trigger,
         outcome::{End, Happening, Input},
-        plan::{Client, Plan, Reads},
+        plan::{Client, Plan},
     },
     marks::{Role, Situation, Strike},
+    store::{fault::Trigger, setup::Reads},
 };
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.

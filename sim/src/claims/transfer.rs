@@ -10,8 +10,9 @@ use super::{
     evidence::{Evidence, name},
 };
 use crate::{
-    data::{fault::Trigger, outcome::End, plan::Plan},
+    data::{outcome::End, plan::Plan},
     marks::{Role, Situation, Strike},
+    store::fault::Trigger,
 };
 
 /// When the server that needs the state is started, in milliseconds.

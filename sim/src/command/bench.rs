@@ -10,11 +10,12 @@ use sim::{
     data::{
         exit,
         outcome::{Class, Outcome, RunOptions, Stats},
-        plan::{Client, Cluster, Network, Plan},
+        plan::{Client, Network, Plan},
     },
     generate::generate,
     report::screen,
     run,
+    store::setup::Cluster,
 };
 
 use super::{peer, say};

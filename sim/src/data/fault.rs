@@ -3,27 +3,32 @@
 //! A fault says when it begins, whom it strikes and for how long. The nemesis executes it and decides
 //! nothing.
 
+mod shape;
+mod text;
+
 use serde::{Deserialize, Serialize};
 
 use super::hash::stable_hash;
+use crate::{store::Pbkv, system::System};
 
 /// Something that goes wrong, once.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-pub struct Fault {
+#[serde(bound = "")]
+pub struct Fault<S: System = Pbkv> {
     /// When it begins, in milliseconds: since the start, or since what `on` names happened.
     pub at_ms: u64,
     /// Wait for this to happen first (for the first time after the previous use of the same trigger).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<Trigger>,
+    pub on: Option<S::Trigger>,
     /// What `on` names counts only from this time on, in milliseconds since the start.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     pub after_ms: u64,
     /// What goes wrong.
     #[serde(flatten)]
-    pub kind: FaultKind,
+    pub kind: FaultKind<S>,
 }
 
-impl Fault {
+impl<S: System> Fault<S> {
     /// The earliest time at which it can begin, in milliseconds since the start.
     pub fn begins_ms(&self) -> u64 {
         if self.on.is_some() { self.after_ms } else { self.at_ms }
@@ -41,44 +46,8 @@ impl Fault {
             _ => (&none, &none),
         };
         let Self { at_ms, on, kind, .. } = self;
-        stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", fault_name(kind)))
+        stable_hash(&format!("{at_ms} {on:?} {} {from:?} {to:?}", kind.name()))
     }
-}
-
-/// What a fault may wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Trigger {
-    /// A state transfer began.
-    TransferBegan,
-    /// A state transfer was completed.
-    TransferCompleted,
-    /// The view service proposed a view.
-    ViewProposed,
-    /// The view service recorded an activation.
-    ViewActivated,
-    /// A server became primary.
-    Promoted,
-    /// A primary found a joiner up to date and announces it.
-    Joined,
-    /// A primary confirmed all replicas of its view; its acknowledgement is on its way.
-    Confirmed,
-    /// A primary reports a replica as silent.
-    Suspected,
-}
-
-impl Trigger {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::TransferBegan,
-        Self::TransferCompleted,
-        Self::ViewProposed,
-        Self::ViewActivated,
-        Self::Promoted,
-        Self::Joined,
-        Self::Confirmed,
-        Self::Suspected,
-    ];
 }
 
 /// A node, by name (`vs`, `s1`, `c1`) or by the role it has when the fault begins (`primary`, `backup`,
@@ -87,8 +56,8 @@ pub type Node = String;
 
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
-pub enum FaultKind {
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields, remote = "Self", bound = "")]
+pub enum FaultKind<S: System = Pbkv> {
     /// A process ends; its peers see their connections reset.
     Crash {
         /// Which.
@@ -108,48 +77,6 @@ pub enum FaultKind {
         down_ms: Option<u64>,
         /// Whether it remembers what it had made durable.
         memory: Memory,
-    },
-    /// The view service ends, and an operator starts it without its record or with an old copy of it. Later
-    /// the operator looks: if no server's data goes on, the latest record is found and put in its place.
-    Record {
-        /// The server, or the role it has, whose data is to go on without a record; absent: the view
-        /// service gets a copy of its record from before the latest view.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        adopt: Option<Node>,
-        /// Also if that may give up what only others hold. A plan must see to it that they hold no more.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        anyway: bool,
-        /// After how long it is started again, in milliseconds.
-        down_ms: u64,
-        /// How long after that the operator looks, in milliseconds.
-        runs_ms: u64,
-    },
-    /// The view service ends, and an operator declares all data lost, whether they are or not: every server
-    /// that runs and is reached from the view service's machine is started again empty, and the view service
-    /// of the next generation after a while. Later the operator looks: a server that holds data of an earlier
-    /// generation is started again empty, too.
-    AcceptLoss {
-        /// After how long the view service is started again, in milliseconds.
-        down_ms: u64,
-        /// How long after that the operator looks, in milliseconds.
-        runs_ms: u64,
-    },
-    /// A second process is started at a server's address, with nothing in its folder, while the first one
-    /// runs on: what is called at the address from now on reaches the second one. The first one reaches
-    /// everybody, and what was connected to it stays connected. In the end one of the two processes ends.
-    Twin {
-        /// Which.
-        node: Node,
-        /// For how long, in milliseconds.
-        lasts_ms: u64,
-        /// Again and again after this time the address leads to the other one of the two, in milliseconds;
-        /// absent: it leads to the second one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        turns_ms: Option<u64>,
-        /// It is the first process that ends, and the second one keeps the address. Otherwise the second one
-        /// ends. But a process that holds the last copy of the data stays.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        moves: bool,
     },
     /// A process stands still and goes on, not knowing.
     Pause {
@@ -252,6 +179,9 @@ pub enum FaultKind {
         /// For how long.
         lasts_ms: u64,
     },
+    /// What only this system knows.
+    #[serde(skip)]
+    Own(S::Fault),
 }
 
 /// What a restarted node remembers.
@@ -260,7 +190,7 @@ pub enum FaultKind {
 pub enum Memory {
     /// What was durable.
     Kept,
-    /// Nothing. (The view service loses its record only by [`FaultKind::Record`].)
+    /// Nothing.
     Lost,
 }
 
@@ -298,38 +228,10 @@ pub enum Mistreatment {
     Forge,
 }
 
-/// The name under which a kind of fault is counted.
-pub fn fault_name(kind: &FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Crash { .. } => "crash",
-        FaultKind::PowerLoss { .. } => "power loss",
-        FaultKind::Record { .. } => "record",
-        FaultKind::AcceptLoss { .. } => "accepted loss",
-        FaultKind::Twin { .. } => "twin",
-        FaultKind::Pause { .. } => "pause",
-        FaultKind::Freeze { .. } => "freeze",
-        FaultKind::Stutter { .. } => "stutter",
-        FaultKind::DiskStall { .. } => "stalled disk",
-        FaultKind::DiskFailure { .. } => "failed disk",
-        FaultKind::Partition { .. } => "partition",
-        FaultKind::Closed { .. } => "closed",
-        FaultKind::Slow { .. } => "slow",
-        FaultKind::Rpc { how, .. } => match how {
-            Mistreatment::DropRequest => "drop request",
-            Mistreatment::DropReply => "drop reply",
-            Mistreatment::Duplicate => "duplicate",
-            Mistreatment::Delay => "delay",
-            Mistreatment::Hang => "hang",
-            Mistreatment::Cancel => "cancel",
-            Mistreatment::Forge => "forge",
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Trigger};
-    use crate::data::hash::stable_hash;
+    use super::Fault;
+    use crate::{data::hash::stable_hash, store::fault::Trigger};
 
     /// The salt is a hash of words: of kinds, of triggers, of nodes. Who improves a word changes what every
     /// saved plan does.

@@ -13,7 +13,6 @@ pub mod outcome;
 pub mod plan;
 pub mod saved;
 pub mod script;
-pub mod settings;
 
 /// Whether a number need not be printed in a plan.
 fn is_zero(number: &u64) -> bool {

@@ -9,10 +9,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use pbkv::protocol::{identity::ServerId, view::Record};
 
-use crate::data::{
-    fault::FaultKind,
-    node::{NodeIndex, NodeName},
-    plan::Plan,
+use crate::{
+    data::{
+        fault::FaultKind,
+        node::{NodeIndex, NodeName},
+        plan::Plan,
+    },
+    store::fault::Mishap,
 };
 
 /// With which the names of clients begin that have scripts.
@@ -48,7 +51,8 @@ impl Nodes {
         let mut names: Vec<NodeName> = vec![Arc::from("vs")];
         names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
         names.extend((1..=plan.clients.len()).map(|i| Arc::from(format!("{CLIENT}{i}"))));
-        let has_twin = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
+        let has_twin =
+            plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Own(Mishap::Twin { .. })));
         let twin = has_twin.then_some(names.len());
         names.extend(twin.map(|_| Arc::from(TWIN)));
         names.extend(["reader", SIMULATOR].map(Arc::from));
@@ -202,7 +206,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::data::plan::{Client, Cluster, Network};
+    use crate::{
+        data::plan::{Client, Network},
+        store::setup::Cluster,
+    };
 
     fn nodes() -> Nodes {
         let client = Client { deadline_ms: 1000, script: Vec::new() };

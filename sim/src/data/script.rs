@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
 
-pub use self::validate::{fault_nodes, validate};
+pub use self::validate::validate;
 use crate::data::{
     outcome::{Input, Output, Told},
     plan::Plan,

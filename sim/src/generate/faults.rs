@@ -1,9 +1,12 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
 use super::{Dice, patterns::pattern};
-use crate::data::{
-    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
-    plan::{Plan, Reads},
+use crate::{
+    data::{
+        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
+        plan::Plan,
+    },
+    store::{fault::Trigger, setup::Reads},
 };
 
 /// Between two losses of memory, from the return of the first to the second, in milliseconds: the time

@@ -4,10 +4,13 @@
 //! only when a run ends shows itself there.
 
 use super::Dice;
-use crate::data::{
-    fault::{FaultKind, Memory},
-    plan::Plan,
-    script::Step,
+use crate::{
+    data::{
+        fault::{FaultKind, Memory},
+        plan::Plan,
+        script::Step,
+    },
+    store::fault::Mishap,
 };
 
 /// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are
@@ -68,13 +71,13 @@ pub(super) fn stretch(plan: &mut Plan) {
             | FaultKind::Closed { lasts_ms, .. } => {
                 lasts_ms.iter_mut().for_each(|lasts_ms| *lasts_ms *= TIMES);
             }
-            FaultKind::Twin { lasts_ms, .. }
+            FaultKind::Own(Mishap::Twin { lasts_ms, .. })
             | FaultKind::Slow { lasts_ms, .. }
             | FaultKind::Rpc { lasts_ms, .. } => *lasts_ms *= TIMES,
             FaultKind::Crash { .. }
             | FaultKind::PowerLoss { .. }
-            | FaultKind::Record { .. }
-            | FaultKind::AcceptLoss { .. }
+            | FaultKind::Own(Mishap::Record { .. })
+            | FaultKind::Own(Mishap::AcceptLoss { .. })
             | FaultKind::Freeze { .. }
             | FaultKind::Stutter { .. }
             | FaultKind::DiskStall { .. }

@@ -2,10 +2,12 @@
 //! a state that is sent is in the way of heartbeats.
 
 use super::Dice;
-use crate::data::{
-    fault::{Fault, FaultKind, Memory},
-    plan::{Plan, Reads},
-    settings::Settings,
+use crate::{
+    data::{
+        fault::{Fault, FaultKind, Memory},
+        plan::Plan,
+    },
+    store::{settings::Settings, setup::Reads},
 };
 
 /// The share of seeds whose links are narrow, in percent: that is felt, and nothing breaks by it.

@@ -29,10 +29,13 @@ use faults::Targets;
 use stories::Story;
 pub use stories::{STORIES, story_of};
 
-use crate::data::{
-    fault::Fault,
-    hash::stable_hash,
-    plan::{Clock, Cluster, Network, Plan, Reads},
+use crate::{
+    data::{
+        fault::Fault,
+        hash::stable_hash,
+        plan::{Clock, Network, Plan},
+    },
+    store::setup::{Cluster, Reads},
 };
 
 /// Servers in a generated cluster, at most.

@@ -5,9 +5,15 @@ use super::{
     Dice,
     faults::{Targets, cut},
 };
-use crate::data::{
-    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
-    plan::{Plan, Reads},
+use crate::{
+    data::{
+        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
+        plan::Plan,
+    },
+    store::{
+        fault::{Mishap, Trigger},
+        setup::Reads,
+    },
 };
 
 /// The share of seeds whose view service is struck while it writes its record, in percent.
@@ -54,7 +60,7 @@ const LIES_MS: u64 = 18_000;
 /// In a few seeds nothing else happens but what a liar says.
 pub(super) fn tell_lies(seed: u64, plan: &mut Plan) {
     let mut dice = Dice::new(seed, "lies");
-    let has_twins = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Twin { .. }));
+    let has_twins = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Own(Mishap::Twin { .. })));
     if dice.percent(LIES_PERCENT) && !has_twins {
         plan.faults.clear();
         lies(&mut dice, plan);

@@ -2,9 +2,9 @@
 //! small that clients run into them.
 
 use super::Dice;
-use crate::data::{
-    plan::{Cluster, Network, Plan},
-    settings::Settings,
+use crate::{
+    data::plan::{Network, Plan},
+    store::{settings::Settings, setup::Cluster},
 };
 
 /// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.

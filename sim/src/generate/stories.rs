@@ -16,11 +16,13 @@ use super::{
     patterns,
     workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
 };
-use crate::data::{
-    fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node, Trigger},
-    plan::{Client, Clock, Plan, Reads},
-    script::Step,
-    settings::Settings,
+use crate::{
+    data::{
+        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
+        plan::{Client, Clock, Plan},
+        script::Step,
+    },
+    store::{fault::Trigger, settings::Settings, setup::Reads},
 };
 
 /// The share of seeds that tell a story, in percent.

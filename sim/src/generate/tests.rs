@@ -3,11 +3,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
-use crate::data::{
-    fault::{FaultKind, Memory},
-    plan::{Network, Plan},
-    script::{Action, Step},
-    settings::Settings,
+use crate::{
+    data::{
+        fault::{FaultKind, Memory},
+        plan::{Network, Plan},
+        script::{Action, Step},
+    },
+    store::{fault::Mishap, settings::Settings},
 };
 
 fn text(plan: &Plan) -> String {
@@ -78,9 +80,9 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::PowerLoss { memory, .. } => format!("power loss {memory:?}"),
             FaultKind::Partition { both_ways, how, .. } => format!("partition {both_ways} {how:?}"),
             FaultKind::Closed { .. } => "closed".into(),
-            FaultKind::Record { adopt, .. } => format!("record {}", adopt.is_some()),
-            FaultKind::AcceptLoss { .. } => "accepted loss".into(),
-            FaultKind::Twin { moves, .. } => format!("twin {moves}"),
+            FaultKind::Own(Mishap::Record { adopt, .. }) => format!("record {}", adopt.is_some()),
+            FaultKind::Own(Mishap::AcceptLoss { .. }) => "accepted loss".into(),
+            FaultKind::Own(Mishap::Twin { moves, .. }) => format!("twin {moves}"),
             FaultKind::Pause { .. } => "pause".into(),
             FaultKind::Freeze { .. } => "freeze".into(),
             FaultKind::Stutter { .. } => "stutter".into(),

@@ -4,9 +4,12 @@ use super::{
     Dice,
     faults::{Targets, cut},
 };
-use crate::data::{
-    fault::{Cut, Fault, FaultKind, Memory, Node},
-    plan::{Clock, Plan, Reads},
+use crate::{
+    data::{
+        fault::{Cut, Fault, FaultKind, Memory, Node},
+        plan::{Clock, Plan},
+    },
+    store::{fault::Mishap, setup::Reads},
 };
 
 /// The share of seeds in which a primary that only its clients reach has a twin, in percent,
@@ -42,7 +45,7 @@ pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
         // Nothing else happens: who is reached serves.
         let node: Node = dice.weighted(&[(4, "primary"), (2, "backup"), (1, "idle")]).into();
         let (lasts_ms, moves) = (dice.between(14_000, 32_000), dice.percent(50));
-        let kind = FaultKind::Twin { node, lasts_ms, turns_ms: None, moves };
+        let kind = FaultKind::Own(Mishap::Twin { node, lasts_ms, turns_ms: None, moves });
         plan.faults = vec![Fault { at_ms: begin_ms, on: None, after_ms: 0, kind }];
         if dice.percent(50) {
             // Who follows may be the second process.
@@ -81,7 +84,7 @@ pub(super) fn make_twins(seed: u64, plan: &mut Plan) {
             plan.faults.push(at(begin_ms + dice.below(lasts_ms), crash));
         }
         let moves = dice.percent(40);
-        plan.faults.push(at(begin_ms, FaultKind::Twin { node, lasts_ms, turns_ms, moves }));
+        plan.faults.push(at(begin_ms, FaultKind::Own(Mishap::Twin { node, lasts_ms, turns_ms, moves })));
         begin_ms += lasts_ms + dice.between(2_000, 12_000);
     }
 }
@@ -119,7 +122,8 @@ pub(super) fn shadow_holders(plan: &mut Plan) {
         };
         let (lasts_ms, turn_ms, moves) =
             (dice.between(3_000, 6_000), dice.between(100, 300), dice.percent(30));
-        let twin = FaultKind::Twin { node: "primary".into(), lasts_ms, turns_ms: Some(turn_ms), moves };
+        let twin =
+            FaultKind::Own(Mishap::Twin { node: "primary".into(), lasts_ms, turns_ms: Some(turn_ms), moves });
         plan.faults.extend([
             at(begin_ms, apart("primary", others.clone(), Cut::BlackHole, lasts_ms.min(4_000))),
             at(begin_ms, apart("c1", vec!["primary".into()], Cut::Refuse, lasts_ms)),
@@ -151,7 +155,8 @@ pub(super) fn move_addresses(plan: &mut Plan) {
     cluster.clocks.clear();
     let (lasts_ms, turns_ms) =
         (dice.between(2_000, 9_000), dice.percent(30).then(|| dice.between(300, 1_500)));
-    let kind = FaultKind::Twin { node: "primary".into(), lasts_ms, turns_ms, moves: dice.percent(80) };
+    let kind =
+        FaultKind::Own(Mishap::Twin { node: "primary".into(), lasts_ms, turns_ms, moves: dice.percent(80) });
     let at_ms = dice.between(2_000, 8_000);
     plan.faults = vec![Fault { at_ms, on: None, after_ms: 0, kind }];
     plan.faults_ms = plan.faults_ms.max(at_ms + lasts_ms + 4_000);

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use pbkv::options::Limits;
 
 use super::{CLIENTS_MAX, Dice};
-use crate::data::{
-    plan::{Client, Cluster, Network},
-    script::{Action, Step},
+use crate::{
+    data::{
+        plan::{Client, Network},
+        script::{Action, Step},
+    },
+    store::setup::Cluster,
 };
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.

@@ -2,10 +2,14 @@
 
 use crate::{
     data::{
-        fault::{Fault, FaultKind, Memory, Mistreatment, Trigger},
-        plan::{Plan, Reads},
+        fault::{Fault, FaultKind, Memory, Mistreatment},
+        plan::Plan,
     },
     generate::story_of,
+    store::{
+        fault::{Mishap, Trigger},
+        setup::Reads,
+    },
 };
 
 /// A feature of a plan; every plan has many.
@@ -43,7 +47,7 @@ fn any(plan: &Plan, is: fn(&Fault) -> bool) -> bool {
 }
 
 fn names(fault: &Fault, node: &str) -> bool {
-    crate::data::script::fault_nodes(&fault.kind).contains(&node)
+    fault.kind.nodes().contains(&node)
 }
 
 fn mistreats(fault: &Fault, which: Mistreatment) -> bool {
@@ -71,7 +75,7 @@ pub const ALL: &[Family] = families! {
     "power loss": |s| any(s, |f| matches!(f.kind, FaultKind::PowerLoss { .. })),
     "memory lost": |s| any(s, forgets),
     "view service down": |s| any(s, |f| names(f, "vs") && matches!(f.kind, FaultKind::Crash { .. } | FaultKind::PowerLoss { .. })),
-    "twin": |s| any(s, |f| matches!(f.kind, FaultKind::Twin { .. })),
+    "twin": |s| any(s, |f| matches!(f.kind, FaultKind::Own(Mishap::Twin { .. }))),
     "pause": |s| any(s, |f| matches!(f.kind, FaultKind::Pause { .. } | FaultKind::Freeze { .. })),
     "stutter": |s| any(s, |f| matches!(f.kind, FaultKind::Stutter { .. })),
     "stalled disk": |s| any(s, |f| matches!(f.kind, FaultKind::DiskStall { .. })),

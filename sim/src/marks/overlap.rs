@@ -2,10 +2,13 @@
 
 use pbkv::protocol::view::Record;
 
-use crate::data::{
-    fault::{FaultKind, Mistreatment},
-    node::NodeIndex,
-    nodes::Nodes,
+use crate::{
+    data::{
+        fault::{FaultKind, Mistreatment},
+        node::NodeIndex,
+        nodes::Nodes,
+    },
+    store::fault::Mishap,
 };
 
 /// The role that a node has according to the view service's durable record, as fault plans name them.
@@ -118,9 +121,9 @@ impl Strike {
         match kind {
             FaultKind::Crash { .. } => Self::Crash,
             FaultKind::PowerLoss { .. } => Self::PowerLoss,
-            FaultKind::Record { .. } | FaultKind::AcceptLoss { .. } | FaultKind::Twin { .. } => {
-                Self::MemoryLoss
-            }
+            FaultKind::Own(Mishap::Record { .. })
+            | FaultKind::Own(Mishap::AcceptLoss { .. })
+            | FaultKind::Own(Mishap::Twin { .. }) => Self::MemoryLoss,
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
             FaultKind::DiskStall { .. } => Self::DiskStall,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::retain;
-use crate::data::{
-    fault::FaultKind,
-    outcome::{Class, Outcome},
-    plan::{Cluster, Network, Plan, Reads},
-    script::Step,
+use crate::{
+    data::{
+        outcome::{Class, Outcome},
+        plan::{Network, Plan},
+        script::Step,
+    },
+    store::setup::{Cluster, Reads},
 };
 
 /// Networks from the calmest on.
@@ -235,14 +237,14 @@ fn forget(plan: &mut Plan, node: &str) {
     plan.cluster.clocks.retain(|clock| clock.node != node);
     plan.cluster.settings.retain(|settings| settings.node.as_deref() != Some(node));
     plan.faults.retain_mut(|fault| {
-        let mut groups = nodes(&mut fault.kind);
+        let mut groups = fault.kind.lists();
         let about_others = groups.iter_mut().all(|group| {
             let named = !group.is_empty();
             group.retain(|name| *name != node);
             // An empty list means everybody, which nobody may become by leaving.
             !named || !group.is_empty()
         });
-        let single = single(&mut fault.kind).is_some_and(|name| name == node);
+        let single = fault.kind.single().is_some_and(|name| name == node);
         about_others && !single
     });
 }
@@ -255,47 +257,7 @@ fn rename(plan: &mut Plan, from: &str, to: &str) {
     };
     plan.cluster.clocks.iter_mut().for_each(|clock| rename(&mut clock.node));
     for fault in &mut plan.faults {
-        nodes(&mut fault.kind).into_iter().flatten().for_each(rename);
-        single(&mut fault.kind).into_iter().for_each(rename);
-    }
-}
-
-/// The lists of nodes that a fault is about.
-pub(super) fn nodes(kind: &mut FaultKind) -> Vec<&mut Vec<String>> {
-    match kind {
-        FaultKind::Crash { .. }
-        | FaultKind::PowerLoss { .. }
-        | FaultKind::Record { .. }
-        | FaultKind::AcceptLoss { .. }
-        | FaultKind::Twin { .. }
-        | FaultKind::Pause { .. }
-        | FaultKind::Freeze { .. }
-        | FaultKind::Stutter { .. }
-        | FaultKind::DiskStall { .. }
-        | FaultKind::DiskFailure { .. } => Vec::new(),
-        FaultKind::Partition { from, to, .. }
-        | FaultKind::Slow { from, to, .. }
-        | FaultKind::Rpc { from, to, .. } => vec![from, to],
-        FaultKind::Closed { from, to, .. } => vec![to, from],
-    }
-}
-
-/// The one node that a fault is about.
-fn single(kind: &mut FaultKind) -> Option<&mut String> {
-    match kind {
-        FaultKind::Crash { node, .. }
-        | FaultKind::PowerLoss { node, .. }
-        | FaultKind::Twin { node, .. }
-        | FaultKind::Pause { node, .. }
-        | FaultKind::Freeze { node, .. }
-        | FaultKind::Stutter { node, .. }
-        | FaultKind::DiskStall { node, .. }
-        | FaultKind::DiskFailure { node, .. } => Some(node),
-        FaultKind::Record { adopt, .. } => adopt.as_mut(),
-        FaultKind::AcceptLoss { .. }
-        | FaultKind::Partition { .. }
-        | FaultKind::Closed { .. }
-        | FaultKind::Slow { .. }
-        | FaultKind::Rpc { .. } => None,
+        fault.kind.lists().into_iter().flatten().for_each(rename);
+        fault.kind.single().into_iter().for_each(rename);
     }
 }

@@ -5,10 +5,10 @@
 
 use super::{
     search::{Edit, Knob},
-    structure::{at, at_ms, nodes},
+    structure::{at, at_ms},
 };
 use crate::data::{
-    fault::{Cut, Fault, FaultKind, Memory},
+    fault::{Fault, FaultKind},
     plan::Plan,
 };
 
@@ -74,16 +74,19 @@ pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
             changes.into_iter().map(|change| edit(move |plan| change(&mut plan.faults[place].kind))).collect()
         };
         let mut kind = fault.kind.clone();
-        knobs.push(changes(milder(&kind)));
+        let milder = kind.milder().into_iter();
+        knobs.push(changes(
+            milder.map(|milder| -> Change { Box::new(move |kind| *kind = milder.clone()) }).collect(),
+        ));
         // Always two, so that the knobs behind them keep their places.
         for list in 0..2 {
-            let count = nodes(&mut kind).get(list).map_or(0, |nodes| nodes.len());
+            let count = kind.lists().get(list).map_or(0, |nodes| nodes.len());
             knobs.push(changes(if count > 1 { fewer_nodes(list, count) } else { Vec::new() }));
         }
-        for number in 0..numbers(&mut kind).len() {
-            let (value, least) = &numbers(&mut kind)[number];
+        for number in 0..kind.numbers().len() {
+            let (value, least) = &kind.numbers()[number];
             let rounder = rounder(**value, *least).into_iter();
-            let set = |simple| -> Change { Box::new(move |kind| *numbers(kind)[number].0 = simple) };
+            let set = |simple| -> Change { Box::new(move |kind| *kind.numbers()[number].0 = simple) };
             knobs.push(changes(rounder.map(set).collect()));
         }
         knobs.push(changes(more_often(&kind)));
@@ -99,110 +102,16 @@ pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
 fn fewer_nodes(list: usize, count: usize) -> Vec<Change> {
     let only = (0..count).map(|place| -> Change {
         Box::new(move |kind| {
-            let mut lists = nodes(kind);
+            let mut lists = kind.lists();
             *lists[list] = vec![lists[list][place].clone()];
         })
     });
     let without = (0..count).map(|place| -> Change {
         Box::new(move |kind| {
-            nodes(kind)[list].remove(place);
+            kind.lists()[list].remove(place);
         })
     });
     only.chain(without).collect()
-}
-
-/// Milder or plainer forms of a fault.
-fn milder(kind: &FaultKind) -> Vec<Change> {
-    let mut changes: Vec<Change> = Vec::new();
-    match kind {
-        FaultKind::PowerLoss { memory, .. } => {
-            changes.push(Box::new(|kind| {
-                if let FaultKind::PowerLoss { node, down_ms, memory } = kind.clone() {
-                    *kind = FaultKind::Crash { node, down_ms, memory };
-                }
-            }));
-            keep_memory(*memory, &mut changes);
-        }
-        FaultKind::Crash { memory, .. } => keep_memory(*memory, &mut changes),
-        FaultKind::Partition { both_ways, how, .. } => {
-            if *how == Cut::Refuse {
-                changes.push(Box::new(|kind| {
-                    if let FaultKind::Partition { how, .. } = kind {
-                        *how = Cut::BlackHole;
-                    }
-                }));
-            }
-            if !both_ways {
-                changes.push(Box::new(|kind| {
-                    if let FaultKind::Partition { both_ways, .. } = kind {
-                        *both_ways = true;
-                    }
-                }));
-            }
-        }
-        FaultKind::Closed { how: Cut::Refuse, .. } => changes.push(Box::new(|kind| {
-            if let FaultKind::Closed { how, .. } = kind {
-                *how = Cut::BlackHole;
-            }
-        })),
-        FaultKind::Freeze { .. } | FaultKind::Stutter { .. } => changes.push(Box::new(stand_still)),
-        FaultKind::DiskFailure { .. } => changes.push(Box::new(|kind| {
-            if let FaultKind::DiskFailure { node, down_ms, .. } = kind.clone() {
-                *kind = FaultKind::Crash { node, down_ms: Some(down_ms), memory: Memory::Kept };
-            }
-        })),
-        FaultKind::Slow { one_way: true, .. } => changes.push(Box::new(|kind| {
-            if let FaultKind::Slow { one_way, .. } = kind {
-                *one_way = false;
-            }
-        })),
-        FaultKind::Twin { turns_ms, moves, .. } => {
-            if turns_ms.is_some() {
-                changes.push(Box::new(|kind| {
-                    if let FaultKind::Twin { turns_ms, .. } = kind {
-                        *turns_ms = None;
-                    }
-                }));
-            }
-            if *moves {
-                changes.push(Box::new(|kind| {
-                    if let FaultKind::Twin { moves, .. } = kind {
-                        *moves = false;
-                    }
-                }));
-            }
-        }
-        FaultKind::Record { anyway: true, .. } => changes.push(Box::new(|kind| {
-            if let FaultKind::Record { anyway, .. } = kind {
-                *anyway = false;
-            }
-        })),
-        FaultKind::Record { .. }
-        | FaultKind::AcceptLoss { .. }
-        | FaultKind::Pause { .. }
-        | FaultKind::DiskStall { .. }
-        | FaultKind::Closed { .. }
-        | FaultKind::Slow { .. }
-        | FaultKind::Rpc { .. } => {}
-    }
-    changes
-}
-
-/// One pause, which the clocks count.
-fn stand_still(kind: &mut FaultKind) {
-    if let FaultKind::Freeze { node, lasts_ms } | FaultKind::Stutter { node, lasts_ms, .. } = kind {
-        *kind = FaultKind::Pause { node: std::mem::take(node), lasts_ms: Some(*lasts_ms) };
-    }
-}
-
-fn keep_memory(memory: Memory, changes: &mut Vec<Change>) {
-    if memory == Memory::Lost {
-        changes.push(Box::new(|kind| {
-            if let FaultKind::Crash { memory, .. } | FaultKind::PowerLoss { memory, .. } = kind {
-                *memory = Memory::Kept;
-            }
-        }));
-    }
 }
 
 /// A share of messages is plainest if it is all of them, then half.
@@ -221,34 +130,6 @@ fn more_often(kind: &FaultKind) -> Vec<Change> {
         })
     };
     plain.iter().map(|share| set(*share)).collect()
-}
-
-/// The times of a fault, each with its least value.
-fn numbers(kind: &mut FaultKind) -> Vec<(&mut u64, u64)> {
-    match kind {
-        FaultKind::Crash { down_ms, .. } | FaultKind::PowerLoss { down_ms, .. } => {
-            down_ms.as_mut().map(|down_ms| (down_ms, 1)).into_iter().collect()
-        }
-        FaultKind::Record { down_ms, runs_ms, .. } | FaultKind::AcceptLoss { down_ms, runs_ms } => {
-            vec![(down_ms, 1), (runs_ms, 1)]
-        }
-        FaultKind::Pause { lasts_ms, .. }
-        | FaultKind::Partition { lasts_ms, .. }
-        | FaultKind::Closed { lasts_ms, .. } => {
-            lasts_ms.as_mut().map(|lasts_ms| (lasts_ms, 1)).into_iter().collect()
-        }
-        FaultKind::Freeze { lasts_ms, .. }
-        | FaultKind::DiskStall { lasts_ms, .. }
-        | FaultKind::Twin { lasts_ms, .. }
-        | FaultKind::Rpc { lasts_ms, .. } => vec![(lasts_ms, 1)],
-        FaultKind::DiskFailure { lasts_ms, down_ms, .. } => vec![(lasts_ms, 1), (down_ms, 1)],
-        FaultKind::Stutter { pause_ms, run_ms, lasts_ms, .. } => {
-            vec![(pause_ms, 1), (run_ms, 1), (lasts_ms, 1)]
-        }
-        FaultKind::Slow { latency_ms, jitter_ms, lasts_ms, .. } => {
-            vec![(latency_ms, 0), (jitter_ms, 0), (lasts_ms, 1)]
-        }
-    }
 }
 
 /// Operations from plain to odd.

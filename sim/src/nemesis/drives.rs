@@ -4,13 +4,7 @@ use std::time::Duration;
 
 use super::{Done, Nemesis, Task};
 use crate::{
-    data::{
-        fault::{Memory, fault_name},
-        hash::stable_hash,
-        node::NodeIndex,
-        nodes::Nodes,
-        outcome::Down,
-    },
+    data::{fault::Memory, hash::stable_hash, node::NodeIndex, nodes::Nodes, outcome::Down},
     marks::Strike,
     world::{cluster::Status, now},
 };
@@ -107,7 +101,7 @@ impl Nemesis {
             self.strike(kind, &[node]);
             let life = self.cluster.life(node);
             self.enter(now() + down, Task::Restart { fault, node, life });
-            self.look_around(Some(fault_name(kind)));
+            self.look_around(Some(kind.name()));
         }
     }
 

@@ -25,7 +25,7 @@ use pbkv::protocol::replica::{Notice, RoleName};
 use self::task::Task;
 use crate::{
     data::{
-        fault::{Fault, FaultKind, Memory, Trigger, fault_name},
+        fault::{Fault, FaultKind, Memory},
         node::NodeIndex,
         nodes::Nodes,
         outcome::{Down, Happening},
@@ -33,6 +33,7 @@ use crate::{
     hardware::network::{Effect, lateness},
     judges::health,
     marks::Strike,
+    store::fault::{Mishap, Trigger},
     world::{
         World,
         cluster::{Cluster, Status},
@@ -146,7 +147,7 @@ impl Nemesis {
                 self.done_at = now();
                 self.perform(task);
                 self.calm_begins();
-                let kind = |fault: usize| fault_name(&self.world.plan.faults[fault].kind);
+                let kind = |fault: usize| self.world.plan.faults[fault].kind.name();
                 self.look_around(Some(task.fault().map_or(health::START, kind)));
                 self.look();
             }
@@ -203,7 +204,7 @@ impl Nemesis {
                 Ok(Done { nodes, what }) => {
                     let kind = &self.world.plan.faults[fault].kind;
                     if !matches!(kind, FaultKind::Rpc { .. }) {
-                        *self.world.observer().stats_mut().faults.entry(fault_name(kind)).or_default() += 1;
+                        *self.world.observer().stats_mut().faults.entry(kind.name()).or_default() += 1;
                     }
                     self.say(Happening::FaultBegan { fault, nodes, what });
                 }
@@ -256,9 +257,11 @@ impl Nemesis {
             FaultKind::PowerLoss { node, down_ms, memory } => {
                 self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
             }
-            FaultKind::Record { .. } => self.mistake(place),
-            FaultKind::AcceptLoss { down_ms, runs_ms } => self.accept_loss(place, *down_ms, *runs_ms),
-            FaultKind::Twin { node, lasts_ms, .. } => self.begin_twin(place, node, *lasts_ms),
+            FaultKind::Own(Mishap::Record { .. }) => self.mistake(place),
+            FaultKind::Own(Mishap::AcceptLoss { down_ms, runs_ms }) => {
+                self.accept_loss(place, *down_ms, *runs_ms)
+            }
+            FaultKind::Own(Mishap::Twin { node, lasts_ms, .. }) => self.begin_twin(place, node, *lasts_ms),
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
@@ -336,7 +339,7 @@ impl Nemesis {
                     to,
                     effect,
                     Some(*lasts_ms),
-                    &format!("{} {percent} % ->", fault_name(kind)),
+                    &format!("{} {percent} % ->", kind.name()),
                 )
             }
         }

@@ -13,6 +13,7 @@ use crate::{
         outcome::{Down, Happening},
     },
     marks::Strike,
+    store::fault::Mishap,
     world::now,
 };
 
@@ -23,7 +24,9 @@ impl Nemesis {
     /// An operator loses the record or finds an old copy.
     pub(super) fn mistake(&mut self, fault: usize) -> Result<Done, String> {
         let world = self.world.clone();
-        let FaultKind::Record { adopt, anyway, down_ms, runs_ms } = &world.plan.faults[fault].kind else {
+        let FaultKind::Own(Mishap::Record { adopt, anyway, down_ms, runs_ms }) =
+            &world.plan.faults[fault].kind
+        else {
             unreachable!("fault {fault} is about the record");
         };
         let adopt = adopt.as_deref().map(|name| self.resolve(name)).transpose()?;
@@ -65,7 +68,7 @@ impl Nemesis {
         if !self.cluster.find_record() {
             return;
         }
-        let FaultKind::Record { anyway, .. } = self.world.plan.faults[fault].kind else {
+        let FaultKind::Own(Mishap::Record { anyway, .. }) = self.world.plan.faults[fault].kind else {
             unreachable!("fault {fault} is about the record");
         };
         if anyway {
@@ -155,6 +158,7 @@ mod tests {
             outcome::{Class, RunOptions},
             plan::Plan,
         },
+        store::fault::Mishap,
         world::run::run,
     };
 
@@ -162,7 +166,8 @@ mod tests {
     /// time whether it does.
     fn looked_at_after(runs_ms: u64) -> Plan {
         let claim = claims::all().into_iter().next().expect("there are claims");
-        let kind = FaultKind::Record { adopt: Some("s1".into()), anyway: true, down_ms: 100, runs_ms };
+        let kind =
+            FaultKind::Own(Mishap::Record { adopt: Some("s1".into()), anyway: true, down_ms: 100, runs_ms });
         let fault = Fault { at_ms: 4_000, on: None, after_ms: 0, kind };
         Plan { faults_ms: 12_000, faults: vec![fault], ..(claim.plan)(0) }
     }

@@ -6,6 +6,7 @@ use super::{Done, Nemesis, Task};
 use crate::{
     data::{fault::FaultKind, outcome::Happening},
     marks::Strike,
+    store::fault::Mishap,
     world::now,
 };
 
@@ -17,7 +18,7 @@ impl Nemesis {
         self.cluster.begin_twin(node)?;
         self.strike_all(fault);
         world.observer().mark(|marks| marks.struck(Strike::MemoryLoss, &[node]));
-        let FaultKind::Twin { turns_ms, .. } = world.plan.faults[fault].kind else {
+        let FaultKind::Own(Mishap::Twin { turns_ms, .. }) = world.plan.faults[fault].kind else {
             unreachable!("fault {fault} makes a twin");
         };
         let ends_at = now() + Duration::from_millis(lasts_ms);
@@ -53,7 +54,7 @@ impl Nemesis {
 
     /// One of the two processes ends.
     pub(super) fn end_twin(&mut self, fault: usize) {
-        let FaultKind::Twin { moves, .. } = self.world.plan.faults[fault].kind else {
+        let FaultKind::Own(Mishap::Twin { moves, .. }) = self.world.plan.faults[fault].kind else {
             unreachable!("fault {fault} makes a twin");
         };
         if self.cluster.end_twin(moves).is_some() {

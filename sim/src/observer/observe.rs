@@ -18,7 +18,6 @@ use pbkv::protocol::{
 
 use crate::{
     data::{
-        fault::Trigger,
         node::{NodeIndex, NodeName},
         nodes::Nodes,
         outcome::{Happening, Moment, Operation, Outcome, RunOptions, Stats, Violation},
@@ -39,6 +38,7 @@ use crate::{
         step::StepName,
         trace::TraceLine,
     },
+    store::fault::Trigger,
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.

@@ -9,7 +9,7 @@ use pbkv::protocol::identity::OpNumber;
 use crate::{
     data::{
         outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
-        plan::{Plan, Reads},
+        plan::Plan,
     },
     judges::{
         health::Promise,
@@ -17,6 +17,7 @@ use crate::{
     },
     marks::Mark,
     report::timeline::{is_turn, line, time},
+    store::setup::Reads,
 };
 
 /// Lines of evidence on a screen, at most.

@@ -39,7 +39,7 @@ use pbkv::{
     },
 };
 
-use self::{record::Mishap, twin::Twins};
+use self::{record::LostRecord, twin::Twins};
 use crate::{
     data::{
         fault::Memory,
@@ -105,7 +105,7 @@ pub struct Cluster {
     world: Arc<World>,
     handle: Handle,
     processes: Vec<Process>,
-    mishap: Option<Mishap>,
+    mishap: Option<LostRecord>,
     /// The server whose address a second process has, too.
     twins: Option<Twins>,
     /// No operator has to look after servers whose data was given up.

@@ -11,14 +11,10 @@ use tokio::sync::Notify;
 use tonic::codegen::BoxMessage;
 
 use crate::{
-    data::{
-        fault::Cut,
-        node::NodeIndex,
-        nodes::SIMULATOR,
-        plan::{Cluster, Plan},
-    },
+    data::{fault::Cut, node::NodeIndex, nodes::SIMULATOR, plan::Plan},
     hardware::network::{Network, Verdict, Way},
     observer::messages::{Message, MessageIndex, Messages},
+    store::setup::Cluster,
     world::{encoding::length, forgery::Earlier},
 };
 

@@ -18,7 +18,6 @@ use madsim::runtime::Runtime;
 
 use crate::{
     data::{
-        fault::{FaultKind, fault_name},
         node::NodeIndex,
         nodes::Nodes,
         outcome::{Class, Outcome, Panic, RunOptions, Stall},
@@ -116,8 +115,7 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     outcome.messages = kept;
     outcome.stats.messages = messages;
     for (how, count) in struck {
-        let kind = FaultKind::Rpc { from: Vec::new(), to: Vec::new(), how, percent: 0, lasts_ms: 0 };
-        *outcome.stats.faults.entry(fault_name(&kind)).or_default() += count;
+        *outcome.stats.faults.entry(how.name()).or_default() += count;
     }
     match result {
         Ok(ending) => {

@@ -7,6 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
+use crate::command::load;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sim::{
@@ -19,8 +20,6 @@ use sim::{
     report::screen,
     run,
 };
-
-use crate::command::load;
 
 /// How a run is made that is to be asked about.
 #[derive(Args, Clone, Debug)]

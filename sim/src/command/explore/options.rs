@@ -2,10 +2,9 @@
 
 use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
 
+use crate::command::cause;
 use clap::Args;
 use sim::{data::chance::Chance, explore::Shard};
-
-use crate::command::cause;
 
 /// Seeds of an exploration that is told neither a number nor a time: about half a minute on two cores.
 const SEEDS_DEFAULT: u64 = 1_000;

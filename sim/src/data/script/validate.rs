@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use pbkv::{client::ClientOptions, protocol::options::VALUE_BYTES_MAX};
 
 use super::{Action, Step};
-use crate::data::{
-    fault::FaultKind,
-    nodes::{Nodes, is_symbolic},
-    plan::Plan,
+use crate::{
+    data::{
+        fault::FaultKind,
+        nodes::{Nodes, is_symbolic},
+        plan::Plan,
+    },
+    store::fault::Mishap,
 };
 
 /// The largest number of nodes of one kind.
@@ -75,7 +78,7 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
         {
             return Err(format!("fault {index} strikes {percent} percent of the messages: 100 are all"));
         }
-        for node in fault_nodes(&fault.kind) {
+        for node in fault.kind.nodes() {
             let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
             if !is_node && !is_symbolic(node) {
                 return Err(format!("fault {index} is about {node}, which is no node and no role"));
@@ -93,7 +96,7 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
             }
             _ => {}
         }
-        if let FaultKind::Twin { node, turns_ms, .. } = &fault.kind {
+        if let FaultKind::Own(Mishap::Twin { node, turns_ms, .. }) = &fault.kind {
             let is_server =
                 is_symbolic(node) || nodes.find(node).is_some_and(|node| nodes.servers().contains(&node));
             if !is_server || *turns_ms == Some(0) {
@@ -125,26 +128,6 @@ fn validate_length(step: &Step, plan: &Plan) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// The nodes that a fault names.
-pub fn fault_nodes(kind: &FaultKind) -> Vec<&str> {
-    match kind {
-        FaultKind::Crash { node, .. }
-        | FaultKind::PowerLoss { node, .. }
-        | FaultKind::Twin { node, .. }
-        | FaultKind::Pause { node, .. }
-        | FaultKind::Freeze { node, .. }
-        | FaultKind::Stutter { node, .. }
-        | FaultKind::DiskStall { node, .. }
-        | FaultKind::DiskFailure { node, .. } => vec![node],
-        FaultKind::AcceptLoss { .. } => Vec::new(),
-        FaultKind::Record { adopt, .. } => adopt.iter().map(String::as_str).collect(),
-        FaultKind::Partition { from, to, .. }
-        | FaultKind::Closed { from, to, .. }
-        | FaultKind::Slow { from, to, .. }
-        | FaultKind::Rpc { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
-    }
 }
 
 #[cfg(test)]

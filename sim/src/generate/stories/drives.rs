@@ -4,9 +4,12 @@ use super::{
     super::faults::{REJOIN_MS, stall_ms},
     Dice, ROUND_MS, at, at_least, crash, on, rounds,
 };
-use crate::data::{
-    fault::{FaultKind, Memory, Trigger},
-    plan::Plan,
+use crate::{
+    data::{
+        fault::{FaultKind, Memory},
+        plan::Plan,
+    },
+    store::fault::Trigger,
 };
 
 fn stall(node: &str, lasts_ms: u64) -> FaultKind {

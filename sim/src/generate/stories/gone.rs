@@ -4,9 +4,12 @@ use super::{
     super::faults::{callers, cut},
     BEGIN_MS, Dice, LENGTH_MS, Targets, apart, at, at_least, crash, nodes, rounds,
 };
-use crate::data::{
-    fault::{FaultKind, Memory},
-    plan::{Plan, Reads},
+use crate::{
+    data::{
+        fault::{FaultKind, Memory},
+        plan::Plan,
+    },
+    store::setup::Reads,
 };
 
 /// From one small misfortune to the next, in milliseconds: a backup that restarted follows again by then.

@@ -9,10 +9,12 @@ use super::{
     BEGIN_MS, Dice, LENGTH_MS, ROUND_MS, Targets, apart, at, at_least, crash, keep, nodes, on,
     promoted_at_last, rounds, sessions,
 };
-use crate::data::{
-    fault::{FaultKind, Memory, Node, Trigger},
-    plan::{Client, Plan},
-    settings::Settings,
+use crate::{
+    data::{
+        fault::{FaultKind, Memory, Node},
+        plan::{Client, Plan},
+    },
+    store::{fault::Trigger, settings::Settings},
 };
 
 /// Updates of each client while a joiner is chased.

@@ -2,9 +2,12 @@
 //! lost.
 
 use super::{super::faults::cut, BEGIN_MS, Dice, Targets, apart, at, at_least, crash, nodes};
-use crate::data::{
-    fault::{FaultKind, Memory, Node},
-    plan::{Plan, Reads},
+use crate::{
+    data::{
+        fault::{FaultKind, Memory, Node},
+        plan::Plan,
+    },
+    store::{fault::Mishap, setup::Reads},
 };
 
 /// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four
@@ -59,7 +62,7 @@ fn given_up_while_cut_off(dice: &mut Dice, plan: &mut Plan) {
         plan.faults.extend([at(BEGIN_MS, unheard), at(BEGIN_MS, alone)]);
     }
     let runs_ms = back_ms + MEET_MS - accepted_ms - down_ms;
-    plan.faults.push(at(accepted_ms, FaultKind::AcceptLoss { down_ms, runs_ms }));
+    plan.faults.push(at(accepted_ms, FaultKind::Own(Mishap::AcceptLoss { down_ms, runs_ms })));
 }
 
 /// The record of a pair is lost, and just then the view service does not reach the primary any more, which
@@ -72,7 +75,12 @@ fn adopted_anyway(dice: &mut Dice, plan: &mut Plan) {
     for begin_ms in [BEGIN_MS, BEGIN_MS + MISTAKE_MS] {
         let down_ms = dice.magnitude(100, 1_500);
         let anyway = dice.percent(80);
-        let mistake = FaultKind::Record { adopt: Some("backup".into()), anyway, down_ms, runs_ms: LOOK_MS };
+        let mistake = FaultKind::Own(Mishap::Record {
+            adopt: Some("backup".into()),
+            anyway,
+            down_ms,
+            runs_ms: LOOK_MS,
+        });
         let closed = FaultKind::Closed {
             from: nodes(&["vs"]),
             to: nodes(&["primary"]),
@@ -93,8 +101,12 @@ fn named_behind(dice: &mut Dice, plan: &mut Plan) {
         plan.faults.push(at(begin_ms, crash("s1", BEHIND_MS, Memory::Kept)));
         let lost_ms = begin_ms + BEHIND_MS - dice.between(50, 500);
         let down_ms = dice.between(600, 1_500);
-        let mistake =
-            FaultKind::Record { adopt: Some("s1".into()), anyway: false, down_ms, runs_ms: LOOK_MS };
+        let mistake = FaultKind::Own(Mishap::Record {
+            adopt: Some("s1".into()),
+            anyway: false,
+            down_ms,
+            runs_ms: LOOK_MS,
+        });
         plan.faults.push(at(lost_ms, mistake));
     }
 }
@@ -126,7 +138,7 @@ fn given_up_too_soon(dice: &mut Dice, plan: &mut Plan) {
 /// soon, too.
 pub(super) fn accept_loss(dice: &mut Dice, plan: &mut Plan, at_ms: u64) {
     let down_ms = dice.magnitude(100, 2_000);
-    plan.faults.push(at(at_ms, FaultKind::AcceptLoss { down_ms, runs_ms: LOOK_MS }));
+    plan.faults.push(at(at_ms, FaultKind::Own(Mishap::AcceptLoss { down_ms, runs_ms: LOOK_MS })));
     if dice.percent(30) {
         let soon_ms = at_ms + down_ms + dice.magnitude(1, 3_000);
         plan.faults.push(at(soon_ms, crash("vs", dice.magnitude(10, 1_000), Memory::Kept)));
@@ -145,7 +157,8 @@ fn forgotten_replacement(dice: &mut Dice, plan: &mut Plan) {
         let until_it_is_up = AFTER_CUT_MS + down_ms / 2;
         plan.faults.push(at(begin_ms, apart(nodes(&["primary"]), nodes(&["vs"]), how, until_it_is_up)));
         plan.faults.push(at(begin_ms, apart(nodes(&["primary"]), nodes(&["backup"]), how, APART_MS)));
-        let mistake = FaultKind::Record { adopt: None, anyway: false, down_ms, runs_ms: LOOK_MS };
+        let mistake =
+            FaultKind::Own(Mishap::Record { adopt: None, anyway: false, down_ms, runs_ms: LOOK_MS });
         plan.faults.push(at(begin_ms + AFTER_CUT_MS, mistake));
     }
 }
@@ -177,8 +190,12 @@ pub(super) fn mistakes(dice: &mut Dice, plan: &mut Plan) {
         plan.faults.push(at(begin_ms, crash("primary", dice.magnitude(10, 1_500), memory)));
         let adopt = dice.weighted(&[(4, None), (4, Some("primary")), (2, Some("backup")), (1, Some("idle"))]);
         let down_ms = dice.magnitude(100, 2_000);
-        let mistake =
-            FaultKind::Record { adopt: adopt.map(Node::from), anyway: false, down_ms, runs_ms: LOOK_MS };
+        let mistake = FaultKind::Own(Mishap::Record {
+            adopt: adopt.map(Node::from),
+            anyway: false,
+            down_ms,
+            runs_ms: LOOK_MS,
+        });
         plan.faults.push(at(begin_ms + AFTER_CRASH_MS, mistake));
     }
 }

@@ -4,9 +4,12 @@ use super::{
     super::{faults::REJOIN_MS, workload::load},
     BEGIN_MS, Dice, LENGTH_MS, Targets, at, at_least, crash, keep, nodes, on, promoted_at_last,
 };
-use crate::data::{
-    fault::{FaultKind, Memory, Mistreatment, Trigger},
-    plan::{Client, Plan},
+use crate::{
+    data::{
+        fault::{FaultKind, Memory, Mistreatment},
+        plan::{Client, Plan},
+    },
+    store::fault::Trigger,
 };
 
 /// Clients that write while a state is sent.

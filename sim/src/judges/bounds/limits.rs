@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pbkv::protocol::options::ReplicaOptions;
 
-use crate::data::plan::Cluster;
+use crate::store::setup::Cluster;
 
 /// The length of the time in which steps and messages are counted. Clocks are faster than true time by less
 /// than an eighth, and timers are not aligned with it: what is due so often by its interval is given twice as

@@ -50,10 +50,13 @@ use self::{
     pace::{Pace, Step},
     streams::Streams,
 };
-use crate::data::{
-    node::{NodeIndex, NodeName},
-    nodes::Nodes,
-    plan::{Cluster, Plan},
+use crate::{
+    data::{
+        node::{NodeIndex, NodeName},
+        nodes::Nodes,
+        plan::Plan,
+    },
+    store::setup::Cluster,
 };
 
 /// A bound that was exceeded.

@@ -17,7 +17,7 @@ use pbkv::protocol::{
 };
 
 use super::*;
-use crate::{data::settings::Settings, generate::generate};
+use crate::{generate::generate, store::settings::Settings};
 
 const S1: NodeIndex = 1;
 const NOW: Duration = Duration::from_secs(1);

@@ -119,7 +119,7 @@ impl Lookout {
             reached: Marks::default(),
             drift_ppm: (0..nodes.len()).map(|node| drift(nodes.name(node)) - grantor).collect(),
             waiting_max: (0..nodes.len()).map(|node| waiting_max(plan, nodes.name(node))).collect(),
-            leases: plan.cluster.reads == crate::data::plan::Reads::Lease,
+            leases: plan.cluster.reads == crate::store::setup::Reads::Lease,
             replicas: plan.cluster.replicas as usize,
             roles: roles(&nodes, &record),
             record,

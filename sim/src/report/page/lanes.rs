@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::data::{Nodes, micros};
 use crate::{
     data::{
-        fault::{Fault, FaultKind, fault_name},
+        fault::{Fault, FaultKind},
         node::NodeIndex,
         nodes,
         outcome::{Down, Happening, Outcome},
@@ -253,7 +253,7 @@ pub(super) fn faults(plan: &Plan, outcome: &Outcome, end: u64) -> Vec<FaultSpan>
             Happening::FaultBegan { fault, nodes, what } => {
                 let kind = plan.faults.get(*fault).map(|fault| &fault.kind);
                 let from = micros(moment.at);
-                let kind = kind.map_or("fault", fault_name);
+                let kind = kind.map_or("fault", FaultKind::name);
                 let (text, nodes) = (what.clone(), nodes.clone());
                 faults.insert(*fault, FaultSpan { fault: *fault, from, to: end, kind, text, nodes });
             }

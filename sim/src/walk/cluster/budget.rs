@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    data::plan::{Cluster, Plan},
-    report::screen::counted,
-    walk::Dice,
-};
+use crate::{data::plan::Plan, report::screen::counted, store::setup::Cluster, walk::Dice};
 
 /// How long a good end may take, in milliseconds.
 const SETTLE_MS: u64 = 20_000;

@@ -9,11 +9,8 @@ use pbkv::protocol::{identity::Boot, machine::Machine};
 
 use super::{Action, Cluster, Key, Kind, VS, WallClock, Wish, clients::KEYS};
 use crate::{
-    data::{
-        node::NodeIndex,
-        plan::{Plan, Reads},
-        script,
-    },
+    data::{node::NodeIndex, plan::Plan, script},
+    store::setup::Reads,
     walk::Dice,
 };
 

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
 use crate::{
-    data::{node::NodeIndex, outcome::Input, plan::Reads},
+    data::{node::NodeIndex, outcome::Input},
+    store::setup::Reads,
     walk::{World, replay_to},
 };
 

@@ -9,9 +9,10 @@ use super::{
     clients::KEYS,
 };
 use crate::{
-    data::{
-        plan::{Client, Clock, Cluster, Network, Plan, Reads},
+    data::plan::{Client, Clock, Network, Plan},
+    store::{
         settings::Settings,
+        setup::{Cluster, Reads},
     },
     walk::Dice,
 };

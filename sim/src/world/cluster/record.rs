@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What an operator made of the view service's record.
-pub(super) struct Mishap {
+pub(super) struct LostRecord {
     /// The folder with the latest record.
     kept: Files,
     /// Its number.
@@ -52,7 +52,7 @@ impl Cluster {
         }
         let named = adopt.as_ref().and_then(|adopt| world.nodes.server(&adopt.server));
         let lives = (self.life(Nodes::VIEW_SERVICE) + 1, named.map_or(0, |named| self.life(named)));
-        self.mishap = Some(Mishap { kept, number, adopt, lives });
+        self.mishap = Some(LostRecord { kept, number, adopt, lives });
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Cluster {
     /// stands between it and that server, which runs and holds something. It is for the caller to say that
     /// this has been so for long enough.
     pub fn is_disobeyed(&self) -> Option<String> {
-        let Mishap { adopt: Some(Adopt { server, anyway: true }), number, lives, .. } =
+        let LostRecord { adopt: Some(Adopt { server, anyway: true }), number, lives, .. } =
             self.mishap.as_ref()?
         else {
             return None;
@@ -146,7 +146,7 @@ impl Cluster {
     /// An operator looks whether a server's data goes on. If not, the view service is stopped, and started
     /// with its latest record. Returns whether there was anything to look after.
     pub fn find_record(&mut self) -> bool {
-        let Some(Mishap { kept, number, adopt, .. }) = self.mishap.take() else { return false };
+        let Some(LostRecord { kept, number, adopt, .. }) = self.mishap.take() else { return false };
         let world = self.world.clone();
         let record = world.durable_record();
         if record.number != number {

@@ -1,0 +1,70 @@
+//! What the testbed must be told about a system under test. It knows no system itself.
+
+use std::{fmt, hash::Hash};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::data::{fault::Node, plan::Clock};
+
+/// Plain data, implemented for all such types.
+pub trait Data: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static {}
+
+impl<T: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static> Data for T {}
+
+/// A system under test.
+pub trait System: Data + Copy + Eq + Default {
+    /// What a plan says about it, in `[cluster]`.
+    type Setup: Setup;
+    /// What can go wrong with this system alone. [`NoFault`] if there is no such thing.
+    type Fault: SystemFault;
+    /// What a fault may wait for (`on = "..."`). [`NoTrigger`] if there is no such thing.
+    type Trigger: Data + Copy + Ord + Serialize + DeserializeOwned;
+}
+
+/// A set-up, as it stands in a plan.
+pub trait Setup: Data + Serialize + DeserializeOwned {
+    /// The processes, in the order of their addresses.
+    fn processes(&self) -> Vec<Process>;
+
+    /// Clocks that are not perfect.
+    fn clocks(&self) -> &[Clock] {
+        &[]
+    }
+}
+
+/// A process of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// What its node is called.
+    pub name: String,
+    /// The port on which it listens.
+    pub port: u16,
+}
+
+impl Process {
+    /// A process that listens on a port.
+    pub fn new(name: impl Into<String>, port: u16) -> Self {
+        Self { name: name.into(), port }
+    }
+}
+
+/// A fault that only this system knows. In a plan its word stands where those of the testbed's faults do.
+pub trait SystemFault: Data + Serialize + DeserializeOwned {
+    /// The words for it in plans (`fault = "..."`).
+    const WORDS: &'static [&'static str];
+
+    /// The name under which it is counted.
+    fn name(&self) -> &'static str;
+
+    /// The node that it names, if it names one.
+    fn node(&self) -> Option<&str>;
+
+    /// The node that it names, to be changed.
+    fn node_mut(&mut self) -> Option<&mut Node>;
+
+    /// Its times, each with its least value.
+    fn numbers(&mut self) -> Vec<(&mut u64, u64)>;
+
+    /// Milder or plainer forms of it.
+    fn milder(&self) -> Vec<Self>;
+}
