@@ -19,6 +19,40 @@ pub trait System: Data + Copy + Eq + Default {
     type Fault: SystemFault;
     /// What a fault may wait for (`on = "..."`). [`NoTrigger`] if there is no such thing.
     type Trigger: Data + Copy + Ord + Serialize + DeserializeOwned;
+    /// What a client asks,
+    type Input: Data;
+    /// and what it is told.
+    type Output: Data;
+    /// What is kept of an operation beyond that. `()` if nothing is.
+    type Detail: Data + Default;
+    /// What a process reports.
+    type Notice: Data;
+    /// What is counted in a run. `()` if nothing is.
+    type Numbers: Numbers;
+    /// A promise about the system's health.
+    type Promise: Promise;
+}
+
+/// What a system counts in a run.
+pub trait Numbers: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'static {
+    /// Adds the numbers of another run.
+    fn add(&mut self, other: &Self);
+}
+
+impl Numbers for () {
+    fn add(&mut self, (): &()) {}
+}
+
+/// A promise about a system's health: what must be so beyond what its clients are told.
+pub trait Promise: Data + Ord {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// How it is broken, in a few words.
+    fn broken(&self) -> String;
+
+    /// What is promised, as a sentence.
+    fn promised(&self) -> &'static str;
 }
 
 /// A set-up, as it stands in a plan.

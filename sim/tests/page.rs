@@ -14,12 +14,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use sim::{
     data::{
         fault::Memory,
-        outcome::{Contradiction, End, Happening, Input, Moment, Operation, Outcome, Output, Verdict},
+        outcome::{Contradiction, End, Happening, Moment, Operation, Outcome, Verdict},
         plan::Plan,
     },
     generate::generate,
     observer::messages::{Message, MessageKind},
     report::page,
+    store::operation::{Input, Output},
 };
 
 /// Names under which Chromium is installed.

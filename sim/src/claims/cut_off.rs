@@ -10,11 +10,11 @@ use super::{
 use crate::{
     data::{
         fault::{Cut, FaultKind, Mistreatment},
-        outcome::{End, Input, Operation},
+        outcome::{End, Operation},
         plan::Plan,
     },
     marks::{Role, Situation, Strike},
-    store::{fault::Trigger, settings::Settings},
+    store::{fault::Trigger, operation::Input, settings::Settings},
 };
 
 /// How long a partition lasts: longer than any takeover.
@@ -263,10 +263,10 @@ pub fn drafts() -> Vec<Draft> {
                 // At once after each change of view or of confirmation, too.
                 let changes = 8 * (seen.proposals().count() + seen.activations().count()) as u64;
                 let most = regular + regular / 10 + changes;
-                if stats.pings.is_empty() {
+                if stats.own.pings.is_empty() {
                     return Err("no ping was counted".into());
                 }
-                match stats.pings.iter().find(|(_, pings)| **pings > most) {
+                match stats.own.pings.iter().find(|(_, pings)| **pings > most) {
                     None => Ok(()),
                     Some((server, pings)) => {
                         Err(format!("{pings} pings of {server}, at most {most} are regular"))

@@ -9,11 +9,17 @@ use pbkv::protocol::{
     view_service,
 };
 
-use crate::data::{
-    nodes,
-    outcome::{End, Happening, Input, Operation, Outcome, Output},
-};
 pub use crate::report::timeline::name;
+use crate::{
+    data::{
+        nodes,
+        outcome::{End, Happening, Operation, Outcome},
+    },
+    store::{
+        self,
+        operation::{Input, Output},
+    },
+};
 
 /// What a run left behind, and how patient the claim may be.
 pub struct Evidence<'a> {
@@ -26,7 +32,9 @@ impl<'a> Evidence<'a> {
     /// Views as they were proposed.
     pub fn proposals(&self) -> impl Iterator<Item = (Duration, &'a View)> {
         self.outcome.timeline.iter().filter_map(|moment| match &moment.event {
-            Happening::ViewService(view_service::Notice::Proposed { view, .. }) => Some((moment.at, view)),
+            Happening::Notice(store::Notice::ViewService(view_service::Notice::Proposed {
+                view, ..
+            })) => Some((moment.at, view)),
             _ => None,
         })
     }
@@ -34,7 +42,9 @@ impl<'a> Evidence<'a> {
     /// Views as they were recorded to be acknowledged.
     pub fn activations(&self) -> impl Iterator<Item = (Duration, &'a View)> {
         self.outcome.timeline.iter().filter_map(|moment| match &moment.event {
-            Happening::ViewService(view_service::Notice::Activated(view)) => Some((moment.at, view)),
+            Happening::Notice(store::Notice::ViewService(view_service::Notice::Activated(view))) => {
+                Some((moment.at, view))
+            }
             _ => None,
         })
     }
@@ -42,7 +52,7 @@ impl<'a> Evidence<'a> {
     /// What a server reported, in order.
     pub fn notices(&self) -> impl Iterator<Item = (Duration, &'a str, &'a replica::Notice)> {
         self.outcome.timeline.iter().filter_map(|moment| match &moment.event {
-            Happening::Replica(notice) => Some((moment.at, &*moment.node, notice)),
+            Happening::Notice(store::Notice::Replica(notice)) => Some((moment.at, &*moment.node, notice)),
             _ => None,
         })
     }

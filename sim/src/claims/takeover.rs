@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     data::{
-        outcome::{End, Happening, Input},
+        outcome::{End, Happening},
         plan::{Client, Plan},
     },
     marks::{Role, Situation, Strike},
-    store::{fault::Trigger, setup::Reads},
+    store::{fault::Trigger, operation::Input, setup::Reads},
 };
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.

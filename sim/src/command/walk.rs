@@ -149,7 +149,7 @@ fn alone(seed: u64, options: &Options) -> Result<u8, String> {
             stats.actions,
             stats.steps,
             stats.operations(),
-            stats.view_changes,
+            stats.own.view_changes,
             report.trace
         ));
     }

@@ -13,13 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-pub use linearizability::kv::{Input, Output};
-use pbkv::protocol::{identity::OpNumber, replica, view_service};
 
 use crate::{
     data::node::{NodeIndex, NodeName},
-    data::{chance::Chance, fault::Memory, hash::TraceHash, plan::Plan, script::Asked},
-    judges::health::{Copies, Unhealthy},
+    data::{chance::Chance, fault::Memory, hash::TraceHash, plan::Plan},
     marks::{Counts, Mark},
     observer::{
         chain::{Table, TableOptions},
@@ -27,6 +24,8 @@ use crate::{
         step::StepName,
         trace::TraceLine,
     },
+    store::Pbkv,
+    system::{Numbers, System},
 };
 
 /// Receives trace lines as they are made.
@@ -56,7 +55,7 @@ pub struct RunOptions {
 
 /// Everything a run yields.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct Outcome<S: System = Pbkv> {
     /// Fingerprint of the trace.
     pub trace_hash: TraceHash,
     /// The trace, if it was asked for.
@@ -64,11 +63,11 @@ pub struct Outcome {
     /// The table of the hash chain, if it was asked for.
     pub table: Option<Table>,
     /// What happened, in order.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<Moment<S>>,
     /// The messages between nodes, if they were asked for.
     pub messages: Vec<Message>,
     /// Every operation of every client, in the order of their calls.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<Operation<S>>,
     /// Whether the operations are linearizable.
     pub verdict: Verdict,
     /// Broken invariants; the first one ends the run.
@@ -82,9 +81,9 @@ pub struct Outcome {
     /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
     pub excused: Vec<String>,
     /// A promise about the cluster's health that was broken, the first one.
-    pub unhealthy: Option<Unhealthy>,
+    pub unhealthy: Option<Unhealthy<S>>,
     /// Numbers.
-    pub stats: Stats,
+    pub stats: Stats<S>,
 }
 
 /// How a run is to be judged as a whole, the gravest first.
@@ -104,7 +103,7 @@ pub enum Class {
     Ok,
 }
 
-impl Outcome {
+impl<S: System> Outcome<S> {
     /// How the run is to be judged as a whole.
     pub fn class(&self) -> Class {
         if !self.violations.is_empty() || matches!(self.verdict, Verdict::Violation(_)) {
@@ -123,7 +122,7 @@ impl Outcome {
     }
 
     /// What the plan was made for and this run did not reach.
-    pub fn missed(&self, plan: &Plan) -> Vec<Mark> {
+    pub fn missed(&self, plan: &Plan<S>) -> Vec<Mark> {
         let marks = &self.stats.marks;
         plan.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
     }
@@ -159,18 +158,18 @@ impl fmt::Display for Class {
 
 /// Something on the timeline.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moment {
+pub struct Moment<S: System = Pbkv> {
     /// When.
     pub at: Duration,
     /// Where; for a fault, the simulator itself.
     pub node: NodeName,
     /// What.
-    pub event: Happening,
+    pub event: Happening<S>,
 }
 
 /// What can stand on the timeline.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
+pub enum Happening<S: System = Pbkv> {
     /// A process began to run.
     Up {
         /// Counts the lives of this node, from 1.
@@ -203,10 +202,8 @@ pub enum Happening {
     },
     /// All faults are over and every node that the rest needs is running again.
     Healed,
-    /// A server reports.
-    Replica(replica::Notice),
-    /// The view service reports.
-    ViewService(view_service::Notice),
+    /// A process reports.
+    Notice(S::Notice),
     /// A client called.
     Called {
         /// Index into [`Outcome::operations`].
@@ -219,18 +216,29 @@ pub enum Happening {
     },
 }
 
-impl Hash for Happening {
+impl<S: System> Hash for Happening<S> {
     /// What happened, not in which words: a sentence may read better in a later build, and no trace differs.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        mem::discriminant(self).hash(state);
+        // Numbers that stay, whatever variants come and go.
+        let number: isize = match self {
+            Self::Up { .. } => 0,
+            Self::Down(_) => 1,
+            Self::FaultBegan { .. } => 2,
+            Self::FaultEnded { .. } => 3,
+            Self::FaultSkipped { .. } => 4,
+            Self::Healed => 5,
+            Self::Notice(_) => 6,
+            Self::Called { .. } => 8,
+            Self::Returned { .. } => 9,
+        };
+        number.hash(state);
         match self {
             Self::Up { life, memory } => (life, memory).hash(state),
             Self::Down(how) => how.hash(state),
             Self::FaultBegan { fault, nodes, what: _ } => (fault, nodes).hash(state),
             Self::FaultEnded { fault } | Self::FaultSkipped { fault, why: _ } => fault.hash(state),
             Self::Healed => {}
-            Self::Replica(notice) => notice.hash(state),
-            Self::ViewService(notice) => notice.hash(state),
+            Self::Notice(notice) => notice.hash(state),
             Self::Called { operation } | Self::Returned { operation } => operation.hash(state),
         }
     }
@@ -247,50 +255,29 @@ pub enum Down {
 
 /// One call of a client.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Operation {
+pub struct Operation<S: System = Pbkv> {
     /// Who called.
     pub client: NodeName,
     /// When.
     pub called: Duration,
     /// What was asked, in the words of the checker's model.
-    pub input: Input,
-    /// The revision that a compare-and-swap by revision expects; `input` has the value that the client was
-    /// told with it.
-    pub expected_revision: Option<OpNumber>,
+    pub input: S::Input,
     /// How it ended.
-    pub end: End,
-    /// What an answer said of the order of changes.
-    pub told: Option<Told>,
-    /// The generation, by its number, in which it was asked; 0 if its client knew none.
-    pub generation: u64,
+    pub end: End<S>,
+    /// What the system keeps of it beyond that.
+    pub detail: S::Detail,
 }
 
-impl Operation {
+impl<S: System> Operation<S> {
     /// An operation that was just called.
-    pub fn called(client: NodeName, at: Duration, asked: impl Into<Asked>) -> Self {
-        let Asked { input, expected_revision } = asked.into();
-        Self { client, called: at, input, expected_revision, end: End::Open, told: None, generation: 0 }
+    pub fn called(client: NodeName, at: Duration, input: S::Input) -> Self {
+        Self { client, called: at, input, end: End::Open, detail: S::Detail::default() }
     }
-
-    /// Whether it belongs to this generation, or may.
-    pub fn is_of(&self, generation: u64) -> bool {
-        self.generation == generation || self.generation == 0
-    }
-}
-
-/// What an answer says of the order of changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Told {
-    /// The operation after which the answer was true; an update's own.
-    pub revision: OpNumber,
-    /// The operation that had changed the key last when it was read, or before it was swapped; 0 if it was
-    /// absent.
-    pub found: Option<OpNumber>,
 }
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum End {
+pub enum End<S: System = Pbkv> {
     /// The run ended first. It may have taken effect or not.
     Open,
     /// It was answered.
@@ -298,7 +285,7 @@ pub enum End {
         /// When.
         at: Duration,
         /// What.
-        output: Output,
+        output: S::Output,
     },
     /// The client gave up; it may have taken effect, may still do so, or never.
     Unknown {
@@ -324,7 +311,7 @@ pub const DATA_LOST: &str = "given up: ";
 /// How the reason begins why an operation was not executed that no server takes: it is too long.
 pub const INVALID: &str = "invalid: ";
 
-impl Hash for End {
+impl<S: System> Hash for End<S> {
     /// How, not in which words: see [`Happening`].
     fn hash<H: Hasher>(&self, state: &mut H) {
         mem::discriminant(self).hash(state);
@@ -338,7 +325,7 @@ impl Hash for End {
     }
 }
 
-impl End {
+impl<S: System> End<S> {
     /// When it ended, if it did.
     pub fn at(&self) -> Option<Duration> {
         match self {
@@ -410,9 +397,20 @@ pub struct Stall {
     pub cluster: Vec<String>,
 }
 
+/// A promise about the system's health that was broken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unhealthy<S: System = Pbkv> {
+    /// When.
+    pub at: Duration,
+    /// Which.
+    pub promise: S::Promise,
+    /// What was seen.
+    pub seen: String,
+}
+
 /// Numbers of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct Stats<S: System = Pbkv> {
     /// Virtual time from start to end.
     pub virtual_time: Duration,
     /// Operations that were answered,
@@ -423,27 +421,19 @@ pub struct Stats {
     pub not_executed: u64,
     /// Faults that were executed, by kind. A mistreatment counts once for each message it struck.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Views proposed after the first.
-    pub view_changes: u64,
-    /// Servers that became primary.
-    pub promotions: u64,
-    /// State transfers completed.
-    pub transfers: u64,
     /// Messages that reached their receiver.
     pub messages: u64,
-    /// Pings that reached the view service, by server.
-    pub pings: BTreeMap<NodeName, u64>,
     /// Steps of machines.
     pub steps: u64,
     /// Actions that were drawn, of a walk; a simulated run has none.
     pub actions: u64,
-    /// The time with fewer copies in sync than replicas and surroundings allow.
-    pub copies: Copies,
+    /// What the system counts.
+    pub own: S::Numbers,
     /// How many runs reached each mark.
     pub marks: Counts,
 }
 
-impl Stats {
+impl<S: System> Stats<S> {
     /// Operations that ended, however they ended.
     pub fn operations(&self) -> u64 {
         self.returned + self.unknown + self.not_executed
@@ -458,16 +448,10 @@ impl Stats {
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
-        self.view_changes += other.view_changes;
-        self.promotions += other.promotions;
-        self.transfers += other.transfers;
         self.messages += other.messages;
-        for (server, count) in &other.pings {
-            *self.pings.entry(server.clone()).or_default() += count;
-        }
         self.steps += other.steps;
         self.actions += other.actions;
-        self.copies.add(&other.copies);
+        self.own.add(&other.own);
         for (mark, runs) in &other.marks {
             *self.marks.entry(*mark).or_default() += runs;
         }
@@ -482,12 +466,16 @@ mod tests {
     #[test]
     fn a_trace_holds_what_happened_and_not_in_which_words() {
         let began = |nodes: &[NodeIndex], what: &str| {
-            stable_hash(&Happening::FaultBegan { fault: 1, nodes: nodes.to_vec(), what: what.into() })
+            let happening: Happening =
+                Happening::FaultBegan { fault: 1, nodes: nodes.to_vec(), what: what.into() };
+            stable_hash(&happening)
         };
         assert_eq!(began(&[1], "s1 crashes"), began(&[1], "s1 ends"));
         assert_ne!(began(&[1], "it crashes"), began(&[2], "it crashes"));
-        let unknown =
-            |ms, why: &str| stable_hash(&End::Unknown { at: Duration::from_millis(ms), why: why.into() });
+        let unknown = |ms, why: &str| {
+            let end: End = End::Unknown { at: Duration::from_millis(ms), why: why.into() };
+            stable_hash(&end)
+        };
         assert_eq!(unknown(1, "no answer in time"), unknown(1, "no answer"));
         assert_ne!(unknown(1, "no answer"), unknown(2, "no answer"));
         assert_ne!(unknown(1, "no answer"), unknown(1, &format!("{DATA_LOST}no answer")));

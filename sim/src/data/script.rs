@@ -11,9 +11,9 @@ use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
 
 pub use self::validate::validate;
-use crate::data::{
-    outcome::{Input, Output, Told},
-    plan::Plan,
+use crate::{
+    data::plan::Plan,
+    store::operation::{Input, Output, Told},
 };
 
 /// One line of a client's script.

@@ -121,9 +121,9 @@ impl Tally {
         sums.unknown += stats.unknown;
         sums.actions += stats.actions;
         sums.steps += stats.steps;
-        sums.view_changes += stats.view_changes;
-        sums.fewer_copies += stats.copies.fewer;
-        for (cause, time) in &stats.copies.causes {
+        sums.view_changes += stats.own.view_changes;
+        sums.fewer_copies += stats.own.copies.fewer;
+        for (cause, time) in &stats.own.copies.causes {
             *sums.fewer_copies_by_cause.entry((*cause).to_owned()).or_default() += *time;
         }
         for (mark, runs) in &stats.marks {

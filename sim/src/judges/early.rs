@@ -56,7 +56,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::data::outcome::{End, Input, Output};
+    use crate::{
+        data::outcome::End,
+        store::operation::{Input, Output},
+    };
 
     const KEY: Bytes = Bytes::from_static(b"k");
 

@@ -16,10 +16,11 @@ use pbkv::protocol::{command::Update, identity::OpNumber};
 use crate::{
     data::{
         node::NodeName,
-        outcome::{self, Contradiction, End, Input, Operation, Output, Verdict},
+        outcome::{self, Contradiction, End, Operation, Verdict},
     },
     judges::order::{ServersOrder, Version},
     report::screen,
+    store::operation::{Input, Output},
 };
 
 /// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
@@ -88,7 +89,7 @@ pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<out
 pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget) -> Verdict {
     let is_judged = |operation: &Operation| {
         operation.input.key() == answered.input.key()
-            && (answered.generation == 0 || operation.is_of(answered.generation))
+            && (answered.detail.generation == 0 || operation.is_of(answered.detail.generation))
     };
     let (places, history) = history(operations, is_judged);
     decide(operations, &places, &history, budget)
@@ -383,7 +384,10 @@ mod tests {
     fn each_generation_is_a_history_of_its_own() {
         let mut order = ServersOrder::default();
         order.begin_anew();
-        let of = |generation, operation| Operation { generation, ..operation };
+        let of = |generation, mut operation: Operation| {
+            operation.detail.generation = generation;
+            operation
+        };
         let judged = |last: Operation| judge(&[of(1, put("c1", 0, "a", done(1))), last], &order);
         assert_eq!(judged(of(2, get("c2", 2, 3, None))), Verdict::Linearizable);
         assert_eq!(judged(of(1, get("c2", 2, 3, Some("a")))), Verdict::Linearizable);

@@ -276,13 +276,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::{
-            fault::Cut,
-            outcome::{Input, Output},
-            plan::Plan,
-        },
+        data::{fault::Cut, plan::Plan},
         generate::generate,
         hardware::network::{Effect, Link},
+        store::operation::{Input, Output},
     };
 
     const VS: NodeIndex = Nodes::VIEW_SERVICE;

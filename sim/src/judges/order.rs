@@ -23,8 +23,9 @@ use pbkv::protocol::{
 };
 
 use crate::{
-    data::outcome::{End, Input, Operation, Output},
+    data::outcome::{End, Operation},
     judges::invariants::Committed,
+    store::operation::{Input, Output},
 };
 
 /// How often the state is kept, in operations. Keeping one costs a copy of what the next operation changes.
@@ -101,7 +102,7 @@ impl ServersOrder {
 
     /// The order of an operation's generation.
     pub fn of(&self, operation: &Operation) -> &Self {
-        let place = operation.generation.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        let place = operation.detail.generation.checked_sub(1).and_then(|place| usize::try_from(place).ok());
         place.and_then(|place| self.former.get(place)).unwrap_or(self)
     }
 

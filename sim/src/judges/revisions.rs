@@ -18,12 +18,13 @@ use pbkv::protocol::{command::Update, identity::OpNumber};
 use crate::{
     data::{
         node::NodeName,
-        outcome::{DATA_LOST, End, Input, Operation, Output, Told},
+        outcome::{DATA_LOST, End, Operation},
     },
     judges::{
         invariants::{Broken, Check},
         order::{ServersOrder, Version},
     },
+    store::operation::{Detail, Input, Output, Told},
 };
 
 /// What clients were told of the order so far.
@@ -65,15 +66,15 @@ impl Revisions {
     pub fn answered(&mut self, place: usize, operation: &Operation, order: &ServersOrder) -> Check {
         let (floor, current) = self.floors[place];
         self.one_history(operation, current)?;
-        let (Some(told), End::Returned { output, .. }) = (operation.told, &operation.end) else {
+        let (Some(told), End::Returned { output, .. }) = (operation.detail.told, &operation.end) else {
             return Ok(());
         };
         let revision = told.revision;
         let order = order.of(operation);
-        if operation.generation == 0 || operation.generation == self.given_up + 1 {
+        if operation.detail.generation == 0 || operation.detail.generation == self.given_up + 1 {
             self.highest = self.highest.max(revision);
         }
-        let floor = if operation.generation > current { OpNumber(0) } else { floor };
+        let floor = if operation.detail.generation > current { OpNumber(0) } else { floor };
         let is_known = order.is_complete();
         let broken = if revision < floor {
             Some(format!("when it was called, a client had been told {floor} already"))
@@ -93,7 +94,7 @@ impl Revisions {
     /// a client that was answered before is told so once, before it is answered by what followed. An
     /// operation that ended was called when generation `current` was the latest.
     fn one_history(&mut self, operation: &Operation, current: u64) -> Check {
-        let Operation { generation, client, end, .. } = operation;
+        let Operation { client, end, detail: Detail { generation, .. }, .. } = operation;
         let known = self.known.get(client).copied();
         let broken = |seen: String| {
             let promised =
@@ -157,7 +158,7 @@ fn contradiction(operation: &Operation, output: &Output, told: Told, order: &Ser
         });
     }
     let before = upto.checked_sub(2).map_or(OpNumber(0), |place| versions[place].modified);
-    if let (Some(expected), Output::Swapped { swapped, .. }) = (operation.expected_revision, output)
+    if let (Some(expected), Output::Swapped { swapped, .. }) = (operation.detail.expected_revision, output)
         && *swapped != (expected == before)
     {
         let not = if *swapped { "" } else { "not " };
@@ -233,7 +234,10 @@ mod tests {
     fn answer(input: Input, output: Output, revision: u64, found: Option<u64>) -> Operation {
         Operation {
             end: End::Returned { at: Duration::from_nanos(9), output },
-            told: Some(Told { revision: OpNumber(revision), found: found.map(OpNumber) }),
+            detail: Detail {
+                told: Some(Told { revision: OpNumber(revision), found: found.map(OpNumber) }),
+                ..Detail::default()
+            },
             ..Operation::called("c1".into(), Duration::ZERO, input)
         }
     }
@@ -302,9 +306,10 @@ mod tests {
 
     #[test]
     fn a_swap_by_revision_is_made_exactly_if_the_key_has_the_revision() {
-        let swap = |expected, swapped, op| Operation {
-            expected_revision: Some(OpNumber(expected)),
-            ..swap(if op == 4 { "x" } else { "c" }, swapped, op, 3)
+        let swap = |expected, swapped, op| {
+            let mut operation = swap(if op == 4 { "x" } else { "c" }, swapped, op, 3);
+            operation.detail.expected_revision = Some(OpNumber(expected));
+            operation
         };
         assert_eq!(judged(&swap(2, false, 4)), None);
         assert_eq!(judged(&swap(3, true, 5)), None);
@@ -335,7 +340,10 @@ mod tests {
     fn what_was_given_up_answers_no_more_and_its_clients_are_told_once() {
         let mut order = order();
         let mut revisions = Revisions::default();
-        let of = |generation, operation: Operation| Operation { generation, ..operation };
+        let of = |generation, mut operation: Operation| {
+            operation.detail.generation = generation;
+            operation
+        };
         let told = |generation| {
             let end = End::Unknown { at: Duration::ZERO, why: format!("{DATA_LOST}all") };
             Operation { end, ..of(generation, put("z", 1)) }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use crate::{
-    data::outcome::{Class, Contradiction, End, Input, Outcome, Output, Verdict},
-    judges::health::Promise,
+    data::outcome::{Class, Contradiction, End, Outcome, Verdict},
     marks::Mark,
+    store::operation::{Input, Output},
+    system::Promise,
 };
 
 /// What a smaller plan must still do.
@@ -48,8 +49,13 @@ pub enum Signature {
     Panic(String),
     /// Something did not end in time.
     Stall,
-    /// A promise about the cluster's health was broken.
-    Unhealthy(Promise),
+    /// A promise about the system's health was broken.
+    Unhealthy {
+        /// Its name,
+        promise: &'static str,
+        /// and how it is broken.
+        how: String,
+    },
     /// The judge gave up.
     Undecided,
 }
@@ -82,7 +88,8 @@ impl Signature {
             return Some(Self::Stall);
         }
         if let Some(unhealthy) = &outcome.unhealthy {
-            return Some(Self::Unhealthy(unhealthy.promise));
+            let (promise, how) = (unhealthy.promise.name(), unhealthy.promise.broken());
+            return Some(Self::Unhealthy { promise, how });
         }
         matches!(outcome.verdict, Verdict::Undecided(_)).then_some(Self::Undecided)
     }
@@ -136,12 +143,7 @@ impl fmt::Display for Signature {
             Self::NotLinearizable(Sort::Stale) => f.write_str("not linearizable: a stale or lost value"),
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Stall => f.write_str("stall: not everything ended after the heal"),
-            Self::Unhealthy(Promise::Redundancy) => {
-                f.write_str("redundancy: fewer copies than the living servers allow")
-            }
-            Self::Unhealthy(Promise::Stability) => f.write_str("stability: what worked was not left alone"),
-            Self::Unhealthy(Promise::Bound(quantity)) => write!(f, "bounds: too many {quantity}"),
-            Self::Unhealthy(Promise::Silence) => f.write_str("silence: an operator was not told"),
+            Self::Unhealthy { promise, how } => write!(f, "{promise}: {how}"),
             Self::Undecided => f.write_str("undecided: the judge gave up"),
         }
     }

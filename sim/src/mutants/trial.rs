@@ -75,10 +75,11 @@ pub fn judge(outcome: &Outcome, clients_alone: bool) -> Option<String> {
         Signature::NotLinearizable(_) => Some("checker".into()),
         Signature::Panic(_) if !clients_alone => Some("panic".into()),
         Signature::Stall => Some("liveness".into()),
-        Signature::Unhealthy(promise) if !clients_alone => Some(promise.to_string()),
-        Signature::Invariant(_) | Signature::Panic(_) | Signature::Unhealthy(_) | Signature::Undecided => {
-            None
-        }
+        Signature::Unhealthy { promise, .. } if !clients_alone => Some((*promise).to_owned()),
+        Signature::Invariant(_)
+        | Signature::Panic(_)
+        | Signature::Unhealthy { .. }
+        | Signature::Undecided => None,
     }
 }
 

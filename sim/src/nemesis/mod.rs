@@ -20,8 +20,6 @@ use std::{
     time::Duration,
 };
 
-use pbkv::protocol::replica::{Notice, RoleName};
-
 use self::task::Task;
 use crate::{
     data::{
@@ -421,21 +419,6 @@ impl Nemesis {
         }
         self.look_around(None);
         self.say(Happening::Healed);
-    }
-}
-
-impl Trigger {
-    /// What a server's notice sets off.
-    pub fn of(notice: &Notice) -> Option<Self> {
-        match notice {
-            Notice::TransferBegan { .. } => Some(Self::TransferBegan),
-            Notice::TransferCompleted { .. } => Some(Self::TransferCompleted),
-            Notice::RoleChanged { role: RoleName::Primary, .. } => Some(Self::Promoted),
-            Notice::Joined { .. } => Some(Self::Joined),
-            Notice::Confirmed { .. } => Some(Self::Confirmed),
-            Notice::Suspected { .. } => Some(Self::Suspected),
-            _ => None,
-        }
     }
 }
 

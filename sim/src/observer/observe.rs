@@ -38,7 +38,7 @@ use crate::{
         step::StepName,
         trace::TraceLine,
     },
-    store::fault::Trigger,
+    store::{self, fault::Trigger},
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.
@@ -281,13 +281,17 @@ impl Observer {
         match notice {
             replica::Notice::Suspected { server } => self.health.suspected(at, node, server),
             replica::Notice::TransferBegan { to, .. } => self.health.transfer_began(at, node, to),
-            replica::Notice::TransferCompleted { .. } => self.stats.transfers += 1,
-            replica::Notice::RoleChanged { role: RoleName::Primary, .. } => self.stats.promotions += 1,
+            replica::Notice::TransferCompleted { .. } => self.stats.own.transfers += 1,
+            replica::Notice::RoleChanged { role: RoleName::Primary, .. } => self.stats.own.promotions += 1,
             _ => {}
         }
         self.health.replica_said(at, node, notice);
         let name = self.nodes.name(node).clone();
-        self.timeline.push(Moment { at, node: name, event: Happening::Replica(notice.clone()) });
+        self.timeline.push(Moment {
+            at,
+            node: name,
+            event: Happening::Notice(store::Notice::Replica(notice.clone())),
+        });
     }
 
     /// The view service is about to take an event.
@@ -334,14 +338,14 @@ impl Observer {
                     match notice {
                         Notice::Proposed { view, why, dropped } => {
                             self.health.proposed(at, view, *why, dropped);
-                            self.stats.view_changes += u64::from(view.number > ViewNumber(1));
+                            self.stats.own.view_changes += u64::from(view.number > ViewNumber(1));
                             self.occurrences.push((Trigger::ViewProposed, at));
                         }
                         Notice::Activated(_) => self.occurrences.push((Trigger::ViewActivated, at)),
                         _ => {}
                     }
                     let name = self.nodes.name(Nodes::VIEW_SERVICE).clone();
-                    let event = Happening::ViewService(notice.clone());
+                    let event = Happening::Notice(store::Notice::ViewService(notice.clone()));
                     self.timeline.push(Moment { at, node: name, event });
                     continue;
                 }
@@ -469,11 +473,11 @@ impl Observer {
     /// What was kept. The verdict, and whatever ended the run, is added by whoever ran it.
     pub fn into_outcome(self) -> Outcome {
         let mut stats = self.stats;
-        stats.copies = self.health.copies().clone();
+        stats.own.copies = self.health.copies().clone();
         stats.marks =
             self.marks.iter().flat_map(|marks| marks.reached().iter()).map(|mark| (mark, 1)).collect();
         for server in self.nodes.servers() {
-            stats.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
+            stats.own.pings.insert(self.nodes.name(server).clone(), self.pings[server]);
         }
         Outcome {
             trace_hash: self.chain.hash(),

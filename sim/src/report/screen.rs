@@ -8,16 +8,17 @@ use pbkv::protocol::identity::OpNumber;
 
 use crate::{
     data::{
-        outcome::{Class, End, Input, Moment, Operation, Outcome, Output, Verdict},
+        outcome::{Class, End, Moment, Operation, Outcome, Verdict},
         plan::Plan,
     },
-    judges::{
-        health::Promise,
-        signature::{Signature, without_numbers},
-    },
+    judges::signature::{Signature, without_numbers},
     marks::Mark,
     report::timeline::{is_turn, line, time},
-    store::setup::Reads,
+    store::{
+        operation::{Input, Output},
+        setup::Reads,
+    },
+    system::Promise,
 };
 
 /// Lines of evidence on a screen, at most.
@@ -112,16 +113,7 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
         Class::Liveness => {
             "after all faults are healed, every operation ends well and the cluster comes to rest"
         }
-        Class::Health => match outcome.unhealthy.as_ref().map(|unhealthy| unhealthy.promise) {
-            Some(Promise::Stability) => {
-                "what works is left alone: no view, suspicion or transfer without a fault"
-            }
-            Some(Promise::Bound(_)) => "no machine holds or does more than its limits allow",
-            Some(Promise::Silence) => {
-                "what an operator must know is said in time, and taken back when it is over"
-            }
-            _ => "soon after the last fault there are as many copies in sync as the living servers allow",
-        },
+        Class::Health => outcome.unhealthy.as_ref().map_or("", |unhealthy| unhealthy.promise.promised()),
         Class::Undecided => "every history is judged: nothing passes unseen",
         Class::Ok => "everything",
     }
@@ -173,7 +165,7 @@ pub fn verdict(outcome: &Outcome) -> String {
     for excuse in &outcome.excused {
         let _ = writeln!(text, "{excuse}");
     }
-    let _ = writeln!(text, "{}", stats.copies.line(stats.virtual_time));
+    let _ = writeln!(text, "{}", stats.own.copies.line(stats.virtual_time));
     let _ = write!(
         text,
         "{}: {:.3} s virtual, {} operations ({} unknown), {} view changes, {} transfers, trace {}",
@@ -181,8 +173,8 @@ pub fn verdict(outcome: &Outcome) -> String {
         stats.virtual_time.as_secs_f64(),
         stats.operations(),
         stats.unknown,
-        stats.view_changes,
-        stats.transfers,
+        stats.own.view_changes,
+        stats.own.transfers,
         outcome.trace_hash,
     );
     text
@@ -246,7 +238,7 @@ pub fn operation(operation: &Operation) -> String {
 
 /// What a client asked, as a line.
 pub fn asked(operation: &Operation) -> String {
-    match (&operation.input, operation.expected_revision) {
+    match (&operation.input, operation.detail.expected_revision) {
         (Input::CompareAndSwap { key, new, .. }, Some(revision)) => swap_by_revision(key, revision, new),
         (asked, _) => input(asked),
     }
@@ -316,9 +308,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::outcome::{Contradiction, Happening, Panic, Stall, Violation},
+        data::outcome::{Contradiction, Happening, Panic, Stall, Unhealthy, Violation},
         generate::generate,
-        judges::health::Unhealthy,
     };
 
     const LINES_MAX: usize = 40;
@@ -368,7 +359,7 @@ mod tests {
                 Outcome {
                     unhealthy: Some(Unhealthy {
                         at,
-                        promise: Promise::Redundancy,
+                        promise: crate::judges::health::Promise::Redundancy,
                         seen: "1 of 2 copies".into(),
                     }),
                     ..Outcome::default()

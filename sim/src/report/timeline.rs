@@ -7,6 +7,7 @@ use pbkv::protocol::identity::ServerId;
 use crate::{
     data::outcome::{Happening, Moment, Outcome},
     report::screen,
+    store,
 };
 
 /// Whether this changes who is who or what is wrong: what a timeline shows by default.
@@ -28,8 +29,8 @@ pub fn words(moment: &Moment, outcome: &Outcome) -> String {
         Happening::FaultEnded { fault } => format!("fault {fault} is over"),
         Happening::FaultSkipped { fault, why } => format!("fault {fault} not possible: {why}"),
         Happening::Healed => "all healed".into(),
-        Happening::Replica(notice) => format!("{notice:#}"),
-        Happening::ViewService(notice) => format!("{notice:#}"),
+        Happening::Notice(store::Notice::Replica(notice)) => format!("{notice:#}"),
+        Happening::Notice(store::Notice::ViewService(notice)) => format!("{notice:#}"),
         Happening::Called { operation } => {
             format!("calls {}", screen::asked(&outcome.operations[*operation]))
         }

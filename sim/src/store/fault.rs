@@ -1,5 +1,6 @@
 //! What can go wrong with this store alone, and what faults may wait for in it.
 
+use pbkv::protocol::replica::{Notice, RoleName};
 use serde::{Deserialize, Serialize};
 
 use crate::{data::fault::Node, system::SystemFault};
@@ -138,4 +139,19 @@ impl Trigger {
         Self::Confirmed,
         Self::Suspected,
     ];
+}
+
+impl Trigger {
+    /// What a server's notice sets off.
+    pub fn of(notice: &Notice) -> Option<Self> {
+        match notice {
+            Notice::TransferBegan { .. } => Some(Self::TransferBegan),
+            Notice::TransferCompleted { .. } => Some(Self::TransferCompleted),
+            Notice::RoleChanged { role: RoleName::Primary, .. } => Some(Self::Promoted),
+            Notice::Joined { .. } => Some(Self::Joined),
+            Notice::Confirmed { .. } => Some(Self::Confirmed),
+            Notice::Suspected { .. } => Some(Self::Suspected),
+            _ => None,
+        }
+    }
 }

@@ -19,10 +19,11 @@ use pbkv::{
 use crate::{
     data::{
         node::NodeIndex,
-        outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID, Input, Output, Told},
+        outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
         script::{Action, Asked, Seen, Step},
     },
     hardware::clock::SimulatedClock,
+    store::operation::{Input, Output, Told},
     world::{World, now},
 };
 

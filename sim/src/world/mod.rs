@@ -35,7 +35,7 @@ use crate::{
         hash::stable_hash,
         node::NodeIndex,
         nodes::Nodes,
-        outcome::{End, Happening, RunOptions, Told},
+        outcome::{End, Happening, RunOptions},
         plan::Plan,
     },
     hardware::{
@@ -46,6 +46,7 @@ use crate::{
     },
     marks::{Strike, overlap::roles},
     observer::observe::Observer,
+    store::operation::Told,
     world::{drive::Drive, links::Links},
 };
 

@@ -321,7 +321,8 @@ mod tests {
     use super::*;
     use crate::{
         claims,
-        data::outcome::{End, Input, Output, Verdict},
+        data::outcome::{End, Verdict},
+        store::operation::{Input, Output},
     };
 
     /// Time under faults, while the clients' scripts take ten seconds.

@@ -43,12 +43,13 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 
-pub use self::promise::{Promise, Unhealthy};
+pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
 use crate::{
     data::{
         node::{NodeIndex, NodeName},
         nodes::Nodes,
+        outcome::Unhealthy,
     },
     judges::bounds::Exceeded,
     report::screen,

@@ -1,9 +1,9 @@
 //! What is promised about the cluster's health, and what is said when it is not kept.
 
-use std::{fmt, time::Duration};
+use crate::system;
 
 /// Which promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Promise {
     /// As many copies as the surroundings allow.
     Redundancy,
@@ -15,24 +15,33 @@ pub enum Promise {
     Silence,
 }
 
-impl fmt::Display for Promise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl system::Promise for Promise {
+    fn name(&self) -> &'static str {
+        match self {
             Self::Redundancy => "redundancy",
             Self::Stability => "stability",
             Self::Bound(_) => "bounds",
             Self::Silence => "silence",
-        })
+        }
     }
-}
 
-/// A promise about the cluster's health that was broken.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unhealthy {
-    /// When.
-    pub at: Duration,
-    /// Which.
-    pub promise: Promise,
-    /// What was seen.
-    pub seen: String,
+    fn broken(&self) -> String {
+        match self {
+            Self::Redundancy => "fewer copies than the living servers allow".into(),
+            Self::Stability => "what worked was not left alone".into(),
+            Self::Bound(quantity) => format!("too many {quantity}"),
+            Self::Silence => "an operator was not told".into(),
+        }
+    }
+
+    fn promised(&self) -> &'static str {
+        match self {
+            Self::Redundancy => {
+                "soon after the last fault there are as many copies in sync as the living servers allow"
+            }
+            Self::Stability => "what works is left alone: no view, suspicion or transfer without a fault",
+            Self::Bound(_) => "no machine holds or does more than its limits allow",
+            Self::Silence => "what an operator must know is said in time, and taken back when it is over",
+        }
+    }
 }

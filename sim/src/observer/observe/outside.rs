@@ -15,11 +15,12 @@ use crate::{
     data::{
         node::NodeIndex,
         nodes::Nodes,
-        outcome::{End, Happening, Moment, Operation, Told},
+        outcome::{End, Happening, Moment, Operation},
         script::Asked,
     },
     marks::lookout::Lookout,
     observer::step::StepName,
+    store::operation::Told,
 };
 
 impl Observer {
@@ -34,7 +35,7 @@ impl Observer {
             None => format!("calls {:?}", asked.input),
         });
         self.chain.note(at, (client, &name), StepName::CALL, &asked.input);
-        self.operations.push(Operation::called(name.clone(), at, asked));
+        self.operations.push(Operation::asked(name.clone(), at, asked));
         self.revisions.called();
         self.timeline.push(Moment { at, node: name, event: Happening::Called { operation } });
         operation
@@ -64,7 +65,7 @@ impl Observer {
         }
         self.chain.note(at, (client, self.nodes.name(client)), StepName::RETURN, &end);
         self.operations[operation].end = end;
-        self.operations[operation].told = told;
+        self.operations[operation].detail.told = told;
         let name = self.nodes.name(client).clone();
         self.timeline.push(Moment { at, node: name, event: Happening::Returned { operation } });
         if !self.options.skip_judgement
@@ -82,7 +83,7 @@ impl Observer {
 
     /// The generation of an operation, by its number, as far as its client knows.
     pub fn in_generation(&mut self, operation: usize, generation: u64) {
-        self.operations[operation].generation = generation;
+        self.operations[operation].detail.generation = generation;
     }
 
     /// A client ended, and comes back as one that knows nothing.

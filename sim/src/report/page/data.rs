@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     data::{
-        outcome::{Class, End, Happening, Input, Operation, Outcome, Verdict},
+        outcome::{Class, End, Happening, Operation, Outcome, Verdict},
         plan::Plan,
     },
     observer::messages::{MESSAGES_MAX, MessageKind},
     report::{screen, timeline},
+    store::{self, operation::Input},
 };
 
 /// Characters of a value that are shown, at most.
@@ -195,9 +196,9 @@ fn facts(plan: &Plan, outcome: &Outcome) -> Vec<(&'static str, String)> {
         ("servers", format!("{}, {} copies", plan.cluster.servers, plan.cluster.replicas)),
         ("reads", format!("{:?}", plan.cluster.reads).to_lowercase()),
         ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
-        ("view changes", stats.view_changes.to_string()),
-        ("state transfers", stats.transfers.to_string()),
-        ("copies", stats.copies.line(stats.virtual_time)),
+        ("view changes", stats.own.view_changes.to_string()),
+        ("state transfers", stats.own.transfers.to_string()),
+        ("copies", stats.own.copies.line(stats.virtual_time)),
         ("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))),
     ]
 }
@@ -292,8 +293,8 @@ fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, S
                 "fault"
             }
             Happening::Up { .. } | Happening::Down(_) | Happening::Healed => "process",
-            Happening::ViewService(_) => "view",
-            Happening::Replica(_) => "role",
+            Happening::Notice(store::Notice::ViewService(_)) => "view",
+            Happening::Notice(store::Notice::Replica(_)) => "role",
         };
         let node = nodes.find(&moment.node).unwrap_or(nodes.0.len());
         let text = match &moment.event {

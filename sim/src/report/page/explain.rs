@@ -13,11 +13,13 @@ use crate::{
     data::{
         node::NodeName,
         nodes,
-        outcome::{Contradiction, End, Happening, Input, Operation, Outcome, Verdict, Violation},
+        outcome::{Contradiction, End, Happening, Operation, Outcome, Verdict, Violation},
         plan::Plan,
     },
     observer::messages::MessageKind,
     report::{screen, timeline::name},
+    store::{self, operation::Input},
+    system::Promise,
 };
 
 /// Sentences about one failure, at most.
@@ -69,7 +71,8 @@ fn standing(outcome: &Outcome, server: &NodeName, at: Duration) -> ServedBy {
     let mut own_view = None;
     for moment in outcome.timeline.iter().take_while(|moment| moment.at <= at) {
         if moment.node == *server
-            && let Happening::Replica(Notice::RoleChanged { role: new, view }) = &moment.event
+            && let Happening::Notice(store::Notice::Replica(Notice::RoleChanged { role: new, view })) =
+                &moment.event
         {
             role = match new {
                 RoleName::Primary => format!("primary of {view}"),
@@ -99,10 +102,12 @@ fn view_at(outcome: &Outcome, at: Duration) -> Option<(View, bool, Duration)> {
     let mut current = None;
     for moment in outcome.timeline.iter().take_while(|moment| moment.at <= at) {
         match &moment.event {
-            Happening::ViewService(view_service::Notice::Proposed { view, .. }) => {
+            Happening::Notice(store::Notice::ViewService(view_service::Notice::Proposed {
+                view, ..
+            })) => {
                 current = Some((view.clone(), false, moment.at));
             }
-            Happening::ViewService(view_service::Notice::Activated(view)) => {
+            Happening::Notice(store::Notice::ViewService(view_service::Notice::Activated(view))) => {
                 let since =
                     current.take().filter(|(_, active, _)| *active).map_or(moment.at, |(.., since)| since);
                 current = Some((view.clone(), true, since));
@@ -132,7 +137,7 @@ pub(super) fn sentences(plan: &Plan, outcome: &Outcome) -> Vec<String> {
         sentences.extend(stall.waiting.iter().chain(&stall.cluster).cloned());
     }
     if let Some(unhealthy) = &outcome.unhealthy {
-        sentences.push(format!("{} {}: {}.", clock(unhealthy.at), unhealthy.promise, unhealthy.seen));
+        sentences.push(format!("{} {}: {}.", clock(unhealthy.at), unhealthy.promise.name(), unhealthy.seen));
     }
     if let Verdict::Undecided(why) = &outcome.verdict {
         sentences.push(why.clone());

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use linearizability::{History, Operation as Judged, Options, Outcome as Ending, Verdict, kv::Kv};
 
 use crate::{
-    data::outcome::{End, Input, Operation, Output},
+    data::outcome::{End, Operation},
     judges::history::nanoseconds,
+    store::operation::{Input, Output},
 };
 
 /// Configurations of one key that the checker may visit for a picture.

@@ -15,6 +15,7 @@ use crate::{
         plan::Plan,
     },
     report::timeline::name,
+    store,
 };
 
 /// A time in which a node was in one state.
@@ -146,8 +147,8 @@ fn step(lane: &mut Lane, event: &Happening, at: Duration, end: u64) {
             role(state, text.into());
             end_besides(lane, |_| true, at);
         }
-        Happening::Replica(Notice::Accepted) => role("idle", "idle".into()),
-        Happening::Replica(Notice::RoleChanged { role: new, view }) => {
+        Happening::Notice(store::Notice::Replica(Notice::Accepted)) => role("idle", "idle".into()),
+        Happening::Notice(store::Notice::Replica(Notice::RoleChanged { role: new, view })) => {
             let (state, text) = match new {
                 RoleName::Idle => ("idle", "idle".to_string()),
                 RoleName::Backup => ("backup", format!("backup in {view}")),
@@ -156,22 +157,26 @@ fn step(lane: &mut Lane, event: &Happening, at: Duration, end: u64) {
             role(state, text);
             end_besides(lane, Of::is_sent, at);
         }
-        Happening::Replica(Notice::Fenced { view }) => role("fenced", format!("fenced: {view} exists")),
-        Happening::Replica(Notice::TransferBegan { to, .. }) => {
+        Happening::Notice(store::Notice::Replica(Notice::Fenced { view })) => {
+            role("fenced", format!("fenced: {view} exists"))
+        }
+        Happening::Notice(store::Notice::Replica(Notice::TransferBegan { to, .. })) => {
             let text = format!("sends state to {}", name(to));
             let of = Of::TransferTo(to.clone());
             lane.besides.push(Span { from: micros(at), to: end, state: "sends", text, of });
         }
-        Happening::Replica(Notice::TransferCompleted { to, .. } | Notice::TransferAbandoned { to }) => {
+        Happening::Notice(store::Notice::Replica(
+            Notice::TransferCompleted { to, .. } | Notice::TransferAbandoned { to },
+        )) => {
             end_besides(lane, |of| *of == Of::TransferTo(to.clone()), at);
         }
-        Happening::Replica(Notice::ReceivingState { from, .. }) => {
+        Happening::Notice(store::Notice::Replica(Notice::ReceivingState { from, .. })) => {
             end_besides(lane, |of| *of == Of::TransferHere, at);
             let text = format!("receives state from {}", name(from));
             let of = Of::TransferHere;
             lane.besides.push(Span { from: micros(at), to: end, state: "receives", text, of });
         }
-        Happening::Replica(Notice::StateInstalled { .. }) => {
+        Happening::Notice(store::Notice::Replica(Notice::StateInstalled { .. })) => {
             end_besides(lane, |of| *of == Of::TransferHere, at);
         }
         _ => {}
@@ -214,7 +219,7 @@ fn close(lanes: &mut [Lane], whose: &Of, at: Duration) {
 pub(super) fn views(outcome: &Outcome, end: u64) -> Vec<ViewSpan> {
     let mut views: Vec<ViewSpan> = Vec::new();
     for moment in &outcome.timeline {
-        let Happening::ViewService(notice) = &moment.event else { continue };
+        let Happening::Notice(store::Notice::ViewService(notice)) = &moment.event else { continue };
         match notice {
             view_service::Notice::Proposed { view, why, .. } => {
                 if let Some(last) = views.last_mut() {

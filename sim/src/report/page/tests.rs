@@ -10,10 +10,14 @@ use super::*;
 use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
-        outcome::{Contradiction, Down, End, Happening, Input, Moment, Operation, Output, Verdict},
+        outcome::{Contradiction, Down, End, Happening, Moment, Operation, Verdict},
     },
     generate::generate,
     observer::messages::{Message, MessageKind},
+    store::{
+        self,
+        operation::{Input, Output},
+    },
 };
 
 const HOSTILE: &str = "</script><!--<script>alert(1)</script>&\u{2028}\"'";
@@ -190,13 +194,24 @@ fn what_goes_on_besides_ends_with_what_it_is_part_of() {
     let timeline = vec![
         moment(1.0, "sim", began(0, 1)),
         moment(1.1, "sim", began(1, 2)),
-        moment(1.2, "s1", Happening::Replica(Notice::ReceivingState { from: server("s2"), at })),
-        moment(1.3, "s1", Happening::Replica(Notice::TransferBegan { to: server("s2"), at })),
+        moment(
+            1.2,
+            "s1",
+            Happening::Notice(store::Notice::Replica(Notice::ReceivingState { from: server("s2"), at })),
+        ),
+        moment(
+            1.3,
+            "s1",
+            Happening::Notice(store::Notice::Replica(Notice::TransferBegan { to: server("s2"), at })),
+        ),
         moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
         moment(
             1.6,
             "s1",
-            Happening::Replica(Notice::RoleChanged { role: RoleName::Idle, view: ViewNumber(2) }),
+            Happening::Notice(store::Notice::Replica(Notice::RoleChanged {
+                role: RoleName::Idle,
+                view: ViewNumber(2),
+            })),
         ),
     ];
     let data = data(&render(&plan, &Outcome { timeline, ..stale() }, "a run"));

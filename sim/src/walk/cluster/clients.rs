@@ -12,10 +12,13 @@ use pbkv::{
 };
 
 use super::{Checked, Cluster, Failure, VS, flight::Body, flight::Key};
-use crate::data::{
-    node::{NodeIndex, NodeName},
-    outcome::{CLIENT_ENDED, End, Input, Output, Told},
-    script::{Action, Asked, Seen, Step},
+use crate::{
+    data::{
+        node::{NodeIndex, NodeName},
+        outcome::{CLIENT_ENDED, End},
+        script::{Action, Asked, Seen, Step},
+    },
+    store::operation::{Input, Output, Told},
 };
 
 /// Few keys, so that clients meet.

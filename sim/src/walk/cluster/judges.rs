@@ -19,19 +19,20 @@ use crate::{
     data::{
         node::{NodeIndex, NodeName},
         nodes::Nodes,
-        outcome::{self, Contradiction, End, Input, Operation, Output, Stall, Told, Verdict},
+        outcome::{self, Contradiction, End, Operation, Stall, Unhealthy, Verdict},
         plan::Plan,
         script::Asked,
     },
     judges::{
         bounds::{Bounds, Exceeded},
-        health::{Health, Promise, Surroundings, Unhealthy, limits::Limits},
+        health::{Health, Promise, Surroundings, limits::Limits},
         history,
         invariants::{Broken, Facts, Invariants},
         order::ServersOrder,
         revisions::Revisions,
     },
     observer::step::StepName,
+    store::operation::{Input, Output, Told},
     walk::shared::Shared,
 };
 
@@ -332,7 +333,7 @@ impl Judges {
         }
         self.revisions.called();
         let at = self.instant();
-        self.operations.push(Operation::called(client, at, asked));
+        self.operations.push(Operation::asked(client, at, asked));
         self.operations.len() - 1
     }
 
@@ -348,8 +349,8 @@ impl Judges {
         let at = self.instant();
         let operation = &mut self.operations[place];
         operation.end = End::Returned { at, output };
-        operation.told = Some(told);
-        operation.generation = generation;
+        operation.detail.told = Some(told);
+        operation.detail.generation = generation;
         let check = self.revisions.answered(place, operation, &self.order);
         let client = operation.client.clone();
         check.map_err(|Broken { invariant, promised, seen }| Failure::Invariant {

@@ -14,6 +14,7 @@ use crate::{
         nodes::SIMULATOR,
         outcome::{Contradiction, End, Outcome, Panic, Stats, Verdict, Violation},
     },
+    store::numbers::Numbers,
     walk::{Ending, Walk},
 };
 
@@ -76,12 +77,15 @@ impl Cluster {
         let counts = &self.counts;
         let mut stats = Stats {
             virtual_time: self.now,
-            view_changes: counts.views.saturating_sub(1),
-            promotions: counts.promotions,
-            transfers: counts.transfers,
+            own: Numbers {
+                view_changes: counts.views.saturating_sub(1),
+                promotions: counts.promotions,
+                transfers: counts.transfers,
+                copies: self.judges.health().copies().clone(),
+                ..Numbers::default()
+            },
             messages: counts.delivered + counts.copied,
             steps: counts.steps,
-            copies: self.judges.health().copies().clone(),
             faults: BTreeMap::from([
                 ("message copied", counts.copied),
                 ("message lost", counts.lost),

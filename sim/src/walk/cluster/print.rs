@@ -60,7 +60,7 @@ impl Judges {
             match &operation.end {
                 End::Open => 0.hash(&mut hasher),
                 End::Returned { output, .. } => {
-                    (1, output, operation.told.map(|told| told.revision)).hash(&mut hasher)
+                    (1, output, operation.detail.told.map(|told| told.revision)).hash(&mut hasher)
                 }
                 End::Unknown { .. } => 2.hash(&mut hasher),
                 End::NotExecuted { .. } => 3.hash(&mut hasher),

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
 use crate::{
-    data::{node::NodeIndex, outcome::Input},
-    store::setup::Reads,
+    data::node::NodeIndex,
+    store::{operation::Input, setup::Reads},
     walk::{World, replay_to},
 };
 

@@ -8,7 +8,7 @@ use pbkv::protocol::{
 };
 
 use super::{Action, Cluster, Failure, Key, WallClock, clients::KEYS, flight::Body};
-use crate::data::script;
+use crate::{data::script, system::Promise};
 
 fn members(members: &Members) -> String {
     let names: Vec<&str> = members.keys().map(short).collect();
@@ -211,7 +211,7 @@ impl Cluster {
             Failure::Stall(stall) => stall.waiting.iter().chain(&stall.cluster).cloned().collect(),
             Failure::Unhealthy(unhealthy) => {
                 let at = unhealthy.at.as_secs_f64();
-                let first = format!("{} at {at:.3} s: {}", unhealthy.promise, unhealthy.seen);
+                let first = format!("{} at {at:.3} s: {}", unhealthy.promise.name(), unhealthy.seen);
                 [first].into_iter().chain(self.states()).collect()
             }
         }
