@@ -4,7 +4,10 @@ use std::{fmt, hash::Hash};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::data::{fault::Node, plan::Clock};
+use crate::data::{
+    fault::Node,
+    plan::{Clock, Plan},
+};
 
 /// Plain data, implemented for all such types.
 pub trait Data: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static {}
@@ -12,7 +15,7 @@ pub trait Data: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static {}
 impl<T: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static> Data for T {}
 
 /// A system under test.
-pub trait System: Data + Copy + Eq + Default {
+pub trait System: Data + Copy + Ord + Default {
     /// What a plan says about it, in `[cluster]`.
     type Setup: Setup;
     /// What can go wrong with this system alone. [`NoFault`] if there is no such thing.
@@ -31,6 +34,21 @@ pub trait System: Data + Copy + Eq + Default {
     type Numbers: Numbers;
     /// A promise about the system's health.
     type Promise: Promise;
+
+    /// The roles by which faults name processes, beside their names.
+    const ROLES: &'static [&'static str] = &[];
+
+    /// Processes that only the faults of this plan need. Their nodes are behind those of the clients.
+    fn spares(_plan: &Plan<Self>) -> Vec<Process> {
+        Vec::new()
+    }
+
+    /// Whether it can execute a plan, beyond what is demanded of every plan.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, and what to change.
+    fn validate(plan: &Plan<Self>) -> Result<(), String>;
 }
 
 /// What a system counts in a run.

@@ -155,7 +155,7 @@ mod tests {
     fn plans_are_plans_like_any_other() {
         for claim in all() {
             let plan = (claim.plan)(3);
-            assert_eq!(crate::data::script::validate(&plan), Ok(()), "{}", claim.name);
+            assert_eq!(crate::data::validate::validate(&plan), Ok(()), "{}", claim.name);
             let text = toml::to_string(&plan).expect("a plan is made of what TOML can say");
             assert_eq!(toml::from_str::<Plan>(&text).expect("what was printed can be read"), plan);
         }

@@ -23,7 +23,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use linearizability::command as check;
 use sim::{
-    data::{chance::Chance, exit, plan::Plan, script},
+    data::{chance::Chance, exit, plan::Plan, validate::validate},
     generate::generate,
     mutants,
 };
@@ -185,7 +185,7 @@ pub fn load(run: &str) -> Result<Plan, String> {
         .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
     let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
     let plan: Plan = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
-    script::validate(&plan).map_err(not_usable)?;
+    validate(&plan).map_err(not_usable)?;
     Ok(plan)
 }
 

@@ -7,12 +7,13 @@ pub mod chance;
 pub mod exit;
 pub mod fault;
 pub mod hash;
+pub mod line;
 pub mod node;
 pub mod nodes;
 pub mod outcome;
 pub mod plan;
 pub mod saved;
-pub mod script;
+pub mod validate;
 
 /// Whether a number need not be printed in a plan.
 fn is_zero(number: &u64) -> bool {

@@ -1,68 +1,50 @@
-//! The nodes of a run: `vs`, the servers `s1`, `s2`, ..., the clients `c1`, `c2`, ..., at the end a `reader`
-//! that looks at every key, and `sim`, where faults come from. And who they are when a fault names them by
-//! the role they have.
-//!
-//! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the
-//! moment.
+//! The nodes of a run: the processes of the system, the clients `c1`, `c2`, ..., processes that only some
+//! plans need, at the end a `reader` that looks at everything, and `sim`, where faults come from.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use pbkv::protocol::{identity::ServerId, view::Record};
-
 use crate::{
     data::{
-        fault::FaultKind,
         node::{NodeIndex, NodeName},
         plan::Plan,
     },
-    store::fault::Mishap,
+    system::{Setup, System},
 };
 
 /// With which the names of clients begin that have scripts.
 const CLIENT: &str = "c";
 
-/// The port on which the view service listens.
-const VIEW_SERVICE_PORT: u16 = 8000;
-
-/// The port on which servers listen.
-const SERVER_PORT: u16 = 8001;
-
 /// The name of the simulator's own node.
 pub const SIMULATOR: &str = "sim";
-
-/// The name of the second process of a server.
-const TWIN: &str = "twin";
 
 /// Names and addresses of all nodes.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     names: Vec<NodeName>,
-    /// Of the servers, and of the twin.
-    ids: Vec<ServerId>,
-    servers: usize,
+    /// The port on which each process listens; 0 for what is no process.
+    ports: Vec<u16>,
+    processes: usize,
     clients: usize,
-    twin: Option<NodeIndex>,
+    /// Processes behind the clients.
+    spares: usize,
 }
 
 impl Nodes {
     /// The nodes of a plan.
-    pub fn new(plan: &Plan) -> Self {
-        let servers = plan.cluster.servers as usize;
-        let mut names: Vec<NodeName> = vec![Arc::from("vs")];
-        names.extend((1..=servers).map(|i| Arc::from(format!("s{i}"))));
-        names.extend((1..=plan.clients.len()).map(|i| Arc::from(format!("{CLIENT}{i}"))));
-        let has_twin =
-            plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Own(Mishap::Twin { .. })));
-        let twin = has_twin.then_some(names.len());
-        names.extend(twin.map(|_| Arc::from(TWIN)));
+    pub fn new<S: System>(plan: &Plan<S>) -> Self {
+        let (processes, spares) = (plan.cluster.processes(), S::spares(plan));
+        let clients = plan.clients.len();
+        let mut names: Vec<NodeName> =
+            processes.iter().map(|process| Arc::from(process.name.as_str())).collect();
+        names.extend((1..=clients).map(|i| Arc::from(format!("{CLIENT}{i}"))));
+        names.extend(spares.iter().map(|process| Arc::from(process.name.as_str())));
         names.extend(["reader", SIMULATOR].map(Arc::from));
-        let own = (1..=servers).map(|i| ServerId::new(format!("s{i}:{SERVER_PORT}")));
-        let ids = own.chain(twin.map(|_| ServerId::new(format!("{TWIN}:{SERVER_PORT}")))).collect();
-        Self { names, ids, servers, clients: plan.clients.len(), twin }
+        let mut ports: Vec<u16> = processes.iter().map(|process| process.port).collect();
+        ports.extend((0..clients).map(|_| 0));
+        ports.extend(spares.iter().map(|process| process.port));
+        ports.extend([0, 0]);
+        Self { names, ports, processes: processes.len(), clients, spares: spares.len() }
     }
-
-    /// The node of the view service.
-    pub const VIEW_SERVICE: NodeIndex = 0;
 
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -74,25 +56,25 @@ impl Nodes {
         self.names.is_empty()
     }
 
-    /// The nodes of the servers.
-    pub fn servers(&self) -> std::ops::RangeInclusive<NodeIndex> {
-        1..=self.servers
+    /// The nodes of the system's processes.
+    pub fn processes(&self) -> std::ops::Range<NodeIndex> {
+        0..self.processes
     }
 
     /// The nodes of the clients.
     pub fn clients(&self) -> std::ops::Range<NodeIndex> {
-        let first = 1 + self.servers;
-        first..first + self.clients
+        self.processes..self.processes + self.clients
     }
 
-    /// The second process of a server, if the plan makes one.
-    pub fn twin(&self) -> Option<NodeIndex> {
-        self.twin
+    /// The nodes of processes that only some plans need.
+    pub fn spares(&self) -> std::ops::Range<NodeIndex> {
+        let first = self.processes + self.clients;
+        first..first + self.spares
     }
 
-    /// Whether it is a server or a server's second process.
-    pub fn serves(&self, node: NodeIndex) -> bool {
-        self.servers().contains(&node) || self.twin == Some(node)
+    /// Whether it is a process of the system.
+    pub fn is_process(&self, node: NodeIndex) -> bool {
+        self.processes().contains(&node) || self.spares().contains(&node)
     }
 
     /// The node that reads everything at the end.
@@ -115,31 +97,9 @@ impl Nodes {
         self.names.iter().position(|own| &**own == name)
     }
 
-    /// The identity of a server, which is also its address. That of the twin is for whoever has to tell it
-    /// from the server whose address it has.
-    pub fn id(&self, server: NodeIndex) -> &ServerId {
-        if self.twin == Some(server) { &self.ids[self.servers] } else { &self.ids[server - 1] }
-    }
-
-    /// The node of a server.
-    pub fn server(&self, id: &ServerId) -> Option<NodeIndex> {
-        self.ids[..self.servers].iter().position(|own| own == id).map(|index| index + 1)
-    }
-
-    /// The address of the view service.
-    pub fn view_service(&self) -> String {
-        format!("vs:{VIEW_SERVICE_PORT}")
-    }
-
-    /// The port on which a node listens.
-    pub fn port(node: NodeIndex) -> u16 {
-        if node == Self::VIEW_SERVICE { VIEW_SERVICE_PORT } else { SERVER_PORT }
-    }
-
-    /// A node's own address.
-    pub fn ip(node: NodeIndex) -> Ipv4Addr {
-        let low = u16::try_from(node + 1).expect("fewer than 65,535 nodes").to_be_bytes();
-        Ipv4Addr::new(10, 0, low[0], low[1])
+    /// The port on which a process listens.
+    pub fn port(&self, process: NodeIndex) -> u16 {
+        self.ports[process]
     }
 
     /// The node with this address.
@@ -148,44 +108,6 @@ impl Nodes {
         let node = usize::from(u16::from_be_bytes([high, low])).checked_sub(1)?;
         (node < self.len()).then_some(node)
     }
-
-    /// The node that a fault names: by its own name, or by the role it has according to the view
-    /// service's record. `up` says which nodes are running, since a role is had by the living:
-    ///
-    /// - `primary`: the primary of the current view;
-    /// - `backup`: the first in-sync replica that is not;
-    /// - `joiner`: the first replica to which state is being transferred;
-    /// - `idle`: the first running server without a role.
-    ///
-    /// The error says why there is none.
-    pub fn resolve(&self, name: &str, record: &Record, up: &[bool]) -> Result<NodeIndex, String> {
-        let view = || record.view.as_ref().ok_or_else(|| format!("no {name}: there is no view yet"));
-        let first = |mut candidates: Box<dyn Iterator<Item = &ServerId> + '_>| {
-            candidates
-                .find_map(|id| self.server(id).filter(|node| up[*node]))
-                .ok_or_else(|| format!("no {name} is running"))
-        };
-        match name {
-            "primary" => {
-                let view = view()?;
-                first(Box::new(std::iter::once(&view.primary)))
-            }
-            "backup" => {
-                let view = view()?;
-                first(Box::new(view.backups()))
-            }
-            "joiner" => {
-                let view = view()?;
-                first(Box::new(view.joining.keys()))
-            }
-            "idle" => {
-                let member =
-                    |id: &&ServerId| record.view.as_ref().is_some_and(|view| view.data_of(id).is_some());
-                first(Box::new(self.ids[..self.servers].iter().filter(move |id| !member(id))))
-            }
-            _ => self.find(name).ok_or_else(|| format!("there is no node {name}")),
-        }
-    }
 }
 
 /// Whether this is the name of a client that has a script.
@@ -193,96 +115,8 @@ pub fn has_script(name: &str) -> bool {
     name.strip_prefix(CLIENT).is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Whether a fault names a node by the role it has.
-pub fn is_symbolic(name: &str) -> bool {
-    matches!(name, "primary" | "backup" | "joiner" | "idle")
-}
-
-#[cfg(test)]
-mod tests {
-    use pbkv::protocol::{
-        identity::{Boot, DataId, Generation, ViewNumber},
-        view::View,
-    };
-
-    use super::*;
-    use crate::{
-        data::plan::{Client, Network},
-        store::setup::Cluster,
-    };
-
-    fn nodes() -> Nodes {
-        let client = Client { deadline_ms: 1000, script: Vec::new() };
-        Nodes::new(&Plan {
-            about: String::new(),
-            seed: 1,
-            faults_ms: 0,
-            settle_ms: 0,
-            watch_ms: 0,
-            cluster: Cluster { servers: 4, replicas: 3, ..Cluster::default() },
-            network: Network { latency_us_min: 100, latency_us_max: 200, bytes_per_ms: None },
-            reaches: Vec::new(),
-            data_loss: false,
-            clients: vec![client.clone(), client],
-            faults: Vec::new(),
-        })
-    }
-
-    fn record(nodes: &Nodes) -> Record {
-        let member = |node| (nodes.id(node).clone(), DataId { boot: Boot(1), nonce: node as u64 });
-        let view = View {
-            generation: Generation::FIRST,
-            number: ViewNumber(4),
-            primary: nodes.id(2).clone(),
-            primary_boot: Boot(1),
-            insync: [member(1), member(2)].into(),
-            joining: [member(4)].into(),
-            activated: true,
-        };
-        Record { generation: Generation::FIRST, number: ViewNumber(4), view: Some(view), ..Record::default() }
-    }
-
-    #[test]
-    fn every_node_has_a_name_and_an_address_of_its_own() {
-        let nodes = nodes();
-        assert_eq!(nodes.len(), 9);
-        for node in 0..nodes.len() {
-            assert_eq!(nodes.at(Nodes::ip(node)), Some(node));
-            assert_eq!(nodes.find(nodes.name(node)), Some(node));
-        }
-        assert_eq!(nodes.at(Nodes::ip(9)), None);
-        assert_eq!(
-            nodes.servers().map(|s| nodes.server(nodes.id(s)).unwrap()).collect::<Vec<_>>(),
-            [1, 2, 3, 4]
-        );
-        assert_eq!(nodes.clients(), 5..7);
-        assert_eq!(&**nodes.name(nodes.reader()), "reader");
-    }
-
-    #[test]
-    fn roles_are_those_of_the_view_service_record() {
-        let nodes = nodes();
-        let record = record(&nodes);
-        let up = [true; 9];
-        let resolve = |part| nodes.resolve(part, &record, &up);
-        assert_eq!(resolve("primary"), Ok(2));
-        assert_eq!(resolve("backup"), Ok(1));
-        assert_eq!(resolve("joiner"), Ok(4));
-        assert_eq!(resolve("idle"), Ok(3));
-        assert_eq!(resolve("c2"), Ok(6));
-        assert_eq!(resolve("s9"), Err("there is no node s9".into()));
-    }
-
-    #[test]
-    fn a_role_that_nobody_has_is_refused() {
-        let nodes = nodes();
-        let record = record(&nodes);
-        let mut up = [true; 9];
-        up[2] = false;
-        assert_eq!(nodes.resolve("primary", &record, &up), Err("no primary is running".into()));
-        assert_eq!(nodes.resolve("s2", &record, &up), Ok(2), "a name always names");
-        let none = nodes.resolve("primary", &Record::default(), &up);
-        assert_eq!(none, Err("no primary: there is no view yet".into()));
-        assert_eq!(nodes.resolve("idle", &Record::default(), &up), Ok(1), "without a view all are idle");
-    }
+/// A node's own address.
+pub fn ip(node: NodeIndex) -> Ipv4Addr {
+    let low = u16::try_from(node + 1).expect("fewer than 65,535 nodes").to_be_bytes();
+    Ipv4Addr::new(10, 0, low[0], low[1])
 }

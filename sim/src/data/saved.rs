@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::data::{plan::Plan, script};
+use crate::data::{plan::Plan, validate::validate};
 
 /// Characters of a name.
 const NAME_MAX: usize = 100;
@@ -66,8 +66,7 @@ pub fn read(path: &Path) -> Result<Plan, String> {
         fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let plan = toml::from_str(&text)
         .map_err(|error| format!("the plan {} is not usable: {error}", path.display()))?;
-    script::validate(&plan)
-        .map_err(|why| format!("the plan {} cannot be executed: {why}", path.display()))?;
+    validate(&plan).map_err(|why| format!("the plan {} cannot be executed: {why}", path.display()))?;
     Ok(plan)
 }
 

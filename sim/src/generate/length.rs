@@ -8,9 +8,8 @@ use crate::{
     data::{
         fault::{FaultKind, Memory},
         plan::Plan,
-        script::Step,
     },
-    store::fault::Mishap,
+    store::{fault::Mishap, script::Step},
 };
 
 /// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are

@@ -20,9 +20,8 @@ use crate::{
     data::{
         fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
         plan::{Client, Clock, Plan},
-        script::Step,
     },
-    store::{fault::Trigger, settings::Settings, setup::Reads},
+    store::{fault::Trigger, script::Step, settings::Settings, setup::Reads},
 };
 
 /// The share of seeds that tell a story, in percent.

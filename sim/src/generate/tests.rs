@@ -7,9 +7,12 @@ use crate::{
     data::{
         fault::{FaultKind, Memory},
         plan::{Network, Plan},
-        script::{Action, Step},
     },
-    store::{fault::Mishap, settings::Settings},
+    store::{
+        fault::Mishap,
+        script::{Action, Step},
+        settings::Settings,
+    },
 };
 
 fn text(plan: &Plan) -> String {
@@ -181,7 +184,7 @@ proptest! {
     fn a_plan_can_be_carried_out(seed in any::<u64>()) {
         let s = generate(seed);
         prop_assert!((FAULTS_MS.0..=length::TIMES * FAULTS_MS.1).contains(&s.faults_ms));
-        prop_assert_eq!(crate::data::script::validate(&s), Ok(()));
+        prop_assert_eq!(crate::data::validate::validate(&s), Ok(()));
         prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));

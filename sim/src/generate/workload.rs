@@ -6,11 +6,11 @@ use pbkv::options::Limits;
 
 use super::{CLIENTS_MAX, Dice};
 use crate::{
-    data::{
-        plan::{Client, Network},
+    data::plan::{Client, Network},
+    store::{
         script::{Action, Step},
+        setup::Cluster,
     },
-    store::setup::Cluster,
 };
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.

@@ -31,10 +31,10 @@ use pbkv::protocol::view::Record;
 use crate::{
     data::{
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID, Operation},
     },
     hardware::network::Network,
+    store::nodes::Nodes,
 };
 
 /// What a process is doing once the faults are over.

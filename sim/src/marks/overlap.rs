@@ -6,9 +6,8 @@ use crate::{
     data::{
         fault::{FaultKind, Mistreatment},
         node::NodeIndex,
-        nodes::Nodes,
     },
-    store::fault::Mishap,
+    store::{fault::Mishap, nodes::Nodes},
 };
 
 /// The role that a node has according to the view service's durable record, as fault plans name them.

@@ -1,15 +1,16 @@
 //! What can be left out of a plan: its tail, faults, clients, operations, servers, odd options.
 
-use std::time::Duration;
-
 use super::retain;
 use crate::{
     data::{
+        line::{at, at_ms},
         outcome::{Class, Outcome},
         plan::{Network, Plan},
-        script::Step,
     },
-    store::setup::{Cluster, Reads},
+    store::{
+        script::Step,
+        setup::{Cluster, Reads},
+    },
 };
 
 /// Networks from the calmest on.
@@ -36,13 +37,6 @@ pub(super) fn without_tail(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
     }
     let healed_at_failure = Plan { faults_ms: end_ms.min(shorter.faults_ms), ..shorter.clone() };
     vec![healed_at_failure, shorter]
-}
-
-/// The time of a line of a script; zero if it has none.
-pub(super) fn at_ms(line: &str) -> u64 {
-    let seconds = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// With these faults only. What a fault does to a message depends on its content, not on its place, so the
@@ -123,12 +117,6 @@ pub(super) fn with_small_parts(plan: &Plan, _: &Outcome) -> Plan {
     let mut small = plan.clone();
     small.cluster.chunk_bytes_max = 1;
     small
-}
-
-/// A line of a script at another time.
-pub(super) fn at(line: &str, at_ms: u64) -> String {
-    let rest = line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
-    format!("{}.{:03} {rest}", at_ms / 1000, at_ms % 1000)
 }
 
 /// Without clients that do nothing, and with the scripts of two clients given to one.

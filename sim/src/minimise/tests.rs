@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
+        line::at_ms,
         outcome::{Stall, Violation},
     },
     generate::generate,
@@ -40,7 +41,7 @@ fn fails(plan: &Plan) -> Outcome {
     };
     let reads = || {
         let lines = plan.clients.iter().flat_map(|client| &client.script);
-        lines.filter(|line| line.contains(" get ")).map(|line| structure::at_ms(line))
+        lines.filter(|line| line.contains(" get ")).map(|line| at_ms(line))
     };
     let mut outcome = Outcome::default();
     if let (Some(first), Some(second)) = (crash("s1"), crash("s2"))

@@ -3,12 +3,10 @@
 //! Every change goes down in an order without infinite descent (fewer digits, then smaller; or earlier in
 //! a list of forms from plain to odd), so that rounds of changes come to an end.
 
-use super::{
-    search::{Edit, Knob},
-    structure::{at, at_ms},
-};
+use super::search::{Edit, Knob};
 use crate::data::{
     fault::{Fault, FaultKind},
+    line::{at, at_ms},
     plan::Plan,
 };
 

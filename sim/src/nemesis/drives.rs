@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Done, Nemesis, Task};
 use crate::{
-    data::{fault::Memory, hash::stable_hash, node::NodeIndex, nodes::Nodes, outcome::Down},
+    data::{fault::Memory, hash::stable_hash, node::NodeIndex, outcome::Down},
     marks::Strike,
+    store::nodes::Nodes,
     world::{cluster::Status, now},
 };
 

@@ -25,13 +25,15 @@ use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{Down, Happening},
     },
     hardware::network::{Effect, lateness},
     judges::health,
     marks::Strike,
-    store::fault::{Mishap, Trigger},
+    store::{
+        fault::{Mishap, Trigger},
+        nodes::Nodes,
+    },
     world::{
         World,
         cluster::{Cluster, Status},

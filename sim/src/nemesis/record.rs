@@ -9,11 +9,10 @@ use crate::{
     data::{
         fault::{FaultKind, Memory},
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{Down, Happening},
     },
     marks::Strike,
-    store::fault::Mishap,
+    store::{fault::Mishap, nodes::Nodes},
     world::now,
 };
 

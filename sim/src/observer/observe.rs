@@ -19,7 +19,6 @@ use pbkv::protocol::{
 use crate::{
     data::{
         node::{NodeIndex, NodeName},
-        nodes::Nodes,
         outcome::{Happening, Moment, Operation, Outcome, RunOptions, Stats, Violation},
         plan::Plan,
     },
@@ -38,7 +37,7 @@ use crate::{
         step::StepName,
         trace::TraceLine,
     },
-    store::{self, fault::Trigger},
+    store::{self, fault::Trigger, nodes::Nodes},
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.

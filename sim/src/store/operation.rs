@@ -5,7 +5,10 @@ use std::time::Duration;
 pub use linearizability::kv::{Input, Output};
 use pbkv::protocol::identity::OpNumber;
 
-use crate::data::{node::NodeName, outcome::Operation, script::Asked};
+use crate::{
+    data::{node::NodeName, outcome::Operation},
+    store::script::Asked,
+};
 
 /// What is kept of an operation beyond what the checker's model knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -20,10 +20,12 @@ use crate::{
     data::{
         node::NodeIndex,
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
-        script::{Action, Asked, Seen, Step},
     },
     hardware::clock::SimulatedClock,
-    store::operation::{Input, Output, Told},
+    store::{
+        operation::{Input, Output, Told},
+        script::{Action, Asked, Seen, Step},
+    },
     world::{World, now},
 };
 

@@ -45,7 +45,7 @@ use crate::{
         fault::Memory,
         hash::stable_hash,
         node::NodeIndex,
-        nodes::{Nodes, SIMULATOR},
+        nodes::{SIMULATOR, ip},
         outcome::{Down, Happening},
     },
     hardware::{
@@ -54,6 +54,7 @@ use crate::{
         files::{SimulatedFolder, SimulatedRecord},
     },
     judges::liveness::Condition,
+    store::nodes::Nodes,
     world::{
         NodeObserver, World,
         drive::is_failure,
@@ -118,7 +119,7 @@ impl Cluster {
         let handle = Handle::current();
         let network = madsim::net::NetSim::current();
         let make = |node: NodeIndex| {
-            let (name, ip) = (world.nodes.name(node), Nodes::ip(node).into());
+            let (name, ip) = (world.nodes.name(node), ip(node).into());
             network.add_dns_record(name, ip);
             let id = handle.create_node().name(&**name).ip(ip).build().id();
             Process { id, status: Status::Waiting, lasting_pauses: 0, frozen: None, life: 0 }
@@ -432,7 +433,7 @@ async fn serve(
     tokio::select! {
         biased;
         error = failed => end_of(world, node, error),
-        result = serve::serve(node, world.nodes.clone(), world.links.clone(), services, bytes_max) => {
+        result = serve::serve(node, world.nodes.all(), world.links.clone(), services, bytes_max) => {
             panic!("{} cannot serve: {result:?}", world.nodes.name(node))
         }
     }

@@ -34,7 +34,6 @@ use crate::{
         chance::Chance,
         hash::stable_hash,
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{End, Happening, RunOptions},
         plan::Plan,
     },
@@ -46,7 +45,7 @@ use crate::{
     },
     marks::{Strike, overlap::roles},
     observer::observe::Observer,
-    store::operation::Told,
+    store::{nodes::Nodes, operation::Told},
     world::{drive::Drive, links::Links},
 };
 

@@ -19,10 +19,9 @@ use madsim::runtime::Runtime;
 use crate::{
     data::{
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{Class, Outcome, Panic, RunOptions, Stall},
         plan::Plan,
-        script,
+        validate::validate,
     },
     judges::{
         history::{judge, unexplained},
@@ -32,6 +31,7 @@ use crate::{
     nemesis::Nemesis,
     observer::{observe::Observer, panics::catch},
     report::screen,
+    store::{nodes::Nodes, script},
     world::{
         World, clients,
         cluster::{self, Cluster, Status},
@@ -48,7 +48,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes a plan on a fresh thread and judges what happened.
 pub fn run(plan: &Plan, options: &RunOptions) -> Outcome {
-    if let Err(why) = script::validate(plan) {
+    if let Err(why) = validate(plan) {
         let message = format!("the plan cannot be executed: {why}");
         let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
         return Outcome { panic: Some(panic), ..Outcome::default() };

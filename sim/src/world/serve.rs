@@ -46,7 +46,11 @@ use tonic::{
 };
 
 use crate::{
-    data::{fault::Mistreatment, node::NodeIndex, nodes::Nodes},
+    data::{
+        fault::Mistreatment,
+        node::NodeIndex,
+        nodes::{Nodes, ip},
+    },
     hardware::network::{Treatment, Verdict, Way},
     observer::messages::{Message, MessageIndex, MessageKind},
     world::{
@@ -127,7 +131,7 @@ pub async fn serve(
     services: Services,
     bytes_max: usize,
 ) -> io::Result<()> {
-    let endpoint = Endpoint::bind(SocketAddr::from((Nodes::ip(node), Nodes::port(node)))).await?;
+    let endpoint = Endpoint::bind(SocketAddr::from((ip(node), nodes.port(node)))).await?;
     let server = Arc::new(Server { node, nodes, links, services, bytes_max });
     for _ in 1..ACCEPTORS {
         madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
@@ -184,13 +188,13 @@ impl Server {
     /// A request was seen for the first time; it is kept if it is a client's.
     fn requested(&self, peer: NodeIndex, path: &PathAndQuery) -> Option<MessageIndex> {
         let (node, at) = (self.node, now());
-        let client = !self.nodes.serves(peer);
+        let client = !self.nodes.is_process(peer);
         client.then(|| self.links.keep(|| client_message((peer, node), method(path), at, true))).flatten()
     }
 
     /// A client was answered.
     fn answered(&self, peer: NodeIndex, method: &str, at: Duration, lost: bool) {
-        if !self.nodes.serves(peer) {
+        if !self.nodes.is_process(peer) {
             let text = || format!("answer to {method}");
             self.links.keep(|| client_message((self.node, peer), text(), at, lost));
         }

@@ -53,10 +53,9 @@ use self::{
 use crate::{
     data::{
         node::{NodeIndex, NodeName},
-        nodes::Nodes,
         plan::Plan,
     },
-    store::setup::Cluster,
+    store::{nodes::Nodes, setup::Cluster},
 };
 
 /// A bound that was exceeded.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pbkv::protocol::options::ReplicaOptions;
 
-use crate::data::{
-    plan::Plan,
-    script::{self, Action, Step},
+use crate::{
+    data::plan::Plan,
+    store::script::{self, Action, Step},
 };
 
 /// A suspicion of a pair that never was in sync lasts up to so many times longer than others.

@@ -48,11 +48,11 @@ use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
 use crate::{
     data::{
         node::{NodeIndex, NodeName},
-        nodes::Nodes,
         outcome::Unhealthy,
     },
     judges::bounds::Exceeded,
     report::screen,
+    store::nodes::Nodes,
 };
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;

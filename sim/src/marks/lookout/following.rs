@@ -174,7 +174,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{data::nodes::Nodes, generate::generate, judges::invariants::Facts};
+    use crate::{generate::generate, judges::invariants::Facts, store::nodes::Nodes};
 
     const S1: NodeIndex = 1;
     const NOW: Duration = Duration::from_secs(1);

@@ -32,11 +32,11 @@ use super::{Mark, Marks, Role, Situation, overlap::roles};
 use crate::{
     data::{
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{Down, Happening},
         plan::Plan,
     },
     judges::invariants::Facts,
+    store::nodes::Nodes,
 };
 
 /// What is known of a server in its present life, beside its machine.

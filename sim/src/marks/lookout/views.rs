@@ -11,7 +11,7 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Lookout};
-use crate::data::{node::NodeIndex, nodes::Nodes};
+use crate::{data::node::NodeIndex, store::nodes::Nodes};
 
 /// What is known of the view service in its present life, beside its machine.
 #[derive(Default)]

@@ -7,10 +7,10 @@ use super::{
 use crate::{
     data::{
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
     },
     hardware::{disk::Torn, network::Network},
+    store::nodes::Nodes,
 };
 
 impl Lookout {

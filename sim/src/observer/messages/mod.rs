@@ -16,7 +16,10 @@ use pbkv::protocol::{
     view_service::{self, Answer},
 };
 
-use crate::data::{hash::stable_hash, node::NodeIndex, nodes::Nodes};
+use crate::{
+    data::{hash::stable_hash, node::NodeIndex},
+    store::nodes::Nodes,
+};
 
 /// Messages that are kept of one run, at most; later ones are counted only.
 pub const MESSAGES_MAX: usize = 60_000;

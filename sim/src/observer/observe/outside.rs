@@ -14,13 +14,11 @@ use super::Observer;
 use crate::{
     data::{
         node::NodeIndex,
-        nodes::Nodes,
         outcome::{End, Happening, Moment, Operation},
-        script::Asked,
     },
     marks::lookout::Lookout,
     observer::step::StepName,
-    store::operation::Told,
+    store::{nodes::Nodes, operation::Told, script::Asked},
 };
 
 impl Observer {

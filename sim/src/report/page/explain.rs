@@ -12,7 +12,6 @@ use super::data::Nodes;
 use crate::{
     data::{
         node::NodeName,
-        nodes,
         outcome::{Contradiction, End, Happening, Operation, Outcome, Verdict, Violation},
         plan::Plan,
     },
@@ -57,7 +56,7 @@ pub(super) fn served_by(plan: &Plan, outcome: &Outcome, operation: usize) -> Opt
             |message| {
                 message.kind == MessageKind::Client
                     && message.to == client
-                    && message.from != nodes::Nodes::VIEW_SERVICE
+                    && message.from != crate::store::nodes::Nodes::VIEW_SERVICE
                     && !message.lost
             },
         )?;

@@ -10,7 +10,6 @@ use crate::{
     data::{
         fault::{Fault, FaultKind},
         node::NodeIndex,
-        nodes,
         outcome::{Down, Happening, Outcome},
         plan::Plan,
     },
@@ -135,7 +134,7 @@ fn step(lane: &mut Lane, event: &Happening, at: Duration, end: u64) {
     use replica::{Notice, RoleName};
     let mut role = |state: &'static str, text: String| turn(&mut lane.roles, at, end, state, text);
     match event {
-        Happening::Up { life, .. } if lane.node == nodes::Nodes::VIEW_SERVICE => {
+        Happening::Up { life, .. } if lane.node == crate::store::nodes::Nodes::VIEW_SERVICE => {
             role("serving", format!("view service, life {life}"))
         }
         Happening::Up { life, .. } => role("starting", format!("life {life}, not accepted yet")),

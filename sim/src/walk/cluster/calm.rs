@@ -13,11 +13,8 @@ use pbkv::protocol::view_service::ViewService;
 
 use super::{Checked, Cluster, Failure, VS, WallClock, Wish, clients::KEYS, clock_at_start};
 use crate::{
-    data::{
-        node::NodeIndex,
-        outcome::Stall,
-        script::Action::{Append, Get},
-    },
+    data::{node::NodeIndex, outcome::Stall},
+    store::script::Action::{Append, Get},
     walk::shared::Shared,
 };
 

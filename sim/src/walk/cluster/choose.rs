@@ -9,8 +9,8 @@ use pbkv::protocol::{identity::Boot, machine::Machine};
 
 use super::{Action, Cluster, Key, Kind, VS, WallClock, Wish, clients::KEYS};
 use crate::{
-    data::{node::NodeIndex, plan::Plan, script},
-    store::setup::Reads,
+    data::{node::NodeIndex, plan::Plan},
+    store::{script, setup::Reads},
     walk::Dice,
 };
 

@@ -16,9 +16,11 @@ use crate::{
     data::{
         node::{NodeIndex, NodeName},
         outcome::{CLIENT_ENDED, End},
+    },
+    store::{
+        operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
-    store::operation::{Input, Output, Told},
 };
 
 /// Few keys, so that clients meet.

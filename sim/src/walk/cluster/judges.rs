@@ -18,10 +18,8 @@ use super::{Checked, VS, machines::told};
 use crate::{
     data::{
         node::{NodeIndex, NodeName},
-        nodes::Nodes,
         outcome::{self, Contradiction, End, Operation, Stall, Unhealthy, Verdict},
         plan::Plan,
-        script::Asked,
     },
     judges::{
         bounds::{Bounds, Exceeded},
@@ -32,7 +30,11 @@ use crate::{
         revisions::Revisions,
     },
     observer::step::StepName,
-    store::operation::{Input, Output, Told},
+    store::{
+        nodes::Nodes,
+        operation::{Input, Output, Told},
+        script::Asked,
+    },
     walk::shared::Shared,
 };
 

@@ -59,7 +59,10 @@ pub use self::{
 };
 use self::{clients::Client, flight::Flight, judges::Judges};
 use super::{Dice, World, shared::Shared};
-use crate::data::{hash::StableHasher, node::NodeIndex, nodes::Nodes, plan::Plan};
+use crate::{
+    data::{hash::StableHasher, node::NodeIndex, plan::Plan},
+    store::nodes::Nodes,
+};
 
 /// Everything went as promised, or what did not.
 type Checked<T = ()> = Result<T, Failure>;

@@ -11,8 +11,8 @@ use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
         plan::{Client, Plan},
-        script,
     },
+    store::script,
     walk::World,
 };
 

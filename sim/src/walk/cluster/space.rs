@@ -17,13 +17,10 @@ use super::{
     budget::SERVERS_MAX, flight::Body,
 };
 use crate::{
-    data::{
-        hash::StableHasher,
-        node::NodeIndex,
-        script::Action::{Append, Get},
-    },
+    data::{hash::StableHasher, node::NodeIndex},
     exhaust::{Choice, Space, Touched},
     observer::panics,
+    store::script::Action::{Append, Get},
     walk::World,
 };
 
@@ -42,7 +39,7 @@ const PEACE_MS: u16 = 70;
 const OPEN_AFTER: usize = 60;
 
 /// What the first client and the others ask for, one after the other, the last one first.
-const SCRIPTS: [[crate::data::script::Action; 3]; 2] = [[Append, Append, Get], [Get, Append, Get]];
+const SCRIPTS: [[crate::store::script::Action; 3]; 2] = [[Append, Append, Get], [Get, Append, Get]];
 const KEY: u8 = 0;
 
 /// One thing that may happen.

@@ -14,11 +14,12 @@ use pbkv::protocol::{
 
 use super::{Cluster, Process, Status};
 use crate::{
-    data::{node::NodeIndex, nodes::Nodes, outcome::End},
+    data::{node::NodeIndex, outcome::End},
     judges::{
         health::Surroundings,
         liveness::{Prospect, Reachability, Reign},
     },
+    store::nodes::Nodes,
 };
 
 impl Cluster {

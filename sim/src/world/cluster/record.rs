@@ -13,8 +13,9 @@ use pbkv::{
 
 use super::{Cluster, Status};
 use crate::{
-    data::{fault::Memory, node::NodeIndex, nodes::Nodes, outcome::Down},
+    data::{fault::Memory, node::NodeIndex, outcome::Down},
     hardware::files::{Files, SimulatedFolder},
+    store::nodes::Nodes,
     world::now,
 };
 

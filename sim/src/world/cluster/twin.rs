@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 
 use super::{Cluster, Status};
 use crate::{
-    data::{fault::Memory, node::NodeIndex, nodes::Nodes, outcome::Down},
+    data::{fault::Memory, node::NodeIndex, nodes::ip, outcome::Down},
     world::now,
 };
 
@@ -126,6 +126,6 @@ impl Cluster {
     /// What is called at the address of `server` reaches `node`.
     fn lead(&self, server: NodeIndex, node: NodeIndex) {
         let network = madsim::net::NetSim::current();
-        network.add_dns_record(self.world.nodes.name(server), Nodes::ip(node).into());
+        network.add_dns_record(self.world.nodes.name(server), ip(node).into());
     }
 }

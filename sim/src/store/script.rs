@@ -1,6 +1,4 @@
-//! What a client is to do, line by line, and whether a plan can be executed at all.
-
-mod validate;
+//! What a client is to do, line by line.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,11 +8,8 @@ use std::{
 use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
 
-pub use self::validate::validate;
-use crate::{
-    data::plan::Plan,
-    store::operation::{Input, Output, Told},
-};
+use super::operation::{Input, Output, Told};
+use crate::data::plan::Plan;
 
 /// One line of a client's script.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,95 @@
+//! Whether the store can execute a plan.
+
+use std::collections::BTreeSet;
+
+use pbkv::{client::ClientOptions, protocol::options::VALUE_BYTES_MAX};
+
+use super::{
+    fault::Mishap,
+    nodes::{Nodes, ROLES},
+    script::{Action, Step},
+};
+use crate::data::{fault::FaultKind, plan::Plan, validate::NODES_MAX};
+
+/// Whether the store can execute a plan.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, and what to change.
+pub fn validate(plan: &Plan) -> Result<(), String> {
+    let cluster = &plan.cluster;
+    if cluster.servers == 0 || cluster.servers as usize > NODES_MAX {
+        return Err(format!("a cluster has 1 to {NODES_MAX} servers"));
+    }
+    if cluster.starts_ms.len() > cluster.servers as usize {
+        return Err("starts_ms has more times than there are servers".into());
+    }
+    cluster.validate_settings()?;
+    let mut emptied = BTreeSet::new();
+    for (index, client) in plan.clients.iter().enumerate() {
+        for line in &client.script {
+            let step = Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
+            validate_length(&step, plan).map_err(|why| format!("client c{}: '{line}' {why}", index + 1))?;
+            if step.bytes == Some(0) && step.action == Action::Append {
+                return Err(format!(
+                    "client c{}: '{line}' appends nothing: it would make a revision without a value of its own",
+                    index + 1
+                ));
+            }
+            if step.bytes == Some(0) && !emptied.insert(step.key) {
+                return Err(format!(
+                    "client c{}: '{line}' is the second one that writes nothing to its key: written values are unique",
+                    index + 1
+                ));
+            }
+        }
+    }
+    let nodes = Nodes::new(plan);
+    for (index, fault) in plan.faults.iter().enumerate() {
+        if let FaultKind::Own(Mishap::Twin { node, turns_ms, .. }) = &fault.kind {
+            let is_server = ROLES.contains(&node.as_str())
+                || nodes.find(node).is_some_and(|node| nodes.servers().contains(&node));
+            if !is_server || *turns_ms == Some(0) {
+                return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value can be so long. A simulated message arrives whole, and a client waits so long for one.
+fn validate_length(step: &Step, plan: &Plan) -> Result<(), String> {
+    let bytes = step.bytes.unwrap_or_default() as u64;
+    if bytes > VALUE_BYTES_MAX {
+        return Err(format!("writes {bytes} bytes: no value may have more than {VALUE_BYTES_MAX}"));
+    }
+    let Some(bytes_per_ms) = plan.network.bytes_per_ms else { return Ok(()) };
+    let travels_ms = bytes / bytes_per_ms.max(1);
+    let waits_ms = ClientOptions::new(String::new()).attempt_timeout.as_millis();
+    if u128::from(travels_ms) >= waits_ms {
+        return Err(format!(
+            "writes a value that travels for {travels_ms} ms ({bytes} bytes, bytes_per_ms = {bytes_per_ms}): \
+             it arrives whole here, and a client that reads it waits for {waits_ms} ms"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::validate::validate;
+
+    #[test]
+    fn a_value_must_arrive_while_a_client_waits() {
+        let told = |line: &str, bytes_per_ms| {
+            let mut plan = crate::generate::generate(0);
+            plan.network.bytes_per_ms = bytes_per_ms;
+            plan.clients[0].script = vec![line.into()];
+            validate(&plan)
+        };
+        assert_eq!((told("1 put a 19999", Some(20)), told("1 put a 20000", None)), (Ok(()), Ok(())));
+        let why = told("1 put a 20000", Some(20)).expect_err("the answer takes a second");
+        assert!(why.contains("1000 ms (20000 bytes, bytes_per_ms = 20)"), "{why}");
+        assert!(told("1 put a 99999999999", None).is_err_and(|why| why.contains("67108864")));
+    }
+}
