@@ -1,12 +1,25 @@
 //! What the testbed must be told about a system under test. It knows no system itself.
 
-use std::{fmt, hash::Hash};
+pub mod notice;
+#[cfg(test)]
+pub mod toy;
 
+use std::{fmt, hash::Hash, time::Duration};
+
+use linearizability::Model;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::data::{
-    fault::Node,
-    plan::{Clock, Plan},
+pub use notice::{NoNotice, Notice};
+
+use crate::{
+    data::{
+        fault::Node,
+        node::NodeIndex,
+        outcome::{Contradiction, Operation, Outcome},
+        plan::{Clock, Plan},
+    },
+    observer::messages::MessageKind,
+    system::notice::{EraWords, LaneChange, State},
 };
 
 /// Plain data, implemented for all such types.
@@ -26,10 +39,12 @@ pub trait System: Data + Copy + Ord + Default {
     type Input: Data;
     /// and what it is told.
     type Output: Data;
+    /// With what the checker compares what clients were told.
+    type Model: Model<Input = Self::Input, Output = Self::Output, State: Send> + Default + Sync;
     /// What is kept of an operation beyond that. `()` if nothing is.
     type Detail: Data + Default;
-    /// What a process reports.
-    type Notice: Data;
+    /// What a process reports. [`NoNotice`] if it reports nothing.
+    type Notice: Notice;
     /// What is counted in a run. `()` if nothing is.
     type Numbers: Numbers;
     /// A promise about the system's health.
@@ -37,6 +52,44 @@ pub trait System: Data + Copy + Ord + Default {
 
     /// The roles by which faults name processes, beside their names.
     const ROLES: &'static [&'static str] = &[];
+    /// The operations of a script, from plain to odd: those before one are simpler.
+    const VERBS: &'static [Verb];
+    /// What its processes say to each other, by subject: the arrows of the page. Their numbers count from 1.
+    const CONVERSATIONS: &'static [Conversation] = &[];
+    /// What a process can be, in the order of the page's legend,
+    const STATES: &'static [State] = &[];
+    /// and do besides.
+    const ACTIVITIES: &'static [State] = &[];
+    /// What the times are called that it goes through as a whole, if it does: see [`notice::Era`].
+    const ERAS: Option<EraWords> = None;
+
+    /// What a process is when it has just been started, in this life.
+    fn up(_node: NodeIndex, life: u64) -> LaneChange {
+        LaneChange::Is { state: State::UP, text: format!("life {life}"), era: None }
+    }
+
+    /// Which operation this is.
+    fn verb(input: &Self::Input) -> Verb;
+
+    /// What a client asked, as a line.
+    fn asked(operation: &Operation<Self>) -> String {
+        format!("{:?}", operation.input)
+    }
+
+    /// What an operation was told.
+    fn told(output: &Self::Output) -> String {
+        format!("{output:?}")
+    }
+
+    /// The state of the object that operations are about; none if there is nothing.
+    fn state(state: &StateOf<Self>) -> Option<String> {
+        Self::Model::default().describe_state(state)
+    }
+
+    /// Of which sort a contradiction is: failures of one sort are taken to have one reason.
+    fn contradiction(_found: &Contradiction, _outcome: &Outcome<Self>) -> &'static str {
+        "no order explains what clients were told"
+    }
 
     /// Processes that only the faults of this plan need. Their nodes are behind those of the clients.
     fn spares(_plan: &Plan<Self>) -> Vec<Process> {
@@ -51,10 +104,48 @@ pub trait System: Data + Copy + Ord + Default {
     fn validate(plan: &Plan<Self>) -> Result<(), String>;
 }
 
+/// The state of an object between two operations.
+pub type StateOf<S> = <<S as System>::Model as Model>::State;
+
+/// An operation by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verb {
+    /// The word for it in scripts.
+    pub word: &'static str,
+    /// What it does.
+    pub access: Access,
+}
+
+/// What an operation does with the state of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is told something of it, and changes nothing.
+    Reads,
+    /// It changes it, and is told nothing of it.
+    Writes,
+    /// It changes it, perhaps, and is told something of it.
+    Both,
+}
+
 /// What a system counts in a run.
 pub trait Numbers: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'static {
     /// Adds the numbers of another run.
     fn add(&mut self, other: &Self);
+
+    /// What is said of a run of this length, a line each.
+    fn lines(&self, _of: Duration) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What was counted, in the words of a summary: `7 view changes`.
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    /// The same for the page, as names and values.
+    fn facts(&self, _of: Duration) -> Vec<(&'static str, String)> {
+        self.counts().into_iter().map(|(name, count)| (name, count.to_string())).collect()
+    }
 }
 
 impl Numbers for () {
@@ -82,6 +173,46 @@ pub trait Setup: Data + Serialize + DeserializeOwned {
     fn clocks(&self) -> &[Clock] {
         &[]
     }
+
+    /// In a few words, such as `3 servers, 2 replicas`.
+    fn summary(&self) -> String {
+        let processes = self.processes().len();
+        format!("{processes} process{}", if processes == 1 { "" } else { "es" })
+    }
+
+    /// The same as names and values.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![("processes", self.processes().len().to_string())]
+    }
+
+    /// In what the size of a set-up is counted,
+    const SIZE: &'static str = "processes";
+    /// what is done to make it smaller,
+    const REMOVING: &'static str = "removing processes";
+
+    /// and how large it is.
+    fn size(&self) -> usize {
+        self.processes().len()
+    }
+
+    /// Without what it says about one of the nodes.
+    fn forget(&mut self, _node: &str) {}
+
+    /// A node gets another name.
+    fn rename(&mut self, _from: &str, _to: &str) {}
+
+    /// Smaller ones, the smallest first. What is left keeps its name.
+    fn smaller(&self) -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// Plainer ones: first with all options plain at once, then with one of them.
+    fn plainer(&self) -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// Other forms, which are not plainer, but in which fewer operations may do the same.
+    const FORMS: &'static [fn(&mut Self)] = &[];
 }
 
 /// A process of the system.
@@ -91,13 +222,29 @@ pub struct Process {
     pub name: String,
     /// The port on which it listens.
     pub port: u16,
+    /// What clients say to it is not their operations, and is shown with this conversation.
+    pub aside: Option<MessageKind>,
 }
 
 impl Process {
     /// A process that listens on a port.
     pub fn new(name: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), port }
+        Self { name: name.into(), port, aside: None }
     }
+
+    /// The same, if clients ask it for other things than their operations.
+    pub fn aside(self, kind: MessageKind) -> Self {
+        Self { aside: Some(kind), ..self }
+    }
+}
+
+/// Messages between processes about one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Conversation {
+    /// What the page calls it.
+    pub name: &'static str,
+    /// Whether the page shows it at first.
+    pub is_shown: bool,
 }
 
 /// A fault that only this system knows. In a plan its word stands where those of the testbed's faults do.

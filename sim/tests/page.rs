@@ -18,9 +18,12 @@ use sim::{
         plan::Plan,
     },
     generate::generate,
-    observer::messages::{Message, MessageKind},
+    observer::messages::Message,
     report::page,
-    store::operation::{Input, Output},
+    store::{
+        messages::REPLICATION,
+        operation::{Input, Output},
+    },
 };
 
 /// Names under which Chromium is installed.
@@ -143,7 +146,7 @@ fn stale(value: &'static str) -> Outcome {
     let message = |from, to, sent: f64, lost: bool| Message {
         from,
         to,
-        kind: MessageKind::Replication,
+        kind: REPLICATION,
         text: "append".into(),
         sent: seconds(sent),
         received: (!lost).then(|| seconds(sent + 0.002)),
@@ -173,7 +176,7 @@ fn shows_the_violation(browser: &Path) -> Result<(), Failed> {
     {
         return Err(format!("operations at {against:?}, failure at {failed:?}: not all in view").into());
     }
-    if opened.places(&["path", "class=\"m m1 lost"], "data-index").len() != 1 {
+    if opened.places(&["path", "class=\"m m2 lost"], "data-index").len() != 1 {
         return Err("the lost message is not drawn as lost".into());
     }
     if !opened.dom.contains("although c1's put \"k1\" \"new\" finished 800 ms earlier") {

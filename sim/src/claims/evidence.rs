@@ -9,7 +9,7 @@ use pbkv::protocol::{
     view_service,
 };
 
-pub use crate::report::timeline::name;
+pub use crate::store::notice::name;
 use crate::{
     data::{
         nodes,

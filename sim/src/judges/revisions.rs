@@ -99,7 +99,7 @@ impl Revisions {
         let broken = |seen: String| {
             let promised =
                 "data that an operator gave up answers no more, and each client is told once that it is gone";
-            let asked = crate::report::screen::asked(operation);
+            let asked = crate::store::operation::asked(operation);
             Err(Broken { invariant: "I12", promised, seen: format!("{asked} {seen}") })
         };
         match end {
@@ -132,7 +132,7 @@ fn broken_by(operation: &Operation, revision: OpNumber, why: &str) -> Broken {
     Broken {
         invariant: "I10",
         promised: "the revision of an answer is the operation of the servers' order after which it was true",
-        seen: format!("{} was answered at {revision}: {why}", crate::report::screen::asked(operation)),
+        seen: format!("{} was answered at {revision}: {why}", crate::store::operation::asked(operation)),
     }
 }
 

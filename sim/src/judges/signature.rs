@@ -3,10 +3,9 @@
 use std::fmt;
 
 use crate::{
-    data::outcome::{Class, Contradiction, End, Outcome, Verdict},
+    data::outcome::{Class, Outcome, Verdict},
     marks::Mark,
-    store::operation::{Input, Output},
-    system::Promise,
+    system::{Promise, System},
 };
 
 /// What a smaller plan must still do.
@@ -20,7 +19,7 @@ pub enum Aim {
 
 impl Aim {
     /// Whether a run does.
-    pub fn is_met(&self, outcome: &Outcome) -> bool {
+    pub fn is_met<S: System>(&self, outcome: &Outcome<S>) -> bool {
         match self {
             Self::Failure(signature) => Signature::of(outcome).as_ref() == Some(signature),
             Self::Reaches(mark) => outcome.class() == Class::Ok && outcome.stats.marks.contains_key(mark),
@@ -43,8 +42,8 @@ impl fmt::Display for Aim {
 pub enum Signature {
     /// A broken invariant, by name.
     Invariant(String),
-    /// A history that is not linearizable.
-    NotLinearizable(Sort),
+    /// A history that is not linearizable, by the sort of its contradiction.
+    NotLinearizable(&'static str),
     /// A panic, by its message without numbers.
     Panic(String),
     /// Something did not end in time.
@@ -60,26 +59,14 @@ pub enum Signature {
     Undecided,
 }
 
-/// The sorts of contradictions a client can be shown. One bug shows itself in several shapes (a stale value
-/// contradicts now a Put, now another Get), so the sorts are few.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sort {
-    /// One write shows up twice in a value.
-    Twice,
-    /// A value that nobody wrote.
-    Invented,
-    /// A write that returned is missing, or an old value came back.
-    Stale,
-}
-
 impl Signature {
     /// The reason for which a run failed, the gravest first; none if it did not.
-    pub fn of(outcome: &Outcome) -> Option<Self> {
+    pub fn of<S: System>(outcome: &Outcome<S>) -> Option<Self> {
         if let Some(violation) = outcome.violations.first() {
             return Some(Self::Invariant(violation.invariant.clone()));
         }
         if let Verdict::Violation(contradiction) = &outcome.verdict {
-            return Some(Self::NotLinearizable(Sort::of(contradiction, outcome)));
+            return Some(Self::NotLinearizable(S::contradiction(contradiction, outcome)));
         }
         if let Some(panic) = &outcome.panic {
             return Some(Self::Panic(without_numbers(panic.message.lines().next().unwrap_or_default())));
@@ -95,52 +82,11 @@ impl Signature {
     }
 }
 
-impl Sort {
-    /// Judged by what the contradicting operations returned and what the supporting ones may have written.
-    fn of(contradiction: &Contradiction, outcome: &Outcome) -> Self {
-        let involved = contradiction.operations.iter().chain(&contradiction.support);
-        let involved: Vec<_> = involved.filter_map(|index| outcome.operations.get(*index)).collect();
-        let written: Vec<&[u8]> = involved
-            .iter()
-            .filter_map(|operation| match &operation.input {
-                Input::Put { value, .. } | Input::Append { value, .. } => Some(&**value),
-                Input::CompareAndSwap { new, .. } => Some(&**new),
-                Input::Get { .. } | Input::Delete { .. } => None,
-            })
-            .filter(|value| !value.is_empty())
-            .collect();
-        let seen: Vec<&[u8]> = involved
-            .iter()
-            .filter_map(|operation| match &operation.end {
-                End::Returned { output: Output::Value(Some(value)), .. } => Some(&**value),
-                End::Returned { output: Output::Swapped { previous: Some(Some(value)), .. }, .. } => {
-                    Some(&**value)
-                }
-                _ => None,
-            })
-            .collect();
-        if seen.iter().any(|value| written.iter().any(|part| occurrences(value, part) > 1)) {
-            return Self::Twice;
-        }
-        let known =
-            |value: &&[u8]| value.is_empty() || written.iter().any(|part| occurrences(value, part) > 0);
-        if seen.iter().all(known) { Self::Stale } else { Self::Invented }
-    }
-}
-
-fn occurrences(value: &[u8], part: &[u8]) -> usize {
-    value.windows(part.len()).filter(|window| *window == part).count()
-}
-
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invariant(name) => write!(f, "broken invariant {name}"),
-            Self::NotLinearizable(Sort::Twice) => f.write_str("not linearizable: a write took effect twice"),
-            Self::NotLinearizable(Sort::Invented) => {
-                f.write_str("not linearizable: a value that nobody wrote")
-            }
-            Self::NotLinearizable(Sort::Stale) => f.write_str("not linearizable: a stale or lost value"),
+            Self::NotLinearizable(sort) => write!(f, "not linearizable: {sort}"),
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Stall => f.write_str("stall: not everything ended after the heal"),
             Self::Unhealthy { promise, how } => write!(f, "{promise}: {how}"),
@@ -166,42 +112,25 @@ pub(crate) fn without_numbers(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-
     use super::*;
-    use crate::data::outcome::{Operation, Violation};
+    use crate::{
+        data::outcome::{Contradiction, Violation},
+        system::toy::Toy,
+    };
 
-    fn operation(input: Input, output: Output) -> Operation {
-        let end = End::Returned { at: Duration::from_secs(2), output };
-        Operation { end, ..Operation::called("c1".into(), Duration::from_secs(1), input) }
-    }
+    type Outcome = crate::data::outcome::Outcome<Toy>;
 
-    fn key() -> Bytes {
-        Bytes::from_static(b"k")
-    }
-
-    fn sort(written: &[&'static str], read: Option<&'static str>) -> Option<Signature> {
-        let mut operations: Vec<Operation> = written
-            .iter()
-            .map(|value| operation(Input::Append { key: key(), value: (*value).into() }, Output::Done))
-            .collect();
-        operations.push(operation(Input::Get { key: key() }, Output::Value(read.map(Bytes::from))));
+    #[test]
+    fn a_contradiction_is_of_the_sort_that_the_system_says() {
         let contradiction = Contradiction {
-            key: key(),
-            operations: (0..operations.len()).collect(),
+            key: "k".into(),
+            operations: Vec::new(),
             support: Vec::new(),
             sentence: String::new(),
         };
-        let verdict = Verdict::Violation(contradiction);
-        Signature::of(&Outcome { operations, verdict, ..Outcome::default() })
-    }
-
-    #[test]
-    fn contradictions_are_told_apart_by_what_a_client_saw() {
-        assert_eq!(sort(&["a.", "b."], Some("a.")), Some(Signature::NotLinearizable(Sort::Stale)));
-        assert_eq!(sort(&["a."], None), Some(Signature::NotLinearizable(Sort::Stale)));
-        assert_eq!(sort(&["a.", "b."], Some("a.b.a.")), Some(Signature::NotLinearizable(Sort::Twice)));
-        assert_eq!(sort(&["a."], Some("x.")), Some(Signature::NotLinearizable(Sort::Invented)));
+        let outcome = Outcome { verdict: Verdict::Violation(contradiction), ..Outcome::default() };
+        let signature = Signature::of(&outcome).expect("it failed").to_string();
+        assert_eq!(signature, "not linearizable: no order explains what clients were told");
     }
 
     #[test]

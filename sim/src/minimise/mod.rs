@@ -29,7 +29,7 @@ mod values;
 
 use std::{fmt, time::Duration};
 
-pub use crate::judges::signature::{Aim, Signature, Sort};
+pub use crate::judges::signature::{Aim, Signature};
 pub(crate) use ddmin::ddmin;
 
 use crate::data::{

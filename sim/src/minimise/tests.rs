@@ -73,7 +73,7 @@ fn aim() -> Aim {
 #[test]
 fn a_mark_is_met_by_a_run_that_ends_well_and_reaches_it() {
     let mark = Mark::find("stale_append_refused").expect("a mark");
-    let mut outcome = Outcome::default();
+    let mut outcome: Outcome = Outcome::default();
     assert!(!Aim::Reaches(mark).is_met(&outcome));
     outcome.stats.marks.insert(mark, 1);
     assert!(Aim::Reaches(mark).is_met(&outcome));

@@ -37,7 +37,7 @@ use crate::{
         step::StepName,
         trace::TraceLine,
     },
-    store::{self, fault::Trigger, nodes::Nodes},
+    store::{self, fault::Trigger, messages, nodes::Nodes},
 };
 
 /// Steps at one instant of virtual time after which the machines are taken to be running in circles.
@@ -219,7 +219,7 @@ impl Observer {
                 self.invariants.request_received(&server, machine, *ticket, request);
             }
             if let Some(messages) = &mut self.messages {
-                messages.replica_heard(at, &self.nodes, node, event);
+                messages::replica_heard(messages, at, &self.nodes, node, event);
             }
             self.bounds.before_replica(at, node, event);
             self.health.asks(event);
@@ -256,7 +256,7 @@ impl Observer {
                 self.replica_notice(at, node, notice);
             }
             if let Some(messages) = &mut self.messages {
-                messages.replica_said(at, &self.nodes, node, effect);
+                messages::replica_said(messages, at, &self.nodes, node, effect);
             }
         }
         if let Some(marks) = &mut self.marks {
@@ -305,7 +305,7 @@ impl Observer {
         {
             self.pings[server] += 1;
             if let Some(messages) = &mut self.messages {
-                messages.view_service_heard(at, &self.nodes, event);
+                messages::view_service_heard(messages, at, &self.nodes, event);
             }
         }
     }
@@ -329,7 +329,7 @@ impl Observer {
         let occurrences = self.occurrences.len();
         for effect in effects {
             if let Some(messages) = &mut self.messages {
-                messages.view_service_said(at, &self.nodes, effect);
+                messages::view_service_said(messages, at, &self.nodes, effect);
             }
             let told = match effect {
                 Effect::Notice(notice) => {

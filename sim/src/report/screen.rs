@@ -4,7 +4,6 @@
 use std::{cmp::Reverse, collections::BTreeSet, fmt::Write, time::Duration};
 
 use bytes::Bytes;
-use pbkv::protocol::identity::OpNumber;
 
 use crate::{
     data::{
@@ -14,11 +13,7 @@ use crate::{
     judges::signature::{Signature, without_numbers},
     marks::Mark,
     report::timeline::{is_turn, line, time},
-    store::{
-        operation::{Input, Output},
-        setup::Reads,
-    },
-    system::Promise,
+    system::{Numbers, Promise, Setup, System},
 };
 
 /// Lines of evidence on a screen, at most.
@@ -35,7 +30,7 @@ pub type Again = str;
 
 /// One line for a failure: what kind, and what is its cause as far as a line can say. Failures with the
 /// same text are one finding.
-pub fn headline(outcome: &Outcome) -> String {
+pub fn headline<S: System>(outcome: &Outcome<S>) -> String {
     match outcome.class() {
         Class::Safety => match (&outcome.violations.first(), &outcome.verdict) {
             (Some(violation), _) => format!("safety: broken invariant {}", violation.invariant),
@@ -53,7 +48,7 @@ pub fn headline(outcome: &Outcome) -> String {
 }
 
 /// One failure, on one screen.
-pub fn failure(plan: &Plan, outcome: &Outcome, again: &Again) -> String {
+pub fn failure<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, again: &Again) -> String {
     let mut text = String::new();
     let mut row = |label: &str, line: &str| {
         let _ = writeln!(text, "{label:>10}  {line}");
@@ -69,7 +64,7 @@ pub fn failure(plan: &Plan, outcome: &Outcome, again: &Again) -> String {
     if skipped > 0 {
         row("", &format!("... and {skipped} more"));
     }
-    let before: Vec<&Moment> =
+    let before: Vec<&Moment<S>> =
         outcome.timeline.iter().filter(|moment| moment.at <= end && is_turn(&moment.event)).collect();
     for (place, moment) in before[before.len().saturating_sub(MOMENTS_MAX)..].iter().enumerate() {
         row(if place == 0 { "before" } else { "" }, &line(moment, outcome));
@@ -103,7 +98,7 @@ pub fn blind(missed: &[Mark]) -> String {
     text
 }
 
-fn promise(class: Class, outcome: &Outcome) -> &'static str {
+fn promise<S: System>(class: Class, outcome: &Outcome<S>) -> &'static str {
     match class {
         Class::Safety if !outcome.violations.is_empty() => {
             "an invariant of the protocol holds after every step"
@@ -120,7 +115,7 @@ fn promise(class: Class, outcome: &Outcome) -> &'static str {
 }
 
 /// What was seen, the evidence for it, and when it was complete.
-fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
+fn evidence<S: System>(outcome: &Outcome<S>) -> (String, Vec<String>, Duration) {
     if let Some(violation) = outcome.violations.first() {
         let mut lines = violation.message.lines().map(short);
         let seen =
@@ -159,22 +154,23 @@ fn evidence(outcome: &Outcome) -> (String, Vec<String>, Duration) {
 }
 
 /// One summary line of a finished run.
-pub fn verdict(outcome: &Outcome) -> String {
+pub fn verdict<S: System>(outcome: &Outcome<S>) -> String {
     let stats = &outcome.stats;
     let mut text = String::new();
     for excuse in &outcome.excused {
         let _ = writeln!(text, "{excuse}");
     }
-    let _ = writeln!(text, "{}", stats.own.copies.line(stats.virtual_time));
+    for line in stats.own.lines(stats.virtual_time) {
+        let _ = writeln!(text, "{line}");
+    }
+    let counts: String = stats.own.counts().iter().map(|(name, count)| format!("{count} {name}, ")).collect();
     let _ = write!(
         text,
-        "{}: {:.3} s virtual, {} operations ({} unknown), {} view changes, {} transfers, trace {}",
+        "{}: {:.3} s virtual, {} operations ({} unknown), {counts}trace {}",
         headline(outcome),
         stats.virtual_time.as_secs_f64(),
         stats.operations(),
         stats.unknown,
-        stats.own.view_changes,
-        stats.own.transfers,
         outcome.trace_hash,
     );
     text
@@ -209,16 +205,10 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn cluster(plan: &Plan) -> String {
-    let cluster = &plan.cluster;
-    let reads = match cluster.reads {
-        Reads::Confirm => "confirmed",
-        Reads::Lease => "lease",
-    };
+fn cluster<S: System>(plan: &Plan<S>) -> String {
     format!(
-        "{}, {}, {reads} reads, {}, {} planned in {:.1} s",
-        counted(cluster.servers.into(), "server", "servers"),
-        counted(cluster.replicas.into(), "replica", "replicas"),
+        "{}, {}, {} planned in {:.1} s",
+        plan.cluster.summary(),
         counted(plan.clients.len() as u64, "client", "clients"),
         counted(plan.faults.len() as u64, "fault", "faults"),
         plan.faults_ms as f64 / 1000.0,
@@ -226,59 +216,18 @@ fn cluster(plan: &Plan) -> String {
 }
 
 /// An operation as a line.
-pub fn operation(operation: &Operation) -> String {
+pub fn operation<S: System>(operation: &Operation<S>) -> String {
     let (until, end) = match &operation.end {
         End::Open => ("never".to_string(), "open".to_string()),
-        End::Returned { at, output: reply } => (time(*at), output(reply)),
+        End::Returned { at, output } => (time(*at), S::told(output)),
         End::Unknown { at, why } => (time(*at), format!("unknown ({})", short(why))),
         End::NotExecuted { at, why } => (time(*at), format!("not executed ({})", short(why))),
     };
-    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, asked(operation))
+    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, S::asked(operation))
 }
 
-/// What a client asked, as a line.
-pub fn asked(operation: &Operation) -> String {
-    match (&operation.input, operation.detail.expected_revision) {
-        (Input::CompareAndSwap { key, new, .. }, Some(revision)) => swap_by_revision(key, revision, new),
-        (asked, _) => input(asked),
-    }
-}
-
-/// A compare-and-swap by revision, as a line.
-pub fn swap_by_revision(key: &Bytes, expected: OpNumber, new: &Bytes) -> String {
-    format!("cas-revision {} {expected} {}", bytes(key), bytes(new))
-}
-
-/// What is asked in the words of the checker's model, as a line.
-pub fn input(input: &Input) -> String {
-    match input {
-        Input::Get { key } => format!("get {}", bytes(key)),
-        Input::Put { key, value } => format!("put {} {}", bytes(key), bytes(value)),
-        Input::Append { key, value } => format!("append {} {}", bytes(key), bytes(value)),
-        Input::Delete { key } => format!("delete {}", bytes(key)),
-        Input::CompareAndSwap { key, expected, new } => {
-            format!("cas {} {} {}", bytes(key), optional(expected.as_ref()), bytes(new))
-        }
-    }
-}
-
-/// What an operation was told.
-pub fn output(output: &Output) -> String {
-    match output {
-        Output::Value(value) => optional(value.as_ref()),
-        Output::Done => "done".into(),
-        Output::Deleted { existed: None } => "deleted".into(),
-        Output::Deleted { existed: Some(true) } => "deleted, it existed".into(),
-        Output::Deleted { existed: Some(false) } => "deleted, it was absent".into(),
-        Output::Swapped { swapped: true, .. } => "swapped".into(),
-        Output::Swapped { swapped: false, previous: None } => "not swapped".into(),
-        Output::Swapped { swapped: false, previous: Some(found) } => {
-            format!("not swapped, found {}", optional(found.as_ref()))
-        }
-    }
-}
-
-fn optional(value: Option<&Bytes>) -> String {
+/// A value that may be absent, as [`bytes`].
+pub fn optional(value: Option<&Bytes>) -> String {
     value.map_or_else(|| "(absent)".into(), bytes)
 }
 
@@ -306,11 +255,16 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use linearizability::kv::{Input, Output};
+
     use super::*;
     use crate::{
         data::outcome::{Contradiction, Happening, Panic, Stall, Unhealthy, Violation},
-        generate::generate,
+        system::toy::{self, Quiet, Toy},
     };
+
+    type Outcome = crate::data::outcome::Outcome<Toy>;
+    type Operation = crate::data::outcome::Operation<Toy>;
 
     const LINES_MAX: usize = 40;
 
@@ -357,11 +311,7 @@ mod tests {
             (Outcome { stall: Some(stall), ..Outcome::default() }, "c0 waits", "LIVENESS"),
             (
                 Outcome {
-                    unhealthy: Some(Unhealthy {
-                        at,
-                        promise: crate::judges::health::Promise::Redundancy,
-                        seen: "1 of 2 copies".into(),
-                    }),
+                    unhealthy: Some(Unhealthy { at, promise: Quiet, seen: "1 of 2 copies".into() }),
                     ..Outcome::default()
                 },
                 "1 of 2 copies",
@@ -378,7 +328,7 @@ mod tests {
     #[test]
     fn a_failure_is_one_screen_with_promise_evidence_and_command() {
         for (outcome, evidence, class) in failures() {
-            let text = failure(&generate(7), &outcome, "replay 7");
+            let text = failure(&toy::plan(), &outcome, "replay 7");
             for part in
                 [evidence, class, "promised", "seen", "cargo sim replay 7\n", "cargo sim plan 7 > 7.toml"]
             {

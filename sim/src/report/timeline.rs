@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
-use pbkv::protocol::identity::ServerId;
-
 use crate::{
     data::outcome::{Happening, Moment, Outcome},
     report::screen,
-    store,
+    system::System,
 };
 
 /// Whether this changes who is who or what is wrong: what a timeline shows by default.
-pub fn is_turn(event: &Happening) -> bool {
+pub fn is_turn<S: System>(event: &Happening<S>) -> bool {
     !matches!(event, Happening::Called { .. } | Happening::Returned { .. })
 }
 
 /// A moment as a line: time, node, what.
-pub fn line(moment: &Moment, outcome: &Outcome) -> String {
+pub fn line<S: System>(moment: &Moment<S>, outcome: &Outcome<S>) -> String {
     format!("{} {:<6} {}", time(moment.at), moment.node, words(moment, outcome))
 }
 
 /// What happened at a moment.
-pub fn words(moment: &Moment, outcome: &Outcome) -> String {
+pub fn words<S: System>(moment: &Moment<S>, outcome: &Outcome<S>) -> String {
     match &moment.event {
         Happening::Up { life, memory } => format!("up, life {life}, memory {}", lower(memory)),
         Happening::Down(how) => format!("down, {}", lower(how)),
@@ -29,10 +27,9 @@ pub fn words(moment: &Moment, outcome: &Outcome) -> String {
         Happening::FaultEnded { fault } => format!("fault {fault} is over"),
         Happening::FaultSkipped { fault, why } => format!("fault {fault} not possible: {why}"),
         Happening::Healed => "all healed".into(),
-        Happening::Notice(store::Notice::Replica(notice)) => format!("{notice:#}"),
-        Happening::Notice(store::Notice::ViewService(notice)) => format!("{notice:#}"),
+        Happening::Notice(notice) => format!("{notice:#}"),
         Happening::Called { operation } => {
-            format!("calls {}", screen::asked(&outcome.operations[*operation]))
+            format!("calls {}", S::asked(&outcome.operations[*operation]))
         }
         Happening::Returned { operation } => screen::operation(&outcome.operations[*operation]),
     }
@@ -41,11 +38,6 @@ pub fn words(moment: &Moment, outcome: &Outcome) -> String {
 /// A virtual time, in seconds.
 pub fn time(at: Duration) -> String {
     format!("{:>4}.{:06}", at.as_secs(), at.subsec_micros())
-}
-
-/// A server's name without its port.
-pub fn name(server: &ServerId) -> &str {
-    server.host()
 }
 
 fn lower(value: &impl std::fmt::Debug) -> String {

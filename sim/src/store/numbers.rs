@@ -1,6 +1,6 @@
 //! What is counted in a run of the store.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{data::node::NodeName, judges::health::Copies, system};
 
@@ -28,5 +28,21 @@ impl system::Numbers for Numbers {
             *self.pings.entry(server.clone()).or_default() += count;
         }
         self.copies.add(&other.copies);
+    }
+
+    fn lines(&self, of: Duration) -> Vec<String> {
+        vec![self.copies.line(of)]
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        vec![("view changes", self.view_changes), ("transfers", self.transfers)]
+    }
+
+    fn facts(&self, of: Duration) -> Vec<(&'static str, String)> {
+        vec![
+            ("view changes", self.view_changes.to_string()),
+            ("state transfers", self.transfers.to_string()),
+            ("copies", self.copies.line(of)),
+        ]
     }
 }

@@ -2,9 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Settings, own};
+use super::{
+    messages,
+    settings::{Settings, own},
+    smaller,
+};
 use crate::{
     data::plan::Clock,
+    report::screen::counted,
     system::{Process, Setup},
 };
 
@@ -109,7 +114,8 @@ pub enum Reads {
 
 impl Setup for Cluster {
     fn processes(&self) -> Vec<Process> {
-        let view_service = Process::new(VIEW_SERVICE, VIEW_SERVICE_PORT);
+        // Clients that ask for the view are as many as pings, and say as little.
+        let view_service = Process::new(VIEW_SERVICE, VIEW_SERVICE_PORT).aside(messages::PING);
         let servers = (1..=self.servers).map(|n| Process::new(format!("s{n}"), SERVER_PORT));
         std::iter::once(view_service).chain(servers).collect()
     }
@@ -117,4 +123,51 @@ impl Setup for Cluster {
     fn clocks(&self) -> &[Clock] {
         &self.clocks
     }
+
+    fn summary(&self) -> String {
+        let reads = match self.reads {
+            Reads::Confirm => "confirmed",
+            Reads::Lease => "lease",
+        };
+        format!(
+            "{}, {}, {reads} reads",
+            counted(self.servers.into(), "server", "servers"),
+            counted(self.replicas.into(), "replica", "replicas"),
+        )
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("servers", format!("{}, {} copies", self.servers, self.replicas)),
+            ("reads", format!("{:?}", self.reads).to_lowercase()),
+        ]
+    }
+
+    const SIZE: &'static str = "servers";
+    const REMOVING: &'static str = "removing servers";
+
+    fn size(&self) -> usize {
+        self.servers as usize
+    }
+
+    fn forget(&mut self, node: &str) {
+        self.clocks.retain(|clock| clock.node != node);
+        self.settings.retain(|settings| settings.node.as_deref() != Some(node));
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        for clock in self.clocks.iter_mut().filter(|clock| clock.node == from) {
+            to.clone_into(&mut clock.node);
+        }
+    }
+
+    fn smaller(&self) -> Vec<Self> {
+        smaller::smaller(self)
+    }
+
+    fn plainer(&self) -> Vec<Self> {
+        smaller::plainer(self)
+    }
+
+    const FORMS: &'static [fn(&mut Self)] = smaller::FORMS;
 }

@@ -3,6 +3,7 @@
 const LABELS = 104; // Width of the names at the left.
 const MESSAGES_DRAWN_MAX = 1500; // More arrows than this in a window would be a grey area.
 const FAULT_ROWS_MAX = 7;
+const CLIENT = 0; // The kind of clients' messages.
 const PRINTED = 1240; // Width on paper, scaled to the sheet.
 const chart = byId("chart");
 const node = (index) => run.nodes[index] ?? "sim";
@@ -28,8 +29,8 @@ const layout = (() => {
     at.faults = y + 4;
     y += faultRows * 17 + 8;
   }
-  at.views = y + 2;
-  y += 30;
+  at.eras = y + 2;
+  if (run.era_words) y += 30;
   at.nodes = [];
   for (const lane of run.lanes) {
     at.nodes[lane.node] = y;
@@ -37,8 +38,7 @@ const layout = (() => {
   }
   at.firstClient = y;
   const busy = new Set(run.operations.map((operation) => operation.client));
-  const first = run.servers + 1;
-  for (let client = first; client < run.nodes.length; client += 1) {
+  for (let client = run.processes; client < run.nodes.length; client += 1) {
     if (!busy.has(client)) continue;
     at.nodes[client] = y + 2;
     y += 30;
@@ -47,13 +47,13 @@ const layout = (() => {
   at.height = y + 52;
   return at;
 })();
-const isClient = (index) => index > run.servers;
+const isClient = (index) => index >= run.processes;
 const barY = (index) => layout.nodes[index] + (isClient(index) ? 4 : 6);
-const BAR = { server: 24, client: 20 };
+const BAR = { process: 24, client: 20 };
 /** The height at which messages of a node begin and end, seen from another node. */
 function gate(index, other) {
   const top = barY(index);
-  const height = isClient(index) ? BAR.client : BAR.server;
+  const height = isClient(index) ? BAR.client : BAR.process;
   return layout.nodes[other] > layout.nodes[index] ? top + height : top;
 }
 
@@ -75,8 +75,8 @@ function fitted(text, x1, x2, left, right, y, kind) {
   return cut && `<text class="t-${kind}" x="${from.toFixed(1)}" y="${y}">${escapeText(cut)}</text>`;
 }
 
-const PATTERNS = ["down", "paused", "view", "unknown", "bad"].map((name) => {
-  const ink = { down: "--down", paused: "--paused", view: "--view-b", unknown: "--unknown", bad: "--bad" }[name];
+const PATTERNS = ["down", "paused", "era", "unknown", "bad"].map((name) => {
+  const ink = { down: "--down", paused: "--paused", era: "--era-b", unknown: "--unknown", bad: "--bad" }[name];
   const thick = { unknown: 5, paused: 3 }[name] ?? 1.6;
   return `<pattern id="hatch-${name}" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="${thick}" height="7" fill="var(${ink})"/></pattern>`;
 }).join("");
@@ -100,7 +100,7 @@ function drawChart() {
   const label = (text, x1, x2, y, kind) => out.push(fitted(text, x1, x2, LABELS, right, y, kind));
   drawGrid(out, x, right);
   drawBands(out, x, visible, bar, label);
-  drawServers(out, visible, bar, label, x);
+  drawProcesses(out, visible, bar, label, x);
   drawOperations(out, visible, bar, label, x);
   const drawn = drawMessages(out, x);
   drawContradiction(out, x);
@@ -117,7 +117,7 @@ function drawChart() {
 }
 
 const arrowHeads = () =>
-  [0, 1, 2, 3].map((kind) => `<marker id="head-${kind}" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" markerHeight="6" orient="auto-start-reverse" markerUnits="userSpaceOnUse"><path class="h${kind}" d="M0 0L6 3L0 6z"/></marker>`).join("");
+  run.conversations.map((_, kind) => `<marker id="head-${kind}" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" markerHeight="6" orient="auto-start-reverse" markerUnits="userSpaceOnUse"><path class="h${kind}" d="M0 0L6 3L0 6z"/></marker>`).join("");
 
 function drawGrid(out, x, right) {
   const { step, all } = ticks(state.from, state.to, Math.max((right - LABELS) / 110, 2));
@@ -126,7 +126,7 @@ function drawGrid(out, x, right) {
     out.push(`<line class="grid" x1="${place}" x2="${place}" y1="22" y2="${layout.height}"/>`);
     out.push(`<text class="tick" x="${place}" y="16" text-anchor="middle">${seconds(at, step)} s</text>`);
   }
-  for (const y of [layout.views - 3, layout.firstClient, layout.key - 4]) {
+  for (const y of [layout.eras - 3, layout.firstClient, layout.key - 4]) {
     out.push(`<line class="rule" x1="0" x2="${right + 8}" y1="${y}" y2="${y}"/>`);
   }
 }
@@ -142,31 +142,29 @@ function drawBands(out, x, visible, bar, label) {
       out.push(`<rect class="fault-shade" x="${x1}" y="${layout.nodes[struck]}" width="${x2 - x1}" height="${height}"/>`);
     }
   });
-  run.views.forEach((view, index) => {
-    if (!visible(view.from, view.to)) return;
-    const active = view.active ?? view.to;
+  run.eras.forEach((era, index) => {
+    if (!visible(era.from, era.to)) return;
+    const active = era.active ?? era.to;
     const odd = index % 2 ? " odd" : "";
-    const [start] = bar("view", index, "view waits", view.from, active, layout.views, 22);
-    const [, end] = view.active === null ? [0, x(view.to)] : bar("view", index, "view" + odd, active, view.to, layout.views, 22);
-    const members = [view.primary, ...view.backups].join("+");
-    const joining = view.joining.length ? ` (${view.joining.join(" ")} joins)` : "";
-    label(`v${view.number} ${members}${joining}`, start, end, layout.views + 15, "view");
+    const [start] = bar("era", index, "era waits", era.from, active, layout.eras, 22);
+    const [, end] = era.active === null ? [0, x(era.to)] : bar("era", index, "era" + odd, active, era.to, layout.eras, 22);
+    label(era.text, start, end, layout.eras + 15, "era");
   });
 }
 
-function drawServers(out, visible, bar, label) {
+function drawProcesses(out, visible, bar, label) {
   run.lanes.forEach((lane, place) => {
     const y = barY(lane.node);
     const labels = [];
-    lane.roles.forEach((role, index) => {
-      if (!visible(role.from, role.to)) return;
-      const [x1, x2] = bar("role", place * 1e5 + index, `r-${role.state}`, role.from, role.to, y, BAR.server);
-      labels.push([role.text, x1, x2, y + 16, role.state]);
+    lane.states.forEach((span, index) => {
+      if (!visible(span.from, span.to)) return;
+      const [x1, x2] = bar("state", place * 1e5 + index, `r-${span.colour}`, span.from, span.to, y, BAR.process);
+      labels.push([span.text, x1, x2, y + 16, span.colour]);
     });
     lane.besides.forEach((span, index) => {
       if (!visible(span.from, span.to)) return;
       const paused = span.state === "paused";
-      bar("beside", place * 1e5 + index, `b-${span.state}`, span.from, span.to, paused ? y : y + BAR.server + 2, paused ? BAR.server : 5);
+      bar("beside", place * 1e5 + index, `b-${span.colour}`, span.from, span.to, paused ? y : y + BAR.process + 2, paused ? BAR.process : 5);
     });
     labels.forEach((each) => label(...each));
   });
@@ -182,7 +180,7 @@ function drawOperations(out, visible, bar, label, x) {
     const y = barY(operation.client);
     const [x1, x2] = bar("operation", index, style, operation.from, to, y, BAR.client, operation.part ? 7 : 2.5);
     const kind = operation.part === "against" ? "against" : operation.end;
-    const result = operation.kind === "get" && operation.end === "ok" ? ` → ${operation.result}` : "";
+    const result = operation.reads && operation.end === "ok" ? ` → ${operation.result}` : "";
     const text = operation.text + result;
     if (operation.part && x2 - x1 < text.length * 6.7 + 8) beside(text, x1, x2, y + 14);
     else label(text, x1, x2, y + 14, kind);
@@ -202,10 +200,10 @@ function beside(text, x1, x2, y) {
   notes.push(`<text class="t-beside" x="${(room ? x2 + 5 : x1 - 10).toFixed(1)}" y="${y}" text-anchor="${room ? "start" : "end"}">${escapeText(text)}</text>`);
 }
 
-/** A client's message is seen at the server only; the other end is a latency away. */
+/** A client's message is seen at the process only; the other end is a latency away. */
 function times(message) {
   const [from, to, kind, sent, received] = message;
-  if (kind !== 3) return [sent, received || sent];
+  if (kind !== CLIENT) return [sent, received || sent];
   const latency = run.latency;
   return isClient(from) ? [sent - latency, received || sent] : [sent, sent + latency * (isClient(to) ? 1 : 0)];
 }
@@ -215,8 +213,7 @@ function drawMessages(out, x) {
   let all = 0;
   run.messages.forEach((message, index) => {
     const [from, to, kind] = message;
-    // Clients that ask for the view are as many as pings, and say as little.
-    const group = kind === 3 && (from === 0 || to === 0) ? 0 : kind;
+    const group = kind === CLIENT ? (run.asides[from] ?? run.asides[to] ?? kind) : kind;
     if (!state.messages[group] || layout.nodes[from] === undefined || layout.nodes[to] === undefined) return;
     const [sent, received] = times(message);
     if (received < state.from || sent > state.to) return;
@@ -293,7 +290,7 @@ function drawLabels(out, width) {
   const rows = [`<rect class="labels" x="0" y="0" width="${LABELS}" height="${layout.height}"/><line class="rule" x1="${LABELS}" x2="${LABELS}" y1="0" y2="${layout.height}"/>`];
   const name = (text, y, style) => rows.push(`<text class="${style}" x="10" y="${y}">${escapeText(text)}</text>`);
   if (faultRows) name("faults", layout.faults + 11, "group");
-  name("views", layout.views + 15, "group");
+  if (run.era_words) name(run.era_words.title, layout.eras + 15, "group");
   run.nodes.forEach((text, index) => {
     if (layout.nodes[index] !== undefined) name(text, barY(index) + (isClient(index) ? 14 : 16), "name");
   });
@@ -309,10 +306,10 @@ function drawOverview() {
   const width = overview.clientWidth || 1200;
   const x = (at) => LABELS + (Math.min(Math.max(at, 0), run.end) / run.end) * (width - LABELS - 8);
   const out = [];
-  run.views.forEach((view, index) => out.push(`<rect class="view${index % 2 ? " odd" : ""}" x="${x(view.from)}" y="4" width="${Math.max(x(view.to) - x(view.from), 1)}" height="8"/>`));
+  run.eras.forEach((era, index) => out.push(`<rect class="era${index % 2 ? " odd" : ""}" x="${x(era.from)}" y="4" width="${Math.max(x(era.to) - x(era.from), 1)}" height="8"/>`));
   run.faults.forEach((fault) => out.push(`<rect class="fault" x="${x(fault.from)}" y="14" width="${Math.max(x(fault.to) - x(fault.from), 1.5)}" height="5"/>`));
   run.operations.forEach((operation) => {
-    const y = 23 + ((operation.client - run.servers - 1) % 6) * 3;
+    const y = 23 + ((operation.client - run.processes) % 6) * 3;
     out.push(`<rect class="op ${operation.end}" x="${x(operation.from)}" y="${y}" width="${Math.max(x(operation.to ?? run.end) - x(operation.from), 1)}" height="2"/>`);
   });
   if (run.failed !== null) out.push(`<line class="failed" x1="${x(run.failed)}" x2="${x(run.failed)}" y1="0" y2="44"/>`);

@@ -3,47 +3,62 @@
 //! Times are whole microseconds of virtual time. Nodes are indexes into `Page::nodes`, operations into
 //! `Page::operations`. Long texts are shared (`Page::texts`), because messages repeat themselves.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use serde::Serialize;
 
 use super::{
     explain,
     history::{self, KeyHistory},
-    lanes::{self, FaultSpan, Lane, ViewSpan},
+    lanes::{self, EraSpan, FaultSpan, Lane},
 };
 use crate::{
     data::{
-        outcome::{Class, End, Happening, Operation, Outcome, Verdict},
+        outcome::{Class, End, Happening, Moment, Operation, Outcome, Verdict},
         plan::Plan,
     },
     observer::messages::{MESSAGES_MAX, MessageKind},
     report::{screen, timeline},
-    store::{self, operation::Input},
+    system::{
+        Access, Conversation, Numbers, Setup, System, Verb,
+        notice::{EraWords, State},
+    },
 };
 
 /// Characters of a value that are shown, at most.
 pub const TEXT_MAX: usize = 60;
+
+/// What clients say and are told.
+const CLIENTS: Conversation = Conversation { name: "clients", is_shown: true };
 
 /// Microseconds since the start.
 pub fn micros(at: Duration) -> u64 {
     u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The names of all nodes: `vs`, servers, clients, the reader, the simulator.
+/// The names of all nodes: the processes, the clients, the reader, the simulator.
 #[derive(Clone, Debug)]
-pub struct Nodes(Vec<String>);
+pub struct Nodes {
+    names: Vec<String>,
+    processes: usize,
+}
 
 impl Nodes {
     /// The nodes of a plan, in the order of [`crate::data::nodes::Nodes`].
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new<S: System>(plan: &Plan<S>) -> Self {
         let all = crate::data::nodes::Nodes::new(plan);
-        Self((0..all.len()).map(|node| all.name(node).to_string()).collect())
+        let names = (0..all.len()).map(|node| all.name(node).to_string()).collect();
+        Self { names, processes: all.processes().len() }
+    }
+
+    /// How many processes there are, which come first.
+    pub fn processes(&self) -> usize {
+        self.processes
     }
 
     /// The place of a name.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|own| own == name)
+        self.names.iter().position(|own| own == name)
     }
 }
 
@@ -58,7 +73,7 @@ pub struct Page {
     facts: Vec<(&'static str, String)>,
     plan: String,
     nodes: Vec<String>,
-    servers: u32,
+    processes: usize,
     clients: usize,
     /// One-way latency of the network without faults, about, in microseconds.
     latency: u64,
@@ -67,14 +82,24 @@ pub struct Page {
     failed: Option<u64>,
     /// The moments that the first look should show.
     focus: (u64, u64),
-    views: Vec<ViewSpan>,
+    eras: Vec<EraSpan>,
+    era_words: Option<EraWords>,
+    /// Class and text for the legend: what processes are,
+    states: Vec<(String, &'static str)>,
+    /// and do besides.
+    activities: Vec<(String, &'static str)>,
     faults: Vec<FaultSpan>,
     lanes: Vec<Lane>,
     operations: Vec<Call>,
     keys: Vec<Key>,
     contradiction: Option<Contradiction>,
-    moments: Vec<(u64, usize, &'static str, String)>,
+    moments: Vec<(u64, usize, String)>,
     texts: Vec<String>,
+    /// By the numbers of their kinds.
+    conversations: Vec<Conversation>,
+    /// Of each process the conversation with which it is shown what clients say to it, if that is no
+    /// operation.
+    asides: Vec<Option<u8>>,
     /// From, to, kind, sent, received (or 0), lost, text.
     messages: Vec<(usize, usize, u8, u64, u64, u8, usize)>,
     messages_cut: bool,
@@ -87,6 +112,8 @@ struct Call {
     from: u64,
     to: Option<u64>,
     kind: &'static str,
+    /// Whether it changes nothing.
+    reads: bool,
     key: String,
     text: String,
     result: String,
@@ -97,12 +124,12 @@ struct Call {
     by: Option<String>,
 }
 
-/// The history of a key.
+/// The history of an object, such as a key.
 #[derive(Debug, Serialize)]
 struct Key {
     name: String,
     operations: usize,
-    /// Operation, moment, value after it.
+    /// Operation, moment, state after it.
     order: Vec<(usize, u64, Option<String>)>,
     /// If no order explains everything: until when this one does.
     until: Option<u64>,
@@ -118,7 +145,7 @@ struct Contradiction {
 
 impl Page {
     /// Gathers what the page shows.
-    pub fn new(plan: &Plan, outcome: &Outcome, title: &str) -> Self {
+    pub fn new<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, title: &str) -> Self {
         let nodes = Nodes::new(plan);
         let failed = outcome.failed_at();
         let end = micros(last(outcome));
@@ -131,7 +158,7 @@ impl Page {
             explanation: explain::sentences(plan, outcome),
             facts: facts(plan, outcome),
             plan: toml::to_string_pretty(plan).unwrap_or_default(),
-            servers: plan.cluster.servers,
+            processes: nodes.processes,
             clients: plan.clients.len(),
             latency: u64::midpoint(plan.network.latency_us_min, plan.network.latency_us_max),
             end,
@@ -142,23 +169,34 @@ impl Page {
                 .map(|moment| micros(moment.at)),
             failed: failed.map(micros),
             focus: focus(outcome, end),
-            views: lanes::views(outcome, end),
+            eras: lanes::eras(outcome, end),
+            era_words: S::ERAS,
+            states: legend("r", S::STATES),
+            activities: legend("b", S::ACTIVITIES),
             faults: lanes::faults(plan, outcome, end),
             lanes: lanes::lanes(plan, outcome, &nodes),
             operations: calls(plan, outcome, &nodes),
             keys: keys(outcome),
             contradiction: contradiction(outcome),
             moments: moments(outcome, &nodes),
-            nodes: nodes.0,
+            nodes: nodes.names,
             texts,
+            conversations: [CLIENTS].iter().chain(S::CONVERSATIONS).copied().collect(),
+            asides: plan.cluster.processes().iter().map(|process| process.aside.map(|kind| kind.0)).collect(),
             messages,
             messages_cut: outcome.messages.len() >= MESSAGES_MAX,
         }
     }
 }
 
+/// The classes of states, with prefix, and what the legend calls them.
+fn legend(prefix: &str, states: &[State]) -> Vec<(String, &'static str)> {
+    let class = |state: &State| format!("{prefix}-{}", state.colour.class());
+    states.iter().filter_map(|state| Some((class(state), state.legend?))).collect()
+}
+
 /// The last time at which anything is seen.
-fn last(outcome: &Outcome) -> Duration {
+fn last<S: System>(outcome: &Outcome<S>) -> Duration {
     let moments = outcome.timeline.iter().map(|moment| moment.at);
     let ends = outcome.operations.iter().filter_map(|operation| operation.end.at());
     let all = moments.chain(ends).chain(outcome.failed_at()).chain([outcome.stats.virtual_time]);
@@ -166,7 +204,7 @@ fn last(outcome: &Outcome) -> Duration {
 }
 
 /// What the first look shows: the contradicting operations with a margin, or the seconds before the failure.
-fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
+fn focus<S: System>(outcome: &Outcome<S>, end: u64) -> (u64, u64) {
     const FEW: usize = 8;
     const SHORTEST: u64 = 2_000_000;
     const LONGEST: u64 = 12_000_000;
@@ -187,33 +225,32 @@ fn focus(outcome: &Outcome, end: u64) -> (u64, u64) {
     (from.saturating_sub(margin), failed + margin)
 }
 
-fn facts(plan: &Plan, outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn facts<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Vec<(&'static str, String)> {
     let stats = &outcome.stats;
-    vec![
+    let mut facts = vec![
         ("seed", plan.seed.to_string()),
         ("trace", outcome.trace_hash.to_string()),
         ("virtual time", format!("{:.3} s", last(outcome).as_secs_f64())),
-        ("servers", format!("{}, {} copies", plan.cluster.servers, plan.cluster.replicas)),
-        ("reads", format!("{:?}", plan.cluster.reads).to_lowercase()),
-        ("operations", format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown)),
-        ("view changes", stats.own.view_changes.to_string()),
-        ("state transfers", stats.own.transfers.to_string()),
-        ("copies", stats.own.copies.line(stats.virtual_time)),
-        ("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))),
-    ]
+    ];
+    facts.extend(plan.cluster.facts());
+    let operations = format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown);
+    facts.push(("operations", operations));
+    facts.extend(stats.own.facts(stats.virtual_time));
+    facts.push(("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))));
+    facts
 }
 
-fn calls(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
+fn calls<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, nodes: &Nodes) -> Vec<Call> {
     let (against, support) = match &outcome.verdict {
         Verdict::Violation(contradiction) => {
             (contradiction.operations.as_slice(), contradiction.support.as_slice())
         }
         _ => (&[][..], &[][..]),
     };
-    let call = |(index, operation): (usize, &Operation)| {
+    let call = |(index, operation): (usize, &Operation<S>)| {
         let (end, result) = match &operation.end {
             End::Open => ("open", "no answer before the end of the run".into()),
-            End::Returned { output, .. } => ("ok", screen::output(output)),
+            End::Returned { output, .. } => ("ok", S::told(output)),
             End::Unknown { why, .. } => ("unknown", format!("fate unknown: {why}")),
             End::NotExecuted { why, .. } => ("not", format!("not executed: {why}")),
         };
@@ -222,13 +259,15 @@ fn calls(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
         } else {
             support.contains(&index).then_some("support")
         };
+        let Verb { word: kind, access } = S::verb(&operation.input);
         Call {
             client: nodes.find(&operation.client).unwrap_or_default(),
             from: micros(operation.called),
             to: operation.end.at().map(micros),
-            kind: kind(&operation.input),
-            key: operation.input.key().escape_ascii().to_string(),
-            text: screen::asked(operation),
+            kind,
+            reads: access == Access::Reads,
+            key: history::key(operation).escape_ascii().to_string(),
+            text: S::asked(operation),
             result,
             end,
             part,
@@ -238,29 +277,15 @@ fn calls(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Call> {
     outcome.operations.iter().enumerate().map(call).collect()
 }
 
-/// The name of an operation.
-pub(super) fn kind(input: &Input) -> &'static str {
-    match input {
-        Input::Get { .. } => "get",
-        Input::Put { .. } => "put",
-        Input::Append { .. } => "append",
-        Input::Delete { .. } => "delete",
-        Input::CompareAndSwap { .. } => "cas",
-    }
-}
-
-fn keys(outcome: &Outcome) -> Vec<Key> {
-    let count = |key: &bytes::Bytes| {
-        outcome.operations.iter().filter(|operation| operation.input.key() == key).count()
-    };
+fn keys<S: System>(outcome: &Outcome<S>) -> Vec<Key> {
     let histories = history::histories(&outcome.operations).into_iter();
     histories
-        .map(|KeyHistory { key, order, until }| Key {
+        .map(|KeyHistory { key, operations, order, until }| Key {
             name: key.escape_ascii().to_string(),
-            operations: count(&key),
+            operations: operations.len(),
             order: order
                 .into_iter()
-                .map(|effect| (effect.operation, micros(effect.at), effect.value.map(|value| ending(&value))))
+                .map(|effect| (effect.operation, micros(effect.at), effect.value.map(ending)))
                 .collect(),
             until: until.map(micros),
         })
@@ -268,12 +293,12 @@ fn keys(outcome: &Outcome) -> Vec<Key> {
 }
 
 /// The end of a value, where appends show.
-fn ending(value: &[u8]) -> String {
-    let text = value.escape_ascii().to_string();
-    if text.len() <= TEXT_MAX { text } else { format!("…{}", &text[text.len() - TEXT_MAX..]) }
+fn ending(text: String) -> String {
+    let all = text.chars().count();
+    if all <= TEXT_MAX { text } else { iter::once('…').chain(text.chars().skip(all - TEXT_MAX)).collect() }
 }
 
-fn contradiction(outcome: &Outcome) -> Option<Contradiction> {
+fn contradiction<S: System>(outcome: &Outcome<S>) -> Option<Contradiction> {
     let Verdict::Violation(contradiction) = &outcome.verdict else { return None };
     Some(Contradiction {
         key: contradiction.key.escape_ascii().to_string(),
@@ -283,34 +308,24 @@ fn contradiction(outcome: &Outcome) -> Option<Contradiction> {
     })
 }
 
-/// The timeline in words, for stepping through it. Nodes that are none of the cluster's count as the
-/// simulator.
-fn moments(outcome: &Outcome, nodes: &Nodes) -> Vec<(u64, usize, &'static str, String)> {
-    let moment = |moment: &crate::data::outcome::Moment| {
-        let kind = match &moment.event {
-            Happening::Called { .. } | Happening::Returned { .. } => "operation",
-            Happening::FaultBegan { .. } | Happening::FaultEnded { .. } | Happening::FaultSkipped { .. } => {
-                "fault"
-            }
-            Happening::Up { .. } | Happening::Down(_) | Happening::Healed => "process",
-            Happening::Notice(store::Notice::ViewService(_)) => "view",
-            Happening::Notice(store::Notice::Replica(_)) => "role",
-        };
-        let node = nodes.find(&moment.node).unwrap_or(nodes.0.len());
+/// The timeline in words, for stepping through it. Nodes that are none of the plan's count as the simulator.
+fn moments<S: System>(outcome: &Outcome<S>, nodes: &Nodes) -> Vec<(u64, usize, String)> {
+    let moment = |moment: &Moment<S>| {
+        let node = nodes.find(&moment.node).unwrap_or(nodes.names.len());
         let text = match &moment.event {
             Happening::Returned { operation } => returned(&outcome.operations[*operation]),
             _ => timeline::words(moment, outcome),
         };
-        (micros(moment.at), node, kind, text)
+        (micros(moment.at), node, text)
     };
     outcome.timeline.iter().map(moment).collect()
 }
 
-fn returned(operation: &Operation) -> String {
-    let asked = screen::asked(operation);
+fn returned<S: System>(operation: &Operation<S>) -> String {
+    let asked = S::asked(operation);
     match &operation.end {
         End::Open => format!("{asked} is open"),
-        End::Returned { output, .. } => format!("{asked} returns {}", screen::output(output)),
+        End::Returned { output, .. } => format!("{asked} returns {}", S::told(output)),
         End::Unknown { why, .. } => format!("{asked} is given up: {why}"),
         End::NotExecuted { why, .. } => format!("{asked} was not executed: {why}"),
     }
@@ -318,7 +333,7 @@ fn returned(operation: &Operation) -> String {
 
 type MessageRow = (usize, usize, u8, u64, u64, u8, usize);
 
-fn messages(outcome: &Outcome) -> (Vec<String>, Vec<MessageRow>) {
+fn messages<S: System>(outcome: &Outcome<S>) -> (Vec<String>, Vec<MessageRow>) {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut texts = Vec::new();
     let mut rows = Vec::with_capacity(outcome.messages.len());
@@ -327,12 +342,7 @@ fn messages(outcome: &Outcome) -> (Vec<String>, Vec<MessageRow>) {
             texts.push(message.text.to_string());
             texts.len() - 1
         });
-        let kind = match message.kind {
-            MessageKind::Ping => 0,
-            MessageKind::Replication => 1,
-            MessageKind::Transfer => 2,
-            MessageKind::Client => 3,
-        };
+        let MessageKind(kind) = message.kind;
         let received = message.received.map_or(0, micros);
         rows.push((
             message.from,

@@ -2,12 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use pbkv::protocol::{
-    replica::{Notice, RoleName},
-    view::View,
-    view_service,
-};
-
 use super::data::Nodes;
 use crate::{
     data::{
@@ -16,9 +10,10 @@ use crate::{
         plan::Plan,
     },
     observer::messages::MessageKind,
-    report::{screen, timeline::name},
-    store::{self, operation::Input},
-    system::Promise,
+    system::{
+        Access, Notice, Promise, Setup, System,
+        notice::{Era, LaneChange},
+    },
 };
 
 /// Sentences about one failure, at most.
@@ -30,95 +25,90 @@ const NAMED_MAX: usize = 2;
 /// Who answered an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServedBy {
-    server: String,
-    /// What the server took itself for.
-    role: String,
-    /// The view that was in force, if another.
+    process: String,
+    /// What the process took itself for, if its sort takes itself for anything.
+    role: Option<String>,
+    /// The era that was in force, if another.
     instead: Option<String>,
 }
 
 impl fmt::Display for ServedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "served by {}, {}", self.server, self.role)?;
+        write!(f, "served by {}", self.process)?;
+        self.role.as_ref().map_or(Ok(()), |role| write!(f, ", {role}"))?;
         self.instead.as_ref().map_or(Ok(()), |instead| write!(f, ", while {instead}"))
     }
 }
 
-/// Who answered an operation: the server that sent its client the last answer before the operation returned.
+/// Who answered an operation: the process that sent its client the last answer before the operation returned.
 /// Known only if messages were kept.
-pub(super) fn served_by(plan: &Plan, outcome: &Outcome, operation: usize) -> Option<ServedBy> {
+pub(super) fn served_by<S: System>(
+    plan: &Plan<S>,
+    outcome: &Outcome<S>,
+    operation: usize,
+) -> Option<ServedBy> {
     let operation = &outcome.operations[operation];
     let End::Returned { at, .. } = &operation.end else { return None };
     let client = Nodes::new(plan).find(&operation.client)?;
+    let processes = plan.cluster.processes();
     let end = outcome.messages.partition_point(|message| message.sent <= *at);
     let answer =
         outcome.messages[..end].iter().rev().take_while(|message| message.sent >= operation.called).find(
             |message| {
-                message.kind == MessageKind::Client
+                message.kind == MessageKind::CLIENT
                     && message.to == client
-                    && message.from != crate::store::nodes::Nodes::VIEW_SERVICE
+                    && processes.get(message.from).is_none_or(|process| process.aside.is_none())
                     && !message.lost
             },
         )?;
-    let server = crate::data::nodes::Nodes::new(plan).name(answer.from).clone();
-    Some(standing(outcome, &server, answer.sent))
+    let process = crate::data::nodes::Nodes::new(plan).name(answer.from).clone();
+    Some(standing(outcome, &process, answer.sent))
 }
 
-/// What a server takes itself for at a time, and what is in force instead.
-fn standing(outcome: &Outcome, server: &NodeName, at: Duration) -> ServedBy {
-    let mut role = "without a role".to_string();
-    let mut own_view = None;
+/// What a process takes itself for at a time, and what is in force instead.
+fn standing<S: System>(outcome: &Outcome<S>, process: &NodeName, at: Duration) -> ServedBy {
+    let mut role = (!S::ROLES.is_empty()).then(|| "without a role".to_string());
+    let mut own_era = None;
     for moment in outcome.timeline.iter().take_while(|moment| moment.at <= at) {
-        if moment.node == *server
-            && let Happening::Notice(store::Notice::Replica(Notice::RoleChanged { role: new, view })) =
-                &moment.event
-        {
-            role = match new {
-                RoleName::Primary => format!("primary of {view}"),
-                RoleName::Backup => format!("backup in {view}"),
-                RoleName::Idle => "idle".into(),
-            };
-            own_view = Some(*view);
+        let Happening::Notice(notice) = &moment.event else { continue };
+        if moment.node != *process {
+            continue;
+        }
+        for change in notice.lane() {
+            if let LaneChange::Is { text, era: Some(era), .. } = change {
+                (role, own_era) = (Some(text), Some(era));
+            }
         }
     }
-    let current = view_at(outcome, at).filter(|(view, ..)| own_view.is_some_and(|own| own != view.number));
-    let instead = current.map(|(view, active, since)| {
-        let state = if active { "active" } else { "proposed" };
-        let (number, primary) = (view.number, name(&view.primary));
-        format!("{number} (primary {primary}) had been {state} for {}", ago(at.saturating_sub(since)))
+    let current = era_at(outcome, at).filter(|(era, _)| own_era.is_some_and(|own| own != era.number));
+    let instead = current.zip(S::ERAS).map(|((era, since), words)| {
+        let state = if era.is_in_force { words.in_force } else { words.proposed };
+        format!("{} had been {state} for {}", era.name, ago(at.saturating_sub(since)))
     });
-    ServedBy { server: server.to_string(), role, instead }
+    ServedBy { process: process.to_string(), role, instead }
 }
 
 /// What the node of a broken invariant took itself for.
-fn context(outcome: &Outcome, node: &NodeName, at: Duration) -> Option<String> {
-    let ServedBy { server, role, instead } = standing(outcome, node, at);
-    instead.map(|instead| format!("At that moment {server} took itself for {role}, while {instead}."))
+fn context<S: System>(outcome: &Outcome<S>, node: &NodeName, at: Duration) -> Option<String> {
+    let ServedBy { process, role, instead } = standing(outcome, node, at);
+    let (role, instead) = (role?, instead?);
+    Some(format!("At that moment {process} took itself for {role}, while {instead}."))
 }
 
-/// The view service's view at a time, whether it was active, and since when.
-fn view_at(outcome: &Outcome, at: Duration) -> Option<(View, bool, Duration)> {
-    let mut current = None;
+/// The latest era at a time, and since when it was proposed or in force.
+fn era_at<S: System>(outcome: &Outcome<S>, at: Duration) -> Option<(Era, Duration)> {
+    let mut current: Option<(Era, Duration)> = None;
     for moment in outcome.timeline.iter().take_while(|moment| moment.at <= at) {
-        match &moment.event {
-            Happening::Notice(store::Notice::ViewService(view_service::Notice::Proposed {
-                view, ..
-            })) => {
-                current = Some((view.clone(), false, moment.at));
-            }
-            Happening::Notice(store::Notice::ViewService(view_service::Notice::Activated(view))) => {
-                let since =
-                    current.take().filter(|(_, active, _)| *active).map_or(moment.at, |(.., since)| since);
-                current = Some((view.clone(), true, since));
-            }
-            _ => {}
-        }
+        let Happening::Notice(notice) = &moment.event else { continue };
+        let Some(era) = notice.era() else { continue };
+        let was_in_force = current.take().filter(|(last, _)| era.is_in_force && last.is_in_force);
+        current = Some((era, was_in_force.map_or(moment.at, |(_, since)| since)));
     }
     current
 }
 
 /// The failure in sentences.
-pub(super) fn sentences(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+pub(super) fn sentences<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Vec<String> {
     let mut sentences = Vec::new();
     for violation in &outcome.violations {
         let Violation { at, node, invariant, message } = violation;
@@ -151,23 +141,22 @@ pub(super) fn sentences(plan: &Plan, outcome: &Outcome) -> Vec<String> {
 }
 
 /// What the last of the contradicting operations saw, and each of the others against it.
-fn contradicting(plan: &Plan, outcome: &Outcome, contradiction: &Contradiction) -> Vec<String> {
+fn contradicting<S: System>(
+    plan: &Plan<S>,
+    outcome: &Outcome<S>,
+    contradiction: &Contradiction,
+) -> Vec<String> {
     let mut involved = contradiction.operations.clone();
     involved.sort_by_key(|index| outcome.operations[*index].end.at().unwrap_or(Duration::MAX));
     // The last one to return that looked at the value: it completed the contradiction.
-    let looked = |index: &&usize| {
-        matches!(
-            outcome.operations[**index].input,
-            Input::Get { .. } | Input::CompareAndSwap { .. } | Input::Delete { .. }
-        )
-    };
+    let looked = |index: &&usize| S::verb(&outcome.operations[**index].input).access != Access::Writes;
     let Some(last) = involved.iter().rev().find(looked).or(involved.last()).copied() else {
         return vec![contradiction.sentence.clone()];
     };
     let culprit = &outcome.operations[last];
     let mut first = format!("{} {}", clock(culprit.end.at().unwrap_or(culprit.called)), told(culprit));
     let before = involved.iter().filter(|index| **index != last).map(|index| &outcome.operations[*index]);
-    let before: Vec<(Duration, &Operation)> = before
+    let before: Vec<(Duration, &Operation<S>)> = before
         .filter_map(|operation| Some((operation.end.at().filter(|at| *at < culprit.called)?, operation)))
         .collect();
     // The nearest say most; all are listed beside the sentence.
@@ -185,21 +174,21 @@ fn contradicting(plan: &Plan, outcome: &Outcome, contradiction: &Contradiction) 
     vec![first, format!("{}.", capital(&contradiction.sentence))]
 }
 
-fn told(operation: &Operation) -> String {
-    let asked = screen::asked(operation);
+fn told<S: System>(operation: &Operation<S>) -> String {
+    let asked = S::asked(operation);
     match &operation.end {
         End::Returned { output, .. } => {
-            format!("{}'s {asked} returned {}", operation.client, screen::output(output))
+            format!("{}'s {asked} returned {}", operation.client, S::told(output))
         }
         End::Unknown { .. } | End::Open => format!("{}'s {asked} had no answer", operation.client),
         End::NotExecuted { .. } => format!("{}'s {asked} was not executed", operation.client),
     }
 }
 
-fn finished(operation: &Operation) -> String {
-    match &operation.input {
-        Input::Get { .. } => told(operation),
-        _ => format!("{}'s {} finished", operation.client, screen::asked(operation)),
+fn finished<S: System>(operation: &Operation<S>) -> String {
+    match S::verb(&operation.input).access {
+        Access::Reads => told(operation),
+        Access::Writes | Access::Both => format!("{}'s {} finished", operation.client, S::asked(operation)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! For each key, the order in which its operations took effect.
+//! For each object, such as a key, the order in which its operations took effect.
 //!
 //! The order is the checker's witness. An operation is drawn at the earliest moment the order allows: its own
 //! call, or that of the latest call before it in the order. If there is no order, the
@@ -8,23 +8,24 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use linearizability::{History, Operation as Judged, Options, Outcome as Ending, Verdict, kv::Kv};
+use linearizability::{History, Model, Operation as Judged, Options, Outcome as Ending, Verdict};
 
 use crate::{
     data::outcome::{End, Operation},
-    judges::history::nanoseconds,
-    store::operation::{Input, Output},
+    system::{StateOf, System},
 };
 
-/// Configurations of one key that the checker may visit for a picture.
+/// Configurations of one object that the checker may visit for a picture.
 const CONFIGURATIONS_MAX: u64 = 1_000_000;
 
-/// The operations of a key in the order in which they took effect.
+/// The operations on an object in the order in which they took effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyHistory {
-    /// The key.
+    /// The object's name, as the model calls it.
     pub key: Bytes,
-    /// Each operation, as an index into the outcome's, when it took effect, and the value after it.
+    /// The operations on it, as indexes into the outcome's.
+    pub operations: Vec<usize>,
+    /// Each that took effect.
     pub order: Vec<Effect>,
     /// If no order explains everything: until when this one does.
     pub until: Option<Duration>,
@@ -37,47 +38,51 @@ pub struct Effect {
     pub operation: usize,
     /// The earliest moment that the order allows.
     pub at: Duration,
-    /// The value of the key afterwards.
-    pub value: Option<Bytes>,
+    /// The state of the object afterwards, in words.
+    pub value: Option<String>,
 }
 
-/// The histories of all keys, in the order of their names.
-pub fn histories(operations: &[Operation]) -> Vec<KeyHistory> {
-    let mut keys: BTreeMap<&Bytes, Vec<usize>> = BTreeMap::new();
+/// The histories of all objects, in the order of their names.
+pub fn histories<S: System>(operations: &[Operation<S>]) -> Vec<KeyHistory> {
+    let mut keys: BTreeMap<Bytes, Vec<usize>> = BTreeMap::new();
     for (index, operation) in operations.iter().enumerate() {
-        keys.entry(operation.input.key()).or_default().push(index);
+        keys.entry(key(operation)).or_default().push(index);
     }
-    keys.into_iter().map(|(key, places)| explain(key, &places, operations)).collect()
+    keys.into_iter().map(|(key, places)| explain(key, places, operations)).collect()
 }
 
-fn explain(key: &Bytes, places: &[usize], operations: &[Operation]) -> KeyHistory {
-    let (order, until) = match witness(places, operations, Duration::MAX) {
+/// The name of the object of an operation.
+pub fn key<S: System>(operation: &Operation<S>) -> Bytes {
+    S::Model::default().label(&operation.input).into()
+}
+
+fn explain<S: System>(key: Bytes, places: Vec<usize>, operations: &[Operation<S>]) -> KeyHistory {
+    let (order, until) = match witness(&places, operations, Duration::MAX) {
         Some(order) => (order, None),
         None => {
             let mut ends: Vec<Duration> =
                 places.iter().filter_map(|place| operations[*place].end.at()).collect();
             ends.sort_unstable();
             ends.insert(0, Duration::ZERO);
-            let good = ends.partition_point(|end| witness(places, operations, *end).is_some());
+            let good = ends.partition_point(|end| witness(&places, operations, *end).is_some());
             let until = ends[good.saturating_sub(1)];
-            (witness(places, operations, until).unwrap_or_default(), Some(until))
+            (witness(&places, operations, until).unwrap_or_default(), Some(until))
         }
     };
-    KeyHistory { key: key.clone(), order: effects(&order, operations), until }
+    let order = effects(&order, operations, until.unwrap_or(Duration::MAX));
+    KeyHistory { key, operations: places, order, until }
 }
 
 /// An order of what had happened until a time.
-fn witness(places: &[usize], operations: &[Operation], until: Duration) -> Option<Vec<usize>> {
-    let mut judged: Vec<Judged<Input, Output>> = Vec::new();
+fn witness<S: System>(places: &[usize], operations: &[Operation<S>], until: Duration) -> Option<Vec<usize>> {
+    let mut judged: Vec<Judged<S::Input, S::Output>> = Vec::new();
     let mut own = Vec::new();
     for (process, place) in places.iter().enumerate() {
         let operation = &operations[*place];
-        let outcome = match &operation.end {
-            End::NotExecuted { .. } => continue,
-            End::Returned { at, output } if *at <= until => {
-                Ending::Returned { at: nanoseconds(*at), output: output.clone() }
-            }
-            End::Open | End::Unknown { .. } | End::Returned { .. } => Ending::Unknown,
+        let outcome = match (&operation.end, answer(operation, until)) {
+            (End::NotExecuted { .. }, _) => continue,
+            (_, Some((at, output))) => Ending::Returned { at: nanoseconds(at), output: output.clone() },
+            (End::Open | End::Unknown { .. } | End::Returned { .. }, None) => Ending::Unknown,
         };
         if operation.called <= until {
             // Each a process of its own: that a client does one thing after the other is in the times
@@ -90,38 +95,37 @@ fn witness(places: &[usize], operations: &[Operation], until: Duration) -> Optio
     let history = History::new(judged).ok()?;
     let mut options = Options::default();
     options.budget.configurations = CONFIGURATIONS_MAX;
-    match linearizability::check(&Kv, &history, &options) {
+    match linearizability::check(&S::Model::default(), &history, &options) {
         Verdict::Linearizable { witness } => Some(witness.into_iter().map(|index| own[index]).collect()),
         Verdict::Violation(_) | Verdict::Undecided(_) => None,
     }
 }
 
-fn effects(order: &[usize], operations: &[Operation]) -> Vec<Effect> {
+/// What an operation was told until a time.
+fn answer<S: System>(operation: &Operation<S>, until: Duration) -> Option<(Duration, &S::Output)> {
+    match &operation.end {
+        End::Returned { at, output } if *at <= until => Some((*at, output)),
+        _ => None,
+    }
+}
+
+fn effects<S: System>(order: &[usize], operations: &[Operation<S>], until: Duration) -> Vec<Effect> {
+    let model = S::Model::default();
     let mut at = Duration::ZERO;
-    let mut value: Option<Bytes> = None;
+    let mut state: StateOf<S> = model.init();
     let mut effects = Vec::new();
     for place in order {
         let operation = &operations[*place];
         at = at.max(operation.called);
-        value = after(value, operation);
-        effects.push(Effect { operation: *place, at, value: value.clone() });
+        let output = answer(operation, until).map(|(_, output)| output);
+        if let Some(after) = model.step(&state, &operation.input, output) {
+            state = after;
+        }
+        effects.push(Effect { operation: *place, at, value: S::state(&state) });
     }
     effects
 }
 
-/// The value of a key after an operation.
-fn after(before: Option<Bytes>, operation: &Operation) -> Option<Bytes> {
-    match &operation.input {
-        Input::Get { .. } => before,
-        Input::Put { value, .. } => Some(value.clone()),
-        Input::Append { value, .. } => Some([before.unwrap_or_default(), value.clone()].concat().into()),
-        Input::Delete { .. } => None,
-        Input::CompareAndSwap { expected, new, .. } => {
-            let swapped = match &operation.end {
-                End::Returned { output: Output::Swapped { swapped, .. }, .. } => *swapped,
-                _ => before == *expected,
-            };
-            if swapped { Some(new.clone()) } else { before }
-        }
-    }
+fn nanoseconds(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).expect("less than 500 years")
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pbkv::protocol::{identity::ServerId, replica, view_service};
 use serde::Serialize;
 
 use super::data::{Nodes, micros};
@@ -13,9 +12,15 @@ use crate::{
         outcome::{Down, Happening, Outcome},
         plan::Plan,
     },
-    report::timeline::name,
-    store,
+    system::{
+        Notice, System,
+        notice::{Colour, LaneChange, State},
+    },
 };
+
+const DOWN: State = State { name: "down", colour: Colour::Down, legend: None };
+const OFF: State = State { name: "off", colour: Colour::Down, legend: None };
+const PAUSED: State = State { name: "paused", colour: Colour::Paused, legend: None };
 
 /// A time in which a node was in one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,65 +29,45 @@ pub struct Span {
     pub from: u64,
     /// to.
     pub to: u64,
-    /// `starting`, `idle`, `backup`, `primary`, `fenced`, `serving` (the view service), `down`, or `off`
-    /// (power loss). On the second track: `paused`, `receives` or `sends` state.
+    /// `down`, `off` (power loss), or one of the system's own. On the second track: `paused`, or an own one.
     pub state: &'static str,
-    /// In words, such as `primary of v3`.
+    /// The class with which it is drawn.
+    pub colour: &'static str,
+    /// In words.
     pub text: String,
-    /// What it is part of, and ends with.
+    /// The fault that it is part of, by its place in the plan.
     #[serde(skip)]
-    of: Of,
+    fault: Option<usize>,
 }
 
-/// What a span is part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Of {
-    /// One of the node's roles, until the next one.
-    Role,
-    /// A fault, by its place in the plan.
-    Fault(usize),
-    /// A state transfer to this server.
-    TransferTo(ServerId),
-    /// A state transfer to the node itself.
-    TransferHere,
-}
-
-impl Of {
-    fn is_sent(&self) -> bool {
-        matches!(self, Self::TransferTo(_))
-    }
-}
-
-/// A node of the cluster.
+/// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lane {
     /// Index of the node.
     pub node: usize,
-    /// Its roles, one after the other.
-    pub roles: Vec<Span>,
-    /// What was going on besides: pauses and state transfers.
+    /// Its states, one after the other.
+    pub states: Vec<Span>,
+    /// What was going on besides, such as pauses.
     pub besides: Vec<Span>,
 }
 
-/// A view, from its proposal until the next one's.
+/// An era, from its proposal until the next one's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ViewSpan {
+pub struct EraSpan {
     /// Its number.
     pub number: u64,
     /// When it was proposed, in microseconds,
     pub from: u64,
     /// and when the next one was.
     pub to: u64,
-    /// When its activation was recorded.
+    /// When it came into force.
     pub active: Option<u64>,
-    /// Its primary,
-    pub primary: String,
-    /// the other in-sync replicas,
-    pub backups: Vec<String>,
-    /// and those to which state is transferred.
-    pub joining: Vec<String>,
-    /// Why it was proposed.
-    pub why: String,
+    /// What stands in the band.
+    pub text: String,
+    /// Its details, one a line.
+    pub details: Vec<String>,
+    /// Why it was proposed, in the last of these lines.
+    pub why: Option<String>,
 }
 
 /// A fault, from its beginning to its end.
@@ -102,24 +87,23 @@ pub struct FaultSpan {
     pub nodes: Vec<usize>,
 }
 
-/// The view service and the servers.
-pub(super) fn lanes(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Lane> {
+/// The processes.
+pub(super) fn lanes<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, nodes: &Nodes) -> Vec<Lane> {
     let end = micros(outcome.stats.virtual_time.max(outcome.failed_at().unwrap_or_default()));
-    let cluster = plan.cluster.servers as usize + 1;
     let mut lanes: Vec<Lane> =
-        (0..cluster).map(|node| Lane { node, roles: Vec::new(), besides: Vec::new() }).collect();
+        (0..nodes.processes()).map(|node| Lane { node, states: Vec::new(), besides: Vec::new() }).collect();
     for moment in &outcome.timeline {
         let Some(lane) = nodes.find(&moment.node).and_then(|node| lanes.get_mut(node)) else {
             if let Happening::FaultBegan { fault, nodes, .. } = &moment.event {
                 pause(plan, &mut lanes, *fault, nodes, moment.at, end);
             }
             if let Happening::FaultEnded { fault } = &moment.event {
-                close(&mut lanes, &Of::Fault(*fault), moment.at);
+                close(&mut lanes, *fault, moment.at);
             }
             if matches!(moment.event, Happening::Healed) {
                 for (fault, Fault { kind, .. }) in plan.faults.iter().enumerate() {
                     if !matches!(kind, FaultKind::Pause { lasts_ms: None, .. }) {
-                        close(&mut lanes, &Of::Fault(fault), moment.at);
+                        close(&mut lanes, fault, moment.at);
                     }
                 }
             }
@@ -130,74 +114,68 @@ pub(super) fn lanes(plan: &Plan, outcome: &Outcome, nodes: &Nodes) -> Vec<Lane> 
     lanes
 }
 
-fn step(lane: &mut Lane, event: &Happening, at: Duration, end: u64) {
-    use replica::{Notice, RoleName};
-    let mut role = |state: &'static str, text: String| turn(&mut lane.roles, at, end, state, text);
+fn step<S: System>(lane: &mut Lane, event: &Happening<S>, at: Duration, end: u64) {
     match event {
-        Happening::Up { life, .. } if lane.node == crate::store::nodes::Nodes::VIEW_SERVICE => {
-            role("serving", format!("view service, life {life}"))
-        }
-        Happening::Up { life, .. } => role("starting", format!("life {life}, not accepted yet")),
+        Happening::Up { life, .. } => lane.change(S::up(lane.node, *life), at, end),
         Happening::Down(how) => {
             let (state, text) = match how {
-                Down::Crash => ("down", "crashed"),
-                Down::PowerLoss => ("off", "without power"),
+                Down::Crash => (DOWN, "crashed"),
+                Down::PowerLoss => (OFF, "without power"),
             };
-            role(state, text.into());
-            end_besides(lane, |_| true, at);
+            lane.change(LaneChange::Is { state, text: text.into(), era: None }, at, end);
+            lane.end(|_| true, at);
         }
-        Happening::Notice(store::Notice::Replica(Notice::Accepted)) => role("idle", "idle".into()),
-        Happening::Notice(store::Notice::Replica(Notice::RoleChanged { role: new, view })) => {
-            let (state, text) = match new {
-                RoleName::Idle => ("idle", "idle".to_string()),
-                RoleName::Backup => ("backup", format!("backup in {view}")),
-                RoleName::Primary => ("primary", format!("primary of {view}")),
-            };
-            role(state, text);
-            end_besides(lane, Of::is_sent, at);
-        }
-        Happening::Notice(store::Notice::Replica(Notice::Fenced { view })) => {
-            role("fenced", format!("fenced: {view} exists"))
-        }
-        Happening::Notice(store::Notice::Replica(Notice::TransferBegan { to, .. })) => {
-            let text = format!("sends state to {}", name(to));
-            let of = Of::TransferTo(to.clone());
-            lane.besides.push(Span { from: micros(at), to: end, state: "sends", text, of });
-        }
-        Happening::Notice(store::Notice::Replica(
-            Notice::TransferCompleted { to, .. } | Notice::TransferAbandoned { to },
-        )) => {
-            end_besides(lane, |of| *of == Of::TransferTo(to.clone()), at);
-        }
-        Happening::Notice(store::Notice::Replica(Notice::ReceivingState { from, .. })) => {
-            end_besides(lane, |of| *of == Of::TransferHere, at);
-            let text = format!("receives state from {}", name(from));
-            let of = Of::TransferHere;
-            lane.besides.push(Span { from: micros(at), to: end, state: "receives", text, of });
-        }
-        Happening::Notice(store::Notice::Replica(Notice::StateInstalled { .. })) => {
-            end_besides(lane, |of| *of == Of::TransferHere, at);
+        Happening::Notice(notice) => {
+            notice.lane().into_iter().for_each(|change| lane.change(change, at, end));
         }
         _ => {}
     }
 }
 
-/// Ends the current role and begins another.
-fn turn(roles: &mut Vec<Span>, at: Duration, end: u64, state: &'static str, text: String) {
-    let from = micros(at);
-    if let Some(last) = roles.last_mut() {
-        last.to = from;
+impl Lane {
+    fn change(&mut self, change: LaneChange, at: Duration, end: u64) {
+        let span = |State { name, colour, .. }: State, text: String| Span {
+            from: micros(at),
+            to: end,
+            state: name,
+            colour: colour.class(),
+            text,
+            fault: None,
+        };
+        match change {
+            LaneChange::Is { state, text, era: _ } => {
+                if let Some(last) = self.states.last_mut() {
+                    last.to = micros(at);
+                }
+                self.states.push(span(state, text));
+            }
+            LaneChange::Begins { state, text } => self.besides.push(span(state, text)),
+            LaneChange::Ends { state, text } => self.end(
+                |span| {
+                    let is_named = text.as_ref().is_none_or(|text| span.text == *text);
+                    span.fault.is_none() && span.state == state.name && is_named
+                },
+                at,
+            ),
+        }
     }
-    roles.push(Span { from, to: end, state, text, of: Of::Role });
+
+    /// Ends what goes on besides.
+    fn end(&mut self, is: impl Fn(&Span) -> bool, at: Duration) {
+        let at = micros(at);
+        let open = self.besides.iter_mut().filter(|span| is(span) && span.to > at);
+        open.for_each(|span| span.to = at);
+    }
 }
 
-fn end_besides(lane: &mut Lane, is: impl Fn(&Of) -> bool, at: Duration) {
-    let at = micros(at);
-    let open = lane.besides.iter_mut().filter(|span| is(&span.of) && span.to > at);
-    open.for_each(|span| span.to = at);
-}
-
-fn pause(plan: &Plan, lanes: &mut [Lane], fault: usize, nodes: &[NodeIndex], at: Duration, end: u64) {
+fn pause<S: System>(
+    plan: &Plan<S>,
+    lanes: &mut [Lane],
+    fault: usize,
+    nodes: &[NodeIndex],
+    at: Duration,
+    end: u64,
+) {
     let how = match plan.faults.get(fault).map(|fault| &fault.kind) {
         Some(FaultKind::Pause { .. } | FaultKind::Freeze { .. }) => "stands still",
         Some(FaultKind::Stutter { .. }) => "stutters",
@@ -206,50 +184,46 @@ fn pause(plan: &Plan, lanes: &mut [Lane], fault: usize, nodes: &[NodeIndex], at:
     };
     for lane in lanes.iter_mut().filter(|lane| nodes.contains(&lane.node)) {
         let text = format!("{how} (fault {fault})");
-        lane.besides.push(Span { from: micros(at), to: end, state: "paused", text, of: Of::Fault(fault) });
+        let (state, colour) = (PAUSED.name, PAUSED.colour.class());
+        lane.besides.push(Span { from: micros(at), to: end, state, colour, text, fault: Some(fault) });
     }
 }
 
-fn close(lanes: &mut [Lane], whose: &Of, at: Duration) {
-    lanes.iter_mut().for_each(|lane| end_besides(lane, |of| of == whose, at));
+fn close(lanes: &mut [Lane], fault: usize, at: Duration) {
+    lanes.iter_mut().for_each(|lane| lane.end(|span| span.fault == Some(fault), at));
 }
 
-/// The views that the view service proposed.
-pub(super) fn views(outcome: &Outcome, end: u64) -> Vec<ViewSpan> {
-    let mut views: Vec<ViewSpan> = Vec::new();
+/// The eras that were proposed.
+pub(super) fn eras<S: System>(outcome: &Outcome<S>, end: u64) -> Vec<EraSpan> {
+    let mut spans: Vec<EraSpan> = Vec::new();
     for moment in &outcome.timeline {
-        let Happening::Notice(store::Notice::ViewService(notice)) = &moment.event else { continue };
-        match notice {
-            view_service::Notice::Proposed { view, why, .. } => {
-                if let Some(last) = views.last_mut() {
-                    last.to = micros(moment.at);
-                }
-                views.push(ViewSpan {
-                    number: view.number.0,
-                    from: micros(moment.at),
-                    to: end,
-                    active: None,
-                    primary: name(&view.primary).into(),
-                    backups: view.backups().map(|server| name(server).into()).collect(),
-                    joining: view.joining.keys().map(|server| name(server).into()).collect(),
-                    why: why.to_string(),
-                });
-            }
-            view_service::Notice::Activated(view) => {
-                if let Some(span) = views.iter_mut().rev().find(|span| span.number == view.number.0) {
-                    span.active.get_or_insert(micros(moment.at));
-                    span.backups = view.backups().map(|server| name(server).into()).collect();
-                    span.joining = view.joining.keys().map(|server| name(server).into()).collect();
-                }
-            }
-            _ => {}
+        let Happening::Notice(notice) = &moment.event else { continue };
+        let Some(era) = notice.era() else { continue };
+        let at = micros(moment.at);
+        let known = spans.iter_mut().rev().find(|span| span.number == era.number);
+        if let (true, Some(span)) = (era.is_in_force, known) {
+            span.active.get_or_insert(at);
+            (span.text, span.details) = (era.text, era.details);
+            continue;
         }
+        if let Some(last) = spans.last_mut() {
+            last.to = at;
+        }
+        spans.push(EraSpan {
+            number: era.number,
+            from: at,
+            to: end,
+            active: era.is_in_force.then_some(at),
+            text: era.text,
+            details: era.details,
+            why: era.why,
+        });
     }
-    views
+    spans
 }
 
 /// The faults that were executed.
-pub(super) fn faults(plan: &Plan, outcome: &Outcome, end: u64) -> Vec<FaultSpan> {
+pub(super) fn faults<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, end: u64) -> Vec<FaultSpan> {
     let mut faults: BTreeMap<usize, FaultSpan> = BTreeMap::new();
     let mut done = Vec::new();
     for moment in &outcome.timeline {

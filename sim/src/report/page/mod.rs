@@ -2,7 +2,7 @@
 //!
 //! The page is one file without any other: data, style and script are inside, nothing is fetched, and it
 //! opens from disk. Top to bottom: what went wrong in words; the whole run as a strip; then, on one axis of
-//! time, the faults, the view service's views, each server with its role, each client with its operations,
+//! time, the faults, the eras of the system, each process with its state, each client with its operations,
 //! messages between them as arrows, and for each key the order in which its operations took effect
 //! ([`history`]), or, if there is none, the longest one and the operations that contradict each other.
 //!
@@ -16,7 +16,10 @@ mod explain;
 pub mod history;
 mod lanes;
 
-use crate::data::{outcome::Outcome, plan::Plan};
+use crate::{
+    data::{outcome::Outcome, plan::Plan},
+    system::System,
+};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -24,7 +27,7 @@ const SCRIPTS: [&str; 3] = [include_str!("page.js"), include_str!("chart.js"), i
 
 /// The page about a run. For messages as arrows, the outcome must be that of a run that kept them
 /// ([`crate::data::outcome::RunOptions::keep_messages`]).
-pub fn render(plan: &Plan, outcome: &Outcome, title: &str) -> String {
+pub fn render<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, title: &str) -> String {
     let data = data::Page::new(plan, outcome, title);
     let json = serde_json::to_string(&data).expect("plain data can be written as JSON");
     let mut page = String::with_capacity(PAGE.len() + STYLE.len() + json.len() + (1 << 16));

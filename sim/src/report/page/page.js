@@ -10,7 +10,7 @@ const state = {
   to: run.focus[1],
   cursor: run.failed ?? 0,
   key: null, // Index into run.keys.
-  messages: [false, true, true, true], // Pings, replication, transfer, clients.
+  messages: run.conversations.map((conversation) => conversation.is_shown), // By kind.
   picked: null, // What is pinned in the details: { kind, index }.
 };
 

@@ -26,7 +26,7 @@ function describe(kind, index) {
   }
   if (kind === "message") {
     const [from, to, conversation, sent, received, lost, text] = run.messages[index];
-    const client = conversation === 3;
+    const client = conversation === CLIENT;
     const fate = lost ? "never arrived" : received ? `arrived ${seconds(received, 1)} s, ${span(received - sent)} later` : "";
     return [`${node(from)} → ${node(to)}`, run.texts[text], `${client && isClient(from) ? "reached the server's door" : "sent"} ${seconds(sent, 1)} s`, fate];
   }
@@ -34,14 +34,14 @@ function describe(kind, index) {
     const fault = run.faults[index];
     return [`fault ${fault.fault}: ${fault.kind}`, fault.text, during(fault)];
   }
-  if (kind === "view") {
-    const view = run.views[index];
-    const active = view.active === null ? "never acknowledged by its primary" : `active since ${seconds(view.active, 1)} s`;
-    return [`view ${view.number}: primary ${view.primary}`, `in sync: ${[view.primary, ...view.backups].join(" ")}`, view.joining.length ? `joining: ${view.joining.join(" ")}` : "", `proposed because ${view.why}`, active, during(view)];
+  if (kind === "era") {
+    const era = run.eras[index];
+    const active = era.active === null ? run.era_words.never : `${run.era_words.in_force} since ${seconds(era.active, 1)} s`;
+    return [...era.details, era.why ?? "", active, during(era)];
   }
-  if (kind === "role" || kind === "beside") {
+  if (kind === "state" || kind === "beside") {
     const lane = run.lanes[Math.floor(index / 1e5)];
-    const spans = kind === "role" ? lane.roles : lane.besides;
+    const spans = kind === "state" ? lane.states : lane.besides;
     return [`${node(lane.node)}: ${spans[index % 1e5].text}`, during(spans[index % 1e5])];
   }
   if (kind === "noorder") return ["No order of the operations on this key explains what follows."];
@@ -61,7 +61,7 @@ function showMoments() {
   byId("now").textContent = seconds(state.cursor, 1) + " s";
   const at = current >= 0 && run.moments[current][0] === state.cursor ? current : momentAt(state.cursor);
   const first = Math.max(Math.min(at - EVENTS_AROUND, run.moments.length - 2 * EVENTS_AROUND - 1), 0);
-  const rows = run.moments.slice(first, first + 2 * EVENTS_AROUND + 1).map(([time, where, , text], offset) => {
+  const rows = run.moments.slice(first, first + 2 * EVENTS_AROUND + 1).map(([time, where, text], offset) => {
     const mark = first + offset === at && time === state.cursor ? ' class="current" aria-current="true"' : "";
     return `<li${mark} data-moment="${first + offset}"><span>${seconds(time, 1)}</span><span>${escapeText(node(where))}</span><span>${escapeText(text)}</span></li>`;
   });
@@ -95,14 +95,14 @@ function focusOperation(index) {
 
 function toggleMessages() {
   const any = state.messages.some(Boolean);
-  state.messages = any ? [false, false, false, false] : [true, true, true, true];
+  state.messages = state.messages.map(() => !any);
   showFilters();
   redraw();
 }
 
 function showFilters() {
-  const names = ["pings, views", "replication", "state transfer", "clients"];
-  const boxes = names.map((name, kind) => `<label><input type="checkbox" data-kind="${kind}"${state.messages[kind] ? " checked" : ""}><span class="swatch" style="background:var(--m${kind})"></span>${name}</label>`);
+  const kinds = [...run.conversations.keys()].filter((kind) => kind !== CLIENT);
+  const boxes = [...kinds, CLIENT].map((kind) => `<label><input type="checkbox" data-kind="${kind}"${state.messages[kind] ? " checked" : ""}><span class="swatch" style="background:var(--m${kind})"></span>${run.conversations[kind].name}</label>`);
   byId("filters").innerHTML = "<legend>Messages</legend>" + boxes.join("");
 }
 
@@ -122,7 +122,8 @@ function showTexts() {
   byId("facts").innerHTML = run.facts.map(([name, value]) => `<div><dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd></div>`).join("");
   byId("plan").textContent = run.plan;
   byId("violation").disabled = run.failed === null;
-  const legend = [["r-primary", "primary"], ["r-backup", "backup"], ["r-idle", "idle"], ["r-fenced", "fenced"], ["r-down", "down"], ["b-paused", "stands still"], ["b-receives", "state transfer"], ["view waits", "view not active yet"], ["op ok", "answered"], ["op unknown", "fate unknown"], ["op not", "not executed"], ["op against", "contradicts"], ["op ok support", "may have written it"], ["fault", "fault"]];
+  const eras = run.era_words ? [["era waits", run.era_words.legend]] : [];
+  const legend = [...run.states, ["r-down", "down"], ["b-paused", "stands still"], ...run.activities, ...eras, ["op ok", "answered"], ["op unknown", "fate unknown"], ["op not", "not executed"], ["op against", "contradicts"], ["op ok support", "may have written it"], ["fault", "fault"]];
   byId("legend").innerHTML = legend.map(([style, text]) => `<span><svg viewBox="0 0 22 12" aria-hidden="true"><rect class="${style}" x="1" y="1" width="20" height="10" rx="2"/></svg>${text}</span>`).join("") + `<span><svg viewBox="0 0 22 12" aria-hidden="true"><path class="dot" d="M6 6l5 -5l5 5l-5 5z"/></svg>took effect</span><span><svg viewBox="0 0 22 12" aria-hidden="true"><path class="cross" d="M8 3l6 6m0 -6l-6 6"/></svg>message lost</span>`;
 }
 

@@ -1,24 +1,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pbkv::protocol::{
-    identity::{OpNumber, Position, ServerId, ViewNumber},
-    replica::{Notice, RoleName},
-};
+use linearizability::kv::{Input, Output};
 
 use super::*;
 use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
-        outcome::{Contradiction, Down, End, Happening, Moment, Operation, Verdict},
+        outcome::{Contradiction, Down, End, Happening, Moment, Verdict, Violation},
+        plan::Client,
     },
-    generate::generate,
     observer::messages::{Message, MessageKind},
-    store::{
-        self,
-        operation::{Input, Output},
-    },
+    system::toy::{self, Told, Toy},
 };
+
+type Plan = crate::data::plan::Plan<Toy>;
+type Outcome = crate::data::outcome::Outcome<Toy>;
+type Operation = crate::data::outcome::Operation<Toy>;
 
 const HOSTILE: &str = "</script><!--<script>alert(1)</script>&\u{2028}\"'";
 
@@ -27,11 +25,9 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 fn plan() -> Plan {
-    let mut plan = generate(1);
-    plan.about = HOSTILE.into();
-    plan.cluster.servers = 3;
-    plan.clients.truncate(2);
-    let kind = FaultKind::Crash { node: "primary".into(), down_ms: Some(500), memory: Memory::Kept };
+    let client = Client { deadline_ms: 1_000, script: Vec::new() };
+    let mut plan = Plan { about: HOSTILE.into(), clients: vec![client.clone(), client], ..toy::plan() };
+    let kind = FaultKind::Crash { node: "p1".into(), down_ms: Some(500), memory: Memory::Kept };
     plan.faults = vec![Fault { at_ms: 1_000, on: None, after_ms: 0, kind }];
     plan
 }
@@ -70,9 +66,9 @@ fn stale() -> Outcome {
         sentence: "the get returned a value that had been replaced".into(),
     };
     let answer = Message {
-        from: 1,
-        to: 4 + 1,
-        kind: MessageKind::Client,
+        from: 0,
+        to: 4,
+        kind: MessageKind::CLIENT,
         text: "answer to Get".into(),
         sent: seconds(3.09),
         received: None,
@@ -80,14 +76,14 @@ fn stale() -> Outcome {
     };
     Outcome {
         timeline: vec![
-            moment(0.0, "s1", Happening::Up { life: 1, memory: Memory::Lost }),
+            moment(0.0, "p1", Happening::Up { life: 1, memory: Memory::Lost }),
             moment(
                 1.0,
                 "sim",
-                Happening::FaultBegan { fault: 0, nodes: vec![1], what: "s1 crashes for 500 ms".into() },
+                Happening::FaultBegan { fault: 0, nodes: vec![0], what: "p1 crashes for 500 ms".into() },
             ),
-            moment(1.0, "s1", Happening::Down(Down::Crash)),
-            moment(1.5, "s1", Happening::Up { life: 2, memory: Memory::Kept }),
+            moment(1.0, "p1", Happening::Down(Down::Crash)),
+            moment(1.5, "p1", Happening::Up { life: 2, memory: Memory::Kept }),
             moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
             moment(5.0, "sim", Happening::Healed),
         ],
@@ -179,8 +175,6 @@ fn a_good_run_is_explained_completely() {
 
 #[test]
 fn what_goes_on_besides_ends_with_what_it_is_part_of() {
-    let server = |name: &str| ServerId::new(format!("{name}:1"));
-    let at = Position { op: OpNumber(3), view: ViewNumber(1) };
     let pause = |node: &str| Fault {
         at_ms: 1_000,
         on: None,
@@ -190,43 +184,60 @@ fn what_goes_on_besides_ends_with_what_it_is_part_of() {
     let began =
         |fault, node| Happening::FaultBegan { fault, nodes: vec![node], what: "one stands still".into() };
     let moment = |at, node: &str, event| Moment { at: seconds(at), node: node.into(), event };
-    let plan = Plan { faults: vec![pause("s1"), pause("s2")], ..plan() };
+    let plan = Plan { faults: vec![pause("p1"), pause("p2")], ..plan() };
     let timeline = vec![
-        moment(1.0, "sim", began(0, 1)),
-        moment(1.1, "sim", began(1, 2)),
-        moment(
-            1.2,
-            "s1",
-            Happening::Notice(store::Notice::Replica(Notice::ReceivingState { from: server("s2"), at })),
-        ),
-        moment(
-            1.3,
-            "s1",
-            Happening::Notice(store::Notice::Replica(Notice::TransferBegan { to: server("s2"), at })),
-        ),
+        moment(1.0, "sim", began(0, 0)),
+        moment(1.1, "sim", began(1, 1)),
+        moment(1.2, "p1", Happening::Notice(Told::Copies)),
         moment(1.5, "sim", Happening::FaultEnded { fault: 0 }),
-        moment(
-            1.6,
-            "s1",
-            Happening::Notice(store::Notice::Replica(Notice::RoleChanged {
-                role: RoleName::Idle,
-                view: ViewNumber(2),
-            })),
-        ),
+        moment(1.6, "p1", Happening::Notice(Told::CopiedAll)),
+        moment(1.7, "p1", Happening::Notice(Told::Copies)),
     ];
     let data = data(&render(&plan, &Outcome { timeline, ..stale() }, "a run"));
-    let end = data["lanes"][2]["besides"][0]["to"].clone();
-    assert_eq!(each(&data["lanes"][1]["besides"], "state"), ["paused", "receives", "sends"]);
-    let ends = [serde_json::json!(1_500_000), end, serde_json::json!(1_600_000)];
-    assert_eq!(each(&data["lanes"][1]["besides"], "to"), ends, "what is received is not over");
+    let end = data["lanes"][1]["besides"][0]["to"].clone();
+    assert_eq!(each(&data["lanes"][0]["besides"], "state"), ["paused", "copies", "copies"]);
+    let ends = [serde_json::json!(1_500_000), serde_json::json!(1_600_000), end];
+    assert_eq!(each(&data["lanes"][0]["besides"], "to"), ends, "the second copy is not over");
+}
+
+#[test]
+fn of_what_a_process_took_itself_for_the_latest_is_told_and_what_was_in_force_instead() {
+    let moment =
+        |at, node: &str, told| Moment { at: seconds(at), node: node.into(), event: Happening::Notice(told) };
+    let timeline = vec![
+        moment(0.1, "p1", Told::Term(1, true)),
+        moment(0.2, "p1", Told::Leads(1)),
+        moment(1.0, "p2", Told::Term(2, false)),
+        moment(1.8, "p2", Told::Term(2, true)),
+    ];
+    let violation =
+        Violation { at: seconds(3.0), node: "p1".into(), invariant: "I1".into(), message: "two lead".into() };
+    let broken = Outcome { timeline, violations: vec![violation], ..Outcome::default() };
+    let data = data(&render(&plan(), &broken, "a run"));
+    assert_eq!(
+        data["explanation"][1],
+        "At that moment p1 took itself for leader of t1, while t2 had been in force for 1.2 s."
+    );
+    assert_eq!(each(&data["eras"], "active"), [100_000, 1_800_000]);
+    assert_eq!((&data["eras"][0]["to"], &data["eras"][1]["from"]), (&1_000_000.into(), &1_000_000.into()));
+    let late = stale().operations.len();
+    let served = Outcome {
+        messages: stale().messages,
+        operations: stale().operations,
+        timeline: broken.timeline.clone(),
+        ..Outcome::default()
+    };
+    let by = each(&self::data(&render(&plan(), &served, "a run"))["operations"], "by");
+    assert_eq!(by.len(), late);
+    assert_eq!(by[2], "served by p1, leader of t1, while t2 had been in force for 1.3 s");
 }
 
 #[test]
 fn lanes_say_who_was_down_and_whom_a_fault_struck() {
     let data = data(&render(&plan(), &stale(), "a run"));
-    let states = each(&data["lanes"][1]["roles"], "state");
-    assert_eq!(states, ["starting", "down", "starting"]);
-    assert_eq!(data["lanes"][1]["roles"][1]["from"], 1_000_000);
-    assert_eq!(data["faults"][0]["nodes"], serde_json::json!([1]));
+    let states = each(&data["lanes"][0]["states"], "state");
+    assert_eq!(states, ["up", "down", "up"]);
+    assert_eq!(data["lanes"][0]["states"][1]["from"], 1_000_000);
+    assert_eq!(data["faults"][0]["nodes"], serde_json::json!([0]));
     assert_eq!(data["faults"][0]["to"], 1_500_000);
 }

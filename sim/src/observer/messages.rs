@@ -1,25 +1,14 @@
 //! The messages of a run, as arrows: who said what to whom, when it left and when it arrived.
 //!
 //! What machines say is seen where they are stepped: an effect sends, an event receives, and the two are
-//! the same message if their contents are equal. What clients say is seen where servers accept it, so of an
+//! the same message if their contents are equal. What clients say is seen where processes accept it, so of an
 //! answer the arrival is not known, and of a request the departure only roughly.
 //!
 //! Kept only on request ([`crate::data::outcome::RunOptions::keep_messages`]), and at most [`MESSAGES_MAX`].
 
-mod words;
-
 use std::{collections::BTreeMap, hash::Hash, sync::Arc, time::Duration};
 
-use pbkv::protocol::{
-    identity::Ticket,
-    replica,
-    view_service::{self, Answer},
-};
-
-use crate::{
-    data::{hash::stable_hash, node::NodeIndex},
-    store::nodes::Nodes,
-};
+use crate::data::{hash::stable_hash, node::NodeIndex};
 
 /// Messages that are kept of one run, at most; later ones are counted only.
 pub const MESSAGES_MAX: usize = 60_000;
@@ -36,7 +25,7 @@ pub struct Message {
     /// What it said.
     pub text: Arc<str>,
     /// When it left. For a client's request, which is seen where it arrives, this is when the network
-    /// brought it to the server's door: later by one latency, earlier than faults that hold it there.
+    /// brought it to the process's door: later by one latency, earlier than faults that hold it there.
     pub sent: Duration,
     /// When it arrived; not known of a message to a client.
     pub received: Option<Duration>,
@@ -44,17 +33,14 @@ pub struct Message {
     pub lost: bool,
 }
 
-/// The conversations.
+/// Of which conversation a message is: [`MessageKind::CLIENT`], or a place in
+/// [`crate::system::System::CONVERSATIONS`], counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MessageKind {
-    /// Between a server and the view service: pings, answers, probes.
-    Ping,
-    /// Operations, heartbeats and their acknowledgements.
-    Replication,
-    /// Parts of a state transfer and their acknowledgements.
-    Transfer,
+pub struct MessageKind(pub u8);
+
+impl MessageKind {
     /// A client's request, or the answer to it.
-    Client,
+    pub const CLIENT: Self = Self(0);
 }
 
 /// Collects messages.
@@ -63,8 +49,8 @@ pub struct Messages {
     kept: Vec<Message>,
     /// Messages on their way, and the latest one with that content for copies that arrive later.
     sent: BTreeMap<(NodeIndex, NodeIndex, u64), Vec<usize>>,
-    /// Pings that the view service has not answered, with their senders.
-    pinged: BTreeMap<Ticket, NodeIndex>,
+    /// What was asked under a number and is not answered yet, with the node that asked.
+    asked: BTreeMap<u64, NodeIndex>,
     dropped: u64,
 }
 
@@ -110,61 +96,14 @@ impl Messages {
         }
     }
 
-    /// A replica is about to be told something.
-    pub fn replica_heard(&mut self, at: Duration, nodes: &Nodes, node: NodeIndex, event: &replica::Event) {
-        match event {
-            replica::Event::PingReply(reply) => self.received(at, (Nodes::VIEW_SERVICE, node), reply),
-            replica::Event::Probe(token) => self.received(at, (Nodes::VIEW_SERVICE, node), token),
-            replica::Event::Peer(message) => {
-                if let Some(from) = nodes.server(words::sender(message)) {
-                    self.received(at, (from, node), message);
-                }
-            }
-            _ => {}
-        }
+    /// A node asked something and waits for an answer to this number.
+    pub fn asked(&mut self, number: u64, by: NodeIndex) {
+        self.asked.insert(number, by);
     }
 
-    /// A replica wants something done.
-    pub fn replica_said(&mut self, at: Duration, nodes: &Nodes, node: NodeIndex, effect: &replica::Effect) {
-        match effect {
-            replica::Effect::Ping(ping) => {
-                self.sent(at, (node, Nodes::VIEW_SERVICE), MessageKind::Ping, ping, || words::ping(ping));
-            }
-            replica::Effect::Send { to, message } => {
-                if let Some(to) = nodes.server(to) {
-                    self.sent(at, (node, to), words::kind(message), message, || words::peer(message));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The view service is about to be told something.
-    pub fn view_service_heard(&mut self, at: Duration, nodes: &Nodes, event: &view_service::Event) {
-        if let view_service::Event::Ping { ticket, ping } = event
-            && let Some(from) = nodes.server(&ping.server)
-        {
-            self.received(at, (from, Nodes::VIEW_SERVICE), ping);
-            self.pinged.insert(*ticket, from);
-        }
-    }
-
-    /// The view service wants something done.
-    pub fn view_service_said(&mut self, at: Duration, nodes: &Nodes, effect: &view_service::Effect) {
-        let from = Nodes::VIEW_SERVICE;
-        match effect {
-            view_service::Effect::Answer { ticket, answer: Answer::Ping(reply) } => {
-                if let Some(to) = self.pinged.remove(ticket) {
-                    self.sent(at, (from, to), MessageKind::Ping, reply, || words::ping_reply(reply));
-                }
-            }
-            view_service::Effect::Probe { server, token, .. } => {
-                if let Some(to) = nodes.server(server) {
-                    self.sent(at, (from, to), MessageKind::Ping, token, || "probe".into());
-                }
-            }
-            _ => {}
-        }
+    /// The node that waits for the answer to this number, which it gets now.
+    pub fn answered(&mut self, number: u64) -> Option<NodeIndex> {
+        self.asked.remove(&number)
     }
 
     /// Keeps a message about which everything is known already, or will be told later.
@@ -204,7 +143,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn send(messages: &mut Messages, at: u32, content: &str) {
-        messages.sent(at * MS, (1, 2), MessageKind::Replication, &content, || content.to_string());
+        messages.sent(at * MS, (1, 2), MessageKind(1), &content, || content.to_string());
     }
 
     fn times(messages: Messages) -> Vec<(u128, Option<u128>, bool)> {

@@ -7,8 +7,12 @@ use pbkv::protocol::{
     view::Members,
 };
 
-use super::MessageKind;
-use crate::report::{screen, timeline::name};
+use super::{REPLICATION, TRANSFER};
+use crate::{
+    observer::messages::MessageKind,
+    report::screen,
+    store::{notice::name, operation::swap_by_revision},
+};
 
 /// Entries of a message that are named.
 const ENTRIES_MAX: usize = 3;
@@ -46,8 +50,8 @@ pub(super) fn ping_reply(reply: &PingReply) -> String {
 
 pub(super) fn kind(message: &PeerMessage) -> MessageKind {
     match message {
-        PeerMessage::Append(_) | PeerMessage::AppendAck(_) => MessageKind::Replication,
-        PeerMessage::Chunk(_) | PeerMessage::ChunkAck(_) => MessageKind::Transfer,
+        PeerMessage::Append(_) | PeerMessage::AppendAck(_) => REPLICATION,
+        PeerMessage::Chunk(_) | PeerMessage::ChunkAck(_) => TRANSFER,
     }
 }
 
@@ -100,7 +104,7 @@ fn entry(entry: &Entry) -> String {
             }
             Update::Delete { key } => format!("delete {}", screen::bytes(key)),
             Update::CompareAndSwap { key, expected: Expected::Revision(revision), new } => {
-                screen::swap_by_revision(key, *revision, new)
+                swap_by_revision(key, *revision, new)
             }
             Update::CompareAndSwap { key, expected: Expected::Value(_), new } => {
                 format!("cas {} {}", screen::bytes(key), screen::bytes(new))
