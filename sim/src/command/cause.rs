@@ -21,6 +21,8 @@ use sim::{
     minimise::{self, Aim, Ended, Minimised, Signature},
     report::{page, screen},
     run,
+    store::setup::Cluster,
+    system::Setup,
 };
 
 use super::{load, say};
@@ -199,11 +201,12 @@ fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Optio
         Ended::Runs => "; out of runs, --runs gives more",
     };
     say(&format!(
-        "{} -> {} ({} -> {} servers, {} -> {} clients; {} runs in {:.1} s{ended})",
+        "{} -> {} ({} -> {} {}, {} -> {} clients; {} runs in {:.1} s{ended})",
         small.before,
         small.after,
-        small.before.servers,
-        small.after.servers,
+        small.before.setup,
+        small.after.setup,
+        Cluster::SIZE,
         small.before.clients,
         small.after.clients,
         small.runs,

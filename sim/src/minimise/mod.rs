@@ -5,7 +5,7 @@
 //!
 //! 1. the tail: nothing that begins after the failure can have caused it;
 //! 2. faults, clients and operations, by delta debugging (`ddmin`, Zeller and Hildebrandt, TSE 2002);
-//! 3. servers, odd options, imperfect clocks, an uneven network (`structure`);
+//! 3. processes, odd options, imperfect clocks, an uneven network (`structure`);
 //! 4. values: shorter and rounder times, plainer operations and faults (`values`);
 //! 5. the same again with a few other seeds for the network's latencies, because a failure that needs a
 //!    message in a window of a millisecond gets lost when everything around it moves.
@@ -32,9 +32,13 @@ use std::{fmt, time::Duration};
 pub use crate::judges::signature::{Aim, Signature};
 pub(crate) use ddmin::ddmin;
 
-use crate::data::{
-    outcome::Outcome,
-    plan::{Client, Plan},
+use crate::{
+    data::{
+        outcome::Outcome,
+        plan::{Client, Plan},
+    },
+    store::Pbkv,
+    system::{Setup, System},
 };
 use search::Search;
 
@@ -73,20 +77,20 @@ pub struct Size {
     pub operations: usize,
     /// Clients.
     pub clients: usize,
-    /// Servers.
-    pub servers: u32,
+    /// How large the set-up is, in what [`Setup::SIZE`] says.
+    pub setup: usize,
     /// Time under faults, in milliseconds.
     pub faults_ms: u64,
 }
 
 impl Size {
     /// The size of a plan.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of<S: System>(plan: &Plan<S>) -> Self {
         Self {
             faults: plan.faults.len(),
             operations: plan.clients.iter().map(|client| client.script.len()).sum(),
             clients: plan.clients.len(),
-            servers: plan.cluster.servers,
+            setup: plan.cluster.size(),
             faults_ms: plan.faults_ms,
         }
     }
@@ -123,11 +127,11 @@ pub enum Ended {
 
 /// A plan made small.
 #[derive(Clone, Debug)]
-pub struct Minimised {
+pub struct Minimised<S: System = Pbkv> {
     /// The small plan.
-    pub plan: Plan,
+    pub plan: Plan<S>,
     /// What it does.
-    pub outcome: Outcome,
+    pub outcome: Outcome<S>,
     /// What it does as the original did.
     pub aim: Aim,
     /// The size of the original.
@@ -142,13 +146,13 @@ pub struct Minimised {
 
 /// Makes a plan small that fails, or reaches a mark. `run` must be a function of the plan; it is called
 /// from several threads at once. `None` if the plan does not do what is aimed at.
-pub fn minimise(
-    plan: &Plan,
+pub fn minimise<S: System>(
+    plan: &Plan<S>,
     aim: Aim,
     options: &Options,
-    run: impl Fn(&Plan) -> Outcome + Sync,
+    run: impl Fn(&Plan<S>) -> Outcome<S> + Sync,
     progress: impl FnMut(&Progress),
-) -> Option<Minimised> {
+) -> Option<Minimised<S>> {
     let outcome = run(plan);
     if !aim.is_met(&outcome) {
         return None;
@@ -175,34 +179,46 @@ pub fn minimise(
     })
 }
 
-fn everything<R, P>(search: &mut Search<R, P>)
+fn everything<S, R, P>(search: &mut Search<S, R, P>)
 where
-    R: Fn(&Plan) -> Outcome + Sync,
+    S: System,
+    R: Fn(&Plan<S>) -> Outcome<S> + Sync,
     P: FnMut(&Progress),
 {
     search.each("cutting off the tail", structure::without_tail);
     search.subset("removing faults", |plan| plan.faults.len(), structure::with_faults);
     search.subset("removing clients", |plan| plan.clients.len(), structure::with_clients);
     search.subset("removing operations", structure::operations, structure::with_operations);
-    let forms: [fn(&Plan, &Outcome) -> Plan; 4] = [
-        structure::pinned,
-        structure::with_eager_checkpoints,
-        structure::with_frequent_checkpoints,
-        structure::with_small_parts,
-    ];
-    for form in forms {
-        let whole = form(&search.best, &search.outcome);
-        if structure::operations(&search.best) > OPERATIONS_FEW && whole != search.best {
-            search.subset_of("removing operations", whole, structure::operations, structure::with_operations);
-        }
+    removing_operations_of(search, structure::pinned);
+    for form in S::Setup::FORMS {
+        removing_operations_of(search, |plan, _| {
+            let mut other = plan.clone();
+            form(&mut other.cluster);
+            other
+        });
     }
     search.each("joining clients", structure::with_clients_joined);
-    search.each("removing servers", structure::with_fewer_servers);
+    search.each(S::Setup::REMOVING, structure::with_smaller_setups);
     search.each("choosing plain options", structure::with_plain_options);
     search.knobs("closing gaps", values::gaps);
     search.knobs("simplifying faults", values::faults);
     search.knobs("simplifying operations", values::operations);
     search.knobs("shortening", values::durations);
+}
+
+/// Tries another form of the plan, in which fewer operations may suffice.
+fn removing_operations_of<S, R, P>(
+    search: &mut Search<S, R, P>,
+    form: impl Fn(&Plan<S>, &Outcome<S>) -> Plan<S>,
+) where
+    S: System,
+    R: Fn(&Plan<S>) -> Outcome<S> + Sync,
+    P: FnMut(&Progress),
+{
+    let whole = form(&search.best, &search.outcome);
+    if structure::operations(&search.best) > OPERATIONS_FEW && whole != search.best {
+        search.subset_of("removing operations", whole, structure::operations, structure::with_operations);
+    }
 }
 
 /// A client's script without some of its lines.

@@ -11,12 +11,15 @@ use std::{
 };
 
 use super::{Aim, Ended, Options, Progress, Size, ddmin::ddmin};
-use crate::data::{hash::stable_hash, outcome::Outcome, plan::Plan};
+use crate::{
+    data::{hash::stable_hash, outcome::Outcome, plan::Plan},
+    system::System,
+};
 
 /// The smallest plan so far, and the means to find a smaller one.
-pub(super) struct Search<R, P> {
-    pub best: Plan,
-    pub outcome: Outcome,
+pub(super) struct Search<S: System, R, P> {
+    pub best: Plan<S>,
+    pub outcome: Outcome<S>,
     pub aim: Aim,
     pub runs: u64,
     pub ended: Option<Ended>,
@@ -34,17 +37,18 @@ pub(super) struct Search<R, P> {
 }
 
 /// A change of a plan.
-pub(super) type Edit = Box<dyn Fn(&mut Plan)>;
+pub(super) type Edit<S> = Box<dyn Fn(&mut Plan<S>)>;
 
 /// Ways to change one value of a plan, the simplest result first.
-pub(super) type Knob = Vec<Edit>;
+pub(super) type Knob<S> = Vec<Edit<S>>;
 
-impl<R, P> Search<R, P>
+impl<S, R, P> Search<S, R, P>
 where
-    R: Fn(&Plan) -> Outcome + Sync,
+    S: System,
+    R: Fn(&Plan<S>) -> Outcome<S> + Sync,
     P: FnMut(&Progress),
 {
-    pub fn new(best: Plan, outcome: Outcome, aim: Aim, options: &Options, run: R, progress: P) -> Self {
+    pub fn new(best: Plan<S>, outcome: Outcome<S>, aim: Aim, options: &Options, run: R, progress: P) -> Self {
         let adopted = [name(&Plan { seed: 0, ..best.clone() })].into();
         Self {
             adopted,
@@ -67,8 +71,8 @@ where
     pub fn subset(
         &mut self,
         pass: &'static str,
-        count: impl Fn(&Plan) -> usize,
-        with: impl Fn(&Plan, &[usize]) -> Plan,
+        count: impl Fn(&Plan<S>) -> usize,
+        with: impl Fn(&Plan<S>, &[usize]) -> Plan<S>,
     ) {
         self.subset_of(pass, self.best.clone(), count, with);
     }
@@ -77,9 +81,9 @@ where
     pub fn subset_of(
         &mut self,
         pass: &'static str,
-        whole: Plan,
-        count: impl Fn(&Plan) -> usize,
-        with: impl Fn(&Plan, &[usize]) -> Plan,
+        whole: Plan<S>,
+        count: impl Fn(&Plan<S>) -> usize,
+        with: impl Fn(&Plan<S>, &[usize]) -> Plan<S>,
     ) {
         ddmin(count(&whole), |subsets| {
             self.first(pass, subsets.iter().map(|kept| with(&whole, kept)).collect())
@@ -87,12 +91,12 @@ where
     }
 
     /// Adopts the first of some alternatives to the whole plan, again and again.
-    pub fn each(&mut self, pass: &'static str, alternatives: impl Fn(&Plan, &Outcome) -> Vec<Plan>) {
+    pub fn each(&mut self, pass: &'static str, alternatives: impl Fn(&Plan<S>, &Outcome<S>) -> Vec<Plan<S>>) {
         while self.first(pass, alternatives(&self.best, &self.outcome)).is_some() {}
     }
 
     /// Turns each knob of a plan once. Turning one must not change how many there are.
-    pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Plan) -> Vec<Knob>) {
+    pub fn knobs(&mut self, pass: &'static str, knobs: impl Fn(&Plan<S>) -> Vec<Knob<S>>) {
         let mut current = knobs(&self.best);
         for place in 0..current.len() {
             let Some(knob) = current.get(place).filter(|_| self.ended.is_none()) else { return };
@@ -109,7 +113,7 @@ where
     }
 
     /// Adopts the first candidate, in their order, that fails alike, and returns its place.
-    fn first(&mut self, pass: &'static str, candidates: Vec<Plan>) -> Option<usize> {
+    fn first(&mut self, pass: &'static str, candidates: Vec<Plan<S>>) -> Option<usize> {
         let each = self.seeds + 1;
         let mut numbered = Vec::new();
         for (place, mut candidate) in candidates.into_iter().enumerate() {
@@ -151,7 +155,7 @@ where
     }
 
     /// The first candidate that fails alike, with its outcome. The time limit ends the search early.
-    fn run_in_order(&mut self, candidates: &[(usize, u64, Plan)]) -> Option<(usize, Outcome)> {
+    fn run_in_order(&mut self, candidates: &[(usize, u64, Plan<S>)]) -> Option<(usize, Outcome<S>)> {
         let (next, first) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
         let (run, aim, deadline) = (&self.run, &self.aim, self.deadline);
         let worker = || {
@@ -183,6 +187,6 @@ where
 }
 
 /// Stands for the content of a plan.
-fn name(plan: &Plan) -> u64 {
+fn name<S: System>(plan: &Plan<S>) -> u64 {
     stable_hash(plan)
 }

@@ -1,16 +1,13 @@
-//! What can be left out of a plan: its tail, faults, clients, operations, servers, odd options.
+//! What can be left out of a plan: its tail, faults, clients, operations, processes, odd options.
 
 use super::retain;
 use crate::{
     data::{
-        line::{at, at_ms},
+        line::{at, at_ms, words},
         outcome::{Class, Outcome},
         plan::{Network, Plan},
     },
-    store::{
-        script::Step,
-        setup::{Cluster, Reads},
-    },
+    system::{Process, Setup, System},
 };
 
 /// Networks from the calmest on.
@@ -22,7 +19,7 @@ const CALM: [Network; 3] = [
 
 /// Without what begins after the failure; the faults are then healed at the failure, or when they were
 /// before.
-pub(super) fn without_tail(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
+pub(super) fn without_tail<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Vec<Plan<S>> {
     // A stall and missing copies are seen long after the heal, and what is waited for may begin late.
     let Some(failed_at) =
         outcome.failed_at().filter(|_| !matches!(outcome.class(), Class::Liveness | Class::Health))
@@ -41,14 +38,14 @@ pub(super) fn without_tail(plan: &Plan, outcome: &Outcome) -> Vec<Plan> {
 
 /// With these faults only. What a fault does to a message depends on its content, not on its place, so the
 /// others go on as before.
-pub(super) fn with_faults(plan: &Plan, kept: &[usize]) -> Plan {
+pub(super) fn with_faults<S: System>(plan: &Plan<S>, kept: &[usize]) -> Plan<S> {
     let faults = kept.iter().map(|place| plan.faults[*place].clone()).collect();
     Plan { faults, ..plan.clone() }
 }
 
 /// With these clients only. Places are kept as long as another client follows, so that names mean the
 /// same; the last ones without a script are dropped.
-pub(super) fn with_clients(plan: &Plan, kept: &[usize]) -> Plan {
+pub(super) fn with_clients<S: System>(plan: &Plan<S>, kept: &[usize]) -> Plan<S> {
     let mut fewer = plan.clone();
     for (place, client) in fewer.clients.iter_mut().enumerate() {
         if !kept.contains(&place) {
@@ -64,12 +61,12 @@ pub(super) fn with_clients(plan: &Plan, kept: &[usize]) -> Plan {
 }
 
 /// How many operations all scripts hold together.
-pub(super) fn operations(plan: &Plan) -> usize {
+pub(super) fn operations<S: System>(plan: &Plan<S>) -> usize {
     plan.clients.iter().map(|client| client.script.len()).sum()
 }
 
 /// With these operations only, counted through all scripts.
-pub(super) fn with_operations(plan: &Plan, kept: &[usize]) -> Plan {
+pub(super) fn with_operations<S: System>(plan: &Plan<S>, kept: &[usize]) -> Plan<S> {
     let mut fewer = plan.clone();
     let mut first = 0;
     for client in &mut fewer.clients {
@@ -82,12 +79,15 @@ pub(super) fn with_operations(plan: &Plan, kept: &[usize]) -> Plan {
 
 /// The same run, with each operation planned for the time at which it was called: without one of them, those
 /// behind it no longer move up.
-pub(super) fn pinned(plan: &Plan, outcome: &Outcome) -> Plan {
+pub(super) fn pinned<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Plan<S> {
     let mut pinned = plan.clone();
     for (place, client) in pinned.clients.iter_mut().enumerate() {
         let name = format!("c{}", place + 1);
         let called = outcome.operations.iter().filter(|operation| *operation.client == *name);
-        let calls = |line: &&mut String| Step::parse(line).is_ok_and(|step| step.action.is_call());
+        let calls = |line: &&mut String| {
+            let word = words(line).split_whitespace().next();
+            S::VERBS.iter().any(|verb| word == Some(verb.word))
+        };
         for (line, operation) in client.script.iter_mut().filter(calls).zip(called) {
             // Rounded down: a millisecond that has not begun would be waited for.
             *line = at(line, u64::try_from(operation.called.as_millis()).unwrap_or(u64::MAX));
@@ -96,34 +96,11 @@ pub(super) fn pinned(plan: &Plan, outcome: &Outcome) -> Plan {
     pinned
 }
 
-/// The same plan with checkpoints twice as often: what takes many operations because the log must outgrow a
-/// checkpoint takes few.
-pub(super) fn with_frequent_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
-    let mut frequent = plan.clone();
-    frequent.cluster.checkpoint_interval = frequent.cluster.checkpoint_interval.div_ceil(2);
-    frequent
-}
-
-/// The same at once, with a checkpoint after every other operation, where halving would take a round for each
-/// half.
-pub(super) fn with_eager_checkpoints(plan: &Plan, _: &Outcome) -> Plan {
-    let mut eager = plan.clone();
-    eager.cluster.checkpoint_interval = eager.cluster.checkpoint_interval.min(2);
-    eager
-}
-
-/// The same with transfers in the smallest parts: a state that must outgrow one takes few operations.
-pub(super) fn with_small_parts(plan: &Plan, _: &Outcome) -> Plan {
-    let mut small = plan.clone();
-    small.cluster.chunk_bytes_max = 1;
-    small
-}
-
 /// Without clients that do nothing, and with the scripts of two clients given to one.
-pub(super) fn with_clients_joined(plan: &Plan, _: &Outcome) -> Vec<Plan> {
+pub(super) fn with_clients_joined<S: System>(plan: &Plan<S>, _: &Outcome<S>) -> Vec<Plan<S>> {
     let clients = &plan.clients;
     let idle = (0..clients.len()).filter(|place| clients[*place].script.is_empty());
-    let mut alternatives: Vec<Plan> = idle.map(|place| without_client(plan, place)).collect();
+    let mut alternatives: Vec<Plan<S>> = idle.map(|place| without_client(plan, place)).collect();
     for second in (1..clients.len()).rev() {
         for first in 0..second {
             let mut joined = plan.clone();
@@ -137,7 +114,7 @@ pub(super) fn with_clients_joined(plan: &Plan, _: &Outcome) -> Vec<Plan> {
 }
 
 /// Without a client; those behind it move up, in the faults, too.
-fn without_client(plan: &Plan, place: usize) -> Plan {
+fn without_client<S: System>(plan: &Plan<S>, place: usize) -> Plan<S> {
     let mut fewer = plan.clone();
     fewer.clients.remove(place);
     forget(&mut fewer, &format!("c{}", place + 1));
@@ -147,67 +124,34 @@ fn without_client(plan: &Plan, place: usize) -> Plan {
     fewer
 }
 
-/// With fewer servers, or with fewer copies.
-pub(super) fn with_fewer_servers(plan: &Plan, _: &Outcome) -> Vec<Plan> {
-    let Cluster { servers, replicas, .. } = plan.cluster;
-    let mut alternatives = Vec::new();
-    for fewer in 1..servers {
-        let mut smaller = plan.clone();
-        for gone in fewer + 1..=servers {
-            forget(&mut smaller, &format!("s{gone}"));
-        }
-        smaller.cluster.servers = fewer;
-        smaller.cluster.replicas = replicas.min(fewer);
-        smaller.cluster.starts_ms.truncate(fewer as usize);
-        alternatives.push(smaller);
-    }
-    for fewer in 1..replicas {
-        let mut smaller = plan.clone();
-        smaller.cluster.replicas = fewer;
-        alternatives.push(smaller);
-    }
-    alternatives
+/// With smaller set-ups. Nodes that are not in them are forgotten.
+pub(super) fn with_smaller_setups<S: System>(plan: &Plan<S>, _: &Outcome<S>) -> Vec<Plan<S>> {
+    let names = |processes: Vec<Process>| processes.into_iter().map(|process| process.name);
+    let smaller = plan.cluster.smaller().into_iter();
+    smaller
+        .map(|cluster| {
+            let left: Vec<String> = names(cluster.processes()).collect();
+            let mut smaller = Plan { cluster, ..plan.clone() };
+            for gone in names(plan.cluster.processes()).filter(|name| !left.contains(name)) {
+                forget(&mut smaller, &gone);
+            }
+            smaller
+        })
+        .collect()
 }
 
 /// With options that need no explanation, first all of them, then one by one.
-pub(super) fn with_plain_options(plan: &Plan, _: &Outcome) -> Vec<Plan> {
-    const SETTERS: [fn(&mut Cluster); 14] = [
-        |cluster| cluster.settings.clear(),
-        |cluster| cluster.encoded = false,
-        |cluster| cluster.callers_leave = false,
-        |cluster| cluster.volatile = false,
-        |cluster| cluster.log_entries_max = None,
-        |cluster| cluster.clocks.clear(),
-        |cluster| cluster.starts_ms.clear(),
-        |cluster| cluster.reads = Reads::Confirm,
-        |cluster| cluster.disk_ms_max = 0,
-        |cluster| cluster.checkpoint_interval = 100,
-        |cluster| cluster.join_lag_max_ms = 500,
-        |cluster| cluster.chunk_bytes_max = 4_096,
-        |cluster| cluster.append_window = 1_024,
-        |cluster| cluster.session_ttl_ms = 60_000,
-    ];
-    let with = |change: &dyn Fn(&mut Plan)| {
+pub(super) fn with_plain_options<S: System>(plan: &Plan<S>, _: &Outcome<S>) -> Vec<Plan<S>> {
+    let with = |change: &dyn Fn(&mut Plan<S>)| {
         let mut plain = plan.clone();
         change(&mut plain);
         plain
     };
-    let mut alternatives = vec![with(&|plain| {
-        SETTERS.iter().for_each(|set| set(&mut plain.cluster));
-        plain.network = CALM[0].clone();
-        plain.data_loss = false;
-    })];
-    alternatives.extend(SETTERS.iter().map(|set| with(&|plain| set(&mut plain.cluster))));
-    for place in 0..plan.cluster.settings.len() {
-        alternatives.push(with(&|plain| {
-            plain.cluster.settings.remove(place);
-        }));
-    }
-    for clock in 0..plan.cluster.clocks.len() {
-        alternatives.push(with(&|plain| {
-            plain.cluster.clocks.remove(clock);
-        }));
-    }
+    let mut plainer = plan.cluster.plainer().into_iter();
+    let all = plainer.next().unwrap_or_else(|| plan.cluster.clone());
+    let all = Plan { cluster: all, network: CALM[0].clone(), data_loss: false, ..plan.clone() };
+    let mut alternatives = vec![all];
+    alternatives.extend(plainer.map(|cluster| Plan { cluster, ..plan.clone() }));
     alternatives.push(with(&|plain| plain.data_loss = false));
     for network in CALM.iter().take_while(|calm| **calm != plan.network) {
         alternatives.push(with(&|plain| plain.network = network.clone()));
@@ -220,10 +164,9 @@ pub(super) fn with_plain_options(plan: &Plan, _: &Outcome) -> Vec<Plan> {
     alternatives
 }
 
-/// Takes a node out of every fault and every clock. A fault that was about this node alone goes with it.
-fn forget(plan: &mut Plan, node: &str) {
-    plan.cluster.clocks.retain(|clock| clock.node != node);
-    plan.cluster.settings.retain(|settings| settings.node.as_deref() != Some(node));
+/// Takes a node out of the set-up and every fault. A fault that was about this node alone goes with it.
+fn forget<S: System>(plan: &mut Plan<S>, node: &str) {
+    plan.cluster.forget(node);
     plan.faults.retain_mut(|fault| {
         let mut groups = fault.kind.lists();
         let about_others = groups.iter_mut().all(|group| {
@@ -237,13 +180,13 @@ fn forget(plan: &mut Plan, node: &str) {
     });
 }
 
-fn rename(plan: &mut Plan, from: &str, to: &str) {
+fn rename<S: System>(plan: &mut Plan<S>, from: &str, to: &str) {
     let rename = |name: &mut String| {
         if name == from {
             to.clone_into(name);
         }
     };
-    plan.cluster.clocks.iter_mut().for_each(|clock| rename(&mut clock.node));
+    plan.cluster.rename(from, to);
     for fault in &mut plan.faults {
         fault.kind.lists().into_iter().flatten().for_each(rename);
         fault.kind.single().into_iter().for_each(rename);

@@ -3,34 +3,66 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::{
     data::{
-        fault::{Fault, FaultKind, Memory},
+        fault::{Cut, Fault, FaultKind, Memory},
         line::at_ms,
         outcome::{Stall, Violation},
+        plan::Clock,
     },
-    generate::generate,
     marks::Mark,
+    system::toy::{self, Toy},
 };
 
-fn crash(node: &str, at_ms: u64) -> Fault {
-    let kind = FaultKind::Crash { node: node.into(), down_ms: Some(437), memory: Memory::Lost };
+type Plan = crate::data::plan::Plan<Toy>;
+type Outcome = crate::data::outcome::Outcome<Toy>;
+type Minimised = super::Minimised<Toy>;
+
+fn fault(at_ms: u64, kind: FaultKind<Toy>) -> Fault<Toy> {
     Fault { at_ms, on: None, after_ms: 0, kind }
 }
 
-/// A generated plan with two crashes in it that matter.
+fn crash(node: &str, at_ms: u64) -> Fault<Toy> {
+    fault(at_ms, FaultKind::Crash { node: node.into(), down_ms: Some(437), memory: Memory::Lost })
+}
+
+/// A plan with many faults and operations, and with two crashes in it that matter.
 fn large() -> Plan {
-    let seeds = (0..).map(generate);
-    let mut plan = seeds
-        .into_iter()
-        .find(|plan| plan.faults.len() > 40 && plan.clients.len() > 3)
-        .expect("some seed has many faults");
-    plan.cluster.servers = 4;
-    plan.faults.insert(20, crash("s1", 7_813));
-    plan.faults.push(crash("s2", 9_377));
+    let mut plan = toy::plan();
+    plan.faults_ms = 20_000;
+    plan.cluster.count = 4;
+    plan.cluster.oddity = 7;
+    plan.cluster.clocks = vec![Clock { node: "p3".into(), skew_ms: 5, drift_ppm: 90 }];
+    plan.faults = (0..45)
+        .map(|n| {
+            let (node, at_ms) = (format!("p{}", n % 4 + 1), 401 * n);
+            let kind = match n % 3 {
+                0 => FaultKind::Pause { node, lasts_ms: Some(333) },
+                1 => FaultKind::DiskStall { node, lasts_ms: 29 },
+                _ => FaultKind::Partition {
+                    from: vec![node],
+                    to: vec!["c1".into(), "p1".into()],
+                    both_ways: true,
+                    how: Cut::Refuse,
+                    lasts_ms: Some(1_234),
+                },
+            };
+            fault(at_ms, kind)
+        })
+        .collect();
+    let verbs = ["put", "get", "append"];
+    let line = |client: u64, n: u64| {
+        let at_ms = 97 * n + client;
+        format!("{}.{:03} {} k{}", at_ms / 1_000, at_ms % 1_000, verbs[n as usize % 3], n % 7)
+    };
+    plan.clients = (0..5)
+        .map(|client| Client { deadline_ms: 3_000, script: (0..70).map(|n| line(client, n)).collect() })
+        .collect();
+    plan.faults.insert(20, crash("p1", 7_813));
+    plan.faults.push(crash("p2", 9_377));
     plan.clients[2].script.insert(5, "9.912 get needle".into());
     plan
 }
 
-/// Fails if `s1` crashes, `s2` crashes later, and somebody reads after both.
+/// Fails if `p1` crashes, `p2` crashes later, and somebody reads after both.
 fn fails(plan: &Plan) -> Outcome {
     let crash = |name: &str| {
         let mut crashes = plan.faults.iter().filter(|fault| fault.on.is_none());
@@ -44,13 +76,13 @@ fn fails(plan: &Plan) -> Outcome {
         lines.filter(|line| line.contains(" get ")).map(|line| at_ms(line))
     };
     let mut outcome = Outcome::default();
-    if let (Some(first), Some(second)) = (crash("s1"), crash("s2"))
+    if let (Some(first), Some(second)) = (crash("p1"), crash("p2"))
         && first < second
         && let Some(read) = reads().filter(|read| *read > second).min()
     {
         outcome.violations.push(Violation {
             at: Duration::from_millis(read + 5),
-            node: "s1".into(),
+            node: "p1".into(),
             invariant: "I5".into(),
             message: "diverged".into(),
         });
@@ -72,8 +104,8 @@ fn aim() -> Aim {
 
 #[test]
 fn a_mark_is_met_by_a_run_that_ends_well_and_reaches_it() {
-    let mark = Mark::find("stale_append_refused").expect("a mark");
-    let mut outcome: Outcome = Outcome::default();
+    let mark = Mark::all().next().expect("a mark");
+    let mut outcome = Outcome::default();
     assert!(!Aim::Reaches(mark).is_met(&outcome));
     outcome.stats.marks.insert(mark, 1);
     assert!(Aim::Reaches(mark).is_met(&outcome));
@@ -90,7 +122,7 @@ fn what_a_failure_needs_is_left_and_nothing_else() {
     assert_eq!(small.aim, aim());
     assert!(aim().is_met(&fails(&small.plan)));
     assert!(small.plan.cluster.clocks.is_empty());
-    assert_eq!(small.plan.cluster.servers, 2);
+    assert_eq!((small.plan.cluster.oddity, small.plan.cluster.count), (0, 2));
     assert!(small.plan.faults_ms < 2_000, "{}", small.plan.faults_ms);
     for fault in &small.plan.faults {
         let FaultKind::Crash { down_ms, memory, .. } = &fault.kind else { panic!("{fault:?}") };
@@ -98,39 +130,21 @@ fn what_a_failure_needs_is_left_and_nothing_else() {
     }
 }
 
-/// Fails if more than `enough` operations are planned.
-fn fails_beyond(plan: &Plan, enough: u64) -> Outcome {
-    let mut outcome = Outcome::default();
-    if structure::operations(plan) as u64 > enough {
-        let at = Duration::from_secs(10_000);
-        let (node, invariant, message) = ("s1".into(), "I5".into(), "diverged".into());
-        outcome.violations.push(Violation { at, node, invariant, message });
-    }
-    outcome
-}
-
 #[test]
-fn what_must_outgrow_a_checkpoint_or_a_message_is_given_a_smaller_one() {
-    type Enough = fn(&Plan) -> u64;
-    let forms: [(&str, Enough); 3] = [
-        ("a checkpoint after few operations will do", |plan| plan.cluster.checkpoint_interval),
-        // After fewer than three it does not fail, so that only halving it helps.
-        ("the interval must not be too short", |plan| match plan.cluster.checkpoint_interval {
-            0..3 => u64::MAX,
-            more => more,
-        }),
-        ("small parts will do", |plan| plan.cluster.chunk_bytes_max as u64 / 40),
-    ];
-    let mut plan = large();
-    plan.cluster.checkpoint_interval = 64;
-    plan.cluster.chunk_bytes_max = 2_000;
-    for (name, enough) in forms {
-        let options = Options { time_max: Duration::from_secs(600), runs_max: 50_000, jobs: 1 };
-        let run = |plan: &Plan| fails_beyond(plan, enough(plan));
-        let small = minimise(&plan, aim(), &options, run, |_| {}).expect("it fails");
-        assert!(small.before.operations > 64, "{name}: {}", small.before);
-        assert!(small.after.operations <= OPERATIONS_FEW, "{name}: {}", small.after);
-    }
+fn what_must_outgrow_something_is_given_a_form_in_which_that_is_small() {
+    let outgrows = |plan: &Plan| {
+        let mut outcome = Outcome::default();
+        if structure::operations(plan) > plan.cluster.takes {
+            let at = Duration::from_secs(10_000);
+            let (node, invariant, message) = ("p1".into(), "I5".into(), "diverged".into());
+            outcome.violations.push(Violation { at, node, invariant, message });
+        }
+        outcome
+    };
+    let options = Options { time_max: Duration::from_secs(600), runs_max: 50_000, jobs: 1 };
+    let small = minimise(&large(), aim(), &options, outgrows, |_| {}).expect("it fails");
+    assert!(small.before.operations > 64, "{}", small.before);
+    assert!(small.after.operations <= OPERATIONS_FEW, "{}", small.after);
 }
 
 #[test]

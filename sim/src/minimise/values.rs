@@ -4,10 +4,13 @@
 //! a list of forms from plain to odd), so that rounds of changes come to an end.
 
 use super::search::{Edit, Knob};
-use crate::data::{
-    fault::{Fault, FaultKind},
-    line::{at, at_ms},
-    plan::Plan,
+use crate::{
+    data::{
+        fault::{Fault, FaultKind},
+        line::{at, at_ms},
+        plan::Plan,
+    },
+    system::{Access, System},
 };
 
 /// Times that are simpler than `value`, the simplest first: fewer significant digits, then smaller.
@@ -32,7 +35,7 @@ fn simplicity(value: u64) -> (usize, u64) {
 }
 
 /// One knob for each pause in the plan: everything after it moves up.
-pub(super) fn gaps(plan: &Plan) -> Vec<Knob> {
+pub(super) fn gaps<S: System>(plan: &Plan<S>) -> Vec<Knob<S>> {
     let mut times: Vec<u64> =
         plan.clients.iter().flat_map(|client| &client.script).map(|line| at_ms(line)).collect();
     times.extend(plan.faults.iter().map(Fault::begins_ms));
@@ -49,7 +52,7 @@ pub(super) fn gaps(plan: &Plan) -> Vec<Knob> {
 }
 
 /// Everything planned after `from` happens `by` earlier.
-fn move_up(plan: &mut Plan, from: u64, by: u64) {
+fn move_up<S: System>(plan: &mut Plan<S>, from: u64, by: u64) {
     let shift = |at: u64| if at > from { at.saturating_sub(by).max(from) } else { at };
     for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
         *line = at(line, shift(at_ms(line)));
@@ -62,19 +65,19 @@ fn move_up(plan: &mut Plan, from: u64, by: u64) {
 }
 
 /// A change of one fault.
-type Change = Box<dyn Fn(&mut FaultKind)>;
+type Change<S> = Box<dyn Fn(&mut FaultKind<S>)>;
 
 /// Knobs for each fault: its form, its nodes, its times.
-pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
+pub(super) fn faults<S: System>(plan: &Plan<S>) -> Vec<Knob<S>> {
     let mut knobs = Vec::new();
     for (place, fault) in plan.faults.iter().enumerate() {
-        let changes = |changes: Vec<Change>| -> Knob {
+        let changes = |changes: Vec<Change<S>>| -> Knob<S> {
             changes.into_iter().map(|change| edit(move |plan| change(&mut plan.faults[place].kind))).collect()
         };
         let mut kind = fault.kind.clone();
         let milder = kind.milder().into_iter();
         knobs.push(changes(
-            milder.map(|milder| -> Change { Box::new(move |kind| *kind = milder.clone()) }).collect(),
+            milder.map(|milder| -> Change<S> { Box::new(move |kind| *kind = milder.clone()) }).collect(),
         ));
         // Always two, so that the knobs behind them keep their places.
         for list in 0..2 {
@@ -84,7 +87,7 @@ pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
         for number in 0..kind.numbers().len() {
             let (value, least) = &kind.numbers()[number];
             let rounder = rounder(**value, *least).into_iter();
-            let set = |simple| -> Change { Box::new(move |kind| *kind.numbers()[number].0 = simple) };
+            let set = |simple| -> Change<S> { Box::new(move |kind| *kind.numbers()[number].0 = simple) };
             knobs.push(changes(rounder.map(set).collect()));
         }
         knobs.push(changes(more_often(&kind)));
@@ -97,14 +100,14 @@ pub(super) fn faults(plan: &Plan) -> Vec<Knob> {
 }
 
 /// About only one of its nodes, or about all but one.
-fn fewer_nodes(list: usize, count: usize) -> Vec<Change> {
-    let only = (0..count).map(|place| -> Change {
+fn fewer_nodes<S: System>(list: usize, count: usize) -> Vec<Change<S>> {
+    let only = (0..count).map(|place| -> Change<S> {
         Box::new(move |kind| {
             let mut lists = kind.lists();
             *lists[list] = vec![lists[list][place].clone()];
         })
     });
-    let without = (0..count).map(|place| -> Change {
+    let without = (0..count).map(|place| -> Change<S> {
         Box::new(move |kind| {
             kind.lists()[list].remove(place);
         })
@@ -113,14 +116,14 @@ fn fewer_nodes(list: usize, count: usize) -> Vec<Change> {
 }
 
 /// A share of messages is plainest if it is all of them, then half.
-fn more_often(kind: &FaultKind) -> Vec<Change> {
+fn more_often<S: System>(kind: &FaultKind<S>) -> Vec<Change<S>> {
     let FaultKind::Rpc { percent, .. } = kind else { return Vec::new() };
     let plain: &[u32] = match percent {
         100 => &[],
         50 => &[100],
         _ => &[100, 50],
     };
-    let set = |share: u32| -> Change {
+    let set = |share: u32| -> Change<S> {
         Box::new(move |kind| {
             if let FaultKind::Rpc { percent, .. } = kind {
                 *percent = share;
@@ -130,11 +133,8 @@ fn more_often(kind: &FaultKind) -> Vec<Change> {
     plain.iter().map(|share| set(*share)).collect()
 }
 
-/// Operations from plain to odd.
-const PLAIN: [&str; 6] = ["put", "get", "append", "cas", "delete", "cas-revision"];
-
 /// Knobs for the keys (one for all) and for each operation: what it does, and when.
-pub(super) fn operations(plan: &Plan) -> Vec<Knob> {
+pub(super) fn operations<S: System>(plan: &Plan<S>) -> Vec<Knob<S>> {
     let mut knobs = keys(plan);
     for (client, script) in plan.clients.iter().map(|client| &client.script).enumerate() {
         for (place, line) in script.iter().enumerate() {
@@ -147,9 +147,10 @@ pub(super) fn operations(plan: &Plan) -> Vec<Knob> {
                 continue;
             };
             // A read has no simpler form: made a write, it would no longer look.
-            let rank = PLAIN.iter().position(|plain| *plain == operation).unwrap_or(0);
-            let simpler = PLAIN[..rank].iter().filter(|simpler| operation != "get" && **simpler != "get");
-            knobs.push(simpler.map(|simpler| becomes(format!("{time} {simpler} {key}"))).collect());
+            let rank = S::VERBS.iter().position(|verb| verb.word == operation).unwrap_or(0);
+            let reads = S::VERBS.get(rank).is_some_and(|verb| verb.access == Access::Reads);
+            let simpler = S::VERBS[..rank].iter().filter(|verb| !reads && verb.access != Access::Reads);
+            knobs.push(simpler.map(|verb| becomes(format!("{time} {} {key}", verb.word))).collect());
             let times = rounder(at_ms(line), 0).into_iter();
             knobs.push(times.map(|at_ms| becomes(at(line, at_ms))).collect());
         }
@@ -158,7 +159,7 @@ pub(super) fn operations(plan: &Plan) -> Vec<Knob> {
 }
 
 /// One key for all, then plain names for all keys.
-fn keys(plan: &Plan) -> Vec<Knob> {
+fn keys<S: System>(plan: &Plan<S>) -> Vec<Knob<S>> {
     let mut names: Vec<String> = Vec::new();
     for line in plan.clients.iter().flat_map(|client| &client.script) {
         let Some(name) = line.split_whitespace().nth(2) else { continue };
@@ -167,7 +168,7 @@ fn keys(plan: &Plan) -> Vec<Knob> {
         }
     }
     let several = names.len() > 1;
-    let renamed = |plan: &mut Plan, names: &[String], new: fn(usize) -> String| {
+    let renamed = |plan: &mut Plan<S>, names: &[String], new: fn(usize) -> String| {
         for line in plan.clients.iter_mut().flat_map(|client| &mut client.script) {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let [time, operation, old] = words[..] {
@@ -183,7 +184,7 @@ fn keys(plan: &Plan) -> Vec<Knob> {
 }
 
 /// Knobs for the length of the run.
-pub(super) fn durations(plan: &Plan) -> Vec<Knob> {
+pub(super) fn durations<S: System>(plan: &Plan<S>) -> Vec<Knob<S>> {
     // The time to settle stays: with less of it, slow progress would pass for a stall.
     let faults_ms = rounder(plan.faults_ms, 1).into_iter();
     let watch_ms = (plan.watch_ms > 0).then(|| edit(|plan| plan.watch_ms = 0));
@@ -191,6 +192,6 @@ pub(super) fn durations(plan: &Plan) -> Vec<Knob> {
     vec![faults_ms.collect(), watch_ms.into_iter().collect()]
 }
 
-fn edit(change: impl Fn(&mut Plan) + 'static) -> Edit {
+fn edit<S: System>(change: impl Fn(&mut Plan<S>) + 'static) -> Edit<S> {
     Box::new(change)
 }
