@@ -137,7 +137,7 @@ pub trait Numbers: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'sta
         Vec::new()
     }
 
-    /// What was counted, in the words of a summary: `7 view changes`.
+    /// What was counted, in the words of a summary: `7 elections`.
     fn counts(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
@@ -174,7 +174,7 @@ pub trait Setup: Data + Serialize + DeserializeOwned {
         &[]
     }
 
-    /// In a few words, such as `3 servers, 2 replicas`.
+    /// In a few words, such as `3 nodes, reads by quorum`.
     fn summary(&self) -> String {
         let processes = self.processes().len();
         format!("{processes} process{}", if processes == 1 { "" } else { "es" })

@@ -1,5 +1,5 @@
 //! What processes report, and how the page draws it: a lane for each process, and on top a band of the times
-//! that the whole system goes through (views, terms, epochs).
+//! that the whole system goes through (terms, epochs).
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Data;
 
-/// Something that a process reports about itself: a moment on the timeline, in words. `{:#}` is the long form.
+/// Something that a process reports about itself: a moment on the timeline. `{:#}` is the long form in words.
 pub trait Notice: Data + fmt::Display {
     /// How the lane of the process changes.
     fn lane(&self) -> Vec<LaneChange> {
@@ -92,7 +92,7 @@ pub enum LaneChange {
     Is {
         /// The state.
         state: State,
-        /// In words, such as `primary of v3`.
+        /// In words, such as `leader of t3`.
         text: String,
         /// The number of the era for which the process takes itself for this.
         era: Option<u64>,
@@ -101,7 +101,7 @@ pub enum LaneChange {
     Begins {
         /// What.
         state: State,
-        /// In words, such as `sends state to s2`.
+        /// In words, such as `copies to n2`.
         text: String,
     },
     /// It ends.
@@ -120,7 +120,7 @@ pub struct Era {
     pub number: u64,
     /// Whether it is in force; else it is proposed.
     pub is_in_force: bool,
-    /// In a sentence, such as `v3 (primary s2)`.
+    /// In a sentence, such as `t3 (leader n2)`.
     pub name: String,
     /// In the band, short.
     pub text: String,
@@ -133,7 +133,7 @@ pub struct Era {
 /// What the eras of a system are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct EraWords {
-    /// All of them: `views`.
+    /// All of them: `terms`.
     pub title: &'static str,
     /// One that was proposed and is not in force has been this for so long: `proposed`,
     pub proposed: &'static str,
