@@ -23,6 +23,7 @@
 //! | [`minimise`] | a failure made small |
 //! | [`mutants`] | known mistakes, planted one at a time |
 //! | [`report`] | what people read |
+//! | [`rules`] | what simulated code may not use: a lint |
 //!
 //! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked
 //! at by the same judges.
@@ -42,7 +43,7 @@
 //! | what faults do to single messages, how long a write takes, what of it a crash keeps, identities | hashes of seed, place and ordinal ([`data::hash::stable_hash`]), not draws: nothing shifts when something is added |
 //! | iteration of the standard library's hash maps | madsim seeds their keys for the first map of a thread only, so each run has a fresh thread; our own code iterates ordered maps |
 //! | keys of `ahash`, `rand` from the operating system | not used in anything that is simulated |
-//! | unbiased `select!` | forbidden; `biased;` everywhere |
+//! | unbiased `select!` | forbidden ([`rules`]); `biased;` everywhere |
 //! | tokio's `watch` wakes its listeners by a randomly chosen shard | not used between simulated tasks; `Notify` wakes in order of arrival |
 //! | the trace's hash | a hasher without keys, fed with numbers of fixed width; the machines' state is part of it ([`observer::chain`]) |
 //! | wall clock, file system, threads | nodes have simulated clocks and disks, nothing simulated starts a thread |
@@ -65,6 +66,7 @@ pub mod mutants;
 pub mod nemesis;
 pub mod observer;
 pub mod report;
+pub mod rules;
 pub mod store;
 pub mod system;
 pub mod walk;

@@ -163,6 +163,8 @@ async fn serve(args: &Args) -> Result<(), String> {
     let listener = Listener::bind(&args.addr).await?;
     let bound = listener.address().map_err(|error| error.to_string())?;
     let address = process::advertised(&args.addr, bound, args.advertise.as_deref(), &args.vs)?;
+    // rules: allow clock: a process of production takes its life from the wall clock,
+    // rules: allow randomness: and its identity from the operating system
     let start = Start {
         server: ServerId::new(address.as_str()),
         boot: boot(SystemTime::now())?,

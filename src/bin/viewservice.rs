@@ -135,7 +135,9 @@ async fn serve(args: &Args) -> Result<(), String> {
         None => RecordFile::open(&args.dir).await.map_err(|error| error.to_string())?,
     };
     let (generation, view) = (record.generation, record.number);
+    // rules: allow randomness: a process of production draws its key
     let key = SealKey(rand::random(), rand::random());
+    // rules: allow randomness: and its identity
     let config = ViewConfig { record, adopt, epoch: rand::random(), key, options };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
     let address = process::bound(&args.addr, &listener)?;

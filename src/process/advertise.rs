@@ -3,6 +3,7 @@
 //! The address is the server's name there, and how everybody reaches it. One that means something else on
 //! another machine is refused at the start, where somebody is looking.
 
+// rules: allow net: names are resolved once, at the start of a process of production
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use crate::channel::check_address;

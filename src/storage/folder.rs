@@ -4,6 +4,7 @@
 //! loss of power a name may lead to the file before it or to one without its contents, unless both were
 //! synced. The simulator's folder (`sim/src/hardware/files.rs`) makes use of that.
 
+// rules: allow fs: the real folder; the simulated one implements the same trait
 use std::{
     fmt,
     fs::{self, File, OpenOptions},

@@ -11,6 +11,7 @@
 //! records behind it could no longer be found, and locks would be granted twice. The length has a checksum of
 //! its own, so that a damaged one cannot pass for a record that is too short.
 
+// rules: allow fs: the log of production; any other implements the same trait
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},

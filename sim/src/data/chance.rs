@@ -40,6 +40,8 @@ impl Chance {
     }
 }
 
+// rules: allow clock: chance that is planted, to be found,
+// rules: allow randomness: on purpose
 fn entropy() -> u64 {
     // Within a simulation the standard library's clock is virtual, but the process's number is not.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

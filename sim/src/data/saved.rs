@@ -6,6 +6,7 @@
 //! to reach the situation it was made for for ever, but it says which that is (`reaches`, marks of
 //! [`crate::marks`]): a plan that no longer does fails, instead of passing blindly.
 
+// rules: allow fs: plans are read before they are run
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -7,6 +7,7 @@ use std::{
     sync::Once,
 };
 
+// rules: allow static: the hook of panics has no other way to know its run, which has a thread of its own
 thread_local! {
     /// On threads where panics are caught: the first one since.
     static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -19,6 +20,7 @@ thread_local! {
 ///
 /// It panicked.
 pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // rules: allow static: the process has one hook, the same for all runs
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();

@@ -12,6 +12,7 @@
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
 //! its outcome.
 
+// rules: allow thread: around a run, not inside of it
 use std::{collections::BTreeMap, panic, sync::Arc, thread, time::Duration};
 
 use madsim::runtime::Runtime;

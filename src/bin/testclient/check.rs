@@ -9,6 +9,7 @@
 //! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so
 //! that each read says which write it saw.
 
+// rules: allow fs: a person wants to keep the history
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -94,6 +95,7 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
         return process::fail(format!("cannot save a history to {}: {error}", path.display()));
     }
     let started = SystemClock.now();
+    // rules: allow randomness: two checks of one cluster must not share keys
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));
     let (stop, stopped) = watch::channel(false);
