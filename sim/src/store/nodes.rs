@@ -1,5 +1,5 @@
-//! The nodes of the store: `vs`, the servers `s1`, `s2`, ..., the clients. And who they are when a fault names
-//! them by the role they have.
+//! The nodes of the store: `vs`, the servers `s1`, `s2`, ..., the clients. And which they are when a fault
+//! names them by the role they have.
 //!
 //! A plan with a twin has one more node, `twin`: the second process of whichever server has one at the
 //! moment.
