@@ -54,6 +54,7 @@
 
 pub mod claims;
 pub mod data;
+pub mod draw;
 pub mod exhaust;
 pub mod explore;
 pub mod generate;

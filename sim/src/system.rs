@@ -6,18 +6,23 @@ pub mod toy;
 
 use std::{fmt, hash::Hash, time::Duration};
 
-use linearizability::Model;
-use serde::{Serialize, de::DeserializeOwned};
+use ::linearizability::{Budget, Model};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use notice::{NoNotice, Notice};
 
 use crate::{
     data::{
-        fault::Node,
+        fault::{Mistreatment, Node},
+        line,
         node::NodeIndex,
-        outcome::{Contradiction, Operation, Outcome},
+        outcome::{Contradiction, Happening, Operation, Outcome, RunOptions, Verdict, Violation},
         plan::{Clock, Plan},
     },
+    hardware::network::Network,
+    judges::{broken::Check, linearizability},
+    marks::{Role, Strike},
     observer::messages::MessageKind,
     system::notice::{EraWords, LaneChange, State},
 };
@@ -49,6 +54,12 @@ pub trait System: Data + Copy + Ord + Default {
     type Numbers: Numbers;
     /// A promise about the system's health.
     type Promise: Promise;
+    /// What an observer who sees everything keeps of a run. [`NoWitness`] sees nothing.
+    type Witness: Witness<Self>;
+
+    /// Whether its processes tell the observer of every step that their machines take
+    /// ([`crate::observer::observe::Observer::begin_step`]). If not, a step is a message that a process hears.
+    const HAS_STEPS: bool = false;
 
     /// The roles by which faults name processes, beside their names.
     const ROLES: &'static [&'static str] = &[];
@@ -96,12 +107,145 @@ pub trait System: Data + Copy + Ord + Default {
         Vec::new()
     }
 
+    /// What a line of a script asks, without its time. `client` is the client whose script it is, and `unique` a
+    /// word that stands in no other call.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what would be right.
+    fn parse(words: &str, client: &str, unique: &str) -> Result<Self::Input, String>;
+
     /// Whether it can execute a plan, beyond what is demanded of every plan.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong, and what to change.
-    fn validate(plan: &Plan<Self>) -> Result<(), String>;
+    fn validate(plan: &Plan<Self>) -> Result<(), String> {
+        for (place, client) in plan.clients.iter().enumerate() {
+            let name = format!("c{}", place + 1);
+            for line in &client.script {
+                Self::parse(line::words(line), &name, "unique")
+                    .map_err(|why| format!("client {name}: '{line}': {why}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a client calls after the heal, when it is at the end of its script: lines without a time, each of
+    /// which must be answered.
+    fn finally(_plan: &Plan<Self>, _client: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What a fresh client calls then, to look at everything.
+    fn look(_plan: &Plan<Self>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The object that an operation is about, by its name. Operations on different objects do not know of each
+    /// other.
+    fn object(input: &Self::Input) -> Bytes {
+        Self::Model::default().label(input).into()
+    }
+
+    /// Judges the operations on the object of the one at a place, by what the clients saw alone.
+    fn judge_object(operations: &[Operation<Self>], place: usize, budget: Budget) -> Verdict {
+        linearizability::judge_object(operations, place, budget)
+    }
+}
+
+/// What an observer who sees the whole system keeps of a run. It decides nothing and draws nothing: a run is the
+/// same, byte for byte, whatever it does.
+pub trait Witness<S: System>: Sized + Send + 'static {
+    /// Nothing seen yet.
+    fn new(plan: &Plan<S>, options: &RunOptions) -> Self;
+
+    /// A process began or ended, a fault began or ended, or everything was healed.
+    fn happened(&mut self, _at: Duration, _node: NodeIndex, _event: &Happening<S>) {}
+
+    /// A client calls.
+    fn called(&mut self, _at: Duration) {}
+
+    /// Whether what it saw of the processes explains an answer. If not, the checker is asked.
+    fn explains(&self, _operation: &Operation<S>) -> bool {
+        false
+    }
+
+    /// A client's call ended.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer.
+    fn returned(&mut self, _place: usize, _operation: &Operation<S>) -> Check {
+        Ok(())
+    }
+
+    /// The run is over but for a last look at the state of every machine.
+    fn close(&mut self) {}
+
+    /// A fault strikes these nodes: with a pair of nodes, the link between them. It may hold messages back for
+    /// so long.
+    fn touched(&mut self, _at: Duration, _nodes: &[NodeIndex], _lateness: Duration) {}
+
+    /// A fault strikes these nodes, in the roles that they have.
+    fn struck(&mut self, _strike: Strike, _nodes: &[NodeIndex]) {}
+
+    /// A fault of the network that names these nodes began.
+    fn disturbed(&mut self, strike: Strike, nodes: &[NodeIndex], _network: &Network) {
+        self.struck(strike, nodes);
+    }
+
+    /// A fault of the network struck a message in this way, from or to a node of this role.
+    fn mistreated(&mut self, _how: Mistreatment, _role: Role) {}
+
+    /// A message arrived whose sender had ended.
+    fn message_outlived_its_sender(&mut self) {}
+
+    /// Nothing passed any more on a stream whose ends both believed that it lives.
+    fn stream_went_mute(&mut self) {}
+
+    /// The drives of these nodes stall from now on.
+    fn drives_stall(&mut self, _nodes: Vec<NodeIndex>) {}
+
+    /// Processes hear what no process says from now on.
+    fn lies_begin(&mut self) {}
+
+    /// How long after the last fault everything that a client calls succeeds again, and that is demanded also
+    /// between faults; absent: only at the end of the run.
+    fn serves_within(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Looks at the time that has passed.
+    fn pass(&mut self, _at: Duration) {}
+
+    /// Whether there is nothing to be waited for after the heal.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    /// Adds what it knows to an outcome: numbers, marks, a promise that was broken.
+    fn conclude(&self, _outcome: &mut Outcome<S>) {}
+
+    /// Judges what the clients saw.
+    fn judge(&self, operations: &[Operation<S>]) -> Verdict {
+        linearizability::judge(operations)
+    }
+
+    /// An answer that the clients cannot prove to be wrong, but that is not what it saw of the processes.
+    fn unexplained(&self, _operations: &[Operation<S>]) -> Option<Violation> {
+        None
+    }
+}
+
+/// Sees nothing of the processes: the clients' history and their patience are the judges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWitness;
+
+impl<S: System> Witness<S> for NoWitness {
+    fn new(_: &Plan<S>, _: &RunOptions) -> Self {
+        Self
+    }
 }
 
 /// The state of an object between two operations.
@@ -164,6 +308,24 @@ pub trait Promise: Data + Ord {
     fn promised(&self) -> &'static str;
 }
 
+/// Nothing is promised beyond what clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoPromise {}
+
+impl Promise for NoPromise {
+    fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn broken(&self) -> String {
+        match *self {}
+    }
+
+    fn promised(&self) -> &'static str {
+        match *self {}
+    }
+}
+
 /// A set-up, as it stands in a plan.
 pub trait Setup: Data + Serialize + DeserializeOwned {
     /// The processes, in the order of their addresses.
@@ -213,6 +375,26 @@ pub trait Setup: Data + Serialize + DeserializeOwned {
 
     /// Other forms, which are not plainer, but in which fewer operations may do the same.
     const FORMS: &'static [fn(&mut Self)] = &[];
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
+    fn disk_ms_max(&self) -> u64 {
+        0
+    }
+
+    /// Whether the handler of a call ends when its caller has left; else it runs to its end.
+    fn callers_leave(&self) -> bool {
+        false
+    }
+
+    /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
+    fn is_encoded(&self) -> bool {
+        false
+    }
+
+    /// Within this time each machine that runs takes a step, whatever happens. The state of every machine is
+    /// looked at once more in it when a run is over.
+    fn steps_within(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A process of the system.
@@ -224,12 +406,20 @@ pub struct Process {
     pub port: u16,
     /// What clients say to it is not their operations, and is shown with this conversation.
     pub aside: Option<MessageKind>,
+    /// When it is first started.
+    pub starts_at: Duration,
 }
 
 impl Process {
     /// A process that listens on a port.
     pub fn new(name: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), port, aside: None }
+        Self { name: name.into(), port, starts_at: Duration::ZERO, aside: None }
+    }
+
+    /// The same, but first started at this time.
+    #[must_use]
+    pub fn starting_at(self, starts_at: Duration) -> Self {
+        Self { starts_at, ..self }
     }
 
     /// The same, if clients ask it for other things than their operations.
@@ -255,6 +445,9 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
     /// The name under which it is counted.
     fn name(&self) -> &'static str;
 
+    /// Under which strike its marks are counted.
+    fn strike(&self) -> Strike;
+
     /// The node that it names, if it names one.
     fn node(&self) -> Option<&str>;
 
@@ -267,3 +460,39 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
     /// Milder or plainer forms of it.
     fn milder(&self) -> Vec<Self>;
 }
+
+/// No fault is this system's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NoFault {}
+
+impl SystemFault for NoFault {
+    const WORDS: &'static [&'static str] = &[];
+
+    fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn strike(&self) -> Strike {
+        match *self {}
+    }
+
+    fn node(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    fn node_mut(&mut self) -> Option<&mut Node> {
+        match *self {}
+    }
+
+    fn numbers(&mut self) -> Vec<(&mut u64, u64)> {
+        match *self {}
+    }
+
+    fn milder(&self) -> Vec<Self> {
+        match *self {}
+    }
+}
+
+/// Faults wait for nothing in this system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NoTrigger {}

@@ -1,11 +1,12 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
-use super::{Dice, patterns::pattern};
+use super::patterns::pattern;
 use crate::{
     data::{
         fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
         plan::Plan,
     },
+    draw::dice::Dice,
     store::{fault::Trigger, setup::Reads},
 };
 

@@ -3,12 +3,12 @@
 //! ends by itself. And lives with a rest in the middle, in which nothing new goes wrong: what heals itself
 //! only when a run ends shows itself there.
 
-use super::Dice;
 use crate::{
     data::{
         fault::{FaultKind, Memory},
         plan::Plan,
     },
+    draw::dice::Dice,
     store::{fault::Mishap, script::Step},
 };
 

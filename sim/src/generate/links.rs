@@ -1,12 +1,12 @@
 //! Links that carry so much in a millisecond and no more: what is said waits behind what was said before, and
 //! a state that is sent is in the way of heartbeats.
 
-use super::Dice;
 use crate::{
     data::{
         fault::{Fault, FaultKind, Memory},
         plan::Plan,
     },
+    draw::dice::Dice,
     store::{settings::Settings, setup::Reads},
 };
 

@@ -14,7 +14,6 @@
 //!
 //! What a seed means is promised for one commit. A saved plan lasts.
 
-mod dice;
 mod faults;
 mod length;
 mod links;
@@ -24,7 +23,6 @@ mod stories;
 mod twins;
 mod workload;
 
-use dice::Dice;
 use faults::Targets;
 use stories::Story;
 pub use stories::{STORIES, story_of};
@@ -33,9 +31,10 @@ use crate::{
     data::{
         fault::Fault,
         hash::stable_hash,
-        plan::{Clock, Network, Plan},
+        plan::{Clock, Plan},
     },
-    store::setup::{Cluster, Reads},
+    draw::{self, dice::Dice},
+    store::setup::{Cluster, Reads, VIEW_SERVICE},
 };
 
 /// Servers in a generated cluster, at most.
@@ -48,7 +47,7 @@ pub const FAULTS_MS: (u64, u64) = (10_000, 40_000);
 /// twice, and as long again for streams that resume late, state transfer and the clients' own deadlines.
 pub const SETTLE_MS: u64 = 120_000;
 /// Drift of a generated clock at most, in parts per million: leases are safe below 111,111.
-pub const DRIFT_PPM_MAX: u64 = 100_000;
+pub const DRIFT_PPM_MAX: u64 = draw::DRIFT_PPM_MAX;
 
 /// The share of seeds whose servers keep nothing on disk, in percent.
 const VOLATILE_PERCENT: u64 = 45;
@@ -73,7 +72,7 @@ pub fn generate(seed: u64) -> Plan {
     let mut cluster = cluster(seed);
     // What a story needs it sets itself.
     cluster.volatile = story.is_none() && Dice::new(seed, "volatile").percent(VOLATILE_PERCENT);
-    let network = network(seed);
+    let network = draw::network(seed);
     if story.is_none() {
         cluster.settings = settings::settings(seed, &cluster, &network);
     }
@@ -160,15 +159,8 @@ fn cluster(seed: u64) -> Cluster {
 }
 
 fn clocks(seed: u64, servers: u64) -> Vec<Clock> {
-    let mut dice = Dice::new(seed, "clocks");
-    let drift_ppm_max = dice.weighted(&[(3, 0), (3, 200), (4, DRIFT_PPM_MAX)]);
-    let skew_ms_max = dice.weighted(&[(3, 0), (3, 100), (2, 60_000)]);
-    if drift_ppm_max == 0 && skew_ms_max == 0 {
-        return Vec::new();
-    }
-    let nodes = (1..=servers).map(|n| format!("s{n}")).chain(["vs".to_string()]);
-    let mut signed = |max: u64| dice.between(0, 2 * max) as i64 - max as i64;
-    nodes.map(|node| Clock { node, skew_ms: signed(skew_ms_max), drift_ppm: signed(drift_ppm_max) }).collect()
+    let servers: Vec<String> = (1..=servers).map(|n| format!("s{n}")).collect();
+    draw::clocks(seed, servers.iter().map(String::as_str).chain([VIEW_SERVICE]))
 }
 
 /// The clocks of clients drift as those of servers do. Their skew means nothing to anybody.
@@ -179,17 +171,6 @@ fn client_clocks(seed: u64, clients: usize) -> Vec<Clock> {
     }
     let drift = |dice: &mut Dice| dice.between(0, 2 * DRIFT_PPM_MAX) as i64 - DRIFT_PPM_MAX as i64;
     (1..=clients).map(|n| Clock { node: format!("c{n}"), skew_ms: 0, drift_ppm: drift(&mut dice) }).collect()
-}
-
-fn network(seed: u64) -> Network {
-    let mut dice = Dice::new(seed, "network");
-    let latency_us_min = dice.magnitude(100, 10_000);
-    let times = dice.magnitude(1, 16).min(40_000 / latency_us_min);
-    Network {
-        latency_us_min,
-        latency_us_max: latency_us_min * times + latency_us_min / 2,
-        bytes_per_ms: None,
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Several faults that together make a known kind of trouble: situations that single faults, however many,
 //! reach too rarely.
 
-use super::{
-    Dice,
-    faults::{Targets, cut},
-};
+use super::faults::{Targets, cut};
 use crate::{
     data::{
         fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
         plan::Plan,
     },
+    draw::dice::Dice,
     store::{
         fault::{Mishap, Trigger},
         setup::Reads,

@@ -1,9 +1,9 @@
 //! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so
 //! small that clients run into them.
 
-use super::Dice;
 use crate::{
     data::plan::{Network, Plan},
+    draw::dice::Dice,
     store::{settings::Settings, setup::Cluster},
 };
 

@@ -1,14 +1,12 @@
 //! Second processes at the address of a server.
 
-use super::{
-    Dice,
-    faults::{Targets, cut},
-};
+use super::faults::{Targets, cut};
 use crate::{
     data::{
         fault::{Cut, Fault, FaultKind, Memory, Node},
         plan::{Clock, Plan},
     },
+    draw::dice::Dice,
     store::{fault::Mishap, setup::Reads},
 };
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use pbkv::options::Limits;
 
-use super::{CLIENTS_MAX, Dice};
+use super::CLIENTS_MAX;
 use crate::{
     data::plan::{Client, Network},
+    draw::dice::Dice,
     store::{
         script::{Action, Step},
         setup::Cluster,

@@ -13,8 +13,6 @@ pub use self::simulated::{Pacer, SimulatedClock};
 
 use std::time::Duration;
 
-use pbkv::protocol::identity::Boot;
-
 use crate::data::hash::{below, stable_hash};
 
 /// What every monotonic clock shows when the run begins, so that skew cannot make it negative.
@@ -52,14 +50,13 @@ impl Deviation {
         guess
     }
 
-    /// The number that a server without memory takes for its life, started at a true time: its wall clock
-    /// in nanoseconds.
-    pub fn boot(self, true_time: Duration, life: u64, salt: u64) -> Boot {
+    /// What the wall clock shows to a life that begins at a true time, in nanoseconds; at least 1.
+    pub fn wall_ns(self, true_time: Duration, life: u64, salt: u64) -> u64 {
         // Between -1 and +1 times the skew, in thousandths.
         let share = i128::from(below(stable_hash(&(salt, life)), 2001)) - 1000;
         let skew = i128::from(self.skew_ms) * 1_000_000 * share / 1000;
         let wall = i128::from(WALL_START_NS) + self.scale(true_time) + skew;
-        Boot(u64::try_from(wall.max(1)).expect("less than 500 years"))
+        u64::try_from(wall.max(1)).expect("less than 500 years")
     }
 
     fn scale(self, true_time: Duration) -> i128 {
@@ -79,11 +76,9 @@ mod simulated {
         time::Duration,
     };
 
-    use madsim::time::TimeHandle;
-    use pbkv::clock::Clock;
-
     use super::Deviation;
     use crate::data::hash::stable_hash;
+    use madsim::time::TimeHandle;
 
     /// A timer goes off within this, unless the process stands still.
     const PUNCTUAL: Duration = Duration::from_millis(1);
@@ -128,12 +123,14 @@ mod simulated {
         }
     }
 
-    impl Clock for SimulatedClock {
-        fn now(&self) -> Duration {
+    impl SimulatedClock {
+        /// The node's time.
+        pub fn now(&self) -> Duration {
             self.deviation.node_time(self.counted())
         }
 
-        async fn sleep_until(&self, at: Duration) {
+        /// Waits until the node's time is this.
+        pub async fn sleep_until(&self, at: Duration) {
             let until = self.deviation.true_time(at);
             let begins_at = self.counted();
             while let Some(rest) = until.checked_sub(self.counted()).filter(|rest| !rest.is_zero()) {
@@ -179,10 +176,10 @@ mod tests {
     fn a_wall_clock_with_skew_may_go_back_from_life_to_life_and_one_without_never_does() {
         let boots = |skew_ms| {
             let clock = Deviation { skew_ms, drift_ppm: 0 };
-            (1..50).map(|life| clock.boot(Duration::from_secs(life), life, 3)).collect::<Vec<_>>()
+            (1..50).map(|life| clock.wall_ns(Duration::from_secs(life), life, 3)).collect::<Vec<_>>()
         };
         assert!(boots(0).is_sorted());
         assert!(!boots(60_000).is_sorted());
-        assert!(boots(i64::MAX / 10_000_000).iter().all(|boot| boot.0 > 0));
+        assert!(boots(i64::MAX / 10_000_000).iter().all(|boot| *boot > 0));
     }
 }

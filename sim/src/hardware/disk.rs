@@ -6,7 +6,7 @@
 //!
 //! The drive below it (`drive.rs`) may make a write wait longer than that, or fail.
 //!
-//! The view service's record is not here but in a file ([`crate::hardware::files`]).
+//! Whoever keeps files has a folder instead ([`crate::hardware::files`]).
 //!
 //! Left out: changes that reach the platter out of order, and bits that rot.
 
@@ -14,8 +14,6 @@
 pub use self::simulated::{SimulatedDisk, Witness};
 
 use std::time::Duration;
-
-use pbkv::protocol::log;
 
 use crate::data::hash::{below, stable_hash};
 
@@ -26,14 +24,6 @@ pub trait Content: Clone + Default + Send + 'static {
 
     /// Makes a change.
     fn change(&mut self, write: Self::Write);
-}
-
-impl Content for log::Durable {
-    type Write = log::Write;
-
-    fn change(&mut self, write: log::Write) {
-        self.apply(write);
-    }
 }
 
 /// What a crash left of the write that was under way, in changes.
@@ -132,8 +122,6 @@ mod simulated {
         sync::{Arc, Mutex},
     };
 
-    use pbkv::storage::Storage;
-
     use super::{Content, Disk, Torn};
     use crate::world::drive::Drive;
 
@@ -152,10 +140,13 @@ mod simulated {
         pub failed: Box<dyn Fn(Torn) + Send>,
     }
 
-    impl<C: Content> Storage for SimulatedDisk<C> {
-        type Write = C::Write;
-
-        async fn persist(&mut self, writes: Vec<C::Write>) -> io::Result<()> {
+    impl<C: Content> SimulatedDisk<C> {
+        /// Makes changes durable, in order.
+        ///
+        /// # Errors
+        ///
+        /// If the drive fails. What of the changes is durable is then unknown.
+        pub async fn persist(&mut self, writes: Vec<C::Write>) -> io::Result<()> {
             let (latency, number) = self.disk.lock().expect("no panic while locked").begin(writes);
             if !latency.is_zero() {
                 madsim::time::sleep(latency).await;

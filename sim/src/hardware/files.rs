@@ -1,8 +1,6 @@
-//! The folder of the view service's record: what the operating system shows of it, and what a loss of power
-//! leaves.
+//! A folder: what the operating system shows of it, and what a loss of power leaves.
 //!
-//! The record's production code (`pbkv::storage::record_file`) runs on this. A crash of the process takes
-//! nothing of what it had written. A loss of power takes, by a hash, any part of what was not synced: a file
+//! A crash of the process takes nothing of what it had written. A loss of power takes, by a hash, any part of what was not synced: a file
 //! that was not keeps a prefix of its contents, or what it held before; of the names that were changed and
 //! not synced the first few are as new, the others as old. Names and contents are lost independently of each
 //! other.
@@ -10,7 +8,7 @@
 //! Left out: files that are removed, and a disk that says it synced and did not.
 
 #[cfg(madsim)]
-pub use self::simulated::{SimulatedFolder, SimulatedRecord};
+pub use self::simulated::SimulatedFolder;
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -197,14 +195,9 @@ impl Files {
 #[cfg(madsim)]
 mod simulated {
     use std::{
-        fmt, future, io,
+        future, io,
         sync::{Arc, Mutex, MutexGuard, PoisonError},
         time::Duration,
-    };
-
-    use pbkv::{
-        protocol::view::Record,
-        storage::{Storage, folder::Folder, record_file::RecordFile},
     };
 
     use super::Files;
@@ -246,53 +239,53 @@ mod simulated {
         }
     }
 
-    /// The record as the running view service has it: production's file, in the simulated folder.
-    pub struct SimulatedRecord {
-        /// The file.
-        pub file: RecordFile<SimulatedFolder>,
-        /// Sees each record when it has become durable.
-        pub durable: Box<dyn Fn(&Record) + Send>,
-    }
-
-    impl Storage for SimulatedRecord {
-        type Write = Record;
-
-        async fn persist(&mut self, writes: Vec<Record>) -> io::Result<()> {
-            self.file.persist(writes.clone()).await?;
-            // Those that the latest one replaces may be told as well: nothing goes back behind them.
-            writes.iter().for_each(&self.durable);
-            Ok(())
-        }
-    }
-
-    impl fmt::Display for SimulatedFolder {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("vs")
-        }
-    }
-
-    impl Folder for SimulatedFolder {
-        fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    impl SimulatedFolder {
+        /// What a file holds.
+        ///
+        /// # Errors
+        ///
+        /// If there is none of that name, or this life is over; so for the others, too.
+        pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
             self.files()?.read(name)
         }
 
-        fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        /// Makes a file or replaces what it holds.
+        ///
+        /// # Errors
+        ///
+        /// If this life is over.
+        pub fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
             self.files()?.write(name, bytes);
             Ok(())
         }
 
-        async fn sync(&mut self, name: &str) -> io::Result<()> {
+        /// Makes durable what a file holds.
+        ///
+        /// # Errors
+        ///
+        /// If the drive fails, or there is no such file.
+        pub async fn sync(&mut self, name: &str) -> io::Result<()> {
             let (takes, names_take) = self.files()?.takes();
             self.names_take = names_take;
             self.wait(takes).await?;
             self.files()?.sync(name)
         }
 
-        fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        /// Gives a file another name.
+        ///
+        /// # Errors
+        ///
+        /// If there is no such file.
+        pub fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
             self.files()?.rename(from, to)
         }
 
-        async fn sync_names(&mut self) -> io::Result<()> {
+        /// Makes the names durable.
+        ///
+        /// # Errors
+        ///
+        /// If the drive fails.
+        pub async fn sync_names(&mut self) -> io::Result<()> {
             self.wait(self.names_take).await?;
             self.files()?.sync_names();
             Ok(())

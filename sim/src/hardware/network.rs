@@ -15,12 +15,13 @@ use std::{
 };
 
 use crate::{
-    data::node::NodeIndex,
     data::{
         fault::{Cut, FaultKind, Mistreatment},
         hash::{below, stable_hash},
+        node::NodeIndex,
     },
     marks::Role,
+    system::System,
 };
 
 /// The time for which one message of two is held back, at most. One of four is held back for up to twice as
@@ -148,7 +149,7 @@ pub struct Treatment {
 const MUTE_MAX: Duration = Duration::from_secs(5);
 
 /// For how long after its end a fault may hold messages back.
-pub fn lateness(kind: &FaultKind) -> Duration {
+pub fn lateness<S: System>(kind: &FaultKind<S>) -> Duration {
     match kind {
         FaultKind::Rpc { how: Mistreatment::Delay | Mistreatment::Duplicate, .. } => DELAY_MAX,
         FaultKind::Partition { how: Cut::BlackHole, .. } | FaultKind::Closed { how: Cut::BlackHole, .. } => {

@@ -1,8 +1,8 @@
 //! Watches the clients' answers while they arrive, so that a run ends at the first one that no order explains
 //! instead of long after it.
 //!
-//! What the servers' order explains needs no thought: that is nearly every answer of a correct cluster. Any
-//! other answer makes its key suspicious, and the checker judges what the clients saw of that key so far. It
+//! What the system's witness explains needs no thought: that is nearly every answer of a correct system. Any
+//! other answer makes its object suspicious, and the checker judges what the clients saw of it so far. It
 //! is asked rarely if suspicions turn out to be unfounded again and again: an answer that is missed here is
 //! found by the judge at the end of the run.
 
@@ -13,13 +13,13 @@ use linearizability::Budget;
 
 use crate::{
     data::outcome::{Operation, Verdict},
-    judges::{history::judge_key, order::ServersOrder},
+    system::{System, Witness},
 };
 
 /// What judging one suspicion may cost.
 const BUDGET: Budget = Budget { configurations: 20_000, bytes: 16 << 20 };
 
-/// The keys with answers that the servers' order does not explain.
+/// The objects with answers that the witness does not explain.
 #[derive(Debug, Default)]
 pub struct Watch {
     suspicions: BTreeMap<Bytes, Suspicion>,
@@ -29,25 +29,30 @@ pub struct Watch {
 struct Suspicion {
     /// Answers that were not explained.
     answers: u64,
-    /// After how many of them the key is judged next.
+    /// After how many of them the object is judged next.
     judged_at: u64,
 }
 
 impl Watch {
     /// One of these operations was answered. Whether no order explains what the clients saw so far.
-    pub fn is_contradiction(&mut self, operations: &[Operation], place: usize, order: &ServersOrder) -> bool {
+    pub fn is_contradiction<S: System>(
+        &mut self,
+        operations: &[Operation<S>],
+        place: usize,
+        witness: &S::Witness,
+    ) -> bool {
         let operation = &operations[place];
-        if order.of(operation).explains(operation) {
+        if witness.explains(operation) {
             return false;
         }
-        let key = operation.input.key();
-        let suspicion = self.suspicions.entry(key.clone()).or_default();
+        let object = S::object(&operation.input);
+        let suspicion = self.suspicions.entry(object).or_default();
         suspicion.answers += 1;
         if suspicion.answers < suspicion.judged_at {
             return false;
         }
         suspicion.judged_at = 2 * suspicion.answers;
-        matches!(judge_key(operations, operation, BUDGET), Verdict::Violation(_))
+        matches!(S::judge_object(operations, place, BUDGET), Verdict::Violation(_))
     }
 }
 
@@ -60,6 +65,11 @@ mod tests {
         data::outcome::End,
         store::operation::{Input, Output},
     };
+
+    /// It has seen nothing, and so explains nothing.
+    fn witness() -> crate::store::witness::Witness {
+        Witness::new(&crate::generate::generate(0), &crate::data::outcome::RunOptions::default())
+    }
 
     const KEY: Bytes = Bytes::from_static(b"k");
 
@@ -81,7 +91,7 @@ mod tests {
         let operations = [put(0, 1, "a"), put(2, 3, "b"), get(4, 5, "b"), get(6, 7, "a"), get(8, 9, "b")];
         let mut watch = Watch::default();
         let noticed: Vec<usize> = (0..operations.len())
-            .filter(|place| watch.is_contradiction(&operations[..=*place], *place, &ServersOrder::default()))
+            .filter(|place| watch.is_contradiction(&operations[..=*place], *place, &witness()))
             .collect();
         assert_eq!(noticed.first(), Some(&3), "the servers' order is empty: it explains nothing");
     }
@@ -92,7 +102,7 @@ mod tests {
         operations.extend((1..=100).map(|n| get(10 * n, 10 * n + 1, "a")));
         let mut watch = Watch::default();
         for place in 0..operations.len() {
-            assert!(!watch.is_contradiction(&operations[..=place], place, &ServersOrder::default()));
+            assert!(!watch.is_contradiction(&operations[..=place], place, &witness()));
         }
         let suspicion = &watch.suspicions[&KEY];
         assert_eq!((suspicion.answers, suspicion.judged_at), (101, 128));

@@ -2,30 +2,29 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
-use linearizability::{
-    Budget, History, Operation as Judged, Options, Outcome as Ending, Reason, Violation,
+use ::linearizability::{
+    Budget, Reason, Violation,
     kv::{
         Kv, KvHistory,
         sentence::{Words, tell},
     },
     witness,
 };
+use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
 
 use crate::{
-    data::{
-        node::NodeName,
-        outcome::{self, Contradiction, End, Operation, Verdict},
+    data::outcome::{self, End, Operation, Verdict},
+    judges::{
+        linearizability::{self, BUDGET, history, nanoseconds},
+        order::{ServersOrder, Version},
     },
-    judges::order::{ServersOrder, Version},
     report::screen,
-    store::operation::{Input, Output},
+    store::{
+        Pbkv,
+        operation::{Input, Output},
+    },
 };
-
-/// What a judgement may cost. A history that needs more is undecided, which is a failure to be looked at;
-/// histories of generated plans need a small fraction.
-const BUDGET: Budget = Budget { configurations: 4_000_000, bytes: 512 << 20 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
 /// nothing and change nothing. Each generation is a history of its own, which begins empty.
@@ -95,43 +94,9 @@ pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget)
     decide(operations, &places, &history, budget)
 }
 
-/// The checker's history of some of the operations, and the place of each of its operations in the whole
-/// list.
-fn history(operations: &[Operation], is_judged: impl Fn(&Operation) -> bool) -> (Vec<usize>, KvHistory) {
-    let mut places = Vec::new();
-    let mut judged = Vec::new();
-    let mut processes = Processes::default();
-    for (place, operation) in operations.iter().enumerate() {
-        let outcome = match &operation.end {
-            End::NotExecuted { .. } => continue,
-            End::Returned { at, output } => Ending::Returned { at: nanoseconds(*at), output: output.clone() },
-            End::Open | End::Unknown { .. } => Ending::Unknown,
-        };
-        if is_judged(operation) {
-            let process = processes.of(&operation.client, outcome == Ending::Unknown);
-            let (call, input) = (nanoseconds(operation.called), operation.input.clone());
-            places.push(place);
-            judged.push(Judged { process, call, input, outcome });
-        }
-    }
-    (places, History::new(judged).expect("clients do one thing after the other"))
-}
-
 fn decide(operations: &[Operation], places: &[usize], history: &KvHistory, budget: Budget) -> Verdict {
-    let options = Options { budget, witness: false, ..Options::default() };
-    match linearizability::check(&Kv, history, &options) {
-        linearizability::Verdict::Linearizable { .. } => Verdict::Linearizable,
-        linearizability::Verdict::Violation(violation) => {
-            let outer = |inner: &[usize]| inner.iter().map(|index| places[*index]).collect();
-            Verdict::Violation(Contradiction {
-                key: violation.key.clone().into(),
-                operations: outer(&violation.operations),
-                support: outer(&violation.support),
-                sentence: sentence(operations, places, history, &violation),
-            })
-        }
-        linearizability::Verdict::Undecided(undecided) => Verdict::Undecided(undecided.to_string()),
-    }
+    let words = |violation: &Violation| sentence(operations, places, history, violation);
+    linearizability::decide::<Pbkv>(places, history, budget, words)
 }
 
 /// A contradiction in words. Its operations are named by what they did, by whom, and, unless the sentence is
@@ -245,30 +210,6 @@ impl Writers {
             }
         }
     }
-}
-
-/// Sequential processes: a client is one until an outcome stays unknown, and then goes on as another.
-#[derive(Default)]
-struct Processes {
-    current: BTreeMap<NodeName, u64>,
-    next: u64,
-}
-
-impl Processes {
-    fn of(&mut self, client: &NodeName, retires: bool) -> u64 {
-        let process = *self.current.entry(client.clone()).or_insert_with(|| {
-            self.next += 1;
-            self.next
-        });
-        if retires {
-            self.current.remove(client);
-        }
-        process
-    }
-}
-
-pub(crate) fn nanoseconds(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos()).expect("less than 500 years")
 }
 
 #[cfg(test)]

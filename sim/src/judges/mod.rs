@@ -13,10 +13,12 @@
 //! A [`signature`] is what makes two failures the same.
 
 pub mod bounds;
+pub mod broken;
 pub mod early;
 pub mod health;
 pub mod history;
 pub mod invariants;
+pub mod linearizability;
 pub mod liveness;
 pub mod order;
 pub mod revisions;

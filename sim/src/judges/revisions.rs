@@ -21,7 +21,7 @@ use crate::{
         outcome::{DATA_LOST, End, Operation},
     },
     judges::{
-        invariants::{Broken, Check},
+        broken::{Broken, Check},
         order::{ServersOrder, Version},
     },
     store::operation::{Detail, Input, Output, Told},

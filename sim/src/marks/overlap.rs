@@ -7,7 +7,8 @@ use crate::{
         fault::{FaultKind, Mistreatment},
         node::NodeIndex,
     },
-    store::{fault::Mishap, nodes::Nodes},
+    store::nodes::Nodes,
+    system::{System, SystemFault},
 };
 
 /// The role that a node has according to the view service's durable record, as fault plans name them.
@@ -116,13 +117,11 @@ impl Strike {
     ];
 
     /// The kind of a fault in a plan.
-    pub fn of(kind: &FaultKind) -> Self {
+    pub fn of<S: System>(kind: &FaultKind<S>) -> Self {
         match kind {
             FaultKind::Crash { .. } => Self::Crash,
             FaultKind::PowerLoss { .. } => Self::PowerLoss,
-            FaultKind::Own(Mishap::Record { .. })
-            | FaultKind::Own(Mishap::AcceptLoss { .. })
-            | FaultKind::Own(Mishap::Twin { .. }) => Self::MemoryLoss,
+            FaultKind::Own(own) => own.strike(),
             FaultKind::Pause { .. } | FaultKind::Freeze { .. } => Self::Pause,
             FaultKind::Stutter { .. } => Self::Stutter,
             FaultKind::DiskStall { .. } => Self::DiskStall,

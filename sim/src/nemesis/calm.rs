@@ -15,7 +15,8 @@ use crate::{
         outcome::{End, Operation},
     },
     judges::liveness::{Prospect, broken_promises},
-    world::now,
+    system::Witness,
+    world::{now, simulated::Simulated},
 };
 
 /// Clients with a shorter deadline may fail for no other reason than that.
@@ -30,11 +31,11 @@ pub(super) struct Calm {
     prospects: BTreeMap<NodeIndex, Prospect>,
 }
 
-impl Nemesis {
+impl<S: Simulated> Nemesis<S> {
     /// Something was done. If no fault is under way now, a calm begins.
     pub(super) fn calm_begins(&mut self) {
         if self.schedule.values().all(|task| matches!(task, Task::Begin(_))) {
-            self.calm = Some(Calm { since: now(), prospects: self.cluster.prospects() });
+            self.calm = Some(Calm { since: now(), prospects: S::prospects(&self.cluster) });
         }
     }
 
@@ -43,9 +44,9 @@ impl Nemesis {
     pub(super) fn calm_ends(&mut self) {
         let Some(Calm { since, prospects }) = self.calm.take() else { return };
         let world = &self.world;
-        let mut observer = world.observer();
-        let recovered = since + observer.health().serves_within();
-        if recovered >= now() || observer.is_stopped() || world.plan.cluster.is_limited() {
+        let observer = world.observer();
+        let Some(recovered) = observer.witness.serves_within().map(|within| since + within) else { return };
+        if recovered >= now() || observer.is_stopped() {
             return;
         }
         let first = world.nodes.clients().start;
@@ -53,7 +54,7 @@ impl Nemesis {
             Some(script) => Duration::from_millis(script.deadline_ms),
             None => Duration::ZERO,
         };
-        let is_due = |operation: &&Operation| {
+        let is_due = |operation: &&Operation<S>| {
             let deadline = deadline(world.nodes.find(&operation.client).expect("clients are nodes"));
             let had_time = operation.called + deadline + DEADLINE_SLACK < now();
             let ended = !matches!(operation.end, End::Open) || had_time;
@@ -61,7 +62,7 @@ impl Nemesis {
         };
         let due: Vec<_> = observer.operations().iter().filter(is_due).cloned().collect();
         drop(observer);
-        let at_end = self.cluster.prospects();
+        let at_end = S::prospects(&self.cluster);
         let throughout = |(client, prospect): (NodeIndex, Prospect)| {
             let end = at_end[&client].clone();
             (client, prospect.throughout(end))

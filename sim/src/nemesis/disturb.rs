@@ -7,10 +7,11 @@ use crate::{
     data::{fault::Mistreatment, node::NodeIndex},
     hardware::network::{Effect, Link},
     marks::Strike,
-    world::now,
+    system::Witness,
+    world::{now, simulated::Simulated},
 };
 
-impl Nemesis {
+impl<S: Simulated> Nemesis<S> {
     /// Begins a fault of the network: of what these nodes send to those (none: to all others), or, if calls
     /// do not get through, of those that call these.
     pub(super) fn disturb(
@@ -37,8 +38,8 @@ impl Nemesis {
         let (kind, salt) = (&own.kind, own.salt());
         let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };
         for (from, to) in from_nodes.iter().flat_map(|from| to_nodes.iter().map(move |to| (*from, *to))) {
-            let last = *self.world.nodes.servers().end();
-            if from != to && from <= last && to <= last {
+            let processes = self.world.nodes.processes();
+            if from != to && processes.contains(&from) && processes.contains(&to) {
                 self.strike(kind, &[from, to]);
             }
         }
@@ -47,7 +48,7 @@ impl Nemesis {
             _ => Link { from: from_nodes, to: to_nodes },
         };
         if let Effect::Mistreat { how: Mistreatment::Forge, .. } = effect {
-            self.world.observer().lies_begin();
+            self.world.observer().witness.lies_begin();
         }
         self.world.links.change(|network| network.begin(fault, salt, link, effect));
         self.world.disturbed(Strike::of(kind), &named);

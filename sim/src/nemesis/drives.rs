@@ -6,8 +6,8 @@ use super::{Done, Nemesis, Task};
 use crate::{
     data::{fault::Memory, hash::stable_hash, node::NodeIndex, outcome::Down},
     marks::Strike,
-    store::nodes::Nodes,
-    world::{cluster::Status, now},
+    system::Witness,
+    world::{cluster::Status, now, simulated::Simulated},
 };
 
 /// Drives of which something is wrong, by the fault that made it so.
@@ -18,12 +18,11 @@ pub(super) struct Drives {
     failing: Vec<(usize, NodeIndex, Duration)>,
 }
 
-impl Nemesis {
+impl<S: Simulated> Nemesis<S> {
     /// A node that has a drive.
     fn resolve_drive(&self, name: &str) -> Result<NodeIndex, String> {
         let node = self.resolve(name)?;
-        let keeps = node == Nodes::VIEW_SERVICE || !self.world.plan.cluster.volatile;
-        if keeps { Ok(node) } else { Err(format!("{} keeps nothing on disk", self.world.nodes.name(node))) }
+        S::has_drive(&self.world, node).map(|()| node)
     }
 
     /// A drive stalls.
@@ -34,7 +33,7 @@ impl Nemesis {
         world.drive(node).stall();
         self.drives.stalled.push((fault, node));
         self.strike(kind, &[node]);
-        world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+        world.observer().witness.struck(Strike::of(kind), &[node]);
         self.note_stalls();
         self.active.push(fault);
         self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
@@ -51,9 +50,8 @@ impl Nemesis {
     ) -> Result<Done, String> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
-        // The record's file is synced, and then its name.
-        let more = stable_hash(&(world.plan.seed, "drive", node, lasts_ms, down_ms)) % 2;
-        world.drive(node).fails_after(Some(if node == Nodes::VIEW_SERVICE { more } else { 0 }));
+        let hash = stable_hash(&(world.plan.seed, "drive", node, lasts_ms, down_ms));
+        world.drive(node).fails_after(Some(hash % S::parts_of_a_write(node)));
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
         self.active.push(fault);
         self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
@@ -73,7 +71,7 @@ impl Nemesis {
 
     fn note_stalls(&self) {
         let stalled = self.drives.stalled.iter().map(|(_, node)| *node).collect();
-        self.world.observer().mark(|marks| marks.drives_stall(stalled));
+        self.world.observer().witness.drives_stall(stalled);
     }
 
     fn disarm(&mut self, is: impl Fn(usize, NodeIndex) -> bool) -> Option<(usize, Duration)> {
@@ -88,8 +86,8 @@ impl Nemesis {
     /// Looks after processes whose drives failed, which ended or are about to: they are started again after a
     /// while.
     pub(super) fn look_after_drives(&mut self) {
-        let last = *self.world.nodes.servers().end();
-        for node in (0..=last).filter(|node| self.world.drive(*node).take_failure()).collect::<Vec<_>>() {
+        let processes = self.world.nodes.processes();
+        for node in processes.filter(|node| self.world.drive(*node).take_failure()).collect::<Vec<_>>() {
             let Some((fault, down)) = self.disarm(|_, failing| failing == node) else { continue };
             if !matches!(self.cluster.status(node), Status::Up | Status::Paused(_)) {
                 continue;
@@ -97,7 +95,7 @@ impl Nemesis {
             self.calm_ends();
             let world = self.world.clone();
             let kind = &world.plan.faults[fault].kind;
-            world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+            world.observer().witness.struck(Strike::of(kind), &[node]);
             self.cluster.stop(node, Down::Crash, Memory::Kept).expect("it runs");
             self.strike(kind, &[node]);
             let life = self.cluster.life(node);
@@ -111,7 +109,7 @@ impl Nemesis {
         self.look_after_drives();
         self.drives = Drives::default();
         self.note_stalls();
-        for node in 0..=*self.world.nodes.servers().end() {
+        for node in self.world.nodes.processes() {
             self.world.drive(node).is_repaired();
         }
     }

@@ -9,10 +9,8 @@
 mod calm;
 mod disturb;
 mod drives;
-mod record;
 mod stutter;
 mod task;
-mod twin;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,46 +26,48 @@ use crate::{
         outcome::{Down, Happening},
     },
     hardware::network::{Effect, lateness},
-    judges::health,
     marks::Strike,
-    store::{
-        fault::{Mishap, Trigger},
-        nodes::Nodes,
-    },
+    store::Pbkv,
+    system::{Setup, System, Witness},
     world::{
         World,
         cluster::{Cluster, Status},
         now,
+        simulated::{Executed, OwnTask, Simulated},
     },
 };
 
-/// Servers without a start time are started one after the other, so far apart.
-const START_INTERVAL: Duration = Duration::from_millis(50);
+/// What stands for a cause before the first fault: processes start.
+pub const START: &str = "start";
+
+/// What a system's own faults do at some time.
+type OwnOf<S> = <<S as System>::Fault as Executed<S>>::Task;
 
 /// What was done when a fault began.
-struct Done {
+pub struct Done {
     /// The nodes that the fault names; those that had a role then, if it names roles. Of "all others",
     /// none.
-    nodes: Vec<NodeIndex>,
+    pub nodes: Vec<NodeIndex>,
     /// The same as a sentence.
-    what: String,
+    pub what: String,
 }
 
 impl Done {
-    fn to(node: NodeIndex, what: String) -> Self {
+    /// Something was done to one node.
+    pub fn to(node: NodeIndex, what: String) -> Self {
         Self { nodes: vec![node], what }
     }
 }
 
 /// The executor of the fault plan.
-pub struct Nemesis {
-    world: Arc<World>,
-    cluster: Cluster,
+pub struct Nemesis<S: Simulated = Pbkv> {
+    world: Arc<World<S>>,
+    cluster: Cluster<S>,
     /// By time, and in the order in which it was entered.
-    schedule: BTreeMap<(Duration, u64), Task>,
+    schedule: BTreeMap<(Duration, u64), Task<OwnOf<S>>>,
     entries: u64,
     /// Faults that wait for something to happen, each kind in the order of the plan.
-    waiting: BTreeMap<Trigger, VecDeque<usize>>,
+    waiting: BTreeMap<S::Trigger, VecDeque<usize>>,
     /// How many occurrences were looked at.
     looked_at: usize,
     active: Vec<usize>,
@@ -81,9 +81,9 @@ pub struct Nemesis {
     overdue: Vec<String>,
 }
 
-impl Nemesis {
+impl<S: Simulated> Nemesis<S> {
     /// A nemesis with the whole plan before it. The first processes start when it runs.
-    pub fn new(world: Arc<World>, cluster: Cluster) -> Self {
+    pub fn new(world: Arc<World<S>>, cluster: Cluster<S>) -> Self {
         let mut nemesis = Self {
             world: world.clone(),
             cluster,
@@ -98,12 +98,8 @@ impl Nemesis {
             calm: None,
             overdue: Vec::new(),
         };
-        nemesis.enter(Duration::ZERO, Task::Start(Nodes::VIEW_SERVICE));
-        for (place, server) in world.nodes.servers().enumerate() {
-            let in_order = START_INTERVAL * u32::try_from(place).expect("fewer than 2^32 servers");
-            let at =
-                world.plan.cluster.starts_ms.get(place).map_or(in_order, |ms| Duration::from_millis(*ms));
-            nemesis.enter(at, Task::Start(server));
+        for (node, process) in world.plan.cluster.processes().into_iter().enumerate() {
+            nemesis.enter(process.starts_at, Task::Start(node));
         }
         for (place, fault) in world.plan.faults.iter().enumerate() {
             match fault.on {
@@ -114,17 +110,57 @@ impl Nemesis {
         nemesis
     }
 
+    /// What everything shares.
+    pub fn world(&self) -> &Arc<World<S>> {
+        &self.world
+    }
+
     /// The processes.
-    pub fn cluster(&self) -> &Cluster {
+    pub fn cluster(&self) -> &Cluster<S> {
         &self.cluster
     }
 
     /// The processes.
-    pub fn cluster_mut(&mut self) -> &mut Cluster {
+    pub fn cluster_mut(&mut self) -> &mut Cluster<S> {
         &mut self.cluster
     }
 
-    fn enter(&mut self, at: Duration, task: Task) {
+    /// When something was done last.
+    pub fn done_at(&self) -> Duration {
+        self.done_at
+    }
+
+    /// Faults of the network that have no end.
+    pub fn lasting(&self) -> &[usize] {
+        &self.lasting
+    }
+
+    /// A step of a fault that only the system knows is done at this time.
+    pub fn enter_own(&mut self, at: Duration, fault: usize, task: OwnOf<S>) {
+        self.enter(at, Task::Own { fault, task });
+    }
+
+    /// A process is started again at this time, unless that happened.
+    pub fn restart_at(&mut self, at: Duration, fault: usize, node: NodeIndex, life: u64) {
+        self.enter(at, Task::Restart { fault, node, life });
+    }
+
+    /// Whether a process is to be started again some day.
+    pub fn restarts(&self, node: NodeIndex) -> bool {
+        self.schedule.values().any(|task| matches!(task, Task::Restart { node: of, .. } if *of == node))
+    }
+
+    /// Something was owed and not done, if it was.
+    pub fn owes(&mut self, overdue: Option<String>) {
+        self.overdue.extend(overdue);
+    }
+
+    /// A fault is over.
+    pub fn ends(&self, fault: usize) {
+        self.say(Happening::FaultEnded { fault });
+    }
+
+    fn enter(&mut self, at: Duration, task: Task<OwnOf<S>>) {
         self.entries += 1;
         self.schedule.insert((at, self.entries), task);
     }
@@ -139,16 +175,14 @@ impl Nemesis {
             {
                 self.calm_ends();
                 let task = self.schedule.pop_first().expect("it was just looked at").1;
-                match task {
-                    Task::EndTwin { .. } => self.twin_ends(),
-                    Task::Correct { .. } => self.adoption_is_due(),
-                    _ => {}
+                if let Task::Own { task, .. } = task {
+                    S::Fault::is_due(self, task);
                 }
                 self.done_at = now();
                 self.perform(task);
                 self.calm_begins();
                 let kind = |fault: usize| self.world.plan.faults[fault].kind.name();
-                self.look_around(Some(task.fault().map_or(health::START, kind)));
+                self.look_around(Some(task.fault().map_or(START, kind)));
                 self.look();
             }
             if now() >= end {
@@ -161,22 +195,20 @@ impl Nemesis {
         std::mem::take(&mut self.overdue)
     }
 
-    /// Tells the judge of the cluster's health what is around the machines after something was done.
+    /// Tells the system what is around its processes after something was done.
     fn look_around(&self, cause: Option<&'static str>) {
-        let disturbs = self.stutters() || self.cluster.has_twin();
-        let surroundings = self.cluster.surroundings(disturbs);
-        self.world.observer().health().surrounded(now(), surroundings, cause);
+        S::surrounded(self, cause);
     }
 
-    /// Whether a server or the view service stutters.
-    fn stutters(&self) -> bool {
+    /// Whether a process stutters.
+    pub fn stutters(&self) -> bool {
         let faults = &self.world.plan.faults;
         self.active.iter().any(|fault| matches!(faults[*fault].kind, FaultKind::Stutter { .. }))
     }
 
     /// A fault strikes these nodes: with a pair of nodes, the link between them.
-    fn strike(&self, kind: &FaultKind, nodes: &[NodeIndex]) {
-        self.world.observer().health().struck(now(), nodes, lateness(kind));
+    pub fn strike(&self, kind: &FaultKind<S>, nodes: &[NodeIndex]) {
+        self.world.observer().witness.touched(now(), nodes, lateness(kind));
     }
 
     /// Looks whether something happened that a fault waits for.
@@ -197,7 +229,7 @@ impl Nemesis {
         }
     }
 
-    fn perform(&mut self, task: Task) {
+    fn perform(&mut self, task: Task<OwnOf<S>>) {
         match task {
             Task::Start(node) => self.cluster.start(node),
             Task::Begin(fault) => match self.begin(fault) {
@@ -228,15 +260,7 @@ impl Nemesis {
                 }
             }
             Task::Falter { fault, node, life, beat } => self.falter(fault, node, life, beat),
-            Task::Mistake { life, .. } => {
-                if self.cluster.life(Nodes::VIEW_SERVICE) == life {
-                    self.cluster.start(Nodes::VIEW_SERVICE);
-                }
-            }
-            Task::Correct { fault } => self.correct(fault),
-            Task::Clean { fault } => self.clean(fault),
-            Task::Turn { to_twin, .. } => self.cluster.turn(to_twin),
-            Task::EndTwin { fault } => self.end_twin(fault),
+            Task::Own { fault, task } => S::Fault::perform(self, fault, task),
             Task::Restart { fault, node, life } => {
                 if self.cluster.life(node) == life {
                     self.cluster.start(node);
@@ -257,16 +281,12 @@ impl Nemesis {
             FaultKind::PowerLoss { node, down_ms, memory } => {
                 self.stop(place, node, Down::PowerLoss, *down_ms, *memory)
             }
-            FaultKind::Own(Mishap::Record { .. }) => self.mistake(place),
-            FaultKind::Own(Mishap::AcceptLoss { down_ms, runs_ms }) => {
-                self.accept_loss(place, *down_ms, *runs_ms)
-            }
-            FaultKind::Own(Mishap::Twin { node, lasts_ms, .. }) => self.begin_twin(place, node, *lasts_ms),
+            FaultKind::Own(_) => S::Fault::begin(self, place),
             FaultKind::Pause { node, lasts_ms } => {
                 let node = self.resolve(node)?;
                 self.cluster.pause(node, lasts_ms.is_none())?;
                 self.strike(kind, &[node]);
-                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                world.observer().witness.struck(Strike::of(kind), &[node]);
                 if let Some(lasts_ms) = lasts_ms {
                     let life = self.cluster.life(node);
                     self.enter(
@@ -283,7 +303,7 @@ impl Nemesis {
                 let node = self.resolve(node)?;
                 self.cluster.freeze(node)?;
                 self.strike(kind, &[node]);
-                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                world.observer().witness.struck(Strike::of(kind), &[node]);
                 let life = self.cluster.life(node);
                 let task = Task::Resume { fault: place, node, life };
                 self.enter(now() + Duration::from_millis(*lasts_ms), task);
@@ -295,10 +315,10 @@ impl Nemesis {
                 if !self.cluster.up()[node] {
                     return Err(format!("{} does not run", world.nodes.name(node)));
                 }
-                world.observer().mark(|marks| marks.struck(Strike::of(kind), &[node]));
+                world.observer().witness.struck(Strike::of(kind), &[node]);
                 // Pauses too short to be told from work are not left out of what a node takes for silence
                 // (R16).
-                let others = world.nodes.servers().filter(|_| node <= *world.nodes.servers().end());
+                let others = world.nodes.processes().filter(|_| world.nodes.processes().contains(&node));
                 let everybody: Vec<_> = others.chain([node]).collect();
                 self.strike(kind, &everybody);
                 let life = self.cluster.life(node);
@@ -371,11 +391,19 @@ impl Nemesis {
         Ok(Done::to(node, format!("{name} {verb} {until} {memory}")))
     }
 
-    fn resolve(&self, name: &str) -> Result<NodeIndex, String> {
-        self.world.nodes.resolve(name, &self.world.durable_record(), &self.cluster.up())
+    /// The node that a fault names: by its own name, or by the role it has now.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn resolve(&self, name: &str) -> Result<NodeIndex, String> {
+        match self.world.nodes.find(name) {
+            Some(node) => Ok(node),
+            None => S::resolve(&self.world, name, &self.cluster.up()),
+        }
     }
 
-    fn say(&self, event: Happening) {
+    fn say(&self, event: Happening<S>) {
         self.world.happened(self.world.nodes.simulator(), event);
     }
 
@@ -393,18 +421,15 @@ impl Nemesis {
                 self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
             }
         }
-        // Whatever is still to come back is back before an operator looks what it holds.
         let schedule = std::mem::take(&mut self.schedule);
-        let (last, first): (Vec<_>, Vec<_>) =
-            schedule.into_values().partition(|task| matches!(task, Task::Clean { .. }));
+        let (last, first): (Vec<_>, Vec<_>) = schedule
+            .into_values()
+            .partition(|task| matches!(task, Task::Own { task, .. } if task.comes_last()));
         for task in first.into_iter().chain(last) {
             match task {
                 Task::Start(node) => self.cluster.start(node),
-                Task::Restart { .. }
-                | Task::Mistake { .. }
-                | Task::Correct { .. }
-                | Task::Clean { .. }
-                | Task::EndTwin { .. } => self.perform(task),
+                Task::Restart { .. } => self.perform(task),
+                Task::Own { task: own, .. } if own.heals() => self.perform(task),
                 Task::Begin(fault) => {
                     self.say(Happening::FaultSkipped { fault, why: "the time of faults is over".into() });
                 }
@@ -412,7 +437,7 @@ impl Nemesis {
                 | Task::Resume { .. }
                 | Task::GoOn { .. }
                 | Task::Falter { .. }
-                | Task::Turn { .. } => {}
+                | Task::Own { .. } => {}
             }
         }
         // What was started again empty.

@@ -6,10 +6,10 @@ use super::{Nemesis, Task};
 use crate::{
     data::{fault::FaultKind, hash::stable_hash, node::NodeIndex},
     hardware::network::fraction,
-    world::now,
+    world::{now, simulated::Simulated},
 };
 
-impl Nemesis {
+impl<S: Simulated> Nemesis<S> {
     /// One of the moments in which a process that stutters stands still, and the one after it.
     pub(super) fn falter(&mut self, fault: usize, node: NodeIndex, life: u64, beat: u64) {
         let world = self.world.clone();

@@ -4,7 +4,7 @@ use crate::data::node::NodeIndex;
 
 /// Something the nemesis has to do at some time.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Task {
+pub(super) enum Task<T> {
     Begin(usize),
     /// Ends a fault of the network.
     End(usize),
@@ -33,47 +33,26 @@ pub(super) enum Task {
         node: NodeIndex,
         life: u64,
     },
-    /// Starts the view service with what an operator made of its record, unless that happened,
-    Mistake {
+    /// A step of a fault that only the system knows.
+    Own {
         fault: usize,
-        life: u64,
-    },
-    /// and looks after it.
-    Correct {
-        fault: usize,
-    },
-    /// Lets a server's address lead to its twin or to itself,
-    Turn {
-        fault: usize,
-        to_twin: bool,
-    },
-    /// and ends one of the two.
-    EndTwin {
-        fault: usize,
-    },
-    /// Looks after servers whose data was given up.
-    Clean {
-        fault: usize,
+        task: T,
     },
     /// Starts a process for the first time.
     Start(NodeIndex),
 }
 
-impl Task {
+impl<T> Task<T> {
     /// The fault that it is part of.
-    pub(super) fn fault(self) -> Option<usize> {
+    pub(super) fn fault(&self) -> Option<usize> {
         match self {
             Self::Begin(fault)
             | Self::End(fault)
             | Self::Resume { fault, .. }
             | Self::GoOn { fault, .. }
             | Self::Falter { fault, .. }
-            | Self::Mistake { fault, .. }
-            | Self::Correct { fault }
-            | Self::Clean { fault }
-            | Self::Turn { fault, .. }
-            | Self::EndTwin { fault }
-            | Self::Restart { fault, .. } => Some(fault),
+            | Self::Own { fault, .. }
+            | Self::Restart { fault, .. } => Some(*fault),
             Self::Start(_) => None,
         }
     }

@@ -3,7 +3,6 @@
 
 pub mod chain;
 pub mod messages;
-#[cfg(madsim)]
 pub mod observe;
 pub mod panics;
 pub mod step;

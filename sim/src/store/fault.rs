@@ -3,7 +3,7 @@
 use pbkv::protocol::replica::{Notice, RoleName};
 use serde::{Deserialize, Serialize};
 
-use crate::{data::fault::Node, system::SystemFault};
+use crate::{data::fault::Node, marks::Strike, system::SystemFault};
 
 /// Mistakes of operators, with the view service's record and with addresses.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
@@ -62,6 +62,10 @@ impl SystemFault for Mishap {
             Self::AcceptLoss { .. } => "accepted loss",
             Self::Twin { .. } => "twin",
         }
+    }
+
+    fn strike(&self) -> Strike {
+        Strike::MemoryLoss
     }
 
     fn node(&self) -> Option<&str> {

@@ -1,31 +1,55 @@
 //! The store as a system under test: what the testbed cannot know of pbkv.
 
+#[cfg(madsim)]
+pub mod client;
 pub mod fault;
+#[cfg(madsim)]
+pub mod forgery;
+pub mod hardware;
 pub mod messages;
 pub mod nodes;
 pub mod notice;
 pub mod numbers;
+pub mod observe;
 pub mod operation;
+#[cfg(madsim)]
+pub mod operator;
+#[cfg(madsim)]
+mod process;
+#[cfg(madsim)]
+mod prospects;
+pub mod reachability;
+#[cfg(madsim)]
+mod record;
 pub mod script;
 pub mod settings;
 pub mod setup;
+#[cfg(madsim)]
+pub mod shared;
+#[cfg(madsim)]
+mod simulated;
 mod smaller;
+pub mod step;
+#[cfg(madsim)]
+mod twin;
 mod validate;
-
-pub use notice::Notice;
+#[cfg(madsim)]
+mod wire;
+pub mod witness;
 
 use bytes::Bytes;
-use linearizability::kv::Kv;
-use operation::{Input, Output};
+use linearizability::{Budget, kv::Kv};
 
+pub use self::notice::Notice;
+use self::operation::{Input, Output};
 use crate::{
     data::{
         fault::{Fault, FaultKind},
         node::NodeIndex,
-        outcome::{Contradiction, Operation, Outcome},
+        outcome::{Contradiction, Operation, Outcome, Verdict},
         plan::Plan,
     },
-    judges::health::Promise,
+    judges::{health::Promise, history},
     system::{
         Conversation, Process, System, Verb,
         notice::{EraWords, LaneChange, State},
@@ -40,14 +64,16 @@ impl System for Pbkv {
     type Setup = setup::Cluster;
     type Fault = fault::Mishap;
     type Trigger = fault::Trigger;
-    type Input = operation::Input;
-    type Output = operation::Output;
+    type Input = Input;
+    type Output = Output;
     type Model = Kv;
     type Detail = operation::Detail;
     type Notice = Notice;
     type Numbers = numbers::Numbers;
     type Promise = Promise;
+    type Witness = witness::Witness;
 
+    const HAS_STEPS: bool = true;
     const ROLES: &'static [&'static str] = nodes::ROLES;
     const VERBS: &'static [Verb] = operation::VERBS;
     const CONVERSATIONS: &'static [Conversation] = messages::CONVERSATIONS;
@@ -85,7 +111,22 @@ impl System for Pbkv {
         has_twin.then(|| Process::new(nodes::TWIN, setup::SERVER_PORT)).into_iter().collect()
     }
 
+    fn parse(words: &str, _client: &str, unique: &str) -> Result<Input, String> {
+        let step = script::Step::parse(&format!("0 {words}"))?;
+        let value = step.value(unique);
+        let asked = script::Seen::default().asked(&step, value);
+        asked.map(|asked| asked.input).ok_or_else(|| format!("'{words}' is about no key"))
+    }
+
     fn validate(plan: &Plan) -> Result<(), String> {
         validate::validate(plan)
+    }
+
+    fn object(input: &Input) -> Bytes {
+        input.key().clone()
+    }
+
+    fn judge_object(operations: &[Operation], place: usize, budget: Budget) -> Verdict {
+        history::judge_key(operations, &operations[place], budget)
     }
 }

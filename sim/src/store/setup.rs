@@ -1,5 +1,7 @@
 //! What a plan may say of the store, in `[cluster]`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,6 +14,9 @@ use crate::{
     report::screen::counted,
     system::{Process, Setup},
 };
+
+/// Servers without a start time are started one after the other, so far apart.
+pub const START_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The name of the view service.
 pub const VIEW_SERVICE: &str = "vs";
@@ -116,8 +121,12 @@ impl Setup for Cluster {
     fn processes(&self) -> Vec<Process> {
         // Clients that ask for the view are as many as pings, and say as little.
         let view_service = Process::new(VIEW_SERVICE, VIEW_SERVICE_PORT).aside(messages::PING);
-        let servers = (1..=self.servers).map(|n| Process::new(format!("s{n}"), SERVER_PORT));
-        std::iter::once(view_service).chain(servers).collect()
+        let server = |place: u32| {
+            let given = self.starts_ms.get(place as usize).map(|ms| Duration::from_millis(*ms));
+            let starts_at = given.unwrap_or(START_INTERVAL * place);
+            Process::new(format!("s{}", place + 1), SERVER_PORT).starting_at(starts_at)
+        };
+        std::iter::once(view_service).chain((0..self.servers).map(server)).collect()
     }
 
     fn clocks(&self) -> &[Clock] {
@@ -170,4 +179,20 @@ impl Setup for Cluster {
     }
 
     const FORMS: &'static [fn(&mut Self)] = smaller::FORMS;
+    fn disk_ms_max(&self) -> u64 {
+        self.disk_ms_max
+    }
+
+    fn callers_leave(&self) -> bool {
+        self.callers_leave
+    }
+
+    fn is_encoded(&self) -> bool {
+        self.encoded
+    }
+
+    fn steps_within(&self) -> Duration {
+        // By the slowest clock of any seed.
+        self.longest_ping_interval() * 3 / 2
+    }
 }

@@ -8,12 +8,11 @@ use linearizability::kv::{Input, Kv, Output};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Access, Promise, Setup, System, SystemFault, Verb,
+    Access, NoFault, NoTrigger, NoWitness, Promise, Setup, System, Verb,
     notice::{Colour, Era, EraWords, LaneChange, Notice, State},
 };
 use crate::{
     data::{
-        fault::Node,
         outcome::Operation,
         plan::{Clock, Network, Plan},
     },
@@ -39,10 +38,6 @@ pub struct Processes {
     pub clocks: Vec<Clock>,
 }
 
-/// There is no such thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum No {}
-
 /// What a process reports.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Told {
@@ -65,8 +60,8 @@ const COPIES: State = State { name: "copies", colour: Colour::Teal, legend: Some
 
 impl System for Toy {
     type Setup = Processes;
-    type Fault = No;
-    type Trigger = No;
+    type Fault = NoFault;
+    type Trigger = NoTrigger;
     type Input = Input;
     type Output = Output;
     type Model = Kv;
@@ -74,6 +69,7 @@ impl System for Toy {
     type Notice = Told;
     type Numbers = ();
     type Promise = Quiet;
+    type Witness = NoWitness;
 
     const VERBS: &'static [Verb] = &[
         Verb { word: "put", access: Access::Writes },
@@ -114,6 +110,17 @@ impl System for Toy {
 
     fn state(value: &Option<Bytes>) -> Option<String> {
         value.as_ref().map(|value| value.escape_ascii().to_string())
+    }
+
+    fn parse(words: &str, _client: &str, unique: &str) -> Result<Input, String> {
+        let key = |key: &str| Bytes::copy_from_slice(key.as_bytes());
+        let value = || Bytes::copy_from_slice(unique.as_bytes());
+        match words.split_whitespace().collect::<Vec<_>>()[..] {
+            ["get", name] => Ok(Input::Get { key: key(name) }),
+            ["put", name, ..] => Ok(Input::Put { key: key(name), value: value() }),
+            ["append", name, ..] => Ok(Input::Append { key: key(name), value: value() }),
+            _ => Err("write put, get or append, and a key".into()),
+        }
     }
 
     fn validate(_: &Plan<Self>) -> Result<(), String> {
@@ -190,30 +197,6 @@ impl Promise for Quiet {
 
     fn promised(&self) -> &'static str {
         "all is quiet"
-    }
-}
-
-impl SystemFault for No {
-    const WORDS: &'static [&'static str] = &[];
-
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn node(&self) -> Option<&str> {
-        match *self {}
-    }
-
-    fn node_mut(&mut self) -> Option<&mut Node> {
-        match *self {}
-    }
-
-    fn numbers(&mut self) -> Vec<(&mut u64, u64)> {
-        match *self {}
-    }
-
-    fn milder(&self) -> Vec<Self> {
-        match *self {}
     }
 }
 

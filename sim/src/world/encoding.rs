@@ -1,25 +1,30 @@
 //! Messages as bytes. madsim passes them as values; here each is encoded and decoded as the network of
 //! production would carry it, and refused if it is longer than its receiver takes.
 
-use pbkv::wire;
 use prost::Message;
 use tonic::{Status, codegen::BoxMessage};
 
-/// What can be done with a message whose type was erased.
-struct Type {
+use crate::data::hash::stable_hash;
+
+/// What can be done with messages of one type that was erased.
+pub struct Type {
     copy: fn(&BoxMessage) -> Option<BoxMessage>,
     length: fn(&BoxMessage) -> Option<usize>,
+    /// Stands for its contents.
+    hash: fn(&BoxMessage) -> Option<u64>,
     /// Encodes and decodes it, and says how long it was.
     carry: fn(&BoxMessage) -> Option<(BoxMessage, usize)>,
 }
 
 impl Type {
-    const fn of<M: Message + Default + Clone + 'static>() -> Self {
+    /// Messages of this type.
+    pub const fn of<M: Message + Default + Clone + 'static>() -> Self {
         Self {
             copy: |message| {
                 message.downcast_ref::<M>().map(|message| Box::new(message.clone()) as BoxMessage)
             },
             length: |message| message.downcast_ref::<M>().map(Message::encoded_len),
+            hash: |message| message.downcast_ref::<M>().map(|message| stable_hash(&message.encode_to_vec())),
             carry: |message| {
                 let bytes = message.downcast_ref::<M>()?.encode_to_vec();
                 let decoded = M::decode(&*bytes).expect("what was encoded can be decoded");
@@ -29,29 +34,6 @@ impl Type {
     }
 }
 
-/// All messages of the three services.
-const TYPES: [Type; 19] = [
-    Type::of::<wire::PrimaryMessage>(),
-    Type::of::<wire::ReplicaMessage>(),
-    Type::of::<wire::PingRequest>(),
-    Type::of::<wire::PingResponse>(),
-    Type::of::<wire::ProbeRequest>(),
-    Type::of::<wire::ProbeResponse>(),
-    Type::of::<wire::GetViewRequest>(),
-    Type::of::<wire::GetViewResponse>(),
-    Type::of::<wire::GetRequest>(),
-    Type::of::<wire::GetResponse>(),
-    Type::of::<wire::PutRequest>(),
-    Type::of::<wire::AppendRequest>(),
-    Type::of::<wire::DeleteRequest>(),
-    Type::of::<wire::CompareAndSwapRequest>(),
-    Type::of::<wire::UpdateResponse>(),
-    Type::of::<wire::OpenSessionRequest>(),
-    Type::of::<wire::OpenSessionResponse>(),
-    Type::of::<wire::CloseSessionRequest>(),
-    Type::of::<wire::CloseSessionResponse>(),
-];
-
 const MISSING: &str = "every message of the services is in this list: add the type that is missing";
 
 /// A second copy of a message.
@@ -59,8 +41,8 @@ const MISSING: &str = "every message of the services is in this list: add the ty
 /// # Panics
 ///
 /// If its type is not listed: a message that is passed over in silence would never be tested.
-pub(crate) fn duplicate(message: &BoxMessage) -> BoxMessage {
-    TYPES.iter().find_map(|known| (known.copy)(message)).expect(MISSING)
+pub fn duplicate(types: &[Type], message: &BoxMessage) -> BoxMessage {
+    types.iter().find_map(|known| (known.copy)(message)).expect(MISSING)
 }
 
 /// How many bytes a message takes.
@@ -68,8 +50,17 @@ pub(crate) fn duplicate(message: &BoxMessage) -> BoxMessage {
 /// # Panics
 ///
 /// As [`duplicate`].
-pub(crate) fn length(message: &BoxMessage) -> usize {
-    TYPES.iter().find_map(|known| (known.length)(message)).expect(MISSING)
+pub(crate) fn length(types: &[Type], message: &BoxMessage) -> usize {
+    types.iter().find_map(|known| (known.length)(message)).expect(MISSING)
+}
+
+/// Stands for the contents of a message.
+///
+/// # Panics
+///
+/// As [`duplicate`].
+pub(crate) fn hash(types: &[Type], message: &BoxMessage) -> u64 {
+    types.iter().find_map(|known| (known.hash)(message)).expect(MISSING)
 }
 
 /// The message as its receiver decodes it, if that takes so many bytes.
@@ -81,8 +72,8 @@ pub(crate) fn length(message: &BoxMessage) -> usize {
 /// # Panics
 ///
 /// As [`duplicate`].
-pub(crate) fn carry(message: &BoxMessage, bytes_max: usize) -> Result<BoxMessage, Status> {
-    let (decoded, bytes) = TYPES.iter().find_map(|known| (known.carry)(message)).expect(MISSING);
+pub(crate) fn carry(types: &[Type], message: &BoxMessage, bytes_max: usize) -> Result<BoxMessage, Status> {
+    let (decoded, bytes) = types.iter().find_map(|known| (known.carry)(message)).expect(MISSING);
     if bytes <= bytes_max {
         Ok(decoded)
     } else {
@@ -96,21 +87,30 @@ pub(crate) fn carry(message: &BoxMessage, bytes_max: usize) -> Result<BoxMessage
 mod tests {
     use super::*;
 
+    /// A message of one text.
+    #[derive(Clone, PartialEq, Message)]
+    struct Note {
+        #[prost(string, tag = "1")]
+        text: String,
+    }
+
+    const TYPES: &[Type] = &[Type::of::<Note>()];
+
     #[test]
     fn a_message_that_fits_arrives_as_it_was_and_a_longer_one_is_refused() {
-        let put = wire::PutRequest { key: "k".into(), value: "0123456789".into(), ..Default::default() };
+        let put = Note { text: "0123456789".into() };
         let (bytes, message) = (put.encoded_len(), Box::new(put.clone()) as BoxMessage);
-        assert_eq!(length(&message), bytes);
-        let arrived = carry(&message, bytes).expect("it fits exactly");
-        assert_eq!(arrived.downcast_ref::<wire::PutRequest>(), Some(&put));
-        let refused = carry(&message, bytes - 1).expect_err("it is one byte too long");
+        assert_eq!(length(TYPES, &message), bytes);
+        let arrived = carry(TYPES, &message, bytes).expect("it fits exactly");
+        assert_eq!(arrived.downcast_ref::<Note>(), Some(&put));
+        let refused = carry(TYPES, &message, bytes - 1).expect_err("it is one byte too long");
         assert_eq!(refused.code(), tonic::Code::OutOfRange);
-        assert_eq!(duplicate(&message).downcast_ref::<wire::PutRequest>(), Some(&put));
+        assert_eq!(duplicate(TYPES, &message).downcast_ref::<Note>(), Some(&put));
     }
 
     #[test]
     #[should_panic(expected = "add the type that is missing")]
     fn a_message_of_unknown_type_is_a_mistake_of_the_list() {
-        duplicate(&(Box::new(7_u32) as BoxMessage));
+        duplicate(TYPES, &(Box::new(7_u32) as BoxMessage));
     }
 }

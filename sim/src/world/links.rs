@@ -8,14 +8,17 @@ use std::{
 
 use madsim::{runtime::Handle, time::Instant};
 use tokio::sync::Notify;
-use tonic::codegen::BoxMessage;
+use tonic::{Status, codegen::BoxMessage};
 
 use crate::{
     data::{fault::Cut, node::NodeIndex, nodes::SIMULATOR, plan::Plan},
     hardware::network::{Network, Verdict, Way},
     observer::messages::{Message, MessageIndex, Messages},
-    store::setup::Cluster,
-    world::{encoding::length, forgery::Earlier},
+    system::Setup,
+    world::{
+        encoding::{Type, length},
+        simulated::{Liar, Simulated},
+    },
 };
 
 /// The faults of the network, shared by the nemesis and by every connection.
@@ -31,8 +34,12 @@ pub struct Links {
     bytes_per_ms: Option<u64>,
     /// and when the last message that began its way on it has left its sender.
     free_at: Mutex<BTreeMap<(NodeIndex, NodeIndex), Instant>>,
-    /// What liars heard.
-    earlier: Mutex<Earlier>,
+    /// Says what is not true.
+    liar: Mutex<Box<dyn Liar>>,
+    /// What can be done with the system's messages.
+    pub(crate) types: &'static [Type],
+    /// Whether an error proves that a call was not executed.
+    pub(crate) proves_not_executed: fn(&Status) -> bool,
     changed: Notify,
 }
 
@@ -65,20 +72,26 @@ pub fn on_the_way(what: impl Future<Output = ()> + Send + 'static) {
 
 impl Links {
     /// Shares a network, and keeps the clients' messages on request.
-    pub fn new(network: Network, plan: &Plan, keep_messages: bool) -> Self {
-        let messages = keep_messages.then(Mutex::default);
-        let Cluster { callers_leave, encoded, .. } = plan.cluster;
-        let bytes_per_ms = plan.network.bytes_per_ms;
-        let (network, changed) = (Mutex::new(network), Notify::new());
-        let (free_at, earlier) = (Mutex::default(), Mutex::default());
-        Self { network, messages, callers_leave, encoded, bytes_per_ms, free_at, earlier, changed }
+    pub fn new<S: Simulated>(network: Network, plan: &Plan<S>, keep_messages: bool) -> Self {
+        Self {
+            network: Mutex::new(network),
+            messages: keep_messages.then(Mutex::default),
+            callers_leave: plan.cluster.callers_leave(),
+            encoded: plan.cluster.is_encoded(),
+            bytes_per_ms: plan.network.bytes_per_ms,
+            free_at: Mutex::default(),
+            liar: Mutex::new(S::liar()),
+            types: S::messages(),
+            proves_not_executed: S::proves_not_executed,
+            changed: Notify::new(),
+        }
     }
 
     /// How long a message takes to leave its sender, behind all that leaves it on this link.
     pub fn queue(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage) -> Duration {
         let Some(bytes_per_ms) = self.bytes_per_ms else { return Duration::ZERO };
-        let own =
-            Duration::from_millis(length(message) as u64) / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
+        let own = Duration::from_millis(length(self.types, message) as u64)
+            / u32::try_from(bytes_per_ms).unwrap_or(u32::MAX);
         let now = Instant::now();
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         let left_at = free_at.get(&(from, to)).map_or(now, |free_at| now.max(*free_at)) + own;
@@ -89,8 +102,8 @@ impl Links {
     /// What a liar says that hears this message.
     pub fn lie(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
         let life = self.network().ends(from);
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        earlier.lie((from, life, to), message, hash)
+        let mut liar = self.liar.lock().unwrap_or_else(PoisonError::into_inner);
+        liar.lie((from, life, to), message, hash)
     }
 
     /// Keeps a client's message or an answer to it, if messages are kept.

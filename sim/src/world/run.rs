@@ -24,19 +24,16 @@ use crate::{
         plan::Plan,
         validate::validate,
     },
-    judges::{
-        history::{judge, unexplained},
-        liveness::{self, Prospect},
-    },
-    marks::{Overlap, Strike, lookout::Lookout},
+    judges::liveness::{self, Prospect},
     nemesis::Nemesis,
-    observer::{observe::Observer, panics::catch},
+    observer::panics::catch,
     report::screen,
-    store::{nodes::Nodes, script},
+    system::{Setup, System, Witness},
     world::{
-        World, clients,
-        cluster::{self, Cluster, Status},
+        World,
+        cluster::{self, Cluster},
         now,
+        simulated::Simulated,
     },
 };
 
@@ -48,7 +45,7 @@ const VIGIL_SHARE: u32 = 4;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes a plan on a fresh thread and judges what happened.
-pub fn run(plan: &Plan, options: &RunOptions) -> Outcome {
+pub fn run<S: Simulated>(plan: &Plan<S>, options: &RunOptions) -> Outcome<S> {
     if let Err(why) = validate(plan) {
         let message = format!("the plan cannot be executed: {why}");
         let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
@@ -58,11 +55,11 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Outcome {
 }
 
 /// Lets a world live on a fresh thread, and judges what happened in it.
-fn execute<L: Future<Output = Ending>>(
-    plan: &Plan,
+fn execute<S: Simulated, L: Future<Output = Ending>>(
+    plan: &Plan<S>,
     options: &RunOptions,
-    live: impl FnOnce(Arc<World>) -> L + Send,
-) -> Outcome {
+    live: impl FnOnce(Arc<World<S>>) -> L + Send,
+) -> Outcome<S> {
     thread::scope(|scope| {
         let run = thread::Builder::new()
             .name("run".into())
@@ -76,7 +73,11 @@ fn execute<L: Future<Output = Ending>>(
     })
 }
 
-fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOptions) -> Outcome {
+fn judged<S: Simulated>(
+    world: Arc<World<S>>,
+    life: impl Future<Output = Ending>,
+    options: &RunOptions,
+) -> Outcome<S> {
     let runtime = Runtime::with_seed_and_config(world.plan.seed, config(&world.plan));
     let result = catch(|| runtime.block_on(life));
     let was_over = world.observer().is_stopped();
@@ -102,17 +103,16 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
     };
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
-    let order = observer.take_order();
     for (how, role) in strikes {
-        observer.mark(|marks| marks.reach_overlap(Overlap { strike: Strike::Message(how), role }));
+        observer.witness.mistreated(how, role);
     }
     if outlived {
-        observer.mark(Lookout::message_outlived_its_sender);
+        observer.witness.message_outlived_its_sender();
     }
     if muted {
-        observer.mark(Lookout::stream_went_mute);
+        observer.witness.stream_went_mute();
     }
-    let mut outcome = Observer::into_outcome(observer);
+    let (mut outcome, witness) = observer.into_outcome();
     outcome.messages = kept;
     outcome.stats.messages = messages;
     for (how, count) in struck {
@@ -132,16 +132,16 @@ fn judged(world: Arc<World>, life: impl Future<Output = Ending>, options: &RunOp
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = judge(&outcome.operations, &order);
+        outcome.verdict = witness.judge(&outcome.operations);
         let is_whole = outcome.class() == Class::Ok || outcome.class() == Class::Liveness;
         if is_whole && !options.skip_invariants {
-            outcome.violations.extend(unexplained(&outcome.operations, &order));
+            outcome.violations.extend(witness.unexplained(&outcome.operations));
         }
     }
     outcome
 }
 
-fn config(plan: &Plan) -> madsim::Config {
+fn config<S: System>(plan: &Plan<S>) -> madsim::Config {
     let mut config = madsim::Config::default();
     let network = &plan.network;
     config.net.send_latency =
@@ -156,10 +156,10 @@ struct Ending {
     excused: Vec<String>,
 }
 
-async fn live(world: Arc<World>) -> Ending {
+async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
     let mut cluster = Cluster::new(world.clone());
     for client in world.nodes.clients() {
-        cluster.begin(client).spawn(clients::run(world.clone(), client));
+        cluster.begin(client).spawn(S::client(world.clone(), client));
     }
     let mut nemesis = Nemesis::new(world.clone(), cluster);
     let overdue = nemesis.run(Duration::from_millis(world.plan.faults_ms)).await;
@@ -168,13 +168,13 @@ async fn live(world: Arc<World>) -> Ending {
         return ending;
     }
     if !overdue.is_empty() {
-        ending.stall = Some(stalled(&world, nemesis.cluster(), overdue));
+        ending.stall = Some(stalled(nemesis.cluster(), overdue));
         return ending;
     }
     nemesis.heal();
     world.heal();
     let healed = now();
-    let prospects = nemesis.cluster().prospects();
+    let prospects = S::prospects(nemesis.cluster());
     let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
     let end = healed + Duration::from_millis(world.plan.settle_ms);
     let all_owed = prospects.values().all(|prospect| *prospect == Prospect::Served);
@@ -184,9 +184,8 @@ async fn live(world: Arc<World>) -> Ending {
         let is_done = |client| world.is_finished(client) || !owed(client);
         if !reading && world.nodes.clients().all(is_done) {
             reading = true;
-            let keys = script::keys(&world.plan);
             let node = nemesis.cluster_mut().begin(world.nodes.reader());
-            node.spawn(clients::read_everything(world.clone(), keys));
+            node.spawn(S::reader(world.clone()));
         }
         if reading && is_done(world.nodes.reader()) && now() >= soonest {
             break;
@@ -194,7 +193,7 @@ async fn live(world: Arc<World>) -> Ending {
         world.news(end).await;
     }
     let is_reader_served = owed(world.nodes.reader());
-    let at_end = nemesis.cluster().prospects();
+    let at_end = S::prospects(nemesis.cluster());
     let prospects = prospects
         .into_iter()
         .map(|(client, prospect)| (client, prospect.throughout(at_end[&client].clone())))
@@ -205,8 +204,8 @@ async fn live(world: Arc<World>) -> Ending {
     }
     if !world.observer().is_stopped() {
         world.observer().close();
-        // Every process that is up takes a step meanwhile, by the slowest clock of any seed.
-        let closed = now() + world.plan.cluster.longest_ping_interval() * 3 / 2;
+        // Every process that is up takes a step meanwhile.
+        let closed = now() + world.plan.cluster.steps_within();
         while now() < closed && !world.observer().is_stopped() {
             world.news(closed).await;
         }
@@ -222,16 +221,16 @@ async fn live(world: Arc<World>) -> Ending {
 
 /// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in
 /// light use if the reader `is_served`.
-async fn convalesce(world: &Arc<World>, nemesis: &mut Nemesis, is_served: bool) {
+async fn convalesce<S: Simulated>(world: &Arc<World<S>>, nemesis: &mut Nemesis<S>, is_served: bool) {
     let watch = Duration::from_millis(world.plan.watch_ms);
     if !watch.is_zero() && is_served && !world.observer().is_stopped() {
         let node = nemesis.cluster_mut().begin(world.nodes.reader());
-        node.spawn(clients::linger(world.clone(), now() + watch));
+        node.spawn(S::linger(world.clone(), now() + watch));
     }
     let watched = now() + watch;
     while !world.observer().is_stopped() {
-        world.observer().health().pass(now());
-        if now() >= watched && world.observer().health().is_settled() {
+        world.observer().witness.pass(now());
+        if now() >= watched && world.observer().witness.is_settled() {
             return;
         }
         // Whatever is not settled some day is overdue.
@@ -240,7 +239,7 @@ async fn convalesce(world: &Arc<World>, nemesis: &mut Nemesis, is_served: bool) 
 }
 
 /// Whom nothing is owed, and why: those with the same reason together.
-fn excuses(world: &World, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<String> {
+fn excuses<S: Simulated>(world: &World<S>, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<String> {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (client, prospect) in prospects {
         let (how, why) = match prospect {
@@ -254,14 +253,14 @@ fn excuses(world: &World, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<Strin
 }
 
 /// What did not end as the prospects said, if anything.
-fn stall(
-    world: &World,
-    cluster: &Cluster,
+fn stall<S: Simulated>(
+    world: &World<S>,
+    cluster: &Cluster<S>,
     healed: Duration,
     prospects: &BTreeMap<NodeIndex, Prospect>,
 ) -> Option<Stall> {
     let recovered = healed + Duration::from_millis(world.plan.settle_ms / 2);
-    let is_data_lost = cluster.is_data_lost();
+    let is_data_lost = S::is_lost(world);
     let observer = world.observer();
     let mut waiting =
         liveness::broken_promises(&world.nodes, observer.operations(), prospects, healed, recovered);
@@ -282,37 +281,12 @@ fn stall(
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
     }
     drop(observer);
-    (!waiting.is_empty()).then(|| stalled(world, cluster, waiting))
+    (!waiting.is_empty()).then(|| stalled(cluster, waiting))
 }
 
 /// Who waits, and how everything stands.
-fn stalled(world: &World, cluster: &Cluster, waiting: Vec<String>) -> Stall {
-    let observer = world.observer();
-    let mut lines = vec![match world.durable_record() {
-        record if record.view.is_none() => "vs: no view".into(),
-        record => {
-            format!("vs: {:?}, stable {:?}", record.view.as_ref().expect("checked above"), record.stable)
-        }
-    }];
-    for server in std::iter::once(Nodes::VIEW_SERVICE).chain(world.nodes.servers()) {
-        let name = world.nodes.name(server);
-        let status = match cluster.status(server) {
-            Status::Waiting => "never started",
-            Status::Up => "up",
-            Status::Paused(_) => "stands still",
-            Status::Down(_) => "down",
-        };
-        lines.push(match observer.last_seen(server) {
-            Some(seen) => {
-                format!(
-                    "{name}: {status}, {:?} in {:?}, committed up to {:?}",
-                    seen.role, seen.view, seen.commit
-                )
-            }
-            None => format!("{name}: {status}"),
-        });
-    }
-    Stall { at: now(), waiting, cluster: lines }
+fn stalled<S: Simulated>(cluster: &Cluster<S>, waiting: Vec<String>) -> Stall {
+    Stall { at: now(), waiting, cluster: S::standing(cluster) }
 }
 
 #[cfg(test)]
@@ -323,6 +297,7 @@ mod tests {
     use crate::{
         claims,
         data::outcome::{End, Verdict},
+        store::observe,
         store::operation::{Input, Output},
     };
 
@@ -350,10 +325,10 @@ mod tests {
     async fn lie(world: Arc<World>, at: Duration) {
         madsim::time::sleep(at - SOON).await;
         let (client, key) = (world.nodes.reader(), "hot0".into());
-        let get = world.observer().called(now(), client, Input::Get { key }.into());
+        let get = observe::called(&mut world.observer(), now(), client, Input::Get { key }.into());
         madsim::time::sleep(SOON).await;
         let output = Output::Value(Some("written by nobody".into()));
-        world.returned(client, get, End::Returned { at: now(), output }, None);
+        world.returned(client, get, End::Returned { at: now(), output });
     }
 
     #[test]

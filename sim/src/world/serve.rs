@@ -38,7 +38,6 @@ use std::{
 
 use futures::{FutureExt, StreamExt};
 use madsim::net::{Endpoint, Payload, Receiver, Sender};
-use pbkv::proto::proves_not_executed;
 use tonic::{
     Request, Response, Status,
     codegen::{BoxFuture, BoxMessage, BoxMessageStream, Service, http::uri::PathAndQuery},
@@ -121,7 +120,12 @@ pub(crate) struct Server {
     pub(crate) services: Services,
     /// The longest message that it takes, in bytes.
     bytes_max: usize,
+    /// Told of every message that this server hears, if nothing else tells what its process does.
+    listener: Option<Listener>,
 }
+
+/// Is told of the messages that a process hears: of the method that was called, and of the contents by a hash.
+pub type Listener = Box<dyn Fn(&str, u64) + Send + Sync>;
 
 /// Serves on a node's own address until the node dies.
 pub async fn serve(
@@ -130,9 +134,10 @@ pub async fn serve(
     links: Arc<Links>,
     services: Services,
     bytes_max: usize,
+    listener: Option<Listener>,
 ) -> io::Result<()> {
     let endpoint = Endpoint::bind(SocketAddr::from((ip(node), nodes.port(node)))).await?;
-    let server = Arc::new(Server { node, nodes, links, services, bytes_max });
+    let server = Arc::new(Server { node, nodes, links, services, bytes_max, listener });
     for _ in 1..ACCEPTORS {
         madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
     }
@@ -180,8 +185,19 @@ impl Server {
     /// Both ends of a stream have the same limit; a client that is answered takes anything.
     pub(crate) fn decoded(&self, message: BoxMessage, is_answer: bool) -> Result<BoxMessage, Status> {
         match self.links.encoded {
-            true => encoding::carry(&message, if is_answer { usize::MAX } else { self.bytes_max }),
+            true => encoding::carry(
+                self.links.types,
+                &message,
+                if is_answer { usize::MAX } else { self.bytes_max },
+            ),
             false => Ok(message),
+        }
+    }
+
+    /// A message is handed to this server's process.
+    pub(crate) fn hears(&self, path: &PathAndQuery, message: &BoxMessage) {
+        if let Some(listener) = &self.listener {
+            listener(path.path(), encoding::hash(self.links.types, message));
         }
     }
 
@@ -240,7 +256,7 @@ async fn unary(
             }
         }
         Some((Mistreatment::Duplicate, treatment)) => {
-            let copy = encoding::duplicate(request.get_ref());
+            let copy = encoding::duplicate(server.links.types, request.get_ref());
             let copy = Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
             let (server_again, path_again) = (server.clone(), path.clone());
             let refused = Arc::new(AtomicBool::new(false));
@@ -254,7 +270,7 @@ async fn unary(
                 }
             });
             let answer = execute(&server, called, path, request).await;
-            let is_proof = answer.as_ref().is_err_and(proves_not_executed);
+            let is_proof = answer.as_ref().is_err_and(server.links.proves_not_executed);
             refused.store(is_proof, Ordering::Relaxed);
             answer
         }
@@ -341,7 +357,9 @@ async fn execute(
 ) -> Result<Response<BoxMessage>, Status> {
     server.links.delivered(called, now());
     let (metadata, extensions, message) = request.into_parts();
-    let request = Request::from_parts(metadata, extensions, server.decoded(message, false)?);
+    let message = server.decoded(message, false)?;
+    server.hears(&path, &message);
+    let request = Request::from_parts(metadata, extensions, message);
     let request = request.map(|message| futures::stream::once(async move { Ok(message) }).boxed());
     let (metadata, mut messages, extensions) = server.services.call((path, request)).await?.into_parts();
     let message = messages.next().await.expect("a unary call has one answer")?;

@@ -75,7 +75,15 @@ pub(crate) async fn serve(
     // Ends with this call.
     let _pump = pump.cancel_on_drop();
 
-    let mut responses = match server.services.call((path, header.map(|_| inbox.boxed()))).await {
+    let heard = {
+        let (server, path) = (server.clone(), path.clone());
+        inbox.inspect(move |message| {
+            if let Ok(message) = message {
+                server.hears(&path, message);
+            }
+        })
+    };
+    let mut responses = match server.services.call((path, header.map(|_| heard.boxed()))).await {
         Ok(response) => {
             let (metadata, stream, extensions) = response.into_parts();
             let header: Result<_, Status> = Ok(Response::from_parts(metadata, (), extensions));
@@ -199,7 +207,7 @@ impl Direction {
             Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
             Some((Mistreatment::Delay, treatment)) => late = treatment.after,
             Some((Mistreatment::Duplicate, treatment)) => {
-                let copy = duplicate(&message);
+                let copy = duplicate(self.server.links.types, &message);
                 let (outlet, own) = (outlet.clone(), self.clone());
                 let verdict = Verdict { treatment: None, ..verdict.clone() };
                 madsim::task::spawn(async move {

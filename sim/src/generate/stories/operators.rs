@@ -1,12 +1,13 @@
 //! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data
 //! lost.
 
-use super::{super::faults::cut, BEGIN_MS, Dice, Targets, apart, at, at_least, crash, nodes};
+use super::{super::faults::cut, BEGIN_MS, Targets, apart, at, at_least, crash, nodes};
 use crate::{
     data::{
         fault::{FaultKind, Memory, Node},
         plan::Plan,
     },
+    draw::dice::Dice,
     store::{fault::Mishap, setup::Reads},
 };
 

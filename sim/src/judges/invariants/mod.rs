@@ -20,10 +20,7 @@ mod i6_no_late_completion;
 mod i7_activated_with_memory;
 mod i8_state_of_the_log;
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::hash::{Hash, Hasher};
 
 use pbkv::protocol::{
     command::Request,
@@ -35,27 +32,10 @@ use pbkv::protocol::{
 
 pub use facts::{Committed, Disk, Facts};
 
-use crate::judges::order::ServersOrder;
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Which invariant, by its number in the protocol.
-    pub invariant: &'static str,
-    /// What was promised.
-    pub promised: &'static str,
-    /// What was seen.
-    pub seen: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; but {}", self.invariant, self.promised, self.seen)
-    }
-}
-
-/// What a check yields.
-pub type Check = Result<(), Broken>;
+use crate::judges::{
+    broken::{Broken, Check},
+    order::ServersOrder,
+};
 
 /// All invariants and what they have seen.
 #[derive(Clone, Debug, Default)]

@@ -12,6 +12,7 @@ use linearizability::{History, Model, Operation as Judged, Options, Outcome as E
 
 use crate::{
     data::outcome::{End, Operation},
+    judges::linearizability::nanoseconds,
     system::{StateOf, System},
 };
 
@@ -124,8 +125,4 @@ fn effects<S: System>(order: &[usize], operations: &[Operation<S>], until: Durat
         effects.push(Effect { operation: *place, at, value: S::state(&state) });
     }
     effects
-}
-
-fn nanoseconds(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos()).expect("less than 500 years")
 }

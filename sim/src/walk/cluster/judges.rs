@@ -23,9 +23,10 @@ use crate::{
     },
     judges::{
         bounds::{Bounds, Exceeded},
+        broken::Broken,
         health::{Health, Promise, Surroundings, limits::Limits},
         history,
-        invariants::{Broken, Facts, Invariants},
+        invariants::{Facts, Invariants},
         order::ServersOrder,
         revisions::Revisions,
     },
@@ -34,6 +35,7 @@ use crate::{
         nodes::Nodes,
         operation::{Input, Output, Told},
         script::Asked,
+        step::{replica_step, view_service_step},
     },
     walk::shared::Shared,
 };
@@ -217,7 +219,7 @@ impl Judges {
         machine: &Replica,
         event: &replica::Event,
     ) {
-        self.step = Some(StepName::replica(machine, event));
+        self.step = Some(replica_step(machine, event));
         if let replica::Event::Request { ticket, request } = event {
             self.invariants.request_received(machine.server(), machine, *ticket, request);
         }
@@ -268,7 +270,7 @@ impl Judges {
     }
 
     pub fn before_view_service(&mut self, event: &view_service::Event) {
-        self.step = Some(StepName::view_service(event));
+        self.step = Some(view_service_step(event));
         if !self.timeless {
             self.bounds.before_view_service(event);
         }

@@ -33,7 +33,8 @@ use crate::{
         hash::{below, stable_hash},
         node::NodeIndex,
     },
-    world::encoding::duplicate,
+    store::wire::TYPES,
+    world::{encoding::duplicate, simulated::Liar},
 };
 
 /// The largest number that the wire takes.
@@ -50,7 +51,7 @@ const KEPT_MAX: usize = 4;
 
 /// What liars heard, to be said again when the life that said it is over.
 #[derive(Default)]
-pub(crate) struct Earlier(Vec<Heard>);
+pub struct Earlier(Vec<Heard>);
 
 struct Heard {
     /// From whom, in which life, to whom.
@@ -58,10 +59,10 @@ struct Heard {
     message: BoxMessage,
 }
 
-impl Earlier {
+impl Liar for Earlier {
     /// What a liar says that hears this message, of this life of its sender: one like it of a former life, or
     /// a forgery.
-    pub(crate) fn lie(
+    fn lie(
         &mut self,
         (from, life, to): (NodeIndex, u64, NodeIndex),
         message: &BoxMessage,
@@ -74,10 +75,10 @@ impl Earlier {
         let former: Vec<_> = self.0.iter().filter(of_pair).filter(|heard| heard.way.1 < life).collect();
         if !former.is_empty() && stable_hash(&(hash, "repeats")).is_multiple_of(REPEATS_ONE_IN) {
             let place = below(stable_hash(&(hash, "which")), former.len() as u64) as usize;
-            return Some(duplicate(&former[place].message));
+            return Some(duplicate(TYPES, &former[place].message));
         }
         if self.0.iter().filter(of_pair).filter(|heard| heard.way.1 == life).count() < KEPT_MAX {
-            self.0.push(Heard { way: (from, life, to), message: duplicate(message) });
+            self.0.push(Heard { way: (from, life, to), message: duplicate(TYPES, message) });
         }
         forge(message, hash)
     }

@@ -10,7 +10,7 @@ use rand_chacha::{
 };
 
 /// One named stream of random numbers.
-pub(super) struct Dice(ChaCha8Rng);
+pub struct Dice(ChaCha8Rng);
 
 impl Dice {
     /// The stream called `name` of this seed.

@@ -21,8 +21,9 @@ use crate::{
         node::NodeIndex,
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
     },
-    hardware::clock::SimulatedClock,
     store::{
+        hardware::Clock,
+        observe,
         operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
@@ -45,7 +46,7 @@ struct Caller {
     world: Arc<World>,
     node: NodeIndex,
     deadline: Duration,
-    client: Client<SimulatedClock>,
+    client: Client<Clock>,
     /// Values written after the script.
     written: u64,
 }
@@ -56,9 +57,9 @@ impl Caller {
         Self { world, node, deadline, client, written: 0 }
     }
 
-    fn client(world: &World, node: NodeIndex, deadline: Duration) -> Client<SimulatedClock> {
-        let options = ClientOptions { deadline, ..ClientOptions::new(world.nodes.view_service()) };
-        Client::new(options, SimulatedClock::new(world.deviation(node), world.pacer(node)))
+    fn client(world: &World, node: NodeIndex, deadline: Duration) -> Client<Clock> {
+        let options = ClientOptions { deadline, ..ClientOptions::new(world.own.nodes.view_service()) };
+        Client::new(options, Clock(world.clock(node)))
     }
 
     /// Gives the client a long deadline.
@@ -70,7 +71,7 @@ impl Caller {
     /// The client comes back, after it ended without a word, as one that knows nothing.
     fn restart(&mut self) {
         self.client = Self::client(&self.world, self.node, self.deadline);
-        self.world.observer().client_ended(self.node);
+        observe::client_ended(&mut self.world.observer(), self.node);
     }
 
     /// Calls until it is answered. Each attempt is an operation of its own, and writes a value of its own.
@@ -105,9 +106,9 @@ impl Caller {
 
     /// Calls, and ends at a time if there is no answer by then.
     async fn call_until(&mut self, asked: Asked, ends_at: Option<Duration>) -> (End, Option<Told>) {
-        let operation = self.world.observer().called(now(), self.node, asked.clone());
+        let operation = observe::called(&mut self.world.observer(), now(), self.node, asked.clone());
         let known = self.client.generation();
-        self.world.observer().in_generation(operation, known.number);
+        self.world.observer().detail(operation).generation = known.number;
         let result = match ends_at {
             None => self.execute(asked).await,
             Some(ends_at) => {
@@ -123,7 +124,7 @@ impl Caller {
         let at = now();
         let is_gone = matches!(result, Err(ClientError::DataLost { .. }));
         let generation = if is_gone { known } else { self.client.generation() };
-        self.world.observer().in_generation(operation, generation.number);
+        self.world.observer().detail(operation).generation = generation.number;
         let (end, told) = match result {
             Ok((output, told)) => (End::Returned { at, output }, Some(told)),
             Err(ClientError::Unknown { why }) => (End::Unknown { at, why }, None),
@@ -136,7 +137,10 @@ impl Caller {
             }
             Err(error) => (End::NotExecuted { at, why: error.to_string() }, None),
         };
-        self.world.returned(self.node, operation, end.clone(), told);
+        if !self.world.observer().is_stopped() {
+            self.world.observer().detail(operation).told = told;
+        }
+        self.world.returned(self.node, operation, end.clone());
         (end, told)
     }
 

@@ -1,0 +1,226 @@
+//! The processes of the store, as production runs them except for their network, disk and clock.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use madsim::time::TimeHandle;
+use pbkv::{
+    protocol::{
+        identity::Boot,
+        log::Durable,
+        machine::{self, Held},
+        replica::{self, Replica, Start},
+        view::Record,
+        view_service::{self, SealKey, ViewService, adoption::Adopt},
+    },
+    server::{
+        ServerError,
+        kv::{KvConfig, KvServer},
+        view::{ViewConfig, ViewServer},
+    },
+    storage::record_file::{FILE, RecordFile},
+    wire::{
+        kv_server::KvServer as KvGrpc, replication_server::ReplicationServer as ReplicationGrpc,
+        view_service_server::ViewServiceServer as ViewServiceGrpc,
+    },
+};
+
+use super::{
+    hardware::{Clock, Disk, Folder, RecordDisk},
+    nodes::Nodes,
+    observe, shared,
+};
+use crate::{
+    data::{hash::stable_hash, node::NodeIndex},
+    hardware::{disk::SimulatedDisk, files::SimulatedFolder},
+    world::{World, drive::is_failure, now, serve::Services},
+};
+
+/// The longest message that a server takes which sets no limit, in bytes: tonic's.
+const DECODED_BYTES_MAX: usize = 4 << 20;
+
+/// One life of a process. What it finds on its disk is what is there now.
+pub fn run(world: Arc<World>, node: NodeIndex, life: u64) -> impl Future<Output = ()> + Send + 'static {
+    let own = &world.own;
+    let adopt = own.operator().adopts();
+    let server = own.operator().address_of(&own.nodes, node);
+    let durable = if node == Nodes::VIEW_SERVICE {
+        observe::view_service_started(&mut world.observer());
+        Durable::default()
+    } else {
+        let durable = own.disk_of(node).content().0.clone();
+        observe::server_started(&mut world.observer(), now(), node, &durable);
+        durable
+    };
+    async move {
+        match node {
+            Nodes::VIEW_SERVICE => run_view_service(world, life, adopt).await,
+            _ => run_server(world, node, server, life, durable).await,
+        }
+    }
+}
+
+async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
+    let node = Nodes::VIEW_SERVICE;
+    let seed = world.plan.seed;
+    let options = world.plan.cluster.view_service_options(life);
+    let epoch = stable_hash(&(seed, "epoch", life));
+    let key = SealKey(stable_hash(&(seed, "seal", life)), epoch);
+    let mut file = record_file(&world);
+    let record = match file.load().await {
+        Ok(record) => record,
+        Err(error) => return end_of(&world, node, ServerError::Storage(error)),
+    };
+    if let Some(record) = record.as_ref().filter(|record| world.own.is_news(record)) {
+        shared::record_written(&world, record);
+    }
+    let adopt = adopt.filter(|_| record.is_none());
+    let config = ViewConfig { record: record.unwrap_or_default(), adopt, epoch, key, options };
+    let durable = {
+        let world = world.clone();
+        Box::new(move |record: &Record| shared::record_written(&world, record))
+    };
+    let disk = RecordDisk { file, durable };
+    let clock = Clock(world.clock(node));
+    let mut server = ViewServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
+    let services = Services::default().with(ViewServiceGrpc::new(server.service()));
+    serve(&world, node, services, DECODED_BYTES_MAX, server.failed()).await;
+}
+
+/// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it
+/// must refuse.
+fn record_file(world: &World) -> RecordFile<Folder> {
+    let drive = world.drive(Nodes::VIEW_SERVICE);
+    let open = |files| RecordFile::new(Folder(SimulatedFolder::new(files, drive.clone())));
+    let damaged = world.own.folder().damaged(FILE);
+    if let Some(damaged) = damaged {
+        let read = open(Arc::new(Mutex::new(damaged))).read();
+        assert!(read.is_err(), "the view service takes a damaged record: {read:?}");
+    }
+    open(world.own.record.clone())
+}
+
+/// Runs the process of a node, under the name of `server`.
+async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life: u64, durable: Durable) {
+    let seed = world.plan.seed;
+    let deviation = world.deviation(node);
+    let boot = if durable.boot == Boot(0) {
+        Boot(deviation.wall_ns(now(), life, stable_hash(&(seed, "boot", node))))
+    } else {
+        durable.boot.next()
+    };
+    let mut options = world.plan.cluster.replica_options(world.nodes.name(server), life);
+    if let Some(chance) = world.chance {
+        options.session_ttl += chance.memory(node, life);
+    }
+    let config = KvConfig {
+        start: Start {
+            server: world.own.nodes.id(server).clone(),
+            boot,
+            nonce: stable_hash(&(seed, "nonce", node, life)),
+            durable,
+        },
+        options,
+        limits: world.plan.cluster.limits(),
+        view_service: world.own.nodes.view_service(),
+    };
+    let written = {
+        let world = world.clone();
+        Box::new(move |write: &_| {
+            observe::disk_written(&mut world.observer(), now(), node, write);
+        })
+    };
+    let failed = {
+        let world = world.clone();
+        Box::new(move |torn| world.observer().witness.mark(|marks| marks.write_failed(torn)))
+    };
+    let drive = world.drive(node).clone();
+    let disk = Disk(SimulatedDisk { disk: world.own.disk(node).clone(), drive, durable: written, failed });
+    let clock = Clock(world.clock(node));
+    let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
+    let bytes_max = server.message_bytes_max();
+    let services =
+        Services::default().with(KvGrpc::new(server.kv())).with(ReplicationGrpc::new(server.replication()));
+    serve(&world, node, services, bytes_max, server.failed()).await;
+}
+
+async fn serve(
+    world: &Arc<World>,
+    node: NodeIndex,
+    services: Services,
+    bytes_max: usize,
+    failed: impl Future<Output = ServerError>,
+) {
+    tokio::select! {
+        biased;
+        error = failed => end_of(world, node, error),
+        () = world.serve(node, services, bytes_max) => {}
+    }
+}
+
+/// A process ends on its own: as production's does when its drive fails, and for no other reason.
+fn end_of(world: &World, node: NodeIndex, error: ServerError) {
+    match error {
+        ServerError::Storage(error) if is_failure(&error) => world.look(),
+        error => panic!("{} stopped: {error}", world.nodes.name(node)),
+    }
+}
+
+/// The observer as one node's task sees it. The time that counts is the true one, not the node's.
+pub struct NodeObserver {
+    world: Arc<World>,
+    node: NodeIndex,
+    time: TimeHandle,
+}
+
+impl NodeObserver {
+    /// Observes the machine of this node.
+    pub fn new(world: Arc<World>, node: NodeIndex) -> Self {
+        Self { world, node, time: TimeHandle::current() }
+    }
+}
+
+impl machine::Observer<Replica> for NodeObserver {
+    fn before(&mut self, _now: Duration, machine: &Replica, event: &replica::Event) {
+        observe::before_replica(&mut self.world.observer(), self.time.elapsed(), self.node, machine, event);
+    }
+
+    fn after(&mut self, _now: Duration, machine: &Replica, effects: &[replica::Effect]) {
+        if observe::after_replica(
+            &mut self.world.observer(),
+            self.time.elapsed(),
+            self.node,
+            machine,
+            effects,
+        ) {
+            self.world.look();
+        }
+    }
+
+    fn holds(&mut self, machine: &Replica, held: Held) {
+        if observe::replica_holds(&mut self.world.observer(), self.time.elapsed(), self.node, machine, held) {
+            self.world.look();
+        }
+    }
+}
+
+impl machine::Observer<ViewService> for NodeObserver {
+    fn before(&mut self, _now: Duration, machine: &ViewService, event: &view_service::Event) {
+        observe::before_view_service(&mut self.world.observer(), self.time.elapsed(), machine, event);
+    }
+
+    fn after(&mut self, _now: Duration, machine: &ViewService, effects: &[view_service::Effect]) {
+        if observe::after_view_service(&mut self.world.observer(), self.time.elapsed(), machine, effects) {
+            self.world.look();
+        }
+    }
+
+    fn holds(&mut self, machine: &ViewService, held: Held) {
+        if observe::view_service_holds(&mut self.world.observer(), self.time.elapsed(), machine, held) {
+            self.world.look();
+        }
+    }
+}

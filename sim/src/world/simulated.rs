@@ -1,0 +1,241 @@
+//! What the testbed must be told to run a system: its processes, its clients, and what becomes of its disks.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tonic::{Status, codegen::BoxMessage};
+
+use crate::{
+    data::{fault::Memory, node::NodeIndex, nodes::Nodes, outcome::Down, plan::Plan},
+    hardware::disk::{Content, Disk, SimulatedDisk},
+    judges::liveness::Prospect,
+    nemesis::{Done, Nemesis},
+    system::{NoFault, Setup, System, SystemFault},
+    world::{World, cluster::Cluster, encoding::Type, links::Links, reach},
+};
+
+/// A system that can be run. Exists in the simulated world only.
+pub trait Simulated: System<Fault: Executed<Self>> {
+    /// What the processes of a run share, and what outlives them: their disks. [`Disks`] are one for each.
+    type Shared: Shared<Self>;
+
+    /// All types of messages of its services.
+    fn messages() -> &'static [Type];
+
+    /// Whether a process can be started now.
+    fn may_start(_world: &World<Self>, _node: NodeIndex) -> bool {
+        true
+    }
+
+    /// One life of a process. It ends only if the process ends by itself, which it may do if its drive failed.
+    fn process(
+        world: Arc<World<Self>>,
+        node: NodeIndex,
+        life: u64,
+    ) -> impl Future<Output = ()> + Send + 'static;
+
+    /// What a client does, to the end of its script and after the heal.
+    fn client(world: Arc<World<Self>>, node: NodeIndex) -> impl Future<Output = ()> + Send + 'static;
+
+    /// What a fresh client does after the heal: it looks at everything.
+    fn reader(world: Arc<World<Self>>) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Keeps the system in light use for a while.
+    fn linger(world: Arc<World<Self>>, until: Duration) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Whether whatever ends a process takes what it had on its disk.
+    fn is_volatile(_plan: &Plan<Self>) -> bool {
+        false
+    }
+
+    /// Whether a process, which is down, may lose what it has on its disk. By default only if the plan says
+    /// so of the data.
+    fn may_forget(world: &World<Self>, _node: NodeIndex) -> bool {
+        world.plan.data_loss
+    }
+
+    /// The node that has a role now. `up` says which nodes run.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    fn resolve(_world: &World<Self>, role: &str, _up: &[bool]) -> Result<NodeIndex, String> {
+        Err(format!("there is no node {role}"))
+    }
+
+    /// Whether a node's drive matters.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    fn has_drive(_world: &World<Self>, _node: NodeIndex) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// How many parts of a write reach a drive one after the other.
+    fn parts_of_a_write(_node: NodeIndex) -> u64 {
+        1
+    }
+
+    /// What each client can expect if nothing is repaired any more, the reader among them.
+    fn prospects(cluster: &Cluster<Self>) -> BTreeMap<NodeIndex, Prospect> {
+        reach::prospects(cluster)
+    }
+
+    /// Something was done: what is around the processes is different now. `cause` is the fault that did it.
+    fn surrounded(_nemesis: &Nemesis<Self>, _cause: Option<&'static str>) {}
+
+    /// Whether something is lost for good that a plan did not say may be lost.
+    fn is_lost(_world: &World<Self>) -> bool {
+        false
+    }
+
+    /// How everything stands, for a run that does not come to its end.
+    fn standing(cluster: &Cluster<Self>) -> Vec<String> {
+        cluster.world().nodes.processes().map(|node| cluster.standing(node)).collect()
+    }
+
+    /// What a liar says that hears messages. [`Honest`] says nothing.
+    fn liar() -> Box<dyn Liar> {
+        Box::new(Honest)
+    }
+
+    /// Whether an error proves that the call was not executed: then no copy of it arrives later.
+    fn proves_not_executed(_status: &Status) -> bool {
+        false
+    }
+}
+
+/// What the processes of a run share, and what outlives them.
+pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
+    /// What there is before a run. `salt` makes each node's disk differ from the others.
+    fn new(plan: &Plan<S>, nodes: &Nodes, links: &Links, salt: &dyn Fn(NodeIndex) -> u64) -> Self;
+
+    /// What a process remembers that begins a life now.
+    fn remembers(world: &World<S>, node: NodeIndex) -> Memory;
+
+    /// A process ended. Of what it was writing, some is kept.
+    fn torn(world: &World<S>, node: NodeIndex, how: Down);
+
+    /// What a process, which is down, had on its disk is gone.
+    fn wipe(world: &World<S>, node: NodeIndex);
+}
+
+/// A disk for each process.
+pub struct Disks<C: Content>(Vec<Arc<Mutex<Disk<C>>>>);
+
+impl<C: Content> Disks<C> {
+    /// The disk of a process, to look at or to change.
+    pub fn of(&self, node: NodeIndex) -> MutexGuard<'_, Disk<C>> {
+        self.0[node].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk as a running process sees it.
+    pub fn open<S: Simulated<Shared = Self>>(world: &World<S>, node: NodeIndex) -> SimulatedDisk<C> {
+        SimulatedDisk {
+            disk: world.own.0[node].clone(),
+            drive: world.drive(node).clone(),
+            durable: Box::new(|_| ()),
+            failed: Box::new(|_| ()),
+        }
+    }
+}
+
+impl<S: Simulated<Shared = Self>, C: Content> Shared<S> for Disks<C> {
+    fn new(plan: &Plan<S>, nodes: &Nodes, _: &Links, salt: &dyn Fn(NodeIndex) -> u64) -> Self {
+        let slowest_ms = plan.cluster.disk_ms_max();
+        let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
+        Self(nodes.processes().map(disk).collect())
+    }
+
+    fn remembers(_: &World<S>, _: NodeIndex) -> Memory {
+        Memory::Kept
+    }
+
+    fn torn(world: &World<S>, node: NodeIndex, _: Down) {
+        world.own.of(node).crash(|_| ());
+    }
+
+    fn wipe(world: &World<S>, node: NodeIndex) {
+        world.own.of(node).wipe();
+    }
+}
+
+/// A fault that only its system knows, executed.
+pub trait Executed<S: Simulated<Fault = Self>>: SystemFault {
+    /// What is to be done for it at some time.
+    type Task: OwnTask;
+
+    /// Begins it; says what was done.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was.
+    fn begin(nemesis: &mut Nemesis<S>, fault: usize) -> Result<Done, String>;
+
+    /// The time of a task has come, and nothing is done yet: what was owed until now, is looked at.
+    fn is_due(_nemesis: &mut Nemesis<S>, _task: Self::Task) {}
+
+    /// Does it.
+    fn perform(nemesis: &mut Nemesis<S>, fault: usize, task: Self::Task);
+}
+
+/// A step of a fault that only its system knows.
+pub trait OwnTask: Copy + fmt::Debug + Send + Sync + 'static {
+    /// Whether it is done at the heal, if its time has not come by then.
+    fn heals(self) -> bool;
+
+    /// Whether it is done after everything else then.
+    fn comes_last(self) -> bool;
+}
+
+/// There is nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub enum NoTask {}
+
+impl OwnTask for NoTask {
+    fn heals(self) -> bool {
+        match self {}
+    }
+
+    fn comes_last(self) -> bool {
+        match self {}
+    }
+}
+
+impl<S: Simulated<Fault = Self>> Executed<S> for NoFault {
+    type Task = NoTask;
+
+    fn begin(_: &mut Nemesis<S>, fault: usize) -> Result<Done, String> {
+        Err(format!("fault {fault} is no fault of this system"))
+    }
+
+    /// Never: there is no task.
+    fn perform(_: &mut Nemesis<S>, _: usize, _: Self::Task) {}
+}
+
+/// Says what is not true.
+pub trait Liar: Send {
+    /// What a liar sends that heard a message, of this life of its sender, to a receiver. `hash` is the source
+    /// of all choices.
+    fn lie(
+        &mut self,
+        way: (NodeIndex, u64, NodeIndex),
+        message: &BoxMessage,
+        hash: u64,
+    ) -> Option<BoxMessage>;
+}
+
+/// Says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Honest;
+
+impl Liar for Honest {
+    fn lie(&mut self, _: (NodeIndex, u64, NodeIndex), _: &BoxMessage, _: u64) -> Option<BoxMessage> {
+        None
+    }
+}
