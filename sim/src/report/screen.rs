@@ -226,7 +226,7 @@ pub fn operation<S: System>(operation: &Operation<S>) -> String {
     format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, S::asked(operation))
 }
 
-/// A value that may be absent, as [`bytes`].
+/// A value that may be absent, as [`bytes()`].
 pub fn optional(value: Option<&Bytes>) -> String {
     value.map_or_else(|| "(absent)".into(), bytes)
 }
