@@ -266,7 +266,7 @@ fn calls<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, nodes: &Nodes) -> Vec<
             to: operation.end.at().map(micros),
             kind,
             reads: access == Access::Reads,
-            key: history::key(operation).escape_ascii().to_string(),
+            key: S::object(&operation.input).escape_ascii().to_string(),
             text: S::asked(operation),
             result,
             end,

@@ -47,14 +47,9 @@ pub struct Effect {
 pub fn histories<S: System>(operations: &[Operation<S>]) -> Vec<KeyHistory> {
     let mut keys: BTreeMap<Bytes, Vec<usize>> = BTreeMap::new();
     for (index, operation) in operations.iter().enumerate() {
-        keys.entry(key(operation)).or_default().push(index);
+        keys.entry(S::object(&operation.input)).or_default().push(index);
     }
     keys.into_iter().map(|(key, places)| explain(key, places, operations)).collect()
-}
-
-/// The name of the object of an operation.
-pub fn key<S: System>(operation: &Operation<S>) -> Bytes {
-    S::Model::default().label(&operation.input).into()
 }
 
 fn explain<S: System>(key: Bytes, places: Vec<usize>, operations: &[Operation<S>]) -> KeyHistory {
