@@ -22,7 +22,7 @@ use crate::{
     },
     hardware::network::Network,
     judges::{broken::Check, linearizability},
-    marks::{Role, Strike},
+    marks::{Role, Strike, Table, family::Family},
     observer::messages::MessageKind,
     system::notice::{EraWords, LaneChange, State},
 };
@@ -52,7 +52,7 @@ pub trait System: Data + Copy + Ord + Default {
     type Notice: Notice;
     /// What is counted in a run. `()` if nothing is.
     type Numbers: Numbers;
-    /// A promise about the system's health.
+    /// A promise about the system's health. [`NoPromise`] if there is none.
     type Promise: Promise;
     /// What an observer who sees everything keeps of a run. [`NoWitness`] sees nothing.
     type Witness: Witness<Self>;
@@ -101,6 +101,13 @@ pub trait System: Data + Copy + Ord + Default {
     fn contradiction(_found: &Contradiction, _outcome: &Outcome<Self>) -> &'static str {
         "no order explains what clients were told"
     }
+
+    /// The situations that explorations must reach, and the roles in which faults strike processes.
+    const MARKS: &'static Table = &Table::PLAIN;
+
+    /// The features of a plan from which explorations learn, at most 128. The constants of [`Family`] are
+    /// those that there are in every system.
+    const FAMILIES: &'static [Family<Self>] = Family::PLAIN;
 
     /// Processes that only the faults of this plan need. Their nodes are behind those of the clients.
     fn spares(_plan: &Plan<Self>) -> Vec<Process> {
@@ -271,8 +278,10 @@ pub enum Access {
     Both,
 }
 
-/// What a system counts in a run.
-pub trait Numbers: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'static {
+/// What a system counts in a run. The fields that are serialised are kept with the sums of an exploration.
+pub trait Numbers:
+    Clone + fmt::Debug + Default + Eq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// Adds the numbers of another run.
     fn add(&mut self, other: &Self);
 
@@ -290,6 +299,16 @@ pub trait Numbers: Clone + fmt::Debug + Default + PartialEq + Send + Sync + 'sta
     fn facts(&self, _of: Duration) -> Vec<(&'static str, String)> {
         self.counts().into_iter().map(|(name, count)| (name, count.to_string())).collect()
     }
+
+    /// The numbers of a run by their names, for its line of `explore --json`.
+    fn fields(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    /// What the last line of an exploration of this length in virtual time says of them: some phrases.
+    fn summary(&self, _of: Duration) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Numbers for () {
@@ -306,24 +325,6 @@ pub trait Promise: Data + Ord {
 
     /// What is promised, as a sentence.
     fn promised(&self) -> &'static str;
-}
-
-/// Nothing is promised beyond what clients are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NoPromise {}
-
-impl Promise for NoPromise {
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn broken(&self) -> String {
-        match *self {}
-    }
-
-    fn promised(&self) -> &'static str {
-        match *self {}
-    }
 }
 
 /// A set-up, as it stands in a plan.
@@ -445,9 +446,6 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
     /// The name under which it is counted.
     fn name(&self) -> &'static str;
 
-    /// Under which strike its marks are counted.
-    fn strike(&self) -> Strike;
-
     /// The node that it names, if it names one.
     fn node(&self) -> Option<&str>;
 
@@ -459,20 +457,19 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
 
     /// Milder or plainer forms of it.
     fn milder(&self) -> Vec<Self>;
+
+    /// As which kind of fault it counts when it strikes a node.
+    fn strike(&self) -> Strike;
 }
 
-/// No fault is this system's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The faults of a system that has none of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NoFault {}
 
 impl SystemFault for NoFault {
     const WORDS: &'static [&'static str] = &[];
 
     fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn strike(&self) -> Strike {
         match *self {}
     }
 
@@ -491,8 +488,30 @@ impl SystemFault for NoFault {
     fn milder(&self) -> Vec<Self> {
         match *self {}
     }
+
+    fn strike(&self) -> Strike {
+        match *self {}
+    }
 }
 
-/// Faults wait for nothing in this system.
+/// The triggers of a system that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NoTrigger {}
+
+/// The promises of a system that gives none beyond what its clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoPromise {}
+
+impl Promise for NoPromise {
+    fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn broken(&self) -> String {
+        match *self {}
+    }
+
+    fn promised(&self) -> &'static str {
+        match *self {}
+    }
+}

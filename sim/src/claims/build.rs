@@ -5,9 +5,10 @@ use crate::{
         fault::{Cut, Fault, FaultKind, Memory},
         plan::{Client, Network, Plan},
     },
-    marks::{Mark, Overlap, Role, Strike},
+    marks::{Mark, Overlap, Strike},
     store::{
         fault::Trigger,
+        marks::Role,
         setup::{Cluster, Reads},
     },
 };
@@ -88,7 +89,7 @@ pub fn cut(from: &str, to: &str, lasts_ms: u64) -> FaultKind {
 
 /// That a fault strikes a node that has a role.
 pub fn strikes(strike: Strike, role: Role) -> Mark {
-    Overlap { strike, role }.into()
+    Overlap { strike, role: role.into() }.into()
 }
 
 /// Messages from one node to another, and back, take longer.

@@ -13,8 +13,13 @@ use crate::{
         outcome::{End, Operation},
         plan::Plan,
     },
-    marks::{Role, Situation, Strike},
-    store::{fault::Trigger, operation::Input, settings::Settings},
+    marks::Strike,
+    store::{
+        fault::Trigger,
+        marks::{Role, Situation},
+        operation::Input,
+        settings::Settings,
+    },
 };
 
 /// How long a partition lasts: longer than any takeover.

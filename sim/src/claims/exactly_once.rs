@@ -10,7 +10,8 @@ use crate::{
         outcome::End,
         plan::Plan,
     },
-    marks::{Role, Situation, Strike},
+    marks::Strike,
+    store::marks::{Role, Situation},
 };
 
 /// Clients that append to one key.

@@ -6,8 +6,11 @@ use super::{
 };
 use crate::{
     data::{fault::FaultKind, plan::Plan},
-    marks::{Role, Situation, Strike},
-    store::setup::Reads,
+    marks::Strike,
+    store::{
+        marks::{Role, Situation},
+        setup::Reads,
+    },
 };
 
 pub fn drafts() -> Vec<Draft> {

@@ -24,7 +24,8 @@ use crate::{
         outcome::Outcome,
         plan::Plan,
     },
-    marks::{Mark, Role, Strike},
+    marks::{Mark, Strike},
+    store::marks::Role,
 };
 
 /// Seeds for which a claim is tried unless somebody wants more.

@@ -12,8 +12,13 @@ use crate::{
         outcome::{End, Happening},
         plan::{Client, Plan},
     },
-    marks::{Role, Situation, Strike},
-    store::{fault::Trigger, operation::Input, setup::Reads},
+    marks::Strike,
+    store::{
+        fault::Trigger,
+        marks::{Role, Situation},
+        operation::Input,
+        setup::Reads,
+    },
 };
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.

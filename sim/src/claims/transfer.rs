@@ -11,8 +11,11 @@ use super::{
 };
 use crate::{
     data::{outcome::End, plan::Plan},
-    marks::{Role, Situation, Strike},
-    store::fault::Trigger,
+    marks::Strike,
+    store::{
+        fault::Trigger,
+        marks::{Role, Situation},
+    },
 };
 
 /// When the server that needs the state is started, in milliseconds.

@@ -122,7 +122,7 @@ impl<S: System> Outcome<S> {
     }
 
     /// What the plan was made for and this run did not reach.
-    pub fn missed(&self, plan: &Plan<S>) -> Vec<Mark> {
+    pub fn missed(&self, plan: &Plan<S>) -> Vec<Mark<S>> {
         let marks = &self.stats.marks;
         plan.reaches.iter().copied().filter(|mark| !marks.contains_key(mark)).collect()
     }
@@ -430,7 +430,7 @@ pub struct Stats<S: System = Pbkv> {
     /// What the system counts.
     pub own: S::Numbers,
     /// How many runs reached each mark.
-    pub marks: Counts,
+    pub marks: Counts<S>,
 }
 
 impl<S: System> Stats<S> {

@@ -14,7 +14,7 @@ pub struct Plan<S: System = Pbkv> {
     pub about: String,
     /// The situations it was made for. A regression that no longer reaches them has gone blind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reaches: Vec<Mark>,
+    pub reaches: Vec<Mark<S>>,
     /// Seeds what madsim itself draws (latencies, task order) and the per-message decisions of faults.
     pub seed: u64,
     /// Virtual time under faults, in milliseconds. Then everything is healed that is not broken for good.

@@ -9,7 +9,8 @@ use crate::{
         exit,
         outcome::{Class, Outcome},
     },
-    minimise::Signature,
+    judges::signature::Signature,
+    system::System,
 };
 
 /// Characters of a reason, at most: panics can be verbose.
@@ -69,7 +70,7 @@ pub struct Kind {
 
 impl Kind {
     /// The kind of failure that an outcome shows, if it shows one.
-    pub fn of(outcome: &Outcome) -> Option<Self> {
+    pub fn of<S: System>(outcome: &Outcome<S>) -> Option<Self> {
         let gravity = match outcome.class() {
             Class::Safety => Gravity::Safety,
             Class::Panic => Gravity::Panic,
@@ -135,7 +136,10 @@ mod tests {
     use crate::{
         data::outcome::{Panic, Violation},
         observer::step::StepName,
+        system::toy::Toy,
     };
+
+    type Outcome = crate::data::outcome::Outcome<Toy>;
 
     fn broken(invariant: &str, who: &'static str, what: &'static str) -> Option<Kind> {
         let violation = Violation {
@@ -153,13 +157,13 @@ mod tests {
 
     #[test]
     fn the_same_promise_broken_at_another_step_is_another_kind() {
-        let one = broken("I6", "primary", "a request");
-        assert_eq!(one, broken("I6", "primary", "a request"));
-        assert_ne!(one, broken("I5", "primary", "a request"));
-        assert_ne!(one, broken("I6", "primary", "a tick"));
-        assert_ne!(one, broken("I6", "backup", "a request"));
+        let one = broken("I6", "leader", "a request");
+        assert_eq!(one, broken("I6", "leader", "a request"));
+        assert_ne!(one, broken("I5", "leader", "a request"));
+        assert_ne!(one, broken("I6", "leader", "a tick"));
+        assert_ne!(one, broken("I6", "follower", "a request"));
         let words = one.expect("it failed").to_string();
-        assert_eq!(words, "safety: broken invariant I6 (primary taking a request)");
+        assert_eq!(words, "safety: broken invariant I6 (leader taking a request)");
     }
 
     #[test]

@@ -11,11 +11,16 @@ use std::{
 use serde::Serialize;
 
 use super::{Job, Report};
-use crate::marks::Mark;
+use crate::{
+    marks::Mark,
+    store::Pbkv,
+    system::{Numbers, System},
+};
 
 /// A line of `--json`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Record<'a> {
+#[serde(bound = "")]
+pub struct Record<'a, S: System = Pbkv> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,19 +32,17 @@ pub struct Record<'a> {
     operations: u64,
     unknown: u64,
     not_executed: u64,
-    view_changes: u64,
-    promotions: u64,
-    transfers: u64,
     messages: u64,
     steps: u64,
-    fewer_copies_ms: u128,
+    #[serde(flatten)]
+    own: BTreeMap<&'static str, u64>,
     faults: &'a BTreeMap<&'static str, u64>,
-    marks: Vec<Mark>,
+    marks: Vec<Mark<S>>,
 }
 
-impl<'a> Record<'a> {
+impl<'a, S: System> Record<'a, S> {
     /// The line about a run.
-    pub fn new(report: &'a Report) -> Self {
+    pub fn new(report: &'a Report<S>) -> Self {
         let stats = &report.stats;
         let (seed, plan) = match &report.job {
             Job::Seed(seed) => (Some(*seed), None),
@@ -55,12 +58,9 @@ impl<'a> Record<'a> {
             operations: stats.operations(),
             unknown: stats.unknown,
             not_executed: stats.not_executed,
-            view_changes: stats.own.view_changes,
-            promotions: stats.own.promotions,
-            transfers: stats.own.transfers,
             messages: stats.messages,
             steps: stats.steps,
-            fewer_copies_ms: stats.own.copies.fewer.as_millis(),
+            own: stats.own.fields().into_iter().collect(),
             faults: &stats.faults,
             marks: stats.marks.keys().copied().collect(),
         }

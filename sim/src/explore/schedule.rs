@@ -12,7 +12,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Report, Steering, steering::Course};
-use crate::marks::{Counts, family::Families};
+use crate::{
+    marks::{Counts, family::Families},
+    store::Pbkv,
+    system::System,
+};
 
 /// One run in so many is made a second time, in another process. The first one always is.
 pub const RECHECK_INTERVAL: u64 = 50;
@@ -105,19 +109,20 @@ pub struct Assignment {
 
 /// How far a schedule has come, as it is stored. What was handed out and not finished is waiting again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+#[serde(bound = "")]
+pub struct Position<S: System = Pbkv> {
     /// Handed out before any further seed.
     pub waiting: Vec<Job>,
     /// The first seed that was never handed out.
     pub next: u64,
     /// What chooses among them, if anything does.
-    pub steering: Option<Course>,
+    pub steering: Option<Course<S>>,
 }
 
 /// Hands out jobs, each once: regressions first, then the seeds of a shard in order. Workers share it behind
 /// a lock.
 #[derive(Debug)]
-pub struct Schedule {
+pub struct Schedule<S: System = Pbkv> {
     waiting: VecDeque<Job>,
     next: Option<u64>,
     end: u64,
@@ -125,18 +130,18 @@ pub struct Schedule {
     running: BTreeMap<Job, Instant>,
     handed_out: u64,
     /// Where a steering was when it was stored.
-    course: Option<Course>,
-    steering: Option<Steering>,
+    course: Option<Course<S>>,
+    steering: Option<Steering<S>>,
 }
 
-impl Schedule {
+impl<S: System> Schedule<S> {
     /// These regressions, then those of the seeds that belong to the shard.
     pub fn new(regressions: Vec<Job>, seeds: Range<u64>, shard: Shard) -> Self {
         Self::resume(Position { waiting: regressions, next: seeds.start, steering: None }, seeds.end, shard)
     }
 
     /// Goes on from a position, up to but without a last seed.
-    pub fn resume(position: Position, end: u64, shard: Shard) -> Self {
+    pub fn resume(position: Position<S>, end: u64, shard: Shard) -> Self {
         Self {
             waiting: position.waiting.into(),
             next: shard.at_or_after(position.next),
@@ -180,7 +185,7 @@ impl Schedule {
     }
 
     /// What became of a job, before it is finished.
-    pub fn learn(&mut self, report: &Report) {
+    pub fn learn(&mut self, report: &Report<S>) {
         if let (Job::Seed(seed), Some(steering)) = (&report.job, &mut self.steering) {
             steering.ended(*seed, &report.stats.marks);
         }
@@ -211,7 +216,7 @@ impl Schedule {
     }
 
     /// Where to go on if this process ended now.
-    pub fn position(&self) -> Position {
+    pub fn position(&self) -> Position<S> {
         Position {
             waiting: self.running.keys().chain(&self.waiting).cloned().collect(),
             next: self.next.unwrap_or(u64::MAX),
@@ -223,6 +228,9 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::toy::Toy;
+
+    type Schedule = super::Schedule<Toy>;
 
     fn seeds(schedule: &mut Schedule) -> Vec<u64> {
         let jobs = std::iter::from_fn(|| schedule.take());

@@ -22,9 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::marks::{
-    Counts, Mark,
-    family::{ALL, Families},
+use crate::{
+    marks::{Counts, Mark, family::Families},
+    store::Pbkv,
+    system::System,
 };
 
 /// Runs of a block.
@@ -48,13 +49,11 @@ struct Occurrences {
     families: Vec<u64>,
 }
 
-impl Default for Occurrences {
-    fn default() -> Self {
-        Self { runs: 0, families: vec![0; ALL.len()] }
-    }
-}
-
 impl Occurrences {
+    fn none<S: System>() -> Self {
+        Self { runs: 0, families: vec![0; S::FAMILIES.len()] }
+    }
+
     fn add(&mut self, families: Families) {
         self.runs += 1;
         families.iter().for_each(|family| self.families[family] += 1);
@@ -68,21 +67,32 @@ impl Occurrences {
 
 /// What was learned from runs: how often each family occurred, among all of them and among those that reached
 /// a mark.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Learned {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Learned<S: System> {
     all: Occurrences,
-    reached: BTreeMap<Mark, Occurrences>,
+    reached: BTreeMap<Mark<S>, Occurrences>,
 }
 
-impl Learned {
-    fn add(&mut self, families: Families, marks: &Counts) {
+impl<S: System> Default for Learned<S> {
+    fn default() -> Self {
+        Self { all: Occurrences::none::<S>(), reached: BTreeMap::new() }
+    }
+}
+
+impl<S: System> Learned<S> {
+    fn add(&mut self, families: Families, marks: &Counts<S>) {
         self.all.add(families);
-        marks.keys().for_each(|mark| self.reached.entry(*mark).or_default().add(families));
+        marks.keys().for_each(|mark| self.of(*mark).add(families));
     }
 
     fn merge(&mut self, other: &Self) {
         self.all.merge(&other.all);
-        other.reached.iter().for_each(|(mark, more)| self.reached.entry(*mark).or_default().merge(more));
+        other.reached.iter().for_each(|(mark, more)| self.of(*mark).merge(more));
+    }
+
+    fn of(&mut self, mark: Mark<S>) -> &mut Occurrences {
+        self.reached.entry(mark).or_insert_with(Occurrences::none::<S>)
     }
 
     /// What to expect of plans.
@@ -100,7 +110,7 @@ impl Learned {
                 absent += without;
                 (here / usual).ln() - without
             };
-            let lifts = (0..ALL.len()).map(&mut lift).collect();
+            let lifts = (0..S::FAMILIES.len()).map(&mut lift).collect();
             Promise { weight: 1.0 / (1 + reached.runs) as f64, absent, lifts }
         };
         Promises(self.reached.values().filter(rare).map(promise).collect())
@@ -132,22 +142,24 @@ impl Promises {
 
 /// Seeds that were chosen together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Block {
+#[serde(bound = "")]
+struct Block<S: System> {
     /// Those that have not ended.
     running: BTreeSet<u64>,
-    learned: Learned,
+    learned: Learned<S>,
 }
 
 /// How far a steering has come, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
-    learned: Learned,
+#[serde(bound = "")]
+pub struct Course<S: System = Pbkv> {
+    learned: Learned<S>,
     /// Those before the block that is handed out whose results are not learned yet, and that one.
-    blocks: Vec<Block>,
+    blocks: Vec<Block<S>>,
     handed_out: usize,
 }
 
-impl Course {
+impl<S: System> Course<S> {
     /// What to expect of plans in the block that is handed out. The one before it may still be running.
     fn promises(&self) -> Promises {
         if self.blocks.len() > 2 { Promises::default() } else { self.learned.promises() }
@@ -155,21 +167,21 @@ impl Course {
 }
 
 /// Chooses seeds.
-pub struct Steering {
+pub struct Steering<S: System = Pbkv> {
     families: fn(u64) -> Families,
-    course: Course,
+    course: Course<S>,
     promises: Promises,
 }
 
-impl Steering {
+impl<S: System> Steering<S> {
     /// From the beginning, with nothing learned yet, or on from where another one was; `families` are those
     /// of a seed.
-    pub fn new(families: fn(u64) -> Families, course: Course) -> Self {
+    pub fn new(families: fn(u64) -> Families, course: Course<S>) -> Self {
         Self { families, promises: course.promises(), course }
     }
 
     /// How far it has come.
-    pub fn course(&self) -> &Course {
+    pub fn course(&self) -> &Course<S> {
         &self.course
     }
 
@@ -208,7 +220,7 @@ impl Steering {
     }
 
     /// A seed has ended and reached these marks; none, if it was given up.
-    pub fn ended(&mut self, seed: u64, marks: &Counts) {
+    pub fn ended(&mut self, seed: u64, marks: &Counts<S>) {
         if let Some(block) = self.course.blocks.iter_mut().find(|block| block.running.contains(&seed)) {
             block.running.remove(&seed);
             block.learned.add((self.families)(seed), marks);
@@ -216,7 +228,7 @@ impl Steering {
     }
 }
 
-impl std::fmt::Debug for Steering {
+impl<S: System> std::fmt::Debug for Steering<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Steering").field("handed_out", &self.course.handed_out).finish_non_exhaustive()
     }
@@ -225,26 +237,26 @@ impl std::fmt::Debug for Steering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::hash::stable_hash;
+    use crate::{data::hash::stable_hash, system::toy::Toy};
 
     /// The family that reaches the rare mark: an eighth of the seeds.
     const PROMISING: usize = 5;
 
     fn families(seed: u64) -> Families {
-        let others = (0..ALL.len())
+        let others = (0..Toy::FAMILIES.len())
             .filter(|place| stable_hash(&(seed, place)).is_multiple_of(3) && *place != PROMISING);
         others.chain((seed % 8 == 3).then_some(PROMISING)).collect()
     }
 
     /// Every run reaches one mark, and one in 32 of the promising family another one.
-    fn marks(seed: u64) -> Counts {
-        let common = Mark::find("read_by_sole_primary").expect("a mark");
-        let rare = Mark::find("receiver_crashes_during_transfer").expect("a mark");
+    fn marks(seed: u64) -> Counts<Toy> {
+        let common = Mark::find("read_of_nothing").expect("a mark");
+        let rare = Mark::find("update_answered_twice").expect("a mark");
         let reached = seed % 8 == 3 && stable_hash(&seed).is_multiple_of(32);
         [Some(common), reached.then_some(rare)].into_iter().flatten().map(|mark| (mark, 1)).collect()
     }
 
-    fn fresh() -> Steering {
+    fn fresh() -> Steering<Toy> {
         Steering::new(families, Course::default())
     }
 

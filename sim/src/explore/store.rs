@@ -23,7 +23,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Tally, schedule::Position, schedule::Shard};
-use crate::data::hash::StableHasher;
+use crate::{data::hash::StableHasher, store::Pbkv, system::System};
 
 const STATE: &str = "exploration.json";
 const FINDINGS: &str = "findings";
@@ -31,15 +31,16 @@ const LOCK: &str = "lock";
 
 /// How far an exploration has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+#[serde(bound = "")]
+pub struct Progress<S: System = Pbkv> {
     /// The first seed of all shards.
     pub start: u64,
     /// The part of the seeds that this exploration makes.
     pub shard: Shard,
     /// Where to go on.
-    pub position: Position,
+    pub position: Position<S>,
     /// What came out so far.
-    pub tally: Tally,
+    pub tally: Tally<S>,
     /// How long that took, in wall time.
     pub wall: Duration,
 }
@@ -88,7 +89,7 @@ impl Store {
     /// # Errors
     ///
     /// It cannot be read, or another build left it; and what to do.
-    pub fn load(&self) -> Result<Option<Progress>, String> {
+    pub fn load<S: System>(&self) -> Result<Option<Progress<S>>, String> {
         let path = self.folder.join(STATE);
         if !path.exists() {
             return Ok(None);
@@ -119,7 +120,7 @@ impl Store {
     /// # Errors
     ///
     /// It cannot be written; the folder then holds what it held before.
-    pub fn save(&self, progress: &Progress) -> Result<(), String> {
+    pub fn save<S: System>(&self, progress: &Progress<S>) -> Result<(), String> {
         let (path, fresh) = (self.folder.join(STATE), self.folder.join(format!("{STATE}.new")));
         let content = Content { build: self.build.clone(), progress };
         let replace = || {
@@ -155,7 +156,10 @@ mod tests {
     use crate::{
         data::outcome::{Outcome, Panic},
         explore::{Job, Report, Schedule},
+        system::toy::Toy,
     };
+
+    type Progress = super::Progress<Toy>;
 
     struct Scratch(PathBuf);
 
@@ -195,12 +199,12 @@ mod tests {
     fn what_was_saved_last_is_loaded_by_the_next() {
         let scratch = Scratch::new("saved");
         let store = scratch.open("b1").expect("a folder");
-        assert_eq!(store.load(), Ok(None));
+        assert_eq!(store.load::<Toy>(), Ok(None));
         for seconds in [1, 2] {
             store.save(&Progress { wall: Duration::from_secs(seconds), ..progress() }).expect("writable");
         }
         drop(store);
-        let loaded = scratch.open("b1").expect("nobody holds it").load().expect("it is usable");
+        let loaded = scratch.open("b1").expect("nobody holds it").load::<Toy>().expect("it is usable");
         assert_eq!(loaded, Some(Progress { wall: Duration::from_secs(2), ..progress() }));
     }
 
@@ -210,22 +214,22 @@ mod tests {
         let store = scratch.open("b1").expect("a folder");
         store.save(&progress()).expect("writable");
         fs::write(scratch.0.join("exploration.json.new"), "{\"build\": \"b").expect("writable");
-        assert_eq!(store.load(), Ok(Some(progress())));
+        assert_eq!(store.load::<Toy>(), Ok(Some(progress())));
         store.save(&Progress { start: 6, ..progress() }).expect("writable");
-        assert_eq!(store.load(), Ok(Some(Progress { start: 6, ..progress() })));
+        assert_eq!(store.load::<Toy>(), Ok(Some(Progress { start: 6, ..progress() })));
     }
 
     #[test]
     fn a_state_of_another_build_is_refused_with_what_to_do() {
         let scratch = Scratch::new("build");
         scratch.open("b1").expect("a folder").save(&progress()).expect("writable");
-        let refusal = scratch.open("b2").expect("nobody holds it").load().expect_err("another build");
+        let refusal = scratch.open("b2").expect("nobody holds it").load::<Toy>().expect_err("another build");
         for part in ["b1", "b2", "another build", "--restart"] {
             assert!(refusal.contains(part), "no {part:?} in {refusal}");
         }
         // Another build's idea of progress need not be this one's.
         fs::write(scratch.0.join(STATE), "{\"build\": \"b0\", \"progress\": 1}").expect("writable");
-        let refusal = scratch.open("b2").expect("nobody holds it").load().expect_err("another build");
+        let refusal = scratch.open("b2").expect("nobody holds it").load::<Toy>().expect_err("another build");
         assert!(refusal.contains("another build"), "{refusal}");
     }
 
@@ -235,7 +239,7 @@ mod tests {
         let store = scratch.open("b1").expect("a folder");
         for text in ["", "{}", "{\"build\": \"b1\", \"progress\": {}}"] {
             fs::write(scratch.0.join(STATE), text).expect("writable");
-            let refusal = store.load().expect_err(text);
+            let refusal = store.load::<Toy>().expect_err(text);
             assert!(refusal.contains("--restart"), "{refusal}");
         }
     }

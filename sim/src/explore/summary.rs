@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::{Finding, Job, Tally};
-use crate::report::screen;
+use crate::{
+    report::screen,
+    system::{Numbers, System},
+};
 
 /// The last line of an exploration.
-pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {
+pub fn last_line<S: System>(tally: &Tally<S>, wall: Duration, interrupted: bool) -> String {
     let sums = &tally.sums;
     let verdict = match sums.failed {
         0 => "all well".to_string(),
@@ -18,9 +21,11 @@ pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {
         many => format!(" and {many} regressions"),
     };
     let seconds = wall.as_secs_f64();
+    let own: String =
+        sums.own.summary(sums.virtual_time).iter().map(|phrase| format!("{phrase}; ")).collect();
     format!(
         "{} seeds{regressions}{}, {verdict}: {:.1} h virtual time ({:.0} times real time), {} operations judged, {} of them \
-         unknown; {}; {} view changes; {}; {} made twice; {:.1} seeds/s in {seconds:.1} s",
+         unknown; {}; {own}{} made twice; {:.1} seeds/s in {seconds:.1} s",
         sums.seeds,
         if interrupted { " (interrupted)" } else { "" },
         sums.virtual_time.as_secs_f64() / 3600.0,
@@ -28,19 +33,13 @@ pub fn last_line(tally: &Tally, wall: Duration, interrupted: bool) -> String {
         sums.operations,
         sums.unknown,
         screen::faults(sums.faults.iter().map(|(name, count)| (name.as_str(), *count))),
-        sums.view_changes,
-        screen::copies(
-            sums.fewer_copies,
-            sums.virtual_time,
-            sums.fewer_copies_by_cause.iter().map(|(cause, time)| (cause.as_str(), *time)),
-        ),
         sums.rechecked,
         sums.seeds as f64 / seconds,
     )
 }
 
 /// How an exploration is getting on.
-pub fn status(tally: &Tally, wall: Duration, next: Option<u64>) -> String {
+pub fn status<S: System>(tally: &Tally<S>, wall: Duration, next: Option<u64>) -> String {
     let sums = &tally.sums;
     let found = match (tally.findings.len(), sums.failed) {
         (0, _) => "all well".to_string(),
@@ -75,7 +74,10 @@ pub fn also(finding: &Finding) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explore::{Gravity, Kind};
+    use crate::{
+        explore::{Gravity, Kind},
+        system::toy::Toy,
+    };
 
     fn finding(count: u64, seeds: &[u64]) -> Finding {
         let kind = Kind { gravity: Gravity::Panic, reason: "no".into(), step: None };
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_status_says_what_was_found_and_what_is_next() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::<Toy>::default();
         let second = Duration::from_secs(1);
         assert_eq!(
             status(&tally, second, Some(17)),
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_last_line_begins_with_the_verdict() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::<Toy>::default();
         tally.sums.seeds = 500;
         tally.sums.regressions = 2;
         let line = last_line(&tally, Duration::from_secs(5), false);

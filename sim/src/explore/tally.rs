@@ -12,11 +12,13 @@ use crate::{
         outcome::{Class, Outcome, Stats},
     },
     marks::Counts,
+    store::Pbkv,
+    system::{Numbers, System},
 };
 
 /// What became of a job: all that an exploration wants to know of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct Report<S: System = Pbkv> {
     /// What was run.
     pub job: Job,
     /// How it ended.
@@ -24,7 +26,7 @@ pub struct Report {
     /// Fingerprint of the trace.
     pub trace: TraceHash,
     /// Numbers.
-    pub stats: Stats,
+    pub stats: Stats<S>,
     /// How it failed, if it did.
     pub failure: Option<Kind>,
     /// What a second execution showed, if there was one.
@@ -45,9 +47,9 @@ pub enum Recheck {
     },
 }
 
-impl Report {
+impl<S: System> Report<S> {
     /// Takes from an outcome what an exploration wants to know.
-    pub fn new(job: Job, outcome: Outcome, recheck: Option<Recheck>) -> Self {
+    pub fn new(job: Job, outcome: Outcome<S>, recheck: Option<Recheck>) -> Self {
         let failure = Kind::of(&outcome);
         Self {
             job,
@@ -62,7 +64,8 @@ impl Report {
 
 /// The sums over all runs so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+#[serde(bound = "")]
+pub struct Sums<S: System = Pbkv> {
     /// Seeds that ended,
     pub seeds: u64,
     /// regressions that did,
@@ -83,33 +86,29 @@ pub struct Sums {
     /// Steps of machines.
     #[serde(default)]
     pub steps: u64,
-    /// Views proposed after the first of each run.
-    pub view_changes: u64,
-    /// The time with fewer copies in sync than there could be,
-    #[serde(default)]
-    pub fewer_copies: Duration,
-    /// by the fault that explains it.
-    #[serde(default)]
-    pub fewer_copies_by_cause: BTreeMap<String, Duration>,
+    /// What the system counts.
+    #[serde(flatten)]
+    pub own: S::Numbers,
     /// Faults that were executed, by kind.
     pub faults: BTreeMap<String, u64>,
     /// How many runs reached each mark.
-    pub marks: Counts,
+    pub marks: Counts<S>,
 }
 
 /// All runs so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+#[serde(bound = "")]
+pub struct Tally<S: System = Pbkv> {
     /// Their sums.
-    pub sums: Sums,
+    pub sums: Sums<S>,
     /// What failed.
     pub findings: Findings,
     gravest: Option<Gravity>,
 }
 
-impl Tally {
+impl<S: System> Tally<S> {
     /// Takes a finished run; says what is new in how it failed.
-    pub fn add(&mut self, report: &Report) -> Vec<(Kind, Novelty)> {
+    pub fn add(&mut self, report: &Report<S>) -> Vec<(Kind, Novelty)> {
         let sums = &mut self.sums;
         match report.job {
             Job::Seed(_) => sums.seeds += 1,
@@ -121,11 +120,7 @@ impl Tally {
         sums.unknown += stats.unknown;
         sums.actions += stats.actions;
         sums.steps += stats.steps;
-        sums.view_changes += stats.own.view_changes;
-        sums.fewer_copies += stats.own.copies.fewer;
-        for (cause, time) in &stats.own.copies.causes {
-            *sums.fewer_copies_by_cause.entry((*cause).to_owned()).or_default() += *time;
-        }
+        sums.own.add(&stats.own);
         for (mark, runs) in &stats.marks {
             *sums.marks.entry(*mark).or_default() += runs;
         }
@@ -175,7 +170,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::outcome::{Panic, Stall};
+    use crate::{
+        data::outcome::{Panic, Stall},
+        marks::Mark,
+        system::toy::Toy,
+    };
+
+    type Outcome = crate::data::outcome::Outcome<Toy>;
+    type Tally = super::Tally<Toy>;
 
     fn panic(words: &str) -> Outcome {
         let panic = Panic { at: Duration::ZERO, node: "s1".into(), message: words.into() };
@@ -187,13 +189,13 @@ mod tests {
         Outcome { stall: Some(stall), ..Outcome::default() }
     }
 
-    fn report(seed: u64, outcome: Outcome) -> Report {
+    fn report(seed: u64, outcome: Outcome) -> Report<Toy> {
         Report::new(Job::Seed(seed), outcome, None)
     }
 
     #[test]
     fn a_mark_counts_once_for_each_run_that_reached_it() {
-        let mark = crate::marks::Mark::find("stale_append_refused").expect("a mark");
+        let mark = Mark::find("read_of_nothing").expect("a mark");
         let mut outcome = Outcome::default();
         outcome.stats.marks.insert(mark, 1);
         let mut tally = Tally::default();

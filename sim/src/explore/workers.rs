@@ -12,7 +12,11 @@ use std::{
 };
 
 use super::{Assignment, Job, Report, Schedule, kind::SIMULATOR_ITSELF};
-use crate::data::outcome::{Outcome, Panic};
+use crate::{
+    data::outcome::{Outcome, Panic},
+    store::Pbkv,
+    system::System,
+};
 
 /// How often the calling thread looks at the time if nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,9 +45,9 @@ impl Limits {
 
 /// What the calling thread is told.
 #[derive(Debug)]
-pub enum News {
+pub enum News<S: System = Pbkv> {
     /// A run ended. Its job is finished as far as the schedule knows.
-    Ended(Box<Report>),
+    Ended(Box<Report<S>>),
     /// A run takes too long, and was given up.
     Hangs(Job),
     /// Some time has passed.
@@ -51,12 +55,12 @@ pub enum News {
 }
 
 /// The schedule, whoever holds it last.
-pub fn lock(schedule: &Mutex<Schedule>) -> MutexGuard<'_, Schedule> {
+pub fn lock<S: System>(schedule: &Mutex<Schedule<S>>) -> MutexGuard<'_, Schedule<S>> {
     schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-enum Message {
-    Ended(Box<Report>),
+enum Message<S: System> {
+    Ended(Box<Report<S>>),
     Left,
 }
 
@@ -67,12 +71,12 @@ enum Message {
 /// # Errors
 ///
 /// Those of the listener.
-pub fn work<E>(
-    schedule: &Arc<Mutex<Schedule>>,
+pub fn work<S: System, E>(
+    schedule: &Arc<Mutex<Schedule<S>>>,
     limits: Limits,
     proceed: impl Fn() -> bool + Send + Sync + 'static,
-    run: impl Fn(&Assignment) -> Report + Send + Sync + 'static,
-    mut hear: impl FnMut(News) -> Result<(), E>,
+    run: impl Fn(&Assignment) -> Report<S> + Send + Sync + 'static,
+    mut hear: impl FnMut(News<S>) -> Result<(), E>,
 ) -> Result<(), E> {
     let (sender, receiver) = mpsc::sync_channel(limits.jobs);
     let (proceed, run) = (Arc::new(proceed), Arc::new(run));
@@ -126,11 +130,11 @@ pub fn work<E>(
 
 /// Makes one run after the other. False if the last one was given up: then somebody else has taken this
 /// worker's place.
-fn serve(
-    schedule: &Mutex<Schedule>,
-    sender: &mpsc::SyncSender<Message>,
+fn serve<S: System>(
+    schedule: &Mutex<Schedule<S>>,
+    sender: &mpsc::SyncSender<Message<S>>,
     proceed: &dyn Fn() -> bool,
-    run: &dyn Fn(&Assignment) -> Report,
+    run: &dyn Fn(&Assignment) -> Report<S>,
 ) -> bool {
     while proceed() {
         let next = lock(schedule).take();
@@ -146,7 +150,7 @@ fn serve(
 }
 
 /// A run that brought down the simulator instead of ending.
-fn panicked(job: &Job, payload: &(dyn Any + Send)) -> Report {
+fn panicked<S: System>(job: &Job, payload: &(dyn Any + Send)) -> Report<S> {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     let message = format!("{SIMULATOR_ITSELF}: {}", text.unwrap_or_else(|| "without words".into()));
@@ -159,7 +163,14 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
-    use crate::explore::{Kind, Shard, Tally};
+    use crate::{
+        explore::{Kind, Shard},
+        system::toy::Toy,
+    };
+
+    type Report = super::Report<Toy>;
+    type Schedule = super::Schedule<Toy>;
+    type Tally = crate::explore::Tally<Toy>;
 
     fn schedule(seeds: u64) -> Arc<Mutex<Schedule>> {
         Arc::new(Mutex::new(Schedule::new(Vec::new(), 0..seeds, Shard::default())))

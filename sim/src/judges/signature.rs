@@ -5,21 +5,22 @@ use std::fmt;
 use crate::{
     data::outcome::{Class, Outcome, Verdict},
     marks::Mark,
+    store::Pbkv,
     system::{Promise, System},
 };
 
 /// What a smaller plan must still do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Aim {
+pub enum Aim<S: System = Pbkv> {
     /// Fail for this reason.
     Failure(Signature),
     /// End well and reach this situation.
-    Reaches(Mark),
+    Reaches(Mark<S>),
 }
 
-impl Aim {
+impl<S: System> Aim<S> {
     /// Whether a run does.
-    pub fn is_met<S: System>(&self, outcome: &Outcome<S>) -> bool {
+    pub fn is_met(&self, outcome: &Outcome<S>) -> bool {
         match self {
             Self::Failure(signature) => Signature::of(outcome).as_ref() == Some(signature),
             Self::Reaches(mark) => outcome.class() == Class::Ok && outcome.stats.marks.contains_key(mark),
@@ -27,7 +28,7 @@ impl Aim {
     }
 }
 
-impl fmt::Display for Aim {
+impl<S: System> fmt::Display for Aim<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failure(signature) => signature.fmt(f),

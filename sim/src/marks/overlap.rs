@@ -1,71 +1,29 @@
 //! Faults that strike nodes while these have a role: each kind of fault, for each role.
 
-use pbkv::protocol::view::Record;
-
 use crate::{
-    data::{
-        fault::{FaultKind, Mistreatment},
-        node::NodeIndex,
-    },
-    store::nodes::Nodes,
+    data::fault::{FaultKind, Mistreatment},
     system::{System, SystemFault},
 };
 
-/// The role that a node has according to the view service's durable record, as fault plans name them.
+/// The role that a node has when a fault strikes it: a place among the roles of the system's table, or that of
+/// a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// The view service.
-    ViewService,
-    /// The primary of the current view.
-    Primary,
-    /// An in-sync replica that is not.
-    Backup,
-    /// A replica to which state is being transferred.
-    Joiner,
-    /// A server without a role.
-    Idle,
-    /// A client.
-    Client,
-}
+pub struct Role(u8);
 
 impl Role {
-    /// All roles.
-    pub const ALL: [Self; 6] =
-        [Self::ViewService, Self::Primary, Self::Backup, Self::Joiner, Self::Idle, Self::Client];
+    /// A client. The last one of all.
+    pub const CLIENT: Self = Self(u8::MAX);
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::ViewService => "view_service",
-            Self::Primary => "primary",
-            Self::Backup => "backup",
-            Self::Joiner => "joiner",
-            Self::Idle => "idle",
-            Self::Client => "client",
-        }
+    /// The role at this place of the table.
+    pub fn new(place: usize) -> Self {
+        let place = u8::try_from(place).ok().filter(|place| *place < u8::MAX);
+        Self(place.expect("a system has at most 255 roles"))
     }
-}
 
-/// The role that each node has.
-pub fn roles(nodes: &Nodes, record: &Record) -> Vec<Role> {
-    let role = |node: NodeIndex| {
-        if node == Nodes::VIEW_SERVICE {
-            return Role::ViewService;
-        }
-        if !nodes.serves(node) {
-            return Role::Client;
-        }
-        let (id, Some(view)) = (nodes.id(node), &record.view) else { return Role::Idle };
-        if view.primary == *id {
-            Role::Primary
-        } else if view.insync.contains_key(id) {
-            Role::Backup
-        } else if view.joining.contains_key(id) {
-            Role::Joiner
-        } else {
-            Role::Idle
-        }
-    };
-    (0..nodes.len()).map(role).collect()
+    /// Its place in the table; clients have none.
+    pub(super) fn place(self) -> Option<usize> {
+        (self != Self::CLIENT).then_some(self.0.into())
+    }
 }
 
 /// A kind of fault, without its data. A loss of memory is one in addition to the crash it comes with.
@@ -75,9 +33,8 @@ pub enum Strike {
     Crash,
     /// [`FaultKind::PowerLoss`].
     PowerLoss,
-    /// What was durable is gone; with the view service, it is gone or replaced ([`FaultKind::Record`]), or
-    /// given up ([`FaultKind::AcceptLoss`]); with a server, its address may lead to a process that has
-    /// nothing ([`FaultKind::Twin`]).
+    /// What was durable is gone: with a crash, or because an operator replaced or gave it up, or because the
+    /// node's address leads to a process that has nothing.
     MemoryLoss,
     /// [`FaultKind::Pause`] or [`FaultKind::Freeze`].
     Pause,
@@ -165,31 +122,37 @@ pub struct Overlap {
 
 impl Overlap {
     /// The place among all of them, possible or not.
-    pub(super) fn index(self) -> usize {
-        let place = |found: Option<usize>| found.expect("every kind and role is listed");
-        let strike = place(Strike::ALL.iter().position(|strike| *strike == self.strike));
-        strike * Role::ALL.len() + place(Role::ALL.iter().position(|role| *role == self.role))
+    pub(super) fn index<S: System>(self) -> usize {
+        let place = Strike::ALL.iter().position(|strike| *strike == self.strike);
+        let (strike, roles) = (place.expect("every kind is listed"), S::MARKS.roles.len());
+        let role = self.role.place().map_or(roles, |place| {
+            assert!(place < roles, "the system's table has no role {place}");
+            place
+        });
+        strike * (roles + 1) + role
     }
 
     /// All of them, possible or not.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Strike::ALL.into_iter().flat_map(|strike| Role::ALL.map(|role| Self { strike, role }))
+    pub fn all<S: System>() -> impl Iterator<Item = Self> {
+        let of = |strike| S::MARKS.roles().map(move |role| Self { strike, role });
+        Strike::ALL.into_iter().flat_map(of)
     }
 
     /// Why no run can reach it, if none can.
-    pub fn impossible(self) -> Option<&'static str> {
-        match (self.strike, self.role) {
-            (Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss, Role::Client) => {
+    pub fn impossible<S: System>(self) -> Option<&'static str> {
+        let is_client = self.role == Role::CLIENT;
+        match self.strike {
+            Strike::Crash | Strike::PowerLoss | Strike::MemoryLoss if is_client => {
                 Some("clients do not crash, they give up")
             }
-            (Strike::DiskStall | Strike::DiskFailure, Role::Client) => Some("clients have no disks"),
-            (Strike::Message(Mistreatment::Forge), Role::Client) => Some("nobody lies to clients, or as one"),
-            _ => None,
+            Strike::DiskStall | Strike::DiskFailure if is_client => Some("clients have no disks"),
+            Strike::Message(Mistreatment::Forge) if is_client => Some("nobody lies to clients, or as one"),
+            strike => (S::MARKS.impossible)(strike, S::MARKS.name(self.role)),
         }
     }
 
     /// The name.
-    pub fn name(self) -> String {
-        format!("{}_strikes_{}", self.strike.name(), self.role.name())
+    pub fn name<S: System>(self) -> String {
+        format!("{}_strikes_{}", self.strike.name(), S::MARKS.name(self.role))
     }
 }

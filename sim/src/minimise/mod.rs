@@ -133,7 +133,7 @@ pub struct Minimised<S: System = Pbkv> {
     /// What it does.
     pub outcome: Outcome<S>,
     /// What it does as the original did.
-    pub aim: Aim,
+    pub aim: Aim<S>,
     /// The size of the original.
     pub before: Size,
     /// The size of the result.
@@ -148,7 +148,7 @@ pub struct Minimised<S: System = Pbkv> {
 /// from several threads at once. `None` if the plan does not do what is aimed at.
 pub fn minimise<S: System>(
     plan: &Plan<S>,
-    aim: Aim,
+    aim: Aim<S>,
     options: &Options,
     run: impl Fn(&Plan<S>) -> Outcome<S> + Sync,
     progress: impl FnMut(&Progress),

@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Search<S: System, R, P> {
     pub best: Plan<S>,
     pub outcome: Outcome<S>,
-    pub aim: Aim,
+    pub aim: Aim<S>,
     pub runs: u64,
     pub ended: Option<Ended>,
     /// How many other seeds are tried for each candidate.
@@ -48,7 +48,14 @@ where
     R: Fn(&Plan<S>) -> Outcome<S> + Sync,
     P: FnMut(&Progress),
 {
-    pub fn new(best: Plan<S>, outcome: Outcome<S>, aim: Aim, options: &Options, run: R, progress: P) -> Self {
+    pub fn new(
+        best: Plan<S>,
+        outcome: Outcome<S>,
+        aim: Aim<S>,
+        options: &Options,
+        run: R,
+        progress: P,
+    ) -> Self {
         let adopted = [name(&Plan { seed: 0, ..best.clone() })].into();
         Self {
             adopted,

@@ -98,7 +98,7 @@ fn minimised(jobs: usize, runs_max: u64) -> Minimised {
     minimise(&large(), aim(), &options, fails, |_| {}).expect("it fails")
 }
 
-fn aim() -> Aim {
+fn aim() -> Aim<Toy> {
     Aim::Failure(Signature::Invariant("I5".into()))
 }
 

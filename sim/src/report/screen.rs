@@ -85,7 +85,7 @@ pub fn failure<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, again: &Again) -
 }
 
 /// A plan that passes, but no longer reaches what it was made for.
-pub fn blind(missed: &[Mark]) -> String {
+pub fn blind<S: System>(missed: &[Mark<S>]) -> String {
     let mut text = format!("{:>10}  the plan no longer reaches what it was made for\n", "BLIND");
     for mark in missed {
         let _ = writeln!(text, "{:>10}  {}: {}", "never", mark.name(), mark.about());

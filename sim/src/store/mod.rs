@@ -6,6 +6,7 @@ pub mod fault;
 #[cfg(madsim)]
 pub mod forgery;
 pub mod hardware;
+pub mod marks;
 pub mod messages;
 pub mod nodes;
 pub mod notice;
@@ -50,6 +51,7 @@ use crate::{
         plan::Plan,
     },
     judges::{health::Promise, history},
+    marks::{Table, family::Family},
     system::{
         Conversation, Process, System, Verb,
         notice::{EraWords, LaneChange, State},
@@ -75,6 +77,8 @@ impl System for Pbkv {
 
     const HAS_STEPS: bool = true;
     const ROLES: &'static [&'static str] = nodes::ROLES;
+    const MARKS: &'static Table = &marks::TABLE;
+    const FAMILIES: &'static [Family<Self>] = marks::families::FAMILIES;
     const VERBS: &'static [Verb] = operation::VERBS;
     const CONVERSATIONS: &'static [Conversation] = messages::CONVERSATIONS;
     const STATES: &'static [State] = notice::STATES;

@@ -2,20 +2,26 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{data::node::NodeName, judges::health::Copies, system};
 
-/// Numbers of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Numbers of a run. Explorations keep the sums of which their summaries speak, and no others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Views proposed after the first.
     pub view_changes: u64,
     /// Servers that became primary.
+    #[serde(skip)]
     pub promotions: u64,
     /// State transfers completed.
+    #[serde(skip)]
     pub transfers: u64,
     /// Pings that reached the view service, by server.
+    #[serde(skip)]
     pub pings: BTreeMap<NodeName, u64>,
     /// The time with fewer copies in sync than replicas and surroundings allow.
+    #[serde(flatten)]
     pub copies: Copies,
 }
 
@@ -44,5 +50,50 @@ impl system::Numbers for Numbers {
             ("state transfers", self.transfers.to_string()),
             ("copies", self.copies.line(of)),
         ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, u64)> {
+        let fewer_ms = u64::try_from(self.copies.fewer.as_millis()).unwrap_or(u64::MAX);
+        vec![
+            ("view_changes", self.view_changes),
+            ("promotions", self.promotions),
+            ("transfers", self.transfers),
+            ("fewer_copies_ms", fewer_ms),
+        ]
+    }
+
+    fn summary(&self, of: Duration) -> Vec<String> {
+        vec![format!("{} view changes", self.view_changes), self.copies.line(of)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use system::Numbers as _;
+
+    use super::*;
+
+    #[test]
+    fn an_exploration_keeps_what_its_last_line_says() {
+        let copies = Copies {
+            fewer: Duration::from_millis(1_500),
+            causes: [("crash".into(), Duration::from_millis(1_500))].into(),
+        };
+        let one = Numbers { view_changes: 3, promotions: 2, transfers: 1, copies, ..Numbers::default() };
+        let mut sums = Numbers::default();
+        sums.add(&one);
+        sums.add(&one);
+        let text = serde_json::to_string(&sums).expect("data");
+        let time = r#"{"secs":3,"nanos":0}"#;
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"view_changes":6,"fewer_copies":{time},"fewer_copies_by_cause":{{"crash":{time}}}}}"#
+            )
+        );
+        let read: Numbers = serde_json::from_str(&text).expect("what was kept can be read");
+        let minute = Duration::from_secs(60);
+        assert_eq!(read.summary(minute), ["6 view changes", "fewer copies: 3.0 s of 60.0 s (crash 3.0 s)"]);
+        assert_eq!(read.summary(minute), sums.summary(minute));
     }
 }

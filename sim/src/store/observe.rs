@@ -25,9 +25,8 @@ use super::{
 use crate::{
     data::node::NodeIndex,
     judges::bounds::Exceeded,
-    marks::lookout::Lookout,
     observer::{observe::Observer, step::StepName},
-    store,
+    store::{self, marks::lookout::Lookout},
 };
 
 /// A server is about to take an event.

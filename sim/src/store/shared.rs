@@ -21,7 +21,7 @@ use crate::{
         disk::{Disk, Torn},
         files::{Files, SimulatedFolder},
     },
-    marks::overlap::roles,
+    store::marks::roles,
     world::{World, links::Links, now, simulated},
 };
 

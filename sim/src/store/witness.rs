@@ -26,7 +26,8 @@ use crate::{
         order::ServersOrder,
         revisions::Revisions,
     },
-    marks::{Overlap, Role, Strike, lookout::Lookout},
+    marks::{Overlap, Role, Strike},
+    store::marks::lookout::Lookout,
     system,
 };
 

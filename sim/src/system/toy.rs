@@ -13,9 +13,11 @@ use super::{
 };
 use crate::{
     data::{
+        fault::Mistreatment,
         outcome::Operation,
         plan::{Clock, Network, Plan},
     },
+    marks::{Row, Strike, Table},
     report::screen::{bytes, optional},
     system::Process,
 };
@@ -71,6 +73,17 @@ impl System for Toy {
     type Promise = Quiet;
     type Witness = NoWitness;
 
+    const MARKS: &'static Table = &Table {
+        situations: &[
+            Row { name: "update_answered_twice", about: "An update is answered again." },
+            Row { name: "read_of_nothing", about: "A read finds nothing." },
+        ],
+        unreachable: &[("a process of another sort", "there is one sort")],
+        roles: &["process"],
+        impossible: |strike, _| {
+            (strike == Strike::Message(Mistreatment::Forge)).then_some("nobody lies to it")
+        },
+    };
     const VERBS: &'static [Verb] = &[
         Verb { word: "put", access: Access::Writes },
         Verb { word: "get", access: Access::Reads },

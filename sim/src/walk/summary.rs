@@ -26,7 +26,7 @@ pub fn last_line(tally: &Tally, wall: Duration, jobs: usize, interrupted: bool) 
         sums.operations,
         sums.unknown,
         screen::faults(sums.faults.iter().map(|(name, count)| (name.as_str(), *count))),
-        sums.view_changes,
+        sums.own.view_changes,
     )
 }
 

@@ -33,6 +33,7 @@ mod stalls;
 mod truth;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -42,6 +43,7 @@ use pbkv::protocol::{
     replica::RoleName,
     view::{Members, Record, View},
 };
+use serde::{Deserialize, Serialize};
 
 pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
@@ -117,12 +119,14 @@ impl Surroundings {
 }
 
 /// The time with fewer copies than the surroundings allow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copies {
     /// In all.
+    #[serde(default, rename = "fewer_copies")]
     pub fewer: Duration,
     /// By the fault that came last, or the start.
-    pub causes: BTreeMap<&'static str, Duration>,
+    #[serde(default, rename = "fewer_copies_by_cause")]
+    pub causes: BTreeMap<Cow<'static, str>, Duration>,
 }
 
 impl Copies {
@@ -130,13 +134,13 @@ impl Copies {
     pub fn add(&mut self, other: &Self) {
         self.fewer += other.fewer;
         for (cause, time) in &other.causes {
-            *self.causes.entry(cause).or_default() += *time;
+            *self.causes.entry(cause.clone()).or_default() += *time;
         }
     }
 
     /// As a line, for a run of this length.
     pub fn line(&self, of: Duration) -> String {
-        screen::copies(self.fewer, of, self.causes.iter().map(|(cause, time)| (*cause, *time)))
+        screen::copies(self.fewer, of, self.causes.iter().map(|(cause, time)| (&**cause, *time)))
     }
 }
 
@@ -390,7 +394,7 @@ impl Health {
 
     fn measure(&mut self, cause: &'static str, time: Duration) {
         if !time.is_zero() {
-            self.copies.add(&Copies { fewer: time, causes: BTreeMap::from([(cause, time)]) });
+            self.copies.add(&Copies { fewer: time, causes: BTreeMap::from([(cause.into(), time)]) });
         }
     }
 

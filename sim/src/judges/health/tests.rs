@@ -98,7 +98,7 @@ fn what_is_missing_is_measured_with_its_cause_and_overdue_in_the_end() {
     fixture.health.view_service_said(seconds(24), &copies_in_sync(1));
     assert_eq!(fixture.broken(30), None, "it takes a while");
     let copies = fixture.health.copies().clone();
-    let expected = BTreeMap::from([(START, seconds(3)), ("crash", seconds(10))]);
+    let expected = BTreeMap::from([(START.into(), seconds(3)), ("crash".into(), seconds(10))]);
     assert_eq!((copies.fewer, copies.causes), (seconds(13), expected));
     let (promise, seen) = fixture.broken(200).expect("s3 could have stepped in");
     assert_eq!(promise, Promise::Redundancy);

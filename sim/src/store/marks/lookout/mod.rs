@@ -28,7 +28,7 @@ use pbkv::protocol::{
 };
 
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
-use super::{Mark, Marks, Role, Situation, overlap::roles};
+use super::{Situation, roles};
 use crate::{
     data::{
         node::NodeIndex,
@@ -36,6 +36,7 @@ use crate::{
         plan::Plan,
     },
     judges::invariants::Facts,
+    marks::{Mark, Marks, Role},
     store::nodes::Nodes,
 };
 

@@ -1,7 +1,7 @@
 //! Processes, disks, the network, the clients.
 
 use super::{
-    super::{Overlap, Role, Situation, Strike},
+    super::{Role, Situation},
     Lookout, Server,
 };
 use crate::{
@@ -10,7 +10,8 @@ use crate::{
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
     },
     hardware::{disk::Torn, network::Network},
-    store::nodes::Nodes,
+    marks::{Overlap, Strike},
+    store::{Pbkv, nodes::Nodes},
 };
 
 impl Lookout {
@@ -26,8 +27,12 @@ impl Lookout {
 
     /// A fault struck a node that has this role.
     pub fn reach_overlap(&mut self, overlap: Overlap) {
-        debug_assert!(overlap.impossible().is_none(), "{} was thought impossible", overlap.name());
-        self.reach(super::Mark::Overlap(overlap));
+        debug_assert!(
+            overlap.impossible::<Pbkv>().is_none(),
+            "{} was thought impossible",
+            overlap.name::<Pbkv>()
+        );
+        self.reach(overlap);
     }
 
     /// A process begins a life.
@@ -90,7 +95,7 @@ impl Lookout {
             self.struck(strike, nodes);
         }
         let passes = |from, to| !network.apart(from, to);
-        let having = |role| self.roles.iter().position(move |own| *own == role);
+        let having = |role: Role| self.roles.iter().position(|own| *own == role.into());
         let (Some(primary), Some(backup)) = (having(Role::Primary), having(Role::Backup)) else { return };
         let told = [primary, backup].map(|node| passes(node, Nodes::VIEW_SERVICE));
         let together = passes(primary, backup);
