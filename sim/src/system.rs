@@ -4,7 +4,7 @@ pub mod notice;
 #[cfg(test)]
 pub mod toy;
 
-use std::{fmt, hash::Hash, time::Duration};
+use std::{fmt, hash::Hash, path::PathBuf, time::Duration};
 
 use ::linearizability::{Budget, Model};
 use bytes::Bytes;
@@ -121,6 +121,14 @@ pub trait System: Data + Copy + Ord + Default {
     ///
     /// What is wrong with it, and what would be right.
     fn parse(words: &str, client: &str, unique: &str) -> Result<Self::Input, String>;
+
+    /// The plan that a seed stands for.
+    fn draw(seed: u64) -> Plan<Self>;
+
+    /// Where its repository keeps its regressions: plans that are executed by every test and exploration.
+    fn regressions() -> PathBuf {
+        PathBuf::from("tests/plans")
+    }
 
     /// Whether it can execute a plan, beyond what is demanded of every plan.
     ///

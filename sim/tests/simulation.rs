@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, env, fs, ops::Range, process::Output};
 
 use self::simulator::scratch;
 use libtest_mimic::{Arguments, Failed, Trial};
+use sim::{store::Pbkv, system::System};
 
 /// Seeds of the batch unless the environment says otherwise.
 const SEEDS_DEFAULT: u64 = 200;
@@ -40,7 +41,7 @@ fn main() {
         let name = claim.name.clone();
         trials.push(Trial::test(format!("claim::{name}"), move || passes(&["claim", "--exact", &name])));
     }
-    match sim::data::saved::list(&sim::data::saved::folder()) {
+    match sim::data::saved::list::<Pbkv>(&Pbkv::regressions()) {
         Ok(saved) => trials.extend(saved.into_iter().map(|saved| {
             let path = saved.path.display().to_string();
             Trial::test(format!("saved::{}", saved.name), move || passes(&["replay", &path]))
@@ -214,7 +215,7 @@ fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
 /// Every regression and every claim about faults says what it reaches, and without its faults fails because
 /// it does not.
 fn blind_plan() -> Result<(), Failed> {
-    let saved = sim::data::saved::list(&sim::data::saved::folder())?.into_iter();
+    let saved = sim::data::saved::list::<Pbkv>(&Pbkv::regressions())?.into_iter();
     let claims = sim::claims::all().into_iter().map(|claim| ((claim.plan)(0), claim.name));
     let claims = claims.filter(|(plan, _)| !plan.faults.is_empty());
     let all = saved.map(|saved| (saved.plan, saved.name)).chain(claims);

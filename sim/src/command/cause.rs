@@ -20,12 +20,10 @@ use sim::{
     marks::Mark,
     minimise::{self, Aim, Ended, Minimised, Signature},
     report::{page, screen},
-    run,
-    store::setup::Cluster,
-    system::Setup,
+    system::{Setup, System},
 };
 
-use super::{load, say};
+use super::{Runs, load, say};
 
 /// Where plans and reports of failures go unless somebody says otherwise.
 pub const FOLDER: &str = "target/sim-failures";
@@ -44,7 +42,7 @@ pub struct Effort {
 }
 
 #[derive(Args)]
-pub struct MinimiseOptions {
+pub struct MinimiseOptions<S: System> {
     /// A seed, or the path of a plan.
     #[arg(value_name = "SEED|PLAN.toml")]
     run: String,
@@ -55,22 +53,22 @@ pub struct MinimiseOptions {
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Keep this mark instead of a failure: the smallest run that ends well and reaches it.
-    #[arg(long, value_name = "MARK", value_parser = mark)]
-    reaching: Option<Mark>,
+    #[arg(long, value_name = "MARK", value_parser = mark::<S>)]
+    reaching: Option<Mark<S>>,
     #[command(flatten)]
     effort: Effort,
 }
 
-fn mark(name: &str) -> Result<Mark, String> {
+fn mark<S: System>(name: &str) -> Result<Mark<S>, String> {
     Mark::find(name).ok_or_else(|| "no mark is called so; `cargo sim --seeds 1 --marks` lists them".into())
 }
 
 #[derive(Args)]
-pub struct SaveOptions {
+pub struct SaveOptions<S: System> {
     /// A seed, or the path of a plan.
     #[arg(value_name = "SEED|PLAN.toml")]
     run: String,
-    /// A claim that the failure contradicts, such as `stale_primary_cannot_read`.
+    /// A claim that the failure contradicts, such as `a_stale_read_is_refused`.
     #[arg(long = "as", value_name = "NAME")]
     name: String,
     /// What the plan shows, in a sentence [default: how it fails].
@@ -80,8 +78,8 @@ pub struct SaveOptions {
     #[arg(long)]
     whole: bool,
     /// Keep the smallest run that ends well and reaches this mark, so that every exploration does.
-    #[arg(long, value_name = "MARK", value_parser = mark, conflicts_with = "whole")]
-    reaching: Option<Mark>,
+    #[arg(long, value_name = "MARK", value_parser = mark::<S>, conflicts_with = "whole")]
+    reaching: Option<Mark<S>>,
     /// Replace a regression of that name.
     #[arg(long)]
     replace: bool,
@@ -90,7 +88,7 @@ pub struct SaveOptions {
 }
 
 /// `cargo sim minimise`.
-pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
+pub fn minimise<S: Runs>(options: &MinimiseOptions<S>) -> Result<u8, String> {
     let plan = load(&options.run)?;
     let Some(small) = smaller(&plan, options.reaching, &options.effort)? else {
         let what =
@@ -111,9 +109,9 @@ pub fn minimise(options: &MinimiseOptions) -> Result<u8, String> {
 }
 
 /// `cargo sim save`.
-pub fn save(options: &SaveOptions) -> Result<u8, String> {
+pub fn save<S: Runs>(options: &SaveOptions<S>) -> Result<u8, String> {
     saved::check_name(&options.name)?;
-    let path = saved::folder().join(format!("{}.toml", options.name));
+    let path = S::regressions().join(format!("{}.toml", options.name));
     if path.exists() && !options.replace {
         return Err(format!("{} exists: choose another name, or add --replace", path.display()));
     }
@@ -144,8 +142,8 @@ pub fn save(options: &SaveOptions) -> Result<u8, String> {
 }
 
 /// `cargo sim saved`.
-pub fn list() -> Result<u8, String> {
-    for saved in saved::list(&saved::folder())? {
+pub fn list<S: System>() -> Result<u8, String> {
+    for saved in saved::list::<S>(&S::regressions())? {
         say(&format!("{:<60} {}", saved.name, saved.plan.about));
     }
     Ok(exit::OK)
@@ -153,14 +151,18 @@ pub fn list() -> Result<u8, String> {
 
 /// The marks that a plan reaches because of its faults: without them it does not. That it reaches them must
 /// stay true, or the plan has gone blind.
-fn reaches(plan: &Plan) -> Vec<Mark> {
+fn reaches<S: Runs>(plan: &Plan<S>) -> Vec<Mark<S>> {
     let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
-    let reached = |plan: &Plan| run(plan, &options).stats.marks;
+    let reached = |plan: &Plan<S>| S::run(plan, &options).stats.marks;
     let quiet = reached(&Plan { faults: Vec::new(), ..plan.clone() });
     reached(plan).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
-fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Option<Minimised>, String> {
+fn smaller<S: Runs>(
+    plan: &Plan<S>,
+    reaching: Option<Mark<S>>,
+    effort: &Effort,
+) -> Result<Option<Minimised<S>>, String> {
     let defaults = minimise::Options::default();
     let options = minimise::Options {
         time_max: Duration::from_secs(effort.seconds),
@@ -175,7 +177,7 @@ fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Optio
     bar.enable_steady_tick(Duration::from_millis(200));
     let aim = match reaching {
         Some(mark) => Aim::Reaches(mark),
-        None => match Signature::of(&run(plan, &RunOptions::default())) {
+        None => match Signature::of(&S::run(plan, &RunOptions::default())) {
             Some(signature) => Aim::Failure(signature),
             None => return Ok(None),
         },
@@ -188,7 +190,7 @@ fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Optio
         plan,
         aim,
         &options,
-        |plan| run(plan, &run_options),
+        |plan| S::run(plan, &run_options),
         |progress| {
             bar.set_message(format!("{}: {} ({} runs)", progress.pass, progress.size, progress.runs));
         },
@@ -206,7 +208,7 @@ fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Optio
         small.after,
         small.before.setup,
         small.after.setup,
-        Cluster::SIZE,
+        S::Setup::SIZE,
         small.before.clients,
         small.after.clients,
         small.runs,
@@ -219,15 +221,20 @@ fn smaller(plan: &Plan, reaching: Option<Mark>, effort: &Effort) -> Result<Optio
 }
 
 /// Runs a plan again, this time keeping the messages, and draws it.
-pub fn draw(plan: &Plan, page: &Path, title: &str) -> Result<(), String> {
+pub fn draw<S: Runs>(plan: &Plan<S>, page: &Path, title: &str) -> Result<(), String> {
     let options = RunOptions { keep_messages: true, ..RunOptions::default() };
-    let outcome = run(plan, &options);
+    let outcome = S::run(plan, &options);
     saved::write_text(page, &page::render(plan, &outcome, title))
 }
 
 /// Leaves plan and page of a failing run in a folder; returns the rows that say where. A regression has its
 /// plan already.
-pub fn keep_failure(folder: &Path, job: &Job, plan: &Plan, headline: &str) -> Result<Vec<String>, String> {
+pub fn keep_failure<S: Runs>(
+    folder: &Path,
+    job: &Job,
+    plan: &Plan<S>,
+    headline: &str,
+) -> Result<Vec<String>, String> {
     let (name, again) = (file_name(&job.again()), job.again());
     let page = folder.join(format!("{name}.html"));
     let mut rows = vec![format!("{:>10}  {}", "report", page.display())];
@@ -253,7 +260,7 @@ pub fn forget_failure(folder: &Path, job: &Job) {
 }
 
 /// The title of a page about a seed or a plan.
-pub fn title(run: &str, outcome: &Outcome) -> String {
+pub fn title<S: System>(run: &str, outcome: &Outcome<S>) -> String {
     let name = if run.parse::<u64>().is_ok() { format!("seed {run}") } else { file_name(run) };
     format!("{name}: {}", screen::headline(outcome))
 }

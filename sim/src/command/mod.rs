@@ -2,6 +2,7 @@
 
 mod bench;
 mod cause;
+mod claim;
 mod doctor;
 mod exhaust;
 mod explore;
@@ -18,14 +19,22 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
 use linearizability::command as check;
 use sim::{
-    data::{chance::Chance, exit, plan::Plan, validate::validate},
-    generate::generate,
+    data::{
+        chance::Chance,
+        exit,
+        outcome::{Outcome, RunOptions},
+        plan::Plan,
+        validate::validate,
+    },
     mutants,
+    store::Pbkv,
+    system::System,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
@@ -66,9 +75,9 @@ enum Command {
     },
     /// Makes a failing run small: fewer faults, operations and servers, rounder times, the same failure.
     #[command(after_help = EXIT_CODES)]
-    Minimise(cause::MinimiseOptions),
+    Minimise(cause::MinimiseOptions<Pbkv>),
     /// Minimises a failing run and keeps it in tests/plans, where `cargo test` replays it.
-    Save(cause::SaveOptions),
+    Save(cause::SaveOptions<Pbkv>),
     /// Lists the regressions: the saved plans.
     Saved,
     /// Prints the plan that a seed stands for, to be saved, edited and replayed.
@@ -92,7 +101,7 @@ enum Command {
     Bench(bench::Options),
     /// Lists the claims, or tries those whose names contain NAME.
     #[command(after_help = EXIT_CODES)]
-    Claim(replay::ClaimOptions),
+    Claim(claim::ClaimOptions),
     /// Plants known mistakes, one at a time, and says which judge catches each, and how soon.
     ///
     /// Each file sim/mutants/NAME.patch breaks one rule of the protocol in a copy of the source tree. A
@@ -101,7 +110,16 @@ enum Command {
     Mutants(mutants::Options),
     /// Finds the first seed that fails, for `mutants`.
     #[command(hide = true)]
-    Seek(seek::Options),
+    Seek {
+        #[command(flatten)]
+        options: seek::Options,
+        /// Make walks instead, for so many seconds.
+        #[arg(long, value_name = "S")]
+        walk_seconds: Option<u64>,
+        /// Look at all states of small clusters instead, for so many seconds.
+        #[arg(long, value_name = "S")]
+        exhaust_seconds: Option<u64>,
+    },
     /// Prints the fingerprint of every run that the tests know, to be compared with those of another build.
     Traces(traces::Options),
     /// Walks at random through all that may happen to the machines of a cluster, without network and clock.
@@ -132,19 +150,23 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or(Command::Explore(arguments.explore));
     let result = match command {
-        Command::Explore(options) => explore::explore(&options),
-        Command::Replay { run, trace, report } => replay::replay(&run, trace, report.as_deref()),
+        Command::Explore(options) => explore::explore::<Pbkv>(&options),
+        Command::Replay { run, trace, report } => replay::replay::<Pbkv>(&run, trace, report.as_deref()),
         Command::Minimise(options) => cause::minimise(&options),
         Command::Save(options) => cause::save(&options),
-        Command::Saved => cause::list(),
-        Command::Plan { seed } => plan(&generate(seed)),
-        Command::Doctor { runs, plant_chance } => doctor::doctor(&runs, plant_chance),
-        Command::Asked(execution) => doctor::answer(&execution),
+        Command::Saved => cause::list::<Pbkv>(),
+        Command::Plan { seed } => plan(&Pbkv::draw(seed)),
+        Command::Doctor { runs, plant_chance } => doctor::doctor::<Pbkv>(&runs, plant_chance),
+        Command::Asked(execution) => doctor::answer::<Pbkv>(&execution),
         Command::Bench(options) => bench::bench(&options),
-        Command::Claim(options) => replay::claim(&options),
+        Command::Claim(options) => claim::claim(&options),
         Command::Mutants(options) => mutants::mutants(&options, &mut say),
-        Command::Seek(options) => seek::seek(&options),
-        Command::Traces(options) => traces::traces(&options),
+        Command::Seek { options, walk_seconds, exhaust_seconds } => match (walk_seconds, exhaust_seconds) {
+            (Some(seconds), _) => walk::seek(options.jobs(), Duration::from_secs(seconds)),
+            (_, Some(seconds)) => exhaust::seek(Duration::from_secs(seconds)),
+            (None, None) => seek::seek::<Pbkv>(&options),
+        },
+        Command::Traces(options) => traces::traces(&options, claim::runs()),
         Command::Walk(options) => walk::walk(&options),
         Command::Exhaust(options) => exhaust::exhaust(&options),
         Command::Check(options) => judge_files(&options),
@@ -158,7 +180,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn plan(plan: &Plan) -> Result<u8, String> {
+fn plan<S: System>(plan: &Plan<S>) -> Result<u8, String> {
     let text = toml::to_string_pretty(plan).map_err(|error| format!("cannot print the plan: {error}"))?;
     say(text.trim_end());
     Ok(exit::OK)
@@ -176,17 +198,29 @@ fn judge_files(options: &check::Options) -> Result<u8, String> {
 }
 
 /// The plan that a seed or the path of a plan stands for.
-pub fn load(run: &str) -> Result<Plan, String> {
+pub fn load<S: System>(run: &str) -> Result<Plan<S>, String> {
     if let Ok(seed) = run.parse() {
-        return Ok(generate(seed));
+        return Ok(S::draw(seed));
     }
     let path = PathBuf::from(run);
     let text = fs::read_to_string(&path)
         .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
     let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
-    let plan: Plan = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
+    let plan: Plan<S> = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
     validate(&plan).map_err(not_usable)?;
     Ok(plan)
+}
+
+/// A system whose runs this program makes.
+pub trait Runs: System {
+    /// Executes a plan.
+    fn run(plan: &Plan<Self>, options: &RunOptions) -> Outcome<Self>;
+}
+
+impl Runs for Pbkv {
+    fn run(plan: &Plan, options: &RunOptions) -> Outcome {
+        sim::run(plan, options)
+    }
 }
 
 /// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.

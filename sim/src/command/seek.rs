@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -20,13 +19,10 @@ use sim::{
         hash::{TraceHash, stable_hash},
         outcome::RunOptions,
     },
-    generate::generate,
-    mutants::{Found, FoundByWalks, judge},
-    run,
-    walk::{self, cluster},
+    mutants::{Found, judge},
 };
 
-use super::{exhaust, say};
+use super::{Runs, say};
 
 #[derive(Args)]
 pub struct Options {
@@ -42,36 +38,30 @@ pub struct Options {
     /// Only what clients see counts: broken invariants and panics are passed over.
     #[arg(long)]
     clients_alone: bool,
-    /// Make walks instead, for so many seconds.
-    #[arg(long, value_name = "S")]
-    walk_seconds: Option<u64>,
-    /// Look at all states of small clusters instead, for so many seconds.
-    #[arg(long, value_name = "S")]
-    exhaust_seconds: Option<u64>,
 }
 
-pub fn seek(options: &Options) -> Result<u8, String> {
-    let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    if let Some(seconds) = options.walk_seconds {
-        return seek_by_walks(jobs, Duration::from_secs(seconds));
+impl Options {
+    /// How many runs at once.
+    pub fn jobs(&self) -> usize {
+        self.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
-    if let Some(seconds) = options.exhaust_seconds {
-        return exhaust::seek(Duration::from_secs(seconds));
-    }
+}
+
+pub fn seek<S: Runs>(options: &Options) -> Result<u8, String> {
     let run_options =
         RunOptions { skip_invariants: options.clients_alone, skip_marks: true, ..RunOptions::default() };
     // Seeds are handed out in order: when one fails, all before it have begun, and are waited for.
     let (next, end) = (AtomicU64::new(options.start), AtomicU64::new(options.end));
     let ended = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..options.jobs() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end.load(Ordering::Relaxed) {
                         return;
                     }
-                    let outcome = run(&generate(seed), &run_options);
+                    let outcome = S::run(&S::draw(seed), &run_options);
                     let judge = judge(&outcome, options.clients_alone);
                     if judge.is_some() {
                         end.fetch_min(seed, Ordering::Relaxed);
@@ -95,34 +85,6 @@ pub fn seek(options: &Options) -> Result<u8, String> {
     let traces = TraceHash(stable_hash(&traces)).to_string();
     let last = ended.pop().filter(|_| first.is_some());
     let found = Found { failed: last.and_then(|(seed, judge, ..)| Some((seed, judge?))), virtual_s, traces };
-    say(&serde_json::to_string(&found).map_err(|error| format!("cannot print what was found: {error}"))?);
-    Ok(exit::OK)
-}
-
-/// Walks in the order of their seeds, until one fails or time is over.
-fn seek_by_walks(jobs: usize, time_max: Duration) -> Result<u8, String> {
-    let began = Instant::now();
-    let (next, end) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
-    let failed = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while began.elapsed() < time_max {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if let Some(judge) = judge(&cluster::outcome(&walk::of(seed)), false) {
-                        end.fetch_min(seed, Ordering::Relaxed);
-                        failed.lock().expect("no panic while locked").push((seed, judge));
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().expect("no panic while locked").into_iter().min();
-    let walks = failed.as_ref().map_or(next.into_inner(), |(seed, _)| seed + 1);
-    let found = FoundByWalks { failed, walks, wall_s: began.elapsed().as_secs_f64() };
     say(&serde_json::to_string(&found).map_err(|error| format!("cannot print what was found: {error}"))?);
     Ok(exit::OK)
 }

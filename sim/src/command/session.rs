@@ -1,4 +1,4 @@
-//! What an exploration and a session of walks have in common: they hear their workers, keep sums, findings
+//! What all commands have in common that make runs of many seeds: they hear their workers, keep sums, findings
 //! and how far they are, and show it.
 
 use std::{
@@ -7,11 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sim::explore::{
-    Job, Kind, Schedule, Shard, Store, Tally,
-    findings::Novelty,
-    store::Progress,
-    workers::{self, News},
+use sim::{
+    explore::{
+        Job, Kind, Schedule, Shard, Store, Tally,
+        findings::Novelty,
+        store::Progress,
+        workers::{self, News},
+    },
+    system::System,
 };
 
 use super::explore::{display::Display, lines::Lines};
@@ -31,14 +34,14 @@ pub struct Seeds {
 }
 
 /// Work under way.
-pub struct Session {
+pub struct Session<S: System> {
     seeds: Seeds,
     store: Option<Store>,
     saved: Instant,
     /// What the workers are to do.
-    pub schedule: Arc<Mutex<Schedule>>,
+    pub schedule: Arc<Mutex<Schedule<S>>>,
     /// What came of it so far.
-    pub tally: Tally,
+    pub tally: Tally<S>,
     lines: Option<Lines>,
     /// What a person sees.
     pub display: Display,
@@ -52,14 +55,14 @@ pub struct Session {
 /// # Errors
 ///
 /// It cannot be used, or is about other seeds.
-pub fn earlier(
+pub fn earlier<S: System>(
     store: Option<&Store>,
     restart: bool,
     start: u64,
     shard: Shard,
-) -> Result<Option<Progress>, String> {
+) -> Result<Option<Progress<S>>, String> {
     let Some(store) = store.filter(|_| !restart) else { return Ok(None) };
-    let earlier = store.load()?;
+    let earlier: Option<Progress<S>> = store.load()?;
     match &earlier {
         Some(earlier) if (earlier.start, earlier.shard) != (start, shard) => Err(format!(
             "the state begins from seed {} in shard {}, not from seed {start} in {shard}: name the same, or another \
@@ -70,7 +73,7 @@ pub fn earlier(
     }
 }
 
-impl Session {
+impl<S: System> Session<S> {
     /// Goes on from `earlier`, which `store` holds, or begins. `json` is opened before anything runs: a path
     /// that cannot be written must not cost a whole session.
     ///
@@ -79,8 +82,8 @@ impl Session {
     /// That file cannot be written.
     pub fn begin(
         store: Option<Store>,
-        earlier: Option<Progress>,
-        schedule: Schedule,
+        earlier: Option<Progress<S>>,
+        schedule: Schedule<S>,
         seeds: Seeds,
         json: Option<&Path>,
     ) -> Result<Self, String> {
@@ -109,7 +112,7 @@ impl Session {
     /// # Errors
     ///
     /// A file cannot be written.
-    pub fn hear(&mut self, news: News) -> Result<Vec<(Job, Kind, Novelty)>, String> {
+    pub fn hear(&mut self, news: News<S>) -> Result<Vec<(Job, Kind, Novelty)>, String> {
         match news {
             News::Ended(report) => {
                 if let Some(lines) = &mut self.lines {

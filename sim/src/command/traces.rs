@@ -14,7 +14,6 @@ use std::{
 
 use clap::Args;
 use sim::{
-    claims,
     data::{
         exit,
         hash::{TraceHash, stable_hash},
@@ -22,11 +21,10 @@ use sim::{
         plan::Plan,
         saved,
     },
-    generate::generate,
-    run,
+    system::System,
 };
 
-use super::say;
+use super::{Runs, say};
 
 #[derive(Args)]
 pub struct Options {
@@ -38,8 +36,10 @@ pub struct Options {
     jobs: Option<NonZeroUsize>,
 }
 
-pub fn traces(options: &Options) -> Result<u8, String> {
-    let runs = runs(options.seeds)?;
+/// `named` are runs beside those of seeds and saved plans.
+pub fn traces<S: Runs>(options: &Options, named: Vec<(String, Plan<S>)>) -> Result<u8, String> {
+    let mut runs = runs::<S>(options.seeds)?;
+    runs.extend(named);
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let (next, lines) = (AtomicUsize::new(0), Mutex::new(vec![String::new(); runs.len()]));
     thread::scope(|scope| {
@@ -48,7 +48,7 @@ pub fn traces(options: &Options) -> Result<u8, String> {
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some((name, plan)) = runs.get(place) else { return };
-                    let line = line(name, &run(plan, &RunOptions::default()));
+                    let line = line(name, &S::run(plan, &RunOptions::default()));
                     lines.lock().expect("no panic while locked")[place] = line;
                 }
             });
@@ -58,21 +58,16 @@ pub fn traces(options: &Options) -> Result<u8, String> {
     Ok(exit::OK)
 }
 
-/// The named runs: seeds, saved plans, and the claims with the seeds that the tests try.
-fn runs(seeds: u64) -> Result<Vec<(String, Plan)>, String> {
-    let mut runs: Vec<_> = (0..seeds).map(|seed| (format!("seed {seed}"), generate(seed))).collect();
-    let saved = saved::list(&saved::folder())?.into_iter();
+/// The runs of seeds and of saved plans.
+fn runs<S: System>(seeds: u64) -> Result<Vec<(String, Plan<S>)>, String> {
+    let mut runs: Vec<_> = (0..seeds).map(|seed| (format!("seed {seed}"), S::draw(seed))).collect();
+    let saved = saved::list::<S>(&S::regressions())?.into_iter();
     runs.extend(saved.map(|saved| (format!("saved {}", saved.name), saved.plan)));
-    for claim in claims::all() {
-        for seed in 0..claims::SEEDS_DEFAULT {
-            runs.push((format!("claim {} {seed}", claim.name), (claim.plan)(seed)));
-        }
-    }
     Ok(runs)
 }
 
 /// What must not change: every step, what it was judged to be, what clients saw, and the situations reached.
-fn line(name: &str, outcome: &Outcome) -> String {
+fn line<S: System>(name: &str, outcome: &Outcome<S>) -> String {
     let stats = &outcome.stats;
     let marks: Vec<String> = stats.marks.keys().map(|mark| mark.name()).collect();
     let marks = TraceHash(stable_hash(&marks));

@@ -4,14 +4,17 @@ use std::{
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use sim::{
-    data::{outcome::RunOptions, plan::Plan, saved},
+    data::{exit, outcome::RunOptions, plan::Plan, saved},
     explore::{
         Finding, Job, Report, Schedule, Shard, Store, Tally,
         findings::Novelty,
@@ -20,7 +23,9 @@ use sim::{
         workers::{self, Limits, News},
     },
     minimise::Signature,
+    mutants::{FoundByWalks, judge},
     run,
+    store::Pbkv,
     walk::{
         self, Ending,
         cluster::{self, Action, Cluster},
@@ -211,7 +216,7 @@ fn follow(
 }
 
 /// Walks from the beginning, or from what an earlier process left.
-fn begin(options: &Options) -> Result<Session, String> {
+fn begin(options: &Options) -> Result<Session<Pbkv>, String> {
     let open = |folder: &PathBuf| {
         let program =
             std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
@@ -230,7 +235,7 @@ fn begin(options: &Options) -> Result<Session, String> {
     Session::begin(store, earlier, schedule, seeds, options.json.as_deref())
 }
 
-fn hear(session: &mut Session, news: News) -> Result<(), String> {
+fn hear(session: &mut Session<Pbkv>, news: News) -> Result<(), String> {
     for (job, kind, novelty) in session.hear(news)? {
         if novelty == Novelty::Kind {
             let seconds = session.wall().as_secs_f64();
@@ -241,7 +246,7 @@ fn hear(session: &mut Session, news: News) -> Result<(), String> {
     Ok(())
 }
 
-fn end(mut session: Session, options: &Options, interrupted: bool) -> Result<u8, String> {
+fn end(mut session: Session<Pbkv>, options: &Options, interrupted: bool) -> Result<u8, String> {
     session.save()?;
     session.display.end();
     let line = summary::last_line(&session.tally, session.wall(), options.jobs(), interrupted);
@@ -260,4 +265,32 @@ fn show(finding: &Finding, at_length: bool, options: &Options) -> Result<(), Str
     }
     also(finding).iter().for_each(|line| say(line));
     Ok(())
+}
+
+/// `cargo sim seek --walk-seconds`: walks in the order of their seeds, until one fails or time is over.
+pub fn seek(jobs: usize, time_max: Duration) -> Result<u8, String> {
+    let began = Instant::now();
+    let (next, end) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while began.elapsed() < time_max {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Some(judge) = judge(&cluster::outcome(&walk::of(seed)), false) {
+                        end.fetch_min(seed, Ordering::Relaxed);
+                        failed.lock().expect("no panic while locked").push((seed, judge));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic while locked").into_iter().min();
+    let walks = failed.as_ref().map_or(next.into_inner(), |(seed, _)| seed + 1);
+    let found = FoundByWalks { failed, walks, wall_s: began.elapsed().as_secs_f64() };
+    say(&serde_json::to_string(&found).map_err(|error| format!("cannot print what was found: {error}"))?);
+    Ok(exit::OK)
 }

@@ -77,24 +77,28 @@ pub fn validate<S: System>(plan: &Plan<S>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::fault::{Fault, Mistreatment};
+    use crate::{
+        data::fault::{Fault, Mistreatment},
+        system::toy::Toy,
+    };
 
     #[test]
     fn faults_name_nodes_and_not_the_simulator() {
         let names = |node: &str| {
-            let mut plan = crate::generate::generate(0);
+            let mut plan = Toy::draw(0);
             let kind = FaultKind::Pause { node: node.into(), lasts_ms: Some(1) };
             plan.faults = vec![Fault { at_ms: 0, on: None, after_ms: 0, kind }];
             validate(&plan)
         };
-        assert_eq!((names("s1"), names("vs"), names("backup")), (Ok(()), Ok(()), Ok(())));
+        assert_eq!((names("p1"), names("reader")), (Ok(()), Ok(())));
         assert!(names("sim").is_err_and(|why| why.contains("sim, which is no node")));
+        assert!(names("p9").is_err_and(|why| why.contains("p9, which is no node")));
     }
 
     #[test]
     fn what_would_do_nothing_or_more_than_all_is_refused() {
         let told = |at_ms, percent| {
-            let mut plan = Plan { faults_ms: 500, ..crate::generate::generate(0) };
+            let mut plan = Plan { faults_ms: 500, ..Toy::draw(0) };
             let how = Mistreatment::Hang;
             let kind = FaultKind::Rpc { from: vec![], to: vec![], how, percent, lasts_ms: 1 };
             plan.faults = vec![Fault { at_ms, on: None, after_ms: 0, kind }];

@@ -16,6 +16,8 @@ use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIAB
 use crate::{
     data::{exit, outcome::Outcome, saved},
     minimise::{Signature, Size},
+    store::Pbkv,
+    system::System,
 };
 
 /// What a trial may cost.
@@ -69,7 +71,7 @@ pub struct FoundByExhaust {
 
 /// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`,
 /// `stability` or `bounds`. A judge who gave up says nothing.
-pub fn judge(outcome: &Outcome, clients_alone: bool) -> Option<String> {
+pub fn judge<S: System>(outcome: &Outcome<S>, clients_alone: bool) -> Option<String> {
     match Signature::of(outcome)? {
         Signature::Invariant(number) if !clients_alone => Some(number),
         Signature::NotLinearizable(_) => Some("checker".into()),
@@ -166,7 +168,7 @@ fn minimise(
     command.args(["minimise", &seed.to_string(), "--seconds", &time.as_secs().to_string()]);
     command.arg("--out").arg(&plan);
     simulator.run(command, jobs)?;
-    let size = Size::of(&saved::read(&plan)?);
+    let size = Size::of(&saved::read::<Pbkv>(&plan)?);
     Ok(Small { faults: size.faults, operations: size.operations })
 }
 

@@ -38,6 +38,8 @@ mod validate;
 mod wire;
 pub mod witness;
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use linearizability::{Budget, kv::Kv};
 
@@ -50,6 +52,7 @@ use crate::{
         outcome::{Contradiction, Operation, Outcome, Verdict},
         plan::Plan,
     },
+    generate::generate,
     judges::{health::Promise, history},
     marks::{Table, family::Family},
     system::{
@@ -122,6 +125,14 @@ impl System for Pbkv {
         asked.map(|asked| asked.input).ok_or_else(|| format!("'{words}' is about no key"))
     }
 
+    fn draw(seed: u64) -> Plan {
+        generate(seed)
+    }
+
+    fn regressions() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("tests").join("plans")
+    }
+
     fn validate(plan: &Plan) -> Result<(), String> {
         validate::validate(plan)
     }
@@ -132,5 +143,16 @@ impl System for Pbkv {
 
     fn judge_object(operations: &[Operation], place: usize, budget: Budget) -> Verdict {
         history::judge_key(operations, &operations[place], budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::saved;
+
+    #[test]
+    fn the_plans_of_the_repository_are_usable() {
+        saved::list::<Pbkv>(&Pbkv::regressions()).expect("every file is a plan that says what it shows");
     }
 }

@@ -136,6 +136,10 @@ impl System for Toy {
         }
     }
 
+    fn draw(seed: u64) -> Plan<Self> {
+        Plan { seed, ..plan() }
+    }
+
     fn validate(_: &Plan<Self>) -> Result<(), String> {
         Ok(())
     }

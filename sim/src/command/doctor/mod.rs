@@ -11,11 +11,12 @@ use sim::{
     data::{chance::Chance, exit, outcome::Outcome},
     explore::{Kind, tally::Recheck},
     observer::chain,
+    system::System,
 };
 
 use self::side::{Asked, Side, There};
 pub use self::side::{Execution, answer};
-use super::{load, say};
+use super::{Runs, load, say};
 
 /// Steps on either side of a difference in which it is looked for again, as lines.
 const CONTEXT_STEPS: u64 = 32;
@@ -27,11 +28,11 @@ const LINE_BYTES_MAX: usize = 400;
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Makes each run in two processes at once and compares them.
-pub fn doctor(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
+pub fn doctor<S: Runs>(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
     let mut code = exit::OK;
     for run in runs {
         // A plan that is not usable is refused here, with its reason.
-        load(run)?;
+        load::<S>(run)?;
         let execution = Execution { judge: true, ..Execution::new(run.clone(), 1, plant_chance) };
         let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
         match compare(&mut first, &mut second)? {
@@ -51,7 +52,7 @@ pub fn doctor(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, Strin
 }
 
 /// Compares an execution that was made here with one in another process.
-pub fn recheck(execution: &Execution, outcome: &mut Outcome) -> Result<Recheck, String> {
+pub fn recheck<S: System>(execution: &Execution, outcome: &mut Outcome<S>) -> Result<Recheck, String> {
     let mut here = Side::here(outcome)?;
     let mut there = There::start(execution)?;
     let Some(difference) = compare(&mut here, &mut there)? else { return Ok(Recheck::Same) };

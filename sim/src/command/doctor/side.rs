@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use crate::command::load;
+use crate::command::{Runs, load};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sim::{
@@ -18,7 +18,7 @@ use sim::{
     },
     observer::chain::{Glance, Table, TableOptions},
     report::screen,
-    run,
+    system::System,
 };
 
 /// How a run is made that is to be asked about.
@@ -62,8 +62,8 @@ impl Execution {
 }
 
 /// Makes the run and answers questions about it, one a line, until there are no more.
-pub fn answer(execution: &Execution) -> Result<u8, String> {
-    let mut outcome = run(&load(&execution.run)?, &execution.options());
+pub fn answer<S: Runs>(execution: &Execution) -> Result<u8, String> {
+    let mut outcome = S::run(&load(&execution.run)?, &execution.options());
     let end = End::of(&outcome);
     let side = Side::here(&mut outcome)?;
     let mut output = io::stdout().lock();
@@ -101,7 +101,7 @@ pub struct End {
 }
 
 impl End {
-    fn of(outcome: &Outcome) -> Self {
+    fn of<S: System>(outcome: &Outcome<S>) -> Self {
         let steps = outcome.table.as_ref().map_or(0, Table::steps);
         let verdict = screen::verdict(outcome).lines().map(String::from).collect();
         Self { steps, verdict }
@@ -124,7 +124,7 @@ pub struct Side {
 
 impl Side {
     /// Takes the table out of an outcome.
-    pub fn here(outcome: &mut Outcome) -> Result<Self, String> {
+    pub fn here<S: System>(outcome: &mut Outcome<S>) -> Result<Self, String> {
         let end = End::of(outcome);
         let table = outcome.table.take().ok_or("the run kept no table: its plan cannot be executed")?;
         Ok(Self { end, table })

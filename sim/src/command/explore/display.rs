@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::explore::{Tally, summary};
+use sim::{
+    explore::{Tally, summary},
+    system::System,
+};
 
 /// Between two lines where nothing can be changed any more.
 const LINE_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,7 +31,7 @@ impl Display {
     }
 
     /// Shows how far it is, if it is time to.
-    pub fn refresh(&mut self, tally: &Tally, wall: Duration, next: Option<u64>) {
+    pub fn refresh<S: System>(&mut self, tally: &Tally<S>, wall: Duration, next: Option<u64>) {
         let interval = if self.bar.is_hidden() { LINE_INTERVAL } else { REFRESH_INTERVAL };
         if self.said.elapsed() < interval {
             return;

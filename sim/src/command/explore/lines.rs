@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sim::explore::{Record, Report};
+use sim::{
+    explore::{Record, Report},
+    system::System,
+};
 
 /// Bytes of a line, at most.
 const LINE_BYTES_MAX: u64 = 1 << 16;
@@ -24,7 +27,7 @@ impl Lines {
         Ok(Self { path: path.into(), file })
     }
 
-    pub fn write(&mut self, report: &Report) -> Result<(), String> {
+    pub fn write<S: System>(&mut self, report: &Report<S>) -> Result<(), String> {
         let written = Record::new(report).write(&mut self.file);
         written.map_err(|error| format!("cannot write {}: {error}", self.path.display()))
     }

@@ -25,15 +25,14 @@ use sim::{
         summary,
         workers::{self, Limits, News},
     },
-    generate::generate,
     marks::family::Families,
     observer::chain::DIGEST_INTERVAL,
     report::{marks, screen},
-    run,
+    system::System,
 };
 
 use super::{
-    cause,
+    Runs, cause,
     doctor::{self, Execution},
     say,
     session::{self, Seeds, Session},
@@ -43,9 +42,9 @@ use super::{
 const SCREENS_MAX: usize = 5;
 
 /// `cargo sim explore`.
-pub fn explore(options: &Options) -> Result<u8, String> {
+pub fn explore<S: Runs>(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
-    let mut exploration = Exploration::begin(options)?;
+    let mut exploration = Exploration::<S>::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let plans = exploration.plans.clone();
     let run_options = RunOptions {
@@ -66,26 +65,26 @@ pub fn explore(options: &Options) -> Result<u8, String> {
 }
 
 /// Makes a run; if the schedule says so, another process makes it as well.
-fn report(assignment: &Assignment, plans: &Plans, options: &RunOptions) -> Report {
+fn report<S: Runs>(assignment: &Assignment, plans: &Plans<S>, options: &RunOptions) -> Report<S> {
     let job = &assignment.job;
     let plan = plan(job, plans);
     if !assignment.recheck {
-        return Report::new(job.clone(), run(&plan, options), None);
+        return Report::new(job.clone(), S::run(&plan, options), None);
     }
     let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance) };
     let options = RunOptions { skip_marks: options.skip_marks, ..execution.options() };
-    let mut outcome = run(&plan, &options);
+    let mut outcome = S::run(&plan, &options);
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
 }
 
 /// The regressions' plans by their files.
-type Plans = Arc<BTreeMap<PathBuf, Plan>>;
+type Plans<S> = Arc<BTreeMap<PathBuf, Plan<S>>>;
 
-fn plan(job: &Job, plans: &Plans) -> Plan {
+fn plan<S: System>(job: &Job, plans: &Plans<S>) -> Plan<S> {
     match job {
-        Job::Seed(seed) => generate(*seed),
+        Job::Seed(seed) => S::draw(*seed),
         Job::Regression(path) => plans.get(path).expect("every plan was read at the beginning").clone(),
     }
 }
@@ -103,16 +102,16 @@ pub(super) fn interruption() -> Result<&'static AtomicBool, String> {
 }
 
 /// An exploration under way.
-struct Exploration {
+struct Exploration<S: System> {
     options: Options,
-    session: Session,
-    plans: Plans,
+    session: Session<S>,
+    plans: Plans<S>,
     failures: PathBuf,
     /// By which run each finding of this process was first known.
     kept: BTreeMap<Kind, Job>,
 }
 
-impl Exploration {
+impl<S: Runs> Exploration<S> {
     /// From the beginning, or from what an earlier process left.
     fn begin(options: &Options) -> Result<Self, String> {
         let store = options.state.as_deref().map(open).transpose()?;
@@ -132,7 +131,7 @@ impl Exploration {
             }
         };
         let schedule = match options.steer() {
-            true => schedule.steered(|seed| Families::of(&generate(seed))),
+            true => schedule.steered(|seed| Families::of(&S::draw(seed))),
             false => schedule,
         };
         if let Some(Progress { tally, wall, .. }) = &earlier {
@@ -148,7 +147,7 @@ impl Exploration {
         })
     }
 
-    fn hear(&mut self, news: News) -> Result<(), String> {
+    fn hear(&mut self, news: News<S>) -> Result<(), String> {
         if let News::Hangs(job) = &news {
             let seconds = self.options.run_seconds_max;
             self.session.display.say(&format!(
@@ -227,7 +226,7 @@ impl Exploration {
         let (job, again) = (finding.first(), format!("replay {}", finding.first().again()));
         if at_length && finding.kind.shows_again() {
             let plan = plan(job, &self.plans);
-            say(&screen::failure(&plan, &run(&plan, &RunOptions::default()), &again));
+            say(&screen::failure(&plan, &S::run(&plan, &RunOptions::default()), &again));
             self.keep(job, &finding.kind)?.iter().for_each(|row| say(row));
         } else {
             say(&format!("{}: cargo sim {again}", finding.kind));
@@ -246,8 +245,8 @@ fn open(folder: &Path) -> Result<Store, String> {
 }
 
 /// The plans with which an exploration begins: the repository's, then those of an earlier exploration.
-fn regressions(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Plan>, String> {
-    let saved = saved::list(&saved::folder())?;
+fn regressions<S: System>(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Plan<S>>, String> {
+    let saved = saved::list::<S>(&S::regressions())?;
     let mut plans: BTreeMap<_, _> = saved.into_iter().map(|saved| (saved.path, saved.plan)).collect();
     let Some(folder) = store.as_ref().map(Store::findings) else { return Ok(plans) };
     let entries =
@@ -266,7 +265,7 @@ fn regressions(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Plan>, String>
     Ok(plans)
 }
 
-fn read<'a>(jobs: impl Iterator<Item = &'a Job>) -> Result<BTreeMap<PathBuf, Plan>, String> {
+fn read<'a, S: System>(jobs: impl Iterator<Item = &'a Job>) -> Result<BTreeMap<PathBuf, Plan<S>>, String> {
     let paths = jobs.filter_map(|job| match job {
         Job::Regression(path) => Some(path.clone()),
         Job::Seed(_) => None,
