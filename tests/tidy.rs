@@ -138,6 +138,7 @@ fn the_pure_half_of_the_simulator_needs_no_madsim() {
         "sim/src/marks",
         "sim/src/minimise",
         "sim/src/report",
+        "sim/src/store/marks",
         "sim/linearize/src",
     ];
     ban(

@@ -335,6 +335,24 @@ pub trait Promise: Data + Ord {
     fn promised(&self) -> &'static str;
 }
 
+/// Nothing is promised beyond what clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoPromise {}
+
+impl Promise for NoPromise {
+    fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn broken(&self) -> String {
+        match *self {}
+    }
+
+    fn promised(&self) -> &'static str {
+        match *self {}
+    }
+}
+
 /// A set-up, as it stands in a plan.
 pub trait Setup: Data + Serialize + DeserializeOwned {
     /// The processes, in the order of their addresses.
@@ -454,6 +472,9 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
     /// The name under which it is counted.
     fn name(&self) -> &'static str;
 
+    /// Under which strike its marks are counted.
+    fn strike(&self) -> Strike;
+
     /// The node that it names, if it names one.
     fn node(&self) -> Option<&str>;
 
@@ -465,9 +486,6 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
 
     /// Milder or plainer forms of it.
     fn milder(&self) -> Vec<Self>;
-
-    /// As which kind of fault it counts when it strikes a node.
-    fn strike(&self) -> Strike;
 }
 
 /// The faults of a system that has none of its own.
@@ -505,21 +523,3 @@ impl SystemFault for NoFault {
 /// The triggers of a system that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NoTrigger {}
-
-/// The promises of a system that gives none beyond what its clients are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NoPromise {}
-
-impl Promise for NoPromise {
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn broken(&self) -> String {
-        match *self {}
-    }
-
-    fn promised(&self) -> &'static str {
-        match *self {}
-    }
-}

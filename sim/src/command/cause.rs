@@ -20,10 +20,12 @@ use sim::{
     marks::Mark,
     minimise::{self, Aim, Ended, Minimised, Signature},
     report::{page, screen},
+    run,
     system::{Setup, System},
+    world::simulated::Simulated,
 };
 
-use super::{Runs, load, say};
+use super::{load, say};
 
 /// Where plans and reports of failures go unless somebody says otherwise.
 pub const FOLDER: &str = "target/sim-failures";
@@ -88,7 +90,7 @@ pub struct SaveOptions<S: System> {
 }
 
 /// `cargo sim minimise`.
-pub fn minimise<S: Runs>(options: &MinimiseOptions<S>) -> Result<u8, String> {
+pub fn minimise<S: Simulated>(options: &MinimiseOptions<S>) -> Result<u8, String> {
     let plan = load(&options.run)?;
     let Some(small) = smaller(&plan, options.reaching, &options.effort)? else {
         let what =
@@ -109,7 +111,7 @@ pub fn minimise<S: Runs>(options: &MinimiseOptions<S>) -> Result<u8, String> {
 }
 
 /// `cargo sim save`.
-pub fn save<S: Runs>(options: &SaveOptions<S>) -> Result<u8, String> {
+pub fn save<S: Simulated>(options: &SaveOptions<S>) -> Result<u8, String> {
     saved::check_name(&options.name)?;
     let path = S::regressions().join(format!("{}.toml", options.name));
     if path.exists() && !options.replace {
@@ -151,14 +153,14 @@ pub fn list<S: System>() -> Result<u8, String> {
 
 /// The marks that a plan reaches because of its faults: without them it does not. That it reaches them must
 /// stay true, or the plan has gone blind.
-fn reaches<S: Runs>(plan: &Plan<S>) -> Vec<Mark<S>> {
+fn reaches<S: Simulated>(plan: &Plan<S>) -> Vec<Mark<S>> {
     let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
-    let reached = |plan: &Plan<S>| S::run(plan, &options).stats.marks;
+    let reached = |plan: &Plan<S>| run(plan, &options).stats.marks;
     let quiet = reached(&Plan { faults: Vec::new(), ..plan.clone() });
     reached(plan).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
 }
 
-fn smaller<S: Runs>(
+fn smaller<S: Simulated>(
     plan: &Plan<S>,
     reaching: Option<Mark<S>>,
     effort: &Effort,
@@ -177,7 +179,7 @@ fn smaller<S: Runs>(
     bar.enable_steady_tick(Duration::from_millis(200));
     let aim = match reaching {
         Some(mark) => Aim::Reaches(mark),
-        None => match Signature::of(&S::run(plan, &RunOptions::default())) {
+        None => match Signature::of(&run(plan, &RunOptions::default())) {
             Some(signature) => Aim::Failure(signature),
             None => return Ok(None),
         },
@@ -190,7 +192,7 @@ fn smaller<S: Runs>(
         plan,
         aim,
         &options,
-        |plan| S::run(plan, &run_options),
+        |plan| run(plan, &run_options),
         |progress| {
             bar.set_message(format!("{}: {} ({} runs)", progress.pass, progress.size, progress.runs));
         },
@@ -221,15 +223,15 @@ fn smaller<S: Runs>(
 }
 
 /// Runs a plan again, this time keeping the messages, and draws it.
-pub fn draw<S: Runs>(plan: &Plan<S>, page: &Path, title: &str) -> Result<(), String> {
+pub fn draw<S: Simulated>(plan: &Plan<S>, page: &Path, title: &str) -> Result<(), String> {
     let options = RunOptions { keep_messages: true, ..RunOptions::default() };
-    let outcome = S::run(plan, &options);
+    let outcome = run(plan, &options);
     saved::write_text(page, &page::render(plan, &outcome, title))
 }
 
 /// Leaves plan and page of a failing run in a folder; returns the rows that say where. A regression has its
 /// plan already.
-pub fn keep_failure<S: Runs>(
+pub fn keep_failure<S: Simulated>(
     folder: &Path,
     job: &Job,
     plan: &Plan<S>,

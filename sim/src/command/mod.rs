@@ -25,13 +25,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use linearizability::command as check;
 use sim::{
-    data::{
-        chance::Chance,
-        exit,
-        outcome::{Outcome, RunOptions},
-        plan::Plan,
-        validate::validate,
-    },
+    data::{chance::Chance, exit, plan::Plan, validate::validate},
     mutants,
     store::Pbkv,
     system::System,
@@ -209,18 +203,6 @@ pub fn load<S: System>(run: &str) -> Result<Plan<S>, String> {
     let plan: Plan<S> = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
     validate(&plan).map_err(not_usable)?;
     Ok(plan)
-}
-
-/// A system whose runs this program makes.
-pub trait Runs: System {
-    /// Executes a plan.
-    fn run(plan: &Plan<Self>, options: &RunOptions) -> Outcome<Self>;
-}
-
-impl Runs for Pbkv {
-    fn run(plan: &Plan, options: &RunOptions) -> Outcome {
-        sim::run(plan, options)
-    }
 }
 
 /// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.

@@ -10,12 +10,14 @@ use sim::{
     },
     observer::trace::TraceLine,
     report::{screen, timeline},
+    run,
+    world::simulated::Simulated,
 };
 
-use super::{Runs, cause, load, say};
+use super::{cause, load, say};
 
 /// `cargo sim replay`.
-pub fn replay<S: Runs>(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8, String> {
+pub fn replay<S: Simulated>(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8, String> {
     let plan: Plan<S> = load(seed_or_plan)?;
     let outcome = told(&plan, trace);
     say(&screen::verdict(&outcome));
@@ -37,13 +39,13 @@ pub fn replay<S: Runs>(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> 
 }
 
 /// Runs a plan and tells it on the way (the trace) or at its end (the timeline).
-pub fn told<S: Runs>(plan: &Plan<S>, trace: bool) -> Outcome<S> {
+pub fn told<S: Simulated>(plan: &Plan<S>, trace: bool) -> Outcome<S> {
     let mut options = RunOptions::default();
     if trace {
         options.trace_sink = Some(Arc::new(|line: &TraceLine| say(&line.to_string())));
-        return S::run(plan, &options);
+        return run(plan, &options);
     }
-    let outcome = S::run(plan, &options);
+    let outcome = run(plan, &options);
     for moment in outcome.timeline.iter().filter(|moment| timeline::is_turn(&moment.event)) {
         say(&timeline::line(moment, &outcome));
     }

@@ -20,9 +20,11 @@ use sim::{
         outcome::RunOptions,
     },
     mutants::{Found, judge},
+    run,
+    world::simulated::Simulated,
 };
 
-use super::{Runs, say};
+use super::say;
 
 #[derive(Args)]
 pub struct Options {
@@ -47,7 +49,7 @@ impl Options {
     }
 }
 
-pub fn seek<S: Runs>(options: &Options) -> Result<u8, String> {
+pub fn seek<S: Simulated>(options: &Options) -> Result<u8, String> {
     let run_options =
         RunOptions { skip_invariants: options.clients_alone, skip_marks: true, ..RunOptions::default() };
     // Seeds are handed out in order: when one fails, all before it have begun, and are waited for.
@@ -61,7 +63,7 @@ pub fn seek<S: Runs>(options: &Options) -> Result<u8, String> {
                     if seed >= end.load(Ordering::Relaxed) {
                         return;
                     }
-                    let outcome = S::run(&S::draw(seed), &run_options);
+                    let outcome = run(&S::draw(seed), &run_options);
                     let judge = judge(&outcome, options.clients_alone);
                     if judge.is_some() {
                         end.fetch_min(seed, Ordering::Relaxed);

@@ -21,10 +21,12 @@ use sim::{
         plan::Plan,
         saved,
     },
+    run,
     system::System,
+    world::simulated::Simulated,
 };
 
-use super::{Runs, say};
+use super::say;
 
 #[derive(Args)]
 pub struct Options {
@@ -37,7 +39,7 @@ pub struct Options {
 }
 
 /// `named` are runs beside those of seeds and saved plans.
-pub fn traces<S: Runs>(options: &Options, named: Vec<(String, Plan<S>)>) -> Result<u8, String> {
+pub fn traces<S: Simulated>(options: &Options, named: Vec<(String, Plan<S>)>) -> Result<u8, String> {
     let mut runs = runs::<S>(options.seeds)?;
     runs.extend(named);
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
@@ -48,7 +50,7 @@ pub fn traces<S: Runs>(options: &Options, named: Vec<(String, Plan<S>)>) -> Resu
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some((name, plan)) = runs.get(place) else { return };
-                    let line = line(name, &S::run(plan, &RunOptions::default()));
+                    let line = line(name, &run(plan, &RunOptions::default()));
                     lines.lock().expect("no panic while locked")[place] = line;
                 }
             });

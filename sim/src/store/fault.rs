@@ -64,6 +64,10 @@ impl SystemFault for Mishap {
         }
     }
 
+    fn strike(&self) -> Strike {
+        Strike::MemoryLoss
+    }
+
     fn node(&self) -> Option<&str> {
         match self {
             Self::Record { adopt, .. } => adopt.as_deref(),
@@ -102,11 +106,6 @@ impl SystemFault for Mishap {
             }
             Self::Record { .. } | Self::AcceptLoss { .. } => Vec::new(),
         }
-    }
-
-    /// What was durable is gone, replaced or given up; or an address leads to a process that has nothing.
-    fn strike(&self) -> Strike {
-        Strike::MemoryLoss
     }
 }
 

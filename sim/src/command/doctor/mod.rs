@@ -16,7 +16,7 @@ use sim::{
 
 use self::side::{Asked, Side, There};
 pub use self::side::{Execution, answer};
-use super::{Runs, load, say};
+use super::{load, say};
 
 /// Steps on either side of a difference in which it is looked for again, as lines.
 const CONTEXT_STEPS: u64 = 32;
@@ -28,7 +28,7 @@ const LINE_BYTES_MAX: usize = 400;
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Makes each run in two processes at once and compares them.
-pub fn doctor<S: Runs>(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
+pub fn doctor<S: System>(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
     let mut code = exit::OK;
     for run in runs {
         // A plan that is not usable is refused here, with its reason.

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use crate::command::{Runs, load};
+use crate::command::load;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sim::{
@@ -18,7 +18,9 @@ use sim::{
     },
     observer::chain::{Glance, Table, TableOptions},
     report::screen,
+    run,
     system::System,
+    world::simulated::Simulated,
 };
 
 /// How a run is made that is to be asked about.
@@ -62,8 +64,8 @@ impl Execution {
 }
 
 /// Makes the run and answers questions about it, one a line, until there are no more.
-pub fn answer<S: Runs>(execution: &Execution) -> Result<u8, String> {
-    let mut outcome = S::run(&load(&execution.run)?, &execution.options());
+pub fn answer<S: Simulated>(execution: &Execution) -> Result<u8, String> {
+    let mut outcome = run(&load::<S>(&execution.run)?, &execution.options());
     let end = End::of(&outcome);
     let side = Side::here(&mut outcome)?;
     let mut output = io::stdout().lock();

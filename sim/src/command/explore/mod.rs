@@ -28,11 +28,13 @@ use sim::{
     marks::family::Families,
     observer::chain::DIGEST_INTERVAL,
     report::{marks, screen},
+    run,
     system::System,
+    world::simulated::Simulated,
 };
 
 use super::{
-    Runs, cause,
+    cause,
     doctor::{self, Execution},
     say,
     session::{self, Seeds, Session},
@@ -42,7 +44,7 @@ use super::{
 const SCREENS_MAX: usize = 5;
 
 /// `cargo sim explore`.
-pub fn explore<S: Runs>(options: &Options) -> Result<u8, String> {
+pub fn explore<S: Simulated>(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
     let mut exploration = Exploration::<S>::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
@@ -65,15 +67,15 @@ pub fn explore<S: Runs>(options: &Options) -> Result<u8, String> {
 }
 
 /// Makes a run; if the schedule says so, another process makes it as well.
-fn report<S: Runs>(assignment: &Assignment, plans: &Plans<S>, options: &RunOptions) -> Report<S> {
+fn report<S: Simulated>(assignment: &Assignment, plans: &Plans<S>, options: &RunOptions) -> Report<S> {
     let job = &assignment.job;
     let plan = plan(job, plans);
     if !assignment.recheck {
-        return Report::new(job.clone(), S::run(&plan, options), None);
+        return Report::new(job.clone(), run(&plan, options), None);
     }
     let execution = Execution { judge: true, ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance) };
     let options = RunOptions { skip_marks: options.skip_marks, ..execution.options() };
-    let mut outcome = S::run(&plan, &options);
+    let mut outcome = run(&plan, &options);
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
@@ -111,7 +113,7 @@ struct Exploration<S: System> {
     kept: BTreeMap<Kind, Job>,
 }
 
-impl<S: Runs> Exploration<S> {
+impl<S: Simulated> Exploration<S> {
     /// From the beginning, or from what an earlier process left.
     fn begin(options: &Options) -> Result<Self, String> {
         let store = options.state.as_deref().map(open).transpose()?;
@@ -226,7 +228,7 @@ impl<S: Runs> Exploration<S> {
         let (job, again) = (finding.first(), format!("replay {}", finding.first().again()));
         if at_length && finding.kind.shows_again() {
             let plan = plan(job, &self.plans);
-            say(&screen::failure(&plan, &S::run(&plan, &RunOptions::default()), &again));
+            say(&screen::failure(&plan, &run(&plan, &RunOptions::default()), &again));
             self.keep(job, &finding.kind)?.iter().for_each(|row| say(row));
         } else {
             say(&format!("{}: cargo sim {again}", finding.kind));
