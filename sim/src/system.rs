@@ -22,7 +22,7 @@ use crate::{
     },
     hardware::network::Network,
     judges::{broken::Check, linearizability},
-    marks::{Role, Strike, Table, family::Family},
+    marks::{Role, Strike, Table, family::Family, struck::Struck},
     observer::messages::MessageKind,
     system::notice::{EraWords, LaneChange, State},
 };
@@ -54,7 +54,7 @@ pub trait System: Data + Copy + Ord + Default {
     type Numbers: Numbers;
     /// A promise about the system's health. [`NoPromise`] if there is none.
     type Promise: Promise;
-    /// What an observer who sees everything keeps of a run. [`NoWitness`] sees nothing.
+    /// What an observer who sees everything keeps of a run. [`NoWitness`] sees what faults strike, and no more.
     type Witness: Witness<Self>;
 
     /// Whether its processes tell the observer of every step that their machines take
@@ -205,9 +205,12 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     /// A fault strikes these nodes, in the roles that they have.
     fn struck(&mut self, _strike: Strike, _nodes: &[NodeIndex]) {}
 
-    /// A fault of the network that names these nodes began.
+    /// A fault of the network that names these nodes began. Which messages it mistreats is known only when it
+    /// strikes one.
     fn disturbed(&mut self, strike: Strike, nodes: &[NodeIndex], _network: &Network) {
-        self.struck(strike, nodes);
+        if !matches!(strike, Strike::Message(_)) {
+            self.struck(strike, nodes);
+        }
     }
 
     /// A fault of the network struck a message in this way, from or to a node of this role.
@@ -253,13 +256,37 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     }
 }
 
-/// Sees nothing of the processes: the clients' history and their patience are the judges.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoWitness;
+/// Sees nothing of the processes but what strikes them: the clients' history and their patience are the judges.
+#[derive(Clone, Debug)]
+pub struct NoWitness<S: System>(Option<Struck<S>>);
 
-impl<S: System> Witness<S> for NoWitness {
-    fn new(_: &Plan<S>, _: &RunOptions) -> Self {
-        Self
+impl<S: System> NoWitness<S> {
+    fn mark(&mut self, see: impl FnOnce(&mut Struck<S>)) {
+        if let Some(struck) = &mut self.0 {
+            see(struck);
+        }
+    }
+}
+
+impl<S: System> Witness<S> for NoWitness<S> {
+    fn new(plan: &Plan<S>, options: &RunOptions) -> Self {
+        Self((!options.skip_marks).then(|| Struck::new(plan)))
+    }
+
+    fn happened(&mut self, _: Duration, node: NodeIndex, event: &Happening<S>) {
+        self.mark(|struck| struck.happened(node, event));
+    }
+
+    fn struck(&mut self, strike: Strike, nodes: &[NodeIndex]) {
+        self.mark(|struck| struck.nodes(strike, nodes));
+    }
+
+    fn mistreated(&mut self, how: Mistreatment, role: Role) {
+        self.mark(|struck| struck.role(Strike::Message(how), role));
+    }
+
+    fn conclude(&self, outcome: &mut Outcome<S>) {
+        outcome.stats.marks = self.0.iter().flat_map(Struck::reached).map(|mark| (mark, 1)).collect();
     }
 }
 

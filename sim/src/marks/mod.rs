@@ -21,6 +21,7 @@
 
 pub mod family;
 pub mod overlap;
+pub mod struck;
 pub mod table;
 
 use std::{

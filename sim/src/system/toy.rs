@@ -71,7 +71,7 @@ impl System for Toy {
     type Notice = Told;
     type Numbers = ();
     type Promise = Quiet;
-    type Witness = NoWitness;
+    type Witness = NoWitness<Self>;
 
     const MARKS: &'static Table = &Table {
         situations: &[

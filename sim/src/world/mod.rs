@@ -34,7 +34,7 @@ use crate::{
         clock::{Deviation, Pacer, SimulatedClock},
         network::Network,
     },
-    marks::Strike,
+    marks::{Strike, struck},
     observer::observe::Observer,
     store::Pbkv,
     system::{Setup, Witness},
@@ -82,7 +82,8 @@ impl<S: Simulated> World<S> {
         let nodes = Arc::new(Nodes::new(plan));
         let chance = |node: NodeIndex| options.chance.map_or(0, |chance| chance.salt(node));
         let salt = |node: NodeIndex| stable_hash(&(plan.seed, "disk", node)) ^ chance(node);
-        let network = Network::new(stable_hash(&(plan.seed, "network")), nodes.len());
+        let mut network = Network::new(stable_hash(&(plan.seed, "network")), nodes.len());
+        network.set_roles(struck::roles(&nodes));
         let links = Arc::new(Links::new::<S>(network, plan, options.keep_messages));
         Self {
             plan: plan.clone(),
