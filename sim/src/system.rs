@@ -1,5 +1,6 @@
 //! What the testbed must be told about a system under test. It knows no system itself.
 
+mod absent;
 pub mod notice;
 #[cfg(test)]
 pub mod toy;
@@ -8,8 +9,9 @@ use std::{fmt, hash::Hash, path::PathBuf, time::Duration};
 
 use ::linearizability::{Budget, Model};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
+pub use absent::{NoFault, NoPromise, NoTrigger, NoWitness};
 pub use notice::{NoNotice, Notice};
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     },
     hardware::network::Network,
     judges::{broken::Check, linearizability},
-    marks::{Role, Strike, Table, family::Family, struck::Struck},
+    marks::{Role, Strike, Table, family::Family},
     observer::messages::MessageKind,
     system::notice::{EraWords, LaneChange, State},
 };
@@ -256,40 +258,6 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     }
 }
 
-/// Sees nothing of the processes but what strikes them: the clients' history and their patience are the judges.
-#[derive(Clone, Debug)]
-pub struct NoWitness<S: System>(Option<Struck<S>>);
-
-impl<S: System> NoWitness<S> {
-    fn mark(&mut self, see: impl FnOnce(&mut Struck<S>)) {
-        if let Some(struck) = &mut self.0 {
-            see(struck);
-        }
-    }
-}
-
-impl<S: System> Witness<S> for NoWitness<S> {
-    fn new(plan: &Plan<S>, options: &RunOptions) -> Self {
-        Self((!options.skip_marks).then(|| Struck::new(plan)))
-    }
-
-    fn happened(&mut self, _: Duration, node: NodeIndex, event: &Happening<S>) {
-        self.mark(|struck| struck.happened(node, event));
-    }
-
-    fn struck(&mut self, strike: Strike, nodes: &[NodeIndex]) {
-        self.mark(|struck| struck.nodes(strike, nodes));
-    }
-
-    fn mistreated(&mut self, how: Mistreatment, role: Role) {
-        self.mark(|struck| struck.role(Strike::Message(how), role));
-    }
-
-    fn conclude(&self, outcome: &mut Outcome<S>) {
-        outcome.stats.marks = self.0.iter().flat_map(Struck::reached).map(|mark| (mark, 1)).collect();
-    }
-}
-
 /// The state of an object between two operations.
 pub type StateOf<S> = <<S as System>::Model as Model>::State;
 
@@ -360,24 +328,6 @@ pub trait Promise: Data + Ord {
 
     /// What is promised, as a sentence.
     fn promised(&self) -> &'static str;
-}
-
-/// Nothing is promised beyond what clients are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NoPromise {}
-
-impl Promise for NoPromise {
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn broken(&self) -> String {
-        match *self {}
-    }
-
-    fn promised(&self) -> &'static str {
-        match *self {}
-    }
 }
 
 /// A set-up, as it stands in a plan.
@@ -514,39 +464,3 @@ pub trait SystemFault: Data + Serialize + DeserializeOwned {
     /// Milder or plainer forms of it.
     fn milder(&self) -> Vec<Self>;
 }
-
-/// The faults of a system that has none of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum NoFault {}
-
-impl SystemFault for NoFault {
-    const WORDS: &'static [&'static str] = &[];
-
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn node(&self) -> Option<&str> {
-        match *self {}
-    }
-
-    fn node_mut(&mut self) -> Option<&mut Node> {
-        match *self {}
-    }
-
-    fn numbers(&mut self) -> Vec<(&mut u64, u64)> {
-        match *self {}
-    }
-
-    fn milder(&self) -> Vec<Self> {
-        match *self {}
-    }
-
-    fn strike(&self) -> Strike {
-        match *self {}
-    }
-}
-
-/// The triggers of a system that has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum NoTrigger {}
