@@ -56,7 +56,7 @@ pub trait System: Data + Copy + Ord + Default {
     type Numbers: Numbers;
     /// A promise about the system's health. [`NoPromise`] if there is none.
     type Promise: Promise;
-    /// What an observer who sees everything keeps of a run. [`NoWitness`] sees what faults strike, and no more.
+    /// What an observer who sees everything keeps of a run. [`NoWitness`] sees what faults strike.
     type Witness: Witness<Self>;
 
     /// Whether its processes tell the observer of every step that their machines take

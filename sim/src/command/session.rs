@@ -1,5 +1,5 @@
-//! What all commands have in common that make runs of many seeds: they hear their workers, keep sums, findings
-//! and how far they are, and show it.
+//! What commands that go through many seeds have in common: they hear their workers, keep sums, findings and
+//! how far they are, and show it.
 
 use std::{
     path::Path,

@@ -5,8 +5,8 @@
 //! runs that reach each mark and names those that none did: what it found out there is nothing.
 //!
 //! There are two sorts, both told by the system's [`Table`]: *situations*, named one by one, and *overlaps*
-//! ([`overlap`]): each kind of fault striking each role that a node has. What no run can reach is no mark, and
-//! is listed with the reason ([`unreachable()`]).
+//! ([`overlap`]): each kind of fault striking each role that a node has. What no run can reach is no mark,
+//! and is listed with the reason ([`unreachable()`]).
 //!
 //! A system's lookout sees every step of every machine through the run's one observer, and what the nemesis
 //! and the disks do. It keeps what it needs beside the machines, decides nothing, and draws nothing: a run is
@@ -15,8 +15,8 @@
 //! # To add a mark
 //!
 //! 1. Give it a row in the system's table: a name that is a claim about a run, and a sentence.
-//! 2. Reach it in the system's lookout. The condition states the situation itself, not a plan that may lead to
-//!    it.
+//! 2. Reach it in the system's lookout. The condition states the situation itself, not a plan that may lead
+//!    to it.
 //! 3. Explore (`--seeds 1000 --marks`). If no seed reaches it, the generator lacks a plan.
 
 pub mod family;

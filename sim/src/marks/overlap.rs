@@ -5,8 +5,8 @@ use crate::{
     system::{System, SystemFault},
 };
 
-/// The role that a node has when a fault strikes it: a place among the roles of the system's table, or that of
-/// a client.
+/// The role that a node has when a fault strikes it: a place among the roles of the system's table, or that
+/// of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role(u8);
 
