@@ -176,20 +176,6 @@ pub fn verdict<S: System>(outcome: &Outcome<S>) -> String {
     text
 }
 
-/// How long there were fewer copies than there could be, and why.
-pub fn copies<'a>(
-    fewer: Duration,
-    of: Duration,
-    causes: impl Iterator<Item = (&'a str, Duration)>,
-) -> String {
-    let mut causes: Vec<_> = causes.collect();
-    causes.sort_by_key(|(cause, time)| (Reverse(*time), *cause));
-    let causes: Vec<String> =
-        causes.iter().map(|(cause, time)| format!("{cause} {:.1} s", time.as_secs_f64())).collect();
-    let why = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
-    format!("fewer copies: {:.1} s of {:.1} s{why}", fewer.as_secs_f64(), of.as_secs_f64())
-}
-
 /// Faults by kind, the most frequent first.
 pub fn faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     let mut kinds: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();

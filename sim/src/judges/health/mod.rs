@@ -34,6 +34,7 @@ mod truth;
 
 use std::{
     borrow::Cow,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -53,7 +54,6 @@ use crate::{
         outcome::Unhealthy,
     },
     judges::bounds::Exceeded,
-    report::screen,
     store::nodes::Nodes,
 };
 
@@ -140,7 +140,12 @@ impl Copies {
 
     /// As a line, for a run of this length.
     pub fn line(&self, of: Duration) -> String {
-        screen::copies(self.fewer, of, self.causes.iter().map(|(cause, time)| (&**cause, *time)))
+        let mut causes: Vec<_> = self.causes.iter().collect();
+        causes.sort_by_key(|(cause, time)| (Reverse(**time), *cause));
+        let causes: Vec<String> =
+            causes.iter().map(|(cause, time)| format!("{cause} {:.1} s", time.as_secs_f64())).collect();
+        let why = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+        format!("fewer copies: {:.1} s of {:.1} s{why}", self.fewer.as_secs_f64(), of.as_secs_f64())
     }
 }
 
