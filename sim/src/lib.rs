@@ -1,78 +1,33 @@
-//! The deterministic simulator of pbkv: whole clusters, the code of production, in one thread and in virtual
-//! time, under faults, with judges.
+//! pbkv in the testbed: what is known of the store, and what must be so in it.
+//!
+//! The [`testbed`] runs whole clusters, the code of production, in one thread and in virtual time, under faults.
+//! It knows no store. Here is the rest:
 //!
 //! ```text
-//!  generate ──► data ──► world ──► data ──► report
-//!  a seed's     a plan   │         an       screen, page
-//!  plan                  │         outcome
-//!                        ├─ hardware   clock, disk, files and network of each node, simulated
-//!                        ├─ nemesis    executes the plan's faults, draws nothing
-//!                        ├─ observer   trace and its hash, timeline, messages
-//!                        ├─ judges     invariants, linearizability, liveness, health, bounds
-//!                        └─ marks      which situations were reached
+//!  generate ──► plans ──► testbed ──► outcomes
+//!  stories,               │
+//!  patterns               ├─ store    processes, clients, disks, mistakes of operators, words
+//!                         ├─ judges   invariants, health, bounds, the servers' order
+//!                         └─ claims   named plans and what must be seen in them
 //! ```
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`data`] | plans, faults, scripts and outcomes |
+//! | [`store`] | the store as a system under test; begin here |
 //! | [`generate`] | plans from seeds |
-//! | `world` | a run: processes, clients, and gRPC with the fault layer in it |
-//! | [`hardware`], `nemesis`, [`observer`], [`judges`], [`marks`] | see above |
+//! | [`judges`] | what may not be |
 //! | [`claims`] | named plans and what must be seen in them |
-//! | [`explore`] | many seeds: schedule, workers, findings, coverage |
-//! | [`minimise`] | a failure made small |
 //! | [`mutants`] | known mistakes, planted one at a time |
-//! | [`report`] | what people read |
-//! | [`rules`] | what simulated code may not use: a lint |
-//!
-//! Beside the runs there are *walks* ([`walk`]): the protocol's machines alone, driven by chance, and looked
-//! at by the same judges.
-//!
-//! And [`exhaust`] makes all states that they can come to, for small budgets.
+//! | [`walk`], [`exhaust`] | the protocol's machines alone, driven by chance, or through all states that they can come to, and looked at by the same judges |
+//! | [`bound`] | the testbed's types for this store |
 //!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
-//!
-//! # Where chance could come in, and what keeps it out
-//!
-//! A run is a function of its plan: same trace, in any process, alone or in a batch. Every exploration checks
-//! a sample of its runs in a second process, and the doctor names the first step that differs.
-//!
-//! | source | answer |
-//! | --- | --- |
-//! | order of ready tasks, latencies, time a poll takes | drawn by madsim from the plan's seed, and nothing else is drawn from there but what madsim-tonic draws for a call |
-//! | what faults do to single messages, how long a write takes, what of it a crash keeps, identities | hashes of seed, place and ordinal ([`data::hash::stable_hash`]), not draws: nothing shifts when something is added |
-//! | iteration of the standard library's hash maps | madsim seeds their keys for the first map of a thread only, so each run has a fresh thread; our own code iterates ordered maps |
-//! | keys of `ahash`, `rand` from the operating system | not used in anything that is simulated |
-//! | unbiased `select!` | forbidden ([`rules`]); `biased;` everywhere |
-//! | tokio's `watch` wakes its listeners by a randomly chosen shard | not used between simulated tasks; `Notify` wakes in order of arrival |
-//! | the trace's hash | a hasher without keys, fed with numbers of fixed width; the machines' state is part of it ([`observer::chain`]) |
-//! | wall clock, file system, threads | nodes have simulated clocks and disks, nothing simulated starts a thread |
-//! | dates that madsim-tonic's own server adds to answers | our accept loop adds none |
-//! | names of nodes and services | fixed addresses; each server and client resolves names to the same ones |
-//! | the executor's task numbers, counted by process | in no trace |
-//! | dropping what was paused under the executor's lock | a process is resumed in the instant in which it is killed |
 
+pub mod bound;
 pub mod claims;
-pub mod data;
-pub mod draw;
 pub mod exhaust;
-pub mod explore;
 pub mod generate;
-pub mod hardware;
 pub mod judges;
-pub mod marks;
-pub mod minimise;
 pub mod mutants;
-#[cfg(madsim)]
-pub mod nemesis;
-pub mod observer;
-pub mod report;
-pub mod rules;
 pub mod store;
-pub mod system;
 pub mod walk;
-#[cfg(madsim)]
-pub mod world;
-
-#[cfg(madsim)]
-pub use world::run::run;

@@ -12,18 +12,20 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sim::{
-    data::{
-        fault::Memory,
-        outcome::{Contradiction, End, Happening, Moment, Operation, Outcome, Verdict},
-        plan::Plan,
-    },
+    bound::{End, Happening, Moment, Operation, Outcome, Plan},
     generate::generate,
-    observer::messages::Message,
-    report::page,
     store::{
         messages::REPLICATION,
         operation::{Input, Output},
     },
+};
+use testbed::{
+    data::{
+        fault::Memory,
+        outcome::{Contradiction, Verdict},
+    },
+    observer::messages::Message,
+    report::page,
 };
 
 /// Names under which Chromium is installed.

@@ -13,10 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sim::{
-    data::fault::{Fault, FaultKind, Memory},
-    observer::chain::DIGEST_INTERVAL,
-};
+use sim::bound::{Fault, FaultKind};
+use testbed::{data::fault::Memory, observer::chain::DIGEST_INTERVAL};
 
 use self::simulator::{command, scratch, traces};
 
@@ -257,7 +255,7 @@ fn a_state_that_differs_in_the_last_steps_only_is_seen_by_an_exploration() {
     let mut plan = (claim.plan)(0);
     let late = FaultKind::Crash { node: "s1".into(), down_ms: Some(10), memory: Memory::Kept };
     plan.faults = vec![Fault { at_ms: plan.faults_ms - 20, on: None, after_ms: 0, kind: late }];
-    sim::data::saved::write(&file, &plan).expect("writable");
+    testbed::data::saved::write(&file, &plan).expect("writable");
     let verdict = |planted: &[&str]| {
         let asked = ["asked", &path, "--digest-interval", &DIGEST_INTERVAL.to_string()];
         let mut asked = command(&[asked.as_slice(), planted].concat()).expect("it builds");

@@ -14,7 +14,8 @@ use std::{collections::BTreeMap, env, fs, ops::Range, process::Output};
 
 use self::simulator::scratch;
 use libtest_mimic::{Arguments, Failed, Trial};
-use sim::{store::Pbkv, system::System};
+use sim::store::Pbkv;
+use testbed::system::System;
 
 /// Seeds of the batch unless the environment says otherwise.
 const SEEDS_DEFAULT: u64 = 200;
@@ -41,7 +42,7 @@ fn main() {
         let name = claim.name.clone();
         trials.push(Trial::test(format!("claim::{name}"), move || passes(&["claim", "--exact", &name])));
     }
-    match sim::data::saved::list::<Pbkv>(&Pbkv::regressions()) {
+    match testbed::data::saved::list::<Pbkv>(&Pbkv::regressions()) {
         Ok(saved) => trials.extend(saved.into_iter().map(|saved| {
             let path = saved.path.display().to_string();
             Trial::test(format!("saved::{}", saved.name), move || passes(&["replay", &path]))
@@ -215,7 +216,7 @@ fn some_are_caught_and_one_of_many_is_what_it_is_alone() -> Result<(), Failed> {
 /// Every regression and every claim about faults says what it reaches, and without its faults fails because
 /// it does not.
 fn blind_plan() -> Result<(), Failed> {
-    let saved = sim::data::saved::list::<Pbkv>(&Pbkv::regressions())?.into_iter();
+    let saved = testbed::data::saved::list::<Pbkv>(&Pbkv::regressions())?.into_iter();
     let claims = sim::claims::all().into_iter().map(|claim| ((claim.plan)(0), claim.name));
     let claims = claims.filter(|(plan, _)| !plan.faults.is_empty());
     let all = saved.map(|saved| (saved.plan, saved.name)).chain(claims);
@@ -223,13 +224,13 @@ fn blind_plan() -> Result<(), Failed> {
         if plan.reaches.is_empty() {
             return Err(format!("{name}: `reaches` must name marks").into());
         }
-        let faultless = sim::data::plan::Plan { faults: Vec::new(), ..plan };
+        let faultless = testbed::data::plan::Plan { faults: Vec::new(), ..plan };
         let file = scratch(&format!("{name}.blind.toml"));
-        sim::data::saved::write(&file, &faultless)?;
+        testbed::data::saved::write(&file, &faultless)?;
         let arguments = ["replay", file.to_str().ok_or("the path of the target directory is not UTF-8")?];
         let output = simulate(&arguments)?;
         let told = told(&arguments, &output);
-        if output.status.code() != Some(i32::from(sim::data::exit::MARKS)) {
+        if output.status.code() != Some(i32::from(testbed::data::exit::MARKS)) {
             return Err(told);
         }
     }

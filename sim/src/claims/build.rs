@@ -1,16 +1,19 @@
 //! The words in which claims are written.
 
 use crate::{
-    data::{
-        fault::{Cut, Fault, FaultKind, Memory},
-        plan::{Client, Network, Plan},
-    },
-    marks::{Mark, Overlap, Strike},
+    bound::{Fault, FaultKind, Mark, Plan},
     store::{
         fault::Trigger,
         marks::Role,
         setup::{Cluster, Reads},
     },
+};
+use testbed::{
+    data::{
+        fault::{Cut, Memory},
+        plan::{Client, Network},
+    },
+    marks::{Overlap, Strike},
 };
 
 /// Three servers, two copies, everything else at its default, nobody calls, nothing goes wrong. Even seeds

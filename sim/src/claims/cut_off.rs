@@ -8,18 +8,17 @@ use super::{
     evidence::{Evidence, name},
 };
 use crate::{
-    data::{
-        fault::{Cut, FaultKind, Mistreatment},
-        outcome::{End, Operation},
-        plan::Plan,
-    },
-    marks::Strike,
+    bound::{End, FaultKind, Operation, Plan},
     store::{
         fault::Trigger,
         marks::{Role, Situation},
         operation::Input,
         settings::Settings,
     },
+};
+use testbed::{
+    data::fault::{Cut, Mistreatment},
+    marks::Strike,
 };
 
 /// How long a partition lasts: longer than any takeover.
@@ -300,7 +299,7 @@ fn readers_and_writers(seed: u64) -> Plan {
 }
 
 /// Requests of readers are held back, so that some reach the old primary long after it was replaced.
-fn delayed_gets(from_ms: u64) -> crate::data::fault::Fault {
+fn delayed_gets(from_ms: u64) -> crate::bound::Fault {
     at(
         from_ms,
         FaultKind::Rpc {

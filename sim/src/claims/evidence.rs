@@ -11,15 +11,13 @@ use pbkv::protocol::{
 
 pub use crate::store::notice::name;
 use crate::{
-    data::{
-        nodes,
-        outcome::{End, Happening, Operation, Outcome},
-    },
+    bound::{End, Happening, Operation, Outcome},
     store::{
         self,
         operation::{Input, Output},
     },
 };
+use testbed::data::nodes;
 
 /// What a run left behind, and how patient the claim may be.
 pub struct Evidence<'a> {

@@ -5,13 +5,12 @@ use super::{
     build::{around, at, client, crash, quiet, strikes},
 };
 use crate::{
-    data::{
-        fault::{Cut, FaultKind, Mistreatment},
-        outcome::End,
-        plan::Plan,
-    },
-    marks::Strike,
+    bound::{End, FaultKind, Plan},
     store::marks::{Role, Situation},
+};
+use testbed::{
+    data::fault::{Cut, Mistreatment},
+    marks::Strike,
 };
 
 /// Clients that append to one key.

@@ -5,13 +5,13 @@ use super::{
     build::{around, at, client, crash, quiet, strikes},
 };
 use crate::{
-    data::{fault::FaultKind, plan::Plan},
-    marks::Strike,
+    bound::{FaultKind, Plan},
     store::{
         marks::{Role, Situation},
         setup::Reads,
     },
 };
+use testbed::marks::Strike;
 
 pub fn drafts() -> Vec<Draft> {
     vec![

@@ -1,6 +1,6 @@
 //! Claims about the whole system that can be false.
 //!
-//! A claim is a plan with fixed faults and fixed scripts, the marks that are its point ([`crate::marks`]),
+//! A claim is a plan with fixed faults and fixed scripts, the marks that are its point ([`testbed::marks`]),
 //! and what must be seen in its outcome beyond what the general judges demand of every run. It holds, and its
 //! marks are reached, for every seed: seeds vary latencies, the phase of faults against pings and heartbeats,
 //! and how Gets are answered. Each claim is made a second time with a view service that crashes and comes
@@ -19,14 +19,10 @@ use std::time::Duration;
 use evidence::Evidence;
 
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        outcome::Outcome,
-        plan::Plan,
-    },
-    marks::{Mark, Strike},
+    bound::{FaultKind, Mark, Outcome, Plan},
     store::marks::Role,
 };
+use testbed::{data::fault::Memory, marks::Strike};
 
 /// Seeds for which a claim is tried unless somebody wants more.
 pub const SEEDS_DEFAULT: u64 = 5;
@@ -123,7 +119,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::all;
-    use crate::data::{outcome::Outcome, plan::Plan};
+    use crate::bound::{Outcome, Plan};
 
     #[test]
     fn names_are_unique_and_every_claim_is_made_twice() {
@@ -156,7 +152,7 @@ mod tests {
     fn plans_are_plans_like_any_other() {
         for claim in all() {
             let plan = (claim.plan)(3);
-            assert_eq!(crate::data::validate::validate(&plan), Ok(()), "{}", claim.name);
+            assert_eq!(testbed::data::validate::validate(&plan), Ok(()), "{}", claim.name);
             let text = toml::to_string(&plan).expect("a plan is made of what TOML can say");
             assert_eq!(toml::from_str::<Plan>(&text).expect("what was printed can be read"), plan);
         }

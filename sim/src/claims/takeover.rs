@@ -8,11 +8,7 @@ use super::{
     evidence::{Evidence, name},
 };
 use crate::{
-    data::{
-        outcome::{End, Happening},
-        plan::{Client, Plan},
-    },
-    marks::Strike,
+    bound::{End, Happening, Plan},
     store::{
         fault::Trigger,
         marks::{Role, Situation},
@@ -20,6 +16,7 @@ use crate::{
         setup::Reads,
     },
 };
+use testbed::{data::plan::Client, marks::Strike};
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.
 const DEAD: Duration = Duration::from_millis(1_500);
@@ -318,7 +315,7 @@ fn answered_right_after(seen: &Evidence) -> Result<(), String> {
 
 /// The last acknowledged view has this primary and exactly these in-sync backups.
 fn in_sync(seen: &Evidence, primary: &str, backups: &[&str]) -> Result<(), String> {
-    let healed = |moment: &&crate::data::outcome::Moment| moment.event == Happening::Healed;
+    let healed = |moment: &&crate::bound::Moment| moment.event == Happening::Healed;
     let end = seen.outcome.timeline.iter().find(healed).map_or(Duration::MAX, |moment| moment.at);
     let last = seen.activations().filter(|(at, _)| *at <= end).last();
     let (_, view) = last.ok_or("no view was ever acknowledged")?;

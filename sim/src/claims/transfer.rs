@@ -10,13 +10,13 @@ use super::{
     evidence::{Evidence, name},
 };
 use crate::{
-    data::{outcome::End, plan::Plan},
-    marks::Strike,
+    bound::{End, Plan},
     store::{
         fault::Trigger,
         marks::{Role, Situation},
     },
 };
+use testbed::marks::Strike;
 
 /// When the server that needs the state is started, in milliseconds.
 const JOINS_MS: u64 = 6_000;

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sim::{
+    bound::{Outcome, Plan, Stats},
+    generate::generate,
+    store::setup::Cluster,
+};
+use testbed::{
     data::{
         exit,
-        outcome::{Class, Outcome, RunOptions, Stats},
-        plan::{Client, Network, Plan},
+        outcome::{Class, RunOptions},
+        plan::{Client, Network},
     },
-    generate::generate,
     report::screen,
     run,
-    store::setup::Cluster,
 };
 
 use super::{peer, say};

@@ -2,17 +2,19 @@
 
 use clap::Args;
 use sim::{
+    bound::{Outcome, Plan},
     claims::{self, Claim},
+};
+use testbed::{
     data::{
         exit,
-        outcome::{Class, Outcome, RunOptions},
-        plan::Plan,
+        outcome::{Class, RunOptions},
     },
     report::screen,
     run,
 };
 
-use super::{replay::told, say};
+use testbed::command::{replay::told, say};
 
 #[derive(Args)]
 pub struct ClaimOptions {

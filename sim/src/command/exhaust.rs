@@ -9,18 +9,20 @@ use std::{
 
 use clap::Args;
 use sim::{
-    data::{exit, saved},
     exhaust::{CHOICES_MAX, Ending, Limits, Order, Progress, Search, Why, search},
-    minimise::Signature,
     mutants::{FoundByExhaust, judge},
-    report::screen::counted,
     walk::{
         self,
         cluster::{self, Budget, NoStart, Start},
     },
 };
+use testbed::{
+    data::{exit, saved},
+    minimise::Signature,
+    report::screen::counted,
+};
 
-use super::{cause, explore::interruption, say};
+use testbed::command::{cause, explore::interruption, say};
 
 /// MiB of memory after which a search ends.
 const MEMORY_MIB: u64 = 4_096;

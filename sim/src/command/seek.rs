@@ -14,14 +14,17 @@ use std::{
 
 use clap::Args;
 use sim::{
+    mutants::{Found, judge},
+    store::Pbkv,
+};
+use testbed::{
     data::{
         exit,
         hash::{TraceHash, stable_hash},
         outcome::RunOptions,
     },
-    mutants::{Found, judge},
     run,
-    world::simulated::Simulated,
+    system::System,
 };
 
 use super::say;
@@ -49,7 +52,7 @@ impl Options {
     }
 }
 
-pub fn seek<S: Simulated>(options: &Options) -> Result<u8, String> {
+pub fn seek(options: &Options) -> Result<u8, String> {
     let run_options =
         RunOptions { skip_invariants: options.clients_alone, skip_marks: true, ..RunOptions::default() };
     // Seeds are handed out in order: when one fails, all before it have begun, and are waited for.
@@ -63,7 +66,7 @@ pub fn seek<S: Simulated>(options: &Options) -> Result<u8, String> {
                     if seed >= end.load(Ordering::Relaxed) {
                         return;
                     }
-                    let outcome = run(&S::draw(seed), &run_options);
+                    let outcome = run(&Pbkv::draw(seed), &run_options);
                     let judge = judge(&outcome, options.clients_alone);
                     if judge.is_some() {
                         end.fetch_min(seed, Ordering::Relaxed);

@@ -14,7 +14,17 @@ use std::{
 
 use clap::Args;
 use sim::{
-    data::{exit, outcome::RunOptions, plan::Plan, saved},
+    bound::Plan,
+    mutants::{FoundByWalks, judge},
+    store::Pbkv,
+    walk::{
+        self, Ending,
+        cluster::{self, Action, Cluster},
+        summary,
+    },
+};
+use testbed::{
+    data::{exit, outcome::RunOptions, saved},
     explore::{
         Finding, Job, Report, Schedule, Shard, Store, Tally,
         findings::Novelty,
@@ -23,17 +33,10 @@ use sim::{
         workers::{self, Limits, News},
     },
     minimise::Signature,
-    mutants::{FoundByWalks, judge},
     run,
-    store::Pbkv,
-    walk::{
-        self, Ending,
-        cluster::{self, Action, Cluster},
-        summary,
-    },
 };
 
-use super::{
+use testbed::command::{
     cause,
     explore::{interruption, options::positive},
     say,
@@ -235,7 +238,7 @@ fn begin(options: &Options) -> Result<Session<Pbkv>, String> {
     Session::begin(store, earlier, schedule, seeds, options.json.as_deref())
 }
 
-fn hear(session: &mut Session<Pbkv>, news: News) -> Result<(), String> {
+fn hear(session: &mut Session<Pbkv>, news: News<Pbkv>) -> Result<(), String> {
     for (job, kind, novelty) in session.hear(news)? {
         if novelty == Novelty::Kind {
             let seconds = session.wall().as_secs_f64();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Choice, Space, known::Known};
-use crate::observer::panics;
+use testbed::observer::panics;
 
 /// After so many moves time and memory are looked at.
 const LOOK_MOVES: u64 = 1 << 12;

@@ -2,12 +2,12 @@
 
 use super::patterns::pattern;
 use crate::{
-    data::{
-        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
-        plan::Plan,
-    },
-    draw::dice::Dice,
+    bound::{Fault, FaultKind, Plan},
     store::{fault::Trigger, setup::Reads},
+};
+use testbed::{
+    data::fault::{Cut, Memory, Mistreatment, Node},
+    draw::dice::Dice,
 };
 
 /// Between two losses of memory, from the return of the first to the second, in milliseconds: the time
@@ -411,7 +411,7 @@ fn amnesia(dice: &mut Dice, targets: Targets, faults_ms: u64, mean_ms: u64, repl
     faults
 }
 
-/// Something that breaks for good. What is owed to whom then is for [`crate::judges::liveness`] to say; most
+/// Something that breaks for good. What is owed to whom then is for [`testbed::judges::liveness`] to say; most
 /// often it is everything to everybody.
 fn lasting(dice: &mut Dice, targets: Targets, faults_ms: u64) -> Fault {
     let at_ms = dice.between(faults_ms / 4, faults_ms);

@@ -4,13 +4,10 @@
 //! only when a run ends shows itself there.
 
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        plan::Plan,
-    },
-    draw::dice::Dice,
+    bound::{FaultKind, Plan},
     store::{fault::Mishap, script::Step},
 };
+use testbed::{data::fault::Memory, draw::dice::Dice};
 
 /// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are
 /// longer.

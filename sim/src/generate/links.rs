@@ -2,13 +2,10 @@
 //! a state that is sent is in the way of heartbeats.
 
 use crate::{
-    data::{
-        fault::{Fault, FaultKind, Memory},
-        plan::Plan,
-    },
-    draw::dice::Dice,
+    bound::{Fault, FaultKind, Plan},
     store::{settings::Settings, setup::Reads},
 };
+use testbed::{data::fault::Memory, draw::dice::Dice};
 
 /// The share of seeds whose links are narrow, in percent: that is felt, and nothing breaks by it.
 const NARROW_PERCENT: u64 = 4;

@@ -7,7 +7,7 @@
 //! * **Length**: a few seeds live several times as long with as much to do, for what takes its time.
 //! * **Budget**: memory is lost on one server at a time with time for recovery in between, or once at an
 //!   interesting moment; execution spares the last copy. A few faults are for good: what is owed to whom
-//!   then, [`crate::judges::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the
+//!   then, [`testbed::judges::liveness`] works out. Clocks stay within what leases assume (section 5.3 of the
 //!   protocol).
 //! * **Streams**: cluster, network, clocks, each client and each fault kind draw from named streams of
 //!   the seed, so that a change to one leaves the others as they were.
@@ -28,13 +28,12 @@ use stories::Story;
 pub use stories::{STORIES, story_of};
 
 use crate::{
-    data::{
-        fault::Fault,
-        hash::stable_hash,
-        plan::{Clock, Plan},
-    },
-    draw::{self, dice::Dice},
+    bound::{Fault, Plan},
     store::setup::{Cluster, Reads, VIEW_SERVICE},
+};
+use testbed::{
+    data::{hash::stable_hash, plan::Clock},
+    draw::{self, dice::Dice},
 };
 
 /// Servers in a generated cluster, at most.

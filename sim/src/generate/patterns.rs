@@ -3,15 +3,15 @@
 
 use super::faults::{Targets, cut};
 use crate::{
-    data::{
-        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
-        plan::Plan,
-    },
-    draw::dice::Dice,
+    bound::{Fault, FaultKind, Plan},
     store::{
         fault::{Mishap, Trigger},
         setup::Reads,
     },
+};
+use testbed::{
+    data::fault::{Cut, Memory, Mistreatment, Node},
+    draw::dice::Dice,
 };
 
 /// The share of seeds whose view service is struck while it writes its record, in percent.

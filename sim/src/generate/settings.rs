@@ -2,10 +2,10 @@
 //! small that clients run into them.
 
 use crate::{
-    data::plan::{Network, Plan},
-    draw::dice::Dice,
+    bound::Plan,
     store::{settings::Settings, setup::Cluster},
 };
+use testbed::{data::plan::Network, draw::dice::Dice};
 
 /// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.
 const FAST: (u64, u64) = (10_000, 20);

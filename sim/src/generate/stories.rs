@@ -17,11 +17,12 @@ use super::{
     workload::{LOADED_KEYS_MAX, POLL_MS, answer_ms, load},
 };
 use crate::{
-    data::{
-        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
-        plan::{Client, Clock, Plan},
-    },
+    bound::{Fault, FaultKind, Plan},
     store::{fault::Trigger, script::Step, settings::Settings, setup::Reads},
+};
+use testbed::data::{
+    fault::{Cut, Memory, Mistreatment, Node},
+    plan::{Client, Clock},
 };
 
 /// The share of seeds that tell a story, in percent.

@@ -4,16 +4,14 @@ use proptest::prelude::*;
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        plan::{Network, Plan},
-    },
+    bound::{FaultKind, Plan},
     store::{
         fault::Mishap,
         script::{Action, Step},
         settings::Settings,
     },
 };
+use testbed::data::{fault::Memory, plan::Network};
 
 fn text(plan: &Plan) -> String {
     toml::to_string(plan).expect("a plan is made of what TOML can say")
@@ -184,7 +182,7 @@ proptest! {
     fn a_plan_can_be_carried_out(seed in any::<u64>()) {
         let s = generate(seed);
         prop_assert!((FAULTS_MS.0..=length::TIMES * FAULTS_MS.1).contains(&s.faults_ms));
-        prop_assert_eq!(crate::data::validate::validate(&s), Ok(()));
+        prop_assert_eq!(testbed::data::validate::validate(&s), Ok(()));
         prop_assert!(s.cluster.replicas >= 1 && s.cluster.replicas <= s.cluster.servers);
         prop_assert!(s.cluster.starts_ms.is_empty() || s.cluster.starts_ms.len() == s.cluster.servers as usize);
         prop_assert!(s.cluster.clocks.iter().all(|c| c.drift_ppm.unsigned_abs() <= DRIFT_PPM_MAX));

@@ -2,12 +2,15 @@
 
 use super::faults::{Targets, cut};
 use crate::{
+    bound::{Fault, FaultKind, Plan},
+    store::{fault::Mishap, setup::Reads},
+};
+use testbed::{
     data::{
-        fault::{Cut, Fault, FaultKind, Memory, Node},
-        plan::{Clock, Plan},
+        fault::{Cut, Memory, Node},
+        plan::Clock,
     },
     draw::dice::Dice,
-    store::{fault::Mishap, setup::Reads},
 };
 
 /// The share of seeds in which a primary that only its clients reach has a twin, in percent,

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use pbkv::options::Limits;
 
 use super::CLIENTS_MAX;
-use crate::{
+use crate::store::{
+    script::{Action, Step},
+    setup::Cluster,
+};
+use testbed::{
     data::plan::{Client, Network},
     draw::dice::Dice,
-    store::{
-        script::{Action, Step},
-        setup::Cluster,
-    },
 };
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.

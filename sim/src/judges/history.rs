@@ -14,16 +14,17 @@ use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
 
 use crate::{
-    data::outcome::{self, End, Operation, Verdict},
-    judges::{
-        linearizability::{self, BUDGET, history, nanoseconds},
-        order::{ServersOrder, Version},
-    },
-    report::screen,
+    bound::{End, Operation},
+    judges::order::{ServersOrder, Version},
     store::{
         Pbkv,
         operation::{Input, Output},
     },
+};
+use testbed::{
+    data::outcome::{self, Verdict},
+    judges::linearizability::{self, BUDGET, history, nanoseconds},
+    report::screen,
 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise
@@ -36,7 +37,7 @@ use crate::{
 pub fn judge(operations: &[Operation], order: &ServersOrder) -> Verdict {
     let mut undecided = None;
     for (generation, order) in order.generations() {
-        let (places, history) = history(operations, |operation| operation.is_of(generation));
+        let (places, history) = history(operations, |operation| operation.detail.is_of(generation));
         let verdict =
             match proposal(operations, &places, order).map(|order| witness::replay(&Kv, &history, &order)) {
                 Some(Ok(())) => Verdict::Linearizable,
@@ -88,7 +89,7 @@ pub fn unexplained(operations: &[Operation], order: &ServersOrder) -> Option<out
 pub fn judge_key(operations: &[Operation], answered: &Operation, budget: Budget) -> Verdict {
     let is_judged = |operation: &Operation| {
         operation.input.key() == answered.input.key()
-            && (answered.detail.generation == 0 || operation.is_of(answered.detail.generation))
+            && (answered.detail.generation == 0 || operation.detail.is_of(answered.detail.generation))
     };
     let (places, history) = history(operations, is_judged);
     decide(operations, &places, &history, budget)

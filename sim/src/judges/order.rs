@@ -23,7 +23,7 @@ use pbkv::protocol::{
 };
 
 use crate::{
-    data::outcome::{End, Operation},
+    bound::{End, Operation},
     judges::invariants::Committed,
     store::operation::{Input, Output},
 };

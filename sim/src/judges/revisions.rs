@@ -16,15 +16,13 @@ use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
 
 use crate::{
-    data::{
-        node::NodeName,
-        outcome::{DATA_LOST, End, Operation},
-    },
-    judges::{
-        broken::{Broken, Check},
-        order::{ServersOrder, Version},
-    },
+    bound::{End, Operation},
+    judges::order::{ServersOrder, Version},
     store::operation::{Detail, Input, Output, Told},
+};
+use testbed::{
+    data::{node::NodeName, outcome::DATA_LOST},
+    judges::broken::{Broken, Check},
 };
 
 /// What clients were told of the order so far.

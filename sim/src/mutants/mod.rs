@@ -51,7 +51,7 @@ pub use rules::rules;
 pub use tree::Copy;
 pub use trial::{Found, FoundByExhaust, FoundByWalks, judge};
 
-use crate::data::exit;
+use testbed::data::exit;
 use trial::Effort;
 use workshop::{Planted, Workshop};
 

@@ -13,10 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
-use crate::{
-    data::{exit, outcome::Outcome, saved},
+use crate::store::Pbkv;
+use testbed::{
+    data::{exit, saved},
     minimise::{Signature, Size},
-    store::Pbkv,
     system::System,
 };
 
@@ -71,7 +71,7 @@ pub struct FoundByExhaust {
 
 /// Who says that a run failed: an invariant by its number, `checker`, `panic`, `liveness`, `redundancy`,
 /// `stability` or `bounds`. A judge who gave up says nothing.
-pub fn judge<S: System>(outcome: &Outcome<S>, clients_alone: bool) -> Option<String> {
+pub fn judge<S: System>(outcome: &testbed::data::outcome::Outcome<S>, clients_alone: bool) -> Option<String> {
     match Signature::of(outcome)? {
         Signature::Invariant(number) if !clients_alone => Some(number),
         Signature::NotLinearizable(_) => Some("checker".into()),

@@ -17,17 +17,20 @@ use pbkv::{
 };
 
 use crate::{
-    data::{
-        node::NodeIndex,
-        outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
-    },
+    bound::{End, World},
     store::{
         hardware::Clock,
         observe,
         operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
-    world::{World, now},
+};
+use testbed::{
+    data::{
+        node::NodeIndex,
+        outcome::{CLIENT_ENDED, DATA_LOST, INVALID},
+    },
+    world::now,
 };
 
 /// The deadline of a client after the heal.

@@ -3,7 +3,7 @@
 use pbkv::protocol::replica::{Notice, RoleName};
 use serde::{Deserialize, Serialize};
 
-use crate::{data::fault::Node, marks::Strike, system::SystemFault};
+use testbed::{data::fault::Node, marks::Strike, system::SystemFault};
 
 /// Mistakes of operators, with the view service's record and with addresses.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
@@ -158,4 +158,38 @@ impl Trigger {
             _ => None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use testbed::data::hash::stable_hash;
+
+    use super::Trigger;
+    use crate::bound::Fault;
+
+    /// The salt is a hash of words: of kinds, of triggers, of nodes. Who improves a word changes what every
+    /// saved plan does.
+    #[test]
+    fn saved_plans_decide_about_messages_as_they_did() {
+        let salt = |rest: &str| {
+            let text = format!("at_ms = 1250\n{rest}");
+            toml::from_str::<Fault>(&text).unwrap_or_else(|error| panic!("{text}: {error}")).salt()
+        };
+        let ends = "from = [\"s1\", \"c1\"]\nto = [\"primary\"]\nlasts_ms = 300\n";
+        let mut salts = vec![
+            salt(&format!("fault = \"partition\"\nboth_ways = false\nhow = \"refuse\"\n{ends}")),
+            salt(&format!("fault = \"closed\"\nhow = \"black_hole\"\n{ends}")),
+            salt(&format!("fault = \"slow\"\nlatency_ms = 5\njitter_ms = 5\n{ends}")),
+        ];
+        for how in ["drop_request", "drop_reply", "duplicate", "delay", "hang", "cancel", "forge"] {
+            salts.push(salt(&format!("fault = \"rpc\"\nhow = \"{how}\"\npercent = 50\n{ends}")));
+        }
+        for trigger in Trigger::ALL {
+            let on = toml::Value::try_from(trigger).expect("a trigger is a word");
+            salts.push(salt(&format!("on = {on}\nfault = \"closed\"\nhow = \"refuse\"\n{ends}")));
+        }
+        assert_eq!(stable_hash(&salts), PINNED, "saved plans mean something else now: {salts:?}");
+    }
+
+    const PINNED: u64 = 9_669_982_032_302_126_711;
 }

@@ -28,12 +28,12 @@ use pbkv::{
 };
 use tonic::codegen::BoxMessage;
 
-use crate::{
+use crate::store::wire::TYPES;
+use testbed::{
     data::{
         hash::{below, stable_hash},
         node::NodeIndex,
     },
-    store::wire::TYPES,
     world::{encoding::duplicate, simulated::Liar},
 };
 

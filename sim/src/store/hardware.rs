@@ -4,9 +4,9 @@ use std::ops::Deref;
 
 use pbkv::protocol::log::{Durable, Write};
 
-use crate::hardware::disk::Content;
 #[cfg(madsim)]
 pub use simulated::{Clock, Disk, Folder, RecordDisk};
+use testbed::hardware::disk::Content;
 
 /// What a server keeps on its disk.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ mod simulated {
     };
 
     use super::Memory;
-    use crate::hardware::{clock::SimulatedClock, disk::SimulatedDisk, files::SimulatedFolder};
+    use testbed::hardware::{clock::SimulatedClock, disk::SimulatedDisk, files::SimulatedFolder};
 
     /// A node's clock.
     #[derive(Clone)]

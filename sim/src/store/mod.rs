@@ -31,6 +31,8 @@ pub mod shared;
 mod simulated;
 mod smaller;
 pub mod step;
+#[cfg(all(test, madsim))]
+mod tests;
 #[cfg(madsim)]
 mod twin;
 mod validate;
@@ -46,14 +48,15 @@ use linearizability::{Budget, kv::Kv};
 pub use self::notice::Notice;
 use self::operation::{Input, Output};
 use crate::{
-    data::{
-        fault::{Fault, FaultKind},
-        node::NodeIndex,
-        outcome::{Contradiction, Operation, Outcome, Verdict},
-        plan::Plan,
-    },
+    bound::{Fault, FaultKind, Operation, Outcome, Plan},
     generate::generate,
     judges::{health::Promise, history},
+};
+use testbed::{
+    data::{
+        node::NodeIndex,
+        outcome::{Contradiction, Verdict},
+    },
     marks::{Table, family::Family},
     system::{
         Conversation, Process, System, Verb,
@@ -147,9 +150,9 @@ impl System for Pbkv {
 }
 
 #[cfg(test)]
-mod tests {
+mod regressions {
     use super::*;
-    use crate::data::saved;
+    use testbed::data::saved;
 
     #[test]
     fn the_plans_of_the_repository_are_usable() {

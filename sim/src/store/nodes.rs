@@ -12,7 +12,8 @@ use std::{
 use pbkv::protocol::{identity::ServerId, view::Record};
 
 use super::setup::{SERVER_PORT, VIEW_SERVICE_PORT};
-use crate::data::{self, node::NodeIndex, plan::Plan};
+use crate::bound::Plan;
+use testbed::data::{self, node::NodeIndex};
 
 /// The name of the second process of a server.
 pub const TWIN: &str = "twin";
@@ -134,10 +135,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        data::plan::{Client, Network},
-        store::setup::Cluster,
-    };
+    use crate::store::setup::Cluster;
+    use testbed::data::plan::{Client, Network};
 
     fn nodes() -> Nodes {
         let client = Client { deadline_ms: 1000, script: Vec::new() };

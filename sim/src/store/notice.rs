@@ -9,9 +9,9 @@ use pbkv::protocol::{
     view_service,
 };
 
-use crate::{
+use crate::store::nodes::Nodes;
+use testbed::{
     data::node::NodeIndex,
-    store::nodes::Nodes,
     system::{
         self,
         notice::{Colour, Era, EraWords, LaneChange, State},
@@ -151,7 +151,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::system::Notice as _;
+    use testbed::system::Notice as _;
 
     fn server(name: &str) -> ServerId {
         ServerId::new(format!("{name}:1"))

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{data::node::NodeName, judges::health::Copies, system};
+use crate::judges::health::Copies;
+use testbed::{data::node::NodeName, system};
 
 /// Numbers of a run. Explorations keep the sums of which their summaries speak, and no others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,11 +23,11 @@ use super::{
     witness::{LastSeen, Witness},
 };
 use crate::{
-    data::node::NodeIndex,
+    bound::Observer,
     judges::bounds::Exceeded,
-    observer::{observe::Observer, step::StepName},
     store::{self, marks::lookout::Lookout},
 };
+use testbed::{data::node::NodeIndex, observer::step::StepName};
 
 /// A server is about to take an event.
 pub fn before_replica(

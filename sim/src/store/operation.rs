@@ -7,12 +7,12 @@ pub use linearizability::kv::{Input, Output};
 use pbkv::protocol::identity::OpNumber;
 
 use crate::{
-    data::{
-        node::NodeName,
-        outcome::{Contradiction, End, Operation, Outcome},
-    },
-    report::screen::{bytes, optional},
+    bound::{End, Operation, Outcome},
     store::script::Asked,
+};
+use testbed::{
+    data::{node::NodeName, outcome::Contradiction},
+    report::screen::{bytes, optional},
     system::{Access, Verb},
 };
 
@@ -28,18 +28,18 @@ pub struct Detail {
     pub generation: u64,
 }
 
-impl Operation {
-    /// An operation that a client was just asked for.
-    pub fn asked(client: NodeName, at: Duration, asked: Asked) -> Self {
-        let Asked { input, expected_revision } = asked;
-        let detail = Detail { expected_revision, ..Detail::default() };
-        Self { detail, ..Self::called(client, at, input) }
-    }
-
-    /// Whether it belongs to this generation, or may.
+impl Detail {
+    /// Whether the operation belongs to this generation, or may.
     pub fn is_of(&self, generation: u64) -> bool {
-        self.detail.generation == generation || self.detail.generation == 0
+        self.generation == generation || self.generation == 0
     }
+}
+
+/// An operation that a client was just asked for.
+pub fn called(client: NodeName, at: Duration, asked: Asked) -> Operation {
+    let Asked { input, expected_revision } = asked;
+    let detail = Detail { expected_revision, ..Detail::default() };
+    Operation { detail, ..Operation::called(client, at, input) }
 }
 
 /// What an answer says of the order of changes.
@@ -154,7 +154,7 @@ fn occurrences(value: &[u8], part: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{data::outcome::Verdict, judges::signature::Signature};
+    use testbed::{data::outcome::Verdict, judges::signature::Signature};
 
     fn operation(input: Input, output: Output) -> Operation {
         let end = End::Returned { at: Duration::from_secs(2), output };

@@ -9,14 +9,13 @@ use super::{
     fault::Mishap, nodes::Nodes, prospects, record, record::LostRecord, setup::START_INTERVAL, twin,
 };
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        node::NodeIndex,
-        outcome::Down,
-    },
-    marks::Strike,
-    nemesis::{Done, Nemesis},
+    bound::{FaultKind, Nemesis},
     store::Pbkv,
+};
+use testbed::{
+    data::{fault::Memory, node::NodeIndex, outcome::Down},
+    marks::Strike,
+    nemesis::Done,
     system::Witness,
     world::{
         now,
@@ -320,13 +319,12 @@ fn end_twin(nemesis: &mut Nemesis, fault: usize) {
 #[cfg(test)]
 mod tests {
     use crate::{
+        bound::{Fault, FaultKind, Plan},
         claims,
-        data::{
-            fault::{Fault, FaultKind},
-            outcome::{Class, RunOptions},
-            plan::Plan,
-        },
         store::fault::Mishap,
+    };
+    use testbed::{
+        data::outcome::{Class, RunOptions},
         world::run::run,
     };
 

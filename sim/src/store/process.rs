@@ -33,10 +33,11 @@ use super::{
     nodes::Nodes,
     observe, shared,
 };
-use crate::{
+use crate::bound::World;
+use testbed::{
     data::{hash::stable_hash, node::NodeIndex},
     hardware::{disk::SimulatedDisk, files::SimulatedFolder},
-    world::{World, drive::is_failure, now, serve::Services},
+    world::{drive::is_failure, now, serve::Services},
 };
 
 /// The longest message that a server takes which sets no limit, in bytes: tonic's.

@@ -14,13 +14,10 @@ use super::{
     record,
 };
 use crate::{
-    data::{node::NodeIndex, outcome::End},
-    judges::{health::Surroundings, liveness::Prospect},
-    world::{
-        World,
-        cluster::{Cluster, Status},
-    },
+    bound::{Cluster, End, World},
+    judges::health::Surroundings,
 };
+use testbed::{data::node::NodeIndex, judges::liveness::Prospect, world::cluster::Status};
 
 /// Whether a server may lose its memory: unless the plan is about the loss of all data, a copy must
 /// remain among those from which the next primary is taken, and among those of the current view once its

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pbkv::protocol::view::Record;
 
 use super::nodes::Nodes;
-use crate::{
+use testbed::{
     data::node::NodeIndex,
     hardware::network::Network,
     judges::liveness::{Condition, Prospect},
@@ -197,15 +197,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::{
-            fault::Cut,
-            outcome::{End, Operation},
-            plan::Plan,
-        },
+        bound::{End, Operation, Plan},
         generate::generate,
+        store::operation::{Input, Output},
+    };
+    use testbed::{
+        data::fault::Cut,
         hardware::network::{Effect, Link},
         judges::liveness::broken_promises,
-        store::operation::{Input, Output},
     };
 
     const VS: NodeIndex = Nodes::VIEW_SERVICE;

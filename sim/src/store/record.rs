@@ -12,14 +12,11 @@ use pbkv::{
 };
 
 use super::{hardware::Folder, nodes::Nodes, observe, shared};
-use crate::{
+use crate::bound::{Cluster, World};
+use testbed::{
     data::{fault::Memory, node::NodeIndex, outcome::Down},
     hardware::files::{Files, SimulatedFolder},
-    world::{
-        World,
-        cluster::{Cluster, Status},
-        now,
-    },
+    world::{cluster::Status, now},
 };
 
 /// What an operator made of the view service's record.

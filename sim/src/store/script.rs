@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pbkv::protocol::identity::OpNumber;
 
 use super::operation::{Input, Output, Told};
-use crate::data::plan::Plan;
+use crate::bound::Plan;
 
 /// One line of a client's script.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use pbkv::{
 use serde::{Deserialize, Serialize};
 
 use super::setup::{Cluster, Reads};
-use crate::data::fault::Node;
+use testbed::data::fault::Node;
 
 /// Options that differ from those of the cluster: of all processes or of one, from one of its lives on. Where
 /// several are about the same option, the last one counts. Times are in milliseconds.

@@ -9,7 +9,7 @@ use super::{
     settings::{Settings, own},
     smaller,
 };
-use crate::{
+use testbed::{
     data::plan::Clock,
     report::screen::counted,
     system::{Process, Setup},

@@ -16,13 +16,16 @@ use super::{
     operator::Operator,
 };
 use crate::{
-    data::{self, node::NodeIndex, outcome::Down, plan::Plan},
+    bound::{Plan, World},
+    store::marks::roles,
+};
+use testbed::{
+    data::{self, node::NodeIndex, outcome::Down},
     hardware::{
         disk::{Disk, Torn},
         files::{Files, SimulatedFolder},
     },
-    store::marks::roles,
-    world::{World, links::Links, now, simulated},
+    world::{links::Links, now, simulated},
 };
 
 /// What the processes share.

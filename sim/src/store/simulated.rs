@@ -8,13 +8,11 @@ use tonic::Status;
 use super::{
     Pbkv, client, forgery::Earlier, nodes::Nodes, process, prospects, script, shared::Shared, wire::TYPES,
 };
-use crate::{
-    data::{node::NodeIndex, plan::Plan},
+use crate::bound::{Cluster, Nemesis, Plan, World};
+use testbed::{
+    data::node::NodeIndex,
     judges::liveness::Prospect,
-    nemesis::Nemesis,
     world::{
-        World,
-        cluster::Cluster,
         encoding::Type,
         now,
         simulated::{Liar, Simulated},

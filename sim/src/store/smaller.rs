@@ -69,11 +69,11 @@ mod tests {
     use std::time::Duration;
 
     use crate::{
-        data::{
-            outcome::{Outcome, Violation},
-            plan::Plan,
-        },
+        bound::{Outcome, Plan},
         generate::generate,
+    };
+    use testbed::{
+        data::outcome::Violation,
         minimise::{Aim, Options, Signature, Size, minimise},
     };
 

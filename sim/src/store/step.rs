@@ -6,7 +6,7 @@ use pbkv::protocol::{
     view_service,
 };
 
-use crate::observer::step::StepName;
+use testbed::observer::step::StepName;
 
 /// The step in which a server takes an event, by the role that it has before.
 pub fn replica_step(machine: &Replica, event: &replica::Event) -> StepName {

@@ -8,13 +8,12 @@
 
 use super::operator::Twins;
 use crate::{
-    data::{fault::Memory, node::NodeIndex, nodes::ip, outcome::Down},
+    bound::{Cluster, World},
     store::observe,
-    world::{
-        World,
-        cluster::{Cluster, Status},
-        now,
-    },
+};
+use testbed::{
+    data::{fault::Memory, node::NodeIndex, nodes::ip, outcome::Down},
+    world::{cluster::Status, now},
 };
 
 /// Starts a second process with the address of a server, which runs. The error says why that is

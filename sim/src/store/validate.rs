@@ -9,7 +9,8 @@ use super::{
     nodes::{Nodes, ROLES},
     script::{Action, Step},
 };
-use crate::data::{fault::FaultKind, plan::Plan, validate::NODES_MAX};
+use crate::bound::{FaultKind, Plan};
+use testbed::data::validate::NODES_MAX;
 
 /// Whether the store can execute a plan.
 ///
@@ -77,7 +78,7 @@ fn validate_length(step: &Step, plan: &Plan) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::validate::validate;
+    use testbed::data::validate::validate;
 
     #[test]
     fn a_value_must_arrive_while_a_client_waits() {

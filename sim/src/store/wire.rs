@@ -2,7 +2,7 @@
 
 use pbkv::wire;
 
-use crate::world::encoding::Type;
+use testbed::world::encoding::Type;
 
 /// All messages of the three services.
 pub const TYPES: &[Type] = &[

@@ -10,24 +10,26 @@ use pbkv::protocol::{
 
 use super::{Pbkv, nodes::Nodes};
 use crate::{
-    data::{
-        fault::Mistreatment,
-        node::NodeIndex,
-        outcome::{Happening, Operation, Outcome, RunOptions, Verdict, Violation},
-        plan::Plan,
-    },
-    hardware::network::Network,
+    bound::{Happening, Operation, Outcome, Plan},
     judges::{
         bounds::Bounds,
-        broken::Check,
         health::{Health, limits::Limits},
         history,
         invariants::Invariants,
         order::ServersOrder,
         revisions::Revisions,
     },
-    marks::{Overlap, Role, Strike},
     store::marks::lookout::Lookout,
+};
+use testbed::{
+    data::{
+        fault::Mistreatment,
+        node::NodeIndex,
+        outcome::{RunOptions, Verdict, Violation},
+    },
+    hardware::network::Network,
+    judges::broken::Check,
+    marks::{Overlap, Role, Strike},
     system,
 };
 

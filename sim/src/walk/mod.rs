@@ -184,7 +184,7 @@ fn guarded<W: World>(
     world: &mut W,
     way: impl FnOnce(&mut W) -> Result<(), W::Failure>,
 ) -> Ending<W::Failure> {
-    match crate::observer::panics::catch(|| way(world)) {
+    match testbed::observer::panics::catch(|| way(world)) {
         Ok(Ok(())) => Ending::Well,
         Ok(Err(failure)) => Ending::Failed(failure),
         Err(message) => Ending::Panicked(message),

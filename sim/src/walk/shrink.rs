@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ending, World, replay};
-use crate::minimise::ddmin;
+use testbed::minimise::ddmin;
 
 /// The shortest way found, from which no single action can be left out unless time ran out. `is_same` says
 /// whether a world that ended so shows the failure that is looked for.
@@ -39,7 +39,7 @@ fn possible<W: World>(start: &W, actions: &[W::Action]) -> Vec<W::Action> {
     let mut world = start.clone();
     let mut kept = Vec::new();
     for action in actions {
-        match crate::observer::panics::catch(|| world.take(*action)) {
+        match testbed::observer::panics::catch(|| world.take(*action)) {
             Ok(Ok(false)) => {}
             Ok(Ok(true)) => kept.push(*action),
             Ok(Err(_)) | Err(_) => {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{explore::Tally, report::screen};
+use crate::store::Pbkv;
+use testbed::{explore::Tally, report::screen};
 
 /// The last line of a session of walks, made by so many jobs.
-pub fn last_line(tally: &Tally, wall: Duration, jobs: usize, interrupted: bool) -> String {
+pub fn last_line(tally: &Tally<Pbkv>, wall: Duration, jobs: usize, interrupted: bool) -> String {
     let sums = &tally.sums;
     let verdict = match sums.failed {
         0 => "all well".to_string(),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::data::hash::stable_hash;
+use testbed::data::hash::stable_hash;
 
 /// Walks that are made in each build of the tests.
 const WALKS: u64 = 40;

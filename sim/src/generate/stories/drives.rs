@@ -5,12 +5,10 @@ use super::{
     Dice, ROUND_MS, at, at_least, crash, on, rounds,
 };
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        plan::Plan,
-    },
+    bound::{FaultKind, Plan},
     store::fault::Trigger,
 };
+use testbed::data::fault::Memory;
 
 fn stall(node: &str, lasts_ms: u64) -> FaultKind {
     FaultKind::DiskStall { node: node.into(), lasts_ms }

@@ -5,12 +5,10 @@ use super::{
     BEGIN_MS, Dice, LENGTH_MS, Targets, apart, at, at_least, crash, nodes, rounds,
 };
 use crate::{
-    data::{
-        fault::{FaultKind, Memory},
-        plan::Plan,
-    },
+    bound::{FaultKind, Plan},
     store::setup::Reads,
 };
+use testbed::data::fault::Memory;
 
 /// From one small misfortune to the next, in milliseconds: a backup that restarted follows again by then.
 const NEXT_MS: u64 = 7_000;

@@ -10,11 +10,12 @@ use super::{
     promoted_at_last, rounds, sessions,
 };
 use crate::{
-    data::{
-        fault::{FaultKind, Memory, Node},
-        plan::{Client, Plan},
-    },
+    bound::{FaultKind, Plan},
     store::{fault::Trigger, settings::Settings},
+};
+use testbed::data::{
+    fault::{Memory, Node},
+    plan::Client,
 };
 
 /// Updates of each client while a joiner is chased.

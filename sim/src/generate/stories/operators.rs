@@ -3,12 +3,12 @@
 
 use super::{super::faults::cut, BEGIN_MS, Targets, apart, at, at_least, crash, nodes};
 use crate::{
-    data::{
-        fault::{FaultKind, Memory, Node},
-        plan::Plan,
-    },
-    draw::dice::Dice,
+    bound::{FaultKind, Plan},
     store::{fault::Mishap, setup::Reads},
+};
+use testbed::{
+    data::fault::{Memory, Node},
+    draw::dice::Dice,
 };
 
 /// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four

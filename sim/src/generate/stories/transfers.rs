@@ -5,11 +5,12 @@ use super::{
     BEGIN_MS, Dice, LENGTH_MS, Targets, at, at_least, crash, keep, nodes, on, promoted_at_last,
 };
 use crate::{
-    data::{
-        fault::{FaultKind, Memory, Mistreatment},
-        plan::{Client, Plan},
-    },
+    bound::{FaultKind, Plan},
     store::fault::Trigger,
+};
+use testbed::data::{
+    fault::{Memory, Mistreatment},
+    plan::Client,
 };
 
 /// Clients that write while a state is sent.

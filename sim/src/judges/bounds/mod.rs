@@ -51,12 +51,10 @@ use self::{
     streams::Streams,
 };
 use crate::{
-    data::{
-        node::{NodeIndex, NodeName},
-        plan::Plan,
-    },
+    bound::Plan,
     store::{nodes::Nodes, setup::Cluster},
 };
+use testbed::data::node::{NodeIndex, NodeName};
 
 /// A bound that was exceeded.
 #[derive(Clone, Debug, PartialEq, Eq)]

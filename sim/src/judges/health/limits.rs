@@ -6,7 +6,7 @@ use std::time::Duration;
 use pbkv::protocol::options::ReplicaOptions;
 
 use crate::{
-    data::plan::Plan,
+    bound::Plan,
     store::script::{self, Action, Step},
 };
 

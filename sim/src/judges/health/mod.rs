@@ -48,13 +48,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
-use crate::{
-    data::{
-        node::{NodeIndex, NodeName},
-        outcome::Unhealthy,
-    },
-    judges::bounds::Exceeded,
-    store::nodes::Nodes,
+use crate::{bound::Unhealthy, judges::bounds::Exceeded, store::nodes::Nodes};
+use testbed::{
+    data::node::{NodeIndex, NodeName},
 };
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;

@@ -1,6 +1,6 @@
 //! What is promised about the cluster's health, and what is said when it is not kept.
 
-use crate::system;
+use testbed::system;
 
 /// Which promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

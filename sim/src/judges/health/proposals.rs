@@ -9,7 +9,7 @@ use pbkv::protocol::{
 };
 
 use super::{Health, Promise};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 impl Health {
     /// The view service proposes a view instead of the recorded one.

@@ -15,7 +15,7 @@ use pbkv::protocol::{
 };
 
 use super::{Health, Promise};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// Lies, and who told of which.
 #[derive(Clone, Debug, Default)]

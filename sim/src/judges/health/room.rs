@@ -10,7 +10,7 @@ use pbkv::protocol::{
 };
 
 use super::{Health, silence::Distress};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// The limits of sessions.
 pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit::Bytes];

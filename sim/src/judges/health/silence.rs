@@ -20,7 +20,7 @@ use pbkv::protocol::{
     view_service,
 };
 
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// Times of the protocol that do not depend on its options: a view service that starts listens for a second,
 /// and one that is not heard is pinged twice a second.

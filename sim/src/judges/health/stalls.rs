@@ -10,7 +10,7 @@
 //! * A spare's excuses itself alone: it cannot become a copy, which only matters where one is missing.
 
 use super::{Health, Surroundings, VS};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 impl Health {
     /// Whether these surroundings differ from the last ones in more than drives on which nothing depends.

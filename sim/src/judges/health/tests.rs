@@ -7,7 +7,7 @@ use pbkv::protocol::{
 mod liars;
 
 use super::{silence::Distress, *};
-use crate::{data::plan::Plan, generate::generate};
+use crate::{bound::Plan, generate::generate};
 
 const S1: NodeIndex = 1;
 const S2: NodeIndex = 2;

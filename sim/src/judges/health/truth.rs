@@ -10,7 +10,7 @@ use pbkv::protocol::{
 };
 
 use super::{Health, Promise, VS, room, silence::Distress};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 impl Health {
     /// A process begins a life.

@@ -32,10 +32,8 @@ use pbkv::protocol::{
 
 pub use facts::{Committed, Disk, Facts};
 
-use crate::judges::{
-    broken::{Broken, Check},
-    order::ServersOrder,
-};
+use crate::judges::order::ServersOrder;
+use testbed::judges::broken::{Broken, Check};
 
 /// All invariants and what they have seen.
 #[derive(Clone, Debug, Default)]

@@ -7,13 +7,10 @@ use super::super::{
     setup::Reads,
 };
 use crate::{
-    data::{
-        fault::{Fault, FaultKind},
-        plan::Plan,
-    },
+    bound::{Fault, FaultKind, Plan},
     generate::story_of,
-    marks::family::{Family, any},
 };
+use testbed::marks::family::{Family, any};
 
 fn names(fault: &Fault, node: &str) -> bool {
     fault.kind.nodes().contains(&node)
@@ -127,10 +124,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{
-        generate::{STORIES, generate},
-        marks::family::Families,
-    };
+    use crate::generate::{STORIES, generate};
+    use testbed::marks::family::Families;
 
     #[test]
     fn every_family_holds_for_some_seeds_and_not_for_all() {

@@ -10,7 +10,7 @@ use pbkv::protocol::view::Record;
 pub use table::Situation;
 
 use super::nodes::Nodes;
-use crate::{
+use testbed::{
     data::node::NodeIndex,
     marks::{self, Table},
 };
@@ -75,10 +75,8 @@ pub fn roles(nodes: &Nodes, record: &Record) -> Vec<marks::Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        marks::{Mark, Overlap, Strike},
-        store::Pbkv,
-    };
+    use crate::{bound::Mark, store::Pbkv};
+    use testbed::marks::{Overlap, Strike};
 
     #[test]
     fn names_are_claims_and_descriptions_are_sentences() {

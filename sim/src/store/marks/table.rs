@@ -1,6 +1,7 @@
 //! The situations, one a row, and what was considered and cannot happen in a simulation.
 
-use crate::marks::{Mark, Row};
+use crate::bound::Mark;
+use testbed::marks::Row;
 
 /// Where a situation is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,10 +10,10 @@ use pbkv::protocol::{
     view_service::{self, Answer},
 };
 
-use crate::{
+use crate::store::nodes::Nodes;
+use testbed::{
     data::node::NodeIndex,
     observer::messages::{MessageKind, Messages},
-    store::nodes::Nodes,
     system::Conversation,
 };
 

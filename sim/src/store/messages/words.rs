@@ -8,11 +8,8 @@ use pbkv::protocol::{
 };
 
 use super::{REPLICATION, TRANSFER};
-use crate::{
-    observer::messages::MessageKind,
-    report::screen,
-    store::{notice::name, operation::swap_by_revision},
-};
+use crate::store::{notice::name, operation::swap_by_revision};
+use testbed::{observer::messages::MessageKind, report::screen};
 
 /// Entries of a message that are named.
 const ENTRIES_MAX: usize = 3;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{data::plan::Plan, report::screen::counted, store::setup::Cluster, walk::Dice};
+use crate::{bound::Plan, store::setup::Cluster, walk::Dice};
+use testbed::report::screen::counted;
 
 /// How long a good end may take, in milliseconds.
 const SETTLE_MS: u64 = 20_000;

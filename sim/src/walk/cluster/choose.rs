@@ -9,10 +9,11 @@ use pbkv::protocol::{identity::Boot, machine::Machine};
 
 use super::{Action, Cluster, Key, Kind, VS, WallClock, Wish, clients::KEYS};
 use crate::{
-    data::{node::NodeIndex, plan::Plan},
+    bound::Plan,
     store::{script, setup::Reads},
     walk::Dice,
 };
+use testbed::data::node::NodeIndex;
 
 /// More messages than this on their way, and some are lost.
 const FLIGHT_MAX: usize = 120;

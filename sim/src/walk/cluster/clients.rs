@@ -13,14 +13,15 @@ use pbkv::{
 
 use super::{Checked, Cluster, Failure, VS, flight::Body, flight::Key};
 use crate::{
-    data::{
-        node::{NodeIndex, NodeName},
-        outcome::{CLIENT_ENDED, End},
-    },
+    bound::End,
     store::{
         operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
+};
+use testbed::data::{
+    node::{NodeIndex, NodeName},
+    outcome::CLIENT_ENDED,
 };
 
 /// Few keys, so that clients meet.

@@ -6,7 +6,8 @@ use pbkv::protocol::{
     view::View,
 };
 
-use crate::{data::node::NodeIndex, walk::shared::Shared};
+use crate::walk::shared::Shared;
+use testbed::data::node::NodeIndex;
 
 /// The sorts of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,28 +16,30 @@ use pbkv::protocol::{
 
 use super::{Checked, VS, machines::told};
 use crate::{
-    data::{
-        node::{NodeIndex, NodeName},
-        outcome::{self, Contradiction, End, Operation, Stall, Unhealthy, Verdict},
-        plan::Plan,
-    },
+    bound::{End, Operation, Plan, Unhealthy},
     judges::{
         bounds::{Bounds, Exceeded},
-        broken::Broken,
         health::{Health, Promise, Surroundings, limits::Limits},
         history,
         invariants::{Facts, Invariants},
         order::ServersOrder,
         revisions::Revisions,
     },
-    observer::step::StepName,
     store::{
         nodes::Nodes,
-        operation::{Input, Output, Told},
+        operation::{self, Input, Output, Told},
         script::Asked,
         step::{replica_step, view_service_step},
     },
     walk::shared::Shared,
+};
+use testbed::{
+    data::{
+        node::{NodeIndex, NodeName},
+        outcome::{self, Contradiction, Stall, Verdict},
+    },
+    judges::broken::Broken,
+    observer::step::StepName,
 };
 
 /// A promise that was broken.
@@ -337,7 +339,7 @@ impl Judges {
         }
         self.revisions.called();
         let at = self.instant();
-        self.operations.push(Operation::asked(client, at, asked));
+        self.operations.push(operation::called(client, at, asked));
         self.operations.len() - 1
     }
 

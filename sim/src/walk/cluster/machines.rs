@@ -10,7 +10,7 @@ use pbkv::protocol::{
 };
 
 use super::{Caller, Checked, Cluster, VS, WallClock, flight::Body, flight::Key};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// Lives of a server are numbered in steps of this, so that there is room for a clock that is set back.
 pub(super) const BOOT_STEP: u64 = 10;

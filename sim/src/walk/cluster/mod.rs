@@ -59,10 +59,8 @@ pub use self::{
 };
 use self::{clients::Client, flight::Flight, judges::Judges};
 use super::{Dice, World, shared::Shared};
-use crate::{
-    data::{hash::StableHasher, node::NodeIndex, plan::Plan},
-    store::nodes::Nodes,
-};
+use crate::{bound::Plan, store::nodes::Nodes};
+use testbed::data::{hash::StableHasher, node::NodeIndex};
 
 /// Everything went as promised, or what did not.
 type Checked<T = ()> = Result<T, Failure>;

@@ -8,14 +8,15 @@ use std::{
 
 use super::{Cluster, Failure};
 use crate::{
-    data::{
-        hash::TraceHash,
-        node::NodeIndex,
-        nodes::SIMULATOR,
-        outcome::{Contradiction, End, Outcome, Panic, Stats, Verdict, Violation},
-    },
+    bound::{End, Outcome, Stats},
     store::numbers::Numbers,
     walk::{Ending, Walk},
+};
+use testbed::data::{
+    hash::TraceHash,
+    node::NodeIndex,
+    nodes::SIMULATOR,
+    outcome::{Contradiction, Panic, Verdict, Violation},
 };
 
 /// The outcome of a walk.
@@ -108,7 +109,8 @@ impl Cluster {
     /// A contradiction, with the operations that it is about.
     pub(super) fn contradiction(&self, found: &Contradiction) -> Vec<String> {
         let operations = self.judges.operations();
-        let told = found.operations.iter().map(|place| crate::report::screen::operation(&operations[*place]));
+        let told =
+            found.operations.iter().map(|place| testbed::report::screen::operation(&operations[*place]));
         [found.sentence.clone()].into_iter().chain(told).collect()
     }
 

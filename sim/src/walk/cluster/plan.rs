@@ -8,13 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Action, Cluster, clients::KEYS};
 use crate::{
-    data::{
-        fault::{Fault, FaultKind, Memory},
-        plan::{Client, Plan},
-    },
+    bound::{Fault, FaultKind, Plan},
     store::script,
     walk::World,
 };
+use testbed::data::{fault::Memory, plan::Client};
 
 /// After the last action, clients have so long to be served, in milliseconds.
 const SETTLE_MS: u64 = 60_000;

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use super::{
     Cluster, Server, Viewer, clients::Client, flight::Body, flight::Flight, flight::Key, judges::Judges,
 };
-use crate::data::{hash::StableHasher, outcome::End};
+use crate::bound::End;
+use testbed::data::hash::StableHasher;
 
 fn hashed(of: impl Hash) -> u64 {
     let mut hasher = StableHasher::new();

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 
 use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
 use crate::{
-    data::node::NodeIndex,
     store::{operation::Input, setup::Reads},
     walk::{World, replay_to},
 };
+use testbed::data::node::NodeIndex;
 
 /// How scripts call the view service.
 const VIEW_SERVICE: &str = "VS";

@@ -9,13 +9,14 @@ use super::{
     clients::KEYS,
 };
 use crate::{
-    data::plan::{Client, Clock, Network, Plan},
+    bound::Plan,
     store::{
         settings::Settings,
         setup::{Cluster, Reads},
     },
     walk::Dice,
 };
+use testbed::data::plan::{Client, Clock, Network};
 
 /// Clocks differ from true time by at most so many millionths (5.3),
 const DRIFTS_PPM: [i64; 7] = [-110_000, -50_000, 0, 0, 0, 50_000, 110_000];

@@ -17,11 +17,13 @@ use super::{
     budget::SERVERS_MAX, flight::Body,
 };
 use crate::{
-    data::{hash::StableHasher, node::NodeIndex},
     exhaust::{Choice, Space, Touched},
-    observer::panics,
     store::script::Action::{Append, Get},
     walk::World,
+};
+use testbed::{
+    data::{hash::StableHasher, node::NodeIndex},
+    observer::panics,
 };
 
 /// By so much a server's clock goes on: a ping interval, in milliseconds.

@@ -8,7 +8,8 @@ use pbkv::protocol::{
 };
 
 use super::{Action, Cluster, Failure, Key, WallClock, clients::KEYS, flight::Body};
-use crate::{store::script, system::Promise};
+use crate::store::script;
+use testbed::system::Promise;
 
 fn members(members: &Members) -> String {
     let names: Vec<&str> = members.keys().map(short).collect();

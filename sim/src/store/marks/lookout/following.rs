@@ -8,7 +8,7 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// What is known of a server that follows.
 #[derive(Default)]

@@ -10,7 +10,8 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use crate::{data::node::NodeIndex, judges::invariants::Facts};
+use crate::judges::invariants::Facts;
+use testbed::data::node::NodeIndex;
 
 /// What is known of a server that leads.
 #[derive(Default)]

@@ -30,14 +30,13 @@ use pbkv::protocol::{
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
 use super::{Situation, roles};
 use crate::{
-    data::{
-        node::NodeIndex,
-        outcome::{Down, Happening},
-        plan::Plan,
-    },
+    bound::{Happening, Mark, Marks, Plan},
     judges::invariants::Facts,
-    marks::{Mark, Marks, Role},
     store::nodes::Nodes,
+};
+use testbed::{
+    data::{node::NodeIndex, outcome::Down},
+    marks::Role,
 };
 
 /// What is known of a server in its present life, beside its machine.

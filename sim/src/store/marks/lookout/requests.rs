@@ -9,7 +9,7 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use crate::data::node::NodeIndex;
+use testbed::data::node::NodeIndex;
 
 /// More than so many sessions are many.
 const MANY_SESSIONS: usize = 50;

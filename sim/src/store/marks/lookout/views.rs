@@ -11,7 +11,8 @@ use pbkv::protocol::{
 };
 
 use super::{super::Situation, Lookout};
-use crate::{data::node::NodeIndex, store::nodes::Nodes};
+use crate::store::nodes::Nodes;
+use testbed::data::node::NodeIndex;
 
 /// What is known of the view service in its present life, beside its machine.
 #[derive(Default)]

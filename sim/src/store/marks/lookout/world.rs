@@ -5,13 +5,16 @@ use super::{
     Lookout, Server,
 };
 use crate::{
+    bound::End,
+    store::{Pbkv, nodes::Nodes},
+};
+use testbed::{
     data::{
         node::NodeIndex,
-        outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID},
+        outcome::{CLIENT_ENDED, DATA_LOST, INVALID},
     },
     hardware::{disk::Torn, network::Network},
     marks::{Overlap, Strike},
-    store::{Pbkv, nodes::Nodes},
 };
 
 impl Lookout {

@@ -1,0 +1,117 @@
+//! What an exploration is told.
+
+use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
+
+use crate::{command::cause, data::chance::Chance, explore::Shard};
+use clap::Args;
+
+/// Seeds of an exploration that is told neither a number nor a time: about half a minute on two cores.
+const SEEDS_DEFAULT: u64 = 1_000;
+/// Seconds of wall time that a run may take. Ordinary ones take a hundredth of one.
+const RUN_SECONDS_MAX: u64 = 300;
+
+/// The options of `cargo sim explore`.
+#[derive(Args, Clone)]
+pub struct Options {
+    /// How many seeds [default: 1000, or without end with --minutes or --hours].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub start: u64,
+    /// Only the seeds whose remainder by N is I: together, the shards 0/N to N-1/N make every seed once.
+    #[arg(long, value_name = "I/N", default_value_t)]
+    pub shard: Shard,
+    /// How many runs at once [default: one a core].
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Start no further run after so many minutes.
+    #[arg(long, value_name = "M", value_parser = positive, conflicts_with = "hours")]
+    pub minutes: Option<f64>,
+    /// Start no further run after so many hours.
+    #[arg(long, value_name = "H", value_parser = positive)]
+    pub hours: Option<f64>,
+    /// Keep sums, findings and which seeds are done in this folder, and go on from what it holds.
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    /// Begin again in the folder of --state, with the findings it holds.
+    #[arg(long, requires = "state")]
+    pub restart: bool,
+    /// Go to the seeds at once, without the regressions and the findings of an earlier exploration.
+    #[arg(long)]
+    pub no_regressions: bool,
+    /// Report a run that takes longer than so many seconds of wall time, and go on without it.
+    #[arg(long, value_name = "S", default_value_t = RUN_SECONDS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
+    pub run_seconds_max: u64,
+    /// Write what became of each run into this file: one JSON object a line, in the order in which they end.
+    ///
+    /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs
+    /// that it makes again, because the one before was killed, have two lines, which are equal.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub json: Option<PathBuf>,
+    /// Of the seeds, run only about one in six: those that promise to reach rare marks, by what the runs
+    /// before have shown [default: with --hours, yes].
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    steer: Option<bool>,
+    /// Print how many runs reached each mark, a situation worth reaching.
+    #[arg(long)]
+    pub marks: bool,
+    /// Fail with code 7 if there is a mark that no run reached.
+    #[arg(long)]
+    pub require_marks: bool,
+    /// Do not look out for marks: to measure what that costs, and that a run is the same without.
+    #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
+    pub skip_marks: bool,
+    /// Judge by what clients see alone: invariants are not checked. (`replay` and `minimise` do check them.)
+    #[arg(long)]
+    pub without_invariants: bool,
+    /// Leave a plan and a page of each kind of failure in this folder
+    /// [default: target/sim-failures, or `findings` in the folder of --state].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "state")]
+    failures: Option<PathBuf>,
+    /// A source of chance, planted.
+    #[arg(long, hide = true)]
+    pub plant_chance: Option<Chance>,
+}
+
+impl Options {
+    /// The seeds of all shards.
+    pub fn range(&self) -> Range<u64> {
+        let endless = self.time_max().is_some();
+        let seeds = self.seeds.unwrap_or(if endless { u64::MAX } else { SEEDS_DEFAULT });
+        self.start..self.start.saturating_add(seeds)
+    }
+
+    /// How many runs at once.
+    pub fn jobs(&self) -> usize {
+        self.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// How long to begin further runs.
+    pub fn time_max(&self) -> Option<Duration> {
+        let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours))?;
+        Some(Duration::from_secs_f64(60.0 * minutes))
+    }
+
+    /// Whether to pass over seeds that promise little.
+    pub fn steer(&self) -> bool {
+        self.steer.unwrap_or(self.hours.is_some()) && !self.skip_marks
+    }
+
+    /// Where plans and pages go if not into a state.
+    pub fn failures(&self) -> PathBuf {
+        self.failures.clone().unwrap_or_else(|| cause::FOLDER.into())
+    }
+}
+
+/// A number of seconds that is more than 0, for clap.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(time) if time > 0.0 && time < 1e6 => Ok(time),
+        _ => Err("expected a number above zero, such as 0.5".into()),
+    }
+}

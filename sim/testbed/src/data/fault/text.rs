@@ -1,0 +1,77 @@
+//! Faults as text: a table whose word `fault` says of which kind it is.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use super::FaultKind;
+use crate::system::{System, SystemFault};
+
+/// The kinds that every system has.
+const WORDS: [&str; 11] = [
+    "crash",
+    "power_loss",
+    "pause",
+    "freeze",
+    "stutter",
+    "disk_stall",
+    "disk_failure",
+    "partition",
+    "closed",
+    "slow",
+    "rpc",
+];
+
+impl<S: System> Serialize for FaultKind<S> {
+    fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
+        match self {
+            Self::Own(own) => own.serialize(serializer),
+            other => Self::serialize(other, serializer),
+        }
+    }
+}
+
+impl<'de, S: System> Deserialize<'de> for FaultKind<S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        let Some(word) = table.get("fault").and_then(toml::Value::as_str) else {
+            return Err(D::Error::missing_field("fault"));
+        };
+        let (is_known, is_own) = (WORDS.contains(&word), S::Fault::WORDS.contains(&word));
+        if !is_known && !is_own {
+            let all: Vec<_> = WORDS.iter().chain(S::Fault::WORDS).map(|word| format!("`{word}`")).collect();
+            let why = format!("unknown variant `{word}`, expected one of {}", all.join(", "));
+            return Err(D::Error::custom(why));
+        }
+        let table = toml::Value::Table(table);
+        let kind =
+            if is_own { S::Fault::deserialize(table).map(Self::Own) } else { Self::deserialize(table) };
+        kind.map_err(|error| D::Error::custom(error.message()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{data::fault::Fault, system::toy::Toy};
+
+    fn read(text: &str) -> Result<Fault<Toy>, String> {
+        toml::from_str(&format!("at_ms = 7\n{text}")).map_err(|error: toml::de::Error| error.to_string())
+    }
+
+    #[test]
+    fn each_kind_is_known_by_its_word() {
+        for word in WORDS {
+            let why = read(&format!("fault = \"{word}\"\n")).expect_err("each has fields");
+            assert!(why.contains("missing field"), "{word}: {why}");
+        }
+        let why = read("fault = \"crush\"").expect_err("a typing error");
+        assert!(why.contains("`crush`") && why.contains("`crash`"), "{why}");
+        assert!(read("node = \"s1\"").expect_err("of no kind").contains("`fault`"));
+    }
+
+    #[test]
+    fn a_field_that_is_misspelt_is_named() {
+        let text = "fault = \"pause\"\nnode = \"p1\"\nlasts_ms = 1\nlats_ms = 1\n";
+        let why = read(text).expect_err("no such field");
+        assert!(why.contains("lats_ms"), "{why}");
+    }
+}

@@ -1,0 +1,258 @@
+//! The processes of a run: started, crashed, paused and started again, as production runs them except for
+//! their network, disk and clock.
+//!
+//! A *life* is one run of a process. A crash ends it so that peers see their connections reset. A loss of
+//! power ends it in silence: the process stands still for ever, nothing it has not written to disk survives,
+//! and only when the machine is started again do its peers hear that their connections are gone. However a
+//! life ends, what it has sent is on its way and arrives; peers hear of the end of a connection after that.
+
+use std::{sync::Arc, time::Duration};
+
+use madsim::{
+    runtime::{Handle, NodeHandle},
+    task::NodeId,
+};
+
+use crate::{
+    data::{
+        fault::Memory,
+        node::NodeIndex,
+        nodes::{Nodes, SIMULATOR, ip},
+        outcome::{Down, Happening},
+    },
+    judges::liveness::Condition,
+    world::{
+        World, now,
+        simulated::{Shared, Simulated},
+    },
+};
+
+/// What a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was never started.
+    Waiting,
+    /// It runs.
+    Up,
+    /// It stands still; so many pauses have to end before it goes on.
+    Paused(u32),
+    /// It is gone.
+    Down(Down),
+}
+
+/// One node's process.
+struct Process {
+    id: NodeId,
+    status: Status,
+    /// How many of its pauses have no end.
+    lasting_pauses: u32,
+    /// Since when its clock stands still, if it does.
+    frozen: Option<Duration>,
+    life: u64,
+}
+
+impl Process {
+    fn condition(&self) -> Condition {
+        match self.status {
+            // Only the reader has not begun yet after the heal.
+            Status::Up | Status::Waiting => Condition::Runs,
+            Status::Paused(_) => Condition::StandsStill,
+            Status::Down(_) => Condition::IsDown,
+        }
+    }
+}
+
+/// All processes of a run. Clients are nodes, too, but their one life never ends.
+pub struct Cluster<S: Simulated> {
+    world: Arc<World<S>>,
+    handle: Handle,
+    processes: Vec<Process>,
+}
+
+impl<S: Simulated> Cluster<S> {
+    /// Makes all nodes; none runs yet.
+    pub fn new(world: Arc<World<S>>) -> Self {
+        let handle = Handle::current();
+        let network = madsim::net::NetSim::current();
+        let make = |node: NodeIndex| {
+            let (name, ip) = (world.nodes.name(node), ip(node).into());
+            network.add_dns_record(name, ip);
+            let id = handle.create_node().name(&**name).ip(ip).build().id();
+            Process { id, status: Status::Waiting, lasting_pauses: 0, frozen: None, life: 0 }
+        };
+        let processes = (0..world.nodes.simulator()).map(make).collect();
+        handle.create_node().name(SIMULATOR).build();
+        Self { world, handle, processes }
+    }
+
+    /// What the processes share.
+    pub fn world(&self) -> &Arc<World<S>> {
+        &self.world
+    }
+
+    /// What a node's process is doing.
+    pub fn status(&self, node: NodeIndex) -> Status {
+        self.processes[node].status
+    }
+
+    /// Which processes run (a paused one does).
+    pub fn up(&self) -> Vec<bool> {
+        let mut up: Vec<_> =
+            self.processes.iter().map(|p| matches!(p.status, Status::Up | Status::Paused(_))).collect();
+        up.push(true);
+        up
+    }
+
+    /// What each node is doing once the faults are over.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.processes.iter().map(Process::condition).collect()
+    }
+
+    /// What a process is doing, as a line.
+    pub fn standing(&self, node: NodeIndex) -> String {
+        let status = match self.status(node) {
+            Status::Waiting => "never started",
+            Status::Up => "up",
+            Status::Paused(_) => "stands still",
+            Status::Down(_) => "down",
+        };
+        format!("{}: {status}", self.world.nodes.name(node))
+    }
+
+    /// How many lives a node has had.
+    pub fn life(&self, node: NodeIndex) -> u64 {
+        self.processes[node].life
+    }
+
+    /// The node, to run something on it. Begins its life.
+    pub fn begin(&mut self, node: NodeIndex) -> NodeHandle {
+        let process = &mut self.processes[node];
+        let fresh = process.status == Status::Waiting;
+        if let Status::Down(Down::PowerLoss) = process.status {
+            // What was paused must be dropped by the executor, not under its lock.
+            self.handle.resume(process.id);
+            self.handle.kill(process.id);
+        }
+        if !fresh {
+            self.handle.restart(process.id);
+        }
+        process.status = Status::Up;
+        process.lasting_pauses = 0;
+        process.life += 1;
+        self.handle.get_node(process.id).expect("it was made at the beginning")
+    }
+
+    /// Starts a process, unless it runs.
+    pub fn start(&mut self, node: NodeIndex) {
+        let runs = matches!(self.status(node), Status::Up | Status::Paused(_));
+        if runs || !S::may_start(&self.world, node) {
+            return;
+        }
+        let handle = self.begin(node);
+        let life = self.processes[node].life;
+        let world = self.world.clone();
+        world.happened(node, Happening::Up { life, memory: S::Shared::remembers(&world, node) });
+        handle.spawn(S::process(world, node, life));
+    }
+
+    /// Ends a process. The error says why that is impossible.
+    pub fn stop(&mut self, node: NodeIndex, how: Down, memory: Memory) -> Result<Memory, String> {
+        let id = self.processes[node].id;
+        match self.status(node) {
+            Status::Waiting => return Err(format!("{} was not started yet", self.world.nodes.name(node))),
+            Status::Down(_) => return Err(format!("{} is down already", self.world.nodes.name(node))),
+            Status::Up | Status::Paused(_) => {}
+        }
+        self.thaw(node);
+        match how {
+            Down::Crash => {
+                self.handle.resume(id);
+                self.handle.kill(id);
+            }
+            Down::PowerLoss => self.handle.pause(id),
+        }
+        self.processes[node].status = Status::Down(how);
+        self.world.links.network().ended(node);
+        S::Shared::torn(&self.world, node, how);
+        let forgets = memory == Memory::Lost || S::is_volatile(&self.world.plan);
+        let memory = if forgets && S::may_forget(&self.world, node) { Memory::Lost } else { Memory::Kept };
+        if memory == Memory::Lost {
+            S::Shared::wipe(&self.world, node);
+        }
+        self.world.happened(node, Happening::Down(how));
+        Ok(memory)
+    }
+
+    /// Makes a process stand still, for a while or for good.
+    pub fn pause(&mut self, node: NodeIndex, for_good: bool) -> Result<(), String> {
+        let process = &mut self.processes[node];
+        process.status = match process.status {
+            Status::Up => Status::Paused(1),
+            Status::Paused(times) => Status::Paused(times + 1),
+            Status::Waiting | Status::Down(_) => {
+                return Err(format!("{} does not run", self.world.nodes.name(node)));
+            }
+        };
+        process.lasting_pauses += u32::from(for_good);
+        self.handle.pause(process.id);
+        Ok(())
+    }
+
+    /// Makes a machine stand still for a while, and its clock with it. The clock goes on when the machine
+    /// does.
+    pub fn freeze(&mut self, node: NodeIndex) -> Result<(), String> {
+        self.pause(node, false)?;
+        self.processes[node].frozen.get_or_insert(now());
+        Ok(())
+    }
+
+    /// The clock of a machine that stood still goes on, behind by as much.
+    fn thaw(&mut self, node: NodeIndex) {
+        if let Some(since) = self.processes[node].frozen.take() {
+            self.world.pacer(node).lose(now() - since);
+        }
+    }
+
+    /// Ends one pause.
+    pub fn resume(&mut self, node: NodeIndex) {
+        if self.processes[node].status == Status::Paused(1) {
+            self.thaw(node);
+        }
+        let process = &mut self.processes[node];
+        match process.status {
+            Status::Paused(1) => {
+                process.status = Status::Up;
+                self.handle.resume(process.id);
+            }
+            Status::Paused(times) => process.status = Status::Paused(times - 1),
+            Status::Waiting | Status::Up | Status::Down(_) => {}
+        }
+    }
+
+    /// Ends all pauses that have an end.
+    pub fn resume_all(&mut self) {
+        for node in 0..self.processes.len() {
+            let lasting = self.processes[node].lasting_pauses;
+            while matches!(self.status(node), Status::Paused(times) if times > lasting) {
+                self.resume(node);
+            }
+        }
+    }
+}
+
+/// Ends every life, the clients' too, and what is under way between them, and drops what they held: tasks
+/// that wait for each other would otherwise keep each other, and all that they share, for as long as this
+/// process lasts.
+pub async fn end(nodes: &Nodes) {
+    let handle = Handle::current();
+    for node in 0..nodes.len() {
+        let name = &**nodes.name(node);
+        if handle.get_node(name).is_some() {
+            // What was paused must be dropped by the executor, not under its lock.
+            handle.resume(name);
+            handle.kill(name);
+        }
+    }
+    // Time passes when the executor has nothing left to drop.
+    madsim::time::sleep(Duration::from_nanos(1)).await;
+}
