@@ -132,13 +132,16 @@ fn generated_types_stop_at_the_shell() {
 fn the_pure_half_of_the_simulator_needs_no_madsim() {
     let pure = [
         "sim/src/claims",
-        "sim/src/explore",
         "sim/src/generate",
         "sim/src/judges",
-        "sim/src/marks",
-        "sim/src/minimise",
-        "sim/src/report",
         "sim/src/store/marks",
+        "sim/testbed/src/data",
+        "sim/testbed/src/draw",
+        "sim/testbed/src/explore",
+        "sim/testbed/src/judges",
+        "sim/testbed/src/marks",
+        "sim/testbed/src/minimise",
+        "sim/testbed/src/report",
         "sim/linearize/src",
     ];
     ban(
@@ -152,6 +155,12 @@ fn the_pure_half_of_the_simulator_needs_no_madsim() {
 #[test]
 fn the_checker_stands_alone() {
     ban(&["sim/linearize/src"], &[], &["pbkv", "sim::"], "linearize could be published alone");
+}
+
+#[test]
+fn the_testbed_knows_no_system() {
+    let words = ["pbkv", "use sim", "use lock", "primary", "backup", "joiner", "view_service", "ViewService"];
+    ban(&["sim/testbed/src"], &[], &words, "what only one system has, it tells through `testbed::system`");
 }
 
 #[test]
@@ -170,8 +179,8 @@ fn a_seed_means_one_run() {
     // Rooms of the simulator that drive runs from outside have a disk, a clock and threads of their own.
     let outside = ["command", "exhaust", "explore", "minimise", "mutants", "walk"];
     let of_the_machine = ["clock", "fs", "static", "thread"];
-    let folders = ["src", "sim/src", "sim/lock/src"].map(|folder| root().join(folder));
-    let mut found = sim::rules::check(&folders.each_ref().map(|folder| &**folder));
+    let folders = ["src", "sim/src", "sim/testbed/src", "sim/lock/src"].map(|folder| root().join(folder));
+    let mut found = testbed::rules::check(&folders.each_ref().map(|folder| &**folder));
     found.retain(|it| {
         let folder = it.file.parent().into_iter().flat_map(Path::components);
         let is_outside = folder.into_iter().any(|part| outside.iter().any(|room| part.as_os_str() == *room));
@@ -188,7 +197,7 @@ fn a_seed_means_one_run() {
 #[test]
 fn errors_are_told_apart_from_bugs() {
     ban(
-        &["src", "sim/src", "sim/lock/src"],
+        &["src", "sim/src", "sim/testbed/src", "sim/lock/src"],
         &[],
         &[".unwrap()"],
         "say why it cannot fail: expect(\"...\"), or return an error",
@@ -232,7 +241,13 @@ fn comments_are_as_narrow_as_code() {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    for manifest in ["Cargo.toml", "sim/Cargo.toml", "sim/linearize/Cargo.toml", "sim/lock/Cargo.toml"] {
+    for manifest in [
+        "Cargo.toml",
+        "sim/Cargo.toml",
+        "sim/linearize/Cargo.toml",
+        "sim/testbed/Cargo.toml",
+        "sim/lock/Cargo.toml",
+    ] {
         let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
         let (mut in_dependencies, mut above) = (false, "");
         for (index, line) in text.lines().enumerate() {
