@@ -1,9 +1,12 @@
 //! What the testbed must be told about a system under test. It knows no system itself.
 
 mod absent;
+mod fault;
 pub mod notice;
+mod setup;
 #[cfg(test)]
 pub mod toy;
+mod witness;
 
 use std::{fmt, hash::Hash, path::PathBuf, time::Duration};
 
@@ -11,21 +14,22 @@ use ::linearizability::{Budget, Model};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use absent::{NoFault, NoPromise, NoTrigger, NoWitness};
-pub use notice::{NoNotice, Notice};
-
+pub use self::{
+    absent::{NoFault, NoPromise, NoTrigger, NoWitness},
+    fault::SystemFault,
+    notice::{NoNotice, Notice},
+    setup::{Process, Setup},
+    witness::Witness,
+};
 use crate::{
     data::{
-        fault::{Mistreatment, Node},
         line,
         node::NodeIndex,
-        outcome::{Contradiction, Happening, Operation, Outcome, RunOptions, Verdict, Violation},
-        plan::{Clock, Plan},
+        outcome::{Contradiction, Operation, Outcome, Verdict},
+        plan::Plan,
     },
-    hardware::network::Network,
-    judges::{broken::Check, linearizability},
-    marks::{Role, Strike, Table, family::Family},
-    observer::messages::MessageKind,
+    judges::linearizability,
+    marks::{Table, family::Family},
     system::notice::{EraWords, LaneChange, State},
 };
 
@@ -171,93 +175,6 @@ pub trait System: Data + Copy + Ord + Default {
     }
 }
 
-/// What an observer who sees the whole system keeps of a run. It decides nothing and draws nothing: a run is the
-/// same, byte for byte, whatever it does.
-pub trait Witness<S: System>: Sized + Send + 'static {
-    /// Nothing seen yet.
-    fn new(plan: &Plan<S>, options: &RunOptions) -> Self;
-
-    /// A process began or ended, a fault began or ended, or everything was healed.
-    fn happened(&mut self, _at: Duration, _node: NodeIndex, _event: &Happening<S>) {}
-
-    /// A client calls.
-    fn called(&mut self, _at: Duration) {}
-
-    /// Whether what it saw of the processes explains an answer. If not, the checker is asked.
-    fn explains(&self, _operation: &Operation<S>) -> bool {
-        false
-    }
-
-    /// A client's call ended.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the answer.
-    fn returned(&mut self, _place: usize, _operation: &Operation<S>) -> Check {
-        Ok(())
-    }
-
-    /// The run is over but for a last look at the state of every machine.
-    fn close(&mut self) {}
-
-    /// A fault strikes these nodes: with a pair of nodes, the link between them. It may hold messages back for
-    /// so long.
-    fn touched(&mut self, _at: Duration, _nodes: &[NodeIndex], _lateness: Duration) {}
-
-    /// A fault strikes these nodes, in the roles that they have.
-    fn struck(&mut self, _strike: Strike, _nodes: &[NodeIndex]) {}
-
-    /// A fault of the network that names these nodes began. Which messages it mistreats is known only when it
-    /// strikes one.
-    fn disturbed(&mut self, strike: Strike, nodes: &[NodeIndex], _network: &Network) {
-        if !matches!(strike, Strike::Message(_)) {
-            self.struck(strike, nodes);
-        }
-    }
-
-    /// A fault of the network struck a message in this way, from or to a node of this role.
-    fn mistreated(&mut self, _how: Mistreatment, _role: Role) {}
-
-    /// A message arrived whose sender had ended.
-    fn message_outlived_its_sender(&mut self) {}
-
-    /// Nothing passed any more on a stream whose ends both believed that it lives.
-    fn stream_went_mute(&mut self) {}
-
-    /// The drives of these nodes stall from now on.
-    fn drives_stall(&mut self, _nodes: Vec<NodeIndex>) {}
-
-    /// Processes hear what no process says from now on.
-    fn lies_begin(&mut self) {}
-
-    /// How long after the last fault everything that a client calls succeeds again, and that is demanded also
-    /// between faults; absent: only at the end of the run.
-    fn serves_within(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Looks at the time that has passed.
-    fn pass(&mut self, _at: Duration) {}
-
-    /// Whether there is nothing to be waited for after the heal.
-    fn is_settled(&self) -> bool {
-        true
-    }
-
-    /// Adds what it knows to an outcome: numbers, marks, a promise that was broken.
-    fn conclude(&self, _outcome: &mut Outcome<S>) {}
-
-    /// Judges what the clients saw.
-    fn judge(&self, operations: &[Operation<S>]) -> Verdict {
-        linearizability::judge(operations)
-    }
-
-    /// An answer that the clients cannot prove to be wrong, but that is not what it saw of the processes.
-    fn unexplained(&self, _operations: &[Operation<S>]) -> Option<Violation> {
-        None
-    }
-}
-
 /// The state of an object between two operations.
 pub type StateOf<S> = <<S as System>::Model as Model>::State;
 
@@ -330,108 +247,6 @@ pub trait Promise: Data + Ord {
     fn promised(&self) -> &'static str;
 }
 
-/// A set-up, as it stands in a plan.
-pub trait Setup: Data + Serialize + DeserializeOwned {
-    /// The processes, in the order of their addresses.
-    fn processes(&self) -> Vec<Process>;
-
-    /// Clocks that are not perfect.
-    fn clocks(&self) -> &[Clock] {
-        &[]
-    }
-
-    /// In a few words, such as `3 nodes, reads by quorum`.
-    fn summary(&self) -> String {
-        let processes = self.processes().len();
-        format!("{processes} process{}", if processes == 1 { "" } else { "es" })
-    }
-
-    /// The same as names and values.
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        vec![("processes", self.processes().len().to_string())]
-    }
-
-    /// In what the size of a set-up is counted,
-    const SIZE: &'static str = "processes";
-    /// what is done to make it smaller,
-    const REMOVING: &'static str = "removing processes";
-
-    /// and how large it is.
-    fn size(&self) -> usize {
-        self.processes().len()
-    }
-
-    /// Without what it says about one of the nodes.
-    fn forget(&mut self, _node: &str) {}
-
-    /// A node gets another name.
-    fn rename(&mut self, _from: &str, _to: &str) {}
-
-    /// Smaller ones, the smallest first. What is left keeps its name.
-    fn smaller(&self) -> Vec<Self> {
-        Vec::new()
-    }
-
-    /// Plainer ones: first with all options plain at once, then with one of them.
-    fn plainer(&self) -> Vec<Self> {
-        Vec::new()
-    }
-
-    /// Other forms, which are not plainer, but in which fewer operations may do the same.
-    const FORMS: &'static [fn(&mut Self)] = &[];
-    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
-    fn disk_ms_max(&self) -> u64 {
-        0
-    }
-
-    /// Whether the handler of a call ends when its caller has left; else it runs to its end.
-    fn callers_leave(&self) -> bool {
-        false
-    }
-
-    /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
-    fn is_encoded(&self) -> bool {
-        false
-    }
-
-    /// Within this time each machine that runs takes a step, whatever happens. The state of every machine is
-    /// looked at once more in it when a run is over.
-    fn steps_within(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-/// A process of the system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// What its node is called.
-    pub name: String,
-    /// The port on which it listens.
-    pub port: u16,
-    /// What clients say to it is not their operations, and is shown with this conversation.
-    pub aside: Option<MessageKind>,
-    /// When it is first started.
-    pub starts_at: Duration,
-}
-
-impl Process {
-    /// A process that listens on a port.
-    pub fn new(name: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), port, starts_at: Duration::ZERO, aside: None }
-    }
-
-    /// The same, but first started at this time.
-    #[must_use]
-    pub fn starting_at(self, starts_at: Duration) -> Self {
-        Self { starts_at, ..self }
-    }
-
-    /// The same, if clients ask it for other things than their operations.
-    pub fn aside(self, kind: MessageKind) -> Self {
-        Self { aside: Some(kind), ..self }
-    }
-}
-
 /// Messages between processes about one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Conversation {
@@ -439,28 +254,4 @@ pub struct Conversation {
     pub name: &'static str,
     /// Whether the page shows it at first.
     pub is_shown: bool,
-}
-
-/// A fault that only this system knows. In a plan its word stands where those of the testbed's faults do.
-pub trait SystemFault: Data + Serialize + DeserializeOwned {
-    /// The words for it in plans (`fault = "..."`).
-    const WORDS: &'static [&'static str];
-
-    /// The name under which it is counted.
-    fn name(&self) -> &'static str;
-
-    /// Under which strike its marks are counted.
-    fn strike(&self) -> Strike;
-
-    /// The node that it names, if it names one.
-    fn node(&self) -> Option<&str>;
-
-    /// The node that it names, to be changed.
-    fn node_mut(&mut self) -> Option<&mut Node>;
-
-    /// Its times, each with its least value.
-    fn numbers(&mut self) -> Vec<(&mut u64, u64)>;
-
-    /// Milder or plainer forms of it.
-    fn milder(&self) -> Vec<Self>;
 }

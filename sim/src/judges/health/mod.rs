@@ -49,9 +49,7 @@ use serde::{Deserialize, Serialize};
 pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
 use crate::{bound::Unhealthy, judges::bounds::Exceeded, store::nodes::Nodes};
-use testbed::{
-    data::node::{NodeIndex, NodeName},
-};
+use testbed::data::node::{NodeIndex, NodeName};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
 

@@ -64,9 +64,17 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::outcome::End,
-        system::{NoWitness, toy::Toy},
+        data::outcome::{End, RunOptions},
+        system::{
+            NoWitness,
+            toy::{self, Toy},
+        },
     };
+
+    /// It explains nothing.
+    fn blind() -> NoWitness<Toy> {
+        NoWitness::new(&toy::plan(), &RunOptions::default())
+    }
 
     const KEY: Bytes = Bytes::from_static(b"k");
 
@@ -88,7 +96,7 @@ mod tests {
         let operations = [put(0, 1, "a"), put(2, 3, "b"), get(4, 5, "b"), get(6, 7, "a"), get(8, 9, "b")];
         let mut watch = Watch::default();
         let noticed: Vec<usize> = (0..operations.len())
-            .filter(|place| watch.is_contradiction(&operations[..=*place], *place, &NoWitness))
+            .filter(|place| watch.is_contradiction(&operations[..=*place], *place, &blind()))
             .collect();
         assert_eq!(noticed.first(), Some(&3), "the servers' order is empty: it explains nothing");
     }
@@ -99,7 +107,7 @@ mod tests {
         operations.extend((1..=100).map(|n| get(10 * n, 10 * n + 1, "a")));
         let mut watch = Watch::default();
         for place in 0..operations.len() {
-            assert!(!watch.is_contradiction(&operations[..=place], place, &NoWitness));
+            assert!(!watch.is_contradiction(&operations[..=place], place, &blind()));
         }
         let suspicion = &watch.suspicions[&KEY];
         assert_eq!((suspicion.answers, suspicion.judged_at), (101, 128));
