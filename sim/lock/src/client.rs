@@ -88,6 +88,11 @@ impl Client {
         Ok(Self { server, deadline, connection: None })
     }
 
+    /// Gives the calls from now on this long.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
+    }
+
     /// The lock and its owner.
     ///
     /// # Errors

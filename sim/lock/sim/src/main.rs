@@ -147,7 +147,7 @@ mod run;
 
 #[cfg(madsim)]
 fn main() -> ExitCode {
-    testbed::main::<LockService>(testbed::package!())
+    testbed::main::<LockService>()
 }
 
 #[cfg(not(madsim))]

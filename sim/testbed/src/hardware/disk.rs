@@ -141,6 +141,11 @@ mod simulated {
     }
 
     impl<C: Content> SimulatedDisk<C> {
+        /// What is durable.
+        pub fn content(&self) -> C {
+            self.disk.lock().expect("no panic while locked").content().clone()
+        }
+
         /// Makes changes durable, in order.
         ///
         /// # Errors
