@@ -4,16 +4,13 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use pbkv::protocol::view::{Members, View};
-use sim::{
-    observer::panics,
-    walk::{
-        self,
-        cluster::{self, Action, Cluster},
-    },
-};
-
 use crate::scripts::Script;
+use pbkv::protocol::view::{Members, View};
+use sim::walk::{
+    self,
+    cluster::{self, Action, Cluster},
+};
+use testbed::observer::panics;
 
 /// Walks that are compared. Each is some thousand actions long.
 const WALKS: u64 = 40;

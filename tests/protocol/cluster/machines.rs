@@ -12,14 +12,14 @@ use pbkv::protocol::{
     view_service::{self, Answer, SealKey, ViewService, adoption::Adopt},
 };
 
-use sim::data::hash::stable_hash;
-
-use super::{BOOT_STEP, Checked, Cluster};
 use crate::{
     command::{VIEW_SERVICE, WallClock},
     describe,
     network::Body,
 };
+use testbed::data::hash::stable_hash;
+
+use super::{BOOT_STEP, Checked, Cluster};
 
 impl Cluster {
     pub(super) fn step_view_service(&mut self, event: view_service::Event) -> Checked {

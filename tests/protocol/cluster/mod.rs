@@ -14,6 +14,13 @@ use std::{
     time::Duration,
 };
 
+use crate::{
+    clients::{Client, input},
+    command::{Command, VIEW_SERVICE, WallClock},
+    coverage::Coverage,
+    network::{Packet, Pick},
+    nodes::{Clock, Server, Viewer},
+};
 use linearizability::kv::{Input, Output};
 use pbkv::protocol::{
     identity::{Boot, ServerId, Ticket},
@@ -22,14 +29,6 @@ use pbkv::protocol::{
     view_service::adoption::Adopt,
 };
 use sim::judges::invariants::Invariants;
-
-use crate::{
-    clients::{Client, input},
-    command::{Command, VIEW_SERVICE, WallClock},
-    coverage::Coverage,
-    network::{Packet, Pick},
-    nodes::{Clock, Server, Viewer},
-};
 
 /// The grain of time while everything runs by itself.
 const RUN_STEP: Duration = Duration::from_millis(20);

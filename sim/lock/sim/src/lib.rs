@@ -1,0 +1,154 @@
+//! All that the testbed is told about the lock service.
+
+use linearizability::Model;
+use serde::{Deserialize, Serialize};
+use testbed::{
+    data::{
+        outcome::Operation,
+        plan::{Clock, Plan},
+    },
+    draw::{self, Load, dice::Dice},
+    system::{Access, NoFault, NoNotice, NoPromise, NoTrigger, NoWitness, Process, Setup, System, Verb},
+};
+
+/// The name of the one process, and its port.
+const SERVER: (&str, u16) = ("lock", 7000);
+
+/// What a plan says about it, in `[cluster]`.
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The longest a write to disk takes, in milliseconds.
+    pub disk_ms_max: u64,
+    /// Clocks that are not perfect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
+    pub clocks: Vec<Clock>,
+}
+
+impl Setup for Options {
+    fn processes(&self) -> Vec<Process> {
+        vec![Process::new(SERVER.0, SERVER.1)]
+    }
+
+    fn clocks(&self) -> &[Clock] {
+        &self.clocks
+    }
+
+    fn disk_ms_max(&self) -> u64 {
+        self.disk_ms_max
+    }
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// `acquire`, `release` or `holder`,
+    pub verb: &'static str,
+    /// of this lock
+    pub lock: String,
+    /// as this owner.
+    pub owner: String,
+}
+
+/// What it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// The lock is the caller's.
+    Granted,
+    /// Another owner has it.
+    Held,
+    /// It is free now.
+    Released,
+    /// It was not the caller's.
+    NotYours,
+    /// Its owner.
+    Holder(Option<String>),
+}
+
+/// A lock as its users understand it. An owner that asks again for what it holds has it.
+#[derive(Default)]
+pub struct Lock;
+
+impl Model for Lock {
+    type Input = Ask;
+    type Output = Told;
+    type State = Option<String>;
+    type Key<'a> = &'a str;
+
+    fn init(&self) -> Self::State {
+        None
+    }
+
+    fn step(&self, holder: &Self::State, ask: &Ask, told: Option<&Told>) -> Option<Self::State> {
+        let is_own = holder.as_ref() == Some(&ask.owner);
+        let (next, answer) = match ask.verb {
+            "acquire" if is_own || holder.is_none() => (Some(ask.owner.clone()), Told::Granted),
+            "acquire" => (holder.clone(), Told::Held),
+            "release" if is_own => (None, Told::Released),
+            "release" => (holder.clone(), Told::NotYours),
+            _ => (holder.clone(), Told::Holder(holder.clone())),
+        };
+        told.is_none_or(|told| *told == answer).then_some(next)
+    }
+
+    fn partition<'a>(&self, ask: &'a Ask) -> &'a str {
+        &ask.lock
+    }
+}
+
+/// The lock service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockService;
+
+impl System for LockService {
+    type Setup = Options;
+    type Fault = NoFault;
+    type Trigger = NoTrigger;
+    type Input = Ask;
+    type Output = Told;
+    type Model = Lock;
+    type Detail = ();
+    type Notice = NoNotice;
+    type Numbers = ();
+    type Promise = NoPromise;
+    type Witness = NoWitness;
+
+    const VERBS: &'static [Verb] = &[
+        Verb { word: "acquire", access: Access::Both },
+        Verb { word: "release", access: Access::Both },
+        Verb { word: "holder", access: Access::Reads },
+    ];
+
+    fn draw(seed: u64) -> Plan<Self> {
+        let disk_ms_max = Dice::new(seed, "disk").weighted(&[(2, 0), (1, 20), (1, 200)]);
+        let options = Options { disk_ms_max, clocks: draw::clocks(seed, [SERVER.0]) };
+        let verbs = &[(4, "acquire"), (3, "release"), (2, "holder")];
+        draw::plan(seed, options, &Load { clients: (2, 5), verbs, objects: &["a", "b"] })
+    }
+
+    fn asked(operation: &Operation<Self>) -> String {
+        let Ask { verb, lock, owner } = &operation.input;
+        format!("{verb} {lock} as {owner}")
+    }
+
+    fn verb(ask: &Ask) -> Verb {
+        let verb = Self::VERBS.iter().find(|verb| verb.word == ask.verb);
+        *verb.expect("only these are parsed")
+    }
+
+    fn parse(words: &str, client: &str, _unique: &str) -> Result<Ask, String> {
+        let parts = words.split_once(' ');
+        let verb = parts.and_then(|(word, _)| Self::VERBS.iter().find(|verb| verb.word == word));
+        let (Some(verb), Some((_, lock))) = (verb, parts) else {
+            return Err("write acquire, release or holder, and the name of a lock".into());
+        };
+        Ok(Ask { verb: verb.word, lock: lock.into(), owner: client.into() })
+    }
+
+    fn look(_: &Plan<Self>) -> Vec<String> {
+        ["a", "b"].map(|lock| format!("holder {lock}")).into()
+    }
+}
+
+#[cfg(madsim)]
+mod run;
