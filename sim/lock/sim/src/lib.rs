@@ -111,7 +111,7 @@ impl System for LockService {
     type Notice = NoNotice;
     type Numbers = ();
     type Promise = NoPromise;
-    type Witness = NoWitness;
+    type Witness = NoWitness<Self>;
 
     const VERBS: &'static [Verb] = &[
         Verb { word: "acquire", access: Access::Both },
