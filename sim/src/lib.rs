@@ -1,7 +1,7 @@
 //! pbkv in the testbed: what is known of the store, and what must be so in it.
 //!
-//! The [`testbed`] runs whole clusters, the code of production, in one thread and in virtual time, under faults.
-//! It knows no store. Here is the rest:
+//! The [`testbed`] runs whole clusters, the code of production, in one thread and in virtual time, under
+//! faults. It knows no store. Here is the rest:
 //!
 //! ```text
 //!  generate ──► plans ──► testbed ──► outcomes

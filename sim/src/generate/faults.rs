@@ -411,8 +411,8 @@ fn amnesia(dice: &mut Dice, targets: Targets, faults_ms: u64, mean_ms: u64, repl
     faults
 }
 
-/// Something that breaks for good. What is owed to whom then is for [`testbed::judges::liveness`] to say; most
-/// often it is everything to everybody.
+/// Something that breaks for good. What is owed to whom then is for [`testbed::judges::liveness`] to say;
+/// most often it is everything to everybody.
 fn lasting(dice: &mut Dice, targets: Targets, faults_ms: u64) -> Fault {
     let at_ms = dice.between(faults_ms / 4, faults_ms);
     let (at_ms, on, after_ms) = moment(dice, at_ms);

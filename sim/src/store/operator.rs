@@ -1,5 +1,5 @@
-//! Mistakes of operators, step by step: the view service's record is lost, or an old copy takes its place; all
-//! data is declared lost; a server is started a second time.
+//! Mistakes of operators, step by step: the view service's record is lost, or an old copy takes its place;
+//! all data is declared lost; a server is started a second time.
 
 use std::time::Duration;
 

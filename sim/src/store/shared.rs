@@ -151,8 +151,8 @@ pub fn record_written(world: &World, record: &Record) {
     observe::record_written(&mut world.observer(), now(), record);
 }
 
-/// An operator gave all data up, and this is the view service's durable record now. No copy of an earlier one is
-/// kept.
+/// An operator gave all data up, and this is the view service's durable record now. No copy of an earlier one
+/// is kept.
 pub fn data_given_up(world: &World, record: &Record) {
     let own = &world.own;
     *own.recorded.lock().unwrap_or_else(PoisonError::into_inner) = record.clone();
@@ -162,8 +162,9 @@ pub fn data_given_up(world: &World, record: &Record) {
     observe::data_given_up(&mut world.observer(), now(), record);
 }
 
-/// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What the
-/// end of a process left is that of its next life when it has synced it, and until then power may take it.
+/// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What
+/// the end of a process left is that of its next life when it has synced it, and until then power may take
+/// it.
 fn tear_record(world: &World, how: Down) -> Torn {
     let under_way = {
         let mut files = world.own.folder();

@@ -1,5 +1,5 @@
-//! What an observer who sees the whole cluster at once keeps of a run of the store: invariants, health, bounds,
-//! the order in which the servers took updates, the revisions that clients were told, and marks.
+//! What an observer who sees the whole cluster at once keeps of a run of the store: invariants, health,
+//! bounds, the order in which the servers took updates, the revisions that clients were told, and marks.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -64,7 +64,8 @@ pub trait System: Data + Copy + Ord + Default {
     type Witness: Witness<Self>;
 
     /// Whether its processes tell the observer of every step that their machines take
-    /// ([`crate::observer::observe::Observer::begin_step`]). If not, a step is a message that a process hears.
+    /// ([`crate::observer::observe::Observer::begin_step`]). If not, a step is a message that a process
+    /// hears.
     const HAS_STEPS: bool = false;
 
     /// The roles by which faults name processes, beside their names.
@@ -120,8 +121,8 @@ pub trait System: Data + Copy + Ord + Default {
         Vec::new()
     }
 
-    /// What a line of a script asks, without its time. `client` is the client whose script it is, and `unique` a
-    /// word that stands in no other call.
+    /// What a line of a script asks, without its time. `client` is the client whose script it is, and
+    /// `unique` a word that stands in no other call.
     ///
     /// # Errors
     ///
@@ -163,8 +164,8 @@ pub trait System: Data + Copy + Ord + Default {
         Vec::new()
     }
 
-    /// The object that an operation is about, by its name. Operations on different objects do not know of each
-    /// other.
+    /// The object that an operation is about, by its name. Operations on different objects do not know of
+    /// each other.
     fn object(input: &Self::Input) -> Bytes {
         Self::Model::default().label(input).into()
     }

@@ -33,8 +33,8 @@ pub const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usag
 
 /// Simulates whole systems under faults and judges what their clients saw.
 ///
-/// One seed is one run: processes, workload, faults and every message are decided by it. Without a subcommand,
-/// explores seeds.
+/// One seed is one run: processes, workload, faults and every message are decided by it. Without a
+/// subcommand, explores seeds.
 #[derive(Parser)]
 #[command(name = "cargo sim", bin_name = "cargo sim", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 struct Arguments<S: Simulated> {

@@ -1,9 +1,9 @@
 //! A folder: what the operating system shows of it, and what a loss of power leaves.
 //!
-//! A crash of the process takes nothing of what it had written. A loss of power takes, by a hash, any part of what was not synced: a file
-//! that was not keeps a prefix of its contents, or what it held before; of the names that were changed and
-//! not synced the first few are as new, the others as old. Names and contents are lost independently of each
-//! other.
+//! A crash of the process takes nothing of what it had written. A loss of power takes, by a hash, any part of
+//! what was not synced: a file that was not keeps a prefix of its contents, or what it held before; of the
+//! names that were changed and not synced the first few are as new, the others as old. Names and contents are
+//! lost independently of each other.
 //!
 //! Left out: files that are removed, and a disk that says it synced and did not.
 

@@ -1,7 +1,7 @@
 //! What a system owes to its clients after the heal, given what stays broken.
 //!
-//! Some faults have no end: a process that is down for good, a cable that nothing repairs. What each client can
-//! then expect is for the system to say; here is what follows from it.
+//! Some faults have no end: a process that is down for good, a cable that nothing repairs. What each client
+//! can then expect is for the system to say; here is what follows from it.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -188,8 +188,8 @@ impl<S: System> Observer<S> {
         true
     }
 
-    /// A machine took a step: its effects, a summary of its state, and the state. Returns whether that is part
-    /// of the run.
+    /// A machine took a step: its effects, a summary of its state, and the state. Returns whether that is
+    /// part of the run.
     pub fn end_step<E: Hash + fmt::Debug>(
         &mut self,
         effects: &[E],

@@ -15,8 +15,8 @@ use crate::{
     marks::{Role, Strike},
 };
 
-/// What an observer who sees the whole system keeps of a run. It decides nothing and draws nothing: a run is the
-/// same, byte for byte, whatever it does.
+/// What an observer who sees the whole system keeps of a run. It decides nothing and draws nothing: a run is
+/// the same, byte for byte, whatever it does.
 pub trait Witness<S: System>: Sized + Send + 'static {
     /// Nothing seen yet.
     fn new(plan: &Plan<S>, options: &RunOptions) -> Self;
@@ -44,8 +44,8 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     /// The run is over but for a last look at the state of every machine.
     fn close(&mut self) {}
 
-    /// A fault strikes these nodes: with a pair of nodes, the link between them. It may hold messages back for
-    /// so long.
+    /// A fault strikes these nodes: with a pair of nodes, the link between them. It may hold messages back
+    /// for so long.
     fn touched(&mut self, _at: Duration, _nodes: &[NodeIndex], _lateness: Duration) {}
 
     /// A fault strikes these nodes, in the roles that they have.

@@ -125,8 +125,8 @@ impl<S: Simulated> World<S> {
         self.observer().happened(now(), node, event);
     }
 
-    /// A client's call ended, now. The run ends with it if no order explains the answer, or the system's witness
-    /// does not accept it.
+    /// A client's call ended, now. The run ends with it if no order explains the answer, or the system's
+    /// witness does not accept it.
     pub fn returned(&self, client: NodeIndex, operation: usize, end: End<S>) {
         if self.observer().returned(now(), client, operation, end) {
             self.look();
@@ -193,8 +193,8 @@ impl<S: Simulated> World<S> {
         SimulatedClock::new(self.deviation(node), self.pacer(node))
     }
 
-    /// Serves on a process's own address until the process ends. Messages that are longer than `bytes_max` are
-    /// refused, if messages travel as bytes.
+    /// Serves on a process's own address until the process ends. Messages that are longer than `bytes_max`
+    /// are refused, if messages travel as bytes.
     ///
     /// # Panics
     ///

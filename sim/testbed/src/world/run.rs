@@ -54,8 +54,8 @@ pub fn run<S: Simulated>(plan: &Plan<S>, options: &RunOptions) -> Outcome<S> {
     execute(plan, options, live)
 }
 
-/// Lets a world live on a fresh thread, and judges what happened in it. [`live`] is how worlds live; a test may
-/// add something that no process does.
+/// Lets a world live on a fresh thread, and judges what happened in it. [`live`] is how worlds live; a test
+/// may add something that no process does.
 pub fn execute<S: Simulated, L: Future<Output = Ending>>(
     plan: &Plan<S>,
     options: &RunOptions,

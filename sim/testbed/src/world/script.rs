@@ -1,9 +1,9 @@
 //! Clients that work through their scripts, for systems whose clients do nothing else.
 //!
-//! Until the heal a call may fail: that is what deadlines are for. After it a client gets a long deadline, and
-//! is otherwise the client it was, with its connections and failures. At the end of its script, and after the
-//! heal, it makes the calls of [`System::finally`], each until it is answered. At last a fresh client, the
-//! reader, makes those of [`System::look`] in the same way.
+//! Until the heal a call may fail: that is what deadlines are for. After it a client gets a long deadline,
+//! and is otherwise the client it was, with its connections and failures. At the end of its script, and after
+//! the heal, it makes the calls of [`System::finally`], each until it is answered. At last a fresh client,
+//! the reader, makes those of [`System::look`] in the same way.
 
 use std::{sync::Arc, time::Duration};
 

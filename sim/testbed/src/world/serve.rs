@@ -124,7 +124,8 @@ pub(crate) struct Server {
     listener: Option<Listener>,
 }
 
-/// Is told of the messages that a process hears: of the method that was called, and of the contents by a hash.
+/// Is told of the messages that a process hears: of the method that was called, and of the contents by a
+/// hash.
 pub type Listener = Box<dyn Fn(&str, u64) + Send + Sync>;
 
 /// Serves on a node's own address until the node dies.

@@ -31,7 +31,8 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         true
     }
 
-    /// One life of a process. It ends only if the process ends by itself, which it may do if its drive failed.
+    /// One life of a process. It ends only if the process ends by itself, which it may do if its drive
+    /// failed.
     fn process(
         world: Arc<World<Self>>,
         node: NodeIndex,
@@ -220,8 +221,8 @@ impl<S: Simulated<Fault = Self>> Executed<S> for NoFault {
 
 /// Says what is not true.
 pub trait Liar: Send {
-    /// What a liar sends that heard a message, of this life of its sender, to a receiver. `hash` is the source
-    /// of all choices.
+    /// What a liar sends that heard a message, of this life of its sender, to a receiver. `hash` is the
+    /// source of all choices.
     fn lie(
         &mut self,
         way: (NodeIndex, u64, NodeIndex),
