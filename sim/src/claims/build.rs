@@ -1,5 +1,13 @@
 //! The words in which claims are written.
 
+use testbed::{
+    data::{
+        fault::{Cut, Memory},
+        plan::{Client, Network},
+    },
+    marks::{Overlap, Strike},
+};
+
 use crate::{
     bound::{Fault, FaultKind, Mark, Plan},
     store::{
@@ -7,13 +15,6 @@ use crate::{
         marks::Role,
         setup::{Cluster, Reads},
     },
-};
-use testbed::{
-    data::{
-        fault::{Cut, Memory},
-        plan::{Client, Network},
-    },
-    marks::{Overlap, Strike},
 };
 
 /// Three servers, two copies, everything else at its default, nobody calls, nothing goes wrong. Even seeds

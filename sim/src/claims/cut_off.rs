@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use testbed::{
+    data::fault::{Cut, Mistreatment},
+    marks::Strike,
+};
+
 use super::{
     Draft,
     build::{around, at, client, cut, on, quiet, strikes},
@@ -15,10 +20,6 @@ use crate::{
         operation::Input,
         settings::Settings,
     },
-};
-use testbed::{
-    data::fault::{Cut, Mistreatment},
-    marks::Strike,
 };
 
 /// How long a partition lasts: longer than any takeover.

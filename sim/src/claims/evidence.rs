@@ -8,6 +8,7 @@ use pbkv::protocol::{
     view::View,
     view_service,
 };
+use testbed::data::nodes;
 
 pub use crate::store::notice::name;
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
         operation::{Input, Output},
     },
 };
-use testbed::data::nodes;
 
 /// What a run left behind, and how patient the claim may be.
 pub struct Evidence<'a> {

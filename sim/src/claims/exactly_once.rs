@@ -1,5 +1,10 @@
 //! Every operation takes effect exactly once, whatever becomes of its messages.
 
+use testbed::{
+    data::fault::{Cut, Mistreatment},
+    marks::Strike,
+};
+
 use super::{
     Draft,
     build::{around, at, client, crash, quiet, strikes},
@@ -7,10 +12,6 @@ use super::{
 use crate::{
     bound::{End, FaultKind, Plan},
     store::marks::{Role, Situation},
-};
-use testbed::{
-    data::fault::{Cut, Mistreatment},
-    marks::Strike,
 };
 
 /// Clients that append to one key.

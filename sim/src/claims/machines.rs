@@ -1,5 +1,7 @@
 //! Machines that keep nothing, stand still, or hardly get on.
 
+use testbed::marks::Strike;
+
 use super::{
     Draft,
     build::{around, at, client, crash, quiet, strikes},
@@ -11,7 +13,6 @@ use crate::{
         setup::Reads,
     },
 };
-use testbed::marks::Strike;
 
 pub fn drafts() -> Vec<Draft> {
     vec![

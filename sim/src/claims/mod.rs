@@ -17,12 +17,12 @@ mod transfer;
 use std::time::Duration;
 
 use evidence::Evidence;
+use testbed::{data::fault::Memory, marks::Strike};
 
 use crate::{
     bound::{FaultKind, Mark, Outcome, Plan},
     store::marks::Role,
 };
-use testbed::{data::fault::Memory, marks::Strike};
 
 /// Seeds for which a claim is tried unless somebody wants more.
 pub const SEEDS_DEFAULT: u64 = 5;

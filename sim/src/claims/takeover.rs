@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testbed::{data::plan::Client, marks::Strike};
+
 use super::{
     Draft, TAKEOVER,
     build::{around, at, client, crash, crash_forgetting, on, quiet, strikes},
@@ -16,7 +18,6 @@ use crate::{
         setup::Reads,
     },
 };
-use testbed::{data::plan::Client, marks::Strike};
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.
 const DEAD: Duration = Duration::from_millis(1_500);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pbkv::protocol::replica::Notice;
+use testbed::marks::Strike;
 
 use super::{
     Draft,
@@ -16,7 +17,6 @@ use crate::{
         marks::{Role, Situation},
     },
 };
-use testbed::marks::Strike;
 
 /// When the server that needs the state is started, in milliseconds.
 const JOINS_MS: u64 = 6_000;

@@ -5,6 +5,7 @@ use sim::{
     bound::{Outcome, Plan},
     claims::{self, Claim},
 };
+use testbed::command::{replay::told, say};
 use testbed::{
     data::{
         exit,
@@ -13,8 +14,6 @@ use testbed::{
     report::screen,
     run,
 };
-
-use testbed::command::{replay::told, say};
 
 #[derive(Args)]
 pub struct ClaimOptions {

@@ -16,13 +16,12 @@ use sim::{
         cluster::{self, Budget, NoStart, Start},
     },
 };
+use testbed::command::{cause, explore::interruption, say};
 use testbed::{
     data::{exit, saved},
     minimise::Signature,
     report::screen::counted,
 };
-
-use testbed::command::{cause, explore::interruption, say};
 
 /// MiB of memory after which a search ends.
 const MEMORY_MIB: u64 = 4_096;

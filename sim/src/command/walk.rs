@@ -23,6 +23,12 @@ use sim::{
         summary,
     },
 };
+use testbed::command::{
+    cause,
+    explore::{interruption, options::positive},
+    say,
+    session::{self, Seeds, Session},
+};
 use testbed::{
     data::{exit, outcome::RunOptions, saved},
     explore::{
@@ -34,13 +40,6 @@ use testbed::{
     },
     minimise::Signature,
     run,
-};
-
-use testbed::command::{
-    cause,
-    explore::{interruption, options::positive},
-    say,
-    session::{self, Seeds, Session},
 };
 
 /// Walks of a session that is told neither a number nor a time: about half a minute on two cores.

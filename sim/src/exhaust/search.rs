@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Choice, Space, known::Known};
 use testbed::observer::panics;
+
+use super::{Choice, Space, known::Known};
 
 /// After so many moves time and memory are looked at.
 const LOOK_MOVES: u64 = 1 << 12;

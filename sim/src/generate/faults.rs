@@ -1,13 +1,14 @@
 //! What goes wrong: which kinds, how often, against whom, and at which interesting moments.
 
+use testbed::{
+    data::fault::{Cut, Memory, Mistreatment, Node},
+    draw::dice::Dice,
+};
+
 use super::patterns::pattern;
 use crate::{
     bound::{Fault, FaultKind, Plan},
     store::{fault::Trigger, setup::Reads},
-};
-use testbed::{
-    data::fault::{Cut, Memory, Mistreatment, Node},
-    draw::dice::Dice,
 };
 
 /// Between two losses of memory, from the return of the first to the second, in milliseconds: the time

@@ -3,11 +3,12 @@
 //! ends by itself. And lives with a rest in the middle, in which nothing new goes wrong: what heals itself
 //! only when a run ends shows itself there.
 
+use testbed::{data::fault::Memory, draw::dice::Dice};
+
 use crate::{
     bound::{FaultKind, Plan},
     store::{fault::Mishap, script::Step},
 };
-use testbed::{data::fault::Memory, draw::dice::Dice};
 
 /// The share of seeds that live long, in percent. Their cost is that of as many ordinary ones as they are
 /// longer.

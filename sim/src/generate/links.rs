@@ -1,11 +1,12 @@
 //! Links that carry so much in a millisecond and no more: what is said waits behind what was said before, and
 //! a state that is sent is in the way of heartbeats.
 
+use testbed::{data::fault::Memory, draw::dice::Dice};
+
 use crate::{
     bound::{Fault, FaultKind, Plan},
     store::{settings::Settings, setup::Reads},
 };
-use testbed::{data::fault::Memory, draw::dice::Dice};
 
 /// The share of seeds whose links are narrow, in percent: that is felt, and nothing breaks by it.
 const NARROW_PERCENT: u64 = 4;

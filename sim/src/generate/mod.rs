@@ -26,14 +26,14 @@ mod workload;
 use faults::Targets;
 use stories::Story;
 pub use stories::{STORIES, story_of};
+use testbed::{
+    data::{hash::stable_hash, plan::Clock},
+    draw::{self, dice::Dice},
+};
 
 use crate::{
     bound::{Fault, Plan},
     store::setup::{Cluster, Reads, VIEW_SERVICE},
-};
-use testbed::{
-    data::{hash::stable_hash, plan::Clock},
-    draw::{self, dice::Dice},
 };
 
 /// Servers in a generated cluster, at most.

@@ -1,6 +1,11 @@
 //! Several faults that together make a known kind of trouble: situations that single faults, however many,
 //! reach too rarely.
 
+use testbed::{
+    data::fault::{Cut, Memory, Mistreatment, Node},
+    draw::dice::Dice,
+};
+
 use super::faults::{Targets, cut};
 use crate::{
     bound::{Fault, FaultKind, Plan},
@@ -8,10 +13,6 @@ use crate::{
         fault::{Mishap, Trigger},
         setup::Reads,
     },
-};
-use testbed::{
-    data::fault::{Cut, Memory, Mistreatment, Node},
-    draw::dice::Dice,
 };
 
 /// The share of seeds whose view service is struck while it writes its record, in percent.

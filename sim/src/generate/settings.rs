@@ -1,11 +1,12 @@
 //! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so
 //! small that clients run into them.
 
+use testbed::{data::plan::Network, draw::dice::Dice};
+
 use crate::{
     bound::Plan,
     store::{settings::Settings, setup::Cluster},
 };
-use testbed::{data::plan::Network, draw::dice::Dice};
 
 /// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.
 const FAST: (u64, u64) = (10_000, 20);

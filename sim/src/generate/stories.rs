@@ -10,6 +10,11 @@ mod loads;
 mod operators;
 mod transfers;
 
+use testbed::data::{
+    fault::{Cut, Memory, Mistreatment, Node},
+    plan::{Client, Clock},
+};
+
 use super::{
     Dice, Targets,
     faults::{REJOIN_MS, cut},
@@ -19,10 +24,6 @@ use super::{
 use crate::{
     bound::{Fault, FaultKind, Plan},
     store::{fault::Trigger, script::Step, settings::Settings, setup::Reads},
-};
-use testbed::data::{
-    fault::{Cut, Memory, Mistreatment, Node},
-    plan::{Client, Clock},
 };
 
 /// The share of seeds that tell a story, in percent.

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use testbed::data::{fault::Memory, plan::Network};
 
 use super::{DRIFT_PPM_MAX, FAULTS_MAX, FAULTS_MS, STORIES, faults, generate, length, story_of};
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
         settings::Settings,
     },
 };
-use testbed::data::{fault::Memory, plan::Network};
 
 fn text(plan: &Plan) -> String {
     toml::to_string(plan).expect("a plan is made of what TOML can say")

@@ -1,16 +1,17 @@
 //! Second processes at the address of a server.
 
-use super::faults::{Targets, cut};
-use crate::{
-    bound::{Fault, FaultKind, Plan},
-    store::{fault::Mishap, setup::Reads},
-};
 use testbed::{
     data::{
         fault::{Cut, Memory, Node},
         plan::Clock,
     },
     draw::dice::Dice,
+};
+
+use super::faults::{Targets, cut};
+use crate::{
+    bound::{Fault, FaultKind, Plan},
+    store::{fault::Mishap, setup::Reads},
 };
 
 /// The share of seeds in which a primary that only its clients reach has a twin, in percent,

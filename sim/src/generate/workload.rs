@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use pbkv::options::Limits;
+use testbed::{
+    data::plan::{Client, Network},
+    draw::dice::Dice,
+};
 
 use super::CLIENTS_MAX;
 use crate::store::{
     script::{Action, Step},
     setup::Cluster,
-};
-use testbed::{
-    data::plan::{Client, Network},
-    draw::dice::Dice,
 };
 
 /// How long clients go on after the heal, in milliseconds: what they do then must end well.

@@ -12,6 +12,11 @@ use ::linearizability::{
 };
 use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
+use testbed::{
+    data::outcome::{self, Verdict},
+    judges::linearizability::{self, BUDGET, history, nanoseconds},
+    report::screen,
+};
 
 use crate::{
     bound::{End, Operation},
@@ -20,11 +25,6 @@ use crate::{
         Pbkv,
         operation::{Input, Output},
     },
-};
-use testbed::{
-    data::outcome::{self, Verdict},
-    judges::linearizability::{self, BUDGET, history, nanoseconds},
-    report::screen,
 };
 
 /// Judges the operations of a run. Operations that were certainly not executed are left out: they promise

@@ -14,15 +14,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pbkv::protocol::{command::Update, identity::OpNumber};
+use testbed::{
+    data::{node::NodeName, outcome::DATA_LOST},
+    judges::broken::{Broken, Check},
+};
 
 use crate::{
     bound::{End, Operation},
     judges::order::{ServersOrder, Version},
     store::operation::{Detail, Input, Output, Told},
-};
-use testbed::{
-    data::{node::NodeName, outcome::DATA_LOST},
-    judges::broken::{Broken, Check},
 };
 
 /// What clients were told of the order so far.

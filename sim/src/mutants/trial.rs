@@ -11,14 +11,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-
-use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
-use crate::store::Pbkv;
 use testbed::{
     data::{exit, saved},
     minimise::{Signature, Size},
     system::System,
 };
+
+use super::{Catch, Clients, Exhaust, Mutant, Row, Small, Walks, combined::VARIABLE, matrix::is_a_client};
+use crate::store::Pbkv;
 
 /// What a trial may cost.
 pub(super) struct Effort {

@@ -15,6 +15,13 @@ use pbkv::{
     options::Limits,
     protocol::command::mod_revision,
 };
+use testbed::{
+    data::{
+        node::NodeIndex,
+        outcome::{CLIENT_ENDED, DATA_LOST, INVALID},
+    },
+    world::now,
+};
 
 use crate::{
     bound::{End, World},
@@ -24,13 +31,6 @@ use crate::{
         operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
-};
-use testbed::{
-    data::{
-        node::NodeIndex,
-        outcome::{CLIENT_ENDED, DATA_LOST, INVALID},
-    },
-    world::now,
 };
 
 /// The deadline of a client after the heal.

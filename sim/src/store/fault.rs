@@ -2,7 +2,6 @@
 
 use pbkv::protocol::replica::{Notice, RoleName};
 use serde::{Deserialize, Serialize};
-
 use testbed::{data::fault::Node, marks::Strike, system::SystemFault};
 
 /// Mistakes of operators, with the view service's record and with addresses.

@@ -26,9 +26,6 @@ use pbkv::{
         state_item, sync_ack,
     },
 };
-use tonic::codegen::BoxMessage;
-
-use crate::store::wire::TYPES;
 use testbed::{
     data::{
         hash::{below, stable_hash},
@@ -36,6 +33,9 @@ use testbed::{
     },
     world::{encoding::duplicate, simulated::Liar},
 };
+use tonic::codegen::BoxMessage;
+
+use crate::store::wire::TYPES;
 
 /// The largest number that the wire takes.
 const NUMBER_MAX: u64 = u64::MAX / 4;

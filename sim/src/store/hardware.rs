@@ -3,10 +3,10 @@
 use std::ops::Deref;
 
 use pbkv::protocol::log::{Durable, Write};
+use testbed::hardware::disk::Content;
 
 #[cfg(madsim)]
 pub use simulated::{Clock, Disk, Folder, RecordDisk};
-use testbed::hardware::disk::Content;
 
 /// What a server keeps on its disk.
 #[derive(Clone, Debug, Default)]

@@ -44,14 +44,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use linearizability::{Budget, kv::Kv};
-
-pub use self::notice::Notice;
-use self::operation::{Input, Output};
-use crate::{
-    bound::{Fault, FaultKind, Operation, Outcome, Plan},
-    generate::generate,
-    judges::{health::Promise, history},
-};
 use testbed::{
     data::{
         node::NodeIndex,
@@ -62,6 +54,14 @@ use testbed::{
         Conversation, Process, System, Verb,
         notice::{EraWords, LaneChange, State},
     },
+};
+
+pub use self::notice::Notice;
+use self::operation::{Input, Output};
+use crate::{
+    bound::{Fault, FaultKind, Operation, Outcome, Plan},
+    generate::generate,
+    judges::{health::Promise, history},
 };
 
 /// pbkv: a view service, servers, and clients that read and update keys.

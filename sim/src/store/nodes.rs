@@ -10,10 +10,10 @@ use std::{
 };
 
 use pbkv::protocol::{identity::ServerId, view::Record};
+use testbed::data::{self, node::NodeIndex};
 
 use super::setup::{SERVER_PORT, VIEW_SERVICE_PORT};
 use crate::bound::Plan;
-use testbed::data::{self, node::NodeIndex};
 
 /// The name of the second process of a server.
 pub const TWIN: &str = "twin";

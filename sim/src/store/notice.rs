@@ -8,8 +8,6 @@ use pbkv::protocol::{
     view::View,
     view_service,
 };
-
-use crate::store::nodes::Nodes;
 use testbed::{
     data::node::NodeIndex,
     system::{
@@ -17,6 +15,8 @@ use testbed::{
         notice::{Colour, Era, EraWords, LaneChange, State},
     },
 };
+
+use crate::store::nodes::Nodes;
 
 /// A moment in the life of a server or of the view service.
 #[derive(Clone, Debug, PartialEq, Hash)]

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use testbed::{data::node::NodeName, system};
 
 use crate::judges::health::Copies;
-use testbed::{data::node::NodeName, system};
 
 /// Numbers of a run. Explorations keep the sums of which their summaries speak, and no others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

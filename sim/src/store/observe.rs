@@ -12,6 +12,7 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, Answer, ViewService},
 };
+use testbed::{data::node::NodeIndex, observer::step::StepName};
 
 use super::{
     fault::Trigger,
@@ -27,7 +28,6 @@ use crate::{
     judges::bounds::Exceeded,
     store::{self, marks::lookout::Lookout},
 };
-use testbed::{data::node::NodeIndex, observer::step::StepName};
 
 /// A server is about to take an event.
 pub fn before_replica(

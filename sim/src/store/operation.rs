@@ -5,15 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 pub use linearizability::kv::{Input, Output};
 use pbkv::protocol::identity::OpNumber;
-
-use crate::{
-    bound::{End, Operation, Outcome},
-    store::script::Asked,
-};
 use testbed::{
     data::{node::NodeName, outcome::Contradiction},
     report::screen::{bytes, optional},
     system::{Access, Verb},
+};
+
+use crate::{
+    bound::{End, Operation, Outcome},
+    store::script::Asked,
 };
 
 /// What is kept of an operation beyond what the checker's model knows.

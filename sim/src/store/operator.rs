@@ -4,14 +4,6 @@
 use std::time::Duration;
 
 use pbkv::protocol::view_service::adoption::{Adopt, LISTEN_DEAD_INTERVALS};
-
-use super::{
-    fault::Mishap, nodes::Nodes, prospects, record, record::LostRecord, setup::START_INTERVAL, twin,
-};
-use crate::{
-    bound::{FaultKind, Nemesis},
-    store::Pbkv,
-};
 use testbed::{
     data::{fault::Memory, node::NodeIndex, outcome::Down},
     marks::Strike,
@@ -21,6 +13,14 @@ use testbed::{
         now,
         simulated::{Executed, OwnTask},
     },
+};
+
+use super::{
+    fault::Mishap, nodes::Nodes, prospects, record, record::LostRecord, setup::START_INTERVAL, twin,
+};
+use crate::{
+    bound::{FaultKind, Nemesis},
+    store::Pbkv,
 };
 
 /// How long after it looked for servers whose data was given up an operator looks again.

@@ -27,6 +27,11 @@ use pbkv::{
         view_service_server::ViewServiceServer as ViewServiceGrpc,
     },
 };
+use testbed::{
+    data::{hash::stable_hash, node::NodeIndex},
+    hardware::{disk::SimulatedDisk, files::SimulatedFolder},
+    world::{drive::is_failure, now, serve::Services},
+};
 
 use super::{
     hardware::{Clock, Disk, Folder, RecordDisk},
@@ -34,11 +39,6 @@ use super::{
     observe, shared,
 };
 use crate::bound::World;
-use testbed::{
-    data::{hash::stable_hash, node::NodeIndex},
-    hardware::{disk::SimulatedDisk, files::SimulatedFolder},
-    world::{drive::is_failure, now, serve::Services},
-};
 
 /// The longest message that a server takes which sets no limit, in bytes: tonic's.
 const DECODED_BYTES_MAX: usize = 4 << 20;

@@ -7,6 +7,7 @@ use pbkv::protocol::{
     message::VIEW_LEAP_MAX,
     view::{Members, Record},
 };
+use testbed::{data::node::NodeIndex, judges::liveness::Prospect, world::cluster::Status};
 
 use super::{
     nodes::Nodes,
@@ -17,7 +18,6 @@ use crate::{
     bound::{Cluster, End, World},
     judges::health::Surroundings,
 };
-use testbed::{data::node::NodeIndex, judges::liveness::Prospect, world::cluster::Status};
 
 /// Whether a server may lose its memory: unless the plan is about the loss of all data, a copy must
 /// remain among those from which the next primary is taken, and among those of the current view once its

@@ -24,13 +24,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pbkv::protocol::view::Record;
-
-use super::nodes::Nodes;
 use testbed::{
     data::node::NodeIndex,
     hardware::network::Network,
     judges::liveness::{Condition, Prospect},
 };
+
+use super::nodes::Nodes;
 
 /// What stays after the heal.
 #[derive(Debug)]

@@ -10,14 +10,14 @@ use pbkv::{
     },
     storage::record_file::{FILE, RecordFile},
 };
-
-use super::{hardware::Folder, nodes::Nodes, observe, shared};
-use crate::bound::{Cluster, World};
 use testbed::{
     data::{fault::Memory, node::NodeIndex, outcome::Down},
     hardware::files::{Files, SimulatedFolder},
     world::{cluster::Status, now},
 };
+
+use super::{hardware::Folder, nodes::Nodes, observe, shared};
+use crate::bound::{Cluster, World};
 
 /// What an operator made of the view service's record.
 pub(super) struct LostRecord {

@@ -8,9 +8,9 @@ use pbkv::{
     protocol::options::{ClusterOptions, ReadMode, ReplicaOptions, ViewServiceOptions},
 };
 use serde::{Deserialize, Serialize};
+use testbed::data::fault::Node;
 
 use super::setup::{Cluster, Reads};
-use testbed::data::fault::Node;
 
 /// Options that differ from those of the cluster: of all processes or of one, from one of its lives on. Where
 /// several are about the same option, the last one counts. Times are in milliseconds.

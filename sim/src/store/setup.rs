@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use testbed::{
+    data::plan::Clock,
+    report::screen::counted,
+    system::{Process, Setup},
+};
 
 use super::{
     messages,
     settings::{Settings, own},
     smaller,
-};
-use testbed::{
-    data::plan::Clock,
-    report::screen::counted,
-    system::{Process, Setup},
 };
 
 /// Servers without a start time are started one after the other, so far apart.

@@ -7,6 +7,14 @@ use pbkv::{
     protocol::{identity::Boot, view::Record},
     storage::record_file::{FILE, RecordFile},
 };
+use testbed::{
+    data::{self, node::NodeIndex, outcome::Down},
+    hardware::{
+        disk::{Disk, Torn},
+        files::{Files, SimulatedFolder},
+    },
+    world::{links::Links, now, simulated},
+};
 
 use super::{
     Pbkv,
@@ -18,14 +26,6 @@ use super::{
 use crate::{
     bound::{Plan, World},
     store::marks::roles,
-};
-use testbed::{
-    data::{self, node::NodeIndex, outcome::Down},
-    hardware::{
-        disk::{Disk, Torn},
-        files::{Files, SimulatedFolder},
-    },
-    world::{links::Links, now, simulated},
 };
 
 /// What the processes share.

@@ -3,12 +3,6 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use pbkv::proto::proves_not_executed;
-use tonic::Status;
-
-use super::{
-    Pbkv, client, forgery::Earlier, nodes::Nodes, process, prospects, script, shared::Shared, wire::TYPES,
-};
-use crate::bound::{Cluster, Nemesis, Plan, World};
 use testbed::{
     data::node::NodeIndex,
     judges::liveness::Prospect,
@@ -18,6 +12,12 @@ use testbed::{
         simulated::{Liar, Simulated},
     },
 };
+use tonic::Status;
+
+use super::{
+    Pbkv, client, forgery::Earlier, nodes::Nodes, process, prospects, script, shared::Shared, wire::TYPES,
+};
+use crate::bound::{Cluster, Nemesis, Plan, World};
 
 impl Simulated for Pbkv {
     type Shared = Shared;

@@ -5,7 +5,6 @@ use pbkv::protocol::{
     replica::{self, Replica, RoleName},
     view_service,
 };
-
 use testbed::observer::step::StepName;
 
 /// The step in which a server takes an event, by the role that it has before.

@@ -6,14 +6,15 @@
 //! connection that was made before stays where it is, in both directions. Not simulated: two sockets behind
 //! one network address, between which a switch decides for each packet.
 
+use testbed::{
+    data::{fault::Memory, node::NodeIndex, nodes::ip, outcome::Down},
+    world::{cluster::Status, now},
+};
+
 use super::operator::Twins;
 use crate::{
     bound::{Cluster, World},
     store::observe,
-};
-use testbed::{
-    data::{fault::Memory, node::NodeIndex, nodes::ip, outcome::Down},
-    world::{cluster::Status, now},
 };
 
 /// Starts a second process with the address of a server, which runs. The error says why that is

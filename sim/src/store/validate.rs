@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pbkv::{client::ClientOptions, protocol::options::VALUE_BYTES_MAX};
+use testbed::data::validate::NODES_MAX;
 
 use super::{
     fault::Mishap,
@@ -10,7 +11,6 @@ use super::{
     script::{Action, Step},
 };
 use crate::bound::{FaultKind, Plan};
-use testbed::data::validate::NODES_MAX;
 
 /// Whether the store can execute a plan.
 ///

@@ -1,7 +1,6 @@
 //! The messages of the store's services.
 
 use pbkv::wire;
-
 use testbed::world::encoding::Type;
 
 /// All messages of the three services.

@@ -7,6 +7,17 @@ use pbkv::protocol::{
     identity::{OpNumber, ViewNumber},
     replica::RoleName,
 };
+use testbed::{
+    data::{
+        fault::Mistreatment,
+        node::NodeIndex,
+        outcome::{RunOptions, Verdict, Violation},
+    },
+    hardware::network::Network,
+    judges::broken::Check,
+    marks::{Overlap, Role, Strike},
+    system,
+};
 
 use super::{Pbkv, nodes::Nodes};
 use crate::{
@@ -20,17 +31,6 @@ use crate::{
         revisions::Revisions,
     },
     store::marks::lookout::Lookout,
-};
-use testbed::{
-    data::{
-        fault::Mistreatment,
-        node::NodeIndex,
-        outcome::{RunOptions, Verdict, Violation},
-    },
-    hardware::network::Network,
-    judges::broken::Check,
-    marks::{Overlap, Role, Strike},
-    system,
 };
 
 /// What was last seen of a server.

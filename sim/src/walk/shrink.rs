@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, World, replay};
 use testbed::minimise::ddmin;
+
+use super::{Ending, World, replay};
 
 /// The shortest way found, from which no single action can be left out unless time ran out. `is_same` says
 /// whether a world that ended so shows the failure that is looked for.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::store::Pbkv;
 use testbed::{explore::Tally, report::screen};
+
+use crate::store::Pbkv;
 
 /// The last line of a session of walks, made by so many jobs.
 pub fn last_line(tally: &Tally<Pbkv>, wall: Duration, jobs: usize, interrupted: bool) -> String {

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::*;
 use testbed::data::hash::stable_hash;
+
+use super::*;
 
 /// Walks that are made in each build of the tests.
 const WALKS: u64 = 40;

@@ -11,13 +11,13 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, Answer, SealKey, ViewService, adoption::Adopt},
 };
+use testbed::data::hash::stable_hash;
 
 use crate::{
     command::{VIEW_SERVICE, WallClock},
     describe,
     network::Body,
 };
-use testbed::data::hash::stable_hash;
 
 use super::{BOOT_STEP, Checked, Cluster};
 

@@ -1,5 +1,7 @@
 //! Stories of drives that only wait, or fail, when something must become durable.
 
+use testbed::data::fault::Memory;
+
 use super::{
     super::faults::{REJOIN_MS, stall_ms},
     Dice, ROUND_MS, at, at_least, crash, on, rounds,
@@ -8,7 +10,6 @@ use crate::{
     bound::{FaultKind, Plan},
     store::fault::Trigger,
 };
-use testbed::data::fault::Memory;
 
 fn stall(node: &str, lasts_ms: u64) -> FaultKind {
     FaultKind::DiskStall { node: node.into(), lasts_ms }

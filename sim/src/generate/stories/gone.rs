@@ -1,5 +1,7 @@
 //! Stories of what is gone while all the others go on: the view service, or the way to a server.
 
+use testbed::data::fault::Memory;
+
 use super::{
     super::faults::{callers, cut},
     BEGIN_MS, Dice, LENGTH_MS, Targets, apart, at, at_least, crash, nodes, rounds,
@@ -8,7 +10,6 @@ use crate::{
     bound::{FaultKind, Plan},
     store::setup::Reads,
 };
-use testbed::data::fault::Memory;
 
 /// From one small misfortune to the next, in milliseconds: a backup that restarted follows again by then.
 const NEXT_MS: u64 = 7_000;

@@ -1,6 +1,11 @@
 //! A joiner has to get in sync while clients write as fast as they are answered; clients come and go, and ask
 //! for more than there is room for.
 
+use testbed::data::{
+    fault::{Memory, Node},
+    plan::Client,
+};
+
 use super::{
     super::{
         faults::cut,
@@ -12,10 +17,6 @@ use super::{
 use crate::{
     bound::{FaultKind, Plan},
     store::{fault::Trigger, settings::Settings},
-};
-use testbed::data::{
-    fault::{Memory, Node},
-    plan::Client,
 };
 
 /// Updates of each client while a joiner is chased.

@@ -1,14 +1,15 @@
 //! Stories of an operator who loses the view service's record, takes an old copy for it, or declares all data
 //! lost.
 
+use testbed::{
+    data::fault::{Memory, Node},
+    draw::dice::Dice,
+};
+
 use super::{super::faults::cut, BEGIN_MS, Targets, apart, at, at_least, crash, nodes};
 use crate::{
     bound::{FaultKind, Plan},
     store::{fault::Mishap, setup::Reads},
-};
-use testbed::{
-    data::fault::{Memory, Node},
-    draw::dice::Dice,
 };
 
 /// From one mistake of an operator to the next, in milliseconds: a view service that adopts listens for four

@@ -1,5 +1,10 @@
 //! A state transfer that is given up and begun again while parts of the former one are still on their way.
 
+use testbed::data::{
+    fault::{Memory, Mistreatment},
+    plan::Client,
+};
+
 use super::{
     super::{faults::REJOIN_MS, workload::load},
     BEGIN_MS, Dice, LENGTH_MS, Targets, at, at_least, crash, keep, nodes, on, promoted_at_last,
@@ -7,10 +12,6 @@ use super::{
 use crate::{
     bound::{FaultKind, Plan},
     store::fault::Trigger,
-};
-use testbed::data::{
-    fault::{Memory, Mistreatment},
-    plan::Client,
 };
 
 /// Clients that write while a state is sent.

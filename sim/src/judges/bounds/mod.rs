@@ -43,6 +43,7 @@ use pbkv::protocol::{
     replica::{Effect, Event, Replica},
     view_service::{self, ViewService},
 };
+use testbed::data::node::{NodeIndex, NodeName};
 
 use self::{
     asked::Asked,
@@ -54,7 +55,6 @@ use crate::{
     bound::Plan,
     store::{nodes::Nodes, setup::Cluster},
 };
-use testbed::data::node::{NodeIndex, NodeName};
 
 /// A bound that was exceeded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -45,11 +45,11 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 use serde::{Deserialize, Serialize};
+use testbed::data::node::{NodeIndex, NodeName};
 
 pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
 use crate::{bound::Unhealthy, judges::bounds::Exceeded, store::nodes::Nodes};
-use testbed::data::node::{NodeIndex, NodeName};
 
 const VS: NodeIndex = Nodes::VIEW_SERVICE;
 

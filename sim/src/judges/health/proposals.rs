@@ -7,9 +7,9 @@ use pbkv::protocol::{
     view::View,
     view_service::{Why, WhyDropped},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{Health, Promise};
-use testbed::data::node::NodeIndex;
 
 impl Health {
     /// The view service proposes a view instead of the recorded one.

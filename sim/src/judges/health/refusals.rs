@@ -13,9 +13,9 @@ use pbkv::protocol::{
     message::{Append, PeerMessage, VIEW_LEAP_MAX},
     replica::{Effect, Event, Notice, Replica, RoleName},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{Health, Promise};
-use testbed::data::node::NodeIndex;
 
 /// Lies, and who told of which.
 #[derive(Clone, Debug, Default)]

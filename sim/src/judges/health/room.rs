@@ -8,9 +8,9 @@ use pbkv::protocol::{
     replica::{Effect, Event, Load, Notice, Replica, RoleName, SessionLimit},
     store::State,
 };
+use testbed::data::node::NodeIndex;
 
 use super::{Health, silence::Distress};
-use testbed::data::node::NodeIndex;
 
 /// The limits of sessions.
 pub(super) const LIMITS: [SessionLimit; 2] = [SessionLimit::Count, SessionLimit::Bytes];

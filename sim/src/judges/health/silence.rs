@@ -19,7 +19,6 @@ use pbkv::protocol::{
     replica::{self, RoleName, SessionLimit},
     view_service,
 };
-
 use testbed::data::node::NodeIndex;
 
 /// Times of the protocol that do not depend on its options: a view service that starts listens for a second,

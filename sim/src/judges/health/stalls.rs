@@ -9,8 +9,9 @@
 //!   without it. The backup counts as a copy until then.
 //! * A spare's excuses itself alone: it cannot become a copy, which only matters where one is missing.
 
-use super::{Health, Surroundings, VS};
 use testbed::data::node::NodeIndex;
+
+use super::{Health, Surroundings, VS};
 
 impl Health {
     /// Whether these surroundings differ from the last ones in more than drives on which nothing depends.

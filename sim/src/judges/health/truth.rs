@@ -8,9 +8,9 @@ use pbkv::protocol::{
     view::{Members, View},
     view_service,
 };
+use testbed::data::node::NodeIndex;
 
 use super::{Health, Promise, VS, room, silence::Distress};
-use testbed::data::node::NodeIndex;
 
 impl Health {
     /// A process begins a life.

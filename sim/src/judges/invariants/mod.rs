@@ -29,11 +29,11 @@ use pbkv::protocol::{
     replica::{Effect, Replica},
     view::{Record, View},
 };
+use testbed::judges::broken::{Broken, Check};
 
 pub use facts::{Committed, Disk, Facts};
 
 use crate::judges::order::ServersOrder;
-use testbed::judges::broken::{Broken, Check};
 
 /// All invariants and what they have seen.
 #[derive(Clone, Debug, Default)]

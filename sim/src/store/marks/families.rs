@@ -1,6 +1,8 @@
 //! Families of plans: which features of a plan explorations learn from. Their order is that of what an
 //! exploration stores.
 
+use testbed::marks::family::{Family, any};
+
 use super::super::{
     Pbkv,
     fault::{Mishap, Trigger},
@@ -10,7 +12,6 @@ use crate::{
     bound::{Fault, FaultKind, Plan},
     generate::story_of,
 };
-use testbed::marks::family::{Family, any};
 
 fn names(fault: &Fault, node: &str) -> bool {
     fault.kind.nodes().contains(&node)

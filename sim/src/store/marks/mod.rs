@@ -6,14 +6,14 @@ pub mod lookout;
 pub mod table;
 
 use pbkv::protocol::view::Record;
-
-pub use table::Situation;
-
-use super::nodes::Nodes;
 use testbed::{
     data::node::NodeIndex,
     marks::{self, Table},
 };
+
+pub use table::Situation;
+
+use super::nodes::Nodes;
 
 /// What the testbed is told.
 pub const TABLE: Table = Table {

@@ -1,7 +1,8 @@
 //! The situations, one a row, and what was considered and cannot happen in a simulation.
 
-use crate::bound::Mark;
 use testbed::marks::Row;
+
+use crate::bound::Mark;
 
 /// Where a situation is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

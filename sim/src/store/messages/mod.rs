@@ -9,13 +9,13 @@ use pbkv::protocol::{
     replica,
     view_service::{self, Answer},
 };
-
-use crate::store::nodes::Nodes;
 use testbed::{
     data::node::NodeIndex,
     observer::messages::{MessageKind, Messages},
     system::Conversation,
 };
+
+use crate::store::nodes::Nodes;
 
 /// Between a server and the view service: pings, answers, probes.
 pub const PING: MessageKind = MessageKind(1);

@@ -6,10 +6,10 @@ use pbkv::protocol::{
     message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody},
     view::Members,
 };
+use testbed::{observer::messages::MessageKind, report::screen};
 
 use super::{REPLICATION, TRANSFER};
 use crate::store::{notice::name, operation::swap_by_revision};
-use testbed::{observer::messages::MessageKind, report::screen};
 
 /// Entries of a message that are named.
 const ENTRIES_MAX: usize = 3;

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::{bound::Plan, store::setup::Cluster, walk::Dice};
 use testbed::report::screen::counted;
+
+use crate::{bound::Plan, store::setup::Cluster, walk::Dice};
 
 /// How long a good end may take, in milliseconds.
 const SETTLE_MS: u64 = 20_000;

@@ -10,13 +10,13 @@
 use std::time::Duration;
 
 use pbkv::protocol::view_service::ViewService;
+use testbed::data::{node::NodeIndex, outcome::Stall};
 
 use super::{Checked, Cluster, Failure, VS, WallClock, Wish, clients::KEYS, clock_at_start};
 use crate::{
     store::script::Action::{Append, Get},
     walk::shared::Shared,
 };
-use testbed::data::{node::NodeIndex, outcome::Stall};
 
 /// How long a message takes in calm, in milliseconds.
 pub(super) const LATENCY_MS: u64 = 20;

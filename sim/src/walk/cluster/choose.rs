@@ -6,6 +6,7 @@
 //! In some stretches clients go on asking, also those servers that were replaced and do not know it.
 
 use pbkv::protocol::{identity::Boot, machine::Machine};
+use testbed::data::node::NodeIndex;
 
 use super::{Action, Cluster, Key, Kind, VS, WallClock, Wish, clients::KEYS};
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     store::{script, setup::Reads},
     walk::Dice,
 };
-use testbed::data::node::NodeIndex;
 
 /// More messages than this on their way, and some are lost.
 const FLIGHT_MAX: usize = 120;

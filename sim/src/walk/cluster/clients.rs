@@ -10,6 +10,10 @@ use pbkv::{
         identity::{Generation, RequestNumber, SessionId, ViewNumber},
     },
 };
+use testbed::data::{
+    node::{NodeIndex, NodeName},
+    outcome::CLIENT_ENDED,
+};
 
 use super::{Checked, Cluster, Failure, VS, flight::Body, flight::Key};
 use crate::{
@@ -18,10 +22,6 @@ use crate::{
         operation::{Input, Output, Told},
         script::{Action, Asked, Seen, Step},
     },
-};
-use testbed::data::{
-    node::{NodeIndex, NodeName},
-    outcome::CLIENT_ENDED,
 };
 
 /// Few keys, so that clients meet.

@@ -5,9 +5,9 @@ use pbkv::protocol::{
     message::{PeerMessage, Ping, PingReply, Token},
     view::View,
 };
+use testbed::data::node::NodeIndex;
 
 use crate::walk::shared::Shared;
-use testbed::data::node::NodeIndex;
 
 /// The sorts of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,6 +13,14 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, ViewService},
 };
+use testbed::{
+    data::{
+        node::{NodeIndex, NodeName},
+        outcome::{self, Contradiction, Stall, Verdict},
+    },
+    judges::broken::Broken,
+    observer::step::StepName,
+};
 
 use super::{Checked, VS, machines::told};
 use crate::{
@@ -32,14 +40,6 @@ use crate::{
         step::{replica_step, view_service_step},
     },
     walk::shared::Shared,
-};
-use testbed::{
-    data::{
-        node::{NodeIndex, NodeName},
-        outcome::{self, Contradiction, Stall, Verdict},
-    },
-    judges::broken::Broken,
-    observer::step::StepName,
 };
 
 /// A promise that was broken.

@@ -8,9 +8,9 @@ use pbkv::protocol::{
     replica::{self, Replica, RoleName, Start},
     view_service::{self, Answer, SealKey, ViewService},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{Caller, Checked, Cluster, VS, WallClock, flight::Body, flight::Key};
-use testbed::data::node::NodeIndex;
 
 /// Lives of a server are numbered in steps of this, so that there is room for a clock that is set back.
 pub(super) const BOOT_STEP: u64 = 10;

@@ -44,6 +44,7 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, ViewService},
 };
+use testbed::data::{hash::StableHasher, node::NodeIndex};
 
 pub use self::{
     budget::{Budget, Row, rows},
@@ -60,7 +61,6 @@ pub use self::{
 use self::{clients::Client, flight::Flight, judges::Judges};
 use super::{Dice, World, shared::Shared};
 use crate::{bound::Plan, store::nodes::Nodes};
-use testbed::data::{hash::StableHasher, node::NodeIndex};
 
 /// Everything went as promised, or what did not.
 type Checked<T = ()> = Result<T, Failure>;

@@ -6,17 +6,18 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use super::{Cluster, Failure};
-use crate::{
-    bound::{End, Outcome, Stats},
-    store::numbers::Numbers,
-    walk::{Ending, Walk},
-};
 use testbed::data::{
     hash::TraceHash,
     node::NodeIndex,
     nodes::SIMULATOR,
     outcome::{Contradiction, Panic, Verdict, Violation},
+};
+
+use super::{Cluster, Failure};
+use crate::{
+    bound::{End, Outcome, Stats},
+    store::numbers::Numbers,
+    walk::{Ending, Walk},
 };
 
 /// The outcome of a walk.

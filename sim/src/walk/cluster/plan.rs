@@ -6,13 +6,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use testbed::data::{fault::Memory, plan::Client};
+
 use super::{Action, Cluster, clients::KEYS};
 use crate::{
     bound::{Fault, FaultKind, Plan},
     store::script,
     walk::World,
 };
-use testbed::data::{fault::Memory, plan::Client};
 
 /// After the last action, clients have so long to be served, in milliseconds.
 const SETTLE_MS: u64 = 60_000;

@@ -2,11 +2,12 @@
 
 use std::hash::{Hash, Hasher};
 
+use testbed::data::hash::StableHasher;
+
 use super::{
     Cluster, Server, Viewer, clients::Client, flight::Body, flight::Flight, flight::Key, judges::Judges,
 };
 use crate::bound::End;
-use testbed::data::hash::StableHasher;
 
 fn hashed(of: impl Hash) -> u64 {
     let mut hasher = StableHasher::new();

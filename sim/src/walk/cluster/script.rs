@@ -7,12 +7,13 @@
 
 use std::fmt::Write as _;
 
+use testbed::data::node::NodeIndex;
+
 use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
 use crate::{
     store::{operation::Input, setup::Reads},
     walk::{World, replay_to},
 };
-use testbed::data::node::NodeIndex;
 
 /// How scripts call the view service.
 const VIEW_SERVICE: &str = "VS";

@@ -4,6 +4,8 @@
 //! They are those of a plan of the simulator, so that its judges know them. What matters to them beside: how
 //! long a message and a write take in the calm at the end of the walk, and how much clients may ask for.
 
+use testbed::data::plan::{Client, Clock, Network};
+
 use super::{
     calm::{CALLS_MAX, DISK_MS, LATENCY_MS},
     clients::KEYS,
@@ -16,7 +18,6 @@ use crate::{
     },
     walk::Dice,
 };
-use testbed::data::plan::{Client, Clock, Network};
 
 /// Clocks differ from true time by at most so many millionths (5.3),
 const DRIFTS_PPM: [i64; 7] = [-110_000, -50_000, 0, 0, 0, 50_000, 110_000];

@@ -11,6 +11,10 @@
 use std::hash::{Hash, Hasher};
 
 use pbkv::protocol::replica::RoleName;
+use testbed::{
+    data::{hash::StableHasher, node::NodeIndex},
+    observer::panics,
+};
 
 use super::{
     Action, Budget, Checked, Cluster, Failure, Key, Kind, VS, WallClock, Wish, budget, budget::CLIENTS_MAX,
@@ -20,10 +24,6 @@ use crate::{
     exhaust::{Choice, Space, Touched},
     store::script::Action::{Append, Get},
     walk::World,
-};
-use testbed::{
-    data::{hash::StableHasher, node::NodeIndex},
-    observer::panics,
 };
 
 /// By so much a server's clock goes on: a ping interval, in milliseconds.

@@ -6,10 +6,10 @@ use pbkv::protocol::{
     view::{Members, View},
     view_service::Notice,
 };
+use testbed::system::Promise;
 
 use super::{Action, Cluster, Failure, Key, WallClock, clients::KEYS, flight::Body};
 use crate::store::script;
-use testbed::system::Promise;
 
 fn members(members: &Members) -> String {
     let names: Vec<&str> = members.keys().map(short).collect();

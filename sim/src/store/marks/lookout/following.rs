@@ -6,9 +6,9 @@ use pbkv::protocol::{
     message::{Append, Chunk, TransferId},
     replica::{Replica, RoleName},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use testbed::data::node::NodeIndex;
 
 /// What is known of a server that follows.
 #[derive(Default)]

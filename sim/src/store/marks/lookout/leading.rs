@@ -8,10 +8,10 @@ use pbkv::protocol::{
     message::{AppendAck, AppendResult, PingReply, PingReplyBody},
     replica::{Notice, Replica, RoleName},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{super::Situation, Before, Incoming, Lookout};
 use crate::judges::invariants::Facts;
-use testbed::data::node::NodeIndex;
 
 /// What is known of a server that leads.
 #[derive(Default)]

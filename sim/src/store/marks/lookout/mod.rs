@@ -26,6 +26,10 @@ use pbkv::protocol::{
     replica::{Effect, Event, Replica, RoleName},
     view::{Record, View},
 };
+use testbed::{
+    data::{node::NodeIndex, outcome::Down},
+    marks::Role,
+};
 
 use self::{following::Following, leading::Leading, requests::Requests, views::Views};
 use super::{Situation, roles};
@@ -33,10 +37,6 @@ use crate::{
     bound::{Happening, Mark, Marks, Plan},
     judges::invariants::Facts,
     store::nodes::Nodes,
-};
-use testbed::{
-    data::{node::NodeIndex, outcome::Down},
-    marks::Role,
 };
 
 /// What is known of a server in its present life, beside its machine.

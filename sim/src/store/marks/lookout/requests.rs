@@ -7,9 +7,9 @@ use pbkv::protocol::{
     identity::{OpNumber, RequestNumber, SessionId, Ticket, ViewNumber},
     replica::{Replica, RoleName},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{super::Situation, Before, Incoming, Lookout};
-use testbed::data::node::NodeIndex;
 
 /// More than so many sessions are many.
 const MANY_SESSIONS: usize = 50;

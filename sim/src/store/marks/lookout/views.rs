@@ -9,10 +9,10 @@ use pbkv::protocol::{
     view::View,
     view_service::{Answer, Effect, Event, Notice, ViewService, Why},
 };
+use testbed::data::node::NodeIndex;
 
 use super::{super::Situation, Lookout};
 use crate::store::nodes::Nodes;
-use testbed::data::node::NodeIndex;
 
 /// What is known of the view service in its present life, beside its machine.
 #[derive(Default)]

@@ -1,13 +1,5 @@
 //! Processes, disks, the network, the clients.
 
-use super::{
-    super::{Role, Situation},
-    Lookout, Server,
-};
-use crate::{
-    bound::End,
-    store::{Pbkv, nodes::Nodes},
-};
 use testbed::{
     data::{
         node::NodeIndex,
@@ -15,6 +7,15 @@ use testbed::{
     },
     hardware::{disk::Torn, network::Network},
     marks::{Overlap, Strike},
+};
+
+use super::{
+    super::{Role, Situation},
+    Lookout, Server,
+};
+use crate::{
+    bound::End,
+    store::{Pbkv, nodes::Nodes},
 };
 
 impl Lookout {
