@@ -107,8 +107,8 @@ impl System for Pbkv {
         operation::told(output)
     }
 
-    fn state(value: &Option<Bytes>) -> Option<String> {
-        value.as_ref().map(|value| value.escape_ascii().to_string())
+    fn state(value: &Option<Bytes>) -> String {
+        value.as_ref().map_or_else(|| "(absent)".into(), |value| value.escape_ascii().to_string())
     }
 
     fn contradiction(found: &Contradiction, outcome: &Outcome) -> &'static str {

@@ -99,9 +99,9 @@ pub trait System: Data + Copy + Ord + Default {
         format!("{output:?}")
     }
 
-    /// The state of the object that operations are about; none if there is nothing.
-    fn state(state: &StateOf<Self>) -> Option<String> {
-        Self::Model::default().describe_state(state)
+    /// The state of the object that operations are about, in a few words.
+    fn state(state: &StateOf<Self>) -> String {
+        Self::Model::default().describe_state(state).unwrap_or_default()
     }
 
     /// Of which sort a contradiction is: failures of one sort are taken to have one reason.

@@ -94,6 +94,14 @@ impl Model for Lock {
     fn partition<'a>(&self, ask: &'a Ask) -> &'a str {
         &ask.lock
     }
+
+    fn label(&self, ask: &Ask) -> Vec<u8> {
+        ask.lock.clone().into()
+    }
+
+    fn describe_state(&self, holder: &Self::State) -> Option<String> {
+        Some(holder.clone().unwrap_or_else(|| "free".into()))
+    }
 }
 
 /// The lock service.

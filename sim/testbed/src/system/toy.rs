@@ -121,8 +121,8 @@ impl System for Toy {
         }
     }
 
-    fn state(value: &Option<Bytes>) -> Option<String> {
-        value.as_ref().map(|value| value.escape_ascii().to_string())
+    fn state(value: &Option<Bytes>) -> String {
+        value.as_ref().map_or_else(|| "nothing".into(), |value| value.escape_ascii().to_string())
     }
 
     fn parse(words: &str, _client: &str, unique: &str) -> Result<Input, String> {

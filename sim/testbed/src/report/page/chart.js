@@ -261,12 +261,12 @@ function drawKey(out, x, visible, bar, label) {
   if (state.key === null) return;
   const key = run.keys[state.key];
   const last = key.until ?? run.end;
-  const changes = [[-1, 0, null], ...key.order].filter(([, , value], place, all) => place === 0 || value !== all[place - 1][2]);
+  const changes = [[-1, 0, key.initially], ...key.order].filter(([, , value], place, all) => place === 0 || value !== all[place - 1][2]);
   changes.forEach(([, at, value], place) => {
     const to = place + 1 < changes.length ? changes[place + 1][1] : last;
     if (!visible(at, to)) return;
     const [x1, x2] = bar("value", place, place % 2 ? "value odd" : "value", at, Math.max(to, at), layout.key + 2, 22);
-    label(value === null ? "(absent)" : value, x1, x2, layout.key + 17, "value");
+    label(value, x1, x2, layout.key + 17, "value");
   });
   if (key.until !== null && visible(key.until, run.end)) {
     const [x1, x2] = bar("noorder", 0, "noorder", key.until, run.end, layout.key + 2, 22, 4);

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, iter, time::Duration};
 
+use linearizability::Model;
 use serde::Serialize;
 
 use super::{
@@ -129,8 +130,10 @@ struct Call {
 struct Key {
     name: String,
     operations: usize,
+    /// Its state before the first one.
+    initially: String,
     /// Operation, moment, state after it.
-    order: Vec<(usize, u64, Option<String>)>,
+    order: Vec<(usize, u64, String)>,
     /// If no order explains everything: until when this one does.
     until: Option<u64>,
 }
@@ -283,9 +286,10 @@ fn keys<S: System>(outcome: &Outcome<S>) -> Vec<Key> {
         .map(|KeyHistory { key, operations, order, until }| Key {
             name: key.escape_ascii().to_string(),
             operations: operations.len(),
+            initially: ending(S::state(&S::Model::default().init())),
             order: order
                 .into_iter()
-                .map(|effect| (effect.operation, micros(effect.at), effect.value.map(ending)))
+                .map(|effect| (effect.operation, micros(effect.at), ending(effect.state)))
                 .collect(),
             until: until.map(micros),
         })

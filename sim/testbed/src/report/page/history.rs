@@ -40,7 +40,7 @@ pub struct Effect {
     /// The earliest moment that the order allows.
     pub at: Duration,
     /// The state of the object afterwards, in words.
-    pub value: Option<String>,
+    pub state: String,
 }
 
 /// The histories of all objects, in the order of their names.
@@ -117,7 +117,7 @@ fn effects<S: System>(order: &[usize], operations: &[Operation<S>], until: Durat
         if let Some(after) = model.step(&state, &operation.input, output) {
             state = after;
         }
-        effects.push(Effect { operation: *place, at, value: S::state(&state) });
+        effects.push(Effect { operation: *place, at, state: S::state(&state) });
     }
     effects
 }

@@ -74,12 +74,12 @@ function showOrder() {
   byId("order-title").textContent = `Order in which operations on ${key.name} took effect` + (key.until === null ? "" : `: the longest there is, up to ${seconds(key.until)} s`);
   const row = (index, value, style) => {
     const operation = run.operations[index];
-    return `<tr class="${style}" data-operation="${index}"><td>${seconds(operation.from)} s</td><td>${escapeText(node(operation.client))}</td><td>${escapeText(operation.text)}</td><td>${escapeText(operation.result)}</td><td>${value === undefined ? "" : escapeText(value ?? "(absent)")}</td></tr>`;
+    return `<tr class="${style}" data-operation="${index}"><td>${seconds(operation.from)} s</td><td>${escapeText(node(operation.client))}</td><td>${escapeText(operation.text)}</td><td>${escapeText(operation.result)}</td><td>${escapeText(value)}</td></tr>`;
   };
   const rows = key.order.map(([index, , value]) => row(index, value, ""));
   const placed = new Set(key.order.map(([index]) => index));
   const refused = evidence().filter(([index, part]) => part === "against" && !placed.has(index) && run.operations[index].key === key.name);
-  rows.push(...refused.map(([index]) => row(index, undefined, "refused")));
+  rows.push(...refused.map(([index]) => row(index, "", "refused")));
   if (rows.length === 0) {
     byId("order").textContent = "No operation on it is known to have taken effect.";
     return;

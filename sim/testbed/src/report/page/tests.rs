@@ -170,6 +170,8 @@ fn a_good_run_is_explained_completely() {
     assert!(key["until"].is_null());
     let order = each(&key["order"], 0);
     assert_eq!(order, [0, 1, 2]);
+    let states = each(&key["order"], 2);
+    assert_eq!((&key["initially"], &states[0]), (&"nothing".into(), &"old".into()));
     assert_eq!(data["failed"], serde_json::Value::Null);
 }
 
