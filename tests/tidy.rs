@@ -267,6 +267,7 @@ fn links_of_the_documentation_lead_somewhere() {
     let documents = [
         "README.md",
         "sim/README.md",
+        "sim/testbed/README.md",
         "sim/mutants/README.md",
         "sim/linearize/README.md",
         "sim/lock/README.md",

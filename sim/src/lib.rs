@@ -1,7 +1,7 @@
-//! pbkv in the testbed: what is known of the store, and what must be so in it.
+//! pbkv in the testbed: what the testbed is told about the store, and what must hold in it.
 //!
-//! The [`testbed`] runs whole clusters, the code of production, in one thread and in virtual time, under
-//! faults. It knows no store. Here is the rest:
+//! The [`testbed`] runs whole systems, the code of production, in one thread and in virtual time, under
+//! faults, and knows none of them. This crate is what pbkv adds:
 //!
 //! ```text
 //!  generate ──► plans ──► testbed ──► outcomes
@@ -15,10 +15,10 @@
 //! | --- | --- |
 //! | [`store`] | the store as a system under test; begin here |
 //! | [`generate`] | plans from seeds |
-//! | [`judges`] | what may not be |
+//! | [`judges`] | what must not happen |
 //! | [`claims`] | named plans and what must be seen in them |
 //! | [`mutants`] | known mistakes, planted one at a time |
-//! | [`walk`], [`exhaust`] | the protocol's machines alone, driven by chance, or through all states that they can come to, and looked at by the same judges |
+//! | [`walk`], [`exhaust`] | the protocol's machines alone, driven by chance or through all states that they can come to, with the same judges |
 //! | [`bound`] | the testbed's types for this store |
 //!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.

@@ -1,6 +1,6 @@
 //! A deterministic simulation testbed: whole systems of gRPC services, the code of production, in one thread
-//! and in virtual time, under faults, with judges. It knows no system; [`system`] is what it must be told
-//! about one.
+//! and in virtual time, under faults, with judges. It knows no system: [`system`] has the traits that tell it
+//! about one. `README.md` beside this is the handbook: how to put a service of your own into it.
 //!
 //! ```text
 //!  draw ──► data ──► world ──► data ──► report

@@ -27,7 +27,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{load, say};
 
-/// Where plans and reports of failures go unless somebody says otherwise.
+/// Where plans and reports of failures go by default.
 pub const FOLDER: &str = "target/sim-failures";
 
 /// What making a run small may cost.

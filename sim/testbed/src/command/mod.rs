@@ -56,7 +56,7 @@ pub enum Command<S: Simulated> {
         /// A seed, or the path of a plan.
         #[arg(value_name = "SEED|PLAN.toml")]
         run: String,
-        /// Every step of every machine instead of one line per change of role, view or fault.
+        /// Every step of every machine instead of one line for each report of a process and each fault.
         #[arg(long)]
         trace: bool,
         /// Draw the run into a page that explains it.
@@ -169,7 +169,7 @@ pub fn load<S: System>(run: &str) -> Result<Plan<S>, String> {
     Ok(plan)
 }
 
-/// Prints a line. When nobody reads any more (`| head`), the run still goes on to its exit code.
+/// Prints a line. When the output is closed (`| head`), the run still goes on to its exit code.
 pub fn say(line: &str) {
     static UNREAD: AtomicBool = AtomicBool::new(false);
     if !UNREAD.load(Ordering::Relaxed) && writeln!(io::stdout().lock(), "{line}").is_err() {

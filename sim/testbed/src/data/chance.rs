@@ -1,4 +1,4 @@
-//! Sources of chance, planted on purpose: without them nobody would know that the doctor finds any.
+//! Sources of chance, planted on purpose: without them there is no knowing that the doctor finds any.
 //!
 //! Each takes what it does from the process and from the moment in which it is asked, as a real one would.
 //! Nothing plants them but an option that no help mentions.
@@ -11,19 +11,19 @@ use std::{
 /// A source of chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chance {
-    /// How long the writes of the disk of `s1` take.
+    /// How long the writes of the disk of node 1 take.
     Time,
-    /// How long `s1` remembers sessions, from its second life on: a state that shows itself late or never.
+    /// How long node 1 remembers something, from its second life on: a state that shows itself late or never.
     State,
 }
 
 impl Chance {
-    /// What it adds to the salt of the disk of this server.
+    /// What it adds to the salt of the disk of this node.
     pub fn salt(self, server: usize) -> u64 {
         if self == Self::Time && server == 1 { entropy() } else { 0 }
     }
 
-    /// What it adds to the time for which this life of this server remembers sessions.
+    /// What it adds to the time for which this life of this node remembers something.
     pub fn memory(self, server: usize, life: u64) -> Duration {
         let strikes = self == Self::State && server == 1 && life > 1;
         if strikes { Duration::from_nanos(1 + entropy() % 1_000_000) } else { Duration::ZERO }

@@ -20,7 +20,7 @@ pub const UNDECIDED: u8 = 6;
 pub const MARKS: u8 = 7;
 /// A mutant was not caught.
 pub const NOT_CAUGHT: u8 = 8;
-/// Copies were missing or the view was not left alone, and no fault explains it; or a bound was exceeded.
+/// A promise about the system's health was broken.
 pub const HEALTH: u8 = 9;
 
 /// The exit code for a run of this class.

@@ -1,6 +1,6 @@
 //! What can go wrong in a run, described as data.
 //!
-//! A fault says when it begins, whom it strikes and for how long. The nemesis executes it and decides
+//! A fault says when it begins, what it strikes and for how long. The nemesis executes it and decides
 //! nothing.
 
 mod shape;
@@ -50,8 +50,8 @@ impl<S: System> Fault<S> {
     }
 }
 
-/// A node, by name (`vs`, `s1`, `c1`) or by the role it has when the fault begins (`primary`, `backup`,
-/// `joiner`, `idle`). A role that no node has makes the fault do nothing.
+/// A node, by name or by the role it has when the fault begins ([`System::ROLES`]). A role that no node has
+/// makes the fault do nothing.
 pub type Node = String;
 
 /// What can go wrong.
@@ -105,8 +105,8 @@ pub enum FaultKind<S: System> {
         /// For how long.
         lasts_ms: u64,
     },
-    /// A drive only waits: whatever a server writes or the view service syncs is durable when that is over,
-    /// and not before, unless a crash keeps a part of it.
+    /// A drive only waits: whatever a process writes or syncs is durable when that is over, and not before,
+    /// unless a crash keeps a part of it.
     DiskStall {
         /// Whose.
         node: Node,
@@ -136,9 +136,8 @@ pub enum FaultKind<S: System> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts_ms: Option<u64>,
     },
-    /// Calls from one set of nodes to another do not get through: no connection to be had, and none that was
-    /// there goes on. What is called for the other way passes, with its answers: a door through which
-    /// everybody gets out.
+    /// Calls from one set of nodes to another do not get through: no connection can be made, and none that
+    /// was there goes on. Calls the other way pass, with their answers: a firewall that lets everything out.
     Closed {
         /// Calls of these nodes (empty: of all others)
         from: Vec<Node>,
@@ -222,8 +221,8 @@ pub enum Mistreatment {
     Hang,
     /// The handler is dropped while it waits.
     Cancel,
-    /// A liar who heard the message sends one of its own, before it or at the same time: the same with a
-    /// view, contents, generation, sender, number or token that is false, or one that an earlier life of the
-    /// sender said.
+    /// A liar that heard the message sends one of its own, before it or at the same time: what the system's
+    /// liar makes of it, such as the same with something false in it, or what an earlier life of the sender
+    /// said.
     Forge,
 }

@@ -1,7 +1,7 @@
 //! What is run, and what a run yields: plain data, and no simulated world.
 //!
-//! A plan and its faults are made by [`crate::generate`] from a seed, by hand, or by a claim; they are
-//! printed, saved and read again. An outcome is what everything else in here looks at.
+//! A plan and its faults are drawn from a seed ([`crate::draw`]) or written by hand; they are printed, saved
+//! and read again. An outcome is what everything else in this crate looks at.
 
 pub mod chance;
 pub mod exit;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// `vs`, `s1`, `c1`, ...; `sim` is the simulator itself.
+/// The name of a process; `c1`, `c2`, ... are clients, `reader` is the last one, `sim` the simulator itself.
 pub type NodeName = Arc<str>;
 
 /// A node, by its place in [`crate::data::nodes::Nodes`].

@@ -82,9 +82,10 @@ pub struct Outcome<S: System> {
     pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
-    /// Whom nothing was owed after the heal, and why: the plan breaks something for good, or loses all data.
+    /// Clients that the system owed nothing after the heal, and why: the plan breaks something for good, or
+    /// loses all data.
     pub excused: Vec<String>,
-    /// A promise about the cluster's health that was broken, the first one.
+    /// The first promise about the system's health that was broken.
     pub unhealthy: Option<Unhealthy<S>>,
     /// Numbers.
     pub stats: Stats<S>,
@@ -95,11 +96,11 @@ pub struct Outcome<S: System> {
 pub enum Class {
     /// A broken invariant or a history that is not linearizable.
     Safety,
-    /// Somebody panicked.
+    /// Something panicked.
     Panic,
     /// Something did not end in time.
     Liveness,
-    /// Copies were missing or the view was not left alone, and no fault explains it; or a bound was exceeded.
+    /// A promise about the system's health was broken.
     Health,
     /// The judge gave up.
     Undecided,
@@ -307,12 +308,13 @@ pub enum End<S: System> {
     },
 }
 
-/// Why the fate of an operation is unknown whose client ended first.
+/// Why the fate of an operation is unknown: its client ended first.
 pub const CLIENT_ENDED: &str = "the client ended";
-/// How the reason begins why the fate of an operation is unknown that was asked in a generation which was
-/// given up.
+/// The fate of an operation is unknown because the data that it was about were given up: the reason begins
+/// with this.
 pub const DATA_LOST: &str = "given up: ";
-/// How the reason begins why an operation was not executed that no server takes: it is too long.
+/// An operation was not executed because no process takes it, such as one that is too long: the reason
+/// begins with this.
 pub const INVALID: &str = "invalid: ";
 
 impl<S: System> Hash for End<S> {
@@ -397,7 +399,7 @@ pub struct Stall {
     pub at: Duration,
     /// What was waited for, one thing a line.
     pub waiting: Vec<String>,
-    /// Who was up, who was primary of which view, as seen by the view service and by each server.
+    /// How each process stood, and whatever else the system says of itself then.
     pub cluster: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! A run, described as data: cluster, workload, fault plan. Generated from a seed, printed, saved as
-//! TOML, edited by hand, executed. Execution adds no choices of its own.
+//! A run, described as data: processes, what clients do, what goes wrong. Drawn from a seed, printed, saved
+//! as TOML, edited by hand, executed. Execution adds no choices of its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,8 @@ pub struct Plan<S: System> {
     pub faults_ms: u64,
     /// Virtual time after the heal within which every client operation must end well, in milliseconds.
     pub settle_ms: u64,
-    /// After that the cluster is watched for so long under light load, in milliseconds: what works is left
-    /// alone.
+    /// After that the system is watched for this long under light load, in milliseconds: what works must be
+    /// left alone.
     #[serde(default, skip_serializing_if = "super::is_zero")]
     pub watch_ms: u64,
     /// The processes and their options.
@@ -30,7 +30,7 @@ pub struct Plan<S: System> {
     /// The network between all nodes.
     pub network: Network,
     /// Whether a loss of memory strikes even the last intact copy of the data. Otherwise that copy is
-    /// spared: its server keeps its memory.
+    /// spared: its process keeps its memory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data_loss: bool,
     /// The clients and what they do.
@@ -45,7 +45,7 @@ pub struct Plan<S: System> {
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clock {
-    /// `vs`, `s1`, `c1`, ...
+    /// Its name.
     pub node: String,
     /// How far ahead, in milliseconds. Steps of the wall clock, too: it differs from life to life.
     pub skew_ms: i64,
@@ -73,9 +73,8 @@ pub struct Network {
 pub struct Client {
     /// How long an operation may take before its outcome is given up as unknown, in milliseconds.
     pub deadline_ms: u64,
-    /// One operation after the other: `<seconds> <operation> <key>`, for example `1.250 append k3`. Each
-    /// starts at its time, or when the one before it ended, whichever is later. Written values are made
-    /// unique by client and place in the script. A `cas` expects what the client saw last, a `cas-revision`
-    /// the latest revision that it was told together with a value.
+    /// One call after the other: `<seconds> <words>`, for example `1.250 append k3`. Each starts at its
+    /// time, or when the one before it ended, whichever is later. What the words mean is the system's affair
+    /// ([`System::parse`]); values that are written are made unique by client and place in the script.
     pub script: Vec<String>,
 }

@@ -2,9 +2,9 @@
 //!
 //! A file holds one plan; its name is a claim, its `about` says what went wrong. Each is replayed by `cargo
 //! test` and must end well. A plan means the same after unrelated changes: its faults name nodes or the roles
-//! they have, wait for what they need, and decide about each message by their own content. It cannot promise
-//! to reach the situation it was made for for ever, but it says which that is (`reaches`, marks of
-//! [`crate::marks`]): a plan that no longer does fails, instead of passing blindly.
+//! they have, wait for what they need, and decide about each message by their own content. A plan may stop
+//! reaching the situation it was made for, so it names that situation (`reaches`, marks of [`crate::marks`]):
+//! then it fails, instead of passing blindly.
 
 // rules: allow fs: plans are read before they are run
 use std::{

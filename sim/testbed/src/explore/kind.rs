@@ -32,7 +32,7 @@ pub enum Gravity {
     Panic,
     /// Something did not end in time; or the run itself does not end.
     Liveness,
-    /// Copies were missing or the view was not left alone, and no fault explains it; or a bound was exceeded.
+    /// A promise about the system's health was broken.
     Health,
     /// The judge gave up.
     Undecided,

@@ -53,7 +53,7 @@ pub enum News<S: System> {
     Tick,
 }
 
-/// The schedule, whoever holds it last.
+/// Locks the schedule; a panic of another holder does not matter.
 pub fn lock<S: System>(schedule: &Mutex<Schedule<S>>) -> MutexGuard<'_, Schedule<S>> {
     schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! A node's clock, right or wrong.
 //!
 //! Virtual time is the only true time. A node sees `true time * (1 + drift) + skew`. Its monotonic clock
-//! drifts, and its skew is a constant that nobody may rely upon. Its wall clock, from which a server that
-//! remembers nothing takes the number of its life, is set anew at each start: it is off by some share of
+//! drifts, and its skew is a constant on which no code may rely. Its wall clock, from which a process that
+//! remembers nothing may take the number of its life, is set anew at each start: it is off by some share of
 //! the skew that differs from life to life, so that it may stand before the time of the life before.
 //!
 //! While a whole machine stands still (`Pacer`) its monotonic clock counts nothing; its wall clock is right

@@ -73,8 +73,8 @@ impl<C: Content> Disk<C> {
         }
     }
 
-    /// The write of this number fails, unless a crash came first. As with a crash, nobody knows what of it is
-    /// durable.
+    /// The write of this number fails, unless a crash came first. As with a crash, it is unknown what of it
+    /// is durable.
     pub fn fail(&mut self, number: u64, durable: impl FnMut(&C::Write)) -> Torn {
         if number == self.ordinal { self.crash(durable) } else { Torn { kept: 0, lost: 0 } }
     }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The time for which one message of two is held back, at most. One of four is held back for up to twice as
-/// long, and so on: what is said in one view may arrive in a much later one.
+/// long, and so on: what is said in one era of the system may arrive in a much later one.
 pub const DELAY_USUAL: Duration = Duration::from_secs(2);
 
 /// The longest time for which a single message is held back.
@@ -145,7 +145,7 @@ pub struct Treatment {
     pub variant: bool,
 }
 
-/// Within this time the servers give up a stream that a black hole left mute.
+/// Within this time processes are taken to give up a stream that a black hole left mute.
 const MUTE_MAX: Duration = Duration::from_secs(5);
 
 /// For how long after its end a fault may hold messages back.
@@ -271,7 +271,7 @@ impl Network {
         self.roles = roles;
     }
 
-    /// Which mistreatments struck a message from or to whom.
+    /// Which mistreatments struck a message from or to a node of which role.
     pub fn strikes(&self) -> &BTreeSet<(Mistreatment, Role)> {
         &self.strikes
     }

@@ -1,10 +1,10 @@
-//! By what a run is judged, whatever the system.
+//! The judges of a run of any system.
 //!
 //! | judge | looks at | when |
 //! | --- | --- | --- |
 //! | [`linearizability`] | everything that clients saw | at the end |
 //! | [`early`] | an answer that no order explains | at each answer |
-//! | [`liveness`] | who can be served, and must be | after the heal, and while no fault is under way |
+//! | [`liveness`] | which clients can be served, and must be | after the heal, and while no fault is under way |
 //! | [`broken`] | what the system's own [`Witness`](crate::system::Witness) checks | after each step |
 //!
 //! A [`signature`] is what makes two failures the same.

@@ -12,7 +12,7 @@
 //!
 //! Rounds are repeated until one changes nothing.
 //!
-//! What a plan without a failure can be made small for is a mark that it reaches ([`Aim`]): a rare situation
+//! A plan that does not fail can be minimised for a mark that it reaches instead ([`Aim`]): a rare situation
 //! as a plan that a person can read.
 //!
 //! *Alike*: a candidate is adopted only if it fails like the original, as its [`Signature`] says, so

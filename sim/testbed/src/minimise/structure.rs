@@ -172,7 +172,7 @@ fn forget<S: System>(plan: &mut Plan<S>, node: &str) {
         let about_others = groups.iter_mut().all(|group| {
             let named = !group.is_empty();
             group.retain(|name| *name != node);
-            // An empty list means everybody, which nobody may become by leaving.
+            // An empty list means all nodes, and must not come about by leaving one out.
             !named || !group.is_empty()
         });
         let single = fault.kind.single().is_some_and(|name| name == node);

@@ -2,7 +2,7 @@
 //!
 //! A *step* is one event taken by a machine, with its effects; or a call of a client, its end, or something
 //! that the simulator did. Each is fed into one hasher as data: when, where, the event, the effects, and of
-//! the machine's state a summary (role, view, commit point, end of the log). The state as a whole is fed in
+//! the machine's state a summary (such as its role and the end of its log). The state as a whole is fed in
 //! with every [`DIGEST_INTERVAL`]th step, because hashing it costs more than the step itself, and with every
 //! step after the end of the run ([`Chain::close`]), when each machine that is up takes a few more. So the
 //! trace's hash tells apart two runs whose machines differ, although no event has shown it, unless a failure
@@ -32,13 +32,13 @@ use crate::{
     observer::step::StepName,
 };
 
-/// The state as a whole is hashed with one step in so many.
+/// The state as a whole is hashed with every Nth step.
 pub const DIGEST_INTERVAL: u64 = 256;
 
 /// What a table should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// One step in so many has the whole state.
+    /// Every Nth step has the whole state.
     pub digest_interval: u64,
     /// Keep what these steps were, as lines.
     pub lines: Range<u64>,
@@ -220,7 +220,7 @@ impl Glance {
 ///
 /// # Errors
 ///
-/// Those of whoever is asked.
+/// Those of the side that is asked.
 pub fn first_difference<E>(
     steps: (u64, u64),
     mut first: impl FnMut(u64) -> Result<u64, E>,

@@ -1,4 +1,4 @@
-//! The messages of a run, as arrows: who said what to whom, when it left and when it arrived.
+//! The messages of a run, as arrows: from which node to which, what each says, when it left and arrived.
 //!
 //! What machines say is seen where they are stepped: an effect sends, an event receives, and the two are
 //! the same message if their contents are equal. What clients say is seen where processes accept it, so of an

@@ -1,4 +1,4 @@
-//! Steps by name: who took one, and what sort of event it was.
+//! Steps by name: what took one, and what sort of event it was.
 
 use std::fmt;
 

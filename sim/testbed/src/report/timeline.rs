@@ -8,7 +8,7 @@ use crate::{
     system::System,
 };
 
-/// Whether this changes who is who or what is wrong: what a timeline shows by default.
+/// Whether this changes the role of a process or what is wrong: what a timeline shows by default.
 pub fn is_turn<S: System>(event: &Happening<S>) -> bool {
     !matches!(event, Happening::Called { .. } | Happening::Returned { .. })
 }

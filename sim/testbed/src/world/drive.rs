@@ -1,9 +1,8 @@
-//! The drive below a server's disk or the folder of the view service's record: it works, it only waits, or it
-//! fails.
+//! The drive below a node's disk or folder: it works, it only waits, or it fails.
 //!
 //! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is
 //! written or synced waits, also what was under way when it began. (A crash meanwhile keeps a part of it, as
-//! of any write.) A drive that *fails* does so once: a write ends with an error, after which nobody knows
+//! of any write.) A drive that *fails* does so once: a write ends with an error, after which it is unknown
 //! what of it is durable, and the process has to end, as in production. It finds a drive that works when it
 //! is started again.
 //!
@@ -31,7 +30,7 @@ struct State {
     stalls: u32,
     /// So many more writes or syncs succeed, and the next one fails.
     fails_after: Option<u64>,
-    /// It failed, and nobody has looked after its process yet.
+    /// It failed, and its process has not been seen to yet.
     has_failed: bool,
 }
 

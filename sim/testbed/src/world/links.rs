@@ -1,4 +1,4 @@
-//! The network as those see it who carry its messages: verdicts, and waiting until something passes.
+//! The network as the code sees it that carries its messages: verdicts, and waiting until something passes.
 
 use std::{
     collections::BTreeMap,

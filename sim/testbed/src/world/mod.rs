@@ -45,7 +45,7 @@ use crate::{
     },
 };
 
-/// How often the executor forgets the tasks that have ended. It keeps them until somebody counts them.
+/// How often the executor forgets the tasks that have ended. It keeps them until they are counted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shared state of a run. It is made before the simulated world and outlives it, also if that panics.

@@ -1,5 +1,5 @@
 //! What clients can expect of a system about which nothing else is known: everything if every process runs
-//! and everybody reaches everybody, else nothing in particular.
+//! and all reach each other, else nothing in particular.
 
 use std::collections::BTreeMap;
 

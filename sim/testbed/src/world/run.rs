@@ -1,12 +1,12 @@
 //! Executes a plan and judges it.
 //!
-//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, but for
-//! stretches in which nothing is wrong ([`crate::nemesis`]): what is called in them must succeed. Then
-//! everything is healed that is not broken for good, and progress is demanded for every client that must be
-//! served ([`crate::judges::liveness`]): it comes to the end of its script, what it begins after the first
-//! half of the settling time succeeds, and so does an update of each kind that it makes at last; a fresh
-//! client reads every key and does the same. All that joins the history. A client that cannot be served must
-//! not get an answer.
+//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, except in
+//! stretches in which nothing is wrong ([`crate::nemesis`]): calls made then must succeed. Then everything is
+//! healed that is not broken for good, and progress is demanded for every client that must be served
+//! ([`crate::judges::liveness`]). It must come to the end of its script; calls that it begins after the first
+//! half of the settling time must succeed, and so must those that the system has it make at last
+//! ([`System::finally`]); then a fresh client looks at everything ([`System::look`]). All of that joins the
+//! history. A client that cannot be served must not get an answer.
 //!
 //! Each run has a thread of its own, because hash maps of the standard library iterate in an order that
 //! depends on what the thread did before. A panic, wherever it happens, ends the run and becomes part of
@@ -37,11 +37,11 @@ use crate::{
     },
 };
 
-/// If nothing is owed to some clients, it is watched for this share of the settling time whether they are
-/// served.
+/// If some clients are owed nothing, the run goes on for this share of the settling time to see whether they
+/// are served.
 const VIGIL_SHARE: u32 = 4;
 
-/// How often it is looked whether all copies are there.
+/// How often the witness is asked whether the system has settled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Executes a plan on a fresh thread and judges what happened.
@@ -221,7 +221,7 @@ pub async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
     ending
 }
 
-/// Waits until all copies are there that can be, and watches the cluster for as long as the plan says, in
+/// Waits until the system has settled, as its witness says, and watches it for as long as the plan says, in
 /// light use if the reader `is_served`.
 async fn convalesce<S: Simulated>(world: &Arc<World<S>>, nemesis: &mut Nemesis<S>, is_served: bool) {
     let watch = Duration::from_millis(world.plan.watch_ms);
@@ -240,7 +240,7 @@ async fn convalesce<S: Simulated>(world: &Arc<World<S>>, nemesis: &mut Nemesis<S
     }
 }
 
-/// Whom nothing is owed, and why: those with the same reason together.
+/// The clients that are owed nothing, and why: those with the same reason together.
 fn excuses<S: Simulated>(world: &World<S>, prospects: BTreeMap<NodeIndex, Prospect>) -> Vec<String> {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (client, prospect) in prospects {
@@ -286,7 +286,7 @@ fn stall<S: Simulated>(
     (!waiting.is_empty()).then(|| stalled(cluster, waiting))
 }
 
-/// Who waits, and how everything stands.
+/// Which clients wait, and how everything stands.
 fn stalled<S: Simulated>(cluster: &Cluster<S>, waiting: Vec<String>) -> Stall {
     Stall { at: now(), waiting, cluster: S::standing(cluster) }
 }

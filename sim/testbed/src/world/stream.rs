@@ -1,6 +1,6 @@
-//! Streams between servers under the fault layer: each message is carried on its own, in both directions.
+//! Streams between processes under the fault layer: each message is carried on its own, in both directions.
 //!
-//! Whoever opened a stream may leave it. What it said before is heard all the same, and the answers are
+//! The node that opened a stream may leave it. What it said before is heard all the same, and the answers are
 //! dropped.
 //!
 //! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing

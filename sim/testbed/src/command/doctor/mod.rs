@@ -1,9 +1,9 @@
 //! Checks the promise that everything else rests on: a seed is one run, the same in every process.
 //!
-//! Two executions keep the values of their hash chains ([`crate::observer::chain`]). That they are equal
-//! takes one question; where they first differ is found by bisection. Only then are both made again, with
-//! lines about the steps around it. A source of chance need not strike twice at the same place: that is tried
-//! a few times, and what was seen the first time is told in any case.
+//! Two executions keep the values of their hash chains ([`crate::observer::chain`]). One comparison shows
+//! that they are equal; if not, bisection finds the first difference, and both are run again with lines about
+//! the steps around it. A source of chance need not strike twice at the same place: that is tried a few
+//! times, and what was seen the first time is told in any case.
 
 mod side;
 

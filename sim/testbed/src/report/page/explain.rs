@@ -1,4 +1,4 @@
-//! A failure in sentences: what was seen, why that cannot be, and who was responsible at that moment.
+//! A failure in sentences: what was seen, why that cannot be, and what each process was at that moment.
 
 use std::{fmt, time::Duration};
 

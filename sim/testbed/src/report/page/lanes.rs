@@ -1,4 +1,4 @@
-//! What happened to whom from when until when: the timeline's moments as spans.
+//! The timeline's moments as spans: the state of each node over time.
 
 use std::{collections::BTreeMap, time::Duration};
 
