@@ -33,10 +33,10 @@ pub const FOLDER: &str = "target/sim-failures";
 /// What making a run small may cost.
 #[derive(Args)]
 pub struct Effort {
-    /// Start no further run after so many seconds.
+    /// Start no further run after this many seconds.
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
-    /// At most so many runs; with it alone as the limit, the result is always the same.
+    /// At most this many runs; if this is the only limit, the result is always the same.
     #[arg(long, value_name = "N", default_value_t = minimise::Options::default().runs_max, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// How many runs at once [default: one a core]. Does not change the result.

@@ -50,7 +50,7 @@ pub struct RunOptions {
     pub chance: Option<Chance>,
     /// Do not judge the history (the verdict is then [`Verdict::NotJudged`]): to measure execution alone.
     pub skip_judgement: bool,
-    /// Do not end the run at a broken invariant: the clients' history and their patience are the only judges.
+    /// Do not end the run at a broken invariant: only the clients' history and their deadlines judge it.
     /// A mistake that is found nevertheless is one that users would see.
     pub skip_invariants: bool,
     /// Do not look out for marks: to show that a run is the same without.
@@ -395,7 +395,7 @@ pub struct Panic {
 /// Something did not end in time after the heal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stall {
-    /// When patience ended.
+    /// When the time was over.
     pub at: Duration,
     /// What was waited for, one thing a line.
     pub waiting: Vec<String>,

@@ -55,9 +55,9 @@ impl Gravity {
 /// A kind of failure: how grave, for which reason, and at which sort of step it went wrong.
 ///
 /// The step is the role of the node that took it and the sort of event that it took; it keeps two bugs apart
-/// that break the same promise at different places. Known only where a step is to blame: for a broken
-/// invariant and a panic inside a step. A history shows when the clients could tell, a stall when patience
-/// ended; neither is where it went wrong.
+/// that break the same promise at different places. It is known only where a step is to blame: for a
+/// broken invariant and a panic inside a step. A history shows when the clients could tell, a stall when the
+/// time was over; neither is where it went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Kind {
     /// How grave.

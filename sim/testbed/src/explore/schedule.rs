@@ -17,7 +17,7 @@ use crate::{
     system::System,
 };
 
-/// One run in so many is made a second time, in another process. The first one always is.
+/// Every Nth run is made a second time, in another process. The first one always is.
 pub const RECHECK_INTERVAL: u64 = 50;
 
 /// One run to be made. Regressions come before seeds.
@@ -153,8 +153,8 @@ impl<S: System> Schedule<S> {
         }
     }
 
-    /// Of the seeds only those that a steering chooses, by the families of each. It goes on from the
-    /// position, unless no steering came so far.
+    /// Only the seeds that a steering chooses, by the families of each. It goes on from the position, unless
+    /// no steering came so far.
     #[must_use]
     pub fn steered(self, families: fn(u64) -> Families) -> Self {
         let course = self.course.unwrap_or_default();

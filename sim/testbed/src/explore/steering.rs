@@ -2,11 +2,11 @@
 //!
 //! A seed keeps its one meaning; steering only passes over seeds. A *family* is a feature of a plan that is
 //! known without running it ([`crate::marks::family`]), and a mark is *rare* if few runs reached it so far.
-//! From the runs before it is learned how much more or less often each family occurs among the runs that
-//! reach a mark than among all (naive Bayes: families are taken for independent of each other). A seed is
-//! worth what its families promise, summed over the rare marks, those that were reached least counting most.
-//! Of so many seeds in order the most promising one is run and the others are passed over, except that a
-//! share of the runs takes the next seed as it comes: what promises nothing so far is tried, too.
+//! Earlier runs show, for each mark, how much more or less often each family occurs among the runs that reach
+//! it than among all (naive Bayes: families are assumed to be independent). A seed is worth what its families
+//! promise, summed over the rare marks; the marks that were reached least count most. Of each few seeds in
+//! order the most promising one is run and the others are passed over. A share of the runs takes the next
+//! seed as it comes: what promises nothing so far is tried, too.
 //!
 //! Which seeds are run is a function of the first seed and of the results: they are chosen a *block* at a
 //! time, from the results of all blocks but the one before, which may still be running. So the order in which
@@ -31,11 +31,11 @@ use crate::{
 const BLOCK: usize = 50;
 /// Seeds of which one is run.
 const CANDIDATES: usize = 8;
-/// One run in so many takes the next seed as it comes.
+/// Every Nth run takes the next seed as it comes.
 const PLAIN_INTERVAL: usize = 8;
-/// A mark is rare if fewer than one run in so many reached it.
+/// A mark is rare if fewer than one run of this many reached it.
 const RARE: u64 = 50;
-/// So many runs in which a family is as frequent as among all are taken for granted: a single run proves
+/// This many runs in which a family is as frequent as among all are taken for granted: a single run proves
 /// little.
 const PRIOR: f64 = 2.0;
 /// How much more a plan may promise than any other, at most.

@@ -36,7 +36,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So many at once, each for so long.
+    /// This many runs at once, each for at most this long.
     pub fn new(jobs: usize, run_time_max: Duration) -> Self {
         Self { jobs, run_time_max, grace: GRACE }
     }

@@ -93,7 +93,7 @@ mod simulated {
     pub struct Pacer(Arc<Mutex<Duration>>);
 
     impl Pacer {
-        /// The clock stood still for so long.
+        /// The clock stood still for this long.
         pub fn lose(&self, time: Duration) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) += time;
         }

@@ -29,9 +29,9 @@ pub trait Content: Clone + Default + Send + 'static {
 /// What a crash left of the write that was under way, in changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Torn {
-    /// So many are durable,
+    /// How many are durable,
     pub kept: usize,
-    /// and so many are lost.
+    /// and how many are lost.
     pub lost: usize,
 }
 
@@ -79,7 +79,7 @@ impl<C: Content> Disk<C> {
         if number == self.ordinal { self.crash(durable) } else { Torn { kept: 0, lost: 0 } }
     }
 
-    /// The node dies. Of a write under way a prefix is kept; `durable` sees each change of it.
+    /// The node dies. A prefix of a write under way is kept; `durable` sees each change of it.
     pub fn crash(&mut self, durable: impl FnMut(&C::Write)) -> Torn {
         let hash = self.draw();
         let writes = self.under_way.take().unwrap_or_default();

@@ -69,8 +69,8 @@ impl Promise for NoPromise {
     }
 }
 
-/// Sees nothing of the processes but what strikes them: the clients' history and their patience are the
-/// judges.
+/// Sees nothing of the processes but what strikes them: the clients' history and their deadlines are
+/// the judges.
 #[derive(Clone, Debug)]
 pub struct NoWitness<S: System>(Option<Struck<S>>);
 

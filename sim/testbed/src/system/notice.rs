@@ -51,17 +51,17 @@ impl State {
 /// How a state is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// Of the process on which most depends.
+    /// The process on which most depends.
     Strong,
-    /// Of one that does its part.
+    /// One that does its part.
     Light,
-    /// Of one that does nothing.
+    /// One that does nothing.
     Grey,
-    /// Of one with which something is not right.
+    /// One with which something is not right.
     Amber,
-    /// Of one that is not there yet.
+    /// One that is not there yet.
     Outline,
-    /// Of what goes on besides.
+    /// What goes on besides.
     Teal,
     /// The testbed's own: the process is down,
     Down,
@@ -135,9 +135,9 @@ pub struct Era {
 pub struct EraWords {
     /// All of them: `terms`.
     pub title: &'static str,
-    /// One that was proposed and is not in force has been this for so long: `proposed`,
+    /// What one has been since it was proposed, until it is in force: `proposed`,
     pub proposed: &'static str,
-    /// and one that is: `active`.
+    /// and since then: `active`.
     pub in_force: &'static str,
     /// What the legend calls one that is not in force yet.
     pub legend: &'static str,

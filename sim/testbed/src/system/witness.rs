@@ -45,7 +45,7 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     fn close(&mut self) {}
 
     /// A fault strikes these nodes: with a pair of nodes, the link between them. It may hold messages back
-    /// for so long.
+    /// for this long.
     fn touched(&mut self, _at: Duration, _nodes: &[NodeIndex], _lateness: Duration) {}
 
     /// A fault strikes these nodes, in the roles that they have.
@@ -74,8 +74,8 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     /// Processes hear what no process says from now on.
     fn lies_begin(&mut self) {}
 
-    /// How long after the last fault everything that a client calls succeeds again, and that is demanded also
-    /// between faults; absent: only at the end of the run.
+    /// How long after the last fault all calls of clients must succeed again, also between two faults;
+    /// absent: only at the end of the run.
     fn serves_within(&self) -> Option<Duration> {
         None
     }

@@ -34,7 +34,7 @@ pub enum Status {
     Waiting,
     /// It runs.
     Up,
-    /// It stands still; so many pauses have to end before it goes on.
+    /// It stands still; this many pauses have to end before it goes on.
     Paused(u32),
     /// It is gone.
     Down(Down),

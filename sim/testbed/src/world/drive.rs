@@ -66,7 +66,7 @@ impl Drive {
         self.state().stalls > 0
     }
 
-    /// After so many more writes or syncs the next one fails; none, if absent.
+    /// After this many more writes or syncs the next one fails; none, if absent.
     pub fn fails_after(&self, more: Option<u64>) {
         self.state().fails_after = more;
     }

@@ -63,7 +63,7 @@ pub(crate) fn hash(types: &[Type], message: &BoxMessage) -> u64 {
     types.iter().find_map(|known| (known.hash)(message)).expect(MISSING)
 }
 
-/// The message as its receiver decodes it, if that takes so many bytes.
+/// The message as its receiver decodes it, if the receiver takes messages of up to this many bytes.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! Executes a plan and judges it.
 //!
-//! A run has two phases. In the first the fault plan is executed, and only safety is demanded, except in
+//! A run has two phases. In the first the fault plan is executed, and only safety is judged, except in
 //! stretches in which nothing is wrong ([`crate::nemesis`]): calls made then must succeed. Then everything is
 //! healed that is not broken for good, and progress is demanded for every client that must be served
 //! ([`crate::judges::liveness`]). It must come to the end of its script; calls that it begins after the first
@@ -39,7 +39,7 @@ use crate::{
 
 /// If some clients are owed nothing, the run goes on for this share of the settling time to see whether they
 /// are served.
-const VIGIL_SHARE: u32 = 4;
+const UNOWED_SHARE: u32 = 4;
 
 /// How often the witness is asked whether the system has settled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ pub async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
     let owed = |client: NodeIndex| prospects[&client] == Prospect::Served;
     let end = healed + Duration::from_millis(world.plan.settle_ms);
     let all_owed = prospects.values().all(|prospect| *prospect == Prospect::Served);
-    let soonest = if all_owed { healed } else { healed + (end - healed) / VIGIL_SHARE };
+    let soonest = if all_owed { healed } else { healed + (end - healed) / UNOWED_SHARE };
     let mut reading = false;
     while now() < end && !world.observer().is_stopped() {
         let is_done = |client| world.is_finished(client) || !owed(client);
@@ -202,7 +202,7 @@ pub async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
         .collect();
     let stall = stall(&world, nemesis.cluster(), healed, &prospects);
     if stall.is_none() {
-        convalesce(&world, &mut nemesis, is_reader_served).await;
+        settle(&world, &mut nemesis, is_reader_served).await;
     }
     if !world.observer().is_stopped() {
         world.observer().close();
@@ -223,7 +223,7 @@ pub async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
 
 /// Waits until the system has settled, as its witness says, and watches it for as long as the plan says, in
 /// light use if the reader `is_served`.
-async fn convalesce<S: Simulated>(world: &Arc<World<S>>, nemesis: &mut Nemesis<S>, is_served: bool) {
+async fn settle<S: Simulated>(world: &Arc<World<S>>, nemesis: &mut Nemesis<S>, is_served: bool) {
     let watch = Duration::from_millis(world.plan.watch_ms);
     if !watch.is_zero() && is_served && !world.observer().is_stopped() {
         let node = nemesis.cluster_mut().begin(world.nodes.reader());

@@ -119,7 +119,7 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
     /// What a process remembers that begins a life now.
     fn remembers(world: &World<S>, node: NodeIndex) -> Memory;
 
-    /// A process ended. Of what it was writing, some is kept.
+    /// A process ended. Some of what it was writing is kept.
     fn torn(world: &World<S>, node: NodeIndex, how: Down);
 
     /// What a process, which is down, had on its disk is gone.

@@ -37,7 +37,7 @@ use crate::{
 
 /// A stream that lost a message in a black hole of this length may be mute from then on,
 const MUTE_AFTER: Duration = Duration::from_secs(2);
-/// and one in so many is.
+/// and one of this many is.
 const MUTE_ONE_IN: u64 = 4;
 
 /// Serves a call whose request and response are streams.

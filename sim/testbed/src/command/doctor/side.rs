@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub struct Execution {
     /// A seed or a plan.
     pub run: String,
-    /// One step in so many has the whole state.
+    /// Every Nth step has the whole state.
     #[arg(long, default_value_t = 1)]
     pub digest_interval: u64,
     /// The first step that is wanted as lines,
@@ -96,7 +96,7 @@ enum Question {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// After so many steps,
+    /// After this many steps,
     pub steps: u64,
     /// with this trace hash among other things, in lines of words.
     pub verdict: Vec<String>,

@@ -22,13 +22,13 @@ pub struct Options {
     /// Only the seeds whose remainder by N is I: together, the shards 0/N to N-1/N make every seed once.
     #[arg(long, value_name = "I/N", default_value_t)]
     pub shard: Shard,
-    /// How many runs at once [default: one a core].
+    /// How many runs at once [default: one per core].
     #[arg(long, value_name = "J")]
     pub jobs: Option<NonZeroUsize>,
-    /// Start no further run after so many minutes.
+    /// Start no further run after this many minutes.
     #[arg(long, value_name = "M", value_parser = positive, conflicts_with = "hours")]
     pub minutes: Option<f64>,
-    /// Start no further run after so many hours.
+    /// Start no further run after this many hours.
     #[arg(long, value_name = "H", value_parser = positive)]
     pub hours: Option<f64>,
     /// Keep sums, findings and which seeds are done in this folder, and go on from what it holds.
@@ -40,7 +40,7 @@ pub struct Options {
     /// Go to the seeds at once, without the regressions and the findings of an earlier exploration.
     #[arg(long)]
     pub no_regressions: bool,
-    /// Report a run that takes longer than so many seconds of wall time, and go on without it.
+    /// Report a run that takes longer than this many seconds of wall time, and go on without it.
     #[arg(long, value_name = "S", default_value_t = RUN_SECONDS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     pub run_seconds_max: u64,
     /// Write what became of each run into this file: one JSON object a line, in the order in which they end.
@@ -49,8 +49,8 @@ pub struct Options {
     /// that it makes again, because the one before was killed, have two lines, which are equal.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
-    /// Of the seeds, run only about one in six: those that promise to reach rare marks, by what the runs
-    /// before have shown [default: with --hours, yes].
+    /// Run only about one seed in six: those that promise to reach rare marks, as the runs before have shown
+    /// [default: with --hours, yes].
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     steer: Option<bool>,
     /// Print how many runs reached each mark, a situation worth reaching.
