@@ -214,7 +214,10 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
         let timeline = stdout(&simulate(&["replay", &seed.to_string()]));
         let restart = timeline.lines().find(|line| line.contains(" s1 ") && line.contains("up, life 2"));
         let Some(restart) = restart else {
-            assert!(diagnosis[0].contains("twice the same"), "s1 of seed {seed} lives once:\n{diagnosis:#?}");
+            assert!(
+                diagnosis[0].contains("three times the same"),
+                "s1 of seed {seed} lives once:\n{diagnosis:#?}"
+            );
             continue;
         };
         // Its first step comes some microseconds after it.
@@ -284,6 +287,19 @@ fn the_doctor_finds_a_step_that_comes_at_another_time() {
     }
 }
 
+/// What one run leaves in its process shows itself in a run after it, and in none that is made alone.
+#[test]
+fn the_doctor_finds_what_an_earlier_run_left_behind() {
+    let output = simulate(&["doctor", "--plant-chance", "leftover", "1", "4", "5", "6", "7"]);
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    let seen = diagnoses(&output);
+    assert_eq!(seen.len(), 5, "{}", told(&output));
+    for diagnosis in seen.iter().filter(|diagnosis| diagnosis[0].contains("NOT DETERMINISTIC")) {
+        assert!(diagnosis[0].contains("by what a run before it left in its process"), "{diagnosis:#?}");
+        assert!(diagnosis.last().is_some_and(|line| line.contains("statics")), "{diagnosis:#?}");
+    }
+}
+
 #[test]
 fn the_doctor_finds_nothing_where_there_is_nothing() {
     let (file, path) = fresh("plan.toml");
@@ -291,7 +307,7 @@ fn the_doctor_finds_nothing_where_there_is_nothing() {
     let output = simulate(&["doctor", "3", &path]);
     assert!(output.status.success(), "{}", told(&output));
     let lines = stdout(&output);
-    assert_eq!(lines.lines().filter(|line| line.contains("twice the same")).count(), 2, "{lines}");
+    assert_eq!(lines.lines().filter(|line| line.contains("three times the same")).count(), 2, "{lines}");
     let refused = simulate(&["doctor", "no-such-plan.toml"]);
     assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
     assert!(told(&refused).contains("neither a seed nor a plan"), "{}", told(&refused));

@@ -114,8 +114,8 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
         durable.boot.next()
     };
     let mut options = world.plan.cluster.replica_options(world.nodes.name(server), life);
-    if let Some(chance) = world.chance {
-        options.session_ttl += chance.memory(node, life);
+    if let Some(chance) = world.chance.filter(|_| node == 1) {
+        options.session_ttl += chance.late(life);
     }
     let config = KvConfig {
         start: Start {

@@ -1,31 +1,41 @@
-//! Sources of chance, planted on purpose: without them there is no knowing that the doctor finds any.
+//! Sources of chance, planted on purpose: without them nobody would know that the doctor finds any.
 //!
 //! Each takes what it does from the process and from the moment in which it is asked, as a real one would.
 //! Nothing plants them but an option that no help mentions.
 
 use std::{
     str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
 /// A source of chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chance {
-    /// How long the writes of the disk of node 1 take.
+    /// How long the writes of a disk take.
     Time,
-    /// How long node 1 remembers something, from its second life on: a state that shows itself late or never.
+    /// An option of a process from its second life on, if its system asks for [`Chance::late`]: a state that
+    /// shows itself late or never.
     State,
+    /// The same as `Time`, but by what an earlier run left in this process: a static, say.
+    Leftover,
 }
 
 impl Chance {
-    /// What it adds to the salt of the disk of this node.
-    pub fn salt(self, server: usize) -> u64 {
-        if self == Self::Time && server == 1 { entropy() } else { 0 }
+    /// What it adds to the salt of the disk that it strikes, once in a run.
+    pub fn salt(self) -> u64 {
+        // rules: allow static: chance that is planted, to be found
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        match self {
+            Self::Time => entropy(),
+            Self::State => 0,
+            Self::Leftover => RUNS.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
-    /// What it adds to the time for which this life of this node remembers something.
-    pub fn memory(self, server: usize, life: u64) -> Duration {
-        let strikes = self == Self::State && server == 1 && life > 1;
+    /// What it adds to a time that a process has as an option, in this life.
+    pub fn late(self, life: u64) -> Duration {
+        let strikes = self == Self::State && life > 1;
         if strikes { Duration::from_nanos(1 + entropy() % 1_000_000) } else { Duration::ZERO }
     }
 }
@@ -36,6 +46,7 @@ impl Chance {
         match self {
             Self::Time => "time",
             Self::State => "state",
+            Self::Leftover => "leftover",
         }
     }
 }
@@ -52,7 +63,8 @@ impl FromStr for Chance {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Time, Self::State];
-        all.into_iter().find(|chance| chance.name() == text).ok_or_else(|| "expected time or state".into())
+        let all = [Self::Time, Self::State, Self::Leftover];
+        let named = all.into_iter().find(|chance| chance.name() == text);
+        named.ok_or_else(|| "expected time, state or leftover".into())
     }
 }

@@ -79,7 +79,9 @@ impl<S: Simulated> World<S> {
     /// The world before anything happened.
     pub fn new(plan: &Plan<S>, options: &RunOptions) -> Self {
         let nodes = Arc::new(Nodes::new(plan));
-        let chance = |node: NodeIndex| options.chance.map_or(0, |chance| chance.salt(node));
+        // Chance that is planted strikes the second process, or the only one.
+        let struck = nodes.processes().nth(1).unwrap_or_default();
+        let chance = |node: NodeIndex| options.chance.filter(|_| node == struck).map_or(0, Chance::salt);
         let salt = |node: NodeIndex| stable_hash(&(plan.seed, "disk", node)) ^ chance(node);
         let mut network = Network::new(stable_hash(&(plan.seed, "network")), nodes.len());
         network.set_roles(struck::roles(&nodes));

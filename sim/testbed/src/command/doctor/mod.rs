@@ -4,6 +4,9 @@
 //! that they are equal; if not, bisection finds the first difference, and both are run again with lines about
 //! the steps around it. A source of chance need not strike twice at the same place: that is tried a few
 //! times, and what was seen the first time is told in any case.
+//!
+//! A third execution comes after another run in its process. If only that one differs, something outlives a
+//! run: a static, a thread-local, a cache.
 
 mod side;
 
@@ -25,10 +28,17 @@ const CONTEXT_STEPS: u64 = 32;
 const LINES_MAX: usize = 12;
 /// Bytes of a line that are shown.
 const LINE_BYTES_MAX: usize = 400;
+/// What is run before a run to see whether it leaves something behind: the first, or the second for the
+/// first.
+const BEFORE: (&str, &str) = ("0", "1");
 /// How often a run is made again to see the difference in words.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Makes each run in two processes at once and compares them.
+/// Makes each run in two processes at once and compares them; and in a third process, after another run.
+///
+/// # Errors
+///
+/// A run that is not usable, and what to do.
 pub fn doctor<S: Simulated>(runs: &[String], plant_chance: Option<Chance>) -> Result<u8, String> {
     let mut code = exit::OK;
     for run in runs {
@@ -36,18 +46,27 @@ pub fn doctor<S: Simulated>(runs: &[String], plant_chance: Option<Chance>) -> Re
         load::<S>(run)?;
         let execution = Execution { judge: true, ..Execution::new(run.clone(), 1, plant_chance) };
         let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
-        match compare(&mut first, &mut second)? {
-            None => {
-                let end = first.end()?;
-                say(&format!("{}: {} steps, twice the same", name(run), end.steps));
-                end.verdict.iter().for_each(|line| say(&format!("      {line}")));
-            }
-            Some(difference) => {
-                code = exit::NOT_DETERMINISTIC;
-                say(&format!("{}: NOT DETERMINISTIC, {}", name(run), difference.words()));
-                in_words(&execution, difference)?.iter().for_each(|line| say(line));
-            }
+        if let Some(difference) = compare(&mut first, &mut second)? {
+            code = exit::NOT_DETERMINISTIC;
+            say(&format!("{}: NOT DETERMINISTIC, {}", name(run), difference.words()));
+            in_words((&execution, &execution), difference)?.iter().for_each(|line| say(line));
+            continue;
         }
+        drop(second);
+        let before = if run == BEFORE.0 { BEFORE.1 } else { BEFORE.0 };
+        let after = Execution { after: Some(before.into()), ..execution.clone() };
+        let mut third = There::start(&after)?;
+        if let Some(difference) = compare(&mut first, &mut third)? {
+            code = exit::NOT_DETERMINISTIC;
+            let what = "by what a run before it left in its process";
+            say(&format!("{}: NOT DETERMINISTIC {what}, {}", name(run), difference.words()));
+            in_words((&execution, &after), difference)?.iter().for_each(|line| say(line));
+            say(&row("so", "look for statics, thread-locals and caches that outlive a run"));
+            continue;
+        }
+        let end = first.end()?;
+        say(&format!("{}: {} steps, three times the same", name(run), end.steps));
+        end.verdict.iter().for_each(|line| say(&format!("      {line}")));
     }
     Ok(code)
 }
@@ -60,7 +79,8 @@ pub fn recheck<S: System>(execution: &Execution, outcome: &mut Outcome<S>) -> Re
     drop(there);
     let kind = Kind::not_deterministic(&difference.parts[0], difference.step_name());
     let mut detail = vec![format!("{:>10}  {}", "seen", difference.words())];
-    detail.extend(in_words(&Execution { digest_interval: 1, ..execution.clone() }, difference)?);
+    let execution = Execution { digest_interval: 1, ..execution.clone() };
+    detail.extend(in_words((&execution, &execution), difference)?);
     Ok(Recheck::Differs { kind, detail })
 }
 
@@ -121,11 +141,11 @@ fn compare(first: &mut dyn Asked, second: &mut dyn Asked) -> Result<Option<Diffe
 }
 
 /// What both did around a difference, from further executions in which it shows itself again.
-fn in_words(execution: &Execution, mut seen: Difference) -> Result<Vec<String>, String> {
+fn in_words(of: (&Execution, &Execution), mut seen: Difference) -> Result<Vec<String>, String> {
     for _ in 0..ATTEMPTS_MAX {
         let window = (seen.step.saturating_sub(CONTEXT_STEPS), seen.step + CONTEXT_STEPS);
-        let execution = Execution { from: window.0, to: window.1, ..execution.clone() };
-        let (mut first, mut second) = (There::start(&execution)?, There::start(&execution)?);
+        let within = |of: &Execution| Execution { from: window.0, to: window.1, ..of.clone() };
+        let (mut first, mut second) = (There::start(&within(of.0))?, There::start(&within(of.1))?);
         let Some(again) = compare(&mut first, &mut second)? else { continue };
         if again.step < window.0 || again.step >= window.1 {
             seen = again;
@@ -143,7 +163,7 @@ fn in_words(execution: &Execution, mut seen: Difference) -> Result<Vec<String>, 
             let at = lines.iter().filter(|(step, _)| *step == again.step);
             rows.extend(at.take(LINES_MAX).map(|(_, line)| row(label, line)));
         }
-        rows.push(row("replay", &format!("cargo sim replay {} --trace", execution.run)));
+        rows.push(row("replay", &format!("cargo sim replay {} --trace", of.0.run)));
         return Ok(rows);
     }
     Ok(vec![row("again", &format!("made {ATTEMPTS_MAX} times more, it did not differ at one place again"))])

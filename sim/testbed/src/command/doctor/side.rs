@@ -43,12 +43,15 @@ pub struct Execution {
     /// Judge the history, too.
     #[arg(long)]
     pub judge: bool,
+    /// Make this run before, in the same process.
+    #[arg(long, value_name = "SEED|PLAN.toml")]
+    pub after: Option<String>,
 }
 
 impl Execution {
     /// A run without lines and without judgement.
     pub fn new(run: String, digest_interval: u64, plant_chance: Option<Chance>) -> Self {
-        Self { run, digest_interval, from: 0, to: 0, plant_chance, judge: false }
+        Self { run, digest_interval, from: 0, to: 0, plant_chance, judge: false, after: None }
     }
 
     /// The options of such a run.
@@ -65,6 +68,10 @@ impl Execution {
 
 /// Makes the run and answers questions about it, one a line, until there are no more.
 pub fn answer<S: Simulated>(execution: &Execution) -> Result<u8, String> {
+    if let Some(before) = &execution.after {
+        let options = RunOptions { chance: execution.plant_chance, ..RunOptions::default() };
+        run(&load::<S>(before)?, &options);
+    }
     let mut outcome = run(&load::<S>(&execution.run)?, &execution.options());
     let end = End::of(&outcome);
     let side = Side::here(&mut outcome)?;
@@ -170,6 +177,9 @@ impl There {
         }
         if execution.judge {
             command.arg("--judge");
+        }
+        if let Some(before) = &execution.after {
+            command.args(["--after", before]);
         }
         let mut child = command
             .stdin(Stdio::piped())
