@@ -300,6 +300,22 @@ fn the_doctor_finds_what_an_earlier_run_left_behind() {
     }
 }
 
+/// With a process for each run nothing is left behind, and every run is what it is alone.
+#[test]
+fn runs_in_processes_of_their_own_are_what_they_are_alone() {
+    let lines = |name: &str, more: &[&str]| {
+        let (file, path) = fresh(name);
+        let explore =
+            ["explore", "--no-regressions", "--start", "4", "--seeds", "5", "--jobs", "1", "--json"];
+        let output = simulate(&[&explore, [path.as_str()].as_slice(), more].concat());
+        assert!(output.status.success(), "{}", told(&output));
+        fs::read_to_string(file).expect("it was written")
+    };
+    let alone = lines("alone.json", &["--isolate", "--plant-chance", "leftover"]);
+    assert_eq!(alone.lines().count(), 5, "{alone}");
+    assert_eq!(alone, lines("together.json", &[]));
+}
+
 #[test]
 fn the_doctor_finds_nothing_where_there_is_nothing() {
     let (file, path) = fresh("plan.toml");

@@ -7,16 +7,14 @@ use testbed::{data::node::NodeName, system};
 
 use crate::judges::health::Copies;
 
-/// Numbers of a run. Explorations keep the sums of which their summaries speak, and no others.
+/// Numbers of a run. Explorations keep sums of all but the pings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Views proposed after the first.
     pub view_changes: u64,
     /// Servers that became primary.
-    #[serde(skip)]
     pub promotions: u64,
     /// State transfers completed.
-    #[serde(skip)]
     pub transfers: u64,
     /// Pings that reached the view service, by server.
     #[serde(skip)]

@@ -89,10 +89,10 @@ impl Cluster {
             messages: counts.delivered + counts.copied,
             steps: counts.steps,
             faults: BTreeMap::from([
-                ("message copied", counts.copied),
-                ("message lost", counts.lost),
-                ("crash", counts.crashes),
-                ("memory lost", counts.wipes),
+                ("message copied".into(), counts.copied),
+                ("message lost".into(), counts.lost),
+                ("crash".into(), counts.crashes),
+                ("memory lost".into(), counts.wipes),
             ]),
             ..Stats::default()
         };

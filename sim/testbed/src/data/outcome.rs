@@ -4,6 +4,7 @@
 //! is one call of a client, from its invocation to its end. Times are virtual, since the start of the run.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     hash::{Hash, Hasher},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     data::{
@@ -92,7 +94,7 @@ pub struct Outcome<S: System> {
 }
 
 /// How a run is to be judged as a whole, the gravest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// A broken invariant or a history that is not linearizable.
     Safety,
@@ -415,7 +417,8 @@ pub struct Unhealthy<S: System> {
 }
 
 /// Numbers of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
 pub struct Stats<S: System> {
     /// Virtual time from start to end.
     pub virtual_time: Duration,
@@ -426,7 +429,7 @@ pub struct Stats<S: System> {
     /// and that were certainly not executed.
     pub not_executed: u64,
     /// Faults that were executed, by kind. A mistreatment counts once for each message it struck.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<Cow<'static, str>, u64>,
     /// Messages that reached their receiver.
     pub messages: u64,
     /// Steps of machines.
@@ -452,7 +455,7 @@ impl<S: System> Stats<S> {
         self.unknown += other.unknown;
         self.not_executed += other.not_executed;
         for (kind, count) in &other.faults {
-            *self.faults.entry(kind).or_default() += count;
+            *self.faults.entry(kind.clone()).or_default() += count;
         }
         self.messages += other.messages;
         self.steps += other.steps;

@@ -4,6 +4,7 @@
 //! that nothing bounds. Each line names its seed.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{self, Write},
 };
@@ -35,7 +36,7 @@ pub struct Record<'a, S: System> {
     steps: u64,
     #[serde(flatten)]
     own: BTreeMap<&'static str, u64>,
-    faults: &'a BTreeMap<&'static str, u64>,
+    faults: &'a BTreeMap<Cow<'static, str>, u64>,
     marks: Vec<Mark<S>>,
 }
 

@@ -31,6 +31,11 @@ pub enum Job {
 }
 
 impl Job {
+    /// The job that `replay` is told by this name.
+    pub fn named(run: &str) -> Self {
+        run.parse().map_or_else(|_| Self::Regression(run.into()), Self::Seed)
+    }
+
     /// What `replay` is told to run it: `42` or the path of a plan.
     pub fn again(&self) -> String {
         match self {

@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// What became of a job: all that an exploration wants to know of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
 pub struct Report<S: System> {
     /// What was run.
     pub job: Job,
@@ -33,7 +34,7 @@ pub struct Report<S: System> {
 }
 
 /// What a second execution of a run showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recheck {
     /// The same.
     Same,
@@ -124,10 +125,10 @@ impl<S: System> Tally<S> {
             *sums.marks.entry(*mark).or_default() += runs;
         }
         for (fault, count) in &stats.faults {
-            if let Some(sum) = sums.faults.get_mut(*fault) {
+            if let Some(sum) = sums.faults.get_mut(&**fault) {
                 *sum += count;
             } else {
-                sums.faults.insert((*fault).to_owned(), *count);
+                sums.faults.insert(fault.clone().into_owned(), *count);
             }
         }
         sums.rechecked += u64::from(report.recheck.is_some());

@@ -240,7 +240,7 @@ impl<S: Simulated> Nemesis<S> {
                 Ok(Done { nodes, what }) => {
                     let kind = &self.world.plan.faults[fault].kind;
                     if !matches!(kind, FaultKind::Rpc { .. }) {
-                        *self.world.observer().stats_mut().faults.entry(kind.name()).or_default() += 1;
+                        *self.world.observer().stats_mut().faults.entry(kind.name().into()).or_default() += 1;
                     }
                     self.say(Happening::FaultBegan { fault, nodes, what });
                 }

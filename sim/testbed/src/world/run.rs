@@ -117,7 +117,7 @@ fn judged<S: Simulated>(
     outcome.messages = kept;
     outcome.stats.messages = messages;
     for (how, count) in struck {
-        *outcome.stats.faults.entry(how.name()).or_default() += count;
+        *outcome.stats.faults.entry(how.name().into()).or_default() += count;
     }
     match result {
         Ok(ending) => {

@@ -12,7 +12,7 @@ mod side;
 
 use crate::{
     data::{chance::Chance, exit, outcome::Outcome},
-    explore::{Kind, tally::Recheck},
+    explore::{Kind, Report, tally::Recheck},
     observer::chain,
     system::System,
     world::simulated::Simulated,
@@ -75,8 +75,31 @@ pub fn doctor<S: Simulated>(runs: &[String], plant_chance: Option<Chance>) -> Re
 pub fn recheck<S: System>(execution: &Execution, outcome: &mut Outcome<S>) -> Result<Recheck, String> {
     let mut here = Side::here(outcome)?;
     let mut there = There::start(execution)?;
-    let Some(difference) = compare(&mut here, &mut there)? else { return Ok(Recheck::Same) };
+    let difference = compare(&mut here, &mut there)?;
     drop(there);
+    rechecked(execution, difference)
+}
+
+/// Makes a run in a process of its own, and says what an exploration wants to know of it; if `is_rechecked`, it
+/// is made in two and compared.
+///
+/// # Errors
+///
+/// If a process cannot be started, or ends early.
+pub fn isolated<S: System>(execution: &Execution, is_rechecked: bool) -> Result<Report<S>, String> {
+    let mut first = There::start(execution)?;
+    let mut report = first.report()?;
+    if is_rechecked {
+        let mut second = There::start(execution)?;
+        let difference = compare(&mut first, &mut second)?;
+        drop((first, second));
+        report = Report { recheck: Some(rechecked(execution, difference)?), ..report };
+    }
+    Ok(report)
+}
+
+fn rechecked(execution: &Execution, difference: Option<Difference>) -> Result<Recheck, String> {
+    let Some(difference) = difference else { return Ok(Recheck::Same) };
     let kind = Kind::not_deterministic(&difference.parts[0], difference.step_name());
     let mut detail = vec![format!("{:>10}  {}", "seen", difference.words())];
     let execution = Execution { digest_interval: 1, ..execution.clone() };

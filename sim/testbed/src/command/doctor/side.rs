@@ -14,6 +14,7 @@ use crate::{
         exit,
         outcome::{Outcome, RunOptions},
     },
+    explore::{Job, Report},
     observer::chain::{Glance, Table, TableOptions},
     report::screen,
     run,
@@ -43,6 +44,12 @@ pub struct Execution {
     /// Judge the history, too.
     #[arg(long)]
     pub judge: bool,
+    /// Do not look out for marks.
+    #[arg(long)]
+    pub skip_marks: bool,
+    /// Do not check invariants.
+    #[arg(long)]
+    pub without_invariants: bool,
     /// Make this run before, in the same process.
     #[arg(long, value_name = "SEED|PLAN.toml")]
     pub after: Option<String>,
@@ -51,7 +58,17 @@ pub struct Execution {
 impl Execution {
     /// A run without lines and without judgement.
     pub fn new(run: String, digest_interval: u64, plant_chance: Option<Chance>) -> Self {
-        Self { run, digest_interval, from: 0, to: 0, plant_chance, judge: false, after: None }
+        Self {
+            run,
+            digest_interval,
+            from: 0,
+            to: 0,
+            plant_chance,
+            judge: false,
+            skip_marks: false,
+            without_invariants: false,
+            after: None,
+        }
     }
 
     /// The options of such a run.
@@ -61,6 +78,8 @@ impl Execution {
             table: Some(TableOptions { digest_interval: self.digest_interval, lines }),
             chance: self.plant_chance,
             skip_judgement: !self.judge,
+            skip_marks: self.skip_marks,
+            skip_invariants: self.without_invariants,
             ..RunOptions::default()
         }
     }
@@ -75,6 +94,7 @@ pub fn answer<S: Simulated>(execution: &Execution) -> Result<u8, String> {
     let mut outcome = run(&load::<S>(&execution.run)?, &execution.options());
     let end = End::of(&outcome);
     let side = Side::here(&mut outcome)?;
+    let report = Report::new(Job::named(&execution.run), outcome, None);
     let mut output = io::stdout().lock();
     let lost = |error: io::Error| format!("nobody listens: {error}");
     for question in io::stdin().lock().lines() {
@@ -85,6 +105,7 @@ pub fn answer<S: Simulated>(execution: &Execution) -> Result<u8, String> {
             Question::Value(step) => serde_json::to_string(&side.table.value(step)),
             Question::Glance(step) => serde_json::to_string(&side.table.glance(step)),
             Question::Lines => serde_json::to_string(side.table.lines()),
+            Question::Report => serde_json::to_string(&report),
         };
         let answer = answer.map_err(|error| error.to_string())?;
         writeln!(output, "{answer}").and_then(|()| output.flush()).map_err(lost)?;
@@ -98,6 +119,7 @@ enum Question {
     Value(u64),
     Glance(u64),
     Lines,
+    Report,
 }
 
 /// How a run ended.
@@ -178,6 +200,12 @@ impl There {
         if execution.judge {
             command.arg("--judge");
         }
+        if execution.skip_marks {
+            command.arg("--skip-marks");
+        }
+        if execution.without_invariants {
+            command.arg("--without-invariants");
+        }
         if let Some(before) = &execution.after {
             command.args(["--after", before]);
         }
@@ -190,6 +218,15 @@ impl There {
         let questions = child.stdin.take().expect("standard input was piped");
         let answers = BufReader::new(child.stdout.take().expect("standard output was piped"));
         Ok(Self { child, questions, answers })
+    }
+
+    /// All that an exploration wants to know of it.
+    ///
+    /// # Errors
+    ///
+    /// If the process ends.
+    pub fn report<S: System>(&mut self) -> Result<Report<S>, String> {
+        self.ask(&Question::Report)
     }
 
     fn ask<A: for<'a> Deserialize<'a>>(&mut self, question: &Question) -> Result<A, String> {

@@ -56,11 +56,15 @@ pub fn explore<S: Simulated>(options: &Options) -> Result<u8, String> {
         ..RunOptions::default()
     };
     let schedule = exploration.session.schedule.clone();
+    let is_isolated = options.isolate;
     workers::work(
         &schedule,
         Limits::new(options.jobs(), Duration::from_secs(options.run_seconds_max)),
         move || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
-        move |assignment| report(assignment, &plans, &run_options),
+        move |assignment| match is_isolated {
+            true => isolated(assignment, &run_options),
+            false => report(assignment, &plans, &run_options),
+        },
         |news| exploration.hear(news),
     )?;
     exploration.end(stop.load(Ordering::Relaxed))
@@ -79,6 +83,20 @@ fn report<S: Simulated>(assignment: &Assignment, plans: &Plans<S>, options: &Run
     let recheck = doctor::recheck(&execution, &mut outcome);
     let recheck = recheck.unwrap_or_else(|why| panic!("cannot make {job} a second time: {why}"));
     Report::new(job.clone(), outcome, Some(recheck))
+}
+
+/// Has another process make a run, and one more if the schedule says so.
+fn isolated<S: Simulated>(assignment: &Assignment, options: &RunOptions) -> Report<S> {
+    let job = &assignment.job;
+    let execution = Execution {
+        judge: true,
+        skip_marks: options.skip_marks,
+        without_invariants: options.skip_invariants,
+        ..Execution::new(job.again(), DIGEST_INTERVAL, options.chance)
+    };
+    let report = doctor::isolated(&execution, assignment.recheck);
+    let report = report.unwrap_or_else(|why| panic!("cannot make {job} in a process of its own: {why}"));
+    Report { job: job.clone(), ..report }
 }
 
 /// The regressions' plans by their files.

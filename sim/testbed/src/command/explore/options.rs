@@ -62,6 +62,9 @@ pub struct Options {
     /// Do not look out for marks: to measure what that costs, and that a run is the same without.
     #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
     pub skip_marks: bool,
+    /// Make every run in a process of its own: for code that leaves something behind, which `doctor` finds.
+    #[arg(long)]
+    pub isolate: bool,
     /// Judge by what clients see alone: invariants are not checked. (`replay` and `minimise` do check them.)
     #[arg(long)]
     pub without_invariants: bool,

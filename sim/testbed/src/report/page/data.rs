@@ -239,7 +239,7 @@ fn facts<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Vec<(&'static str, 
     let operations = format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown);
     facts.push(("operations", operations));
     facts.extend(stats.own.facts(stats.virtual_time));
-    facts.push(("faults", screen::faults(stats.faults.iter().map(|(name, count)| (*name, *count)))));
+    facts.push(("faults", screen::faults(stats.faults.iter().map(|(name, count)| (&**name, *count)))));
     facts
 }
 
