@@ -161,6 +161,12 @@ fn the_checker_stands_alone() {
 fn the_testbed_knows_no_system() {
     let words = ["pbkv", "use sim", "use lock", "primary", "backup", "joiner", "view_service", "ViewService"];
     ban(&["sim/testbed/src"], &[], &words, "what only one system has, it tells through `testbed::system`");
+    let manifest = fs::read_to_string(root().join("sim/testbed/Cargo.toml")).expect("a manifest");
+    let paths: Vec<&str> = manifest.lines().filter(|line| line.contains("path = ")).collect();
+    assert!(
+        matches!(paths[..], [only] if only.starts_with("linearizability")),
+        "the testbed builds and is tested without any system: {paths:?}"
+    );
 }
 
 #[test]
