@@ -152,7 +152,13 @@ impl<S: Simulated> Cluster<S> {
         let life = self.processes[node].life;
         let world = self.world.clone();
         world.happened(node, Happening::Up { life, memory: S::Shared::remembers(&world, node) });
-        handle.spawn(S::process(world, node, life));
+        let process = S::process(world.clone(), node, life);
+        handle.spawn(async move {
+            process.await;
+            // It would pass for one that runs.
+            let (name, may_end) = (world.nodes.name(node), world.drive(node).has_failed());
+            assert!(may_end, "the process of {name} ended by itself, although its drive did not fail");
+        });
     }
 
     /// Ends a process. The error says why that is impossible.

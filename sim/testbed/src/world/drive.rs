@@ -76,6 +76,11 @@ impl Drive {
         std::mem::take(&mut self.state().has_failed)
     }
 
+    /// Whether it failed, and that was not asked for yet.
+    pub fn has_failed(&self) -> bool {
+        self.state().has_failed
+    }
+
     /// It does not fail any more, nor does it stall.
     pub fn is_repaired(&self) {
         *self.state() = State::default();
