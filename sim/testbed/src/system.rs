@@ -142,7 +142,16 @@ pub trait System: Data + Copy + Ord + Default {
     /// # Errors
     ///
     /// The first thing that is wrong, and what to change.
-    fn validate(plan: &Plan<Self>) -> Result<(), String> {
+    fn validate(_plan: &Plan<Self>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether its clients can execute their scripts: by default, if each line can be parsed.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is wrong, and what to write.
+    fn validate_scripts(plan: &Plan<Self>) -> Result<(), String> {
         for (place, client) in plan.clients.iter().enumerate() {
             let name = format!("c{}", place + 1);
             for line in &client.script {
@@ -154,9 +163,17 @@ pub trait System: Data + Copy + Ord + Default {
     }
 
     /// What a client calls after the heal, when it is at the end of its script: lines without a time, each of
-    /// which must be answered.
-    fn finally(_plan: &Plan<Self>, _client: &str) -> Vec<String> {
-        Vec::new()
+    /// which must be answered. By default whatever its script asks, each thing once: what was called before
+    /// may have failed, and a system that never recovers must not pass for one that does.
+    fn finally(plan: &Plan<Self>, client: &str) -> Vec<String> {
+        let place = plan.clients.iter().zip(1..).find(|(_, number)| client == format!("c{number}"));
+        let mut lines: Vec<String> = Vec::new();
+        for words in place.iter().flat_map(|(client, _)| &client.script).map(|line| line::words(line)) {
+            if !lines.iter().any(|line| line == words) {
+                lines.push(words.to_owned());
+            }
+        }
+        lines
     }
 
     /// What a fresh client calls then, to look at everything.

@@ -22,7 +22,8 @@ use crate::{
 pub const FAULTS_MS: (u64, u64) = (5_000, 20_000);
 /// The time after the heal within which everything must end well, in milliseconds.
 pub const SETTLE_MS: u64 = 60_000;
-/// How long clients go on after the heal, in milliseconds: what they do then must end well.
+/// How long clients go on after the heal, in milliseconds. What they call then may still fail, because the
+/// system has half of the settling time to recover; what must not is what [`System::finally`] says.
 const AFTER_HEAL_MS: u64 = 5_000;
 /// Drift of a clock at most, in parts per million.
 pub const DRIFT_PPM_MAX: u64 = 100_000;

@@ -139,10 +139,6 @@ impl System for Toy {
     fn draw(seed: u64) -> Plan<Self> {
         Plan { seed, ..plan() }
     }
-
-    fn validate(_: &Plan<Self>) -> Result<(), String> {
-        Ok(())
-    }
 }
 
 impl Default for Processes {
