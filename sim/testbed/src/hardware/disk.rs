@@ -44,12 +44,14 @@ pub struct Disk<C: Content> {
     ordinal: u64,
     salt: u64,
     slowest_ms: u64,
+    /// It was wiped, and nobody has asked since.
+    lost: bool,
 }
 
 impl<C: Content> Disk<C> {
     /// An empty disk whose writes take up to `slowest_ms`; `salt` makes it differ from other disks.
     pub fn new(salt: u64, slowest_ms: u64) -> Self {
-        Self { content: C::default(), under_way: None, ordinal: 0, salt, slowest_ms }
+        Self { content: C::default(), under_way: None, ordinal: 0, salt, slowest_ms, lost: false }
     }
 
     /// What is durable.
@@ -101,12 +103,19 @@ impl<C: Content> Disk<C> {
         self.draw();
         self.under_way = None;
         self.content = C::default();
+        self.lost = true;
+    }
+
+    /// Whether everything was lost since the last time that was asked.
+    pub fn take_loss(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 
     /// Another disk is in its place, of a process that has ended.
     pub fn replace(&mut self, content: C) {
         self.wipe();
         self.content = content;
+        self.lost = false;
     }
 
     fn draw(&mut self) -> u64 {
@@ -228,6 +237,7 @@ mod tests {
         disk.wipe();
         disk.complete(lost, |_| ());
         assert_eq!(disk.content(), &Numbers::default());
+        assert_eq!([disk.take_loss(), disk.take_loss()], [true, false]);
         let (_, number) = disk.begin(vec![3]);
         disk.complete(number, |_| ());
         assert_eq!(disk.content().0, [3]);

@@ -56,9 +56,11 @@ pub trait Setup: Data + Serialize + DeserializeOwned {
 
     /// Other forms, which are not plainer, but in which fewer operations may do the same.
     const FORMS: &'static [fn(&mut Self)] = &[];
-    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that.
+
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. If it is 0, no
+    /// crash ever tears a write.
     fn disk_ms_max(&self) -> u64 {
-        0
+        20
     }
 
     /// Whether the handler of a call ends when its caller has left; else it runs to its end.

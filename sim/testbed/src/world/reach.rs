@@ -28,6 +28,9 @@ pub fn prospects<S: Simulated>(cluster: &Cluster<S>) -> BTreeMap<NodeIndex, Pros
     };
     let trouble = trouble.or_else(|| nodes.processes().find_map(apart));
     let clients = nodes.clients().chain([nodes.reader()]);
-    let prospect = |client| trouble.clone().or_else(|| apart(client));
+    let still = |client: NodeIndex| {
+        (conditions[client] == Condition::StandsStill).then(|| format!("{} stands still", name(client)))
+    };
+    let prospect = |client| trouble.clone().or_else(|| still(client)).or_else(|| apart(client));
     clients.map(|client| (client, prospect(client).map_or(Prospect::Served, Prospect::Perhaps))).collect()
 }

@@ -32,7 +32,7 @@ pub trait Simulated: System<Fault: Executed<Self>> {
     }
 
     /// One life of a process. It ends only if the process ends by itself, which it may do if its drive
-    /// failed.
+    /// failed ([`World::look`] tells the nemesis), and for no other reason.
     fn process(
         world: Arc<World<Self>>,
         node: NodeIndex,
@@ -64,8 +64,12 @@ pub trait Simulated: System<Fault: Executed<Self>> {
     /// # Errors
     ///
     /// Why there is none.
+    ///
+    /// # Panics
+    ///
+    /// If a system names roles and does not say which nodes have them: no fault would ever strike one.
     fn resolve(_world: &World<Self>, role: &str, _up: &[bool]) -> Result<NodeIndex, String> {
-        Err(format!("there is no node {role}"))
+        panic!("{role} is one of System::ROLES: Simulated::resolve must say which node has it")
     }
 
     /// Whether a node's drive matters.
@@ -153,8 +157,8 @@ impl<S: Simulated<Shared = Self>, C: Content> Shared<S> for Disks<C> {
         Self(nodes.processes().map(disk).collect())
     }
 
-    fn remembers(_: &World<S>, _: NodeIndex) -> Memory {
-        Memory::Kept
+    fn remembers(world: &World<S>, node: NodeIndex) -> Memory {
+        if world.own.of(node).take_loss() { Memory::Lost } else { Memory::Kept }
     }
 
     fn torn(world: &World<S>, node: NodeIndex, _: Down) {
