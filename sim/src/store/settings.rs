@@ -164,7 +164,7 @@ impl Cluster {
             set_time(&mut options.session_ttl, settings.session_ttl_ms);
             set(&mut options.copies_min, settings.copies_min);
         }
-        let unset = log_entries_max.max(4 * options.checkpoint_interval);
+        let unset = log_entries_max.max(options.checkpoint_interval.saturating_mul(4));
         options.log_entries_max = self.log_entries_max.unwrap_or(unset);
         options
     }

@@ -46,13 +46,20 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
         }
     }
     let nodes = Nodes::new(plan);
+    let is_server = |name: &str| {
+        ROLES.contains(&name) || nodes.find(name).is_some_and(|node| nodes.servers().contains(&node))
+    };
     for (index, fault) in plan.faults.iter().enumerate() {
-        if let FaultKind::Own(Mishap::Twin { node, turns_ms, .. }) = &fault.kind {
-            let is_server = ROLES.contains(&node.as_str())
-                || nodes.find(node).is_some_and(|node| nodes.servers().contains(&node));
-            if !is_server || *turns_ms == Some(0) {
+        match &fault.kind {
+            FaultKind::Own(Mishap::Twin { node, turns_ms, .. })
+                if !is_server(node) || *turns_ms == Some(0) =>
+            {
                 return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
             }
+            FaultKind::Own(Mishap::Record { adopt: Some(name), .. }) if !is_server(name) => {
+                return Err(format!("fault {index} adopts the data of {name}, which is no server"));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -80,6 +87,11 @@ fn validate_length(step: &Step, plan: &Plan) -> Result<(), String> {
 mod tests {
     use testbed::data::validate::validate;
 
+    use crate::{
+        bound::{Fault, FaultKind},
+        store::fault::Mishap,
+    };
+
     #[test]
     fn a_value_must_arrive_while_a_client_waits() {
         let told = |line: &str, bytes_per_ms| {
@@ -92,5 +104,27 @@ mod tests {
         let why = told("1 put a 20000", Some(20)).expect_err("the answer takes a second");
         assert!(why.contains("1000 ms (20000 bytes, bytes_per_ms = 20)"), "{why}");
         assert!(told("1 put a 99999999999", None).is_err_and(|why| why.contains("67108864")));
+    }
+
+    #[test]
+    fn what_an_operator_adopts_is_the_data_of_a_server() {
+        let told = |name: &str| {
+            let mut plan = crate::generate::generate(0);
+            let adopt = Some(name.into());
+            let kind = FaultKind::Own(Mishap::Record { adopt, anyway: true, down_ms: 1, runs_ms: 1 });
+            plan.faults = vec![Fault { at_ms: 0, on: None, after_ms: 0, kind }];
+            validate(&plan)
+        };
+        assert_eq!((told("s1"), told("primary")), (Ok(()), Ok(())));
+        for name in ["vs", "c1", "reader"] {
+            assert!(told(name).is_err_and(|why| why.contains(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_interval_beyond_all_sense_is_refused_and_not_computed_with() {
+        let mut plan = crate::generate::generate(0);
+        plan.cluster.checkpoint_interval = u64::MAX;
+        assert!(validate(&plan).is_err_and(|why| why.contains("checkpoint-interval")));
     }
 }

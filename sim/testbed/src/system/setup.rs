@@ -57,8 +57,8 @@ pub trait Setup: Data + Serialize + DeserializeOwned {
     /// Other forms, which are not plainer, but in which fewer operations may do the same.
     const FORMS: &'static [fn(&mut Self)] = &[];
 
-    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. If it is 0, no
-    /// crash ever tears a write.
+    /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. If it is 0,
+    /// no crash ever tears a write.
     fn disk_ms_max(&self) -> u64 {
         20
     }

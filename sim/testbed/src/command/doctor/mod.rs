@@ -80,8 +80,8 @@ pub fn recheck<S: System>(execution: &Execution, outcome: &mut Outcome<S>) -> Re
     rechecked(execution, difference)
 }
 
-/// Makes a run in a process of its own, and says what an exploration wants to know of it; if `is_rechecked`, it
-/// is made in two and compared.
+/// Makes a run in a process of its own, and says what an exploration wants to know of it; if `is_rechecked`,
+/// it is made in two and compared.
 ///
 /// # Errors
 ///
