@@ -183,7 +183,7 @@ fn the_lock_service_stands_alone() {
 #[test]
 fn a_seed_means_one_run() {
     // Rooms of the simulator that drive runs from outside have a disk, a clock and threads of their own.
-    let outside = ["command", "exhaust", "explore", "minimise", "mutants", "walk"];
+    let outside = ["command", "exhaust", "explore", "harness", "minimise", "mutants", "walk"];
     let of_the_machine = ["clock", "fs", "static", "thread"];
     let folders = ["src", "sim/src", "sim/testbed/src", "sim/lock/src"].map(|folder| root().join(folder));
     let mut found = testbed::rules::check(&folders.each_ref().map(|folder| &**folder));

@@ -14,15 +14,15 @@ use std::{
 };
 
 use sim::bound::{Fault, FaultKind};
-use testbed::{data::fault::Memory, observer::chain::DIGEST_INTERVAL};
+use testbed::{data::fault::Memory, harness::traces, observer::chain::DIGEST_INTERVAL};
 
-use self::simulator::{command, scratch, traces};
+use self::simulator::PBKV;
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn fresh(name: &str) -> (PathBuf, String) {
-    let path = scratch(&format!("service-{name}"));
+    let path = PBKV.scratch(&format!("service-{name}"));
     let _ = fs::remove_dir_all(&path);
     let _ = fs::remove_file(&path);
     let text = path.to_str().expect("the path of the target directory is UTF-8").to_owned();
@@ -30,11 +30,11 @@ fn fresh(name: &str) -> (PathBuf, String) {
 }
 
 fn simulate(arguments: &[&str]) -> Output {
-    command(arguments).expect("it builds").output().expect("it starts")
+    PBKV.simulator(arguments).expect("it builds").output().expect("it starts")
 }
 
 fn start(arguments: &[&str]) -> Child {
-    let mut command = command(arguments).expect("it builds");
+    let mut command = PBKV.simulator(arguments).expect("it builds");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
@@ -261,7 +261,7 @@ fn a_state_that_differs_in_the_last_steps_only_is_seen_by_an_exploration() {
     testbed::data::saved::write(&file, &plan).expect("writable");
     let verdict = |planted: &[&str]| {
         let asked = ["asked", &path, "--digest-interval", &DIGEST_INTERVAL.to_string()];
-        let mut asked = command(&[asked.as_slice(), planted].concat()).expect("it builds");
+        let mut asked = PBKV.simulator(&[asked.as_slice(), planted].concat()).expect("it builds");
         let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         asked.stdin.take().expect("it is piped").write_all(b"\"End\"\n").expect("it listens");
         let output = asked.wait_with_output().expect("it was started");

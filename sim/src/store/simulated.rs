@@ -9,6 +9,7 @@ use testbed::{
     world::{
         encoding::Type,
         now,
+        script::NoCaller,
         simulated::{Liar, Simulated},
     },
 };
@@ -22,9 +23,9 @@ use crate::bound::{Cluster, Nemesis, Plan, World};
 impl Simulated for Pbkv {
     type Shared = Shared;
 
-    fn messages() -> &'static [Type] {
-        TYPES
-    }
+    type Caller = NoCaller;
+
+    const MESSAGES: &'static [Type] = TYPES;
 
     fn may_start(world: &World, node: NodeIndex) -> bool {
         world.own.nodes.twin() != Some(node) || world.own.operator().has_twin()

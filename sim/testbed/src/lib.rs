@@ -24,6 +24,7 @@
 //! | [`minimise`] | a failure made small |
 //! | [`report`] | what people read |
 //! | `command` | the command line: the whole of `cargo sim` |
+//! | [`harness`] | all that as ordinary tests |
 //! | [`rules`] | a lint for code that is simulated |
 //!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
@@ -54,6 +55,7 @@ pub mod data;
 pub mod draw;
 pub mod explore;
 pub mod hardware;
+pub mod harness;
 pub mod judges;
 pub mod marks;
 pub mod minimise;

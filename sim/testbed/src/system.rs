@@ -8,7 +8,12 @@ mod setup;
 pub mod toy;
 mod witness;
 
-use std::{fmt, hash::Hash, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    hash::Hash,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ::linearizability::{Budget, Model};
 use bytes::Bytes;
@@ -68,6 +73,8 @@ pub trait System: Data + Copy + Ord + Default {
     /// hears.
     const HAS_STEPS: bool = false;
 
+    /// The folder of its simulator: `env!("CARGO_MANIFEST_DIR")`. If it is empty, the one in which it is started.
+    const FOLDER: &'static str = "";
     /// The roles by which faults name processes, beside their names.
     const ROLES: &'static [&'static str] = &[];
     /// The operations of a script, from plain to odd: those before one are simpler.
@@ -134,7 +141,7 @@ pub trait System: Data + Copy + Ord + Default {
 
     /// Where its repository keeps its regressions: plans that are executed by every test and exploration.
     fn regressions() -> PathBuf {
-        PathBuf::from("tests/plans")
+        Path::new(Self::FOLDER).join("tests").join("plans")
     }
 
     /// Whether it can execute a plan, beyond what is demanded of every plan.
@@ -197,7 +204,7 @@ pub trait System: Data + Copy + Ord + Default {
 pub type StateOf<S> = <<S as System>::Model as Model>::State;
 
 /// An operation by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Verb {
     /// The word for it in scripts.
     pub word: &'static str,
@@ -205,8 +212,24 @@ pub struct Verb {
     pub access: Access,
 }
 
+impl Verb {
+    /// The verb of a call in a script, and the rest of the line.
+    ///
+    /// # Errors
+    ///
+    /// What to write, if a system has no such verb.
+    pub fn split<S: System>(words: &str) -> Result<(Self, &str), String> {
+        let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let verb = S::VERBS.iter().find(|verb| verb.word == word && !rest.is_empty());
+        verb.map(|verb| (*verb, rest)).ok_or_else(|| {
+            let words: Vec<&str> = S::VERBS.iter().map(|verb| verb.word).collect();
+            format!("write {}, and of what", words.join(" or "))
+        })
+    }
+}
+
 /// What an operation does with the state of its object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// It is told something of it, and changes nothing.
     Reads,

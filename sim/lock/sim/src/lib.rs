@@ -42,8 +42,8 @@ impl Setup for Options {
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ask {
-    /// `acquire`, `release` or `holder`,
-    pub verb: &'static str,
+    /// Acquire, release, or look for the holder
+    pub verb: Verb,
     /// of this lock
     pub lock: String,
     /// as this owner.
@@ -81,7 +81,7 @@ impl Model for Lock {
 
     fn step(&self, holder: &Self::State, ask: &Ask, told: Option<&Told>) -> Option<Self::State> {
         let is_own = holder.as_ref() == Some(&ask.owner);
-        let (next, answer) = match ask.verb {
+        let (next, answer) = match ask.verb.word {
             "acquire" if is_own || holder.is_none() => (Some(ask.owner.clone()), Told::Granted),
             "acquire" => (holder.clone(), Told::Held),
             "release" if is_own => (None, Told::Released),
@@ -121,6 +121,7 @@ impl System for LockService {
     type Promise = NoPromise;
     type Witness = NoWitness<Self>;
 
+    const FOLDER: &'static str = env!("CARGO_MANIFEST_DIR");
     const VERBS: &'static [Verb] = &[
         Verb { word: "acquire", access: Access::Both },
         Verb { word: "release", access: Access::Both },
@@ -136,21 +137,16 @@ impl System for LockService {
 
     fn asked(operation: &Operation<Self>) -> String {
         let Ask { verb, lock, owner } = &operation.input;
-        format!("{verb} {lock} as {owner}")
+        format!("{} {lock} as {owner}", verb.word)
     }
 
     fn verb(ask: &Ask) -> Verb {
-        let verb = Self::VERBS.iter().find(|verb| verb.word == ask.verb);
-        *verb.expect("only these are parsed")
+        ask.verb
     }
 
     fn parse(words: &str, client: &str, _unique: &str) -> Result<Ask, String> {
-        let parts = words.split_once(' ');
-        let verb = parts.and_then(|(word, _)| Self::VERBS.iter().find(|verb| verb.word == word));
-        let (Some(verb), Some((_, lock))) = (verb, parts) else {
-            return Err("write acquire, release or holder, and the name of a lock".into());
-        };
-        Ok(Ask { verb: verb.word, lock: lock.into(), owner: client.into() })
+        let (verb, lock) = Verb::split::<Self>(words)?;
+        Ok(Ask { verb, lock: lock.into(), owner: client.into() })
     }
 
     fn look(_: &Plan<Self>) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! How it runs: production's server on the testbed's disk, and production's client.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use lock::{
     client::{Acquired, CallError, Client, Released},
@@ -15,7 +15,7 @@ use testbed::{
     world::{
         World,
         encoding::Type,
-        script::{self, Answer, Caller},
+        script::{Answer, Caller},
         serve::Services,
         simulated::{Disks, Simulated},
     },
@@ -50,17 +50,16 @@ impl Log for DiskLog {
 impl Simulated for LockService {
     type Shared = Disks<Records>;
 
-    fn messages() -> &'static [Type] {
-        const TYPES: &[Type] = &[
-            Type::of::<wire::AcquireRequest>(),
-            Type::of::<wire::AcquireResponse>(),
-            Type::of::<wire::ReleaseRequest>(),
-            Type::of::<wire::ReleaseResponse>(),
-            Type::of::<wire::HolderRequest>(),
-            Type::of::<wire::HolderResponse>(),
-        ];
-        TYPES
-    }
+    type Caller = LockClient;
+
+    const MESSAGES: &'static [Type] = &[
+        Type::of::<wire::AcquireRequest>(),
+        Type::of::<wire::AcquireResponse>(),
+        Type::of::<wire::ReleaseRequest>(),
+        Type::of::<wire::ReleaseResponse>(),
+        Type::of::<wire::HolderRequest>(),
+        Type::of::<wire::HolderResponse>(),
+    ];
 
     async fn process(world: Arc<World<Self>>, node: NodeIndex, _life: u64) {
         let log = DiskLog(Disks::open(&world, node));
@@ -73,34 +72,21 @@ impl Simulated for LockService {
             () = world.serve(node, services, usize::MAX) => {}
         }
     }
-
-    fn client(world: Arc<World<Self>>, node: NodeIndex) -> impl Future<Output = ()> + Send + 'static {
-        script::run(world, node, LockClient::new())
-    }
-
-    fn reader(world: Arc<World<Self>>) -> impl Future<Output = ()> + Send + 'static {
-        script::look(world, LockClient::new())
-    }
-
-    fn linger(world: Arc<World<Self>>, until: Duration) -> impl Future<Output = ()> + Send + 'static {
-        script::linger(world, until, LockClient::new())
-    }
 }
 
-struct LockClient(Client);
+/// A client: production's.
+pub struct LockClient(Client);
 
-impl LockClient {
-    fn new() -> Self {
+impl Caller<LockService> for LockClient {
+    fn new(_: &World<LockService>, _: NodeIndex) -> Self {
         let address = format!("{}:{}", SERVER.0, SERVER.1);
         Self(Client::new(&address, Duration::ZERO).expect("it is an address"))
     }
-}
 
-impl Caller<LockService> for LockClient {
     async fn call(&mut self, ask: &Ask, deadline: Duration) -> Answer<Told> {
         let (lock, owner) = (&*ask.lock, &*ask.owner);
         self.0.set_deadline(deadline);
-        let told = match ask.verb {
+        let told = match ask.verb.word {
             "acquire" => self.0.acquire(lock, owner).await.map(|acquired| match acquired {
                 Acquired::Granted { .. } => Told::Granted,
                 Acquired::Held { .. } => Told::Held,

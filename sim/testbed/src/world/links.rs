@@ -81,7 +81,7 @@ impl Links {
             bytes_per_ms: plan.network.bytes_per_ms,
             free_at: Mutex::default(),
             liar: Mutex::new(S::liar()),
-            types: S::messages(),
+            types: S::MESSAGES,
             proves_not_executed: S::proves_not_executed,
             changed: Notify::new(),
         }

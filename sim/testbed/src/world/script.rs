@@ -36,8 +36,11 @@ pub enum Answer<O> {
     NotExecuted(String),
 }
 
-/// A client of a system.
-pub trait Caller<S: System>: Send {
+/// What a client makes its calls with: the system's own client library.
+pub trait Caller<S: Simulated>: Send + Sized + 'static {
+    /// A client at a node, before its first call.
+    fn new(world: &World<S>, node: NodeIndex) -> Self;
+
     /// Makes a call. It ends about when its deadline has passed, at the latest.
     fn call(
         &mut self,
@@ -46,16 +49,35 @@ pub trait Caller<S: System>: Send {
     ) -> impl Future<Output = Answer<S::Output>> + Send;
 }
 
-struct Script<S: Simulated, C> {
+/// For a system whose clients do more than to work through their scripts. There is none of it.
+#[derive(Clone, Copy, Debug)]
+pub enum NoCaller {}
+
+impl<S: Simulated> Caller<S> for NoCaller {
+    fn new(_: &World<S>, _: NodeIndex) -> Self {
+        panic!("a system without a caller says itself what its clients do")
+    }
+
+    async fn call(&mut self, _: &S::Input, _: Duration) -> Answer<S::Output> {
+        match *self {}
+    }
+}
+
+struct Script<S: Simulated> {
     world: Arc<World<S>>,
     node: NodeIndex,
-    caller: C,
+    caller: S::Caller,
     deadline: Duration,
     /// Calls so far: what a call writes is made unique by it.
     calls: u64,
 }
 
-impl<S: Simulated, C: Caller<S>> Script<S, C> {
+impl<S: Simulated> Script<S> {
+    fn new(world: Arc<World<S>>, node: NodeIndex, deadline: Duration) -> Self {
+        let caller = S::Caller::new(&world, node);
+        Self { world, node, caller, deadline, calls: 0 }
+    }
+
     /// Makes a call; returns whether it was answered.
     async fn call(&mut self, words: &str) -> bool {
         self.calls += 1;
@@ -86,10 +108,10 @@ impl<S: Simulated, C: Caller<S>> Script<S, C> {
 }
 
 /// Executes a client's script to its end, and what it does after the heal.
-pub async fn run<S: Simulated>(world: Arc<World<S>>, node: NodeIndex, caller: impl Caller<S>) {
+pub async fn run<S: Simulated>(world: Arc<World<S>>, node: NodeIndex) {
     let client = &world.plan.clients[node - world.nodes.clients().start];
     let deadline = Duration::from_millis(client.deadline_ms);
-    let mut script = Script { world: world.clone(), node, caller, deadline, calls: 0 };
+    let mut script = Script::new(world.clone(), node, deadline);
     for line in &client.script {
         let at = line::time(line).expect("plans are validated before they are executed");
         let wait = at.saturating_sub(now());
@@ -113,9 +135,9 @@ pub async fn run<S: Simulated>(world: Arc<World<S>>, node: NodeIndex, caller: im
 }
 
 /// Looks at everything, as a fresh client.
-pub async fn look<S: Simulated>(world: Arc<World<S>>, caller: impl Caller<S>) {
+pub async fn look<S: Simulated>(world: Arc<World<S>>) {
     let node = world.nodes.reader();
-    let mut script = Script { world: world.clone(), node, caller, deadline: DEADLINE_MAX, calls: 0 };
+    let mut script = Script::new(world.clone(), node, DEADLINE_MAX);
     for words in S::look(&world.plan) {
         script.insist(&words).await;
     }
@@ -123,9 +145,9 @@ pub async fn look<S: Simulated>(world: Arc<World<S>>, caller: impl Caller<S>) {
 }
 
 /// Keeps the system in light use until a time: the reader looks at everything, again and again.
-pub async fn linger<S: Simulated>(world: Arc<World<S>>, until: Duration, caller: impl Caller<S>) {
+pub async fn linger<S: Simulated>(world: Arc<World<S>>, until: Duration) {
     let node = world.nodes.reader();
-    let mut script = Script { world: world.clone(), node, caller, deadline: DEADLINE_MAX, calls: 0 };
+    let mut script = Script::new(world.clone(), node, DEADLINE_MAX);
     let lines = S::look(&world.plan);
     while now() < until && !lines.is_empty() {
         for words in &lines {

@@ -15,7 +15,14 @@ use crate::{
     judges::liveness::Prospect,
     nemesis::{Done, Nemesis},
     system::{NoFault, Setup, System, SystemFault},
-    world::{World, cluster::Cluster, encoding::Type, links::Links, reach},
+    world::{
+        World,
+        cluster::Cluster,
+        encoding::Type,
+        links::Links,
+        reach,
+        script::{self, Caller},
+    },
 };
 
 /// A system that can be run. Exists in the simulated world only.
@@ -23,8 +30,13 @@ pub trait Simulated: System<Fault: Executed<Self>> {
     /// What the processes of a run share, and what outlives them: their disks. [`Disks`] are one for each.
     type Shared: Shared<Self>;
 
+    /// What its clients make calls with, if they do nothing but work through their scripts.
+    /// [`script::NoCaller`] if there is more to them: then [`Self::client`], [`Self::reader`]
+    /// and [`Self::linger`] say what.
+    type Caller: Caller<Self>;
+
     /// All types of messages of its services.
-    fn messages() -> &'static [Type];
+    const MESSAGES: &'static [Type];
 
     /// Whether a process can be started now.
     fn may_start(_world: &World<Self>, _node: NodeIndex) -> bool {
@@ -40,13 +52,19 @@ pub trait Simulated: System<Fault: Executed<Self>> {
     ) -> impl Future<Output = ()> + Send + 'static;
 
     /// What a client does, to the end of its script and after the heal.
-    fn client(world: Arc<World<Self>>, node: NodeIndex) -> impl Future<Output = ()> + Send + 'static;
+    fn client(world: Arc<World<Self>>, node: NodeIndex) -> impl Future<Output = ()> + Send + 'static {
+        script::run(world, node)
+    }
 
     /// What a fresh client does after the heal: it looks at everything.
-    fn reader(world: Arc<World<Self>>) -> impl Future<Output = ()> + Send + 'static;
+    fn reader(world: Arc<World<Self>>) -> impl Future<Output = ()> + Send + 'static {
+        script::look(world)
+    }
 
     /// Keeps the system in light use for a while.
-    fn linger(world: Arc<World<Self>>, until: Duration) -> impl Future<Output = ()> + Send + 'static;
+    fn linger(world: Arc<World<Self>>, until: Duration) -> impl Future<Output = ()> + Send + 'static {
+        script::linger(world, until)
+    }
 
     /// Whether whatever ends a process takes what it had on its disk.
     fn is_volatile(_plan: &Plan<Self>) -> bool {
