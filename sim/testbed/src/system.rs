@@ -2,6 +2,7 @@
 
 mod absent;
 mod fault;
+mod machines;
 pub mod notice;
 mod setup;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::{
     absent::{NoFault, NoPromise, NoTrigger, NoWitness},
     fault::SystemFault,
+    machines::Machines,
     notice::{NoNotice, Notice},
     setup::{Process, Setup},
     witness::Witness,
@@ -45,7 +47,7 @@ impl<T: Clone + fmt::Debug + PartialEq + Hash + Send + Sync + 'static> Data for 
 
 /// A system under test.
 pub trait System: Data + Copy + Ord + Default {
-    /// What a plan says about it, in `[cluster]`.
+    /// What a plan says about it, in `[cluster]`. [`Machines`] if its processes are the same in every plan.
     type Setup: Setup;
     /// What can go wrong with this system alone. [`NoFault`] if there is no such thing.
     type Fault: SystemFault;
@@ -75,6 +77,8 @@ pub trait System: Data + Copy + Ord + Default {
 
     /// The folder of its simulator: `env!("CARGO_MANIFEST_DIR")`. If it is empty, the one in which it is started.
     const FOLDER: &'static str = "";
+    /// Its processes, by name and port, if its set-up is [`Machines`].
+    const PROCESSES: &'static [(&'static str, u16)] = &[];
     /// The roles by which faults name processes, beside their names.
     const ROLES: &'static [&'static str] = &[];
     /// The operations of a script, from plain to odd: those before one are simpler.

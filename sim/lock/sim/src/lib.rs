@@ -1,43 +1,14 @@
 //! All that the testbed is told about the lock service.
 
 use linearizability::Model;
-use serde::{Deserialize, Serialize};
 use testbed::{
-    data::{
-        outcome::Operation,
-        plan::{Clock, Plan},
-    },
-    draw::{self, Load, dice::Dice},
-    system::{Access, NoFault, NoNotice, NoPromise, NoTrigger, NoWitness, Process, Setup, System, Verb},
+    data::{outcome::Operation, plan::Plan},
+    draw::{self, Load},
+    system::{Access, Machines, NoFault, NoNotice, NoPromise, NoTrigger, NoWitness, System, Verb},
 };
 
 /// The name of the one process, and its port.
 const SERVER: (&str, u16) = ("lock", 7000);
-
-/// What a plan says about it, in `[cluster]`.
-#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// The longest a write to disk takes, in milliseconds.
-    pub disk_ms_max: u64,
-    /// Clocks that are not perfect.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
-    pub clocks: Vec<Clock>,
-}
-
-impl Setup for Options {
-    fn processes(&self) -> Vec<Process> {
-        vec![Process::new(SERVER.0, SERVER.1)]
-    }
-
-    fn clocks(&self) -> &[Clock] {
-        &self.clocks
-    }
-
-    fn disk_ms_max(&self) -> u64 {
-        self.disk_ms_max
-    }
-}
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,7 +80,7 @@ impl Model for Lock {
 pub struct LockService;
 
 impl System for LockService {
-    type Setup = Options;
+    type Setup = Machines<Self>;
     type Fault = NoFault;
     type Trigger = NoTrigger;
     type Input = Ask;
@@ -122,6 +93,7 @@ impl System for LockService {
     type Witness = NoWitness<Self>;
 
     const FOLDER: &'static str = env!("CARGO_MANIFEST_DIR");
+    const PROCESSES: &'static [(&'static str, u16)] = &[SERVER];
     const VERBS: &'static [Verb] = &[
         Verb { word: "acquire", access: Access::Both },
         Verb { word: "release", access: Access::Both },
@@ -129,10 +101,8 @@ impl System for LockService {
     ];
 
     fn draw(seed: u64) -> Plan<Self> {
-        let disk_ms_max = Dice::new(seed, "disk").weighted(&[(2, 0), (1, 20), (1, 200)]);
-        let options = Options { disk_ms_max, clocks: draw::clocks(seed, [SERVER.0]) };
         let verbs = &[(4, "acquire"), (3, "release"), (2, "holder")];
-        draw::plan(seed, options, &Load { clients: (2, 5), verbs, objects: &["a", "b"] })
+        draw::plan(seed, Machines::draw(seed), &Load { clients: (2, 5), verbs, objects: &["a", "b"] })
     }
 
     fn asked(operation: &Operation<Self>) -> String {

@@ -75,9 +75,13 @@ impl Targets {
 
     /// From one node to another, or to all others.
     fn link(&self, dice: &mut Dice) -> (Vec<Node>, Vec<Node>) {
-        let from = vec![self.any(dice)];
-        let to = if dice.percent(30) { vec![] } else { vec![self.process(dice)] };
-        (from, to)
+        let from = self.any(dice);
+        let is_process = self.processes.contains(&from);
+        let clients = self.clients.iter().filter(|_| is_process);
+        let others: Vec<_> = self.processes.iter().chain(clients).filter(|node| **node != from).collect();
+        let is_wide = dice.percent(30) || others.is_empty();
+        let to = if is_wide { vec![] } else { vec![(*dice.pick(&others)).clone()] };
+        (vec![from], to)
     }
 }
 
@@ -131,7 +135,7 @@ fn fault<S: System>(kind: Kind, dice: &mut Dice, targets: &Targets) -> FaultKind
             FaultKind::Freeze { node: targets.any(dice), lasts_ms: dice.magnitude(50, STAND_STILL_MS_MAX) }
         }
         Kind::Stutter => FaultKind::Stutter {
-            node: targets.process(dice),
+            node: targets.any(dice),
             pause_ms: dice.magnitude(2, 400),
             run_ms: dice.magnitude(1, 16),
             lasts_ms: dice.magnitude(500, 4_000),

@@ -1,6 +1,7 @@
 //! What a system says of its marks.
 
 use super::{Role, Strike};
+use crate::data::fault::Mistreatment;
 
 /// The situations and roles of a system.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,17 @@ pub struct Row {
 }
 
 impl Table {
-    /// No situations, and one role of all processes.
-    pub const PLAIN: Self =
-        Self { situations: &[], unreachable: &[], roles: &["process"], impossible: |_, _| None };
+    /// No situations, and one role of all processes, which keep what is on their disks and do not lie.
+    pub const PLAIN: Self = Self {
+        situations: &[],
+        unreachable: &[],
+        roles: &["process"],
+        impossible: |strike, _| match strike {
+            Strike::MemoryLoss => Some("what is on disk stays there"),
+            Strike::Message(Mistreatment::Forge) => Some("nothing lies"),
+            _ => None,
+        },
+    };
 
     /// All roles, with that of clients.
     pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {

@@ -2,14 +2,13 @@
 //!
 //! Until the heal a call may fail: that is what deadlines are for. After it a client gets a long deadline,
 //! and is otherwise the client it was, with its connections and failures. At the end of its script, and after
-//! the heal, it makes the calls of [`System::finally`], each until it is answered. At last a fresh client,
-//! the reader, makes those of [`System::look`] in the same way.
+//! the heal, it makes the calls of [`crate::system::System::finally`], each until it is answered. At last a fresh client,
+//! the reader, makes those of [`crate::system::System::look`] in the same way.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     data::{line, node::NodeIndex, outcome::End},
-    system::System,
     world::{World, now, simulated::Simulated},
 };
 
@@ -85,7 +84,7 @@ impl<S: Simulated> Script<S> {
         let unique = format!("{name}.{}", self.calls);
         let input = S::parse(words, &name, &unique).expect("plans are validated before they are executed");
         let asked = (input.clone(), S::Detail::default());
-        let line = || format!("calls {input:?}");
+        let line = || format!("calls {words}");
         let operation = self.world.observer().called(now(), self.node, asked, line);
         let answer = self.caller.call(&input, self.deadline).await;
         let at = now();
