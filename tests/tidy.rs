@@ -253,6 +253,7 @@ fn every_dependency_says_what_it_is_for() {
         "sim/linearize/Cargo.toml",
         "sim/testbed/Cargo.toml",
         "sim/lock/Cargo.toml",
+        "sim/lock/sim/Cargo.toml",
     ] {
         let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
         let (mut in_dependencies, mut above) = (false, "");
