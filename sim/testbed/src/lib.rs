@@ -25,6 +25,7 @@
 //! | [`report`] | what people read |
 //! | `command` | the command line: the whole of `cargo sim` |
 //! | [`harness`] | all that as ordinary tests |
+//! | [`template`] | a start for a system of one's own: `cargo sim new` |
 //! | [`rules`] | a lint for code that is simulated |
 //!
 //! Only execution needs the simulated world (`--cfg madsim`); the rest builds, and is tested, without it.
@@ -65,11 +66,13 @@ pub mod observer;
 pub mod report;
 pub mod rules;
 pub mod system;
+pub mod template;
 #[cfg(madsim)]
 pub mod world;
 
 #[cfg(madsim)]
 pub use command::main;
+pub use linearizability;
 #[cfg(madsim)]
 pub use world::run::run;
 

@@ -12,7 +12,7 @@ pub mod traces;
 use std::{
     fs,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -23,6 +23,7 @@ use linearizability::command as check;
 use crate::{
     data::{chance::Chance, exit, plan::Plan, validate::validate},
     system::System,
+    template,
     world::simulated::Simulated,
 };
 
@@ -75,6 +76,11 @@ pub enum Command<S: Simulated> {
         /// The seed.
         seed: u64,
     },
+    /// Begins a system of your own: writes a small service, and its simulator, into a folder of that name.
+    New {
+        /// Its name: that of a package.
+        name: String,
+    },
     /// Makes runs twice, in two processes, and names the first step that differs, and in what.
     #[command(after_help = EXIT_CODES)]
     Doctor {
@@ -110,6 +116,7 @@ impl<S: Simulated> Command<S> {
             Self::Save(options) => cause::save(&options),
             Self::Saved => cause::list::<S>(),
             Self::Plan { seed } => plan(&S::draw(seed)),
+            Self::New { name } => new(&name),
             Self::Doctor { runs, plant_chance } => doctor::doctor::<S>(&runs, plant_chance),
             Self::Asked(execution) => doctor::answer::<S>(&execution),
             Self::Check(options) => judge_files(&options),
@@ -132,6 +139,13 @@ pub fn exit_code(result: Result<u8, String>) -> ExitCode {
             ExitCode::from(exit::USAGE)
         }
     }
+}
+
+fn new(name: &str) -> Result<u8, String> {
+    let folder = template::write(Path::new(""), name)?;
+    say(&format!("wrote {}, a service that counts. To see it simulated:", folder.display()));
+    say(&format!("    cd {name}\n    cargo sim\n    cargo test"));
+    Ok(exit::OK)
 }
 
 fn plan<S: System>(plan: &Plan<S>) -> Result<u8, String> {
