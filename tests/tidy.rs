@@ -252,6 +252,8 @@ fn every_dependency_says_what_it_is_for() {
         "sim/Cargo.toml",
         "sim/linearize/Cargo.toml",
         "sim/testbed/Cargo.toml",
+        "sim/testbed/template/Cargo.toml",
+        "sim/testbed/template/sim/Cargo.toml",
         "sim/lock/Cargo.toml",
         "sim/lock/sim/Cargo.toml",
     ] {

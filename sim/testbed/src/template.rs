@@ -1,6 +1,6 @@
 //! A start for a system of one's own: a small service with its simulator, written into a folder.
 //!
-//! What is written is in `template/`, a package that is complete but for its name.
+//! What is written is in `template/`, a member of this workspace: it is built and tested as it stands there.
 
 // rules: allow fs: nothing here is part of a run
 use std::{
@@ -12,11 +12,14 @@ use std::{
 const FILES: [(&str, &str); 14] = [
     (".cargo/config.toml", include_str!("../template/config.toml")),
     (".gitignore", include_str!("../template/gitignore")),
-    ("Cargo.toml", include_str!("../template/manifest.toml")),
+    (
+        "Cargo.toml",
+        concat!(include_str!("../template/workspace.toml"), "\n", include_str!("../template/Cargo.toml")),
+    ),
     ("README.md", include_str!("../template/README.md")),
     ("build.rs", include_str!("../template/build.rs")),
     ("proto/counter.proto", include_str!("../template/proto/counter.proto")),
-    ("sim/Cargo.toml", include_str!("../template/sim/manifest.toml")),
+    ("sim/Cargo.toml", include_str!("../template/sim/Cargo.toml")),
     ("sim/src/lib.rs", include_str!("../template/sim/src/lib.rs")),
     ("sim/src/main.rs", include_str!("../template/sim/src/main.rs")),
     ("sim/src/run.rs", include_str!("../template/sim/src/run.rs")),
@@ -76,7 +79,7 @@ fn filled(text: &str, name: &str, testbed: &Path) -> String {
     let testbed = testbed.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     text.replace("my-counter", name)
         .replace("my_counter", &name.replace('-', "_"))
-        .replace("/path/to/testbed", &testbed)
+        .replace("\"../..\"", &format!("\"{testbed}\""))
         .replace("TESTBED_VERSION", env!("CARGO_PKG_VERSION"))
 }
 
@@ -126,7 +129,7 @@ mod tests {
         let text = |path: &str| fs::read_to_string(folder.join(path)).expect("it was written");
         for (path, _) in FILES {
             let text = text(path);
-            for word in ["my-counter", "my_counter", "/path/to", "TESTBED_VERSION"] {
+            for word in ["my-counter", "my_counter", "../..", "TESTBED_VERSION"] {
                 assert!(!text.contains(word), "{path} holds {word}");
             }
         }

@@ -28,23 +28,14 @@ impl Client {
     /// A client of the server at `host:port`. No other client may ever have this name.
     pub fn new(server: &str, name: &str) -> Result<Self, Error> {
         let server = Endpoint::from_shared(format!("http://{server}"))?;
-        Ok(Self {
-            server,
-            name: name.into(),
-            calls: 0,
-            connection: None,
-        })
+        Ok(Self { server, name: name.into(), calls: 0, connection: None })
     }
 
     /// Adds one and returns the total. After an error it may or may not take effect.
     pub async fn increment(&mut self, counter: &str, deadline: Duration) -> Result<u64, Status> {
         self.calls += 1;
         let (client, call) = (self.name.clone(), self.calls);
-        let request = IncrementRequest {
-            counter: counter.into(),
-            client,
-            call,
-        };
+        let request = IncrementRequest { counter: counter.into(), client, call };
         let send = |mut client: CountersClient<_>| {
             let request = request.clone();
             async move { client.increment(request).await }
@@ -54,9 +45,7 @@ impl Client {
 
     /// The total.
     pub async fn read(&mut self, counter: &str, deadline: Duration) -> Result<u64, Status> {
-        let request = ReadRequest {
-            counter: counter.into(),
-        };
+        let request = ReadRequest { counter: counter.into() };
         let send = |mut client: CountersClient<_>| {
             let request = request.clone();
             async move { client.read(request).await }
@@ -74,8 +63,7 @@ impl Client {
             let attempt = async { send(self.connected().await?).await };
             let rest = until.saturating_duration_since(Instant::now());
             let answer = timeout(rest.min(ATTEMPT_MAX), attempt).await;
-            let answer =
-                answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
             match answer {
                 Ok(answer) => return Ok(answer.into_inner().total),
                 Err(status) if Instant::now() + PAUSE >= until => return Err(status),

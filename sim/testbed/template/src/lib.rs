@@ -3,6 +3,7 @@
 pub mod client;
 pub mod server;
 
+#[allow(missing_docs)]
 pub mod wire {
     //! Generated from `proto/`.
     tonic::include_proto!("counter.v1");

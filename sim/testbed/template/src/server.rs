@@ -22,9 +22,13 @@ pub trait Log: Send + 'static {
 /// A call that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// What was incremented,
     pub counter: String,
+    /// for which client,
     pub client: String,
+    /// by which of its calls,
     pub call: u64,
+    /// and what it has come to.
     pub total: u64,
 }
 
@@ -58,14 +62,9 @@ impl State {
 impl Server {
     /// Replays the log. The service answers as long as the returned future runs, which ends with the first
     /// failure of the log.
-    pub async fn open<L: Log>(
-        mut log: L,
-    ) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send)> {
+    pub async fn open<L: Log>(mut log: L) -> io::Result<(Self, impl Future<Output = io::Result<()>> + Send)> {
         let mut state = State::default();
-        log.load()
-            .await?
-            .into_iter()
-            .for_each(|record| state.apply(record));
+        log.load().await?.into_iter().for_each(|record| state.apply(record));
         let (calls, waiting) = mpsc::channel(WAITING_MAX);
         Ok((Self(calls), run(log, state, waiting)))
     }
@@ -87,21 +86,12 @@ async fn run<L: Log>(
     while let Some((ask, answer)) = waiting.recv().await {
         let total = match ask {
             Ask::Read(ReadRequest { counter }) => state.total(&counter),
-            Ask::Increment(IncrementRequest {
-                counter,
-                client,
-                call,
-            }) => match state.last.get(&client) {
+            Ask::Increment(IncrementRequest { counter, client, call }) => match state.last.get(&client) {
                 // Its answer was lost, or this is a copy that comes late.
                 Some((last, total)) if call <= *last => *total,
                 _ => {
                     let total = state.total(&counter) + 1;
-                    let record = Record {
-                        counter,
-                        client,
-                        call,
-                        total,
-                    };
+                    let record = Record { counter, client, call, total };
                     log.append(&record).await?;
                     state.apply(record);
                     total
@@ -116,10 +106,7 @@ async fn run<L: Log>(
 
 #[tonic::async_trait]
 impl Counters for Server {
-    async fn increment(
-        &self,
-        request: Request<IncrementRequest>,
-    ) -> Result<Response<Total>, Status> {
+    async fn increment(&self, request: Request<IncrementRequest>) -> Result<Response<Total>, Status> {
         self.ask(Ask::Increment(request.into_inner())).await
     }
 

@@ -40,11 +40,7 @@ impl Model for Counter {
 
     /// The total after an operation, if `told` is right. `told` is none if nobody knows what became of it.
     fn step(&self, total: &u64, ask: &Ask, told: Option<&u64>) -> Option<u64> {
-        let next = if ask.verb.access == Access::Reads {
-            *total
-        } else {
-            *total + 1
-        };
+        let next = if ask.verb.access == Access::Reads { *total } else { *total + 1 };
         told.is_none_or(|told| *told == next).then_some(next)
     }
 
@@ -73,28 +69,12 @@ impl System for CounterService {
 
     const FOLDER: &'static str = env!("CARGO_MANIFEST_DIR");
     const PROCESSES: &'static [(&'static str, u16)] = &[SERVER];
-    const VERBS: &'static [Verb] = &[
-        Verb {
-            word: "increment",
-            access: Access::Both,
-        },
-        Verb {
-            word: "read",
-            access: Access::Reads,
-        },
-    ];
+    const VERBS: &'static [Verb] =
+        &[Verb { word: "increment", access: Access::Both }, Verb { word: "read", access: Access::Reads }];
 
     fn draw(seed: u64) -> Plan<Self> {
         let verbs = &[(2, "increment"), (1, "read")];
-        draw::plan(
-            seed,
-            Machines::draw(seed),
-            &Load {
-                clients: (2, 5),
-                verbs,
-                objects: &COUNTERS,
-            },
-        )
+        draw::plan(seed, Machines::draw(seed), &Load { clients: (2, 5), verbs, objects: &COUNTERS })
     }
 
     fn verb(ask: &Ask) -> Verb {
@@ -103,10 +83,7 @@ impl System for CounterService {
 
     fn parse(words: &str, _client: &str, _unique: &str) -> Result<Ask, String> {
         let (verb, counter) = Verb::split::<Self>(words)?;
-        Ok(Ask {
-            verb,
-            counter: counter.into(),
-        })
+        Ok(Ask { verb, counter: counter.into() })
     }
 
     /// When everything is healed, a fresh client must be able to read everything.

@@ -50,11 +50,8 @@ impl Simulated for CounterService {
     type Shared = Disks<Records>;
     type Caller = CounterClient;
 
-    const MESSAGES: &'static [Type] = &[
-        Type::of::<wire::IncrementRequest>(),
-        Type::of::<wire::ReadRequest>(),
-        Type::of::<wire::Total>(),
-    ];
+    const MESSAGES: &'static [Type] =
+        &[Type::of::<wire::IncrementRequest>(), Type::of::<wire::ReadRequest>(), Type::of::<wire::Total>()];
 
     /// One life of the server: from its start to a crash.
     async fn process(world: Arc<World<Self>>, node: NodeIndex, _life: u64) {
@@ -84,9 +81,6 @@ impl Caller<CounterService> for CounterClient {
             Access::Reads => self.0.read(&ask.counter, deadline).await,
             _ => self.0.increment(&ask.counter, deadline).await,
         };
-        told.map_or_else(
-            |why| Answer::Unknown(why.message().into()),
-            Answer::Returned,
-        )
+        told.map_or_else(|why| Answer::Unknown(why.message().into()), Answer::Returned)
     }
 }
