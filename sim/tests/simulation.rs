@@ -6,7 +6,12 @@
 
 mod simulator;
 
-use std::{fs, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::ExitCode,
+};
 
 use sim::store::Pbkv;
 use testbed::{
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
         some_are_caught_and_one_of_many_is_what_it_is_alone,
     ));
     trials.push(Trial::test("command_line::wrong_usage_is_refused_with_code_2", wrong_usage));
+    trials.push(Trial::test("command_line::what_the_handbooks_show_exists", documented));
     PBKV.main::<Pbkv>(trials)
 }
 
@@ -154,6 +160,36 @@ fn wrong_usage() -> Result<(), Failed> {
         let output = PBKV.simulate(arguments)?;
         if output.status.code() != Some(2) || output.stderr.is_empty() {
             return Err(told(arguments, &output));
+        }
+    }
+    Ok(())
+}
+
+/// Every command that a handbook shows exists, with every option that it shows.
+fn documented() -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut shown: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let documents = ["README.md", "sim/README.md", "sim/testbed/README.md", "sim/lock/README.md"];
+    let texts: Vec<String> =
+        documents.iter().map(|document| fs::read_to_string(root.join(document))).collect::<Result<_, _>>()?;
+    for rest in texts.iter().flat_map(|text| text.lines()).flat_map(|line| line.split("cargo sim").skip(1)) {
+        let words = rest.split(['`', '#', ';', '(', ')', '|']).next().unwrap_or_default();
+        let command =
+            words.split_whitespace().next().filter(|word| word.bytes().all(|b| b.is_ascii_lowercase()));
+        let options = words.split_whitespace().filter(|word| word.starts_with("--"));
+        let options = options.map(|word| word.split(['=', ',']).next().unwrap_or_default().to_owned());
+        shown.entry(command.unwrap_or_default()).or_default().extend(options);
+    }
+    for (command, options) in shown {
+        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let output = PBKV.simulate(&arguments)?;
+        let help = String::from_utf8_lossy(&output.stdout);
+        let missing = options.iter().find(|option| !help.contains(option.as_str()));
+        if !output.status.success() || missing.is_some() {
+            return Err(format!(
+                "`cargo sim {command}` with {options:?} is in a README; missing: {missing:?}"
+            )
+            .into());
         }
     }
     Ok(())
