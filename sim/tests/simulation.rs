@@ -1,5 +1,5 @@
-//! The simulator as ordinary tests of `cargo test`: what every simulator has ([`testbed::harness`]: saved plans,
-//! batches of seeds, the promise that a seed is one run), every claim, and what else it must keep to.
+//! The simulator as ordinary tests of `cargo test`: what every simulator has ([`testbed::harness`]: saved
+//! plans, batches of seeds, the promise that a seed is one run), every claim, and what else it must keep to.
 //!
 //! `PBKV_SEED=S` makes the batch the seed S alone, `PBKV_SEEDS=N` makes it the first N seeds,
 //! `PBKV_SEEDS=A..B` those from A up to but without B.

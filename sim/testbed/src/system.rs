@@ -75,7 +75,8 @@ pub trait System: Data + Copy + Ord + Default {
     /// hears.
     const HAS_STEPS: bool = false;
 
-    /// The folder of its simulator: `env!("CARGO_MANIFEST_DIR")`. If it is empty, the one in which it is started.
+    /// The folder of its simulator: `env!("CARGO_MANIFEST_DIR")`. If it is empty, the one in which it is
+    /// started.
     const FOLDER: &'static str = "";
     /// Its processes, by name and port, if its set-up is [`Machines`].
     const PROCESSES: &'static [(&'static str, u16)] = &[];

@@ -1,4 +1,4 @@
-//! A simulator as ordinary tests of `cargo test`. A system's `tests/simulation.rs`, with `harness = false`, is
+//! A simulator as ordinary tests of `cargo test`. A system's `tests/simulation.rs`, with `harness = false`:
 //!
 //! ```text
 //! fn main() -> std::process::ExitCode {
@@ -6,15 +6,15 @@
 //! }
 //! ```
 //!
-//! and in it each saved plan is a test, and so are batches of seeds, and the promise that a seed is one run.
+//! Each saved plan is a test in it, and so are batches of seeds, and the promise that a seed is one run.
 //!
-//! The simulated world needs `--cfg madsim`, which a test of an ordinary build cannot have: so each test starts
-//! the simulator, built once by a child cargo as `cargo sim` builds it. The tests only count exit codes; what
-//! failed, and how to see it again, is what the simulator prints.
+//! The simulated world needs `--cfg madsim`, which a test of an ordinary build cannot have. So each test
+//! starts the simulator, built once by a child cargo as `cargo sim` builds it. The tests only look at exit
+//! codes; the simulator prints what failed, and how to see it again.
 //!
-//! `SIM_SEED=S` makes the batches the seed S alone, `SIM_SEEDS=N` makes them the first N seeds, `SIM_SEEDS=A..B`
-//! those from A up to but without B. `SIM_TARGET_DIR` is where the simulator is built, if not in `target/sim`. A
-//! package can have another word than `SIM` ([`Package::variables`]).
+//! `SIM_SEED=S` makes the batches the seed S alone, `SIM_SEEDS=N` makes them the first N seeds,
+//! `SIM_SEEDS=A..B` those from A up to but without B. `SIM_TARGET_DIR` is where the simulator is built, if not
+//! in `target/sim`. A package can have another word than `SIM` ([`Package::variables`]).
 
 mod build;
 mod seeds;

@@ -2,8 +2,9 @@
 //!
 //! Until the heal a call may fail: that is what deadlines are for. After it a client gets a long deadline,
 //! and is otherwise the client it was, with its connections and failures. At the end of its script, and after
-//! the heal, it makes the calls of [`crate::system::System::finally`], each until it is answered. At last a fresh client,
-//! the reader, makes those of [`crate::system::System::look`] in the same way.
+//! the heal, it makes the calls of [`System::finally`](crate::system::System::finally), each until it is
+//! answered. At last a fresh client, the reader, makes those of [`System::look`](crate::system::System::look)
+//! in the same way.
 
 use std::{sync::Arc, time::Duration};
 
