@@ -224,7 +224,8 @@ impl Verb {
     ///
     /// What to write, if a system has no such verb.
     pub fn split<S: System>(words: &str) -> Result<(Self, &str), String> {
-        let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let (word, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+        let rest = rest.trim();
         let verb = S::VERBS.iter().find(|verb| verb.word == word && !rest.is_empty());
         verb.map(|verb| (*verb, rest)).ok_or_else(|| {
             let words: Vec<&str> = S::VERBS.iter().map(|verb| verb.word).collect();

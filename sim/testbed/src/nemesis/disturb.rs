@@ -23,6 +23,10 @@ impl<S: Simulated> Nemesis<S> {
         lasts_ms: Option<u64>,
         what: &str,
     ) -> Result<Done, String> {
+        let is_lie = matches!(effect, Effect::Mistreat { how: Mistreatment::Forge, .. });
+        if is_lie && !self.world.links.has_liar() {
+            return Err("nothing lies in this system: it names no `liar`".into());
+        }
         let from_nodes = from.iter().map(|name| self.resolve(name)).collect::<Result<Vec<_>, _>>()?;
         let to_nodes = if to.is_empty() {
             (0..self.world.nodes.len()).filter(|node| !from_nodes.contains(node)).collect()
@@ -47,7 +51,7 @@ impl<S: Simulated> Nemesis<S> {
             Effect::Closed { .. } => Link { from: to_nodes, to: from_nodes },
             _ => Link { from: from_nodes, to: to_nodes },
         };
-        if let Effect::Mistreat { how: Mistreatment::Forge, .. } = effect {
+        if is_lie {
             self.world.observer().witness.lies_begin();
         }
         self.world.links.change(|network| network.begin(fault, salt, link, effect));

@@ -36,7 +36,18 @@ impl<S: System> Machines<S> {
 
 impl<S: System> Setup for Machines<S> {
     fn processes(&self) -> Vec<Process> {
+        const { assert!(!S::PROCESSES.is_empty(), "name the processes in `System::PROCESSES`") };
         S::PROCESSES.iter().map(|(name, port)| Process::new(*name, *port)).collect()
+    }
+
+    fn forget(&mut self, node: &str) {
+        self.clocks.retain(|clock| clock.node != node);
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        for clock in self.clocks.iter_mut().filter(|clock| clock.node == from) {
+            to.clone_into(&mut clock.node);
+        }
     }
 
     fn clocks(&self) -> &[Clock] {

@@ -34,8 +34,8 @@ pub struct Links {
     bytes_per_ms: Option<u64>,
     /// and when the last message that began its way on it has left its sender.
     free_at: Mutex<BTreeMap<(NodeIndex, NodeIndex), Instant>>,
-    /// Says what is not true.
-    liar: Mutex<Box<dyn Liar>>,
+    /// Says what is not true, if anything does.
+    liar: Option<Mutex<Box<dyn Liar>>>,
     /// What can be done with the system's messages.
     pub(crate) types: &'static [Type],
     /// Whether an error proves that a call was not executed.
@@ -80,7 +80,7 @@ impl Links {
             encoded: plan.cluster.is_encoded(),
             bytes_per_ms: plan.network.bytes_per_ms,
             free_at: Mutex::default(),
-            liar: Mutex::new(S::liar()),
+            liar: S::liar().map(Mutex::new),
             types: S::MESSAGES,
             proves_not_executed: S::proves_not_executed,
             changed: Notify::new(),
@@ -102,8 +102,13 @@ impl Links {
     /// What a liar says that hears this message.
     pub fn lie(&self, from: NodeIndex, to: NodeIndex, message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
         let life = self.network().ends(from);
-        let mut liar = self.liar.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut liar = self.liar.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         liar.lie((from, life, to), message, hash)
+    }
+
+    /// Whether anything says what is not true.
+    pub fn has_liar(&self) -> bool {
+        self.liar.is_some()
     }
 
     /// Keeps a client's message or an answer to it, if messages are kept.

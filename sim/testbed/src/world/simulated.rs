@@ -122,9 +122,9 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         cluster.world().nodes.processes().map(|node| cluster.standing(node)).collect()
     }
 
-    /// What a liar says that hears messages. [`Honest`] says nothing.
-    fn liar() -> Box<dyn Liar> {
-        Box::new(Honest)
+    /// What says what is not true. Without it nothing does, and a plan in which messages are forged is told so.
+    fn liar() -> Option<Box<dyn Liar>> {
+        None
     }
 
     /// Whether an error proves that the call was not executed: then no copy of it arrives later.
@@ -251,14 +251,4 @@ pub trait Liar: Send {
         message: &BoxMessage,
         hash: u64,
     ) -> Option<BoxMessage>;
-}
-
-/// Says nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Honest;
-
-impl Liar for Honest {
-    fn lie(&mut self, _: (NodeIndex, u64, NodeIndex), _: &BoxMessage, _: u64) -> Option<BoxMessage> {
-        None
-    }
 }
