@@ -13,8 +13,8 @@
 //! codes; the simulator prints what failed, and how to see it again.
 //!
 //! `SIM_SEED=S` makes the batches the seed S alone, `SIM_SEEDS=N` makes them the first N seeds,
-//! `SIM_SEEDS=A..B` those from A up to but without B. `SIM_TARGET_DIR` is where the simulator is built, if not
-//! in `target/sim`. A package can have another word than `SIM` ([`Package::variables`]).
+//! `SIM_SEEDS=A..B` those from A up to but without B. `SIM_TARGET_DIR` is where the simulator is built, if
+//! not in `target/sim`. A package can have another word than `SIM` ([`Package::variables`]).
 
 mod build;
 mod seeds;

@@ -122,7 +122,7 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         cluster.world().nodes.processes().map(|node| cluster.standing(node)).collect()
     }
 
-    /// What says what is not true. Without it nothing does, and a plan in which messages are forged is told so.
+    /// The process that says what is not true. Without one, a plan in which messages are forged is told so.
     fn liar() -> Option<Box<dyn Liar>> {
         None
     }
