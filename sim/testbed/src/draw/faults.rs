@@ -2,6 +2,7 @@
 //!
 //! Faults name processes, the roles that the system knows, and clients. Memory is not lost: whether a process
 //! may forget what it holds is for the system to say, which then draws such faults itself. Every fault ends.
+//! What the system's table calls impossible for every role ([`Strike::impossible`]) is not drawn.
 
 use super::dice::Dice;
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
         fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
         plan::Plan,
     },
+    marks::Strike,
     system::{Setup, System},
 };
 
@@ -105,6 +107,9 @@ pub fn swarm<S: System>(plan: &Plan<S>) -> Vec<Fault<S>> {
         let mut at_ms = dice.wait(mean_ms);
         while at_ms < plan.faults_ms {
             let kind = fault(kind, &mut dice, &targets);
+            if Strike::of(&kind).impossible::<S>().is_some() {
+                break;
+            }
             faults.push(Fault { at_ms, on: None, after_ms: 0, kind });
             at_ms += 1 + dice.wait(mean_ms);
         }

@@ -211,6 +211,13 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_is_impossible_if_it_strikes_no_role() {
+        let forge = Strike::Message(crate::data::fault::Mistreatment::Forge);
+        assert_eq!(forge.impossible::<Toy>(), Some("nobody lies to it"));
+        assert_eq!(Strike::Crash.impossible::<Toy>(), None, "it strikes processes, though not clients");
+    }
+
+    #[test]
     fn a_set_holds_what_was_put_into_it_and_nothing_else() {
         let mut marks = Marks::<Toy>::default();
         for (seen, mark) in Mark::all().enumerate() {

@@ -89,6 +89,14 @@ impl Strike {
         }
     }
 
+    /// Why it never strikes a node of this system, if it does not: no plan is drawn with it, and in one that
+    /// was written it is skipped.
+    pub fn impossible<S: System>(self) -> Option<&'static str> {
+        let of = |role| Overlap { strike: self, role }.impossible::<S>();
+        let (first, all) = (S::MARKS.roles().next()?, S::MARKS.roles().all(|role| of(role).is_some()));
+        of(first).filter(|_| all)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Crash => "crash",

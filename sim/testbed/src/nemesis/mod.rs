@@ -278,6 +278,9 @@ impl<S: Simulated> Nemesis<S> {
     fn begin(&mut self, place: usize) -> Result<Done, String> {
         let world = self.world.clone();
         let Fault { kind, .. } = &world.plan.faults[place];
+        if let Some(why) = Strike::of(kind).impossible::<S>() {
+            return Err(why.into());
+        }
         match kind {
             FaultKind::Crash { node, down_ms, memory } => {
                 self.stop(place, node, Down::Crash, *down_ms, *memory)
