@@ -18,7 +18,7 @@
 //! | [`system`] | the traits of a system under test, with a default for all that a simple one can do without |
 //! | [`data`] | plans, faults and outcomes |
 //! | [`draw`] | plans from seeds |
-//! | `world` | a run: processes, clients, and gRPC with the fault layer in it |
+//! | `world` | a run: processes, clients, gRPC with the fault layer in it, and a relay for other protocols |
 //! | [`hardware`], `nemesis`, [`observer`], [`judges`], [`marks`] | see above |
 //! | [`explore`] | many seeds: schedule, workers, findings, coverage |
 //! | [`minimise`] | a failure made small |

@@ -40,6 +40,17 @@ impl Table {
         },
     };
 
+    /// The same for processes behind a relay (`crate::world::relay`), whose messages are sealed.
+    pub const RELAYED: Self = Self {
+        impossible: |strike, _| match strike {
+            Strike::Message(Mistreatment::Duplicate) => Some("a relay cannot copy what it carries"),
+            Strike::Message(Mistreatment::Forge) => Some("a relay cannot read what it carries"),
+            Strike::Message(Mistreatment::Cancel) => Some("a relay does not hold the handlers of calls"),
+            _ => None,
+        },
+        ..Self::PLAIN
+    };
+
     /// All roles, with that of clients.
     pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
         (0..self.roles.len()).map(Role::new).chain([Role::CLIENT])

@@ -5,6 +5,7 @@ pub mod drive;
 pub mod encoding;
 pub mod links;
 mod reach;
+mod relay;
 pub mod run;
 pub mod script;
 pub mod serve;
@@ -14,6 +15,7 @@ mod stream;
 use std::{
     collections::BTreeSet,
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -209,6 +211,26 @@ impl<S: Simulated> World<S> {
         let (nodes, links) = (self.nodes.clone(), self.links.clone());
         let served: io::Result<()> = serve::serve(node, nodes, links, services, bytes_max, listener).await;
         panic!("{} cannot serve: {served:?}", self.nodes.name(node));
+    }
+
+    /// The same for a server that speaks a protocol of its own over madsim's connections, and listens at
+    /// `server`, an address of its own node only. Before an answer leaves, what `answers` returns is awaited.
+    ///
+    /// # Panics
+    ///
+    /// If that is impossible.
+    pub async fn relay<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        node: NodeIndex,
+        server: SocketAddr,
+        answers: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        assert!(
+            self.plan.network.bytes_per_ms.is_none(),
+            "bytes_per_ms: how long a sealed message is, is unknown"
+        );
+        let relayed = relay::serve(self.clone(), node, server, answers).await;
+        panic!("{} cannot be relayed: {relayed:?}", self.nodes.name(node));
     }
 }
 

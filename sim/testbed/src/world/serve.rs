@@ -344,7 +344,12 @@ fn method(path: &PathAndQuery) -> String {
 }
 
 /// Of a request it is known when it arrives, and of an answer when it leaves; both begin as such.
-fn client_message((from, to): (NodeIndex, NodeIndex), text: String, at: Duration, lost: bool) -> Message {
+pub(super) fn client_message(
+    (from, to): (NodeIndex, NodeIndex),
+    text: String,
+    at: Duration,
+    lost: bool,
+) -> Message {
     let (kind, text) = (MessageKind::CLIENT, text.into());
     Message { from, to, kind, text, sent: at, received: None, lost }
 }
