@@ -185,7 +185,8 @@ fn a_seed_means_one_run() {
     // Rooms of the simulator that drive runs from outside have a disk, a clock and threads of their own.
     let outside = ["command", "exhaust", "explore", "harness", "minimise", "mutants", "walk"];
     let of_the_machine = ["clock", "fs", "static", "thread"];
-    let folders = ["src", "sim/src", "sim/testbed/src", "sim/lock/src"].map(|folder| root().join(folder));
+    let folders = ["src", "sim/src", "sim/testbed/src", "sim/lock/src", "sim/etcd/src"]
+        .map(|folder| root().join(folder));
     let mut found = testbed::rules::check(&folders.each_ref().map(|folder| &**folder));
     found.retain(|it| {
         let folder = it.file.parent().into_iter().flat_map(Path::components);
@@ -203,7 +204,7 @@ fn a_seed_means_one_run() {
 #[test]
 fn errors_are_told_apart_from_bugs() {
     ban(
-        &["src", "sim/src", "sim/testbed/src", "sim/lock/src"],
+        &["src", "sim/src", "sim/testbed/src", "sim/lock/src", "sim/etcd/src"],
         &[],
         &[".unwrap()"],
         "say why it cannot fail: expect(\"...\"), or return an error",
@@ -255,6 +256,7 @@ fn every_dependency_says_what_it_is_for() {
         "sim/testbed/template/Cargo.toml",
         "sim/testbed/template/sim/Cargo.toml",
         "sim/lock/Cargo.toml",
+        "sim/etcd/Cargo.toml",
         "sim/lock/sim/Cargo.toml",
     ] {
         let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
@@ -280,6 +282,7 @@ fn links_of_the_documentation_lead_somewhere() {
         "sim/mutants/README.md",
         "sim/linearize/README.md",
         "sim/lock/README.md",
+        "sim/etcd/README.md",
     ];
     for document in documents {
         let path = root().join(document);
