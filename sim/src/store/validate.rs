@@ -12,6 +12,9 @@ use super::{
 };
 use crate::bound::{FaultKind, Plan};
 
+/// How often the address of a twin may go from one process to the other.
+const TURNS_MAX: u64 = 10_000;
+
 /// Whether the store can execute a plan.
 ///
 /// # Errors
@@ -55,6 +58,11 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
                 if !is_server(node) || *turns_ms == Some(0) =>
             {
                 return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
+            }
+            FaultKind::Own(Mishap::Twin { turns_ms: Some(turns_ms), lasts_ms, .. })
+                if lasts_ms / turns_ms > TURNS_MAX =>
+            {
+                return Err(format!("fault {index} turns more than {TURNS_MAX} times: a longer turns_ms"));
             }
             FaultKind::Own(Mishap::Record { adopt: Some(name), .. }) if !is_server(name) => {
                 return Err(format!("fault {index} adopts the data of {name}, which is no server"));
@@ -119,6 +127,19 @@ mod tests {
         for name in ["vs", "c1", "reader"] {
             assert!(told(name).is_err_and(|why| why.contains(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_twin_that_turns_without_end_is_refused_and_not_computed_with() {
+        let told = |lasts_ms, turns_ms| {
+            let mut plan = crate::generate::generate(0);
+            let kind = Mishap::Twin { node: "s1".into(), lasts_ms, turns_ms: Some(turns_ms), moves: true };
+            plan.faults = vec![Fault { at_ms: 0, on: None, after_ms: 0, kind: FaultKind::Own(kind) }];
+            validate(&plan)
+        };
+        assert_eq!((told(10_000, 1), told(u64::from(u32::MAX), 1_000_000)), (Ok(()), Ok(())));
+        assert!(told(10_001, 1).is_err_and(|why| why.contains("10000 times")));
+        assert!(told(1, 0).is_err_and(|why| why.contains("at least 1")));
     }
 
     #[test]

@@ -158,7 +158,8 @@ pub trait System: Data + Copy + Ord + Default {
         Ok(())
     }
 
-    /// Whether its clients can execute their scripts: by default, if each line can be parsed.
+    /// Whether its clients can execute their scripts: by default, if each line can be parsed, those of
+    /// [`System::finally`] and [`System::look`] among them.
     ///
     /// # Errors
     ///
@@ -170,6 +171,14 @@ pub trait System: Data + Copy + Ord + Default {
                 Self::parse(line::words(line), &name, "unique")
                     .map_err(|why| format!("client {name}: '{line}': {why}"))?;
             }
+            for line in Self::finally(plan, &name) {
+                Self::parse(&line, &name, "unique")
+                    .map_err(|why| format!("System::finally has client {name} call '{line}': {why}"))?;
+            }
+        }
+        for line in Self::look(plan) {
+            Self::parse(&line, "reader", "unique")
+                .map_err(|why| format!("System::look has the reader call '{line}': {why}"))?;
         }
         Ok(())
     }
@@ -188,9 +197,17 @@ pub trait System: Data + Copy + Ord + Default {
         lines
     }
 
-    /// What a fresh client calls then, to look at everything.
-    fn look(_plan: &Plan<Self>) -> Vec<String> {
-        Vec::new()
+    /// What a fresh client calls then, to look at everything. By default whatever a script reads, each thing
+    /// once.
+    fn look(plan: &Plan<Self>) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for words in plan.clients.iter().flat_map(|client| &client.script).map(|line| line::words(line)) {
+            let is_read = Verb::split::<Self>(words).is_ok_and(|(verb, _)| verb.access == Access::Reads);
+            if is_read && !lines.iter().any(|line| line == words) {
+                lines.push(words.to_owned());
+            }
+        }
+        lines
     }
 
     /// The object that an operation is about, by its name. Operations on different objects do not know of

@@ -212,5 +212,10 @@ mod tests {
         assert_eq!(Toy::finally(&plan, "c2"), ["put a", "get a", "get b"]);
         assert_eq!(Toy::finally(&plan, "c1"), [""; 0]);
         assert_eq!(Toy::finally(&plan, "reader"), [""; 0]);
+        assert_eq!(
+            Toy::look(&plan),
+            ["get a", "get b"],
+            "the reader asks what was read, and changes nothing"
+        );
     }
 }

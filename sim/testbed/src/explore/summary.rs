@@ -20,12 +20,16 @@ pub fn last_line<S: System>(tally: &Tally<S>, wall: Duration, interrupted: bool)
         1 => " and 1 regression".into(),
         many => format!(" and {many} regressions"),
     };
+    let excused = match sums.excused {
+        0 => String::new(),
+        runs => format!("; {runs} runs excused from progress"),
+    };
     let seconds = wall.as_secs_f64();
     let own: String =
         sums.own.summary(sums.virtual_time).iter().map(|phrase| format!("{phrase}; ")).collect();
     format!(
         "{} seeds{regressions}{}, {verdict}: {:.1} h virtual time ({:.0} times real time), {} operations judged, {} of them \
-         unknown; {}; {own}{} made twice; {:.1} seeds/s in {seconds:.1} s",
+         unknown{excused}; {}; {own}{} made twice; {:.1} seeds/s in {seconds:.1} s",
         sums.seeds,
         if interrupted { " (interrupted)" } else { "" },
         sums.virtual_time.as_secs_f64() / 3600.0,
@@ -113,8 +117,10 @@ mod tests {
         tally.sums.regressions = 2;
         let line = last_line(&tally, Duration::from_secs(5), false);
         assert!(line.starts_with("500 seeds and 2 regressions, all well: "), "{line}");
-        tally.sums.failed = 3;
+        assert!(!line.contains("excused"), "{line}");
+        (tally.sums.failed, tally.sums.excused) = (3, 4);
         let line = last_line(&tally, Duration::from_secs(5), true);
         assert!(line.starts_with("500 seeds and 2 regressions (interrupted), 3 FAILED: "), "{line}");
+        assert!(line.contains("unknown; 4 runs excused from progress; "), "{line}");
     }
 }

@@ -27,6 +27,8 @@ pub struct Report<S: System> {
     pub trace: TraceHash,
     /// Numbers.
     pub stats: Stats<S>,
+    /// Whether some client was not owed an answer at the end.
+    pub is_excused: bool,
     /// How it failed, if it did.
     pub failure: Option<Kind>,
     /// What a second execution showed, if there was one.
@@ -55,6 +57,7 @@ impl<S: System> Report<S> {
             job,
             class: outcome.class(),
             trace: outcome.trace_hash,
+            is_excused: !outcome.excused.is_empty(),
             stats: outcome.stats,
             failure,
             recheck,
@@ -74,6 +77,9 @@ pub struct Sums<S: System> {
     pub rechecked: u64,
     /// Runs that failed, in whatever way.
     pub failed: u64,
+    /// Runs at whose end some client was not owed an answer: less was demanded of them.
+    #[serde(default)]
+    pub excused: u64,
     /// Virtual time.
     pub virtual_time: Duration,
     /// Operations that ended,
@@ -115,6 +121,7 @@ impl<S: System> Tally<S> {
             Job::Regression(_) => sums.regressions += 1,
         }
         let stats = &report.stats;
+        sums.excused += u64::from(report.is_excused);
         sums.virtual_time += stats.virtual_time;
         sums.operations += stats.operations();
         sums.unknown += stats.unknown;

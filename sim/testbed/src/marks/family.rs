@@ -80,8 +80,8 @@ impl<S: System> Family<S> {
         CANCEL "cancel": |s| any(s, |f| mistreats(f, Mistreatment::Cancel)),
         MANY_FAULTS "many faults": |s| s.faults.len() >= 30,
         FEW_FAULTS "few faults": |s| s.faults.len() < 8,
-        DRIFTING_CLOCKS "drifting clocks": |s| s.cluster.clocks().iter().any(|clock| clock.drift_ppm.abs() > 200),
-        WRONG_CLOCKS "wrong clocks": |s| s.cluster.clocks().iter().any(|clock| clock.skew_ms.abs() > 100),
+        DRIFTING_CLOCKS "drifting clocks": |s| s.cluster.clocks().iter().any(|clock| clock.drift_ppm.unsigned_abs() > 200),
+        WRONG_CLOCKS "wrong clocks": |s| s.cluster.clocks().iter().any(|clock| clock.skew_ms.unsigned_abs() > 100),
         SLOW_NETWORK "slow network": |s| s.network.latency_us_max > 10_000,
         LONG_LIFE "long life": |s| s.faults_ms > 60_000,
         MANY_OPERATIONS "many operations":

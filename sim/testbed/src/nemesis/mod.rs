@@ -14,9 +14,12 @@ mod task;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::Arc,
     time::Duration,
 };
+
+use serde::Serialize;
 
 use self::task::Task;
 use crate::{
@@ -425,7 +428,10 @@ impl<S: Simulated> Nemesis<S> {
         }
         for (trigger, faults) in std::mem::take(&mut self.waiting) {
             for fault in faults {
-                self.say(Happening::FaultSkipped { fault, why: format!("{trigger:?} did not happen") });
+                self.say(Happening::FaultSkipped {
+                    fault,
+                    why: format!("{} did not happen", in_plans(trigger)),
+                });
             }
         }
         let schedule = std::mem::take(&mut self.schedule);
@@ -458,4 +464,12 @@ impl<S: Simulated> Nemesis<S> {
 
 fn for_how_long(lasts_ms: Option<u64>) -> String {
     lasts_ms.map_or("for good".into(), |ms| format!("for {ms} ms"))
+}
+
+/// The word for a trigger in plans.
+fn in_plans<T: Serialize + fmt::Debug>(trigger: T) -> String {
+    match serde_json::to_value(&trigger) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => format!("{trigger:?}"),
+    }
 }

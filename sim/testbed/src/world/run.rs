@@ -133,10 +133,18 @@ fn judged<S: Simulated>(
         }
     }
     if !options.skip_judgement {
-        outcome.verdict = witness.judge(&outcome.operations);
-        let is_whole = outcome.class() == Class::Ok || outcome.class() == Class::Liveness;
-        if is_whole && !options.skip_invariants {
-            outcome.violations.extend(witness.unexplained(&outcome.operations));
+        // A model that panics is a finding, and its run can be replayed.
+        let judged = catch(|| {
+            outcome.verdict = witness.judge(&outcome.operations);
+            let is_whole = outcome.class() == Class::Ok || outcome.class() == Class::Liveness;
+            if is_whole && !options.skip_invariants {
+                outcome.violations.extend(witness.unexplained(&outcome.operations));
+            }
+        });
+        if let Err(message) = judged
+            && outcome.panic.is_none()
+        {
+            outcome.panic = Some(Panic { at, node: "sim".into(), message });
         }
     }
     outcome
