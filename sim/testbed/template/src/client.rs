@@ -15,6 +15,15 @@ const ATTEMPT_MAX: Duration = Duration::from_secs(1);
 /// The pause before the next attempt.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub enum Lost {
+    /// The request was sent: it may have taken effect, or may yet.
+    Unknown(Status),
+    /// It was never sent.
+    NotExecuted(Status),
+}
+
 /// A client. Makes one call at a time.
 pub struct Client {
     server: Endpoint,
@@ -31,8 +40,8 @@ impl Client {
         Ok(Self { server, name: name.into(), calls: 0, connection: None })
     }
 
-    /// Adds one and returns the total. After an error it may or may not take effect.
-    pub async fn increment(&mut self, counter: &str, deadline: Duration) -> Result<u64, Status> {
+    /// Adds one and returns the total.
+    pub async fn increment(&mut self, counter: &str, deadline: Duration) -> Result<u64, Lost> {
         self.calls += 1;
         let (client, call) = (self.name.clone(), self.calls);
         let request = IncrementRequest { counter: counter.into(), client, call };
@@ -44,7 +53,7 @@ impl Client {
     }
 
     /// The total.
-    pub async fn read(&mut self, counter: &str, deadline: Duration) -> Result<u64, Status> {
+    pub async fn read(&mut self, counter: &str, deadline: Duration) -> Result<u64, Lost> {
         let request = ReadRequest { counter: counter.into() };
         let send = |mut client: CountersClient<_>| {
             let request = request.clone();
@@ -57,16 +66,23 @@ impl Client {
         &mut self,
         deadline: Duration,
         send: impl Fn(CountersClient<Channel>) -> F,
-    ) -> Result<u64, Status> {
+    ) -> Result<u64, Lost> {
         let until = Instant::now() + deadline;
+        let mut sent = false;
         loop {
-            let attempt = async { send(self.connected().await?).await };
+            let attempt = async {
+                let client = self.connected().await?;
+                sent = true;
+                send(client).await
+            };
             let rest = until.saturating_duration_since(Instant::now());
             let answer = timeout(rest.min(ATTEMPT_MAX), attempt).await;
             let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
             match answer {
                 Ok(answer) => return Ok(answer.into_inner().total),
-                Err(status) if Instant::now() + PAUSE >= until => return Err(status),
+                Err(status) if Instant::now() + PAUSE >= until => {
+                    return Err(if sent { Lost::Unknown(status) } else { Lost::NotExecuted(status) });
+                }
                 Err(_) => self.connection = None,
             }
             sleep(PAUSE).await;

@@ -1,7 +1,7 @@
 //! What the testbed is told about the counters: what clients ask and are told, and what a run looks like.
 
 use testbed::{
-    data::plan::Plan,
+    data::{outcome::Operation, plan::Plan},
     draw::{self, Load},
     linearizability::Model,
     system::{Access, Machines, NoFault, NoNotice, NoPromise, NoTrigger, NoWitness, System, Verb},
@@ -12,8 +12,9 @@ mod run;
 
 /// The name of the one process, and its port.
 const SERVER: (&str, u16) = ("server", 7000);
-/// The counters that clients use.
-const COUNTERS: [&str; 2] = ["a", "b"];
+/// The counters that clients use. Each is judged alone, and the effort grows with the calls of one counter whose
+/// fate is unknown: so there are some.
+const COUNTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// What a client asks. It is told a total.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +76,11 @@ impl System for CounterService {
     fn draw(seed: u64) -> Plan<Self> {
         let verbs = &[(2, "increment"), (1, "read")];
         draw::plan(seed, Machines::draw(seed), &Load { clients: (2, 5), verbs, objects: &COUNTERS })
+    }
+
+    /// What a client asked, as people read it.
+    fn asked(operation: &Operation<Self>) -> String {
+        format!("{} {}", operation.input.verb.word, operation.input.counter)
     }
 
     fn verb(ask: &Ask) -> Verb {

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use my_counter::{
-    client::Client,
+    client::{Client, Lost},
     server::{Log, Record, Server},
     wire::{self, counters_server::CountersServer},
 };
@@ -81,6 +81,10 @@ impl Caller<CounterService> for CounterClient {
             Access::Reads => self.0.read(&ask.counter, deadline).await,
             _ => self.0.increment(&ask.counter, deadline).await,
         };
-        told.map_or_else(|why| Answer::Unknown(why.message().into()), Answer::Returned)
+        match told {
+            Ok(total) => Answer::Returned(total),
+            Err(Lost::Unknown(why)) => Answer::Unknown(why.message().into()),
+            Err(Lost::NotExecuted(why)) => Answer::NotExecuted(why.message().into()),
+        }
     }
 }
