@@ -73,22 +73,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exploration_keeps_what_its_last_line_says() {
+    fn an_exploration_keeps_all_but_the_pings() {
         let copies = Copies {
             fewer: Duration::from_millis(1_500),
             causes: [("crash".into(), Duration::from_millis(1_500))].into(),
         };
-        let one = Numbers { view_changes: 3, promotions: 2, transfers: 1, copies, ..Numbers::default() };
+        let one = Numbers {
+            view_changes: 3,
+            promotions: 2,
+            transfers: 1,
+            pings: [("s1".into(), 9)].into(),
+            copies,
+        };
         let mut sums = Numbers::default();
         sums.add(&one);
         sums.add(&one);
         let text = serde_json::to_string(&sums).expect("data");
+        let counts = r#""view_changes":6,"promotions":4,"transfers":2"#;
         let time = r#"{"secs":3,"nanos":0}"#;
         assert_eq!(
             text,
-            format!(
-                r#"{{"view_changes":6,"fewer_copies":{time},"fewer_copies_by_cause":{{"crash":{time}}}}}"#
-            )
+            format!(r#"{{{counts},"fewer_copies":{time},"fewer_copies_by_cause":{{"crash":{time}}}}}"#)
         );
         let read: Numbers = serde_json::from_str(&text).expect("what was kept can be read");
         let minute = Duration::from_secs(60);
