@@ -12,8 +12,8 @@ mod run;
 
 /// The name of the one process, and its port.
 const SERVER: (&str, u16) = ("server", 7000);
-/// The counters that clients use. Each is judged alone. The effort grows quickly with the calls on one counter
-/// of which nobody knows whether they were executed, so there are several.
+/// The counters that clients use. Each is judged alone. The effort grows quickly with the calls on one
+/// counter of which nobody knows whether they were executed, so there are several.
 const COUNTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// What a client asks. It is told a total.
