@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_which_less_was_demanded_is_counted() {
+        let excused = Outcome { excused: vec!["c1 need not".into()], ..Outcome::default() };
+        let mut tally = Tally::default();
+        tally.add(&report(0, Outcome::default()));
+        tally.add(&report(1, excused));
+        assert_eq!((tally.sums.seeds, tally.sums.excused, tally.sums.failed), (2, 1, 0));
+    }
+
+    #[test]
     fn the_gravest_failure_decides_the_exit_code() {
         let mut tally = Tally::default();
         assert_eq!(tally.code(), exit::OK);
