@@ -127,7 +127,7 @@ impl Workshop {
         self.copy.make(&overlay)?;
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
-            .args(["build", "--quiet", "--offline", "--profile", "sim", "--package", "sim", "--bin", "sim"])
+            .args(["build", "--quiet", "--offline", "--profile", "sim", "--workspace", "--bin", "sim"])
             .args(["--config", "build.rustflags=['--cfg','madsim']"])
             .args(["--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(self.root.join(FOLDER).join("build"))

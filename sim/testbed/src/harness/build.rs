@@ -23,8 +23,10 @@ pub fn simulator(package: &Package, arguments: &[&str]) -> Result<Command, Strin
     Ok(command)
 }
 
-/// Builds it as the alias `cargo sim` does, so that both share the result. Another process that builds it at
-/// the same time (nextest runs each test in its own) waits for cargo's lock.
+/// Builds it as the alias `cargo sim` does, so that both share the result: one binary, with the features that
+/// all members of the workspace together ask for, so that several simulators share what they depend on.
+/// Another process that builds it at the same time (nextest runs each test in its own) waits for cargo's
+/// lock.
 fn build(package: &Package) -> Result<Built, String> {
     let workspace = workspace(package)?;
     let target = package.variable("TARGET_DIR");
@@ -32,7 +34,7 @@ fn build(package: &Package) -> Result<Built, String> {
     let mut build = cargo(package);
     build
         .args(["build", "--quiet", "--profile", "sim"])
-        .args(["--package", package.name, "--bin", package.name])
+        .args(["--workspace", "--bin", package.name])
         .args(["--config", "build.rustflags=['--cfg','madsim']"])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target)
