@@ -132,6 +132,8 @@ impl Workshop {
             .args(["--message-format", "json-render-diagnostics", "--target-dir"])
             .arg(self.root.join(FOLDER).join("build"))
             .env("CARGO_BUILD_BUILD_DIR", self.root.join(BUILD_FOLDER))
+            // One mutant differs from the next in a few lines.
+            .env("CARGO_INCREMENTAL", "1")
             .current_dir(self.copy.path())
             // Stronger than any other place from which cargo takes flags.
             .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}madsim")
