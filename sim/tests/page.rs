@@ -207,6 +207,15 @@ fn shows_a_good_run(browser: &Path) -> Result<(), Failed> {
     if all.len() != 3 || !opened.dom.contains("all well") {
         return Err(format!("operations at {all:?}").into());
     }
+    let button = opened.dom.split('<').find(|tag| tag.contains("id=\"violation\""));
+    if button.is_none_or(|button| !button.contains("disabled")) {
+        return Err(format!("there is no failure to jump to: {button:?}").into());
+    }
+    // The label of the first moment is not cut off at its left.
+    let first = opened.places(&["text", "class=\"tick\"", "text-anchor=\"start\""], "x");
+    if !matches!(first[..], [x] if x >= LABELS) {
+        return Err(format!("labels at {first:?}").into());
+    }
     Ok(())
 }
 

@@ -124,7 +124,9 @@ function drawGrid(out, x, right) {
   for (const at of all) {
     const place = x(at).toFixed(1);
     out.push(`<line class="grid" x1="${place}" x2="${place}" y1="22" y2="${layout.height}"/>`);
-    out.push(`<text class="tick" x="${place}" y="16" text-anchor="middle">${seconds(at, step)} s</text>`);
+    // The first one would begin left of the picture.
+    const anchor = x(at) < LABELS + 24 ? "start" : "middle";
+    out.push(`<text class="tick" x="${place}" y="16" text-anchor="${anchor}">${seconds(at, step)} s</text>`);
   }
   for (const y of [layout.eras - 3, layout.firstClient, layout.key - 4]) {
     out.push(`<line class="rule" x1="0" x2="${right + 8}" y1="${y}" y2="${y}"/>`);
@@ -135,7 +137,11 @@ function drawBands(out, x, visible, bar, label) {
   run.faults.forEach((fault, index) => {
     if (!visible(fault.from, fault.to)) return;
     const [x1, x2] = bar("fault", index, "fault", fault.from, fault.to, layout.faults + fault.row * 17, 14, 3);
-    label(fault.text, x1, x2, layout.faults + fault.row * 17 + 11, "fault");
+    // A short fault is named behind its box, up to the next one in the row, if there is more room.
+    const after = run.faults.filter((other) => other.row === fault.row && other.from > fault.from).map((other) => other.from);
+    const next = x(Math.min(...after, state.to));
+    const inside = x2 - x1 >= fault.text.length * 6.7 + 8 || x2 - x1 >= next - x2;
+    label(fault.text, inside ? x1 : x2, inside ? x2 : next, layout.faults + fault.row * 17 + 11, inside ? "fault" : "after");
     for (const struck of fault.nodes) {
       if (layout.nodes[struck] === undefined) continue;
       const height = isClient(struck) ? 28 : 44;
