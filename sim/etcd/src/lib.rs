@@ -28,8 +28,8 @@ const SERVER: (&str, u16) = ("etcd", 2379);
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 /// What a plan says about it, in `[cluster]`.
-#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// The longest a write to disk takes, in milliseconds.
     pub disk_ms_max: u64,

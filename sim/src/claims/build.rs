@@ -28,7 +28,7 @@ pub fn quiet(seed: u64, faults_ms: u64) -> Plan {
         watch_ms: 0,
         cluster: Cluster {
             reads: if seed.is_multiple_of(2) { Reads::Confirm } else { Reads::Lease },
-            ..Cluster::default()
+            ..Cluster::small()
         },
         network: Network { latency_us_min: 200, latency_us_max: 2_000, bytes_per_ms: None },
         reaches: Vec::new(),

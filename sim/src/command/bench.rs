@@ -130,7 +130,7 @@ fn saturating(operations: u64) -> Plan {
             chunk_bytes_max: 256 << 10,
             append_window: 8_192,
             disk_ms_max: 0,
-            ..Cluster::default()
+            ..Cluster::small()
         },
         network: Network { latency_us_min: 100, latency_us_max: 500, bytes_per_ms: None },
         reaches: Vec::new(),

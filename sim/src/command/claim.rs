@@ -5,13 +5,16 @@ use sim::{
     bound::{Outcome, Plan},
     claims::{self, Claim},
 };
-use testbed::command::{replay::told, say};
+use testbed::command::{
+    replay::{Telling, told},
+    say,
+};
 use testbed::{
     data::{
         exit,
         outcome::{Class, RunOptions},
     },
-    report::screen,
+    report::screen::{self, counted},
     run,
 };
 
@@ -23,10 +26,10 @@ pub struct ClaimOptions {
     #[arg(long, requires = "name")]
     exact: bool,
     /// Only this seed, and its timeline.
-    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    #[arg(long, value_name = "S", requires = "name", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// How many seeds each.
-    #[arg(long, value_name = "N", default_value_t = claims::SEEDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "name", default_value_t = claims::SEEDS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Every step of every machine (with --seed).
     #[arg(long, requires = "seed")]
@@ -67,7 +70,7 @@ fn one(claim: &Claim, seed: u64, options: &ClaimOptions) -> Result<u8, String> {
         say(toml::to_string_pretty(&plan).map_err(|error| error.to_string())?.trim_end());
         return Ok(exit::OK);
     }
-    let outcome = told(&plan, options.trace);
+    let outcome = told(&plan, &Telling { trace: options.trace, ..Telling::default() });
     say(&screen::verdict(&outcome));
     Ok(judge(claim, seed, &plan, &outcome))
 }
@@ -81,7 +84,7 @@ fn batch(claim: &Claim, seeds: u64) -> u8 {
             return code;
         }
     }
-    say(&format!("ok {} ({seeds} seeds)", claim.name));
+    say(&format!("ok {} ({})", claim.name, counted(seeds, "seed", "seeds")));
     exit::OK
 }
 

@@ -11,12 +11,13 @@ use clap::Args;
 use sim::{
     exhaust::{CHOICES_MAX, Ending, Limits, Order, Progress, Search, Why, search},
     mutants::{FoundByExhaust, judge},
+    store::Pbkv,
     walk::{
         self,
         cluster::{self, Budget, NoStart, Start},
     },
 };
-use testbed::command::{cause, explore::interruption, say};
+use testbed::command::{cause, explore::interruption, say, span::span};
 use testbed::{
     data::{exit, saved},
     minimise::Signature,
@@ -94,18 +95,22 @@ pub struct Options {
     /// End after so many states.
     #[arg(long, value_name = "N", default_value_t = u64::MAX)]
     states: u64,
-    /// End after so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 600)]
-    seconds: u64,
+    /// End after this time.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
+    time: Duration,
     /// End when so many MiB are in use (where the system tells it: /proc/self/statm).
     #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB)]
     memory: u64,
-    /// Leave a script of a failure in this folder.
-    #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
-    failures: PathBuf,
+    /// Leave a script of a failure in this folder [default: target/sim-failures].
+    #[arg(long, value_name = "FOLDER")]
+    failures: Option<PathBuf>,
 }
 
 impl Options {
+    fn failures(&self) -> PathBuf {
+        self.failures.clone().unwrap_or_else(cause::failures::<Pbkv>)
+    }
+
     fn budget(&self) -> Budget {
         let mut calls = [0; 3];
         calls[..self.clients as usize].fill(self.calls);
@@ -128,7 +133,7 @@ impl Options {
             order: if self.breadth { Order::Breadth } else { Order::Depth },
             limits: Limits {
                 states: self.states,
-                time: Duration::from_secs(self.seconds),
+                time: self.time,
                 bytes: self.memory << 20,
                 memory: memory_in_use,
                 moves: self.moves,
@@ -149,7 +154,9 @@ fn memory_in_use() -> u64 {
 
 /// `cargo sim exhaust`.
 pub fn exhaust(options: &Options) -> Result<u8, String> {
-    let stop = interruption()?;
+    let (stop, failures) = (interruption()?, options.failures());
+    saved::check_folder(&failures)
+        .map_err(|error| format!("cannot write into {}: {error}", failures.display()))?;
     let budget = options.budget();
     let numbers = (options.servers, options.replicas, options.clients);
     let start = match Start::new(numbers, options.slow_disks, budget) {
@@ -184,10 +191,11 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
             Ok(exit::OK)
         }
         Ending::Cut(why) => {
+            let is_stopped = stop.load(Ordering::Relaxed);
             let why = match why {
-                _ if stop.load(Ordering::Relaxed) => "interrupted".to_owned(),
+                _ if is_stopped => "interrupted".to_owned(),
                 Why::States(states) => format!("after {} (--states)", counted(states, "state", "states")),
-                Why::Time(_) => format!("after {} s (--seconds)", options.seconds),
+                Why::Time(_) => format!("after {:?} (--time)", options.time),
                 Why::Bytes(bytes) => format!("with {} MiB in use (--memory)", bytes >> 20),
                 Why::Moves(moves) => {
                     format!("some ways are longer than {} (--moves)", counted(moves, "move", "moves"))
@@ -197,7 +205,7 @@ pub fn exhaust(options: &Options) -> Result<u8, String> {
                 }
             };
             say(&format!("cut off, {why}: nothing is known of what was not looked at; {numbers}"));
-            Ok(exit::UNDECIDED)
+            Ok(if is_stopped { exit::INTERRUPTED } else { exit::UNDECIDED })
         }
         Ending::Failed(actions) => {
             say(&format!("FAILED: {numbers}"));
@@ -251,7 +259,7 @@ fn tell(
         }
         walk::Ending::Panicked(message) => say(&format!("  panic: {message}")),
     }
-    let path = options.failures.join("exhaust");
+    let path = options.failures().join("exhaust");
     let whole = [peace, &small].concat();
     saved::write_text(&path, &cluster::script(first, &whole).text)?;
     say(&format!(

@@ -11,12 +11,12 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use sim::{mutants, store::Pbkv};
-use testbed::command::{self, EXIT_CODES, exit_code, explore, say, traces};
+use testbed::command::{self, EXIT_CODES, arguments, exit_code, explore, say, traces};
 
 /// Simulates whole clusters of pbkv under faults and judges what their clients saw.
 ///
 /// One seed is one run: cluster, workload, faults and every message are decided by it. Without a
-/// subcommand, explores seeds.
+/// subcommand, explores seeds; `cargo sim 42` and `cargo sim some.toml` replay a seed and a plan.
 #[derive(Parser)]
 #[command(name = "cargo sim", bin_name = "cargo sim", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -74,7 +74,7 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = arguments::parse();
     let command = arguments.command.unwrap_or(Command::Any(command::Command::Explore(arguments.explore)));
     exit_code(match command {
         Command::Any(command) => command.run(),

@@ -37,7 +37,7 @@ pub struct Options {
     /// The seed before which to give up.
     #[arg(long, value_name = "E")]
     end: u64,
-    /// How many runs at once [default: one a core].
+    /// How many runs at once [default: one per core].
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
     /// Only what clients see counts: broken invariants and panics are passed over.

@@ -28,6 +28,8 @@ use testbed::command::{
     explore::{interruption, options::positive},
     say,
     session::{self, Seeds, Session},
+    span::span,
+    width,
 };
 use testbed::{
     data::{exit, outcome::RunOptions, saved},
@@ -39,6 +41,7 @@ use testbed::{
         workers::{self, Limits, News},
     },
     minimise::Signature,
+    report::{screen::counted, wrap},
     run,
 };
 
@@ -54,9 +57,9 @@ const TOLD_MAX: usize = 5;
 #[derive(Args, Clone)]
 pub struct Options {
     /// Make this walk alone. If it fails, make it small and tell it step by step.
-    #[arg(value_name = "SEED", conflicts_with_all = ["walks", "minutes", "hours", "state", "json"])]
+    #[arg(value_name = "SEED", conflicts_with_all = ["walks", "time", "minutes", "hours", "state", "json"])]
     seed: Option<u64>,
-    /// How many walks [default: 2000, or without end with --minutes or --hours].
+    /// How many walks [default: 2000, or without end with --time, --minutes or --hours].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     walks: Option<u64>,
     /// The first seed.
@@ -65,13 +68,16 @@ pub struct Options {
     /// Only the seeds whose remainder by N is I.
     #[arg(long, value_name = "I/N", default_value_t)]
     shard: Shard,
-    /// How many walks at once [default: one a core].
+    /// How many walks at once [default: one per core].
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
-    /// Start no further walk after so many minutes.
+    /// Start no further walk after this time, such as 90s or 8h.
+    #[arg(long, value_name = "TIME", value_parser = span, conflicts_with_all = ["minutes", "hours"])]
+    time: Option<Duration>,
+    /// The same in minutes.
     #[arg(long, value_name = "M", value_parser = positive, conflicts_with = "hours")]
     minutes: Option<f64>,
-    /// Start no further walk after so many hours.
+    /// The same in hours.
     #[arg(long, value_name = "H", value_parser = positive)]
     hours: Option<f64>,
     /// Keep sums, findings and which seeds are done in this folder, and go on from what it holds.
@@ -80,15 +86,17 @@ pub struct Options {
     /// Begin again in the folder of --state.
     #[arg(long, requires = "state")]
     restart: bool,
-    /// Write what became of each walk into this file: one JSON object a line, in the order in which they end.
+    /// Write what became of each walk into this file: one JSON object per line, in the order in which they
+    /// end.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Leave a script of each kind of failure in this folder, and a plan if a simulated run shows the same.
-    #[arg(long, value_name = "FOLDER", default_value = cause::FOLDER)]
-    failures: PathBuf,
-    /// Seconds for making each failure small.
-    #[arg(long, value_name = "S", default_value_t = 20)]
-    seconds: u64,
+    /// Leave a script of each kind of failure in this folder, and a plan if a simulated run shows the same
+    /// [default: target/sim-failures].
+    #[arg(long, value_name = "FOLDER")]
+    failures: Option<PathBuf>,
+    /// How long to make each failure small.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = span)]
+    shrink_time: Duration,
 }
 
 impl Options {
@@ -97,8 +105,8 @@ impl Options {
     }
 
     fn time_max(&self) -> Option<Duration> {
-        let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours))?;
-        Some(Duration::from_secs_f64(60.0 * minutes))
+        let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours));
+        self.time.or(minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes)))
     }
 
     fn range(&self) -> Range<u64> {
@@ -106,8 +114,8 @@ impl Options {
         self.start..self.start.saturating_add(walks)
     }
 
-    fn shrinks_for(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+    fn failures(&self) -> PathBuf {
+        self.failures.clone().unwrap_or_else(cause::failures::<Pbkv>)
     }
 }
 
@@ -116,7 +124,9 @@ pub fn walk(options: &Options) -> Result<u8, String> {
     if let Some(seed) = options.seed {
         return alone(seed, options);
     }
-    let stop = interruption()?;
+    let (stop, failures) = (interruption()?, options.failures());
+    saved::check_folder(&failures)
+        .map_err(|error| format!("cannot write into {}: {error}", failures.display()))?;
     let mut session = begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let schedule = session.schedule.clone();
@@ -152,11 +162,11 @@ fn alone(seed: u64, options: &Options) -> Result<u8, String> {
     } else {
         let stats = &report.stats;
         say(&format!(
-            "walk {seed}: all well; {} actions, {} steps, {} operations, {} view changes, trace {}",
-            stats.actions,
-            stats.steps,
-            stats.operations(),
-            stats.own.view_changes,
+            "walk {seed}: all well; {}, {}, {}, {}, trace {}",
+            counted(stats.actions, "action", "actions"),
+            counted(stats.steps, "step", "steps"),
+            counted(stats.operations(), "operation", "operations"),
+            counted(stats.own.view_changes, "view change", "view changes"),
             report.trace
         ));
     }
@@ -170,7 +180,7 @@ fn tell(seed: u64, options: &Options) -> Result<(), String> {
     let is_same = |world: &Cluster, ending: &Ending<_>| {
         ending.is_failure() && Signature::of(&cluster::outcome_of(world, ending)) == signature
     };
-    let small = walk::shrink::shrink(&start, &walk.actions, options.shrinks_for(), is_same);
+    let small = walk::shrink::shrink(&start, &walk.actions, options.shrink_time, is_same);
     say(&format!("walk {seed}: {} actions -> {}", walk.actions.len(), small.len()));
     say(&start.told());
     let (lines, _) = walk::tell(start.clone(), &small);
@@ -181,14 +191,14 @@ fn tell(seed: u64, options: &Options) -> Result<(), String> {
         Ending::Failed(failure) => world.explain(failure).iter().for_each(|line| say(&format!("  {line}"))),
         Ending::Panicked(message) => say(&format!("  panic: {message}")),
     }
-    let path = options.failures.join(format!("walk-{seed}"));
+    let path = options.failures().join(format!("walk-{seed}"));
     saved::write_text(&path, &cluster::script(&start, &small).text)?;
     say(&format!(
         "{:>10}  {} (a script: tests/scripts/NAME, cargo test --test protocol)",
         "kept as",
         path.display()
     ));
-    follow(&start, &small, signature.as_ref(), &options.failures.join(format!("walk-{seed}.toml")))?;
+    follow(&start, &small, signature.as_ref(), &options.failures().join(format!("walk-{seed}.toml")))?;
     say(&format!("{:>10}  cargo sim walk {seed}\n", "again"));
     Ok(())
 }
@@ -251,12 +261,12 @@ fn hear(session: &mut Session<Pbkv>, news: News<Pbkv>) -> Result<(), String> {
 fn end(mut session: Session<Pbkv>, options: &Options, interrupted: bool) -> Result<u8, String> {
     session.save()?;
     session.display.end();
-    let line = summary::last_line(&session.tally, session.wall(), options.jobs(), interrupted);
+    let rows = summary::rows(&session.tally, session.wall(), options.jobs(), interrupted);
     for (place, finding) in session.tally.findings.by_gravity().into_iter().enumerate() {
         show(finding, place < TOLD_MAX, options)?;
     }
-    say(&line);
-    Ok(session.tally.code())
+    say(&wrap::rows(&rows, width()));
+    Ok(exit::unless_interrupted(session.tally.code(), interrupted))
 }
 
 fn show(finding: &Finding, at_length: bool, options: &Options) -> Result<(), String> {

@@ -73,7 +73,7 @@ pub struct Options {
     /// Seeds that are tried before a mutant counts as not caught.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// How many runs at once [default: one a core]. Does not change the result.
+    /// How many runs at once [default: one per core]. Does not change the result.
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
     /// Seconds for making each failure small.

@@ -165,7 +165,7 @@ fn minimise(
 ) -> Result<Small, String> {
     let plan = folder.join("minimised.toml");
     let mut command = simulator.command();
-    command.args(["minimise", &seed.to_string(), "--seconds", &time.as_secs().to_string()]);
+    command.args(["minimise", &seed.to_string(), "--time", &format!("{}ms", time.as_millis())]);
     command.arg("--out").arg(&plan);
     simulator.run(command, jobs)?;
     let size = Size::of(&saved::read::<Pbkv>(&plan)?);

@@ -146,7 +146,7 @@ mod tests {
             faults_ms: 0,
             settle_ms: 0,
             watch_ms: 0,
-            cluster: Cluster { servers: 4, replicas: 3, ..Cluster::default() },
+            cluster: Cluster { servers: 4, replicas: 3, ..Cluster::small() },
             network: Network { latency_us_min: 100, latency_us_max: 200, bytes_per_ms: None },
             reaches: Vec::new(),
             data_loss: false,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use testbed::{data::node::NodeName, system};
+use testbed::{data::node::NodeName, report::screen::counted, system};
 
 use crate::judges::health::Copies;
 
@@ -39,8 +39,8 @@ impl system::Numbers for Numbers {
         vec![self.copies.line(of)]
     }
 
-    fn counts(&self) -> Vec<(&'static str, u64)> {
-        vec![("view changes", self.view_changes), ("transfers", self.transfers)]
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        vec![("view change", "view changes", self.view_changes), ("transfer", "transfers", self.transfers)]
     }
 
     fn facts(&self, of: Duration) -> Vec<(&'static str, String)> {
@@ -62,7 +62,8 @@ impl system::Numbers for Numbers {
     }
 
     fn summary(&self, of: Duration) -> Vec<String> {
-        vec![format!("{} view changes", self.view_changes), self.copies.line(of)]
+        let changes = counted(self.view_changes, "view change", "view changes");
+        vec![changes, self.copies.share(of)]
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
         );
         let read: Numbers = serde_json::from_str(&text).expect("what was kept can be read");
         let minute = Duration::from_secs(60);
-        assert_eq!(read.summary(minute), ["6 view changes", "fewer copies: 3.0 s of 60.0 s (crash 3.0 s)"]);
+        assert_eq!(read.summary(minute), ["6 view changes", "fewer copies 5.0 % of the time (crash 5.0 %)"]);
         assert_eq!(read.summary(minute), sums.summary(minute));
     }
 }

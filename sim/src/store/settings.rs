@@ -85,31 +85,6 @@ pub struct Settings {
     pub copies_min: Option<usize>,
 }
 
-/// What a server has that is told nothing: for a plan that leaves these options out.
-pub(crate) mod own {
-    use pbkv::protocol::options::ReplicaOptions;
-
-    pub fn checkpoint_interval() -> u64 {
-        ReplicaOptions::default().checkpoint_interval
-    }
-
-    pub fn join_lag_max_ms() -> u64 {
-        ReplicaOptions::default().join_lag_max.as_millis() as u64
-    }
-
-    pub fn chunk_bytes_max() -> usize {
-        ReplicaOptions::default().chunk_bytes_max
-    }
-
-    pub fn append_window() -> u64 {
-        ReplicaOptions::default().append_window
-    }
-
-    pub fn session_ttl_ms() -> u64 {
-        ReplicaOptions::default().session_ttl.as_millis() as u64
-    }
-}
-
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -277,15 +252,15 @@ mod tests {
     use super::*;
 
     fn cluster(settings: Vec<Settings>) -> Cluster {
-        Cluster { settings, ..Cluster::default() }
+        Cluster { settings, ..Cluster::small() }
     }
 
     #[test]
     fn what_a_plan_leaves_out_is_what_a_server_has_that_is_told_nothing() {
-        let short: Cluster =
-            toml::from_str("servers = 2\nreplicas = 2\nreads = 'confirm'").expect("no more is needed");
-        assert_eq!(short.replica_options("s1", 1), ReplicaOptions::default());
-        assert_eq!((short.disk_ms_max, short.validate_settings()), (0, Ok(())));
+        let empty: Cluster = toml::from_str("").expect("nothing is needed");
+        assert_eq!(empty.replica_options("s1", 1), ReplicaOptions::default());
+        assert_eq!(empty.view_service_options(1), ViewServiceOptions::default());
+        assert_eq!((empty.disk_ms_max, empty.validate_settings()), (0, Ok(())));
     }
 
     #[test]

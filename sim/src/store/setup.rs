@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pbkv::protocol::options::{ReplicaOptions, ViewServiceOptions};
 use serde::{Deserialize, Serialize};
 use testbed::{
     data::plan::Clock,
@@ -9,11 +10,7 @@ use testbed::{
     system::{Process, Setup},
 };
 
-use super::{
-    messages,
-    settings::{Settings, own},
-    smaller,
-};
+use super::{messages, settings::Settings, smaller};
 
 /// Servers without a start time are started one after the other, so far apart.
 pub const START_INTERVAL: Duration = Duration::from_millis(50);
@@ -27,10 +24,9 @@ pub const VIEW_SERVICE_PORT: u16 = 8000;
 /// The port on which servers listen.
 pub const SERVER_PORT: u16 = 8001;
 
-/// The servers and their options. One that is absent is what a server of production has if it is told
-/// nothing.
+/// The servers and their options. What a plan leaves out is as in [`Cluster::default`].
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Cluster {
     /// How many KV servers, named `s1`, `s2`, ...
     pub servers: u32,
@@ -39,63 +35,58 @@ pub struct Cluster {
     /// How Gets are answered.
     pub reads: Reads,
     /// Operations between checkpoints; small values exercise state transfer.
-    #[serde(default = "own::checkpoint_interval")]
     pub checkpoint_interval: u64,
     /// Lag at which a joiner is waited for, in milliseconds.
-    #[serde(default = "own::join_lag_max_ms")]
     pub join_lag_max_ms: u64,
     /// Bytes in one part of a state transfer.
-    #[serde(default = "own::chunk_bytes_max")]
     pub chunk_bytes_max: usize,
     /// Unacknowledged operations on their way to a replica.
-    #[serde(default = "own::append_window")]
     pub append_window: u64,
     /// Log time without an update after which a session is forgotten, in milliseconds.
-    #[serde(default = "own::session_ttl_ms")]
     pub session_ttl_ms: u64,
     /// The longest a write to disk takes, in milliseconds; each takes between nothing and that. Absent:
     /// nothing.
-    #[serde(default)]
     pub disk_ms_max: u64,
     /// Operations in the log at which a joiner that needs them is left behind; absent: so many that it does
     /// not happen. At least four checkpoint intervals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log_entries_max: Option<u64>,
     /// When each server is first started, in milliseconds; absent: at the beginning, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub starts_ms: Vec<u64>,
     /// Whether servers keep nothing on disk, as those of production do: whatever ends one takes its memory,
     /// even if the fault says `kept`. The last copy is spared as ever.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub volatile: bool,
     /// Whether the handler of a call ends when its caller has left, as it does in production; else it runs to
     /// its end.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub callers_leave: bool,
     /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub encoded: bool,
     /// Options that are not the defaults, or not the same for all processes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Settings>,
     /// Clocks that are not perfect.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
+    #[serde(skip_serializing_if = "Vec::is_empty", rename = "clock")]
     pub clocks: Vec<Clock>,
 }
 
-/// Three servers and two copies, nothing out of the ordinary.
+/// Three servers and two copies; each option is what a server of production has if it is told nothing.
 impl Default for Cluster {
     fn default() -> Self {
+        let own = ReplicaOptions::default();
         Self {
             servers: 3,
-            replicas: 2,
+            replicas: ViewServiceOptions::default().replicas as u32,
             reads: Reads::Confirm,
-            checkpoint_interval: 100,
-            join_lag_max_ms: 500,
-            chunk_bytes_max: 4_096,
-            append_window: 1_024,
-            session_ttl_ms: 60_000,
-            disk_ms_max: 2,
+            checkpoint_interval: own.checkpoint_interval,
+            join_lag_max_ms: own.join_lag_max.as_millis() as u64,
+            chunk_bytes_max: own.chunk_bytes_max,
+            append_window: own.append_window,
+            session_ttl_ms: own.session_ttl.as_millis() as u64,
+            disk_ms_max: 0,
             log_entries_max: None,
             starts_ms: Vec::new(),
             volatile: false,
@@ -103,6 +94,21 @@ impl Default for Cluster {
             encoded: false,
             settings: Vec::new(),
             clocks: Vec::new(),
+        }
+    }
+}
+
+impl Cluster {
+    /// The one that claims are about: small enough that a few operations show everything.
+    pub fn small() -> Self {
+        Self {
+            checkpoint_interval: 100,
+            join_lag_max_ms: 500,
+            chunk_bytes_max: 4_096,
+            append_window: 1_024,
+            session_ttl_ms: 60_000,
+            disk_ms_max: 2,
+            ..Self::default()
         }
     }
 }

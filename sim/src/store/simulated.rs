@@ -88,8 +88,9 @@ impl Simulated for Pbkv {
         let world = cluster.world();
         let observer = world.observer();
         let record = world.own.durable_record();
+        let dead_after = world.plan.cluster.view_service_options(1).dead_after;
         let mut lines = vec![match &record.view {
-            None => "vs: no view".into(),
+            None => format!("vs: no view; a server that it does not hear for {dead_after:?} is dead to it"),
             Some(view) => format!("vs: {view:?}, stable {:?}", record.stable),
         }];
         for node in world.nodes.processes() {

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use pbkv::{client::ClientOptions, protocol::options::VALUE_BYTES_MAX};
-use testbed::data::validate::NODES_MAX;
+use testbed::{
+    data::validate::{NODES_MAX, Wrong},
+    report::screen::counted,
+};
 
 use super::{
     fault::Mishap,
@@ -19,58 +23,80 @@ const TURNS_MAX: u64 = 10_000;
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it, and what to change.
+/// What is wrong with it, and what to change: a line for each thing.
 pub fn validate(plan: &Plan) -> Result<(), String> {
     let cluster = &plan.cluster;
     if cluster.servers == 0 || cluster.servers as usize > NODES_MAX {
         return Err(format!("a cluster has 1 to {NODES_MAX} servers"));
     }
-    if cluster.starts_ms.len() > cluster.servers as usize {
-        return Err("starts_ms has more times than there are servers".into());
+    let mut wrong = Wrong::default();
+    if cluster.replicas > cluster.servers {
+        wrong.note(Err(format!(
+            "there are to be {} replicas, and only {} can have one: lower `replicas`, or raise `servers`",
+            cluster.replicas,
+            counted(cluster.servers.into(), "server", "servers")
+        )));
     }
-    cluster.validate_settings()?;
-    let mut emptied = BTreeSet::new();
-    for (index, client) in plan.clients.iter().enumerate() {
-        for line in &client.script {
-            let step = Step::parse(line).map_err(|why| format!("client c{}: {why}", index + 1))?;
-            validate_length(&step, plan).map_err(|why| format!("client c{}: '{line}' {why}", index + 1))?;
-            if step.bytes == Some(0) && step.action == Action::Append {
-                return Err(format!(
-                    "client c{}: '{line}' appends nothing: it would make a revision without a value of its own",
-                    index + 1
-                ));
-            }
-            if step.bytes == Some(0) && !emptied.insert(step.key) {
-                return Err(format!(
-                    "client c{}: '{line}' is the second one that writes nothing to its key: written values are unique",
-                    index + 1
-                ));
-            }
+    if cluster.starts_ms.len() > cluster.servers as usize {
+        wrong.note(Err("starts_ms has more times than there are servers".into()));
+    }
+    wrong.note(cluster.validate_settings());
+    let nodes = Nodes::new(plan);
+    for (place, fault) in plan.faults.iter().enumerate() {
+        if let FaultKind::Own(own) = &fault.kind {
+            wrong.note(validate_own(own, &nodes).map_err(|why| format!("fault {place} {why}")));
         }
     }
-    let nodes = Nodes::new(plan);
+    wrong.end()
+}
+
+/// Whether its clients can do what their scripts say.
+///
+/// # Errors
+///
+/// The lines that they cannot, and what to write.
+pub fn validate_scripts(plan: &Plan) -> Result<(), String> {
+    let (mut wrong, mut emptied) = (Wrong::default(), BTreeSet::new());
+    for (place, client) in plan.clients.iter().enumerate() {
+        for line in &client.script {
+            let found = validate_line(line, plan, &mut emptied);
+            wrong.note(found.map_err(|why| format!("client c{}: {why}", place + 1)));
+        }
+    }
+    wrong.end()
+}
+
+/// Whether a client can do what a line says. `emptied` are the keys to which lines before it wrote nothing.
+fn validate_line(line: &str, plan: &Plan, emptied: &mut BTreeSet<Bytes>) -> Result<(), String> {
+    let step = Step::parse(line)?;
+    validate_length(&step, plan).map_err(|why| format!("'{line}' {why}"))?;
+    if step.bytes == Some(0) && step.action == Action::Append {
+        return Err(format!("'{line}' appends nothing: it would make a revision without a value of its own"));
+    }
+    if step.bytes == Some(0) && !emptied.insert(step.key) {
+        return Err(format!(
+            "'{line}' is the second one that writes nothing to its key: written values are unique"
+        ));
+    }
+    Ok(())
+}
+
+fn validate_own(own: &Mishap, nodes: &Nodes) -> Result<(), String> {
     let is_server = |name: &str| {
         ROLES.contains(&name) || nodes.find(name).is_some_and(|node| nodes.servers().contains(&node))
     };
-    for (index, fault) in plan.faults.iter().enumerate() {
-        match &fault.kind {
-            FaultKind::Own(Mishap::Twin { node, turns_ms, .. })
-                if !is_server(node) || *turns_ms == Some(0) =>
-            {
-                return Err(format!("fault {index}: servers have twins, and turns_ms must be at least 1"));
-            }
-            FaultKind::Own(Mishap::Twin { turns_ms: Some(turns_ms), lasts_ms, .. })
-                if lasts_ms / turns_ms > TURNS_MAX =>
-            {
-                return Err(format!("fault {index} turns more than {TURNS_MAX} times: a longer turns_ms"));
-            }
-            FaultKind::Own(Mishap::Record { adopt: Some(name), .. }) if !is_server(name) => {
-                return Err(format!("fault {index} adopts the data of {name}, which is no server"));
-            }
-            _ => {}
+    match own {
+        Mishap::Twin { node, turns_ms, .. } if !is_server(node) || *turns_ms == Some(0) => {
+            Err("is no twin: servers have twins, and turns_ms must be at least 1".into())
         }
+        Mishap::Twin { turns_ms: Some(turns_ms), lasts_ms, .. } if lasts_ms / turns_ms > TURNS_MAX => {
+            Err(format!("turns more than {TURNS_MAX} times: a longer turns_ms"))
+        }
+        Mishap::Record { adopt: Some(name), .. } if !is_server(name) => {
+            Err(format!("adopts the data of {name}, which is no server"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether a value can be so long. A simulated message arrives whole, and a client waits so long for one.
@@ -112,6 +138,20 @@ mod tests {
         let why = told("1 put a 20000", Some(20)).expect_err("the answer takes a second");
         assert!(why.contains("1000 ms (20000 bytes, bytes_per_ms = 20)"), "{why}");
         assert!(told("1 put a 99999999999", None).is_err_and(|why| why.contains("67108864")));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let mut plan = crate::generate::generate(0);
+        (plan.cluster.servers, plan.cluster.replicas) = (2, 3);
+        plan.cluster.starts_ms = vec![0; 3];
+        plan.faults.clear();
+        plan.clients[0].script = vec!["1 append a 0".into(), "2 gat a".into()];
+        let why = validate(&plan).expect_err("everything is wrong with it");
+        let lines: Vec<&str> = why.lines().collect();
+        let parts = ["3 replicas, and only 2 servers", "starts_ms", "'1 append a 0'", "'2 gat a'"];
+        assert!(lines.len() >= parts.len(), "{why}");
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
     }
 
     #[test]

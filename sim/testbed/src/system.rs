@@ -93,6 +93,9 @@ pub trait System: Data + Copy + Ord + Default {
     /// What the times are called that it goes through as a whole, if it does: see [`notice::Era`].
     const ERAS: Option<EraWords> = None;
 
+    /// Short names in the lines of a trace, and what they stand for.
+    const LEGEND: &'static [(&'static str, &'static str)] = &[];
+
     /// What a process is when it has just been started, in this life.
     fn up(_node: NodeIndex, life: u64) -> LaneChange {
         LaneChange::Is { state: State::UP, text: format!("life {life}"), era: None }
@@ -149,11 +152,12 @@ pub trait System: Data + Copy + Ord + Default {
         Path::new(Self::FOLDER).join("tests").join("plans")
     }
 
-    /// Whether it can execute a plan, beyond what is demanded of every plan.
+    /// Whether it can execute a plan, beyond what is demanded of every plan. Processes and clients are few
+    /// enough that all can be looked at.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, and what to change.
+    /// What is wrong, and what to change, a line for each thing ([`crate::data::validate::Wrong`]).
     fn validate(_plan: &Plan<Self>) -> Result<(), String> {
         Ok(())
     }
@@ -274,14 +278,14 @@ pub trait Numbers:
         Vec::new()
     }
 
-    /// What was counted, in the words of a summary: `7 elections`.
-    fn counts(&self) -> Vec<(&'static str, u64)> {
+    /// What was counted, in the words of a summary for one and for several: `7 elections`.
+    fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         Vec::new()
     }
 
     /// The same for the page, as names and values.
     fn facts(&self, _of: Duration) -> Vec<(&'static str, String)> {
-        self.counts().into_iter().map(|(name, count)| (name, count.to_string())).collect()
+        self.counts().into_iter().map(|(_, many, count)| (many, count.to_string())).collect()
     }
 
     /// The numbers of a run by their names, for its line of `explore --json`.

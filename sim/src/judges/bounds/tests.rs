@@ -33,7 +33,7 @@ struct Fixture {
 impl Fixture {
     fn new(settings: Settings) -> Self {
         let mut plan = generate(0);
-        plan.cluster = Cluster { settings: vec![settings], ..Cluster::default() };
+        plan.cluster = Cluster { settings: vec![settings], ..Cluster::small() };
         let nodes = Nodes::new(&plan);
         let start =
             Start { server: nodes.id(S1).clone(), boot: Boot(1), nonce: 7, durable: Durable::default() };

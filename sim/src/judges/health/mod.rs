@@ -45,7 +45,10 @@ use pbkv::protocol::{
     view::{Members, Record, View},
 };
 use serde::{Deserialize, Serialize};
-use testbed::data::node::{NodeIndex, NodeName};
+use testbed::{
+    data::node::{NodeIndex, NodeName},
+    explore::summary::percent,
+};
 
 pub use self::promise::Promise;
 use self::{limits::Limits, refusals::Refusals, room::Room, silence::Silence};
@@ -134,12 +137,26 @@ impl Copies {
 
     /// As a line, for a run of this length.
     pub fn line(&self, of: Duration) -> String {
+        let why = self.why(|time| format!("{:.1} s", time.as_secs_f64()));
+        format!("fewer copies: {:.1} s of {:.1} s{why}", self.fewer.as_secs_f64(), of.as_secs_f64())
+    }
+
+    /// The same for many runs of this length together.
+    pub fn share(&self, of: Duration) -> String {
+        let share = |time: Duration| percent(time.as_secs_f64(), of.as_secs_f64());
+        let many = |time: Duration| 1_000 * time >= of;
+        let causes = self.causes.iter().filter(|(_, time)| many(**time));
+        let main = Self { causes: causes.map(|(cause, time)| (cause.clone(), *time)).collect(), ..*self };
+        format!("fewer copies {} of the time{}", share(self.fewer), main.why(share))
+    }
+
+    /// After which faults, the longest time first.
+    fn why(&self, length: impl Fn(Duration) -> String) -> String {
         let mut causes: Vec<_> = self.causes.iter().collect();
         causes.sort_by_key(|(cause, time)| (Reverse(**time), *cause));
         let causes: Vec<String> =
-            causes.iter().map(|(cause, time)| format!("{cause} {:.1} s", time.as_secs_f64())).collect();
-        let why = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
-        format!("fewer copies: {:.1} s of {:.1} s{why}", self.fewer.as_secs_f64(), of.as_secs_f64())
+            causes.iter().map(|(cause, time)| format!("{cause} {}", length(**time))).collect();
+        if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) }
     }
 }
 

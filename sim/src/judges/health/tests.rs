@@ -27,7 +27,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let mut plan: Plan = generate(0);
-        plan.cluster = crate::store::setup::Cluster::default();
+        plan.cluster = crate::store::setup::Cluster::small();
         plan.clients.truncate(1);
         plan.clients[0].script.clear();
         let nodes = Nodes::new(&plan);

@@ -72,7 +72,7 @@ impl fmt::Display for Budget {
 pub(super) fn plan(servers: u32, replicas: u32, clients: u32, writes_are_steps: bool) -> Plan {
     let mut plan = super::settings(&mut Dice::new(0));
     plan.cluster =
-        Cluster { servers, replicas, disk_ms_max: u64::from(writes_are_steps), ..Cluster::default() };
+        Cluster { servers, replicas, disk_ms_max: u64::from(writes_are_steps), ..Cluster::small() };
     (plan.settle_ms, plan.watch_ms) = (SETTLE_MS, 0);
     plan.clients.resize(clients as usize, plan.clients[0].clone());
     plan

@@ -40,7 +40,7 @@ pub fn settings(dice: &mut Dice) -> Plan {
         replicas,
         reads,
         disk_ms_max: dice.pick(&[0, DISK_MS, DISK_MS]),
-        ..Cluster::default()
+        ..Cluster::small()
     };
     let mut settings = Settings::default();
     if at_edges {

@@ -1,7 +1,7 @@
 //! From a failing run to its cause: made small, drawn, and kept as a regression.
 
 use std::{
-    fs,
+    env, fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -10,11 +10,13 @@ use std::{
 use crate::{
     data::{
         exit,
-        outcome::{Outcome, RunOptions},
+        outcome::{Class, Outcome, RunOptions},
         plan::Plan,
-        saved,
+        saved::{self, Saved},
+        validate::validate,
     },
     explore::Job,
+    judges::idle::idle,
     marks::Mark,
     minimise::{self, Aim, Ended, Minimised, Signature},
     report::{page, screen},
@@ -25,21 +27,54 @@ use crate::{
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{load, say};
+use super::{load, say, span::span};
 
-/// Where plans and reports of failures go by default.
-pub const FOLDER: &str = "target/sim-failures";
+/// Where plans and reports of failures go by default: into the package that keeps the regressions, in
+/// whatever folder the simulator is started. So what is made small and what is saved are in one place.
+pub fn failures<S: System>() -> PathBuf {
+    let regressions = S::regressions();
+    let package = regressions.ancestors().nth(2).unwrap_or(Path::new(""));
+    // It was built somewhere else.
+    let package = if package.is_dir() { package } else { Path::new("") };
+    shown(&package.join("target").join("sim-failures"))
+}
+
+/// A path as a person would write it here.
+pub fn shown(path: &Path) -> PathBuf {
+    let here = env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+}
+
+/// Which regressions.
+#[derive(Args, Clone)]
+pub struct Regressions {
+    /// The folder of the regressions [default: tests/plans in the package that has them].
+    #[arg(long = "plans", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Regressions {
+    /// The folder they are in.
+    pub fn folder<S: System>(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(S::regressions)
+    }
+
+    /// All files in it, each a plan or what is wrong with it.
+    pub fn list<S: System>(&self) -> Vec<Result<Saved<S>, String>> {
+        saved::list(&self.folder::<S>())
+    }
+}
 
 /// What making a run small may cost.
 #[derive(Args)]
 pub struct Effort {
-    /// Start no further run after this many seconds.
-    #[arg(long, value_name = "S", default_value_t = 60)]
-    seconds: u64,
+    /// Start no further run after this time.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    time: Duration,
     /// At most this many runs; if this is the only limit, the result is always the same.
     #[arg(long, value_name = "N", default_value_t = minimise::Options::default().runs_max, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-    /// How many runs at once [default: one a core]. Does not change the result.
+    /// How many runs at once [default: one per core]. Does not change the result.
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
 }
@@ -50,7 +85,7 @@ pub struct MinimiseOptions<S: System> {
     /// A seed, or the path of a plan.
     #[arg(value_name = "SEED|PLAN.toml")]
     run: String,
-    /// Where the small plan goes [default: target/sim-failures/NAME.minimised.toml].
+    /// Where the small plan goes [default: NAME.minimised.toml in target/sim-failures].
     #[arg(long, value_name = "FILE.toml")]
     out: Option<PathBuf>,
     /// Draw the small run into this page [default: beside the plan].
@@ -63,7 +98,12 @@ pub struct MinimiseOptions<S: System> {
     effort: Effort,
 }
 
-fn mark<S: System>(name: &str) -> Result<Mark<S>, String> {
+/// The mark of this name, for clap.
+///
+/// # Errors
+///
+/// Where to find their names.
+pub fn mark<S: System>(name: &str) -> Result<Mark<S>, String> {
     Mark::find(name).ok_or_else(|| "no mark is called so; `cargo sim --seeds 1 --marks` lists them".into())
 }
 
@@ -85,9 +125,14 @@ pub struct SaveOptions<S: System> {
     /// Keep the smallest run that ends well and reaches this mark, so that every exploration does.
     #[arg(long, value_name = "MARK", value_parser = mark::<S>, conflicts_with = "whole")]
     reaching: Option<Mark<S>>,
+    /// The plan must reach this mark ever after; may be given several times.
+    #[arg(long, value_name = "MARK", value_parser = mark::<S>)]
+    reaches: Vec<Mark<S>>,
     /// Replace a regression of that name.
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    regressions: Regressions,
     #[command(flatten)]
     effort: Effort,
 }
@@ -95,41 +140,32 @@ pub struct SaveOptions<S: System> {
 /// `cargo sim minimise`.
 pub fn minimise<S: Simulated>(options: &MinimiseOptions<S>) -> Result<u8, String> {
     let plan = load(&options.run)?;
-    let Some(small) = smaller(&plan, options.reaching, &options.effort)? else {
-        let what =
-            options.reaching.map_or("fail".into(), |mark| format!("end well and reach {}", mark.name()));
-        say(&format!("{} does not {what}: there is nothing to minimise", options.run));
-        return Ok(exit::OK);
-    };
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| Path::new(FOLDER).join(format!("{}.minimised.toml", file_name(&options.run))));
+    let own = || failures::<S>().join(format!("{}.minimised.toml", file_name(&options.run)));
+    let out = options.out.clone().unwrap_or_else(own);
     let page = options.report.clone().unwrap_or_else(|| out.with_extension("html"));
+    saved::check_writable(&out)?;
+    saved::check_writable(&page)?;
+    let small = smaller(&options.run, &plan, options.reaching, &options.effort)?;
     saved::write(&out, &small.plan)?;
     draw(&small.plan, &page, &format!("{}, minimised", title(&options.run, &small.outcome)))?;
     say(&screen::failure(&small.plan, &small.outcome, &format!("replay {}", out.display())));
     say(&format!("{:>10}  {}", "report", page.display()));
-    Ok(exit::code(small.outcome.class()))
+    Ok(exit::OK)
 }
 
 /// `cargo sim save`.
 pub fn save<S: Simulated>(options: &SaveOptions<S>) -> Result<u8, String> {
     saved::check_name(&options.name)?;
-    let path = S::regressions().join(format!("{}.toml", options.name));
+    let path = options.regressions.folder::<S>().join(format!("{}.toml", options.name));
     if path.exists() && !options.replace {
         return Err(format!("{} exists: choose another name, or add --replace", path.display()));
     }
-    let plan = load(&options.run)?;
+    saved::check_writable(&path)?;
+    let plan: Plan<S> = load(&options.run)?;
     let (mut kept, shows) = if options.whole {
         (plan.clone(), None)
     } else {
-        let small = smaller(&plan, options.reaching, &options.effort)?.ok_or_else(|| {
-            options.reaching.map_or_else(
-                || format!("{} does not fail; to keep it nevertheless, add --whole and --about", options.run),
-                |mark| format!("{} does not end well and reach {}", options.run, mark.name()),
-            )
-        })?;
+        let small = smaller(&options.run, &plan, options.reaching, &options.effort)?;
         let shows = match small.aim {
             Aim::Failure(signature) => format!("Failed once: {signature}."),
             Aim::Reaches(mark) => mark.about(),
@@ -138,55 +174,92 @@ pub fn save<S: Simulated>(options: &SaveOptions<S>) -> Result<u8, String> {
     };
     let own = Some(plan.about).filter(|about| !about.is_empty());
     kept.about = options.about.clone().or(own).or(shows).ok_or("say with --about what this plan shows")?;
-    kept.reaches = options.reaching.map_or_else(|| reaches(&kept), |mark| vec![mark]);
+    kept.reaches = options.reaching.into_iter().chain(options.reaches.iter().copied()).collect();
+    let outcome = run(&kept, &RunOptions::default());
+    check(&kept, &outcome)?;
     saved::write(&path, &kept)?;
-    say(&format!("saved {}: {}", path.display(), kept.about));
-    let until = if options.reaching.is_some() { "" } else { "; it passes once the cause is gone" };
+    say(&format!("saved {}: {}", shown(&path).display(), kept.about));
+    let until = if outcome.class() == Class::Ok { "" } else { "; it passes once the cause is gone" };
     say(&format!("`cargo test {}` replays it{until}", options.name));
     Ok(exit::OK)
 }
 
-/// `cargo sim saved`.
-pub fn list<S: System>() -> Result<u8, String> {
-    for saved in saved::list::<S>(&S::regressions())? {
-        say(&format!("{:<60} {}", saved.name, saved.plan.about));
+/// Whether a plan can be kept: what is refused when it is read must not be written, and one that ends well
+/// must pass as a test.
+fn check<S: System>(kept: &Plan<S>, outcome: &Outcome<S>) -> Result<(), String> {
+    saved::check_about(kept)?;
+    validate(kept)?;
+    let missed = outcome.missed(kept);
+    if let Some(mark) = missed.first() {
+        return Err(format!("the plan does not reach {}", mark.name()));
     }
-    Ok(exit::OK)
+    if outcome.class() != Class::Ok {
+        return Ok(());
+    }
+    match idle(kept, outcome).first() {
+        None => Ok(()),
+        Some((fault, why)) => Err(format!(
+            "fault {fault} of the plan never struck ({why}): take it out, or say with --reaches what the plan must \
+             reach without it"
+        )),
+    }
 }
 
-/// The marks that a plan reaches because of its faults: without them it does not. That it reaches them must
-/// stay true, or the plan has gone blind.
-fn reaches<S: Simulated>(plan: &Plan<S>) -> Vec<Mark<S>> {
-    let options = RunOptions { skip_judgement: true, ..RunOptions::default() };
-    let reached = |plan: &Plan<S>| run(plan, &options).stats.marks;
-    let quiet = reached(&Plan { faults: Vec::new(), ..plan.clone() });
-    reached(plan).into_keys().filter(|mark| !quiet.contains_key(mark)).collect()
+/// `cargo sim saved`.
+pub fn list<S: System>(regressions: &Regressions) -> Result<u8, String> {
+    let mut code = exit::OK;
+    for saved in regressions.list::<S>() {
+        match saved {
+            Ok(saved) => say(&format!("{:<60} {}", saved.name, saved.plan.about)),
+            Err(why) => {
+                eprintln!("error: {why}");
+                code = exit::USAGE;
+            }
+        }
+    }
+    Ok(code)
 }
 
+/// A plan made small; `named` is how the command line calls it.
 fn smaller<S: Simulated>(
+    named: &str,
     plan: &Plan<S>,
     reaching: Option<Mark<S>>,
     effort: &Effort,
-) -> Result<Option<Minimised<S>>, String> {
+) -> Result<Minimised<S>, String> {
     let defaults = minimise::Options::default();
     let options = minimise::Options {
-        time_max: Duration::from_secs(effort.seconds),
+        time_max: effort.time,
         runs_max: effort.runs,
         jobs: effort.jobs.map_or(defaults.jobs, NonZeroUsize::get),
     };
     let began = Instant::now();
+    let outcome = run(plan, &RunOptions::default());
+    let aim = match (reaching, Signature::of(&outcome)) {
+        (None, Some(signature)) => Aim::Failure(signature),
+        (None, None) => {
+            return Err(format!(
+                "{named} ends well, so there is no failure to make small; --reaching MARK keeps a mark instead"
+            ));
+        }
+        (Some(mark), None) if outcome.stats.marks.contains_key(&mark) => Aim::Reaches(mark),
+        (Some(mark), None) => {
+            let name = mark.name();
+            return Err(format!(
+                "{named} ends well, but does not reach {name}; `cargo sim find {name}` looks for a seed that does"
+            ));
+        }
+        (Some(_), Some(signature)) => {
+            return Err(format!(
+                "{named} fails ({signature}), and only a run that ends well is made small for a mark"
+            ));
+        }
+    };
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {elapsed} {msg}").map_err(|error| error.to_string())?,
     );
     bar.enable_steady_tick(Duration::from_millis(200));
-    let aim = match reaching {
-        Some(mark) => Aim::Reaches(mark),
-        None => match Signature::of(&run(plan, &RunOptions::default())) {
-            Some(signature) => Aim::Failure(signature),
-            None => return Ok(None),
-        },
-    };
     // A history need not be judged again and again if the failure is not in it.
     let in_history = matches!(aim, Aim::Failure(Signature::NotLinearizable(_) | Signature::Undecided));
     let run_options =
@@ -201,14 +274,15 @@ fn smaller<S: Simulated>(
         },
     );
     bar.finish_and_clear();
-    let Some(mut small) = small else { return Ok(None) };
+    let mut small =
+        small.ok_or_else(|| format!("{named} does not do the same again: try `cargo sim doctor`"))?;
     let ended = match small.ended {
         Ended::Minimal => "",
-        Ended::Time => "; out of time, --seconds gives more",
+        Ended::Time => "; out of time, --time gives more",
         Ended::Runs => "; out of runs, --runs gives more",
     };
     say(&format!(
-        "{} -> {} ({} -> {} {}, {} -> {} clients; {} runs in {:.1} s{ended})",
+        "{} -> {} ({} -> {} {}, {} -> {} clients; {} in {:.1} s{ended})",
         small.before,
         small.after,
         small.before.setup,
@@ -216,13 +290,13 @@ fn smaller<S: Simulated>(
         S::Setup::SIZE,
         small.before.clients,
         small.after.clients,
-        small.runs,
+        screen::counted(small.runs, "run", "runs"),
         began.elapsed().as_secs_f64(),
     ));
     if small.plan.about.is_empty() {
         small.plan.about = format!("Minimised from {}; {}.", small.before, small.aim);
     }
-    Ok(Some(small))
+    Ok(small)
 }
 
 /// Runs a plan again, this time keeping the messages, and draws it.

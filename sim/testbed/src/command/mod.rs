@@ -2,40 +2,41 @@
 //!
 //! [`main`] is all that a system needs. One with commands of its own flattens [`Command`] into them.
 
+pub mod arguments;
 pub mod cause;
+pub mod diff;
 pub mod doctor;
 pub mod explore;
+pub mod filter;
+pub mod find;
 pub mod replay;
 pub mod session;
+pub mod span;
 pub mod traces;
 
 use std::{
     fs,
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
 
+pub use crate::data::exit::TABLE as EXIT_CODES;
 use clap::{Parser, Subcommand};
 use linearizability::command as check;
 
 use crate::{
-    data::{chance::Chance, exit, plan::Plan, validate::validate},
+    data::{chance::Chance, exit, plan::Plan, saved},
     system::System,
     template,
     world::simulated::Simulated,
 };
 
-/// What the exit codes mean.
-pub const EXIT_CODES: &str = "Exit codes: 0 all well, 1 safety violation, 2 usage, 3 liveness, 4 panic, \
-                              5 not deterministic, 6 undecided, 7 nothing failed, but a situation was not reached that had to be, \
-                              8 a mutant was not caught, 9 a promise about the system's health was broken.";
-
 /// Simulates whole systems under faults and judges what their clients saw.
 ///
 /// One seed is one run: processes, workload, faults and every message are decided by it. Without a
-/// subcommand, explores seeds.
+/// subcommand, explores seeds; `cargo sim 42` and `cargo sim some.toml` replay a seed and a plan.
 #[derive(Parser)]
 #[command(name = "cargo sim", bin_name = "cargo sim", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 struct Arguments<S: Simulated> {
@@ -53,24 +54,22 @@ pub enum Command<S: Simulated> {
     Explore(explore::Options),
     /// Runs one seed or one saved plan again, byte for byte, and tells what happened.
     #[command(after_help = EXIT_CODES)]
-    Replay {
-        /// A seed, or the path of a plan.
-        #[arg(value_name = "SEED|PLAN.toml")]
-        run: String,
-        /// Every step of every machine instead of one line for each report of a process and each fault.
-        #[arg(long)]
-        trace: bool,
-        /// Draw the run into a page that explains it.
-        #[arg(long, value_name = "FILE.html")]
-        report: Option<PathBuf>,
-    },
+    Replay(replay::Options),
+    /// Names the first seed that reaches a mark, a situation worth reaching.
+    #[command(after_help = EXIT_CODES)]
+    Find(find::Options<S>),
+    /// Shows where two runs part: a seed or plan, and another one.
+    #[command(after_help = EXIT_CODES)]
+    Diff(diff::Options),
     /// Makes a failing run small: fewer faults, operations and processes, rounder times, the same failure.
     #[command(after_help = EXIT_CODES)]
     Minimise(cause::MinimiseOptions<S>),
     /// Minimises a failing run and keeps it in tests/plans, where `cargo test` replays it.
+    #[command(after_help = EXIT_CODES)]
     Save(cause::SaveOptions<S>),
     /// Lists the regressions: the saved plans.
-    Saved,
+    #[command(after_help = EXIT_CODES)]
+    Saved(cause::Regressions),
     /// Prints the plan that a seed stands for, to be saved, edited and replayed.
     Plan {
         /// The seed.
@@ -111,10 +110,12 @@ impl<S: Simulated> Command<S> {
     pub fn run(self) -> Result<u8, String> {
         match self {
             Self::Explore(options) => explore::explore::<S>(&options),
-            Self::Replay { run, trace, report } => replay::replay::<S>(&run, trace, report.as_deref()),
+            Self::Replay(options) => replay::replay::<S>(&options),
+            Self::Find(options) => find::find(&options),
+            Self::Diff(options) => diff::diff::<S>(&options),
             Self::Minimise(options) => cause::minimise(&options),
             Self::Save(options) => cause::save(&options),
-            Self::Saved => cause::list::<S>(),
+            Self::Saved(regressions) => cause::list::<S>(&regressions),
             Self::Plan { seed } => plan(&S::draw(seed)),
             Self::New { name } => new(&name),
             Self::Doctor { runs, plant_chance } => doctor::doctor::<S>(&runs, plant_chance),
@@ -126,7 +127,7 @@ impl<S: Simulated> Command<S> {
 
 /// The whole of `cargo sim`.
 pub fn main<S: Simulated>() -> ExitCode {
-    let arguments = Arguments::<S>::parse();
+    let arguments: Arguments<S> = arguments::parse();
     exit_code(arguments.command.unwrap_or(Command::Explore(arguments.explore)).run())
 }
 
@@ -174,13 +175,15 @@ pub fn load<S: System>(run: &str) -> Result<Plan<S>, String> {
     if let Ok(seed) = run.parse() {
         return Ok(S::draw(seed));
     }
-    let path = PathBuf::from(run);
-    let text = fs::read_to_string(&path)
-        .map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
-    let not_usable = |why: String| format!("the plan {run} is not usable: {why}");
-    let plan: Plan<S> = toml::from_str(&text).map_err(|error| not_usable(error.to_string()))?;
-    validate(&plan).map_err(not_usable)?;
-    Ok(plan)
+    let is_there = fs::metadata(run);
+    is_there.map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;
+    saved::read(Path::new(run))
+}
+
+/// How wide lines may be: as the terminal, or 80 columns where there is none.
+pub fn width() -> usize {
+    let columns = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    columns.map_or(80, |columns| columns.clamp(40, 160))
 }
 
 /// Prints a line. When the output is closed (`| head`), the run still goes on to its exit code.

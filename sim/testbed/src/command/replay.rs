@@ -1,53 +1,186 @@
 //! One run, told in full: of a seed or a plan.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
 
 use crate::{
     data::{
         exit,
-        outcome::{Class, Outcome, RunOptions},
+        nodes::READER,
+        outcome::{Class, End, Moment, Operation, Outcome, RunOptions},
         plan::Plan,
+        saved,
     },
-    observer::trace::TraceLine,
-    report::{screen, timeline},
+    judges::idle::idle,
+    observer::trace::{self, TraceLine},
+    report::{marks, page::chrome, screen, timeline},
     run,
+    system::System,
     world::simulated::Simulated,
 };
 
-use super::{cause, load, say};
+use super::{cause, filter::Filter, load, say, span::moment};
+
+/// Operations that a timeline shows unasked, at most.
+const OPERATIONS_FEW: usize = 20;
+
+/// After so long a run that says nothing is said to be still running.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The options of `cargo sim replay`.
+#[derive(Args)]
+pub struct Options {
+    /// A seed, or the path of a plan.
+    #[arg(value_name = "SEED|PLAN.toml")]
+    run: String,
+    /// Name the marks that the run reaches, situations worth reaching.
+    #[arg(long)]
+    marks: bool,
+    /// Draw the run into a page that explains it.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Write the run as a trace for chrome://tracing or ui.perfetto.dev.
+    #[arg(long, value_name = "FILE.json")]
+    chrome: Option<PathBuf>,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// How a run is told.
+#[derive(Args, Default)]
+pub struct Telling {
+    /// Every step of every machine instead of one line for each report of a process and each fault.
+    #[arg(long)]
+    pub trace: bool,
+    /// What clients call, and how it ends [default: if it is little].
+    #[arg(long, conflicts_with = "trace")]
+    pub ops: bool,
+    /// End the run at this virtual time, before the heal, and say how everything stands.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Duration>,
+    /// Which lines.
+    #[command(flatten)]
+    pub filter: Filter,
+}
 
 /// `cargo sim replay`.
-pub fn replay<S: Simulated>(seed_or_plan: &str, trace: bool, page: Option<&Path>) -> Result<u8, String> {
-    let plan: Plan<S> = load(seed_or_plan)?;
-    let outcome = told(&plan, trace);
+pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
+    let plan: Plan<S> = load(&options.run)?;
+    for file in options.report.iter().chain(&options.chrome) {
+        saved::check_writable(file)?;
+    }
+    options.telling.filter.check(&plan)?;
+    if options.telling.until.is_some_and(|until| until >= Duration::from_millis(plan.faults_ms)) {
+        return Err(format!("--until is before the heal, at {} ms (faults_ms)", plan.faults_ms));
+    }
+    let outcome = patiently(&plan, || told(&plan, &options.telling));
     say(&screen::verdict(&outcome));
+    if options.marks {
+        say(&marks::of_run(&outcome.stats.marks));
+    }
     if outcome.class() != Class::Ok {
         say("");
-        say(&screen::failure(&plan, &outcome, &format!("replay {seed_or_plan}")));
+        say(&screen::failure(&plan, &outcome, &format!("replay {}", options.run)));
     }
-    if let Some(page) = page {
-        cause::draw(&plan, page, &cause::title(seed_or_plan, &outcome))?;
+    if let Some(page) = &options.report {
+        cause::draw(&plan, page, &cause::title(&options.run, &outcome))?;
         say(&format!("{:>10}  {}", "report", page.display()));
     }
-    let missed = outcome.missed(&plan);
-    if outcome.class() == Class::Ok && !missed.is_empty() {
+    if let Some(file) = &options.chrome {
+        let until = options.telling.until;
+        let kept = run(&plan, &RunOptions { keep_messages: true, until, ..RunOptions::default() });
+        saved::write_text(file, &chrome::render(&plan, &kept))?;
+        say(&format!("{:>10}  {}", "chrome", file.display()));
+    }
+    if options.telling.until.is_some() {
+        // What was still to come does not count.
+        return Ok(exit::code(outcome.class()));
+    }
+    Ok(judged(&plan, &outcome))
+}
+
+/// Whether a run did what its plan is for; says what it did not. Returns the exit code.
+fn judged<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> u8 {
+    if outcome.class() != Class::Ok {
+        return exit::code(outcome.class());
+    }
+    let missed = outcome.missed(plan);
+    if !missed.is_empty() {
         say("");
         say(&screen::blind(&missed));
-        return Ok(exit::MARKS);
+        return exit::MARKS;
     }
-    Ok(exit::code(outcome.class()))
+    let idle = idle(plan, outcome);
+    if !idle.is_empty() {
+        say("");
+        say(&screen::idle(plan, &idle));
+        return exit::NOT_STRUCK;
+    }
+    exit::OK
 }
 
 /// Runs a plan and tells it on the way (the trace) or at its end (the timeline).
-pub fn told<S: Simulated>(plan: &Plan<S>, trace: bool) -> Outcome<S> {
-    let mut options = RunOptions::default();
-    if trace {
-        options.trace_sink = Some(Arc::new(|line: &TraceLine| say(&line.to_string())));
-        return run(plan, &options);
+pub fn told<S: Simulated>(plan: &Plan<S>, telling: &Telling) -> Outcome<S> {
+    let mut options = RunOptions { until: telling.until, ..RunOptions::default() };
+    let filter = telling.filter.clone();
+    if telling.trace {
+        options.trace_sink = Some(Arc::new(move |line: &TraceLine| {
+            if filter.lets(line.at, &line.node, &line.text) {
+                say(&line.to_string());
+            }
+        }));
+        let outcome = run(plan, &options);
+        trace::legend::<S>().iter().for_each(|line| say(line));
+        stands(&outcome);
+        return outcome;
     }
     let outcome = run(plan, &options);
-    for moment in outcome.timeline.iter().filter(|moment| timeline::is_turn(&moment.event)) {
-        say(&timeline::line(moment, &outcome));
+    let all = telling.ops || filter.is_of_clients() || outcome.operations.len() <= OPERATIONS_FEW;
+    let is_told = |moment: &&Moment<S>| {
+        (all || timeline::is_turn(&moment.event))
+            && filter.lets(moment.at, &moment.node, &timeline::words(moment, &outcome))
+    };
+    outcome.timeline.iter().filter(is_told).for_each(|moment| say(&timeline::line(moment, &outcome)));
+    if all && outcome.operations.iter().any(|operation| &*operation.client == READER) {
+        say(&format!("{:>10}  a fresh client that looks at everything at the end", "reader"));
     }
+    stands(&outcome);
     outcome
+}
+
+/// Says how everything stood when the run was told to end.
+fn stands<S: System>(outcome: &Outcome<S>) {
+    outcome.standing.iter().for_each(|line| say(&format!("{:>10}  {line}", "stands")));
+    let is_open = |operation: &&Operation<S>| operation.end == End::Open;
+    for operation in outcome.operations.iter().filter(|_| !outcome.standing.is_empty()).filter(is_open) {
+        say(&format!("{:>10}  {}", "under way", screen::operation(operation)));
+    }
+}
+
+/// Makes a run. If it takes long, standard error says so: a plan can ask for years.
+fn patiently<S: System, T>(plan: &Plan<S>, run: impl FnOnce() -> T) -> T {
+    let (done, waits) = mpsc::channel::<()>();
+    let seconds = (plan.faults_ms.saturating_add(plan.watch_ms)) / 1000;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!(
+                    "still running: the plan asks for {seconds} s of virtual time under faults (faults_ms) and after \
+                     them (watch_ms); Ctrl-C ends it"
+                );
+            }
+        });
+        let made = run();
+        drop(done);
+        made
+    })
 }

@@ -34,7 +34,7 @@ pub struct Options {
     /// The seeds 0 to N-1, beside all saved plans and claims.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     seeds: u64,
-    /// How many runs at once [default: one a core].
+    /// How many runs at once [default: one per core].
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
 }
@@ -64,8 +64,10 @@ pub fn traces<S: Simulated>(options: &Options, named: Vec<(String, Plan<S>)>) ->
 /// The runs of seeds and of saved plans.
 fn runs<S: System>(seeds: u64) -> Result<Vec<(String, Plan<S>)>, String> {
     let mut runs: Vec<_> = (0..seeds).map(|seed| (format!("seed {seed}"), S::draw(seed))).collect();
-    let saved = saved::list::<S>(&S::regressions())?.into_iter();
-    runs.extend(saved.map(|saved| (format!("saved {}", saved.name), saved.plan)));
+    for saved in saved::list::<S>(&S::regressions()) {
+        let saved = saved?;
+        runs.push((format!("saved {}", saved.name), saved.plan));
+    }
     Ok(runs)
 }
 

@@ -16,6 +16,7 @@ use crate::system::System;
 #[serde(bound = "")]
 pub struct Fault<S: System> {
     /// When it begins, in milliseconds: since the start, or since what `on` names happened.
+    #[serde(default)]
     pub at_ms: u64,
     /// Wait for this to happen first (for the first time after the previous use of the same trigger).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +66,8 @@ pub enum FaultKind<S: System> {
         /// After how long it is started again; never, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         down_ms: Option<u64>,
-        /// Whether it remembers what it had made durable.
+        /// Whether it remembers what it had made durable; it does, if absent.
+        #[serde(default)]
         memory: Memory,
     },
     /// A machine ends; its peers hear nothing.
@@ -75,7 +77,8 @@ pub enum FaultKind<S: System> {
         /// After how long it is started again; never, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         down_ms: Option<u64>,
-        /// Whether it remembers what it had made durable.
+        /// Whether it remembers what it had made durable; it does, if absent.
+        #[serde(default)]
         memory: Memory,
     },
     /// A process stands still and goes on, not knowing.
@@ -127,10 +130,13 @@ pub enum FaultKind<S: System> {
         /// These nodes
         from: Vec<Node>,
         /// do not reach these (empty: all others).
+        #[serde(default)]
         to: Vec<Node>,
-        /// Whether the other direction is cut, too.
+        /// Whether the other direction is cut, too; it is, if absent.
+        #[serde(default = "both_ways")]
         both_ways: bool,
-        /// Whether senders notice.
+        /// Whether senders notice; they do not, if absent.
+        #[serde(default)]
         how: Cut,
         /// For how long; for good, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,10 +146,12 @@ pub enum FaultKind<S: System> {
     /// was there goes on. Calls the other way pass, with their answers: a firewall that lets everything out.
     Closed {
         /// Calls of these nodes (empty: of all others)
+        #[serde(default)]
         from: Vec<Node>,
         /// do not reach these.
         to: Vec<Node>,
-        /// Whether callers notice.
+        /// Whether callers notice; they do not, if absent.
+        #[serde(default)]
         how: Cut,
         /// For how long; for good, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +162,7 @@ pub enum FaultKind<S: System> {
         /// From these nodes
         from: Vec<Node>,
         /// to these (empty: all others), and back.
+        #[serde(default)]
         to: Vec<Node>,
         /// Only there, not back: what congestion does.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -161,6 +170,7 @@ pub enum FaultKind<S: System> {
         /// Added to every message, in milliseconds.
         latency_ms: u64,
         /// Added at most on top, differently for each message (so they overtake each other), in milliseconds.
+        #[serde(default)]
         jitter_ms: u64,
         /// For how long.
         lasts_ms: u64,
@@ -170,10 +180,12 @@ pub enum FaultKind<S: System> {
         /// From these nodes
         from: Vec<Node>,
         /// to these (empty: all others).
+        #[serde(default)]
         to: Vec<Node>,
         /// How.
         how: Mistreatment,
-        /// Which share of the messages, in percent.
+        /// Which share of the messages, in percent; all, if absent.
+        #[serde(default = "all_messages")]
         percent: u32,
         /// For how long.
         lasts_ms: u64,
@@ -183,23 +195,35 @@ pub enum FaultKind<S: System> {
     Own(S::Fault),
 }
 
+/// A partition cuts both directions unless it says otherwise.
+fn both_ways() -> bool {
+    true
+}
+
+/// The share of messages that a fault strikes that does not say it, in percent.
+fn all_messages() -> u32 {
+    100
+}
+
 /// What a restarted node remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Memory {
     /// What was durable.
+    #[default]
     Kept,
     /// Nothing.
     Lost,
 }
 
 /// What a sender sees of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
     /// An error at once.
     Refuse,
     /// Nothing; what it sent may arrive after the heal.
+    #[default]
     BlackHole,
 }
 

@@ -12,6 +12,7 @@ pub mod node;
 pub mod nodes;
 pub mod outcome;
 pub mod plan;
+pub mod reading;
 pub mod saved;
 pub mod validate;
 

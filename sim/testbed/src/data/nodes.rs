@@ -14,6 +14,9 @@ use crate::{
 /// With which the names of clients begin that have scripts.
 const CLIENT: &str = "c";
 
+/// The name of the client that looks at everything at the end.
+pub const READER: &str = "reader";
+
 /// The name of the simulator's own node.
 pub const SIMULATOR: &str = "sim";
 
@@ -38,7 +41,7 @@ impl Nodes {
             processes.iter().map(|process| Arc::from(process.name.as_str())).collect();
         names.extend((1..=clients).map(|i| Arc::from(format!("{CLIENT}{i}"))));
         names.extend(spares.iter().map(|process| Arc::from(process.name.as_str())));
-        names.extend(["reader", SIMULATOR].map(Arc::from));
+        names.extend([READER, SIMULATOR].map(Arc::from));
         let mut ports: Vec<u16> = processes.iter().map(|process| process.port).collect();
         ports.extend((0..clients).map(|_| 0));
         ports.extend(spares.iter().map(|process| process.port));

@@ -57,6 +57,8 @@ pub struct RunOptions {
     pub skip_invariants: bool,
     /// Do not look out for marks: to show that a run is the same without.
     pub skip_marks: bool,
+    /// End the run at this time, if it is before the heal, and say how everything stands.
+    pub until: Option<Duration>,
 }
 
 /// Everything a run yields.
@@ -89,6 +91,8 @@ pub struct Outcome<S: System> {
     pub excused: Vec<String>,
     /// The first promise about the system's health that was broken.
     pub unhealthy: Option<Unhealthy<S>>,
+    /// How everything stood when the run was told to end.
+    pub standing: Vec<String>,
     /// Numbers.
     pub stats: Stats<S>,
 }

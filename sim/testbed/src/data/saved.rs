@@ -8,12 +8,12 @@
 
 // rules: allow fs: plans are read before they are run
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    data::{plan::Plan, validate::validate},
+    data::{plan::Plan, reading::parse},
     system::System,
 };
 
@@ -31,28 +31,23 @@ pub struct Saved<S: System> {
     pub plan: Plan<S>,
 }
 
-/// All plans in a folder, by name; none if there is no folder.
-///
-/// # Errors
-///
-/// The first file that is no usable plan, and why.
-pub fn list<S: System>(folder: &Path) -> Result<Vec<Saved<S>>, String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+/// All files in a folder that should be plans, by name, each a plan or what is wrong with it; none if there
+/// is no folder.
+pub fn list<S: System>(folder: &Path) -> Vec<Result<Saved<S>, String>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let plan = read(&path)?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            check_name(&name)?;
-            if plan.about.is_empty() {
-                return Err(format!("{}: `about` must say what this plan shows", path.display()));
-            }
-            Ok(Saved { name, path, plan })
-        })
-        .collect()
+    paths.into_iter().map(listed).collect()
+}
+
+fn listed<S: System>(path: PathBuf) -> Result<Saved<S>, String> {
+    let plan = read(&path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let wrong = |why| format!("{}: {why}", path.display());
+    check_name(&name).map_err(wrong)?;
+    check_about(&plan).map_err(wrong)?;
+    Ok(Saved { name, path, plan })
 }
 
 /// Reads a plan.
@@ -63,10 +58,15 @@ pub fn list<S: System>(folder: &Path) -> Result<Vec<Saved<S>>, String> {
 pub fn read<S: System>(path: &Path) -> Result<Plan<S>, String> {
     let text =
         fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let plan = toml::from_str(&text)
-        .map_err(|error| format!("the plan {} is not usable: {error}", path.display()))?;
-    validate(&plan).map_err(|why| format!("the plan {} cannot be executed: {why}", path.display()))?;
-    Ok(plan)
+    parse(&text).map_err(|wrong| match &wrong[..] {
+        [why] => format!("the plan {} is not usable: {why}", path.display()),
+        many => format!(
+            "the plan {} is not usable, {} things are wrong:\n  {}",
+            path.display(),
+            many.len(),
+            many.join("\n  ")
+        ),
+    })
 }
 
 /// Writes a plan, and the folders it is in.
@@ -77,6 +77,33 @@ pub fn read<S: System>(path: &Path) -> Result<Plan<S>, String> {
 pub fn write<S: System>(path: &Path, plan: &Plan<S>) -> Result<(), String> {
     let text = toml::to_string_pretty(plan).map_err(|error| format!("cannot print the plan: {error}"))?;
     write_text(path, &text)
+}
+
+/// Whether a file can be written, before something is done that takes long. Makes the folders it is in.
+///
+/// # Errors
+///
+/// Why it cannot.
+pub fn check_writable(path: &Path) -> Result<(), String> {
+    let wrong = |error: io::Error| format!("cannot write {}: {error}", path.display());
+    if path.is_dir() {
+        return Err(wrong(io::ErrorKind::IsADirectory.into()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_folder(folder).map_err(wrong)
+}
+
+/// Makes a folder, unless it is there, and looks whether files can be written into it.
+///
+/// # Errors
+///
+/// Why they cannot.
+pub fn check_folder(folder: &Path) -> io::Result<()> {
+    // rules: allow randomness: a name that no other process uses, and that no run sees
+    let probe = folder.join(format!(".{}.probe", std::process::id()));
+    fs::create_dir_all(folder)?;
+    fs::write(&probe, "")?;
+    fs::remove_file(&probe)
 }
 
 /// Writes a file, and the folders it is in.
@@ -107,6 +134,15 @@ pub fn check_name(name: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether a plan says what it shows, as a regression must.
+///
+/// # Errors
+///
+/// If it does not.
+pub fn check_about<S: System>(plan: &Plan<S>) -> Result<(), String> {
+    if plan.about.trim().is_empty() { Err("`about` must say what this plan shows".into()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,28 +164,44 @@ mod tests {
             write(&folder.join(format!("{name}.toml")), &plan(seed)).expect("a writable folder");
         }
         write_text(&folder.join("notes.md"), "not a plan").expect("a writable folder");
-        let saved = list(&folder).expect("both are usable");
+        let saved: Vec<_> = list(&folder).into_iter().map(|saved| saved.expect("both are usable")).collect();
         let seen: Vec<_> = saved.iter().map(|saved| (saved.name.as_str(), saved.plan.clone())).collect();
         assert_eq!(seen, [("a_read_is_fresh", plan(1)), ("no_value_is_lost", plan(2))]);
         fs::remove_dir_all(folder).expect("it is there");
     }
 
     #[test]
-    fn a_file_that_is_no_plan_is_named_with_what_is_wrong() {
+    fn a_file_that_is_no_plan_is_named_with_what_is_wrong_and_hides_no_other() {
         let folder = scratch("wrong");
-        write_text(&folder.join("broken.toml"), "seed = 'one'").expect("a writable folder");
-        let error = list::<Toy>(&folder).expect_err("a seed is a number");
-        assert!(error.contains("broken.toml") && error.contains("seed"), "{error}");
-        let silent = Plan { about: String::new(), ..Toy::draw(1) };
-        write(&folder.join("broken.toml"), &silent).expect("a writable folder");
-        let error = list::<Toy>(&folder).expect_err("it says nothing");
-        assert!(error.contains("about"), "{error}");
-        fs::remove_dir_all(folder).expect("it is there");
+        let broken = folder.join("broken.toml");
+        let other = Plan { about: "It is well.".into(), ..Toy::draw(1) };
+        write(&folder.join("other.toml"), &other).expect("a writable folder");
+        let refusal = || match &list::<Toy>(&folder)[..] {
+            [Err(why), Ok(saved)] if saved.plan == other => why.clone(),
+            files => panic!("{files:?}"),
+        };
+        write_text(&broken, "seed = 'one'").expect("a writable folder");
+        assert!(refusal().contains("broken.toml") && refusal().contains("seed"), "{}", refusal());
+        write(&broken, &Plan { about: " ".into(), ..other.clone() }).expect("a writable folder");
+        assert!(refusal().contains("broken.toml: `about`"), "{}", refusal());
+        fs::remove_dir_all(&folder).expect("it is there");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let folder = scratch("writable");
+        assert_eq!(check_writable(&folder.join("a/page.html")), Ok(()));
+        assert_eq!(fs::read_dir(folder.join("a")).expect("it was made").count(), 0);
+        write_text(&folder.join("file"), "").expect("a writable folder");
+        let why = check_writable(&folder.join("file/page.html")).expect_err("a file is no folder");
+        assert!(why.contains("file/page.html"), "{why}");
+        assert!(check_writable(&folder).is_err(), "a folder is no file");
+        fs::remove_dir_all(&folder).expect("it is there");
     }
 
     #[test]
     fn without_a_folder_there_are_no_plans() {
-        assert_eq!(list::<Toy>(&scratch("absent")), Ok(Vec::new()));
+        assert_eq!(list::<Toy>(&scratch("absent")), []);
     }
 
     #[test]

@@ -3,7 +3,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    data::{fault::FaultKind, line, nodes::Nodes, plan::Plan},
+    data::{
+        fault::{Fault, FaultKind},
+        line,
+        nodes::Nodes,
+        plan::{Clock, Plan},
+    },
     system::{Setup, System},
 };
 
@@ -21,88 +26,159 @@ pub const TIME_MS_MAX: u64 = 10_000_000_000;
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it, and what to change.
+/// What is wrong with it, and what to change: a line for each thing.
 pub fn validate<S: System>(plan: &Plan<S>) -> Result<(), String> {
+    let mut wrong = Wrong::default();
+    wrong.note(is_small(plan));
+    if !wrong.is_nothing() {
+        return wrong.end();
+    }
+    wrong.note(is_run(plan));
+    wrong.note(S::validate(plan));
+    match nodes(plan) {
+        Ok(nodes) => {
+            plan.cluster.clocks().iter().for_each(|clock| wrong.note(is_clock(clock, &nodes)));
+            for (place, fault) in plan.faults.iter().enumerate() {
+                wrong.note(is_fault(fault, plan, &nodes).map_err(|why| format!("fault {place} {why}")));
+            }
+        }
+        Err(why) => wrong.note(Err(why)),
+    }
+    let mut scripts = Wrong::default();
+    for (place, client) in plan.clients.iter().enumerate() {
+        let of = |why| format!("client c{}: {why}", place + 1);
+        scripts.note(is_time(client.deadline_ms).map_err(|why| of(format!("deadline_ms {why}"))));
+        client.script.iter().for_each(|line| scripts.note(is_line(line).map_err(of)));
+    }
+    // What a line asks is looked at when each is a line.
+    if scripts.is_nothing() {
+        scripts.note(S::validate_scripts(plan));
+    }
+    wrong.note(scripts.end());
+    wrong.end()
+}
+
+/// All that is wrong with something, a line for each thing.
+#[derive(Debug, Default)]
+pub struct Wrong(Vec<String>);
+
+impl Wrong {
+    /// Takes what was found of one part.
+    pub fn note(&mut self, found: Result<(), String>) {
+        self.0.extend(found.err());
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was found of the whole.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong.
+    pub fn end(self) -> Result<(), String> {
+        if self.is_nothing() { Ok(()) } else { Err(self.0.join("\n")) }
+    }
+}
+
+/// Whether there are so few nodes that all can be looked at.
+fn is_small<S: System>(plan: &Plan<S>) -> Result<(), String> {
     if plan.clients.len() > NODES_MAX {
         return Err(format!("a plan has at most {NODES_MAX} clients"));
     }
-    if plan.network.latency_us_min >= plan.network.latency_us_max {
-        return Err("latency_us_min must be smaller than latency_us_max".into());
+    if plan.cluster.size() > PROCESSES_MAX {
+        return Err(format!("a system has 1 to {PROCESSES_MAX} processes"));
     }
-    if plan.network.bytes_per_ms == Some(0) {
-        return Err("bytes_per_ms must not be 0: then nothing ever arrives".into());
+    Ok(())
+}
+
+/// What does not depend on nodes.
+fn is_run<S: System>(plan: &Plan<S>) -> Result<(), String> {
+    let mut wrong = Wrong::default();
+    let network = &plan.network;
+    if network.latency_us_min >= network.latency_us_max {
+        wrong.note(Err(format!(
+            "latency_us_min ({}) must be smaller than latency_us_max ({})",
+            network.latency_us_min, network.latency_us_max
+        )));
+    }
+    if network.bytes_per_ms == Some(0) {
+        wrong.note(Err("bytes_per_ms must not be 0: then nothing ever arrives".into()));
     }
     for (what, ms) in
         [("faults_ms", plan.faults_ms), ("settle_ms", plan.settle_ms), ("watch_ms", plan.watch_ms)]
     {
-        is_time(ms).map_err(|why| format!("{what} {why}"))?;
+        wrong.note(is_time(ms).map_err(|why| format!("{what} {why}")));
     }
-    S::validate(plan)?;
-    let nodes = nodes(plan)?;
-    for clock in plan.cluster.clocks() {
-        if nodes.find(&clock.node).is_none_or(|node| node == nodes.simulator()) {
-            return Err(format!("a clock is given for {}, which is not a node", clock.node));
-        }
-        if clock.drift_ppm.unsigned_abs() > 900_000 {
-            return Err(format!("the clock of {} drifts by more than 900,000 ppm", clock.node));
-        }
-        is_time(clock.skew_ms.unsigned_abs()).map_err(|why| format!("skew_ms of {} {why}", clock.node))?;
+    wrong.end()
+}
+
+fn is_clock(clock: &Clock, nodes: &Nodes) -> Result<(), String> {
+    if nodes.find(&clock.node).is_none_or(|node| node == nodes.simulator()) {
+        return Err(format!("a clock is given for {}, which is not a node", clock.node));
     }
-    for (index, client) in plan.clients.iter().enumerate() {
-        let wrong = |why| format!("client c{}: {why}", index + 1);
-        is_time(client.deadline_ms).map_err(|why| wrong(format!("deadline_ms {why}")))?;
-        for line in &client.script {
-            let at = line::time(line).map_err(wrong)?;
-            if at > Duration::from_millis(TIME_MS_MAX) {
-                return Err(wrong(format!("'{line}' would be called when the run is over")));
-            }
-        }
+    if clock.drift_ppm.unsigned_abs() > 900_000 {
+        return Err(format!("the clock of {} drifts by more than 900,000 ppm", clock.node));
     }
-    S::validate_scripts(plan)?;
-    for (index, fault) in plan.faults.iter().enumerate() {
-        if fault.begins_ms() >= plan.faults_ms {
-            return Err(format!(
-                "fault {index} would begin at {} ms, when the time of faults is over (faults_ms is {})",
-                fault.begins_ms(),
-                plan.faults_ms
-            ));
-        }
-        let mut kind = fault.kind.clone();
-        let numbers = kind.numbers().into_iter().map(|(number, _)| *number);
-        for ms in numbers.chain([fault.at_ms, fault.after_ms]) {
-            is_time(ms).map_err(|why| format!("fault {index}: a time {why}"))?;
-        }
-        // The second one may be empty: all others.
-        if kind.lists().first().is_some_and(|nodes| nodes.is_empty()) {
-            let list = if matches!(kind, FaultKind::Closed { .. }) { "to" } else { "from" };
-            return Err(format!("fault {index} does nothing: name at least one node in `{list}`"));
-        }
-        if let FaultKind::Rpc { percent, .. } = fault.kind
-            && percent > 100
-        {
-            return Err(format!("fault {index} strikes {percent} percent of the messages: 100 are all"));
-        }
-        for node in fault.kind.nodes() {
-            let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
-            if !is_node && !S::ROLES.contains(&node) {
-                return Err(format!("fault {index} is about {node}, which is no node and no role"));
-            }
-        }
-        let is_client = |node: &str| nodes.find(node).is_some_and(|node| !nodes.is_process(node));
-        match &fault.kind {
-            FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } if is_client(node) => {
-                return Err(format!("fault {index} crashes {node}: clients do not crash, they give up"));
-            }
-            FaultKind::DiskStall { node, .. } | FaultKind::DiskFailure { node, .. } if is_client(node) => {
-                return Err(format!("fault {index} is about the disk of {node}: clients have none"));
-            }
-            FaultKind::Stutter { pause_ms, run_ms, .. } if *pause_ms == 0 || *run_ms == 0 => {
-                return Err(format!("fault {index} stutters: pause_ms and run_ms must be at least 1"));
-            }
-            _ => {}
-        }
+    is_time(clock.skew_ms.unsigned_abs()).map_err(|why| format!("skew_ms of {} {why}", clock.node))
+}
+
+/// A line of a script, as far as its time goes.
+fn is_line(line: &str) -> Result<(), String> {
+    if line::time(line)? > Duration::from_millis(TIME_MS_MAX) {
+        return Err(format!("'{line}' would be called when the run is over"));
     }
     Ok(())
+}
+
+fn is_fault<S: System>(fault: &Fault<S>, plan: &Plan<S>, nodes: &Nodes) -> Result<(), String> {
+    if fault.begins_ms() >= plan.faults_ms {
+        return Err(format!(
+            "would begin at {} ms, when the time of faults is over (faults_ms is {})",
+            fault.begins_ms(),
+            plan.faults_ms
+        ));
+    }
+    let mut kind = fault.kind.clone();
+    let numbers = kind.numbers().into_iter().map(|(number, _)| *number);
+    for ms in numbers.chain([fault.at_ms, fault.after_ms]) {
+        is_time(ms).map_err(|why| format!("has a time that {why}"))?;
+    }
+    // The second one may be empty: all others.
+    if kind.lists().first().is_some_and(|nodes| nodes.is_empty()) {
+        let list = if matches!(kind, FaultKind::Closed { .. }) { "to" } else { "from" };
+        return Err(format!("does nothing: name at least one node in `{list}`"));
+    }
+    if let FaultKind::Rpc { percent, .. } = fault.kind
+        && percent > 100
+    {
+        return Err(format!("strikes {percent} percent of the messages: 100 are all"));
+    }
+    for node in fault.kind.nodes() {
+        let is_node = nodes.find(node).is_some_and(|node| node < nodes.simulator());
+        if !is_node && !S::ROLES.contains(&node) {
+            let names = nodes.processes().map(|node| &**nodes.name(node));
+            let names: Vec<&str> = names.chain(S::ROLES.iter().copied()).collect();
+            return Err(format!(
+                "is about {node}, which is no node and no role: there are {}, and clients",
+                names.join(", ")
+            ));
+        }
+    }
+    let is_client = |node: &str| nodes.find(node).is_some_and(|node| !nodes.is_process(node));
+    match &fault.kind {
+        FaultKind::Crash { node, .. } | FaultKind::PowerLoss { node, .. } if is_client(node) => {
+            Err(format!("crashes {node}: clients do not crash, they give up"))
+        }
+        FaultKind::DiskStall { node, .. } | FaultKind::DiskFailure { node, .. } if is_client(node) => {
+            Err(format!("is about the disk of {node}: clients have none"))
+        }
+        FaultKind::Stutter { pause_ms, run_ms, .. } if *pause_ms == 0 || *run_ms == 0 => {
+            Err("stutters: pause_ms and run_ms must be at least 1".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The nodes of a plan, if each can be told from the others.
@@ -146,6 +222,25 @@ mod tests {
         assert_eq!((names("p1"), names("reader")), (Ok(()), Ok(())));
         assert!(names("sim").is_err_and(|why| why.contains("sim, which is no node")));
         assert!(names("p9").is_err_and(|why| why.contains("p9, which is no node")));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let mut plan = Plan { settle_ms: u64::MAX, faults_ms: 5, ..Toy::draw(0) };
+        plan.network.latency_us_max = 0;
+        plan.clients = vec![Client { deadline_ms: 1, script: vec!["x get a".into(), "get".into()] }];
+        let pause = |node: &str, at_ms| Fault {
+            at_ms,
+            on: None,
+            after_ms: 0,
+            kind: FaultKind::Pause { node: node.into(), lasts_ms: None },
+        };
+        plan.faults = vec![pause("p1", 9), pause("p9", 0)];
+        let why = validate(&plan).expect_err("everything is wrong with it");
+        let lines: Vec<&str> = why.lines().collect();
+        let parts = ["latency_us_min", "settle_ms", "fault 0", "fault 1", "'x get a'", "'get'"];
+        assert_eq!(lines.len(), parts.len(), "{why}");
+        assert!(lines.iter().zip(parts).all(|(line, part)| line.contains(part)), "{why}");
     }
 
     #[test]

@@ -4,42 +4,70 @@ use std::time::Duration;
 
 use super::{Finding, Job, Tally};
 use crate::{
-    report::screen,
+    report::screen::{self, counted},
     system::{Numbers, System},
 };
 
-/// The last line of an exploration.
-pub fn last_line<S: System>(tally: &Tally<S>, wall: Duration, interrupted: bool) -> String {
+/// What became of an exploration: rows with their labels. The first one has the verdict.
+pub fn rows<S: System>(tally: &Tally<S>, wall: Duration, interrupted: bool) -> Vec<(&'static str, String)> {
     let sums = &tally.sums;
-    let verdict = match sums.failed {
-        0 => "all well".to_string(),
-        failed => format!("{failed} FAILED"),
+    let verdict = match (sums.failed, interrupted) {
+        (0, false) => "all well".to_string(),
+        (0, true) => "nothing failed so far".to_string(),
+        (failed, _) => format!("{failed} FAILED"),
     };
     let regressions = match sums.regressions {
         0 => String::new(),
-        1 => " and 1 regression".into(),
-        many => format!(" and {many} regressions"),
+        some => format!(" and {}", counted(some, "regression", "regressions")),
     };
     let excused = match sums.excused {
         0 => String::new(),
-        runs => format!("; {runs} runs excused from progress"),
+        some => format!("; {} excused from progress", counted(some, "run", "runs")),
     };
-    let seconds = wall.as_secs_f64();
-    let own: String =
-        sums.own.summary(sums.virtual_time).iter().map(|phrase| format!("{phrase}; ")).collect();
-    format!(
-        "{} seeds{regressions}{}, {verdict}: {:.1} h virtual time ({:.0} times real time), {} operations judged, {} of them \
-         unknown{excused}; {}; {own}{} made twice; {:.1} seeds/s in {seconds:.1} s",
-        sums.seeds,
-        if interrupted { " (interrupted)" } else { "" },
-        sums.virtual_time.as_secs_f64() / 3600.0,
-        sums.virtual_time.as_secs_f64() / seconds,
-        sums.operations,
-        sums.unknown,
-        screen::faults(sums.faults.iter().map(|(name, count)| (name.as_str(), *count))),
-        sums.rechecked,
-        sums.seeds as f64 / seconds,
-    )
+    let twice = match sums.rechecked {
+        0 => String::new(),
+        some => format!("; {} made twice, as a check", counted(some, "run", "runs")),
+    };
+    let seconds = wall.as_secs_f64().max(0.001);
+    let mut rows = vec![
+        (
+            "",
+            format!(
+                "{}{regressions}{}, {verdict}: {} judged, {} of unknown outcome{excused}",
+                counted(sums.seeds, "seed", "seeds"),
+                if interrupted { " (interrupted)" } else { "" },
+                counted(sums.operations, "operation", "operations"),
+                percent(sums.unknown as f64, sums.operations as f64),
+            ),
+        ),
+        (
+            "time",
+            format!(
+                "{} of virtual time in {seconds:.1} s, {:.0} times as fast; {:.1} seeds/s{twice}",
+                length(sums.virtual_time),
+                sums.virtual_time.as_secs_f64() / seconds,
+                sums.seeds as f64 / seconds,
+            ),
+        ),
+        ("faults", screen::faults(sums.faults.iter().map(|(name, count)| (name.as_str(), *count)))),
+    ];
+    rows.extend(sums.own.summary(sums.virtual_time).into_iter().map(|phrase| ("system", phrase)));
+    rows
+}
+
+/// A share in percent: `2.7 %`. Of nothing, none.
+pub fn percent(part: f64, whole: f64) -> String {
+    let share = if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
+    if share > 0.0 && share < 0.1 { "less than 0.1 %".into() } else { format!("{share:.1} %") }
+}
+
+/// A length of time in the unit in which people would say it.
+pub fn length(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 7_200.0 => format!("{:.1} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3_600.0),
+    }
 }
 
 /// How an exploration is getting on.
@@ -47,15 +75,17 @@ pub fn status<S: System>(tally: &Tally<S>, wall: Duration, next: Option<u64>) ->
     let sums = &tally.sums;
     let found = match (tally.findings.len(), sums.failed) {
         (0, _) => "all well".to_string(),
-        (1, runs) => format!("1 finding in {runs} runs"),
-        (kinds, runs) => format!("{kinds} findings in {runs} runs"),
+        (kinds, runs) => {
+            let findings = counted(kinds as u64, "finding", "findings");
+            format!("{findings} in {}", counted(runs, "run", "runs"))
+        }
     };
     let next = next.map_or_else(|| "no seed left".into(), |seed| format!("next seed {seed}"));
     format!(
-        "{} seeds, {:.1} seeds/s, {:.1} h virtual time, {found}, {next}",
-        sums.seeds,
+        "{}, {:.1} seeds/s, {} of virtual time, {found}, {next}",
+        counted(sums.seeds, "seed", "seeds"),
         sums.seeds as f64 / wall.as_secs_f64().max(0.001),
-        sums.virtual_time.as_secs_f64() / 3600.0,
+        length(sums.virtual_time),
     )
 }
 
@@ -101,26 +131,54 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(
             status(&tally, second, Some(17)),
-            "0 seeds, 0.0 seeds/s, 0.0 h virtual time, all well, next seed 17"
+            "0 seeds, 0.0 seeds/s, 0.0 s of virtual time, all well, next seed 17"
         );
         tally.hangs(&Job::Seed(3));
         assert_eq!(
             status(&tally, second, None),
-            "0 seeds, 0.0 seeds/s, 0.0 h virtual time, 1 finding in 1 runs, no seed left"
+            "0 seeds, 0.0 seeds/s, 0.0 s of virtual time, 1 finding in 1 run, no seed left"
         );
     }
 
     #[test]
-    fn the_last_line_begins_with_the_verdict() {
+    fn the_first_row_begins_with_the_verdict() {
         let mut tally = Tally::<Toy>::default();
         tally.sums.seeds = 500;
         tally.sums.regressions = 2;
-        let line = last_line(&tally, Duration::from_secs(5), false);
-        assert!(line.starts_with("500 seeds and 2 regressions, all well: "), "{line}");
+        let first = |tally: &Tally<Toy>, interrupted| {
+            rows(tally, Duration::from_secs(5), interrupted).swap_remove(0).1
+        };
+        let line = first(&tally, false);
+        assert!(
+            line.starts_with("500 seeds and 2 regressions, all well: 0 operations judged, 0.0 %"),
+            "{line}"
+        );
         assert!(!line.contains("excused"), "{line}");
+        let line = first(&tally, true);
+        assert!(line.contains("(interrupted), nothing failed so far: "), "{line}");
         (tally.sums.failed, tally.sums.excused) = (3, 4);
-        let line = last_line(&tally, Duration::from_secs(5), true);
+        let line = first(&tally, true);
         assert!(line.starts_with("500 seeds and 2 regressions (interrupted), 3 FAILED: "), "{line}");
-        assert!(line.contains("unknown; 4 runs excused from progress; "), "{line}");
+        assert!(line.ends_with("; 4 runs excused from progress"), "{line}");
+    }
+
+    #[test]
+    fn one_is_singular_and_shares_are_percentages() {
+        let mut tally = Tally::<Toy>::default();
+        let sums = &mut tally.sums;
+        (sums.seeds, sums.regressions, sums.rechecked, sums.operations, sums.unknown) = (1, 1, 1, 200, 3);
+        sums.virtual_time = Duration::from_secs(90);
+        let text: String =
+            rows(&tally, Duration::from_secs(2), false).into_iter().map(|(_, row)| row).collect();
+        for part in
+            ["1 seed and 1 regression, ", "1.5 % of unknown", "90.0 s of virtual time", "1 run made twice"]
+        {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+        assert_eq!((percent(0.0, 0.0), percent(1.0, 9999.0)), ("0.0 %".into(), "less than 0.1 %".into()));
+        assert_eq!(
+            (length(Duration::from_secs(47_160)), length(Duration::from_secs(240))),
+            ("13.1 h".into(), "4.0 min".into())
+        );
     }
 }

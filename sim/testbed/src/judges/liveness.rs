@@ -11,6 +11,7 @@ use crate::{
         nodes::Nodes,
         outcome::{CLIENT_ENDED, DATA_LOST, End, INVALID, Operation},
     },
+    report::screen::reason,
     system::System,
 };
 
@@ -82,7 +83,7 @@ pub fn broken_promises<S: System>(
             }
             (End::NotExecuted { why, .. }, _) if why.starts_with(INVALID) => return None,
             (End::Unknown { why, .. }, _) => format!("ended with its fate unknown: {why}"),
-            (End::NotExecuted { why, .. }, _) => format!("was not executed: {why}"),
+            (End::NotExecuted { why, .. }, _) => format!("was not executed: {}", reason(why)),
         };
         let Operation { input, client, called, .. } = operation;
         Some(format!("{input:?} of {client}, called {:?} after the last fault, {how}", *called - healed))

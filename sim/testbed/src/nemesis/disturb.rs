@@ -13,7 +13,7 @@ use crate::{
 
 impl<S: Simulated> Nemesis<S> {
     /// Begins a fault of the network: of what these nodes send to those (none: to all others), or, if calls
-    /// do not get through, of those that call these.
+    /// do not get through, of those that call these. A sentence says what happens between them, and how.
     pub(super) fn disturb(
         &mut self,
         fault: usize,
@@ -21,7 +21,7 @@ impl<S: Simulated> Nemesis<S> {
         to: &[String],
         effect: Effect,
         lasts_ms: Option<u64>,
-        what: &str,
+        (what, how): (&str, &str),
     ) -> Result<Done, String> {
         let is_lie = matches!(effect, Effect::Mistreat { how: Mistreatment::Forge, .. });
         if is_lie && !self.world.links.has_liar() {
@@ -37,7 +37,7 @@ impl<S: Simulated> Nemesis<S> {
             nodes.iter().map(|node| &**self.world.nodes.name(*node)).collect::<Vec<_>>().join(",")
         };
         let others = if to.is_empty() { "all others".into() } else { names(&to_nodes) };
-        let said = format!("{} {what} {others} {}", names(&from_nodes), for_how_long(lasts_ms));
+        let said = format!("{} {what} {others} ({how}) {}", names(&from_nodes), for_how_long(lasts_ms));
         let own = &self.world.plan.faults[fault];
         let (kind, salt) = (&own.kind, own.salt());
         let named = if to.is_empty() { from_nodes.clone() } else { [&from_nodes[..], &to_nodes].concat() };

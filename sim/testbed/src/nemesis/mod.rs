@@ -245,6 +245,7 @@ impl<S: Simulated> Nemesis<S> {
                     if !matches!(kind, FaultKind::Rpc { .. }) {
                         *self.world.observer().stats_mut().faults.entry(kind.name().into()).or_default() += 1;
                     }
+                    let what = format!("{}: {what}", kind.word());
                     self.say(Happening::FaultBegan { fault, nodes, what });
                 }
                 Err(why) => self.say(Happening::FaultSkipped { fault, why }),
@@ -346,11 +347,16 @@ impl<S: Simulated> Nemesis<S> {
             FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
                 let effect = Effect::Cut { both_ways: *both_ways, how: *how };
                 let arrow = if *both_ways { "<-/->" } else { "-/->" };
-                self.disturb(place, from, to, effect, *lasts_ms, &format!("{how:?} {arrow}"))
+                self.disturb(place, from, to, effect, *lasts_ms, (arrow, &in_plans(how)))
             }
-            FaultKind::Closed { from, to, how, lasts_ms } => {
-                self.disturb(place, to, from, Effect::Closed { how: *how }, *lasts_ms, "is not reached by")
-            }
+            FaultKind::Closed { from, to, how, lasts_ms } => self.disturb(
+                place,
+                to,
+                from,
+                Effect::Closed { how: *how },
+                *lasts_ms,
+                ("is not reached by", &in_plans(how)),
+            ),
             FaultKind::Slow { from, to, one_way, latency_ms, jitter_ms, lasts_ms } => {
                 let effect = Effect::Slow {
                     both_ways: !one_way,
@@ -358,19 +364,13 @@ impl<S: Simulated> Nemesis<S> {
                     jitter: Duration::from_millis(*jitter_ms),
                 };
                 let arrow = if *one_way { "->" } else { "<->" };
-                let what = format!("{latency_ms} to {} ms slower {arrow}", latency_ms + jitter_ms);
-                self.disturb(place, from, to, effect, Some(*lasts_ms), &what)
+                let slower = format!("{latency_ms} to {} ms slower", latency_ms + jitter_ms);
+                self.disturb(place, from, to, effect, Some(*lasts_ms), (arrow, &slower))
             }
             FaultKind::Rpc { from, to, how, percent, lasts_ms } => {
                 let effect = Effect::Mistreat { how: *how, percent: *percent };
-                self.disturb(
-                    place,
-                    from,
-                    to,
-                    effect,
-                    Some(*lasts_ms),
-                    &format!("{} {percent} % ->", kind.name()),
-                )
+                let struck = format!("{} {percent} %", in_plans(how));
+                self.disturb(place, from, to, effect, Some(*lasts_ms), ("->", &struck))
             }
         }
     }
@@ -394,9 +394,9 @@ impl<S: Simulated> Nemesis<S> {
         let verb = if how == Down::Crash { "crashes" } else { "loses power" };
         let until = for_how_long(down_ms);
         let memory = match (memory, kept) {
-            (_, Memory::Lost) => "and its memory",
+            (_, Memory::Lost) => "and loses its memory",
             (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
-            (Memory::Kept, Memory::Kept) => "but keeps its memory",
+            (Memory::Kept, Memory::Kept) => "and keeps its memory",
         };
         Ok(Done::to(node, format!("{name} {verb} {until} {memory}")))
     }
@@ -466,10 +466,10 @@ fn for_how_long(lasts_ms: Option<u64>) -> String {
     lasts_ms.map_or("for good".into(), |ms| format!("for {ms} ms"))
 }
 
-/// The word for a trigger in plans.
-fn in_plans<T: Serialize + fmt::Debug>(trigger: T) -> String {
-    match serde_json::to_value(&trigger) {
+/// The word for something in plans.
+fn in_plans<T: Serialize + fmt::Debug>(it: T) -> String {
+    match serde_json::to_value(&it) {
         Ok(serde_json::Value::String(word)) => word,
-        _ => format!("{trigger:?}"),
+        _ => format!("{it:?}"),
     }
 }

@@ -7,7 +7,20 @@
 
 use std::{fmt, time::Duration};
 
-use crate::data::node::NodeName;
+use crate::{data::node::NodeName, system::System};
+
+/// What the lines of every trace begin with.
+const HEADS: [(&str, &str); 3] = [
+    ("<", "an event that a machine takes"),
+    (">", "an effect that it has, what follows from the event"),
+    ("calls, ends", "an operation of a client"),
+];
+
+/// What stands for what in the trace of a run.
+pub fn legend<S: System>() -> Vec<String> {
+    let rows = HEADS.iter().chain(S::LEGEND);
+    rows.map(|(short, long)| format!("{:>10}  {short:<12} {long}", "legend")).collect()
+}
 
 /// One thing that happened, as a line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,3 +4,4 @@ pub mod marks;
 pub mod page;
 pub mod screen;
 pub mod timeline;
+pub mod wrap;

@@ -98,6 +98,19 @@ pub fn blind<S: System>(missed: &[Mark<S>]) -> String {
     text
 }
 
+/// A plan that passes, but of whose faults some never struck: by their places, and why.
+pub fn idle<S: System>(plan: &Plan<S>, idle: &[(usize, String)]) -> String {
+    let faults = counted(plan.faults.len() as u64, "fault", "faults");
+    let mut text =
+        format!("{:>10}  {} of {faults} never struck: this run shows nothing about it", "IDLE", idle.len());
+    for (fault, why) in idle {
+        let word = plan.faults[*fault].kind.word();
+        let _ = write!(text, "\n{:>10}  fault {fault} ({word}): {why}", "never");
+    }
+    let _ = write!(text, "\n{:>10}  change what it strikes, or when; or take it out of the plan", "so");
+    text
+}
+
 fn promise<S: System>(class: Class, outcome: &Outcome<S>) -> &'static str {
     match class {
         Class::Safety if !outcome.violations.is_empty() => {
@@ -163,14 +176,17 @@ pub fn verdict<S: System>(outcome: &Outcome<S>) -> String {
     for line in stats.own.lines(stats.virtual_time) {
         let _ = writeln!(text, "{line}");
     }
-    let counts: String = stats.own.counts().iter().map(|(name, count)| format!("{count} {name}, ")).collect();
+    let own = stats.own.counts();
+    let own: String = own.into_iter().map(|(one, many, count)| counted(count, one, many) + ", ").collect();
     let _ = write!(
         text,
-        "{}: {:.3} s virtual, {} operations ({} unknown), {counts}trace {}",
+        "{}: {:.3} s virtual, {} ({} answered, {} unknown, {} not executed), {own}trace {}",
         headline(outcome),
         stats.virtual_time.as_secs_f64(),
-        stats.operations(),
+        counted(stats.operations(), "operation", "operations"),
+        stats.returned,
         stats.unknown,
+        stats.not_executed,
         outcome.trace_hash,
     );
     text
@@ -203,13 +219,24 @@ fn cluster<S: System>(plan: &Plan<S>) -> String {
 
 /// An operation as a line.
 pub fn operation<S: System>(operation: &Operation<S>) -> String {
-    let (until, end) = match &operation.end {
-        End::Open => ("never".to_string(), "open".to_string()),
-        End::Returned { at, output } => (time(*at), S::told(output)),
-        End::Unknown { at, why } => (time(*at), format!("unknown ({})", short(why))),
-        End::NotExecuted { at, why } => (time(*at), format!("not executed ({})", short(why))),
+    let until = operation.end.at().map_or_else(|| "never".into(), time);
+    format!("{} .. {until} {:<4} {}", time(operation.called), operation.client, call(operation))
+}
+
+/// What an operation asked, and how it ended.
+pub fn call<S: System>(operation: &Operation<S>) -> String {
+    let end = match &operation.end {
+        End::Open => "open".to_string(),
+        End::Returned { output, .. } => S::told(output),
+        End::Unknown { why, .. } => format!("unknown ({})", short(why)),
+        End::NotExecuted { why, .. } => format!("not executed ({})", short(reason(why))),
     };
-    format!("{} .. {until} {:<4} {} -> {end}", time(operation.called), operation.client, S::asked(operation))
+    format!("{} -> {end}", S::asked(operation))
+}
+
+/// Why an operation was not executed, if its client says that it was not before it says why.
+pub fn reason(why: &str) -> &str {
+    why.strip_prefix("not executed: ").unwrap_or(why)
 }
 
 /// A value that may be absent, as [`bytes()`].

@@ -31,7 +31,11 @@ pub fn words<S: System>(moment: &Moment<S>, outcome: &Outcome<S>) -> String {
         Happening::Called { operation } => {
             format!("calls {}", S::asked(&outcome.operations[*operation]))
         }
-        Happening::Returned { operation } => screen::operation(&outcome.operations[*operation]),
+        Happening::Returned { operation } => {
+            let operation = &outcome.operations[*operation];
+            let took = moment.at.saturating_sub(operation.called);
+            format!("{}, after {:.3} ms", screen::call(operation), took.as_secs_f64() * 1e3)
+        }
     }
 }
 

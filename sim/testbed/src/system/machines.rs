@@ -12,12 +12,12 @@ use crate::{
 
 /// The disks and clocks of [`System::PROCESSES`].
 #[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, bound = "")]
+#[serde(deny_unknown_fields, default, bound = "")]
 pub struct Machines<S: System> {
     /// The longest a write to disk takes, in milliseconds.
     pub disk_ms_max: u64,
     /// Clocks that are not perfect.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "clock")]
+    #[serde(skip_serializing_if = "Vec::is_empty", rename = "clock")]
     pub clocks: Vec<Clock>,
     #[serde(skip)]
     of: PhantomData<S>,

@@ -7,8 +7,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Data;
 use crate::{data::plan::Clock, observer::messages::MessageKind};
 
-/// A set-up, as it stands in a plan.
-pub trait Setup: Data + Serialize + DeserializeOwned {
+/// A set-up, as it stands in a plan. Its default is that of a plan that says nothing about it. With
+/// `#[serde(default)]` a plan may leave out each of its fields, too.
+pub trait Setup: Data + Default + Serialize + DeserializeOwned {
     /// The processes, in the order of their addresses.
     fn processes(&self) -> Vec<Process>;
 

@@ -28,7 +28,7 @@ pub struct Toy;
 
 /// Its processes, `p1`, `p2`, ...
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Processes {
     /// How many.
     pub count: usize,

@@ -51,7 +51,7 @@ pub fn run<S: Simulated>(plan: &Plan<S>, options: &RunOptions) -> Outcome<S> {
         let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
         return Outcome { panic: Some(panic), ..Outcome::default() };
     }
-    execute(plan, options, live)
+    execute(plan, options, |world| live_until(world, options.until.unwrap_or(Duration::MAX)))
 }
 
 /// Lets a world live on a fresh thread, and judges what happened in it. [`live`] is how worlds live; a test
@@ -124,6 +124,7 @@ fn judged<S: Simulated>(
             outcome.stats.virtual_time = ending.at;
             outcome.stall = ending.stall;
             outcome.excused = ending.excused;
+            outcome.standing = ending.standing;
         }
         Err(_) if was_over => outcome.stats.virtual_time = at, // what came after the end is not part of the run
         Err(message) => {
@@ -163,22 +164,33 @@ pub struct Ending {
     at: Duration,
     stall: Option<Stall>,
     excused: Vec<String>,
+    standing: Vec<String>,
 }
 
 /// A run from its start to its end.
 pub async fn live<S: Simulated>(world: Arc<World<S>>) -> Ending {
+    live_until(world, Duration::MAX).await
+}
+
+/// A run from its start to its end, or to a moment before the heal.
+async fn live_until<S: Simulated>(world: Arc<World<S>>, until: Duration) -> Ending {
     let mut cluster = Cluster::new(world.clone());
     for client in world.nodes.clients() {
         cluster.begin(client).spawn(S::client(world.clone(), client));
     }
     let mut nemesis = Nemesis::new(world.clone(), cluster);
-    let overdue = nemesis.run(Duration::from_millis(world.plan.faults_ms)).await;
-    let mut ending = Ending { at: now(), stall: None, excused: Vec::new() };
+    let faults_end = Duration::from_millis(world.plan.faults_ms);
+    let overdue = nemesis.run(faults_end.min(until)).await;
+    let mut ending = Ending { at: now(), stall: None, excused: Vec::new(), standing: Vec::new() };
     if world.observer().is_stopped() {
         return ending;
     }
     if !overdue.is_empty() {
         ending.stall = Some(stalled(nemesis.cluster(), overdue));
+        return ending;
+    }
+    if until < faults_end {
+        ending.standing = S::standing(nemesis.cluster());
         return ending;
     }
     nemesis.heal();
@@ -296,5 +308,13 @@ fn stall<S: Simulated>(
 
 /// Which clients wait, and how everything stands.
 fn stalled<S: Simulated>(cluster: &Cluster<S>, waiting: Vec<String>) -> Stall {
-    Stall { at: now(), waiting, cluster: S::standing(cluster) }
+    let network = &cluster.world().plan.network;
+    let round_trip = |latency_us| 2.0 * latency_us as f64 / 1e6;
+    let mut standing = S::standing(cluster);
+    standing.push(format!(
+        "network: a request and its answer take {:.3} to {:.3} s, without faults",
+        round_trip(network.latency_us_min),
+        round_trip(network.latency_us_max)
+    ));
+    Stall { at: now(), waiting, cluster: standing }
 }

@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 pub use self::options::Options;
@@ -27,7 +27,7 @@ use crate::{
     },
     marks::family::Families,
     observer::chain::DIGEST_INTERVAL,
-    report::{marks, screen},
+    report::{marks, screen, wrap},
     run,
     system::System,
     world::simulated::Simulated,
@@ -59,7 +59,7 @@ pub fn explore<S: Simulated>(options: &Options) -> Result<u8, String> {
     let is_isolated = options.isolate;
     workers::work(
         &schedule,
-        Limits::new(options.jobs(), Duration::from_secs(options.run_seconds_max)),
+        Limits::new(options.jobs(), options.run_time_max),
         move || !stop.load(Ordering::Relaxed) && last.is_none_or(|last| Instant::now() < last),
         move |assignment| match is_isolated {
             true => isolated(assignment, &run_options),
@@ -127,6 +127,8 @@ struct Exploration<S: System> {
     session: Session<S>,
     plans: Plans<S>,
     failures: PathBuf,
+    /// Files among the regressions that are none.
+    refused: Vec<String>,
     /// By which run each finding of this process was first known.
     kept: BTreeMap<Kind, Job>,
 }
@@ -136,16 +138,23 @@ impl<S: Simulated> Exploration<S> {
     fn begin(options: &Options) -> Result<Self, String> {
         let store = options.state.as_deref().map(open).transpose()?;
         let earlier = session::earlier(store.as_ref(), options.restart, options.start, options.shard)?;
-        let failures = store.as_ref().map_or_else(|| options.failures(), Store::findings);
+        let failures = store.as_ref().map_or_else(|| options.failures::<S>(), Store::findings);
+        // Known now, and not when the first run fails after hours.
+        saved::check_folder(&failures)
+            .map_err(|error| format!("cannot write into {}: {error}", failures.display()))?;
         let range = options.range();
         let count = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
+        let mut refused = Vec::new();
         let (schedule, plans) = match &earlier {
             Some(Progress { position, tally, .. }) => {
                 let plans = read(position.waiting.iter().chain(tally.findings.jobs()))?;
                 (Schedule::resume(position.clone(), range.end, options.shard), plans)
             }
             None => {
-                let plans = if options.no_regressions { BTreeMap::new() } else { regressions(&store)? };
+                let plans = match options.no_regressions {
+                    true => BTreeMap::new(),
+                    false => regressions(options, &store, &mut refused)?,
+                };
                 let jobs = plans.keys().cloned().map(Job::Regression).collect();
                 (Schedule::new(jobs, range, options.shard), plans)
             }
@@ -157,21 +166,23 @@ impl<S: Simulated> Exploration<S> {
         if let Some(Progress { tally, wall, .. }) = &earlier {
             eprintln!("goes on: {}", summary::status(tally, *wall, schedule.next_seed()));
         }
+        refused.iter().for_each(|why| eprintln!("error: left out: {why}"));
         let seeds = Seeds { start: options.start, shard: options.shard, count };
         Ok(Self {
             session: Session::begin(store, earlier, schedule, seeds, options.json.as_deref())?,
             options: options.clone(),
             plans: Arc::new(plans),
             failures,
+            refused,
             kept: BTreeMap::new(),
         })
     }
 
     fn hear(&mut self, news: News<S>) -> Result<(), String> {
         if let News::Hangs(job) = &news {
-            let seconds = self.options.run_seconds_max;
+            let time = self.options.run_time_max;
             self.session.display.say(&format!(
-                "{job}: no end after {seconds} s of wall time (--run-seconds-max); cargo sim replay {}",
+                "{job}: no end after {time:?} of wall time (--run-time-max); cargo sim replay {}",
                 job.again()
             ));
         }
@@ -216,29 +227,36 @@ impl<S: Simulated> Exploration<S> {
         }
         if self.session.tally.findings.beyond() > 0 {
             let (beyond, kinds) = (self.session.tally.findings.beyond(), self.session.tally.findings.len());
-            say(&format!("{beyond} runs failed in further ways: no more than {kinds} are kept apart"));
+            let runs = screen::counted(beyond, "run", "runs");
+            say(&format!("{runs} failed in further ways: no more than {kinds} are kept apart"));
         }
         let unfinished: Vec<String> =
             workers::lock(&self.session.schedule).running().map(ToString::to_string).collect();
         if !unfinished.is_empty() {
             say(&format!("not waited for: {}", unfinished.join(", ")));
         }
-        say(&summary::last_line(&self.session.tally, self.session.wall(), interrupted));
-        Ok(self.marks(self.session.tally.code()))
+        let (options, tally) = (&self.options, &self.session.tally);
+        if options.marks && !options.skip_marks {
+            say(&marks::table(&tally.sums.marks, tally.runs()));
+        }
+        let mut rows = summary::rows(tally, self.session.wall(), interrupted);
+        if !options.skip_marks {
+            rows.push(("marks", marks::line(&tally.sums.marks, options.require_marks)));
+        }
+        rows.extend(self.refused.iter().map(|why| ("LEFT OUT", why.clone())));
+        say(&wrap::rows(&rows, super::width()));
+        Ok(exit::unless_interrupted(self.code(), interrupted))
     }
 
-    /// Tells which marks were reached; returns the exit code, given that of the runs.
-    fn marks(&self, code: u8) -> u8 {
-        let (options, reached) = (&self.options, &self.session.tally.sums.marks);
-        if options.skip_marks {
-            return code;
+    /// What failed, the gravest first.
+    fn code(&self) -> u8 {
+        let (options, tally) = (&self.options, &self.session.tally);
+        let missed = options.require_marks && !marks::never(&tally.sums.marks).is_empty();
+        match tally.code() {
+            exit::OK if !self.refused.is_empty() => exit::USAGE,
+            exit::OK if missed => exit::MARKS,
+            code => code,
         }
-        if options.marks {
-            say(&marks::table(reached, self.session.tally.runs()));
-        }
-        say(&marks::line(reached));
-        let missed = options.require_marks && !marks::never(reached).is_empty();
-        if code == exit::OK && missed { exit::MARKS } else { code }
     }
 
     /// What a finding is, from the run by which it is known, made once more.
@@ -265,9 +283,21 @@ fn open(folder: &Path) -> Result<Store, String> {
 }
 
 /// The plans with which an exploration begins: the repository's, then those of an earlier exploration.
-fn regressions<S: System>(store: &Option<Store>) -> Result<BTreeMap<PathBuf, Plan<S>>, String> {
-    let saved = saved::list::<S>(&S::regressions())?;
-    let mut plans: BTreeMap<_, _> = saved.into_iter().map(|saved| (saved.path, saved.plan)).collect();
+/// A file of the repository that is no usable plan is `refused`: it keeps nothing else from being explored.
+fn regressions<S: System>(
+    options: &Options,
+    store: &Option<Store>,
+    refused: &mut Vec<String>,
+) -> Result<BTreeMap<PathBuf, Plan<S>>, String> {
+    let mut plans = BTreeMap::new();
+    for saved in options.regressions.list::<S>() {
+        match saved {
+            Ok(saved) => {
+                plans.insert(saved.path, saved.plan);
+            }
+            Err(why) => refused.push(why),
+        }
+    }
     let Some(folder) = store.as_ref().map(Store::findings) else { return Ok(plans) };
     let entries =
         fs::read_dir(&folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;

@@ -2,18 +2,21 @@
 
 use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
 
-use crate::{command::cause, data::chance::Chance, explore::Shard};
+use crate::{
+    command::{cause, span::span},
+    data::chance::Chance,
+    explore::Shard,
+    system::System,
+};
 use clap::Args;
 
 /// Seeds of an exploration that is told neither a number nor a time: about half a minute on two cores.
 const SEEDS_DEFAULT: u64 = 1_000;
-/// Seconds of wall time that a run may take. Ordinary ones take a hundredth of one.
-const RUN_SECONDS_MAX: u64 = 300;
 
 /// The options of `cargo sim explore`.
 #[derive(Args, Clone)]
 pub struct Options {
-    /// How many seeds [default: 1000, or without end with --minutes or --hours].
+    /// How many seeds [default: 1000, or without end with --time, --minutes or --hours].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: Option<u64>,
     /// The first seed.
@@ -25,10 +28,13 @@ pub struct Options {
     /// How many runs at once [default: one per core].
     #[arg(long, value_name = "J")]
     pub jobs: Option<NonZeroUsize>,
-    /// Start no further run after this many minutes.
+    /// Start no further run after this time, such as 90s or 8h.
+    #[arg(long, value_name = "TIME", value_parser = span, conflicts_with_all = ["minutes", "hours"])]
+    time: Option<Duration>,
+    /// The same in minutes.
     #[arg(long, value_name = "M", value_parser = positive, conflicts_with = "hours")]
     pub minutes: Option<f64>,
-    /// Start no further run after this many hours.
+    /// The same in hours.
     #[arg(long, value_name = "H", value_parser = positive)]
     pub hours: Option<f64>,
     /// Keep sums, findings and which seeds are done in this folder, and go on from what it holds.
@@ -40,26 +46,32 @@ pub struct Options {
     /// Go to the seeds at once, without the regressions and the findings of an earlier exploration.
     #[arg(long)]
     pub no_regressions: bool,
-    /// Report a run that takes longer than this many seconds of wall time, and go on without it.
-    #[arg(long, value_name = "S", default_value_t = RUN_SECONDS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
-    pub run_seconds_max: u64,
-    /// Write what became of each run into this file: one JSON object a line, in the order in which they end.
+    /// What is run before any seed.
+    #[command(flatten)]
+    pub regressions: cause::Regressions,
+    /// Report a run that takes more than this wall time, and go on without it.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = span)]
+    pub run_time_max: Duration,
+    /// Write what became of each run into this file: one JSON object per line, as they end.
     ///
     /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs
-    /// that it makes again, because the one before was killed, have two lines, which are equal.
+    /// that it makes again, because the one before was killed, have two lines, which are equal. Fields: seed
+    /// or plan, trace (the hash), class (ok, safety, panic, liveness, health, undecided), headline (how it
+    /// failed, or null), virtual_ms, operations, of which unknown and not_executed, messages, steps, what the
+    /// system counts, faults (how many of each kind), marks.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
     /// Run only about one seed in six: those that promise to reach rare marks, as the runs before have shown
     /// [default: with --hours, yes].
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     steer: Option<bool>,
-    /// Print how many runs reached each mark, a situation worth reaching.
+    /// Print how many runs reached each mark, a situation worth reaching, and which no run reached.
     #[arg(long)]
     pub marks: bool,
     /// Fail with code 7 if there is a mark that no run reached.
     #[arg(long)]
     pub require_marks: bool,
-    /// Do not look out for marks: to measure what that costs, and that a run is the same without.
+    /// Do not look out for marks (to measure what that costs, and to show that they change no run).
     #[arg(long, conflicts_with_all = ["marks", "require_marks"])]
     pub skip_marks: bool,
     /// Make every run in a process of its own: for code that leaves something behind, which `doctor` finds.
@@ -92,8 +104,8 @@ impl Options {
 
     /// How long to begin further runs.
     pub fn time_max(&self) -> Option<Duration> {
-        let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours))?;
-        Some(Duration::from_secs_f64(60.0 * minutes))
+        let minutes = self.minutes.or(self.hours.map(|hours| 60.0 * hours));
+        self.time.or(minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes)))
     }
 
     /// Whether to pass over seeds that promise little.
@@ -102,12 +114,12 @@ impl Options {
     }
 
     /// Where plans and pages go if not into a state.
-    pub fn failures(&self) -> PathBuf {
-        self.failures.clone().unwrap_or_else(|| cause::FOLDER.into())
+    pub fn failures<S: System>(&self) -> PathBuf {
+        self.failures.clone().unwrap_or_else(cause::failures::<S>)
     }
 }
 
-/// A number of seconds that is more than 0, for clap.
+/// A number of minutes or hours that is more than 0, for clap.
 ///
 /// # Errors
 ///

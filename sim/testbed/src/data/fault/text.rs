@@ -20,6 +20,14 @@ const WORDS: [&str; 11] = [
     "rpc",
 ];
 
+impl<S: System> FaultKind<S> {
+    /// The word for it in plans.
+    pub fn word(&self) -> String {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        table.get("fault").and_then(toml::Value::as_str).unwrap_or(self.name()).to_owned()
+    }
+}
+
 impl<S: System> Serialize for FaultKind<S> {
     fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
         match self {
@@ -66,6 +74,12 @@ mod tests {
         let why = read("fault = \"crush\"").expect_err("a typing error");
         assert!(why.contains("`crush`") && why.contains("`crash`"), "{why}");
         assert!(read("node = \"s1\"").expect_err("of no kind").contains("`fault`"));
+    }
+
+    #[test]
+    fn a_fault_is_called_as_it_is_in_plans() {
+        let text = "fault = \"disk_stall\"\nnode = \"p1\"\nlasts_ms = 1\n";
+        assert_eq!(read(text).expect("a fault").kind.word(), "disk_stall");
     }
 
     #[test]

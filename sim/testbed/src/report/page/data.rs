@@ -57,6 +57,11 @@ impl Nodes {
         self.processes
     }
 
+    /// Their names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// The place of a name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|own| own == name)
@@ -236,10 +241,19 @@ fn facts<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Vec<(&'static str, 
         ("virtual time", format!("{:.3} s", last(outcome).as_secs_f64())),
     ];
     facts.extend(plan.cluster.facts());
-    let operations = format!("{} ({} of unknown fate)", outcome.operations.len(), stats.unknown);
+    let operations = format!("{} ({} of unknown outcome)", outcome.operations.len(), stats.unknown);
     facts.push(("operations", operations));
     facts.extend(stats.own.facts(stats.virtual_time));
     facts.push(("faults", screen::faults(stats.faults.iter().map(|(name, count)| (&**name, *count)))));
+    let marks: Vec<String> = stats.marks.keys().map(|mark| mark.name()).collect();
+    facts.push(("marks reached", if marks.is_empty() { "none".into() } else { marks.join(", ") }));
+    facts.push((
+        "replay",
+        match plan.is_drawn() {
+            true => format!("cargo sim replay {}", plan.seed),
+            false => "cargo sim replay run.toml, with the plan below in that file".into(),
+        },
+    ));
     facts
 }
 
@@ -255,7 +269,7 @@ fn calls<S: System>(plan: &Plan<S>, outcome: &Outcome<S>, nodes: &Nodes) -> Vec<
             End::Open => ("open", "no answer before the end of the run".into()),
             End::Returned { output, .. } => ("ok", S::told(output)),
             End::Unknown { why, .. } => ("unknown", format!("fate unknown: {why}")),
-            End::NotExecuted { why, .. } => ("not", format!("not executed: {why}")),
+            End::NotExecuted { why, .. } => ("not", format!("not executed: {}", screen::reason(why))),
         };
         let part = if against.contains(&index) {
             Some("against")
@@ -331,7 +345,7 @@ fn returned<S: System>(operation: &Operation<S>) -> String {
         End::Open => format!("{asked} is open"),
         End::Returned { output, .. } => format!("{asked} returns {}", S::told(output)),
         End::Unknown { why, .. } => format!("{asked} is given up: {why}"),
-        End::NotExecuted { why, .. } => format!("{asked} was not executed: {why}"),
+        End::NotExecuted { why, .. } => format!("{asked} was not executed: {}", screen::reason(why)),
     }
 }
 

@@ -11,6 +11,7 @@
 //! [`data::TEXT_MAX`] are cut in the picture, and messages beyond
 //! [`crate::observer::messages::MESSAGES_MAX`] are missing, which the page says.
 
+pub mod chrome;
 pub mod data;
 mod explain;
 pub mod history;

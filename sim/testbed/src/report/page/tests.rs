@@ -243,3 +243,30 @@ fn lanes_say_who_was_down_and_whom_a_fault_struck() {
     assert_eq!(data["faults"][0]["nodes"], serde_json::json!([0]));
     assert_eq!(data["faults"][0]["to"], 1_500_000);
 }
+
+#[test]
+fn a_run_in_chromes_format_has_a_span_for_each_call_state_and_fault() {
+    let text = chrome::render(&plan(), &stale());
+    let events: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let events = events["traceEvents"].as_array().expect("a list");
+    let of = |sort: &str| events.iter().filter(|event| event["cat"] == sort).collect::<Vec<_>>();
+    assert_eq!((of("operation").len(), of("fault").len(), of("message").len()), (4, 1, 0));
+    let get = of("operation")[2];
+    assert_eq!((number(&get["ts"]), number(&get["dur"])), (3_000_000, 100_000));
+    assert_eq!(get["name"], "get \"k1\" -> \"old\"");
+    let down = of("state").into_iter().find(|event| number(&event["ts"]) == 1_000_000);
+    assert_eq!(number(&down.expect("p1 was down")["dur"]), 500_000);
+    let names: Vec<_> = events.iter().filter(|event| event["ph"] == "M").collect();
+    assert!(names.iter().any(|event| event["pid"] == get["pid"] && event["args"]["name"] == "c2"));
+}
+
+#[test]
+fn marks_and_the_command_that_replays_are_among_the_facts() {
+    let mut outcome = stale();
+    let facts = |outcome: &Outcome| data(&render(&plan(), outcome, ""))["facts"].to_string();
+    assert!(facts(&outcome).contains("\"marks reached\",\"none\""), "{}", facts(&outcome));
+    assert!(facts(&outcome).contains("cargo sim replay run.toml"), "it was not drawn: {}", facts(&outcome));
+    let mark = crate::marks::Mark::find("read_of_nothing").expect("a mark");
+    outcome.stats.marks.insert(mark, 1);
+    assert!(facts(&outcome).contains("\"marks reached\",\"read_of_nothing\""), "{}", facts(&outcome));
+}
