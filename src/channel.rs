@@ -1,6 +1,8 @@
 //! gRPC connections: addresses, time-outs and what keeps a dead connection from looking alive.
 
 use std::{
+    error::Error,
+    iter,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint, Server},
+};
 
 /// How long opening a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -96,23 +101,56 @@ pub fn lazy(address: &str) -> Result<Channel, String> {
     Ok(endpoint(address)?.connect_lazy())
 }
 
-/// An error with all its causes in one line; gRPC hides the interesting one innermost.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        source = cause.source();
+/// Why something failed, in one line: its innermost cause. What is around that says only, and more than once,
+/// that a connection or a call failed.
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let innermost = chain(error).last().expect("the error itself");
+    let text = match innermost.downcast_ref::<Status>() {
+        Some(status) if status.message().is_empty() => status.code().to_string(),
+        Some(status) => status.message().to_owned(),
+        None => innermost.to_string(),
+    };
+    // What the operating system calls it is enough.
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// What answered instead of the service that was asked, if that is so: asking again is no use.
+pub fn impostor(status: &Status) -> Option<&'static str> {
+    if status.code() == Code::Unimplemented {
+        return Some("another gRPC service");
     }
-    line
+    let is_garbage = |error: &h2::Error| {
+        error.is_library() && error.is_go_away() && error.reason() != Some(h2::Reason::NO_ERROR)
+    };
+    let garbled = chain(status).filter_map(|error| error.downcast_ref()).any(is_garbage);
+    garbled.then_some("something that does not speak gRPC")
+}
+
+/// An error and what caused it, from the outside in.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An error with a cause.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the connection failed")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn the_innermost_cause_is_told_and_nothing_around_it() {
+        let refused = || std::io::Error::from_raw_os_error(111);
+        assert_eq!(cause(&Outer(refused())), "Connection refused");
+        let status = Status::from_error(Box::new(Outer(refused())));
+        assert_eq!(cause(&status), "Connection refused");
+        assert_eq!(cause(&Status::unavailable("going away")), "going away");
+        assert_eq!(cause(&Status::aborted("")), Code::Aborted.to_string());
+        assert_eq!(impostor(&status), None);
+        assert!(impostor(&Status::unimplemented("")).is_some());
+    }
 
     #[test]
     fn addresses_are_host_and_port() {

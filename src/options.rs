@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::options::{ReplicaOptions, VALUE_BYTES_MAX, check_count};
+use crate::protocol::options::{ReplicaOptions, VALUE_BYTES_MAX, check_count, written};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,11 @@ impl Limits {
         let travels = Duration::from_micros(item * 1_000_000 / LINK_BYTES_PER_SECOND_MIN);
         if options.suspect_after < travels {
             return Err(format!(
-                "suspect-after ({:?}) must be at least {travels:?}: a replica may need so long to receive one operation \
+                "suspect-after ({}) must be at least {}: a replica may need so long to receive one operation \
                  with --value-bytes-max {}",
-                options.suspect_after, self.value_bytes_max
+                written(options.suspect_after),
+                written(travels),
+                self.value_bytes_max
             ));
         }
         Ok(())

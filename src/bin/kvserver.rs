@@ -7,10 +7,10 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use pbkv::{
-    channel::{self, check_address},
+    channel,
     clock::SystemClock,
     options::Limits,
-    process::{self, Listener, Span, logs::LogArgs},
+    process::{self, Exit, Failure, Listener, Span, exit, logs::LogArgs},
     protocol::{
         identity::{Boot, ServerId},
         log::Durable,
@@ -22,53 +22,89 @@ use pbkv::{
     wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
 };
 
-/// A server of a pbkv cluster. It keeps its data in memory: restarted, it is a stranger and receives the
-/// state again
+/// A server of a pbkv cluster: idle, backup or primary, as the view service decides. Data is kept in memory
+/// only: after a restart the server rejoins empty and is sent the full state
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = help())]
 struct Args {
-    /// Address to listen on, host:port; port 0 picks a free one
-    #[arg(long, default_value = "localhost:8001")]
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, default_value = "localhost:8001", value_name = "HOST:PORT", value_parser = process::listened)]
     addr: String,
-    /// Address of the view service, host:port
-    #[arg(long, default_value = "localhost:8000")]
+    /// Address of the view service
+    #[arg(long, default_value = "localhost:8000", value_name = "HOST:PORT", value_parser = process::reached)]
     vs: String,
     /// Address under which clients and other servers reach this one [default: --addr with the port that was
     /// bound]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = process::reached)]
     advertise: Option<String>,
     /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease
     /// of the view service says so (faster, but trusts that clocks run at nearly the same rate)
     #[arg(long, value_enum, default_value_t = Reads::Confirm)]
     reads: Reads,
+    /// Updates are refused while fewer copies than this would hold them, the primary included, and not
+    /// acknowledged if they were under way; 0 never refuses
+    #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
+    copies_min: usize,
+    #[command(flatten)]
+    clients: ClientArgs,
+    #[command(flatten)]
+    times: TimeArgs,
+    #[command(flatten)]
+    replication: ReplicationArgs,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+/// What clients may ask for.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Limits for clients")]
+struct ClientArgs {
     /// The longest key, in bytes; the same on all servers
     #[arg(long, default_value_t = Limits::default().key_bytes_max, value_name = "BYTES")]
     key_bytes_max: usize,
     /// The longest value, in bytes; the same on all servers
     #[arg(long, default_value_t = Limits::default().value_bytes_max, value_name = "BYTES")]
     value_bytes_max: usize,
-    /// How often the view service is pinged, at least; more often if its --dead-after demands it
-    #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
-    ping_interval: Span,
-    /// How often a primary shows itself to a replica to which it has nothing else to say
-    #[arg(long, default_value_t = Span(ReplicaOptions::default().heartbeat_interval), value_name = "TIME")]
-    heartbeat_interval: Span,
-    /// A replica silent for this long is reported to the view service
-    #[arg(long, default_value_t = Span(ReplicaOptions::default().suspect_after), value_name = "TIME")]
-    suspect_after: Span,
-    /// A new backup that lags at most this long is waited for
-    #[arg(long, default_value_t = Span(ReplicaOptions::default().join_lag_max), value_name = "TIME")]
-    join_lag_max: Span,
-    /// A session without an update for this long is forgotten; of each session, the primary that opened it
+    /// Requests that may wait for an answer at once
+    #[arg(long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N")]
+    waiting_max: usize,
+    /// Bytes of updates that may wait for an answer at once
+    #[arg(long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES")]
+    waiting_bytes_max: u64,
+    /// A session without an update for this long is forgotten; for each session, the primary that opened it
     /// decides
     #[arg(long, default_value_t = Span(ReplicaOptions::default().session_ttl), value_name = "TIME")]
     session_ttl: Span,
     /// Sessions that may be open at once
     #[arg(long, default_value_t = ReplicaOptions::default().sessions_max, value_name = "N")]
     sessions_max: usize,
-    /// Requests that may wait for an answer at once
-    #[arg(long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N")]
-    waiting_max: usize,
+    /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
+    #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
+    session_bytes_max: u64,
+}
+
+/// How often servers hear each other.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Timing")]
+struct TimeArgs {
+    /// How often the view service is pinged, at least; more often if its --dead-after demands it
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
+    ping_interval: Span,
+    /// How often an idle primary sends heartbeats to its replicas
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().heartbeat_interval), value_name = "TIME")]
+    heartbeat_interval: Span,
+    /// A replica silent for this long is reported to the view service
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().suspect_after), value_name = "TIME")]
+    suspect_after: Span,
+    /// The primary starts waiting for a new backup once it lags at most this much
+    #[arg(long, default_value_t = Span(ReplicaOptions::default().join_lag_max), value_name = "TIME")]
+    join_lag_max: Span,
+}
+
+/// How operations and state travel, and what is kept for that.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Log and state transfer")]
+struct ReplicationArgs {
     /// Bytes of operations in one message to a replica; the same on all servers
     #[arg(long, default_value_t = ReplicaOptions::default().append_bytes_max, value_name = "BYTES")]
     append_bytes_max: usize,
@@ -81,27 +117,24 @@ struct Args {
     /// Operations between two checkpoints of the state; the log keeps one to two times as many
     #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_interval, value_name = "N")]
     checkpoint_interval: u64,
-    /// A new backup that would need a longer log than this is left behind and gets a later state
-    #[arg(long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N")]
-    log_entries_max: u64,
     /// Bytes of operations after which a checkpoint of the state is taken, too
     #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_bytes, value_name = "BYTES")]
     checkpoint_bytes: u64,
+    /// A new backup that would need a longer log than this is left behind and gets a later state
+    #[arg(long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N")]
+    log_entries_max: u64,
     /// A new backup that would need more bytes of log than this is left behind and gets a later state
     #[arg(long, default_value_t = ReplicaOptions::default().log_bytes_max, value_name = "BYTES")]
     log_bytes_max: u64,
-    /// Bytes of updates that may wait for an answer at once
-    #[arg(long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES")]
-    waiting_bytes_max: u64,
-    /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
-    #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
-    session_bytes_max: u64,
-    /// Updates are refused while fewer copies than this would hold them, the primary included, and not
-    /// acknowledged if they were under way; 0 never refuses
-    #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
-    copies_min: usize,
-    #[command(flatten)]
-    logs: LogArgs,
+}
+
+fn help() -> String {
+    let examples = [
+        "kvserver                                             # the first server of a cluster on one machine",
+        "kvserver --addr localhost:8002                       # and the second",
+        "kvserver --addr 0.0.0.0:8001 --advertise db1:8001 --vs vs1:8000   # one of several machines",
+    ];
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,31 +145,33 @@ enum Reads {
 
 impl Args {
     fn limits(&self) -> Limits {
-        Limits { key_bytes_max: self.key_bytes_max, value_bytes_max: self.value_bytes_max }
+        let ClientArgs { key_bytes_max, value_bytes_max, .. } = self.clients;
+        Limits { key_bytes_max, value_bytes_max }
     }
 
     fn options(&self) -> ReplicaOptions {
+        let Self { clients, times, replication, .. } = self;
         ReplicaOptions {
-            ping_interval: self.ping_interval.0,
-            heartbeat_interval: self.heartbeat_interval.0,
-            suspect_after: self.suspect_after.0,
+            ping_interval: times.ping_interval.0,
+            heartbeat_interval: times.heartbeat_interval.0,
+            suspect_after: times.suspect_after.0,
             reads: match self.reads {
                 Reads::Confirm => ReadMode::Confirm,
                 Reads::Lease => ReadMode::Lease,
             },
-            join_lag_max: self.join_lag_max.0,
-            session_ttl: self.session_ttl.0,
-            sessions_max: self.sessions_max,
-            waiting_max: self.waiting_max,
-            append_bytes_max: self.append_bytes_max,
-            append_window: self.append_window,
-            chunk_bytes_max: self.chunk_bytes_max,
-            checkpoint_interval: self.checkpoint_interval,
-            log_entries_max: self.log_entries_max,
-            checkpoint_bytes: self.checkpoint_bytes,
-            log_bytes_max: self.log_bytes_max,
-            waiting_bytes_max: self.waiting_bytes_max,
-            session_bytes_max: self.session_bytes_max,
+            join_lag_max: times.join_lag_max.0,
+            session_ttl: clients.session_ttl.0,
+            sessions_max: clients.sessions_max,
+            waiting_max: clients.waiting_max,
+            append_bytes_max: replication.append_bytes_max,
+            append_window: replication.append_window,
+            chunk_bytes_max: replication.chunk_bytes_max,
+            checkpoint_interval: replication.checkpoint_interval,
+            log_entries_max: replication.log_entries_max,
+            checkpoint_bytes: replication.checkpoint_bytes,
+            log_bytes_max: replication.log_bytes_max,
+            waiting_bytes_max: clients.waiting_bytes_max,
+            session_bytes_max: clients.session_bytes_max,
             copies_min: self.copies_min,
         }
     }
@@ -144,25 +179,18 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let _logs = match args.logs.start("kvserver", "info") {
-        Ok(logs) => logs,
-        Err(why) => return process::fail(why),
-    };
-    match process::block_on(serve(&args)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(why)) => process::fail(why),
-        Err(error) => process::fail(error),
-    }
+    process::run::<Args>(serve(&args))
 }
 
-async fn serve(args: &Args) -> Result<(), String> {
+async fn serve(args: &Args) -> Result<(), Failure> {
     let (limits, options) = (args.limits(), args.options());
-    options.validate()?;
-    limits.validate(&options)?;
-    check_address(&args.vs)?;
+    options.validate().map_err(Failure::option)?;
+    limits.validate(&options).map_err(Failure::option)?;
     let listener = Listener::bind(&args.addr).await?;
     let bound = listener.address().map_err(|error| error.to_string())?;
-    let address = process::advertised(&args.addr, bound, args.advertise.as_deref(), &args.vs)?;
+    let address = process::advertised(&args.addr, bound, args.advertise.as_deref(), &args.vs)
+        .map_err(Failure::Usage)?;
+    let _logs = args.logs.start("kvserver", &address, "info").map_err(Failure::Usage)?;
     // rules: allow clock: a process of production takes its life from the wall clock,
     // rules: allow randomness: and its identity from the operating system
     let start = Start {
@@ -181,7 +209,7 @@ async fn serve(args: &Args) -> Result<(), String> {
     let router = channel::server()
         .add_service(process::guarded(process::mark_refusals(kv)))
         .add_service(process::guarded(replication));
-    process::ready(&address)?;
+    process::ready(&process::bound(&args.addr, &listener)?, &address)?;
     tracing::info!(advertised = %address, listens = %bound, view_service = %args.vs, "the server is listening");
     tokio::select! {
         biased;
@@ -189,8 +217,8 @@ async fn serve(args: &Args) -> Result<(), String> {
             tracing::info!(signal, "stopped");
             Ok(())
         }
-        error = server.failed() => Err(error.to_string()),
-        served = listener.serve(router) => served,
+        error = server.failed() => Err(Failure::Failed(error.to_string())),
+        served = listener.serve(router) => Ok(served?),
     }
 }
 

@@ -12,7 +12,10 @@ use clap::Parser;
 use pbkv::{
     channel,
     clock::SystemClock,
-    process::{self, Listener, Span, logs::LogArgs},
+    process::{
+        self, Exit, Failure, Listener, Span, exit,
+        logs::{LogArgs, Logs},
+    },
     protocol::{
         identity::{Generation, ServerId},
         options::ViewServiceOptions,
@@ -32,42 +35,27 @@ const GENERATION_MAX: u64 = 1_000_000;
 
 /// The view service of a pbkv cluster: hears the servers, decides who is primary and who is backup
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = help())]
 struct Args {
-    /// Address to listen on, host:port; port 0 picks a free one
-    #[arg(long, default_value = "localhost:8000")]
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, default_value = "localhost:8000", value_name = "HOST:PORT", value_parser = process::listened)]
     addr: String,
     /// Folder of the one record that must survive a restart
-    #[arg(long, default_value = "viewservice.data")]
+    #[arg(long, default_value = "viewservice.data", value_name = "DIR")]
     dir: PathBuf,
     /// Copies of the data to strive for, the primary included
-    #[arg(long, default_value_t = ViewServiceOptions::default().replicas)]
+    #[arg(long, default_value_t = ViewServiceOptions::default().replicas, value_name = "N")]
     replicas: usize,
     /// A server not heard for this long is dead. Servers are told, and ping three times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
-    /// A new backup that makes no progress for this long, and for a dead interval, is replaced
-    #[arg(long, default_value_t = Span(ViewServiceOptions::default().join_stall_max), value_name = "TIME")]
-    join_stall_max: Span,
-    /// A server that the primary cannot reach is not used for this long, longer if it happens again,
-    #[arg(long, default_value_t = Span(ViewServiceOptions::default().suspicion_min), value_name = "TIME")]
-    suspicion_min: Span,
-    /// up to this long
-    #[arg(long, default_value_t = Span(ViewServiceOptions::default().suspicion_max), value_name = "TIME")]
-    suspicion_max: Span,
-    /// How often the views are looked after when no server is heard
-    #[arg(long, default_value_t = Span(ViewServiceOptions::default().policy_interval), value_name = "TIME")]
-    policy_interval: Span,
-    /// Servers kept in mind at once
-    #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
-    servers_max: usize,
     /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come
     /// back, or the record is damaged or gone and there is no copy of it as young as the last view change:
     /// the cluster starts again empty, as the next generation. Without a readable record, name the generation
     /// that 'testclient view' showed last, or that the log of a server names (g1... is generation 1). Stop
     /// the view service before, start it (without this) and empty servers after; servers that still hold old
     /// data stay out and keep it
-    #[arg(long, value_name = "GENERATION")]
+    #[arg(long, value_name = "GENERATION", help_heading = "After a loss")]
     accept_data_loss: Option<u64>,
     /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it
     /// advertises) holds. Before, see that every server that still holds data runs and reaches this service,
@@ -75,14 +63,49 @@ struct Args {
     /// (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the others
     /// join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps its data
     /// until it is started again empty
-    #[arg(long, value_name = "SERVER", conflicts_with = "accept_data_loss")]
+    #[arg(
+        long, value_name = "SERVER", conflicts_with = "accept_data_loss", value_parser = process::reached,
+        help_heading = "After a loss"
+    )]
     adopt: Option<String>,
     /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached.
     /// What only that one holds does not go on
-    #[arg(long, requires = "adopt")]
+    #[arg(long, requires = "adopt", help_heading = "After a loss")]
     adopt_anyway: bool,
     #[command(flatten)]
+    tuning: TuningArgs,
+    #[command(flatten)]
     logs: LogArgs,
+}
+
+/// What a cluster rarely needs.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Tuning")]
+struct TuningArgs {
+    /// A new backup that makes no progress for this long, and for a dead interval, is replaced
+    #[arg(long, default_value_t = Span(ViewServiceOptions::default().join_stall_max), value_name = "TIME")]
+    join_stall_max: Span,
+    /// How long a server that the primary cannot reach is set aside the first time; longer with each
+    /// repetition
+    #[arg(long, default_value_t = Span(ViewServiceOptions::default().suspicion_min), value_name = "TIME")]
+    suspicion_min: Span,
+    /// Upper limit of that time
+    #[arg(long, default_value_t = Span(ViewServiceOptions::default().suspicion_max), value_name = "TIME")]
+    suspicion_max: Span,
+    /// How often the view is re-evaluated when no pings arrive
+    #[arg(long, default_value_t = Span(ViewServiceOptions::default().policy_interval), value_name = "TIME")]
+    policy_interval: Span,
+    /// Maximum number of servers tracked
+    #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
+    servers_max: usize,
+}
+
+fn help() -> String {
+    let examples = [
+        "viewservice                                          # a cluster on one machine",
+        "viewservice --addr 0.0.0.0:8000 --dir /var/lib/pbkv --replicas 3",
+    ];
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
 }
 
 impl Args {
@@ -90,42 +113,31 @@ impl Args {
         ViewServiceOptions {
             replicas: self.replicas,
             dead_after: self.dead_after.0,
-            join_stall_max: self.join_stall_max.0,
-            suspicion_min: self.suspicion_min.0,
-            suspicion_max: self.suspicion_max.0,
-            policy_interval: self.policy_interval.0,
-            servers_max: self.servers_max,
+            join_stall_max: self.tuning.join_stall_max.0,
+            suspicion_min: self.tuning.suspicion_min.0,
+            suspicion_max: self.tuning.suspicion_max.0,
+            policy_interval: self.tuning.policy_interval.0,
+            servers_max: self.tuning.servers_max,
         }
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let _logs = match args.logs.start("viewservice", "info") {
-        Ok(logs) => logs,
-        Err(why) => return process::fail(why),
-    };
-    let run = async {
+    process::run::<Args>(async {
         match args.accept_data_loss {
             Some(generation) => accept_data_loss(&args, generation).await,
             None => serve(&args).await,
         }
-    };
-    match process::block_on(run) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(why)) => process::fail(why),
-        Err(error) => process::fail(error),
-    }
+    })
 }
 
-async fn serve(args: &Args) -> Result<(), String> {
+async fn serve(args: &Args) -> Result<(), Failure> {
     let options = args.options();
-    options.validate()?;
-    if let Some(server) = &args.adopt {
-        channel::check_address(server)
-            .map_err(|why| format!("--adopt must be the address that a server advertises: {why}"))?;
-    }
+    options.validate().map_err(Failure::option)?;
     let listener = Listener::bind(&args.addr).await?;
+    let address = process::bound(&args.addr, &listener)?;
+    let _logs = start_logs(args, &address)?;
     let adopt = args
         .adopt
         .as_deref()
@@ -140,9 +152,8 @@ async fn serve(args: &Args) -> Result<(), String> {
     // rules: allow randomness: and its identity
     let config = ViewConfig { record, adopt, epoch: rand::random(), key, options };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
-    let address = process::bound(&args.addr, &listener)?;
     let router = channel::server().add_service(process::guarded(ViewServiceServer::new(server.service())));
-    process::ready(&address)?;
+    process::ready(&address, &address)?;
     let dir = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
     tracing::info!(%address, dir = %dir.display(), %generation, %view, "the view service is listening");
     let adopted = server.adopted();
@@ -160,11 +171,15 @@ async fn serve(args: &Args) -> Result<(), String> {
         }
         error = server.failed() => {
             tracing::error!(%error, dir = %args.dir.display(), "the service has to stop");
-            Err(error.to_string())
+            Err(Failure::Failed(error.to_string()))
         }
-        why = not_adopted => Err(why),
-        served = listener.serve(router) => served,
+        why = not_adopted => Err(Failure::Failed(why)),
+        served = listener.serve(router) => Ok(served?),
     }
+}
+
+fn start_logs(args: &Args, address: &str) -> Result<Logs, Failure> {
+    args.logs.start("viewservice", address, "info").map_err(Failure::Usage)
 }
 
 /// The folder, which must hold no record that can be read.
@@ -217,7 +232,8 @@ fn table(heard: &Heard) -> String {
 }
 
 /// The next generation starts without a view; numbers go on, so that nobody takes an old view for a new one.
-async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), String> {
+async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), Failure> {
+    let _logs = start_logs(args, &args.addr)?;
     let mut storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
     let found = storage.read();
     let was_there = !matches!(found, Ok(None));
@@ -225,7 +241,7 @@ async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), String> {
         Ok(Some(record)) => check_lost(args, record, lost)?,
         Ok(None) => lost_record(lost)?,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => lost_record(lost)?,
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(Failure::Failed(error.to_string())),
     };
     let next = record.accept_data_loss();
     storage.replace(&next).await.map_err(|error| error.to_string())?;

@@ -81,20 +81,29 @@ impl Call {
     }
 
     pub(super) fn gave_up(&self) -> ClientError {
-        let seen = [&self.server_said, &self.view_service_said];
-        let why = seen.into_iter().flatten().cloned().collect::<Vec<_>>().join("; ");
-        let why = if why.is_empty() { "nothing could be tried before the deadline".to_owned() } else { why };
+        let why = self.seen().unwrap_or_else(|| "nothing could be tried before the deadline".to_owned());
         if self.doubt { ClientError::Unknown { why } } else { ClientError::NotExecuted { why } }
     }
 
-    fn has_seen_something(&self) -> bool {
-        self.server_said.is_some() || self.view_service_said.is_some()
+    /// What was seen last, if anything was.
+    fn seen(&self) -> Option<String> {
+        let seen: Vec<&str> =
+            [&self.server_said, &self.view_service_said].into_iter().flatten().map(String::as_str).collect();
+        (!seen.is_empty()).then(|| seen.join("; "))
     }
 
     /// An error that would be final, were it not for earlier attempts.
     pub(super) fn unless_in_doubt(&self, error: ClientError) -> ClientError {
         if self.doubt { ClientError::Unknown { why: error.to_string() } } else { error }
     }
+}
+
+/// Why the view service told no view.
+pub(super) enum NoView {
+    /// It may do so later.
+    Unreached(String),
+    /// It never will: something else answers at its address.
+    Impostor(String),
 }
 
 /// How an attempt failed.
@@ -172,9 +181,10 @@ impl<C: Clock> Client<C> {
                         self.learn(call, view)?;
                     }
                 }
+                Err(NoView::Impostor(why)) => return Err(call.unless_in_doubt(ClientError::Invalid(why))),
                 // An attempt that the deadline cut short says nothing of the view service.
-                Err(_) if self.clock.now() >= call.deadline && call.has_seen_something() => {}
-                Err(why) => call.view_service_said = Some(why),
+                Err(_) if self.clock.now() >= call.deadline && call.seen().is_some() => {}
+                Err(NoView::Unreached(why)) => call.view_service_said = Some(why),
             }
             let found = self.view.as_ref().map(|view| view.number);
             call.stale = false;
@@ -189,7 +199,7 @@ impl<C: Clock> Client<C> {
     fn learn(&mut self, call: &mut Call, view: View) -> Result<(), ClientError> {
         let generation = view.generation;
         if self.generation != Generation::UNKNOWN && generation != self.generation {
-            let address = self.options.view_service.clone();
+            let address = self.options.view_service[self.asks].clone();
             let error = self.other_generation(call, &address, generation);
             if self.generation == generation {
                 self.view = Some(view);
@@ -222,6 +232,7 @@ impl<C: Clock> Client<C> {
     }
 
     pub(super) async fn pause(&mut self, call: &mut Call) {
+        self.waiting.note(call.seen());
         let until = (self.clock.now() + call.pause).min(call.deadline);
         self.clock.sleep_until(until).await;
         call.pause = (2 * call.pause).min(self.options.pause_max);
@@ -231,21 +242,31 @@ impl<C: Clock> Client<C> {
         (self.clock.now() + self.options.attempt_timeout).min(call.deadline)
     }
 
-    pub(super) async fn get_view(&mut self, call: &Call) -> Result<ViewReport, String> {
-        let address = &self.options.view_service;
+    pub(super) async fn get_view(&mut self, call: &Call) -> Result<ViewReport, NoView> {
+        let address = &self.options.view_service[self.asks];
+        let unreached = |why: String| {
+            NoView::Unreached(format!("the view service at {address} cannot be reached: {why}"))
+        };
         let mut client = match &self.view_service {
             Some(client) => client.clone(),
-            None => ViewServiceClient::new(channel::lazy(address)?),
+            None => ViewServiceClient::new(channel::lazy(address).map_err(unreached)?),
         };
         let until = self.attempt_until(call);
         let answer = before(&self.clock, until, client.get_view(wire::GetViewRequest {})).await;
-        let context = |why: String| format!("the view service at {address} cannot be reached: {why}");
         self.view_service = None; // until it is known to work
-        let answer = answer
-            .ok_or_else(|| context("no answer in time".into()))?
-            .map_err(|status| context(channel::causes(&status)))?
-            .into_inner();
-        let malformed = |error: Malformed| context(error.to_string());
+        let answer = answer.ok_or_else(|| unreached("no answer in time".into())).and_then(|answer| {
+            answer.map_err(|status| match channel::impostor(&status) {
+                Some(what) => NoView::Impostor(format!(
+                    "{what} answers at {address}, not a view service; is --vs right?"
+                )),
+                None => unreached(format!("{}; is it running, is --vs right?", channel::cause(&status))),
+            })
+        });
+        if answer.is_err() {
+            self.asks = (self.asks + 1) % self.options.view_service.len();
+        }
+        let answer = answer?.into_inner();
+        let malformed = |error: Malformed| unreached(error.to_string());
         let view = answer.view.map(View::try_from).transpose().map_err(malformed)?;
         let distress = answer.distress.map(Distress::try_from).transpose().map_err(malformed)?;
         let not_taken = answer.not_taken.map(NotTaken::try_from).transpose().map_err(malformed)?;
@@ -270,7 +291,7 @@ impl<C: Clock> Client<C> {
                 let connected = before(&self.clock, until, endpoint.connect()).await;
                 let channel = connected
                     .ok_or_else(|| unsent("it could not be reached in time".into()))?
-                    .map_err(|error| unsent(channel::causes(&error)))?;
+                    .map_err(|error| unsent(channel::cause(&error)))?;
                 let progress = Progress::default();
                 let client = KvClient::new(process::watch(channel, progress.clone()))
                     .max_decoding_message_size(self.options.message_bytes_max);
@@ -303,7 +324,7 @@ impl<C: Clock> Client<C> {
                 Err(match status.code() {
                     Code::InvalidArgument | Code::OutOfRange => Failure::Invalid { sent, why },
                     Code::ResourceExhausted => Failure::Busy { sent, why },
-                    _ => Failure::Retry { sent, why: channel::causes(&status) },
+                    _ => Failure::Retry { sent, why: channel::cause(&status) },
                 })
             }
         }

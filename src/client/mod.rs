@@ -19,6 +19,7 @@
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
 
 mod call;
+mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,13 +38,18 @@ use crate::{
     },
     wire::view_service_client::ViewServiceClient,
 };
-use call::{Call, Connection};
+use call::{Call, Connection, NoView};
+pub use waiting::Waiting;
+
+/// Addresses that a view service may have.
+const ADDRESSES_MAX: u64 = 16;
 
 /// What a client may be told.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Address of the view service, `host:port`.
-    pub view_service: String,
+    /// Addresses of the view service, `host:port`, at least one. They are tried one after another when one is
+    /// not reached.
+    pub view_service: Vec<String>,
     /// How long a call goes on trying.
     pub deadline: Duration,
     /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is
@@ -61,7 +67,7 @@ impl ClientOptions {
     /// The defaults, for the cluster of this view service.
     pub fn new(view_service: impl Into<String>) -> Self {
         Self {
-            view_service: view_service.into(),
+            view_service: vec![view_service.into()],
             deadline: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(1),
             pause_min: Duration::from_millis(20),
@@ -76,7 +82,8 @@ impl ClientOptions {
     ///
     /// In words.
     pub fn validate(&self) -> Result<(), String> {
-        channel::check_address(&self.view_service)?;
+        check_count("vs", self.view_service.len() as u64, 1, ADDRESSES_MAX)?;
+        self.view_service.iter().try_for_each(|address| channel::check_address(address))?;
         check_span("deadline", self.deadline, SPAN_MIN, SPAN_MAX)?;
         check_span("attempt-timeout", self.attempt_timeout, SPAN_MIN, SPAN_MAX)?;
         check_span("pause-min", self.pause_min, SPAN_MIN, SPAN_MAX)?;
@@ -183,6 +190,9 @@ pub struct Client<C> {
     options: ClientOptions,
     clock: C,
     view_service: Option<ViewServiceClient<Channel>>,
+    /// Which of the view service's addresses is asked.
+    asks: usize,
+    waiting: Waiting,
     servers: BTreeMap<ServerId, Connection>,
     /// The latest view heard of.
     view: Option<View>,
@@ -221,11 +231,18 @@ impl<C: Clock> Client<C> {
             options,
             clock,
             view_service: None,
+            asks: 0,
+            waiting: Waiting::default(),
             servers: BTreeMap::new(),
             view: None,
             generation: Generation::UNKNOWN,
             session: None,
         }
+    }
+
+    /// What its calls wait for; can be read while one of them is under way.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
     }
 
     /// Gives later calls another deadline. Session, view and connections stay.
@@ -342,13 +359,15 @@ impl<C: Clock> Client<C> {
     ///
     /// # Errors
     ///
-    /// [`ClientError::NotExecuted`] if it cannot be reached.
+    /// [`ClientError::NotExecuted`] if it cannot be reached, [`ClientError::Invalid`] if something else is
+    /// reached in its place.
     pub async fn view(&mut self) -> Result<ViewReport, ClientError> {
         let mut call = self.begin()?;
         while self.clock.now() < call.deadline {
             match self.get_view(&call).await {
                 Ok(report) => return Ok(report),
-                Err(why) => call.view_service_said = Some(why),
+                Err(NoView::Unreached(why)) => call.view_service_said = Some(why),
+                Err(NoView::Impostor(why)) => return Err(ClientError::Invalid(why)),
             }
             self.pause(&mut call).await;
         }
@@ -371,6 +390,7 @@ impl<C: Clock> Client<C> {
 
     fn begin(&self) -> Result<Call, ClientError> {
         self.options.validate().map_err(ClientError::Invalid)?;
+        self.waiting.note(None);
         Ok(Call::new(self.clock.now() + self.options.deadline, self.options.pause_min))
     }
 

@@ -77,7 +77,7 @@ mod real {
         /// If the operating system allows too few open files.
         pub async fn serve(self, router: Router) -> Result<(), String> {
             let incoming = connections::accept(self.0, connections::room()?);
-            router.serve_with_incoming(incoming).await.map_err(|error| crate::channel::causes(&error))
+            router.serve_with_incoming(incoming).await.map_err(|error| crate::channel::cause(&error))
         }
     }
 

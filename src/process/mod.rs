@@ -1,15 +1,23 @@
 //! What the binaries share as processes: time spans on the command line, logs, listening, signals.
 //!
-//! A binary prints one line to standard output when it is ready (`listening host:port`, the address under
-//! which it is reached, also when it was asked for port 0), and everything else to standard error. Ctrl-C and
-//! SIGTERM end it with exit code 0; a failure with 1 and a sentence that says what to do; a wrong command
-//! line with 2.
+//! A server prints one line to standard output when it is ready (`listening host:port`, with the port that
+//! was bound, and `, advertised as host:port` if others reach it under another address), and everything else
+//! to standard error. A process that fails says in one sentence what to do. [`exit`] has the exit codes.
 
 mod advertise;
+pub mod exit;
 mod host;
 pub mod logs;
 
 use std::{fmt, io::Write, process::ExitCode, str::FromStr, time::Duration};
+
+use clap::CommandFactory;
+
+use crate::{
+    channel::check_address,
+    protocol::options::{UNITS, written},
+};
+pub use exit::{Exit, Failure};
 
 pub use advertise::advertised;
 pub use host::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
@@ -20,12 +28,7 @@ pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = self.0.as_secs_f64() * 1000.0;
-        if milliseconds < 1000.0 {
-            write!(f, "{milliseconds}ms")
-        } else {
-            write!(f, "{}s", milliseconds / 1000.0)
-        }
+        f.write_str(&written(self.0))
     }
 }
 
@@ -33,17 +36,39 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("'{text}' is no time span; write for example 500ms, 1.5s or 2m");
+        let error = || {
+            let units: Vec<_> = UNITS.iter().map(|(unit, _)| *unit).collect();
+            format!("write a number and a unit ({}), for example 500ms, 1.5s or 2m", units.join(", "))
+        };
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
         let (amount, unit) = text.split_at(digits);
-        let seconds = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            _ => return Err(error()),
-        };
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         let amount: f64 = amount.parse().map_err(|_| error())?;
-        Duration::try_from_secs_f64(amount * seconds).map(Self).map_err(|_| error())
+        Duration::try_from_secs_f64(amount * unit.as_secs_f64()).map(Self).map_err(|_| error())
+    }
+}
+
+/// An address to listen on, `host:port`, as a command line has it.
+///
+/// # Errors
+///
+/// In words, with an example of a good one.
+pub fn listened(address: &str) -> Result<String, String> {
+    check_address(address).map(|()| address.to_owned())
+}
+
+/// An address of another process, `host:port`, as a command line has it.
+///
+/// # Errors
+///
+/// Like [`listened`], and for port 0, at which no process is reached.
+pub fn reached(address: &str) -> Result<String, String> {
+    let address = listened(address)?;
+    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(0)) => {
+            Err("no process is reached at port 0; name the port that it listens on, 1 to 65535".into())
+        }
+        _ => Ok(address),
     }
 }
 
@@ -58,22 +83,34 @@ pub fn bound(address: &str, listener: &Listener) -> Result<String, String> {
     Ok(format!("{host}:{}", bound.port()))
 }
 
-/// Tells whoever started this process that it can be reached, and where.
+/// Tells whoever started this process that it can be reached: where it listens, and under which address
+/// others reach it, if that is another one.
 ///
 /// # Errors
 ///
 /// If nobody can read it.
-pub fn ready(address: &str) -> Result<(), String> {
+pub fn ready(listens: &str, advertised: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening {address}")
+    let other = if advertised == listens { String::new() } else { format!(", advertised as {advertised}") };
+    writeln!(out, "listening {listens}{other}")
         .and_then(|()| out.flush())
         .map_err(|error| format!("cannot write to standard output: {error}"))
 }
 
+/// Runs a server's work to its end.
+pub fn run<A: CommandFactory>(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    match block_on(work) {
+        Ok(Ok(())) => Exit::Done,
+        Ok(Err(failure)) => failure.tell::<A>(),
+        Err(error) => fail(error),
+    }
+    .into()
+}
+
 /// Ends a process that cannot go on: one sentence on standard error.
-pub fn fail(why: impl fmt::Display) -> ExitCode {
+pub fn fail(why: impl fmt::Display) -> Exit {
     eprintln!("error: {why}");
-    ExitCode::FAILURE
+    Exit::Failed
 }
 
 #[cfg(test)]
@@ -82,17 +119,27 @@ mod tests {
 
     #[test]
     fn spans_have_a_unit() {
-        for (text, milliseconds) in [("500ms", 500), ("1.5s", 1500), ("2m", 120_000), ("0s", 0)] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(milliseconds))), "{text}");
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("0s", 0),
+            ("100us", 0),
+            ("1h", 3_600_000),
+            ("1.5d", 129_600_000),
+        ] {
+            let span = text.parse::<Span>().expect(text).0;
+            assert_eq!(span.as_millis(), milliseconds, "{text}");
         }
-        for bad in ["", "5", "s", "5h", "-1s", "1.2.3s", "9999999999999999999999s"] {
-            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        for bad in ["", "5", "s", "5w", "-1s", "1.2.3s", "9999999999999999999999s"] {
+            let why = bad.parse::<Span>().expect_err(bad);
+            assert!(why.contains("(us, ms, s, m, h, d)"), "{why}");
         }
     }
 
     #[test]
     fn spans_are_printed_as_they_are_written() {
-        for text in ["0ms", "0.25ms", "500ms", "1.5s", "60s"] {
+        for text in ["0s", "250us", "500ms", "1.5s", "1m", "90s", "36h", "30d"] {
             assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
         }
     }

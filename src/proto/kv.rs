@@ -21,25 +21,23 @@ use crate::{
 impl Limits {
     fn key(&self, key: Bytes) -> Result<Bytes, Malformed> {
         if key.is_empty() {
-            return malformed("the key is empty; use at least one byte");
+            return Err(Malformed("the key is empty; use at least one byte".into()));
         }
         if key.len() > self.key_bytes_max {
-            return malformed(format!(
-                "the key has {} bytes, the limit is {} (--key-bytes-max of the servers)",
-                key.len(),
-                self.key_bytes_max
-            ));
+            let (bytes, limit) = (key.len(), self.key_bytes_max);
+            return Err(Malformed(format!(
+                "key too long: {bytes} bytes, limit {limit} (--key-bytes-max of the servers)"
+            )));
         }
         Ok(key)
     }
 
     fn value(&self, value: Bytes) -> Result<Bytes, Malformed> {
         if value.len() > self.value_bytes_max {
-            return malformed(format!(
-                "the value has {} bytes, the limit is {} (--value-bytes-max of the servers)",
-                value.len(),
-                self.value_bytes_max
-            ));
+            let (bytes, limit) = (value.len(), self.value_bytes_max);
+            return Err(Malformed(format!(
+                "value too long: {bytes} bytes, limit {limit} (--value-bytes-max of the servers)"
+            )));
         }
         Ok(value)
     }

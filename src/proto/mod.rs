@@ -21,9 +21,9 @@ use crate::{
     wire,
 };
 
-/// What is wrong with a message.
+/// What is wrong with a message, as its sender is told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed message: {0}")]
+#[error("{0}")]
 pub struct Malformed(pub String);
 
 impl From<Malformed> for tonic::Status {
@@ -50,7 +50,7 @@ pub fn proves_not_executed(status: &tonic::Status) -> bool {
 }
 
 fn malformed<T>(why: impl Into<String>) -> Result<T, Malformed> {
-    Err(Malformed(why.into()))
+    Err(Malformed(format!("malformed message: {}", why.into())))
 }
 
 /// No number that is counted up gets near this in any real life; whatever is larger is refused, so that
@@ -65,7 +65,7 @@ fn number(what: &str, value: u64) -> Result<u64, Malformed> {
 }
 
 fn present<T>(what: &str, value: Option<T>) -> Result<T, Malformed> {
-    value.ok_or_else(|| Malformed(format!("{what} is missing")))
+    value.map_or_else(|| malformed(format!("{what} is missing")), Ok)
 }
 
 fn server(what: &str, address: String) -> Result<ServerId, Malformed> {

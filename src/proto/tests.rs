@@ -291,7 +291,10 @@ fn numbers_near_overflow_are_refused() {
         wire::ForwardUpdate { from: "a:1".into(), to_data: Some(data().into()), ..Default::default() };
     assert!(Append::try_from(append.clone()).is_ok());
     append.commit = u64::MAX;
-    assert_eq!(Append::try_from(append), Err(Malformed(format!("commit {} is out of range", u64::MAX))),);
+    assert_eq!(
+        Append::try_from(append),
+        Err(Malformed(format!("malformed message: commit {} is out of range", u64::MAX))),
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The protocol's timings and limits: names, units, defaults, and the relations between them.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 /// What the view service may be told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -172,13 +172,41 @@ pub const GATHERED_BYTES_MAX: usize = 64 << 20;
 /// The longest value that may be allowed, in bytes.
 pub const VALUE_BYTES_MAX: u64 = 64 << 20;
 
+/// The most bytes of anything that is kept: far beyond any memory.
+pub const BYTES_MAX: u64 = 1 << 50;
+
+/// The units in which a time span is written, from short to long.
+pub const UNITS: [(&str, Duration); 6] = [
+    ("us", Duration::from_micros(1)),
+    ("ms", Duration::from_millis(1)),
+    ("s", Duration::from_secs(1)),
+    ("m", Duration::from_secs(60)),
+    ("h", Duration::from_secs(3600)),
+    ("d", Duration::from_secs(24 * 3600)),
+];
+
+/// A time span as people write it: in the longest unit of which it is a whole number, and beyond a second not
+/// in smaller ones than that.
+pub fn written(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    let whole = |(_, unit): &&(&str, Duration)| {
+        span.as_nanos().is_multiple_of(unit.as_nanos()) && !(unit.as_secs() == 0 && seconds > 1.0)
+    };
+    match UNITS.iter().rev().find(whole) {
+        _ if span.is_zero() => "0s".into(),
+        Some((name, unit)) => format!("{}{name}", span.as_nanos() / unit.as_nanos()),
+        None if seconds > 1.0 => format!("{seconds}s"),
+        None => format!("{}us", seconds * 1e6),
+    }
+}
+
 /// Whether `value` is within bounds, both included.
 ///
 /// # Errors
 ///
-/// A sentence with the name of the option, its value and the bounds.
+/// A sentence that begins with the name of the option, with its value and the bounds.
 pub fn check_span(name: &str, value: Duration, min: Duration, max: Duration) -> Result<(), String> {
-    check(name, &value, &min, &max, value < min || value > max)
+    check(name, &written(value), &written(min), &written(max), value < min || value > max)
 }
 
 /// See [`check_span`].
@@ -190,8 +218,14 @@ pub fn check_count(name: &str, value: u64, min: u64, max: u64) -> Result<(), Str
     check(name, &value, &min, &max, value < min || value > max)
 }
 
-fn check(name: &str, value: &dyn Debug, min: &dyn Debug, max: &dyn Debug, bad: bool) -> Result<(), String> {
-    if bad { Err(format!("{name} ({value:?}) must be at least {min:?} and at most {max:?}")) } else { Ok(()) }
+fn check(
+    name: &str,
+    value: &dyn Display,
+    min: &dyn Display,
+    max: &dyn Display,
+    bad: bool,
+) -> Result<(), String> {
+    if bad { Err(format!("{name} ({value}) must be at least {min} and at most {max}")) } else { Ok(()) }
 }
 
 impl ViewServiceOptions {
@@ -213,9 +247,9 @@ impl ViewServiceOptions {
         check_span("policy-interval", self.policy_interval, SPAN_MIN, SPAN_MAX / 2)?;
         let dead_after_min = (2 * self.policy_interval).max(PINGS_PER_DEAD_INTERVAL * SPAN_MIN);
         check_span("dead-after", self.dead_after, dead_after_min, SPAN_MAX)
-            .map_err(|why| format!("{why}: it is looked after every policy-interval"))?;
+            .map_err(|why| format!("{why}: it is looked after every --policy-interval"))?;
         check_span("join-stall-max", self.join_stall_max, 2 * self.policy_interval, SPAN_MAX)
-            .map_err(|why| format!("{why}: it is looked after every policy-interval"))?;
+            .map_err(|why| format!("{why}: it is looked after every --policy-interval"))?;
         check_span("suspicion-min", self.suspicion_min, SPAN_MIN, SPAN_MAX)?;
         check_span("suspicion-max", self.suspicion_max, self.suspicion_min, SPAN_MAX)
     }
@@ -228,15 +262,15 @@ impl ReplicaOptions {
         check_span("heartbeat-interval", self.heartbeat_interval, SPAN_MIN, SPAN_MAX / 3)?;
         check_span("join-lag-max", self.join_lag_max, SPAN_MIN, SPAN_MAX)?;
         check_span("suspect-after", self.suspect_after, 3 * self.heartbeat_interval, SPAN_MAX)
-            .map_err(|why| format!("{why}: a replica is heard every heartbeat-interval"))?;
+            .map_err(|why| format!("{why}: a replica is heard every --heartbeat-interval"))?;
         check_span("session-ttl", self.session_ttl, SESSION_TTL_MIN, SPAN_MAX)?;
         check_count("copies-min", self.copies_min as u64, 0, REPLICAS_MAX as u64)?;
         let counts = [
             ("append-window", self.append_window, COUNT_MAX),
             ("checkpoint-interval", self.checkpoint_interval, COUNT_MAX / 4),
-            ("checkpoint-bytes", self.checkpoint_bytes, u64::MAX / 4),
-            ("waiting-bytes-max", self.waiting_bytes_max, u64::MAX),
-            ("session-bytes-max", self.session_bytes_max, u64::MAX),
+            ("checkpoint-bytes", self.checkpoint_bytes, BYTES_MAX / 4),
+            ("waiting-bytes-max", self.waiting_bytes_max, BYTES_MAX),
+            ("session-bytes-max", self.session_bytes_max, BYTES_MAX),
             ("waiting-max", self.waiting_max as u64, COUNT_MAX),
             ("sessions-max", self.sessions_max as u64, COUNT_MAX),
             ("append-bytes-max", self.append_bytes_max as u64, GATHERED_BYTES_MAX as u64),
@@ -247,7 +281,7 @@ impl ReplicaOptions {
         }
         check_count("log-entries-max", self.log_entries_max, 4 * self.checkpoint_interval, COUNT_MAX)
             .map_err(|why| format!("{why}: the log keeps what up to four checkpoint intervals need"))?;
-        check_count("log-bytes-max", self.log_bytes_max, 4 * self.checkpoint_bytes, u64::MAX)
+        check_count("log-bytes-max", self.log_bytes_max, 4 * self.checkpoint_bytes, BYTES_MAX)
             .map_err(|why| format!("{why}: the log keeps what up to four checkpoints need"))
     }
 }

@@ -127,6 +127,9 @@ async fn send<C: Clock>(
     let answer = before(clock, clock.now() + PING_TIMEOUT, client.ping(crate::wire::PingRequest::from(ping)))
         .await
         .ok_or_else(|| format!("no answer within {PING_TIMEOUT:?}"))?;
-    let answer = answer.map_err(|status| channel::causes(&status))?;
+    let answer = answer.map_err(|status| match channel::impostor(&status) {
+        Some(what) => format!("{what} answers there, not a view service"),
+        None => channel::cause(&status),
+    })?;
     PingReply::try_from(answer.into_inner()).map_err(|error| error.to_string())
 }

@@ -188,12 +188,12 @@ async fn carry<C: Clock, I: From<Arrived>>(
     let opened = before(&clock, clock.now() + channel::CONNECT_TIMEOUT, client.replicate(call)).await;
     let mut answers = opened
         .ok_or("it could not be opened in time")?
-        .map_err(|status| channel::causes(&status))?
+        .map_err(|status| channel::cause(&status))?
         .into_inner();
     loop {
         let next = before(&clock, clock.now() + SILENCE_MAX, answers.next()).await;
         let answer = next.ok_or("no answer for too long")?.ok_or("it was closed")?;
-        let answer = answer.map_err(|status| channel::causes(&status))?;
+        let answer = answer.map_err(|status| channel::cause(&status))?;
         match PeerMessage::try_from(answer) {
             // A full inbox loses it; the replica will say it again.
             Ok(message) => drop(inbox.try_send(Arrived { message, back: None }.into())),

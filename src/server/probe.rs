@@ -65,7 +65,7 @@ async fn probe<C: Clock>(clock: &C, server: &ServerId, token: Token) -> Result<(
     before(clock, clock.now() + PROBE_TIMEOUT, client.probe(ProbeRequest::from(token)))
         .await
         .ok_or_else(|| format!("no answer within {PROBE_TIMEOUT:?}"))?
-        .map_err(|status| channel::causes(&status))?;
+        .map_err(|status| channel::cause(&status))?;
     Ok(())
 }
 

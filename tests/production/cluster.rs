@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -76,7 +76,9 @@ impl Process {
         });
         let mut process = Self { child, address: String::new(), log };
         let line = told.recv_timeout(PATIENCE).expect("the server says that it listens");
-        let address = line.trim().strip_prefix("listening ");
+        let listens = line.trim().strip_prefix("listening ");
+        let address =
+            listens.map(|at| at.split_once(", advertised as ").map_or(at, |(_, advertised)| advertised));
         process.address = address.unwrap_or_else(|| panic!("the first line is '{line}'")).to_owned();
         process
     }
@@ -268,7 +270,8 @@ impl Cluster {
         self.start_server(&[&ends, args].concat())
     }
 
-    fn start_server(&mut self, args: &[&str]) -> Process {
+    /// Starts a KV server with these arguments only.
+    pub fn start_server(&mut self, args: &[&str]) -> Process {
         self.started += 1;
         let log = self.dir.path().join(format!("kvserver-{}.log", self.started));
         Process::start(KVSERVER, args, log)
@@ -357,6 +360,19 @@ pub fn viewservice(args: &[&str]) -> Output {
 /// Runs the KV server's binary to its end.
 pub fn kvserver(args: &[&str]) -> Output {
     Command::new(KVSERVER).args(args).output().expect("the binary was built")
+}
+
+/// Runs the command line client to its end, with this on its standard input.
+pub fn testclient_reads(args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(TESTCLIENT)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    child.stdin.take().expect("piped").write_all(input).expect("it reads");
+    child.wait_with_output().expect("a child")
 }
 
 /// Runs the command line client to its end.

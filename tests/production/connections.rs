@@ -100,7 +100,7 @@ fn too_few_open_files_are_explained() {
         .args(["-c", "ulimit -n 48 && exec \"$0\" --addr localhost:0", env!("CARGO_BIN_EXE_kvserver")])
         .output()
         .expect("the binary was built");
-    let said = failed(&run, 1);
+    let said = failed(&run, 3);
     assert!(said.contains("48 files") && said.contains("ulimit -n"), "{said}");
 }
 

@@ -4,13 +4,16 @@
 mod bad_input;
 mod busy;
 mod cluster;
+mod command_line;
 mod connections;
 mod faults;
 mod life;
+mod logs;
 mod lost_record;
 mod memory;
 mod proxy;
 mod random_faults;
 mod statuses;
 mod takeover;
+mod terminal;
 mod trust;

@@ -361,7 +361,7 @@ fn reads_are_served_while_the_view_service_is_slow() {
         let before = cluster.settled(&s1.process, 1).await;
         let asked = Proxy::to(&cluster.view_service.address).await;
         let mut options = cluster.options();
-        options.view_service.clone_from(&asked.address);
+        options.view_service = vec![asked.address.clone()];
         let mut client = Client::new(options, SystemClock);
         client.put("k", "v").await.expect("put");
 

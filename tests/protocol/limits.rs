@@ -15,8 +15,8 @@ use pbkv::protocol::{
     identity::ServerId,
     machine::Machine,
     options::{
-        COUNT_MAX, GATHERED_BYTES_MAX, REPLICAS_MAX, ReadMode, ReplicaOptions, SERVERS_MAX, SESSION_TTL_MIN,
-        SPAN_MAX, SPAN_MIN, ViewServiceOptions,
+        BYTES_MAX, COUNT_MAX, GATHERED_BYTES_MAX, REPLICAS_MAX, ReadMode, ReplicaOptions, SERVERS_MAX,
+        SESSION_TTL_MIN, SPAN_MAX, SPAN_MIN, ViewServiceOptions,
     },
 };
 use proptest::{
@@ -103,10 +103,10 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
     let bytes = (
         edges(default.append_bytes_max as u64, 1, GATHERED_BYTES_MAX as u64),
         edges(default.chunk_bytes_max as u64, 1, GATHERED_BYTES_MAX as u64),
-        edges(default.checkpoint_bytes, 1, u64::MAX / 4),
-        edges(default.log_bytes_max, 1, u64::MAX),
-        edges(default.waiting_bytes_max, 1, u64::MAX),
-        edges(default.session_bytes_max, 1, u64::MAX),
+        edges(default.checkpoint_bytes, 1, BYTES_MAX / 4),
+        edges(default.log_bytes_max, 1, BYTES_MAX),
+        edges(default.waiting_bytes_max, 1, BYTES_MAX),
+        edges(default.session_bytes_max, 1, BYTES_MAX),
     );
     let reads = prop_oneof![Just(ReadMode::Confirm), Just(ReadMode::Lease)];
     (times, counts, bytes, reads, 0..=1_usize).prop_map(

@@ -15,7 +15,6 @@ use std::{
     io::{BufWriter, Write},
     path::{Path, PathBuf},
     pin::pin,
-    process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,42 +29,58 @@ use linearizability::{
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
     clock::{Clock, SystemClock},
-    process::{self, Span},
-    protocol::options::{SPAN_MAX, check_span},
+    process::{self, Exit, Failure, Span, exit},
+    protocol::options::{SPAN_MAX, SPAN_MIN, check_span},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value as Json, json};
 use tokio::sync::watch;
+
+use crate::screen::{self, Screen};
 
 /// The options of a check.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// Clients at work at the same time
-    #[arg(long, default_value_t = 8)]
-    clients: u64,
-    /// Keys they share; fewer keys mean more conflicts
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
-    keys: u64,
-    /// How long they work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged;
-    /// a second one ends it at once
+    /// How long the clients work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged; a
+    /// second one ends it at once
     #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
     time: Span,
+    /// Clients at work at the same time
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=CLIENTS_MAX))]
+    clients: u64,
+    /// Keys they share; fewer keys mean more conflicts. They stay: check-...
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    keys: u64,
     /// A pause of each client between two operations
     #[arg(long, default_value_t = Span(Duration::ZERO), value_name = "TIME")]
     pause: Span,
-    /// Determines what the clients ask, though not what happens then
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Where the history is saved, one operation a line, with the revision of each answer (rev) [default:
+    /// Where the history is saved, one operation per line, with the revision of each answer (rev) [default:
     /// only of a violation, to pbkv-history-RUN.jsonl]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// How long the judge may search; without a verdict by then it is undecided
+    #[arg(long, default_value_t = Span(Duration::from_secs(60)), value_name = "TIME")]
+    judge_time: Span,
+    /// Determines what the clients ask, though not what happens then
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
 }
 
-/// Nothing was answered: there is nothing to judge.
-const EXIT_NO_PROGRESS: u8 = 3;
-const EXIT_UNDECIDED: u8 = 6;
-/// It was ended before anything was judged; as shells count, by Ctrl-C.
-const EXIT_ENDED: u8 = 130;
+/// The end of its help text.
+pub fn help() -> String {
+    let examples = [
+        "testclient check                                  # kill, pause and restart servers meanwhile",
+        "testclient check --time 1h --clients 100 --save history.jsonl",
+    ];
+    let exits =
+        [Exit::Done, Exit::No, Exit::Usage, Exit::Failed, Exit::DataLost, Exit::Undecided, Exit::Ended];
+    exit::help(&examples, &exits)
+}
+
+/// Each has a connection of its own.
+const CLIENTS_MAX: u64 = 10_000;
+/// So many that hardly any two clients meet.
+const KEYS_MAX: u64 = 1_000_000;
 
 /// A value is started anew when it is about to become longer than this.
 const VALUE_BYTES_MAX: usize = 4 << 10;
@@ -78,22 +93,29 @@ struct Report {
     unknown: usize,
     not_executed: usize,
     last_error: Option<ClientError>,
-    data_lost: bool,
+    /// An operator gave the data up meanwhile: there is nothing to judge.
+    lost: Option<ClientError>,
 }
 
 /// Runs the clients and judges.
-pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
-    let checked = check_span("time", args.time.0, Duration::ZERO, SPAN_MAX)
-        .and_then(|()| check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX));
-    if let Err(why) = checked {
-        return process::fail(why);
-    }
+///
+/// # Errors
+///
+/// If that cannot begin.
+pub async fn run(options: ClientOptions, screen: Screen, args: CheckArgs) -> Result<Exit, Failure> {
+    check_span("time", args.time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
+    check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX).map_err(Failure::option)?;
+    check_span("judge-time", args.judge_time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
     // Opened before anything is asked: a path that cannot be written must not cost a whole check.
     if let Some(path) = &args.save
         && let Err(error) = File::create(path)
     {
-        return process::fail(format!("cannot save a history to {}: {error}", path.display()));
+        return Err(Failure::option(format!("save: cannot write to {}: {error}", path.display())));
     }
+    Ok(judged(options, screen, args).await)
+}
+
+async fn judged(options: ClientOptions, screen: Screen, args: CheckArgs) -> Exit {
     let started = SystemClock.now();
     // rules: allow randomness: two checks of one cluster must not share keys
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
@@ -134,7 +156,7 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
     let took = SystemClock.now() - started;
     let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
     // On a thread of its own, so that a signal still ends it.
-    let judged = tokio::task::spawn_blocking(move || judge(report, took, &args, &run));
+    let judged = tokio::task::spawn_blocking(move || judge(report, took, screen, &args, &run));
     tokio::select! {
         biased;
         judged = judged => judged.unwrap_or_else(|error| process::fail(format!("the judge ended early: {error}"))),
@@ -145,69 +167,96 @@ pub async fn run(options: ClientOptions, args: CheckArgs) -> ExitCode {
 /// The process ends at once: threads are not waited for.
 fn ended(signal: &str) -> ! {
     eprintln!("error: {signal}: nothing was judged");
-    std::process::exit(EXIT_ENDED.into())
+    std::process::exit(Exit::Ended.code().into())
 }
 
-fn judge(mut report: Report, took: Duration, args: &CheckArgs, run: &str) -> ExitCode {
-    if report.data_lost {
-        return process::fail(
-            "the cluster started a new generation meanwhile: an operator declared the data lost, there is nothing to judge",
-        );
+fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, run: &str) -> Exit {
+    if let Some(lost) = report.lost {
+        return screen.tell(&Err(lost)); // what came before and after it has nothing to do with each other
     }
     if report.latencies.is_empty() {
-        let why = report.last_error.map_or_else(|| "nothing was asked".to_owned(), |error| error.to_string());
-        eprintln!("error: no operation was answered: {why}");
-        return ExitCode::from(EXIT_NO_PROGRESS);
+        let nothing = || ClientError::NotExecuted { why: "nothing was asked".into() };
+        return screen.tell(&Err(report.last_error.unwrap_or_else(nothing)));
     }
     report.latencies.sort_unstable();
-    let at = |percent: usize| report.latencies[(report.latencies.len() - 1) * percent / 100];
-    println!(
-        "{} clients, {} keys, {:.1?}: {} operations answered, {} of unknown fate, {} not executed; {:.0} a second, \
-         latency {:.1?} (half), {:.1?} (99 %), {:.1?} (longest)",
-        args.clients,
-        args.keys,
-        took,
-        report.latencies.len(),
-        report.unknown,
-        report.not_executed,
-        report.latencies.len() as f64 / took.as_secs_f64(),
-        at(50),
-        at(99),
-        at(100),
-    );
-    let history = report.recorder.finish();
+    let history = std::mem::take(&mut report.recorder).finish();
     if let Some(path) = &args.save
         && let Err(why) = save(&history, path)
     {
         return process::fail(why);
     }
-    let verdict = linearizability::check(
-        &Kv,
-        &history,
-        &linearizability::Options { witness: false, parallel: true, ..Default::default() },
-    );
-    match verdict {
-        Verdict::Linearizable { .. } => {
-            println!("linearizable");
-            ExitCode::SUCCESS
-        }
+    if !screen.is_json() && !screen.is_quiet() {
+        println!("{}", summary(&report, took, args));
+    }
+    // rules: allow clock: a person does not wait for ever
+    let deadline = Some(std::time::Instant::now() + args.judge_time.0);
+    let limits = linearizability::Options { witness: false, parallel: true, deadline, ..Default::default() };
+    let (exit, verdict, why) = match linearizability::check(&Kv, &history, &limits) {
+        Verdict::Linearizable { .. } => (Exit::Done, "linearizable", None),
+        Verdict::Undecided(undecided) => (Exit::Undecided, "undecided", Some(undecided.to_string())),
         Verdict::Violation(violation) => {
-            println!("NOT LINEARIZABLE: {violation}");
+            let mut why = violation.to_string();
             for &operation in &violation.operations {
-                println!("  {operation}: {:?}", history.operations()[operation]);
+                why.push_str(&format!("\n  {operation}: {:?}", history.operations()[operation]));
             }
             let path = args.save.clone().unwrap_or_else(|| format!("pbkv-history-{run}.jsonl").into());
             match save(&history, &path) {
-                Ok(()) => println!("the whole history is in {}", path.display()),
-                Err(why) => eprintln!("error: {why}"),
+                Ok(()) => why.push_str(&format!("\nthe whole history is in {}", path.display())),
+                Err(error) => why.push_str(&format!("\nerror: {error}")),
             }
-            ExitCode::FAILURE
+            (Exit::No, "not linearizable", Some(why))
         }
-        Verdict::Undecided(undecided) => {
-            println!("UNDECIDED: {undecided}");
-            ExitCode::from(EXIT_UNDECIDED)
-        }
+    };
+    let printed = match why {
+        _ if screen.is_json() => screen::object(&found(&report, took, args, verdict, why.as_deref())),
+        None if screen.is_quiet() => Ok(()),
+        None => screen::line(verdict.as_bytes()),
+        Some(why) => screen::line(format!("{}: {why}", verdict.to_uppercase()).as_bytes()),
+    };
+    screen::ended(printed, exit)
+}
+
+impl Report {
+    /// The latency that so many percent of the answers did not exceed.
+    fn latency(&self, percent: usize) -> Duration {
+        self.latencies[(self.latencies.len() - 1) * percent / 100]
     }
+
+    fn per_second(&self, took: Duration) -> f64 {
+        self.latencies.len() as f64 / took.as_secs_f64()
+    }
+}
+
+fn summary(report: &Report, took: Duration, args: &CheckArgs) -> String {
+    let count = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{}, {}, {took:.1?}: {} ok, {} unknown, {} not executed; {:.0}/s, latency p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+        count(args.clients, "client"),
+        count(args.keys, "key"),
+        report.latencies.len(),
+        report.unknown,
+        report.not_executed,
+        report.per_second(took),
+        report.latency(50),
+        report.latency(99),
+        report.latency(100),
+    )
+}
+
+fn found(report: &Report, took: Duration, args: &CheckArgs, verdict: &str, why: Option<&str>) -> Json {
+    let milliseconds = |percent| report.latency(percent).as_secs_f64() * 1000.0;
+    json!({
+        "clients": args.clients,
+        "keys": args.keys,
+        "seconds": took.as_secs_f64(),
+        "ok": report.latencies.len(),
+        "unknown": report.unknown,
+        "not_executed": report.not_executed,
+        "per_second": report.per_second(took),
+        "latency_ms": { "p50": milliseconds(50), "p99": milliseconds(99), "max": milliseconds(100) },
+        "verdict": verdict,
+        "why": why,
+    })
 }
 
 fn save(history: &KvHistory, path: &Path) -> Result<(), String> {
@@ -332,7 +381,9 @@ impl Report {
             }
             Err(error) => {
                 self.last_error = Some(error.clone());
-                self.data_lost |= matches!(error, ClientError::DataLost { .. });
+                if matches!(error, ClientError::DataLost { .. }) {
+                    self.lost = Some(error.clone());
+                }
                 if let ClientError::Unknown { .. } | ClientError::DataLost { .. } = error {
                     self.unknown += 1;
                     self.recorder.unknown(client, at)

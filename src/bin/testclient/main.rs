@@ -1,150 +1,138 @@
 //! A client for people, scripts and tests: single operations, a prompt, and a check of a running cluster.
 
+mod answer;
 mod check;
 mod command;
+mod encoding;
+mod prompt;
+mod screen;
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Parser;
 use pbkv::{
-    client::{Client, ClientError, ClientOptions},
+    client::{Client, ClientOptions},
     clock::SystemClock,
-    process::{self, Span, logs::LogArgs},
+    process::{self, Exit, Failure, Span, exit, logs::LogArgs},
 };
 
-use command::{Command, Line};
+use command::Command;
+use encoding::{Dash, Decoder};
+use screen::Screen;
 
-/// A client of a pbkv cluster. Without a command it prompts for commands
+/// A client of a pbkv cluster. Without a command it reads commands, one per line, at a prompt or from
+/// standard input
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = help())]
 struct Args {
-    /// Address of the view service, host:port
-    #[arg(long, default_value = "localhost:8000")]
-    vs: String,
-    /// How long an operation goes on trying
-    #[arg(long, default_value_t = Span(ClientOptions::new("").deadline), value_name = "TIME")]
-    deadline: Span,
-    /// How long one attempt waits for its answer before the view service is asked again; one that is arriving
-    /// is waited for
-    #[arg(long, default_value_t = Span(ClientOptions::new("").attempt_timeout), value_name = "TIME")]
-    attempt_timeout: Span,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    screen: Screen,
     #[command(flatten)]
     logs: LogArgs,
     #[command(subcommand)]
     command: Option<Top>,
 }
 
-#[derive(clap::Subcommand, Debug)]
+/// Where the cluster is, and how long it is waited for.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterArgs {
+    /// Address of the view service; if it has several, separated by commas, they are tried one after another
+    #[arg(
+        long,
+        env = "PBKV_VS",
+        default_value = "localhost:8000",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = process::reached,
+        global = true
+    )]
+    vs: Vec<String>,
+    /// How long an operation goes on trying
+    #[arg(
+        long,
+        default_value_t = Span(ClientOptions::new("").deadline),
+        value_name = "TIME",
+        global = true
+    )]
+    deadline: Span,
+    /// How long one attempt waits for its answer before the view service is asked again; one that is arriving
+    /// is waited for
+    #[arg(
+        long,
+        default_value_t = Span(ClientOptions::new("").attempt_timeout),
+        value_name = "TIME",
+        global = true
+    )]
+    attempt_timeout: Span,
+}
+
+#[derive(clap::Subcommand, Clone, Debug)]
 enum Top {
     #[command(flatten)]
     One(Command),
-    /// Run concurrent clients against the cluster and judge what they saw for linearizability. Exit code 0:
-    /// linearizable, 1: violation (the history is saved), 3: no operation was answered, 6: undecided, 130:
-    /// ended before it was judged
+    /// Run concurrent clients against the cluster and judge what they saw for linearizability
+    #[command(after_help = check::help())]
     Check(check::CheckArgs),
 }
 
-impl Args {
+fn help() -> String {
+    let examples = [
+        "testclient put fruit apple                   # options may stand before or after the command",
+        "testclient get fruit --vs db1:8000           # or PBKV_VS=db1:8000 testclient get fruit",
+        "testclient view                              # who is primary; what is missing",
+        "testclient                                   # a prompt",
+        "testclient < commands                        # all of them; the exit code is the first error's",
+    ];
+    exit::help(&examples, &Exit::ALL)
+}
+
+impl ClusterArgs {
     fn options(&self) -> ClientOptions {
         ClientOptions {
+            view_service: self.vs.clone(),
             deadline: self.deadline.0,
             attempt_timeout: self.attempt_timeout.0,
-            ..ClientOptions::new(&self.vs)
+            ..ClientOptions::new("")
         }
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let _logs = match args.logs.start("testclient", "warn") {
-        Ok(logs) => logs,
-        Err(why) => return process::fail(why),
-    };
-    let options = args.options();
-    if let Err(why) = options.validate() {
-        return process::fail(why);
-    }
     let run = async {
-        match args.command {
-            Some(Top::One(command)) => once(options, command).await,
-            Some(Top::Check(check)) => check::run(options, check).await,
-            None => prompt(options).await,
-        }
+        let options = args.cluster.options();
+        options.validate().map_err(Failure::option)?;
+        // rules: allow randomness: the logs of two processes are told apart by their numbers
+        let name = std::process::id().to_string();
+        let _logs = args.logs.start("testclient", &name, "warn").map_err(Failure::Usage)?;
+        let screen = args.screen;
+        Ok(match args.command {
+            Some(Top::One(command)) => once(options, screen, command).await,
+            Some(Top::Check(check)) => check::run(options, screen, check).await?,
+            None => prompt::run(options, screen).await,
+        })
     };
-    process::block_on(run).unwrap_or_else(process::fail)
+    match process::block_on(run) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => Failure::tell::<Args>(failure),
+        Err(error) => process::fail(error),
+    }
+    .into()
 }
 
-async fn once(options: ClientOptions, command: Command) -> ExitCode {
+async fn once(options: ClientOptions, screen: Screen, command: Command) -> Exit {
+    let deadline = options.deadline;
     let mut client = Client::new(options, SystemClock);
-    let code = match command.run(&mut client).await {
-        Ok(said) => match say(&said.text) {
-            ExitCode::SUCCESS => ExitCode::from(said.code),
-            failed => failed,
-        },
-        Err(error) => process::fail(error),
-    };
+    let decoder = Decoder { encoding: screen.encoding(), dash: Dash::StandardInput };
+    let waiting = client.waiting();
+    let ran = screen.patiently(waiting, deadline, command.run(&mut client, decoder)).await;
+    let exit = screen.tell(&ran);
     // The session would end by itself; without servers there is no point in waiting for them.
-    if code == ExitCode::SUCCESS {
+    if matches!(exit, Exit::Done | Exit::No) {
         let _ = client.close().await;
     }
-    code
-}
-
-/// Reads commands from standard input until it ends.
-async fn prompt(options: ClientOptions) -> ExitCode {
-    let mut client = Client::new(options, SystemClock);
-    let interactive = io::stdin().is_terminal();
-    let mut code = ExitCode::SUCCESS;
-    if interactive {
-        eprintln!("put, get, append, delete, cas, view; 'help' explains, 'quit' ends");
-    }
-    loop {
-        if interactive {
-            eprint!("> ");
-        }
-        let mut line = String::new();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => return process::fail(format!("cannot read commands: {error}")),
-        }
-        match Line::parse(&line) {
-            Ok(Line::Nothing) => {}
-            Ok(Line::Quit) => break,
-            Ok(Line::Command(command)) => match command.run(&mut client).await {
-                Ok(said) => {
-                    say(&said.text);
-                }
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    // A script wants to know that something failed; a person saw it.
-                    if !interactive {
-                        code = ExitCode::FAILURE;
-                    }
-                    if matches!(error, ClientError::Unknown { .. }) {
-                        eprintln!("read the key to see whether it took effect; it may still do so later");
-                    }
-                }
-            },
-            Err(help) => {
-                eprintln!("{}", help.trim_end());
-                if !interactive {
-                    code = ExitCode::from(2);
-                }
-            }
-        }
-    }
-    let _ = client.close().await;
-    code
-}
-
-fn say(said: &[u8]) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(said).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => process::fail(format!("cannot write to standard output: {error}")),
-    }
+    exit
 }

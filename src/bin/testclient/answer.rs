@@ -1,0 +1,250 @@
+//! What a command comes to, for people and as JSON.
+
+use bytes::Bytes;
+use pbkv::{
+    client::{ClientError, Deleted, Found, Swap, ViewReport},
+    process::Exit,
+    protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
+};
+use serde_json::{Value as Json, json};
+
+use crate::encoding::Encoding;
+
+/// What a command comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A key was set or appended to, by this operation.
+    Written(Bytes, OpNumber),
+    /// What a key holds.
+    Found(Bytes, Found),
+    /// Whether a key was there that is not any more.
+    Deleted(Bytes, Deleted),
+    /// What a compare-and-swap did to a key.
+    Swapped(Bytes, Swap),
+    /// What the view service says.
+    View(ViewReport),
+}
+
+/// What people read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Text {
+    /// What was asked for.
+    Value(Vec<u8>),
+    /// What the exit code says as well, if less exactly.
+    Said(Vec<u8>),
+    /// Like that, where a value could have stood.
+    Aside(&'static str),
+}
+
+impl Answer {
+    /// Whether that is a yes.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Found(_, Found { held: None, .. }) | Self::Swapped(_, Swap { swapped: false, .. }) => {
+                Exit::No
+            }
+            Self::Written(..) | Self::Found(..) | Self::Deleted(..) | Self::Swapped(..) => Exit::Done,
+            Self::View(report) => health(report),
+        }
+    }
+
+    /// At which operation this was true, and by which one the key was changed last: before a compare-and-swap
+    /// that did not swap, as of the answer otherwise.
+    pub fn revisions(&self) -> Option<(OpNumber, OpNumber)> {
+        match self {
+            Self::Written(_, revision) => Some((*revision, *revision)),
+            Self::Found(_, found) => Some((found.revision, mod_revision(found.held.as_ref()))),
+            Self::Deleted(_, deleted) => Some((deleted.revision, OpNumber(0))),
+            Self::Swapped(_, swap) if swap.swapped => Some((swap.revision, swap.revision)),
+            Self::Swapped(_, swap) => Some((swap.revision, mod_revision(swap.previous.as_ref()))),
+            Self::View(_) => None,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self, encoding: Encoding) -> Text {
+        let said = |said: &str| Text::Said(said.into());
+        match self {
+            Self::Written(..) => said("ok"),
+            Self::Found(_, found) => match &found.held {
+                Some(held) => Text::Value(encoding.written(&held.value)),
+                None => Text::Aside("(absent)"),
+            },
+            Self::Deleted(_, deleted) => said(if deleted.existed { "deleted" } else { "was absent" }),
+            Self::Swapped(_, swap) => match &swap.previous {
+                _ if swap.swapped => said("swapped"),
+                Some(held) => {
+                    Text::Said([b"not swapped, found ", &encoding.written(&held.value)[..]].concat())
+                }
+                None => said("not swapped, the key is absent"),
+            },
+            Self::View(report) => said(describe(report).trim_end()),
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self, encoding: Encoding) -> Json {
+        let written = |bytes: &[u8]| encoding.json(bytes);
+        match self {
+            Self::Written(key, revision) => json!({ "key": written(key), "revision": revision.0 }),
+            Self::Found(key, found) => json!({
+                "key": written(key),
+                "value": found.held.as_ref().map(|held| written(&held.value)),
+                "mod_revision": mod_revision(found.held.as_ref()).0,
+                "revision": found.revision.0,
+            }),
+            Self::Deleted(key, deleted) => {
+                json!({ "key": written(key), "existed": deleted.existed, "revision": deleted.revision.0 })
+            }
+            Self::Swapped(key, swap) => json!({
+                "key": written(key),
+                "swapped": swap.swapped,
+                "previous": swap.previous.as_ref().map(|held| written(&held.value)),
+                "previous_mod_revision": mod_revision(swap.previous.as_ref()).0,
+                "revision": swap.revision.0,
+            }),
+            Self::View(report) => view_json(report),
+        }
+    }
+}
+
+/// An error, for programs.
+pub fn error_json(error: &ClientError) -> Json {
+    let kind = match error {
+        ClientError::Unknown { .. } => "unknown",
+        ClientError::NotExecuted { .. } => "not_executed",
+        ClientError::Invalid(_) => "invalid",
+        ClientError::ValueTooLarge { .. } => "value_too_large",
+        ClientError::DataLost { .. } => "data_lost",
+        ClientError::OtherHistory { .. } => "other_history",
+    };
+    json!({ "error": kind, "message": error.to_string() })
+}
+
+/// How the cluster is, as an exit code.
+fn health(report: &ViewReport) -> Exit {
+    match (&report.view, &report.distress) {
+        (_, Some(Distress::DataLost(_))) => Exit::DataLost,
+        (Some(view), None) if view.activated && view.insync.len() >= report.replicas as usize => Exit::Done,
+        (Some(_), None) => Exit::CopiesMissing,
+        _ => Exit::NoService,
+    }
+}
+
+fn names(members: &Members, except: Option<&str>) -> Vec<String> {
+    members.keys().map(ToString::to_string).filter(|name| Some(&**name) != except).collect()
+}
+
+fn view_json(report: &ViewReport) -> Json {
+    json!({
+        "state": match health(report) {
+            Exit::Done => "ok",
+            Exit::CopiesMissing => "copies_missing",
+            Exit::DataLost => "data_lost",
+            _ => "no_service",
+        },
+        "view": report.view.as_ref().map(|view| json!({
+            "generation": view.generation.number,
+            "number": view.number.0,
+            "acknowledged": view.activated,
+            "primary": view.primary.as_str(),
+            "backups": names(&view.insync, Some(view.primary.as_str())),
+            "joining": names(&view.joining, None),
+        })),
+        "replicas": report.replicas,
+        "distress": report.distress.as_ref().map(ToString::to_string),
+        "not_taken": report.not_taken.as_ref().map(ToString::to_string),
+    })
+}
+
+fn describe(report: &ViewReport) -> String {
+    let list = |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join(" ") };
+    let mut text = match &report.view {
+        None if report.distress.is_some() || report.not_taken.is_some() => "no view\n".to_owned(),
+        None => "no view: no server was accepted yet\n".to_owned(),
+        Some(view) => format!(
+            "view {} of generation {}{}\nprimary  {}\nbackups  {}\njoining  {}\ncopies   {} of {}{}\n",
+            view.number.0,
+            view.generation.number,
+            if view.activated { "" } else { ", not acknowledged yet" },
+            view.primary,
+            list(names(&view.insync, Some(view.primary.as_str()))),
+            list(names(&view.joining, None)),
+            view.insync.len(),
+            report.replicas,
+            if view.insync.len() < report.replicas as usize { ", FEWER THAN WANTED" } else { "" },
+        ),
+    };
+    if let Some(distress) = &report.distress {
+        text.push_str(&format!("{distress}\n"));
+    }
+    if let Some(not_taken) = &report.not_taken {
+        text.push_str(&format!("{not_taken}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use pbkv::protocol::{
+        identity::{Boot, DataId, Generation, ServerId, ViewNumber},
+        view::View,
+        view_service::NotTaken,
+    };
+
+    use super::*;
+
+    #[test]
+    fn missing_copies_lost_data_and_no_service_are_told_apart() {
+        let server = |name: &str| (ServerId::new(name), DataId { boot: Boot(1), nonce: 1 });
+        let view = |insync: &[&str], activated| View {
+            generation: Generation { number: 1, nonce: 1 },
+            number: ViewNumber(2),
+            primary: ServerId::new("a:1"),
+            primary_boot: Boot(1),
+            insync: insync.iter().map(|name| server(name)).collect(),
+            joining: Members::new(),
+            activated,
+        };
+        let report = |view, distress| ViewReport { view, replicas: 2, distress, not_taken: None };
+        let both = || Some(view(&["a:1", "b:1"], true));
+        assert_eq!(health(&report(both(), None)), Exit::Done);
+        assert_eq!(health(&report(Some(view(&["a:1", "b:1"], false)), None)), Exit::CopiesMissing);
+        assert_eq!(health(&report(Some(view(&["a:1"], true)), None)), Exit::CopiesMissing);
+        assert_eq!(health(&report(None, None)), Exit::NoService);
+        assert_eq!(describe(&report(None, None)), "no view: no server was accepted yet\n");
+        let a = || vec![ServerId::new("a:1")];
+        let distresses = [
+            Distress::OldRecord,
+            Distress::DataLost(a()),
+            Distress::Waiting(a()),
+            Distress::UnknownHistory(a()),
+            Distress::LedAstray(a()),
+            Distress::Listening(a()),
+            Distress::NoServer,
+            Distress::Unknown,
+            Distress::Adopting(ServerId::new("a:1")),
+            Distress::UpdatesRefused { primary: ServerId::new("a:1"), copies_min: 3, replicas: 2 },
+        ];
+        for distress in distresses {
+            let told = distress.to_string();
+            let exit =
+                if matches!(distress, Distress::DataLost(_)) { Exit::DataLost } else { Exit::NoService };
+            for view in [both(), None] {
+                let report = report(view, Some(distress.clone()));
+                assert_eq!(health(&report), exit, "{told}");
+                let text = describe(&report);
+                assert!(text.ends_with(&format!("{told}\n")), "{text}");
+                assert!(!text.contains("no server was accepted yet"), "{text}");
+            }
+        }
+        for not_taken in [NotTaken::OtherHistory(a()), NotTaken::HoldsMore(a()), NotTaken::Unreached(a())] {
+            let report = |view| ViewReport { not_taken: Some(not_taken.clone()), ..report(view, None) };
+            let few = report(Some(view(&["a:1"], true)));
+            assert_eq!(health(&few), Exit::CopiesMissing, "{not_taken}");
+            assert!(describe(&few).ends_with(&format!("{not_taken}\n")));
+            assert_eq!(health(&report(None)), Exit::NoService);
+            assert!(!describe(&report(None)).contains("no server was accepted yet"), "{not_taken}");
+        }
+    }
+}

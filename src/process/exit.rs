@@ -1,0 +1,137 @@
+//! How a process ends: one table of exit codes for all binaries, so that a number means one thing.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, error::ErrorKind};
+
+use crate::client::ClientError;
+
+/// How a process or a command ends. The number is its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for is done, or so.
+    Done = 0,
+    /// The answer is no.
+    No = 1,
+    /// Whoever typed it has to change something.
+    Usage = 2,
+    /// It was not done, and changed nothing.
+    Failed = 3,
+    /// An update may or may not take effect.
+    Unknown = 4,
+    /// Data that were acknowledged are lost.
+    DataLost = 5,
+    /// A check found neither a proof nor a violation.
+    Undecided = 6,
+    /// Clients are not served, or would not be after one more failure.
+    NoService = 7,
+    /// Clients are served from fewer copies than wanted.
+    CopiesMissing = 8,
+    /// A signal ended it before there was an answer, as shells count.
+    Ended = 130,
+}
+
+impl Exit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Done,
+        Self::No,
+        Self::Usage,
+        Self::Failed,
+        Self::Unknown,
+        Self::DataLost,
+        Self::Undecided,
+        Self::NoService,
+        Self::CopiesMissing,
+        Self::Ended,
+    ];
+
+    /// Its number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What it tells a script.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done; for servers, ended as asked (Ctrl-C, SIGTERM)",
+            Self::No => {
+                "the answer is no: the key is absent, nothing was swapped, the history is not linearizable"
+            }
+            Self::Usage => "wrong command line or request; repeating it is no use",
+            Self::Failed => "failed; if it was an update, nothing was changed",
+            Self::Unknown => "an update whose fate is unknown: it may or may not take effect, now or later",
+            Self::DataLost => "data is lost",
+            Self::Undecided => "undecided: no proof and no violation within the limits of the search",
+            Self::NoService => {
+                "no service: no primary, updates are refused, or no server could replace a primary that fails"
+            }
+            Self::CopiesMissing => "fewer copies than wanted, or the view is not acknowledged yet",
+            Self::Ended => "ended by a signal before there was an answer",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+impl From<&ClientError> for Exit {
+    fn from(error: &ClientError) -> Self {
+        match error {
+            ClientError::Unknown { .. } => Self::Unknown,
+            ClientError::NotExecuted { .. } | ClientError::OtherHistory { .. } => Self::Failed,
+            ClientError::Invalid(_) | ClientError::ValueTooLarge { .. } => Self::Usage,
+            ClientError::DataLost { .. } => Self::DataLost,
+        }
+    }
+}
+
+/// The end of a help text: examples, and the exit codes with which it can end.
+pub fn help(examples: &[&str], exits: &[Exit]) -> String {
+    let mut text = String::from("Examples:\n");
+    for example in examples {
+        text.push_str(&format!("  {example}\n"));
+    }
+    text.push_str("\nExit codes:\n");
+    for exit in exits {
+        text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
+    }
+    text
+}
+
+/// Why a process ends early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its options cannot work: whoever typed them has to change something.
+    Usage(String),
+    /// The world does not allow it.
+    Failed(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl Failure {
+    /// An option that is wrong, in words that begin with its name.
+    pub fn option(why: impl std::fmt::Display) -> Self {
+        Self::Usage(format!("--{why}"))
+    }
+
+    /// Tells it on standard error. A wrong command line is told in the voice of the parser, which could not
+    /// know.
+    pub fn tell<A: CommandFactory>(self) -> Exit {
+        match self {
+            Self::Usage(why) => {
+                eprint!("{}", A::command().error(ErrorKind::ValueValidation, why));
+                Exit::Usage
+            }
+            Self::Failed(why) => super::fail(why),
+        }
+    }
+}
