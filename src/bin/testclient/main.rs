@@ -3,6 +3,7 @@
 mod answer;
 mod check;
 mod command;
+mod editor;
 mod encoding;
 mod prompt;
 mod screen;

@@ -1,11 +1,12 @@
 //! Commands, one per line: from standard input, or at a prompt.
 //!
 //! Of piped input all lines are run. The exit code is that of the first error, else 1 if some answer was no,
-//! else 0. At a prompt a person saw what failed, and the exit code is 0.
+//! else 0. At a prompt a person saw what failed, and the exit code is 0. Ctrl-C there ends what is under way,
+//! and not the prompt.
 
 use std::io::{self, BufRead, IsTerminal};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientOptions},
     clock::SystemClock,
@@ -14,6 +15,7 @@ use pbkv::{
 
 use crate::{
     Top, check,
+    editor::Keyboard,
     encoding::{Dash, Decoder},
     screen::Screen,
 };
@@ -21,7 +23,7 @@ use crate::{
 /// A line.
 #[derive(Parser, Clone, Debug)]
 #[command(no_binary_name = true, name = "", about = "Commands; with double quotes around what holds blanks")]
-struct Line {
+pub struct Line {
     #[command(flatten)]
     screen: Screen,
     #[command(subcommand)]
@@ -29,7 +31,7 @@ struct Line {
 }
 
 #[derive(Subcommand, Clone, Debug)]
-enum Typed {
+pub enum Typed {
     #[command(flatten)]
     Do(Top),
     /// End; so does Ctrl-D
@@ -87,24 +89,46 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// Where lines come from.
+enum Source {
+    Keyboard(Keyboard),
+    Pipe,
+}
+
+impl Source {
+    /// The next line; nothing at the end.
+    fn line(&mut self) -> io::Result<Option<String>> {
+        match self {
+            Self::Keyboard(keyboard) => keyboard.line(),
+            Self::Pipe => {
+                let mut line = String::new();
+                let bytes = io::stdin().lock().read_line(&mut line)?;
+                Ok((bytes > 0).then_some(line))
+            }
+        }
+    }
+}
+
 /// Reads commands until they end.
 pub async fn run(options: ClientOptions, screen: Screen) -> Exit {
+    match commands(options, screen).await {
+        Ok(exit) => exit,
+        Err(error) => process::fail(format!("cannot read commands: {error}")),
+    }
+}
+
+async fn commands(options: ClientOptions, screen: Screen) -> io::Result<Exit> {
     let mut client = Client::new(options.clone(), SystemClock);
     let is_terminal = io::stdin().is_terminal();
-    let mut exit = Exit::Done;
+    let mut source = match is_terminal {
+        true => Source::Keyboard(Keyboard::new(Line::command())?),
+        false => Source::Pipe,
+    };
     if is_terminal {
         eprintln!("put, get, append, delete, cas, view, check; 'help' explains, 'quit' ends");
     }
-    loop {
-        if is_terminal {
-            eprint!("> ");
-        }
-        let mut line = String::new();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => return process::fail(format!("cannot read commands: {error}")),
-        }
+    let mut exit = Exit::Done;
+    while let Some(line) = source.line()? {
         let ended = match Read::parse(&line) {
             Ok(Read::Nothing) => continue,
             Ok(Read::Quit) => break,
@@ -112,7 +136,7 @@ pub async fn run(options: ClientOptions, screen: Screen) -> Exit {
                 println!("{help}");
                 continue;
             }
-            Ok(Read::Do(top, own)) => perform(&mut client, &options, top, own.or(screen)).await,
+            Ok(Read::Do(top, own)) => perform(&mut client, &options, top, own.or(screen), is_terminal).await,
             Err(why) => screen.refuse(&why),
         };
         if exit == Exit::Done || exit == Exit::No && ended != Exit::Done {
@@ -120,7 +144,7 @@ pub async fn run(options: ClientOptions, screen: Screen) -> Exit {
         }
     }
     let _ = client.close().await;
-    if is_terminal { Exit::Done } else { exit }
+    Ok(if is_terminal { Exit::Done } else { exit })
 }
 
 async fn perform(
@@ -128,17 +152,26 @@ async fn perform(
     options: &ClientOptions,
     top: Top,
     screen: Screen,
+    is_terminal: bool,
 ) -> Exit {
-    match top {
-        Top::One(command) => {
-            let decoder = Decoder { encoding: screen.encoding(), dash: Dash::Itself };
-            let waiting = client.waiting();
-            screen.tell(&screen.patiently(waiting, options.deadline, command.run(client, decoder)).await)
+    let command = match top {
+        Top::One(command) => command,
+        Top::Check(check) => {
+            return check::run(options.clone(), screen, check)
+                .await
+                .unwrap_or_else(|failure| failure.tell::<Line>());
         }
-        Top::Check(check) => match check::run(options.clone(), screen, check).await {
-            Ok(exit) => exit,
-            Err(failure) => failure.tell::<Line>(),
-        },
+    };
+    let waiting = client.waiting();
+    let decoder = Decoder { encoding: screen.encoding(), dash: Dash::Itself };
+    let ran = screen.patiently(waiting, options.deadline, command.run(client, decoder));
+    tokio::select! {
+        biased;
+        ran = ran => screen.tell(&ran),
+        signal = process::shutdown(), if is_terminal => {
+            eprintln!("{signal}: no answer yet; an update may take effect, now or later");
+            Exit::Ended
+        }
     }
 }
 
