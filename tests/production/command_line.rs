@@ -196,7 +196,7 @@ fn the_wrong_kind_of_service_is_named_at_once() {
         let (cluster, server) = with_server().await;
         let begun = Instant::now();
         for command in ["get", "view"] {
-            let args = ["--vs", &server.address, "--deadline", "1h", command];
+            let args = ["--vs", &server.address, "--deadline", "30s", command];
             let wrong = testclient(&[&args[..], if command == "get" { &["k"] } else { &[] }].concat());
             let said = failed(&wrong, 2);
             let expected = format!(
@@ -216,7 +216,7 @@ fn the_wrong_kind_of_service_is_named_at_once() {
                 let _ = stream.read(&mut request);
             }
         });
-        let said = failed(&testclient(&["--vs", &address, "--deadline", "1h", "get", "k"]), 2);
+        let said = failed(&testclient(&["--vs", &address, "--deadline", "30s", "get", "k"]), 2);
         assert!(said.contains("something that does not speak gRPC answers"), "{said}");
         assert!(begun.elapsed() < AT_ONCE, "it was asked again and again");
 

@@ -58,9 +58,6 @@ pub struct CheckArgs {
     /// only of a violation, to pbkv-history-RUN.jsonl]
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// How long the judge may search; without a verdict by then it is undecided
-    #[arg(long, default_value_t = Span(Duration::from_secs(60)), value_name = "TIME")]
-    judge_time: Span,
     /// Determines what the clients ask, though not what happens then
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -105,7 +102,6 @@ struct Report {
 pub async fn run(options: ClientOptions, screen: Screen, args: CheckArgs) -> Result<Exit, Failure> {
     check_span("time", args.time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
     check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX).map_err(Failure::option)?;
-    check_span("judge-time", args.judge_time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
     // Opened before anything is asked: a path that cannot be written must not cost a whole check.
     if let Some(path) = &args.save
         && let Err(error) = File::create(path)
@@ -188,9 +184,7 @@ fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, r
     if !screen.is_json() && !screen.is_quiet() {
         println!("{}", summary(&report, took, args));
     }
-    // rules: allow clock: a person does not wait for ever
-    let deadline = Some(std::time::Instant::now() + args.judge_time.0);
-    let limits = linearizability::Options { witness: false, parallel: true, deadline, ..Default::default() };
+    let limits = linearizability::Options { witness: false, parallel: true, ..Default::default() };
     let (exit, verdict, why) = match linearizability::check(&Kv, &history, &limits) {
         Verdict::Linearizable { .. } => (Exit::Done, "linearizable", None),
         Verdict::Undecided(undecided) => (Exit::Undecided, "undecided", Some(undecided.to_string())),
