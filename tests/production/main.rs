@@ -13,6 +13,7 @@ mod lost_record;
 mod memory;
 mod proxy;
 mod random_faults;
+mod readme;
 mod statuses;
 mod takeover;
 mod terminal;
