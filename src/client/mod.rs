@@ -17,6 +17,60 @@
 //! is the same: after [`ClientError::DataLost`] revisions begin anew.
 //!
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
+//!
+//! ```
+//! use pbkv::{client::{Client, ClientError, ClientOptions}, clock::SystemClock};
+//! # use std::error::Error;
+//! # use pbkv::{channel, options::Limits, process::{Listener, block_on}, protocol::{
+//! #     identity::{Boot, ServerId}, log::Durable, options::{ReplicaOptions, ViewServiceOptions}, replica::Start,
+//! #     view::Record, view_service::SealKey,
+//! # }, server::{kv::{KvConfig, KvServer}, view::{ViewConfig, ViewServer}}, storage::{Volatile, record_file::RecordFile},
+//! # wire::{kv_server, replication_server, view_service_server::ViewServiceServer}};
+//!
+//! async fn example(view_service: &str) -> Result<(), Box<dyn Error>> {
+//!     let mut client = Client::new(ClientOptions::new(view_service), SystemClock);
+//!     client.put("fruit", "apple").await?;
+//!     assert_eq!(client.get("fruit").await?, Some("apple".into()));
+//!
+//!     let swap = client.compare_and_swap("fruit", Some("apple".into()), "pear").await?;
+//!     assert!(swap.swapped);
+//!
+//!     match client.append("log", "a line").await {
+//!         Ok(revision) => println!("operation {} appended it", revision.0),
+//!         Err(ClientError::Unknown { why }) => println!("it may be appended, now or later: {why}"),
+//!         Err(error) => return Err(error.into()), // nothing was changed
+//!     }
+//!     client.close().await?;
+//!     Ok(())
+//! }
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! #     block_on(async {
+//! #         let folder = tempfile::tempdir()?;
+//! #         let listener = Listener::bind("localhost:0").await?;
+//! #         let view_service = listener.address()?.to_string();
+//! #         let (record, storage) = RecordFile::open(folder.path()).await?;
+//! #         let options = ViewServiceOptions { replicas: 1, ..ViewServiceOptions::default() };
+//! #         let config = ViewConfig { record, adopt: None, epoch: 1, key: SealKey(1, 2), options };
+//! #         let views = ViewServer::start(config, storage, SystemClock, ());
+//! #         let router = channel::server().add_service(ViewServiceServer::new(views.service()));
+//! #         let views_served = listener.serve(router);
+//! #         let listener = Listener::bind("localhost:0").await?;
+//! #         let server = ServerId::new(listener.address()?.to_string());
+//! #         let start = Start { server, boot: Boot(1), nonce: 1, durable: Durable::default() };
+//! #         let (options, limits) = (ReplicaOptions::default(), Limits::default());
+//! #         let config = KvConfig { start, options, limits, view_service: view_service.clone() };
+//! #         let kv = KvServer::start(config, Volatile::new(), SystemClock, ());
+//! #         let router = channel::server().add_service(kv_server::KvServer::new(kv.kv()));
+//! #         let router = router.add_service(replication_server::ReplicationServer::new(kv.replication()));
+//! #         tokio::select! {
+//! #             biased;
+//! #             done = example(&view_service) => done,
+//! #             ended = views_served => Err(format!("{ended:?}").into()),
+//! #             ended = listener.serve(router) => Err(format!("{ended:?}").into()),
+//! #         }
+//! #     })?
+//! # }
+//! ```
 
 mod call;
 mod waiting;
