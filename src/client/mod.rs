@@ -19,6 +19,7 @@
 //! Left out: several calls of one client at a time. Clients are cheap; use one for each task.
 
 mod call;
+mod status;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,6 +39,7 @@ use crate::{
     wire::view_service_client::ViewServiceClient,
 };
 use call::{Call, Connection};
+pub use status::StatusReport;
 
 /// What a client may be told.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use crate::protocol::{
     options::ClusterOptions,
     store::{Item, Session},
     view::{Members, View},
+    view_service::{ServerStatus, Standing},
 };
 
 fn at(view: u64, op: u64) -> Position {
@@ -213,6 +214,31 @@ fn what_is_sent_arrives_unchanged() {
     for reply in ping_replies() {
         let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
+    }
+    for trouble in [None, Some("is not heard".to_owned())] {
+        let status = ServerStatus {
+            server: ServerId::new("a:1"),
+            standing: Standing::Joiner,
+            trouble,
+            log_end: at(2, 9),
+            progress: 3,
+            still_for: Duration::from_nanos(1),
+            silent_for: Duration::from_secs(1),
+        };
+        let bytes = wire::ServerStatus::from(status.clone()).encode_to_vec();
+        assert_eq!(wire::ServerStatus::decode(&bytes[..]).map(ServerStatus::try_from), Ok(Ok(status)));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_server_is_one_plain_line() {
+    let status = |trouble: &str| {
+        let trouble = trouble.to_owned();
+        ServerStatus::try_from(wire::ServerStatus { server: "a:1".into(), trouble, ..Default::default() })
+    };
+    assert!(status("is not heard").is_ok());
+    for trouble in ["is\nfine", "\u{1b}[2J", &"x".repeat(501)] {
+        assert!(status(trouble).is_err(), "{trouble:?}");
     }
 }
 

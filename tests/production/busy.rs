@@ -94,6 +94,13 @@ impl ViewService for Outdated {
         }
         Ok(Response::new(answer))
     }
+
+    async fn get_status(
+        &self,
+        _request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        Err(Status::unimplemented("for operators only"))
+    }
 }
 
 /// Serves on a port of its own until the test ends.

@@ -6,6 +6,7 @@ mod busy;
 mod cluster;
 mod connections;
 mod faults;
+mod giving_up;
 mod life;
 mod lost_record;
 mod memory;

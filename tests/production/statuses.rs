@@ -161,6 +161,13 @@ impl ViewService for MadeUp {
         let view = Some(view);
         Ok(Response::new(wire::GetViewResponse { view, replicas: 1, ..Default::default() }))
     }
+
+    async fn get_status(
+        &self,
+        _: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        Err(Status::unimplemented("no operator asks"))
+    }
 }
 
 const LONG: Duration = Duration::from_secs(20);

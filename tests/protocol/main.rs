@@ -12,7 +12,8 @@
 //! * [`leases`]: to whom leases are granted;
 //! * [`limits`]: options at their edges;
 //! * [`walks`]: walks of the simulator as scripts;
-//! * [`forged`]: messages that no server should send.
+//! * [`forged`]: messages that no server should send;
+//! * [`statuses`]: what an operator is told of servers.
 //!
 //! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the
 //! same [`command`]s.
@@ -39,5 +40,6 @@ mod reference;
 mod scripts;
 mod silence;
 mod state;
+mod statuses;
 mod views;
 mod walks;

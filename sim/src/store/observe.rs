@@ -181,7 +181,9 @@ pub fn after_view_service(
                 observer.witness.invariants.record_written(record);
                 continue;
             }
-            Effect::Probe { .. } | Effect::Dismiss { .. } => continue,
+            Effect::Answer { answer: Answer::Status(_), .. }
+            | Effect::Probe { .. }
+            | Effect::Dismiss { .. } => continue,
         };
         if let Some(view) = told {
             let check = observer.witness.invariants.view_told(view);

@@ -24,4 +24,6 @@ pub const TYPES: &[Type] = &[
     Type::of::<wire::OpenSessionResponse>(),
     Type::of::<wire::CloseSessionRequest>(),
     Type::of::<wire::CloseSessionResponse>(),
+    Type::of::<wire::GetStatusRequest>(),
+    Type::of::<wire::GetStatusResponse>(),
 ];

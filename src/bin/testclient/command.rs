@@ -8,6 +8,8 @@ use pbkv::{
     protocol::{command::mod_revision, identity::OpNumber, view::Members},
 };
 
+use crate::status;
+
 /// One operation.
 #[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -154,9 +156,10 @@ impl Command {
                 }
             }
             Self::View { monitor } => {
-                let report = client.view().await?;
-                let code = if monitor { health(&report) } else { 0 };
-                return Ok(Said { text: describe(&report).into_bytes(), code });
+                let status = client.status().await?;
+                let code = if monitor { health(&status.report) } else { 0 };
+                let text = describe(&status.report) + &status::describe(&status);
+                return Ok(Said { text: text.into_bytes(), code });
             }
         };
         Ok(text.into())

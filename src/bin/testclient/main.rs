@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod status;
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
