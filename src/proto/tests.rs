@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::protocol::{
-    command::{Command, Entry, Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
+    command::{Command, Entry, Executed, Expected, Listed, Outcome, Page, Refusal, Reply, Update, Versioned},
     identity::{Generation, RequestNumber, SessionId},
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, Ping, PingReply,
@@ -227,6 +227,31 @@ fn what_is_sent_arrives_unchanged() {
         };
         let bytes = wire::ServerStatus::from(status.clone()).encode_to_vec();
         assert_eq!(wire::ServerStatus::decode(&bytes[..]).map(ServerStatus::try_from), Ok(Ok(status)));
+    }
+    let page = Reply::Page(page(&["a", "b"], true));
+    let bytes =
+        <wire::ScanResponse as kv::ToClient>::from_reply(page.clone()).expect("a page").encode_to_vec();
+    assert_eq!(wire::ScanResponse::decode(&bytes[..]).map(Reply::try_from), Ok(Ok(page)));
+}
+
+fn page(keys: &[&'static str], more: bool) -> Page {
+    let listed = |key: &&'static str| Listed {
+        key: Bytes::from_static(key.as_bytes()),
+        mod_revision: OpNumber(4),
+        value: (*key == "a").then(Bytes::new),
+    };
+    Page { revision: OpNumber(9), keys: keys.iter().map(listed).collect(), more }
+}
+
+#[test]
+fn a_page_that_leads_nowhere_is_refused() {
+    let told = |keys: &[&'static str], more| {
+        let page = Reply::Page(page(keys, more));
+        Reply::try_from(<wire::ScanResponse as kv::ToClient>::from_reply(page).expect("a page"))
+    };
+    assert!(told(&["a", "b"], true).is_ok() && told(&[], false).is_ok());
+    for (keys, more) in [(&["b", "a"][..], false), (&["a", "a"], false), (&[], true)] {
+        assert!(told(keys, more).is_err(), "{keys:?}");
     }
 }
 

@@ -50,6 +50,7 @@ macro_rules! refuses {
 
 refuses! {
     get(GetRequest) -> GetResponse;
+    scan(ScanRequest) -> ScanResponse;
     put(PutRequest) -> UpdateResponse;
     append(AppendRequest) -> UpdateResponse;
     delete(DeleteRequest) -> UpdateResponse;

@@ -8,6 +8,7 @@ mod connections;
 mod faults;
 mod giving_up;
 mod life;
+mod listing;
 mod lost_record;
 mod memory;
 mod proxy;

@@ -95,6 +95,10 @@ impl Kv for MadeUp {
         }
     }
 
+    async fn scan(&self, _: Request<wire::ScanRequest>) -> Result<Response<wire::ScanResponse>, Status> {
+        Err(Status::unimplemented("nobody scans"))
+    }
+
     async fn put(&self, put: Request<wire::PutRequest>) -> Result<Response<UpdateResponse>, Status> {
         self.update(put.into_inner().id)
     }

@@ -13,6 +13,7 @@
 //! * [`limits`]: options at their edges;
 //! * [`walks`]: walks of the simulator as scripts;
 //! * [`forged`]: messages that no server should send;
+//! * [`pages`]: pages of keys;
 //! * [`statuses`]: what an operator is told of servers.
 //!
 //! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the
@@ -33,6 +34,7 @@ mod memory;
 mod network;
 mod nodes;
 mod old_record;
+mod pages;
 mod pair;
 mod pings;
 mod properties;

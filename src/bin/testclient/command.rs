@@ -8,7 +8,10 @@ use pbkv::{
     protocol::{command::mod_revision, identity::OpNumber, view::Members},
 };
 
-use crate::status;
+use crate::{
+    keys::{self, CountArgs, KeysArgs},
+    status,
+};
 
 /// One operation.
 #[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -38,13 +41,28 @@ pub enum Command {
         #[command(flatten)]
         show: Show,
     },
-    /// Remove a key
+    /// Remove a key, or all keys that begin so. Those are removed one by one: a concurrent reader sees some
+    /// gone and others still there; one that is written meanwhile is removed if its turn is still to come,
+    /// and stays otherwise; after an error the rest is there. A retry is harmless
     Delete {
         /// The key
-        key: String,
+        #[arg(required_unless_present = "prefix")]
+        key: Option<String>,
+        /// Instead of a key: all that begin so, after a confirmation
+        #[arg(long, conflicts_with_all = ["key", "revision"])]
+        prefix: Option<String>,
+        /// Do not ask for the confirmation
+        #[arg(long, conflicts_with = "key")]
+        yes: bool,
         #[command(flatten)]
         show: Show,
     },
+    /// List keys in the order of their bytes, one a line; what is not plain text is escaped (\\n, \\xff).
+    /// They are read in pages of 1000 keys or 1 MiB; each page is as of one moment and as new as a 'get',
+    /// several pages are of several moments
+    Keys(KeysArgs),
+    /// Count keys, in pages as 'keys' reads them
+    Count(CountArgs),
     /// Set a key if it holds what is expected (without --expect and --expect-revision: if it is absent)
     Cas {
         /// The key
@@ -135,8 +153,16 @@ impl Command {
                 show.tell(revision, revision);
                 b"ok\n".to_vec()
             }
-            Self::Delete { key, show } => {
-                let deleted = client.delete(key).await?;
+            Self::Delete { prefix: Some(prefix), yes, .. } => {
+                keys::delete(client, &prefix, yes).await?.into_bytes()
+            }
+            Self::Keys(args) => {
+                keys::list(client, &args).await?;
+                Vec::new()
+            }
+            Self::Count(args) => format!("{}\n", keys::count(client, &args.prefix).await?).into_bytes(),
+            Self::Delete { key, show, .. } => {
+                let deleted = client.delete(key.unwrap_or_default()).await?;
                 show.tell(deleted.revision, OpNumber(0));
                 if deleted.existed { b"deleted\n".to_vec() } else { b"was absent\n".to_vec() }
             }

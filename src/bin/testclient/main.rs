@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod keys;
 mod status;
 
 use std::{
@@ -100,7 +101,7 @@ async fn prompt(options: ClientOptions) -> ExitCode {
     let interactive = io::stdin().is_terminal();
     let mut code = ExitCode::SUCCESS;
     if interactive {
-        eprintln!("put, get, append, delete, cas, view; 'help' explains, 'quit' ends");
+        eprintln!("put, get, append, delete, cas, keys, count, view; 'help' explains, 'quit' ends");
     }
     loop {
         if interactive {
