@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     future,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -26,7 +26,7 @@ use pbkv::{
         },
     },
     server::view::{Adoption, ViewConfig, ViewServer},
-    storage::record_file::RecordFile,
+    storage::record_file::{FILE, RecordFile},
     wire::view_service_server::ViewServiceServer,
 };
 
@@ -49,14 +49,14 @@ struct Args {
     /// A server not heard for this long is dead. Servers are told, and ping three times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
-    /// Declare the data of this generation lost, then exit. Only when no server that held all of it can come
-    /// back, or the record is damaged or gone and there is no copy of it as young as the last view change:
-    /// the cluster starts again empty, as the next generation. Without a readable record, name the generation
-    /// that 'testclient view' showed last, or that the log of a server names (g1... is generation 1). Stop
-    /// the view service before, start it (without this) and empty servers after; servers that still hold old
-    /// data stay out and keep it
+    /// Declare the data of this generation lost, then exit; without GENERATION, only print what would be lost
+    /// and which servers held it. Only when no server that held all of it can come back, or the record is
+    /// damaged or gone and there is no copy of it as young as the last view change: the cluster starts again
+    /// empty, as the next generation. Without a readable record, name the generation that 'testclient view'
+    /// showed last, or that the log of a server names (g1... is generation 1). Stop the view service before,
+    /// start it (without this) and empty servers after; servers that still hold old data stay out and keep it
     #[arg(long, value_name = "GENERATION", help_heading = "After a loss")]
-    accept_data_loss: Option<u64>,
+    accept_data_loss: Option<Option<u64>>,
     /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it
     /// advertises) holds. Before, see that every server that still holds data runs and reaches this service,
     /// and stop those that cannot. The service starts without a record, listens for four dead intervals
@@ -149,8 +149,9 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let (generation, view) = (record.generation, record.number);
     // rules: allow randomness: a process of production draws its key
     let key = SealKey(rand::random(), rand::random());
+    let command = format!("viewservice --addr {address} {}", in_folder(&args.dir));
     // rules: allow randomness: and its identity
-    let config = ViewConfig { record, adopt, epoch: rand::random(), key, options };
+    let config = ViewConfig { record, adopt, epoch: rand::random(), key, options, command };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
     let router = channel::server().add_service(process::guarded(ViewServiceServer::new(server.service())));
     process::ready(&address, &address)?;
@@ -231,18 +232,48 @@ fn table(heard: &Heard) -> String {
     text
 }
 
+/// How a shell is told of the record's folder.
+fn in_folder(dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);
+    match dir.chars().all(is_plain) {
+        true => format!("--dir {dir}"),
+        false => format!("--dir '{}'", dir.replace('\'', "'\\''")),
+    }
+}
+
 /// The next generation starts without a view; numbers go on, so that nobody takes an old view for a new one.
-async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), Failure> {
+async fn accept_data_loss(args: &Args, lost: Option<u64>) -> Result<(), Failure> {
     let _logs = start_logs(args, &args.addr)?;
+    if !args.dir.is_dir() {
+        return Err(Failure::Failed(format!(
+            "there is no folder {}, and nothing was changed: name that of the view service with --dir. If it is gone for good, \
+             make it again, empty",
+            args.dir.display()
+        )));
+    }
     let mut storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
-    let found = storage.read();
-    let was_there = !matches!(found, Ok(None));
-    let record = match found {
-        Ok(Some(record)) => check_lost(args, record, lost)?,
-        Ok(None) => lost_record(lost)?,
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => lost_record(lost)?,
+    let found = match storage.read() {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && lost.is_some() => None,
         Err(error) => return Err(Failure::Failed(error.to_string())),
     };
+    let was_there = args.dir.join(FILE).exists();
+    let what = found.as_ref().map_or_else(
+        || format!("no record can be read in {}: who held what is not known", args.dir.display()),
+        at_stake,
+    );
+    let Some(lost) = lost else {
+        let generation = found.map_or("GENERATION".to_owned(), |record| record.generation.number.to_string());
+        let command = format!("viewservice {} --accept-data-loss {generation}", in_folder(&args.dir));
+        println!("{what}\nnothing was changed; to give that up, run: {command}");
+        return Ok(());
+    };
+    let record = match found {
+        Some(record) => check_lost(args, record, lost)?,
+        None => lost_record(lost)?,
+    };
+    println!("{what}");
     let next = record.accept_data_loss();
     storage.replace(&next).await.map_err(|error| error.to_string())?;
     tracing::warn!(lost, current = next.generation.number, "the data is declared lost");
@@ -256,6 +287,29 @@ async fn accept_data_loss(args: &Args, lost: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the record knows of the data, and of the servers that held it.
+fn at_stake(record: &Record) -> String {
+    let Some(view) = &record.view else {
+        return format!("generation {} has not begun: there is nothing to lose", record.generation.number);
+    };
+    let mut text = format!(
+        "all data of generation {} ({}), as the record of view {} knows it:",
+        record.generation.number, record.generation, view.number.0
+    );
+    let joining = view.joining.iter().filter(|(server, data)| record.stable.get(*server) != Some(*data));
+    let held = record.stable.iter().map(|(server, data)| (server, data, "held all of it"));
+    for (server, data, what) in held.chain(joining.map(|(server, data)| (server, data, "was given a copy"))) {
+        let role = if *server == view.primary { " as primary" } else { "" };
+        let _ = write!(
+            text,
+            "\n  {:<28} {what}{role}, in the store begun in its life {}",
+            server.as_str(),
+            data.boot
+        );
+    }
+    text + "\nThe record does not know which of them still holds it: 'testclient view' shows who runs with what"
+}
+
 fn check_lost(args: &Args, record: Record, lost: u64) -> Result<Record, String> {
     if record.view.is_none() {
         return Err(format!(
@@ -266,8 +320,9 @@ fn check_lost(args: &Args, record: Record, lost: u64) -> Result<Record, String> 
     }
     if record.generation.number != lost {
         return Err(format!(
-            "the current generation is {}, not {}; look at 'testclient view' and say which one is lost",
-            record.generation.number, lost
+            "the current generation is {}, not {lost}; nothing was changed. At stake: {}",
+            record.generation.number,
+            at_stake(&record)
         ));
     }
     Ok(record)

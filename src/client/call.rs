@@ -11,7 +11,7 @@ use crate::{
     process::{self, Watched},
     proto::{self, Malformed, proves_not_executed},
     protocol::{
-        command::{Refusal, Reply, RequestBody, Update},
+        command::{Refusal, Reply, RequestBody, Scan, Update},
         identity::{Generation, ServerId},
         view::View,
         view_service::{Distress, NotTaken},
@@ -46,7 +46,10 @@ fn changes_data(ask: &RequestBody) -> bool {
 fn travels(ask: &RequestBody) -> Duration {
     let bytes = match ask {
         RequestBody::Update { update, .. } => update.bytes() as u64,
-        RequestBody::Get { .. } | RequestBody::OpenSession | RequestBody::CloseSession { .. } => 0,
+        RequestBody::Get { .. }
+        | RequestBody::Scan(_)
+        | RequestBody::OpenSession
+        | RequestBody::CloseSession { .. } => 0,
     };
     Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND_MIN)
 }
@@ -343,6 +346,11 @@ async fn send(
         RequestBody::Get { key } => {
             let response = client.get(wire::GetRequest { key: key.clone(), generation }).await?;
             return Ok(response.into_inner().try_into());
+        }
+        RequestBody::Scan(scan) => {
+            let Scan { prefix, after: start_after, keys_max: limit, values } = scan.clone();
+            let request = wire::ScanRequest { prefix, start_after, limit, values, generation };
+            return Ok(client.scan(request).await?.into_inner().try_into());
         }
         RequestBody::OpenSession => {
             let response = client.open_session(wire::OpenSessionRequest { generation }).await?;

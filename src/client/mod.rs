@@ -50,7 +50,7 @@
 //! #         let view_service = listener.address()?.to_string();
 //! #         let (record, storage) = RecordFile::open(folder.path()).await?;
 //! #         let options = ViewServiceOptions { replicas: 1, ..ViewServiceOptions::default() };
-//! #         let config = ViewConfig { record, adopt: None, epoch: 1, key: SealKey(1, 2), options };
+//! #         let config = ViewConfig { record, adopt: None, epoch: 1, key: SealKey(1, 2), options, command: String::new() };
 //! #         let views = ViewServer::start(config, storage, SystemClock, ());
 //! #         let router = channel::server().add_service(ViewServiceServer::new(views.service()));
 //! #         let views_served = listener.serve(router);
@@ -73,6 +73,7 @@
 //! ```
 
 mod call;
+mod status;
 mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -84,7 +85,7 @@ use crate::{
     channel,
     clock::Clock,
     protocol::{
-        command::{Executed, Expected, Outcome, Refusal, Reply, RequestBody, Update, Versioned},
+        command::{Executed, Expected, Outcome, Page, Refusal, Reply, RequestBody, Scan, Update, Versioned},
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
         options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
@@ -93,6 +94,7 @@ use crate::{
     wire::view_service_client::ViewServiceClient,
 };
 use call::{Call, Connection, NoView};
+pub use status::StatusReport;
 pub use waiting::Waiting;
 
 /// Addresses that a view service may have.
@@ -323,6 +325,37 @@ impl<C: Clock> Client<C> {
         let mut call = self.begin()?;
         match self.ask(&mut call, &RequestBody::Get { key }).await? {
             Reply::Value { revision, found } => Ok(Found { revision, held: found }),
+            other => Err(unexpected(&call, &other)),
+        }
+    }
+
+    /// Reads a page of keys, all at one moment: linearizable like a [`find`](Self::find). To read on, see
+    /// [`Scan::go_on`]; several pages are not one moment.
+    ///
+    /// ```no_run
+    /// # use pbkv::client::{Client, ClientError, ClientOptions};
+    /// # use pbkv::{clock::SystemClock, protocol::command::Scan};
+    /// # async fn count() -> Result<usize, ClientError> {
+    /// let mut client = Client::new(ClientOptions::new("localhost:8000"), SystemClock);
+    /// let (mut scan, mut count) = (Scan::of("user/"), 0);
+    /// loop {
+    ///     let page = client.scan(&scan).await?;
+    ///     count += page.keys.len();
+    ///     scan.go_on(&page);
+    ///     if !page.more {
+    ///         return Ok(count);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Never [`ClientError::Unknown`].
+    pub async fn scan(&mut self, scan: &Scan) -> Result<Page, ClientError> {
+        let mut call = self.begin()?;
+        match self.ask(&mut call, &RequestBody::Scan(scan.clone())).await? {
+            Reply::Page(page) => Ok(page),
             other => Err(unexpected(&call, &other)),
         }
     }

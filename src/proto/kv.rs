@@ -10,8 +10,8 @@ use crate::{
     options::Limits,
     protocol::{
         command::{
-            Executed, Expected, Outcome, Refusal, Reply, Request, RequestBody, Update, Versioned,
-            mod_revision,
+            Executed, Expected, Listed, Outcome, Page, Refusal, Reply, Request, RequestBody, Scan, Update,
+            Versioned, mod_revision,
         },
         identity::{Generation, OpNumber, RequestNumber, SessionId, ViewNumber},
     },
@@ -81,6 +81,23 @@ impl FromClient for wire::GetRequest {
             generation: generation(self.generation)?,
             body: RequestBody::Get { key: limits.key(self.key)? },
         })
+    }
+}
+
+impl FromClient for wire::ScanRequest {
+    fn into_request(self, limits: &Limits) -> Result<Request, Malformed> {
+        for (what, key) in [("prefix", &self.prefix), ("key to start after", &self.start_after)] {
+            if key.len() > limits.key_bytes_max {
+                return malformed(format!(
+                    "the {what} has {} bytes, and no key is longer than {} (--key-bytes-max of the servers)",
+                    key.len(),
+                    limits.key_bytes_max
+                ));
+            }
+        }
+        let Self { prefix, start_after: after, limit: keys_max, values, generation: known } = self;
+        let scan = Scan { prefix, after, keys_max, values };
+        Ok(Request { generation: generation(known)?, body: RequestBody::Scan(scan) })
     }
 }
 
@@ -292,6 +309,27 @@ impl ToClient for wire::GetResponse {
     }
 }
 
+impl ToClient for wire::ScanResponse {
+    fn from_reply(reply: Reply) -> Result<Self, Status> {
+        match reply {
+            Reply::Page(Page { revision, keys, more }) => Ok(Self {
+                refusal: None,
+                revision: revision.0,
+                keys: keys.into_iter().map(Into::into).collect(),
+                more,
+            }),
+            Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?), ..Self::default() }),
+            other => mismatched(&other),
+        }
+    }
+}
+
+impl From<Listed> for wire::scan_response::Listed {
+    fn from(Listed { key, mod_revision, value }: Listed) -> Self {
+        Self { key, mod_revision: mod_revision.0, value }
+    }
+}
+
 impl ToClient for wire::UpdateResponse {
     fn from_reply(reply: Reply) -> Result<Self, Status> {
         use wire::update_response::Result as To;
@@ -341,6 +379,32 @@ impl TryFrom<wire::GetResponse> for Reply {
                 found: versioned(response.value, response.mod_revision)?,
             }),
         }
+    }
+}
+
+impl TryFrom<wire::ScanResponse> for Reply {
+    type Error = Malformed;
+
+    fn try_from(response: wire::ScanResponse) -> Result<Self, Malformed> {
+        if let Some(refusal) = response.refusal {
+            return Ok(Self::Refused(refusal.try_into()?));
+        }
+        let keys = response.keys.into_iter().map(|listed| {
+            let mod_revision = revision(listed.mod_revision)?;
+            Ok(Listed { key: listed.key, mod_revision, value: listed.value })
+        });
+        let page = Page {
+            revision: revision(response.revision)?,
+            keys: keys.collect::<Result<_, Malformed>>()?,
+            more: response.more,
+        };
+        if !page.keys.is_sorted_by(|a, b| a.key < b.key) {
+            return malformed("the keys of a page are not in order");
+        }
+        if page.more && page.keys.is_empty() {
+            return malformed("a page without keys says that there are more");
+        }
+        Ok(Self::Page(page))
     }
 }
 

@@ -14,7 +14,7 @@ mod view;
 use std::time::Duration;
 
 pub use replication::Outgoing;
-pub use view::{decode_record, encode_record};
+pub use view::{decode_record, encode_record, statuses};
 
 use crate::{
     protocol::identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, ViewNumber},
@@ -79,6 +79,14 @@ fn server(what: &str, address: String) -> Result<ServerId, Malformed> {
         ));
     }
     Ok(ServerId::new(address))
+}
+
+/// Words for a terminal: one line, in ASCII.
+pub(crate) fn line(what: &str, text: String, bytes_max: usize) -> Result<String, Malformed> {
+    if text.len() > bytes_max || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return malformed(format!("{what} is not told in one line of at most {bytes_max} plain letters"));
+    }
+    Ok(text)
 }
 
 /// More than 500 years do not fit; they mean "for ever" as well.

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::protocol::{
-    command::{Command, Entry, Executed, Expected, Outcome, Refusal, Reply, Update, Versioned},
+    command::{Command, Entry, Executed, Expected, Listed, Outcome, Page, Refusal, Reply, Update, Versioned},
     identity::{Generation, RequestNumber, SessionId},
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, Ping, PingReply,
@@ -18,6 +18,7 @@ use crate::protocol::{
     options::ClusterOptions,
     store::{Item, Session},
     view::{Members, View},
+    view_service::{ServerStatus, Standing},
 };
 
 fn at(view: u64, op: u64) -> Position {
@@ -213,6 +214,56 @@ fn what_is_sent_arrives_unchanged() {
     for reply in ping_replies() {
         let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
+    }
+    for trouble in [None, Some("is not heard".to_owned())] {
+        let status = ServerStatus {
+            server: ServerId::new("a:1"),
+            standing: Standing::Joiner,
+            trouble,
+            log_end: at(2, 9),
+            progress: 3,
+            still_for: Duration::from_nanos(1),
+            silent_for: Duration::from_secs(1),
+        };
+        let bytes = wire::ServerStatus::from(status.clone()).encode_to_vec();
+        assert_eq!(wire::ServerStatus::decode(&bytes[..]).map(ServerStatus::try_from), Ok(Ok(status)));
+    }
+    let page = Reply::Page(page(&["a", "b"], true));
+    let bytes =
+        <wire::ScanResponse as kv::ToClient>::from_reply(page.clone()).expect("a page").encode_to_vec();
+    assert_eq!(wire::ScanResponse::decode(&bytes[..]).map(Reply::try_from), Ok(Ok(page)));
+}
+
+fn page(keys: &[&'static str], more: bool) -> Page {
+    let listed = |key: &&'static str| Listed {
+        key: Bytes::from_static(key.as_bytes()),
+        mod_revision: OpNumber(4),
+        value: (*key == "a").then(Bytes::new),
+    };
+    Page { revision: OpNumber(9), keys: keys.iter().map(listed).collect(), more }
+}
+
+#[test]
+fn a_page_that_leads_nowhere_is_refused() {
+    let told = |keys: &[&'static str], more| {
+        let page = Reply::Page(page(keys, more));
+        Reply::try_from(<wire::ScanResponse as kv::ToClient>::from_reply(page).expect("a page"))
+    };
+    assert!(told(&["a", "b"], true).is_ok() && told(&[], false).is_ok());
+    for (keys, more) in [(&["b", "a"][..], false), (&["a", "a"], false), (&[], true)] {
+        assert!(told(keys, more).is_err(), "{keys:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_server_is_one_plain_line() {
+    let status = |trouble: &str| {
+        let trouble = trouble.to_owned();
+        ServerStatus::try_from(wire::ServerStatus { server: "a:1".into(), trouble, ..Default::default() })
+    };
+    assert!(status("is not heard").is_ok());
+    for trouble in ["is\nfine", "\u{1b}[2J", &"x".repeat(501)] {
+        assert!(status(trouble).is_err(), "{trouble:?}");
     }
 }
 

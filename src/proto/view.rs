@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use prost::Message;
 
-use super::{Malformed, generation, malformed, nanoseconds, number, position, present, server};
+use super::{Malformed, generation, line, malformed, nanoseconds, number, position, present, server};
 use crate::{
     protocol::{
         identity::{Boot, DataId, ServerId, ViewNumber},
         message::{Echo, Ping, PingReply, PingReplyBody, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
-        view_service::{Distress, NotTaken},
+        view_service::{Distress, NotTaken, ServerStatus, Standing},
     },
     wire,
 };
@@ -367,6 +367,60 @@ impl TryFrom<wire::NotTaken> for NotTaken {
             Why::HoldsMore => Self::HoldsMore(servers),
             Why::Unreached => Self::Unreached(servers),
             Why::Unspecified => Self::Unknown(servers), // of a later program
+        })
+    }
+}
+
+/// The longest explanation that is taken, in bytes.
+const TROUBLE_BYTES_MAX: usize = 500;
+
+/// The statuses of servers, as many as one answer may have.
+pub fn statuses(servers: Vec<ServerStatus>) -> Vec<wire::ServerStatus> {
+    servers.into_iter().take(MEMBERS_MAX).map(Into::into).collect()
+}
+
+impl From<ServerStatus> for wire::ServerStatus {
+    fn from(status: ServerStatus) -> Self {
+        use wire::server_status::Standing as To;
+        let standing = match status.standing {
+            Standing::Primary => To::Primary,
+            Standing::Backup => To::Backup,
+            Standing::Joiner => To::Joiner,
+            Standing::Idle => To::Idle,
+        };
+        Self {
+            server: status.server.as_str().to_owned(),
+            standing: standing.into(),
+            trouble: status.trouble.unwrap_or_default(),
+            log_end: Some(status.log_end.into()),
+            progress: status.progress,
+            still_for_ns: nanoseconds(status.still_for),
+            silent_for_ns: nanoseconds(status.silent_for),
+        }
+    }
+}
+
+impl TryFrom<wire::ServerStatus> for ServerStatus {
+    type Error = Malformed;
+
+    fn try_from(status: wire::ServerStatus) -> Result<Self, Malformed> {
+        use wire::server_status::Standing as From;
+        let standing = match status.standing() {
+            From::Primary => Standing::Primary,
+            From::Backup => Standing::Backup,
+            From::Joiner => Standing::Joiner,
+            From::Idle => Standing::Idle,
+        };
+        Ok(Self {
+            server: server("a server's status", status.server)?,
+            standing,
+            trouble: (!status.trouble.is_empty())
+                .then(|| line("what is wrong with a server", status.trouble, TROUBLE_BYTES_MAX))
+                .transpose()?,
+            log_end: position(status.log_end)?,
+            progress: number("progress", status.progress)?,
+            still_for: Duration::from_nanos(status.still_for_ns),
+            silent_for: Duration::from_nanos(status.silent_for_ns),
         })
     }
 }

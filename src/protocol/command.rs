@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::identity::{Generation, OpNumber, Position, RequestNumber, ServerId, SessionId, ViewNumber};
-pub use super::kv::{Expected, Outcome, Update, Versioned, mod_revision};
+pub use super::kv::{
+    Expected, Listed, Outcome, PAGE_BYTES_MAX, PAGE_KEYS_MAX, Page, Scan, Update, Versioned, mod_revision,
+};
 
 /// An update that was executed. Part of the replicated session table with its revision, so that a retry is
 /// told what the first attempt did, and when.
@@ -128,6 +130,8 @@ pub enum RequestBody {
         /// The change.
         update: Update,
     },
+    /// Reads a page of keys.
+    Scan(Scan),
 }
 
 /// What a server answers.
@@ -158,6 +162,8 @@ pub enum Reply {
     Executed(Executed),
     /// The request was not served here and now. It says nothing about earlier attempts.
     Refused(Refusal),
+    /// A page of keys was read.
+    Page(Page),
 }
 
 /// Why a server did not serve a request, and so what the caller should do.

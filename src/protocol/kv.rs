@@ -36,6 +36,32 @@ impl Keys {
         self.map.range((from, Bound::Unbounded))
     }
 
+    /// A page. Finding its beginning costs the depth of a tree, and each key the step to the next one:
+    /// nothing is copied, and the rest of the store is not looked at.
+    pub(super) fn page(&self, scan: &Scan) -> (Vec<Listed>, bool) {
+        let from = match scan.after >= scan.prefix && !scan.after.is_empty() {
+            true => Bound::Excluded(scan.after.clone()),
+            false => Bound::Included(scan.prefix.clone()),
+        };
+        let (keys_max, mut bytes, mut keys) = (scan.keys_max(), 0, Vec::new());
+        for (key, held) in self.map.range((from, Bound::Unbounded)) {
+            if !key.starts_with(&scan.prefix) {
+                break;
+            }
+            let listed = Listed {
+                key: key.clone(),
+                mod_revision: held.mod_revision,
+                value: scan.values.then(|| held.value.clone()),
+            };
+            bytes += listed.bytes();
+            if keys.len() == keys_max || (bytes > PAGE_BYTES_MAX && !keys.is_empty()) {
+                return (keys, true);
+            }
+            keys.push(listed);
+        }
+        (keys, false)
+    }
+
     /// Sets a key to what it holds elsewhere.
     pub(super) fn restore(&mut self, key: Bytes, held: Versioned) {
         self.map.insert(key, held);
@@ -73,6 +99,77 @@ impl Keys {
 
     fn set(&mut self, op: OpNumber, key: &Bytes, value: Bytes) {
         self.map.insert(key.clone(), Versioned { value, mod_revision: op });
+    }
+}
+
+/// The most keys that one page has.
+pub const PAGE_KEYS_MAX: usize = 1_000;
+
+/// The most bytes that one page has, unless a single key and its value have more: far below the 4 MiB that
+/// most gRPC clients take in one message.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Asks for a page: the first keys, in order, of those that are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scan {
+    /// Those that begin so; empty: all.
+    pub prefix: Bytes,
+    /// Those after this one, which need not be there; empty: from the first one on.
+    pub after: Bytes,
+    /// So many at most; 0: as many as a page may have ([`PAGE_KEYS_MAX`]).
+    pub keys_max: u32,
+    /// With their values.
+    pub values: bool,
+}
+
+impl Scan {
+    /// A scan of all keys that begin so, without values, in pages as large as may be.
+    pub fn of(prefix: impl Into<Bytes>) -> Self {
+        Self { prefix: prefix.into(), ..Self::default() }
+    }
+
+    /// The most keys that its page has.
+    pub fn keys_max(&self) -> usize {
+        match self.keys_max as usize {
+            0 => PAGE_KEYS_MAX,
+            asked => asked.min(PAGE_KEYS_MAX),
+        }
+    }
+
+    /// Goes on behind a page. The next page is of another moment: this one's revision, or a later one.
+    pub fn go_on(&mut self, page: &Page) {
+        if let Some(last) = page.keys.last() {
+            self.after = last.key.clone();
+        }
+    }
+}
+
+/// Some keys in order, as they were at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// The last operation applied then.
+    pub revision: OpNumber,
+    /// The keys.
+    pub keys: Vec<Listed>,
+    /// There are others behind them.
+    pub more: bool,
+}
+
+/// A key of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listed {
+    /// The key.
+    pub key: Bytes,
+    /// The operation that changed it last.
+    pub mod_revision: OpNumber,
+    /// What it holds, if that was asked for.
+    pub value: Option<Bytes>,
+}
+
+impl Listed {
+    /// About how many bytes it occupies on the wire.
+    fn bytes(&self) -> usize {
+        32 + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }
 }
 

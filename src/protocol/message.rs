@@ -31,7 +31,7 @@
 //! | replica | a message of a later view, with the contents' identity, which `GetView` tells | as a backup it follows the sender until the next view: what it held and nobody else did may be replaced, and if its primary dies meanwhile it obeys no view up to that number, though it is the only one left, which is reported; as the primary it asks the view service, and serves nobody until that answers |
 //! | replica | a message of the current view, with the contents' identity and the primary's name | it counts as a copy, and holds what the sender said: all of it is lost when that replica is promoted |
 //! | replica | acknowledgements, with a member's identity, on a stream that the primary opened to that address | operations count as held that are not, and rounds of messages as answered that were not; one that was never sent counts for nothing |
-//! | anybody | `GetView` | tells the members and their contents' identities |
+//! | anybody | `GetView`, `GetStatus` | tells the members and their contents' identities; all servers and the ends of their logs, and in which folder the view service's record is |
 //! | primary | a request in another client's session | executed as that client's |
 
 use std::{collections::BTreeSet, time::Duration};

@@ -172,8 +172,8 @@
 //!
 //! # Section 5: reads
 //!
-//! A primary reads its applied state when its view is adopted durably and activated, all up to the takeover
-//! end is committed, and one of these holds:
+//! A primary reads its applied state (a key, or a page of keys at one moment) when its view is adopted
+//! durably and activated, all up to the takeover end is committed, and one of these holds:
 //!
 //! * **5.1 sole** It waits for nobody: nobody else can be promoted.
 //! * **5.2 confirm** Every replica it waits for answered, in this view, a message that was sent after the Get

@@ -15,7 +15,7 @@ use imbl::{OrdMap, OrdSet};
 use super::{
     command::{Command, Entry, Executed},
     identity::{OpNumber, Position, RequestNumber, SessionId},
-    kv::{Keys, Update, Versioned, detached},
+    kv::{Keys, Listed, Scan, Update, Versioned, detached},
 };
 
 /// The state after some prefix of the log.
@@ -142,6 +142,11 @@ impl State {
     /// The value of `key`, with the operation that wrote it.
     pub fn get(&self, key: &[u8]) -> Option<&Versioned> {
         self.keys.get(key)
+    }
+
+    /// A page of keys, and whether there are others behind it.
+    pub fn page(&self, scan: &Scan) -> (Vec<Listed>, bool) {
+        self.keys.page(scan)
     }
 
     /// How many keys there are.

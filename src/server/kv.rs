@@ -325,6 +325,13 @@ impl wire::kv_server::Kv for KvService {
         self.call(request.into_inner()).await
     }
 
+    async fn scan(
+        &self,
+        request: Request<wire::ScanRequest>,
+    ) -> Result<Response<wire::ScanResponse>, Status> {
+        self.call(request.into_inner()).await
+    }
+
     async fn put(
         &self,
         request: Request<wire::PutRequest>,

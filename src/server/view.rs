@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    proto,
     protocol::{
-        identity::WriteNumber,
+        identity::{Generation, ViewNumber, WriteNumber},
         machine::{Held, Observer},
         message::Ping,
         options::ViewServiceOptions,
@@ -49,6 +50,8 @@ pub struct ViewConfig {
     pub key: SealKey,
     /// The protocol's options.
     pub options: ViewServiceOptions,
+    /// The command line by which an operator starts the service again in its place; empty if there is none.
+    pub command: String,
 }
 
 /// How it ended that a view service listened in order to adopt a server's data.
@@ -64,6 +67,7 @@ pub struct Adoption {
 #[derive(Debug)]
 pub struct ViewServer {
     inbox: mpsc::Sender<Input>,
+    command: String,
     adoption: Option<oneshot::Receiver<Adoption>>,
     driver: Driver,
 }
@@ -77,16 +81,21 @@ impl ViewServer {
         O: Observer<ViewService>,
     {
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-        let ViewConfig { record, adopt, epoch, key, options } = config;
+        let ViewConfig { record, adopt, epoch, key, options, command } = config;
         let (tell, told) = oneshot::channel();
         let (machine, adoption) = match adopt {
             Some(wanted) => (ViewService::adopting(options, wanted, epoch, key, clock.now()), Some(told)),
             None => (ViewService::new(options, record, epoch, key, clock.now()), None),
         };
-        let port =
-            ViewPort { callers: Tickets::new(), probes: Probes::new(clock.clone()), adoption: Some(tell) };
+        let port = ViewPort {
+            callers: Tickets::new(),
+            probes: Probes::new(clock.clone()),
+            adoption: Some(tell),
+            generation: machine.record().generation,
+            command: command.clone(),
+        };
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock, observer));
-        Self { inbox, adoption, driver }
+        Self { inbox, command, adoption, driver }
     }
 
     /// Resolves when it is decided whether a server's data goes on; never, if none was to be adopted, or for
@@ -106,7 +115,7 @@ impl ViewServer {
 
     /// The service for servers and clients.
     pub fn service(&self) -> ViewServiceService {
-        ViewServiceService { inbox: self.inbox.clone() }
+        ViewServiceService { inbox: self.inbox.clone(), command: self.command.clone() }
     }
 
     /// Resolves only if the service had to stop on its own.
@@ -126,12 +135,16 @@ struct Input {
 enum Question {
     Ping(Box<Ping>),
     GetView,
+    GetStatus,
 }
 
 struct ViewPort<C> {
     callers: Tickets<Answer>,
     probes: Probes<C>,
     adoption: Option<oneshot::Sender<Adoption>>,
+    /// For what operators are told: the generation of the record, and how the service is started.
+    generation: Generation,
+    command: String,
 }
 
 impl<C> ViewPort<C> {
@@ -153,12 +166,16 @@ impl<C: Clock> Port for ViewPort<C> {
         Some(match input.question {
             Question::Ping(ping) => Event::Ping { ticket, ping: *ping },
             Question::GetView => Event::GetView { ticket },
+            Question::GetStatus => Event::GetStatus { ticket },
         })
     }
 
     fn perform(&mut self, _now: Duration, effect: Effect) -> Option<(WriteNumber, Vec<Record>)> {
         match effect {
-            Effect::Persist { number, record } => return Some((number, vec![record])),
+            Effect::Persist { number, record } => {
+                self.generation = record.generation;
+                return Some((number, vec![record]));
+            }
             Effect::Answer { ticket, answer } => self.callers.answer(ticket, answer),
             Effect::Dismiss { ticket } => self.callers.dismiss(ticket),
             Effect::Probe { server, token, known } => self.probes.send(server, token, known),
@@ -168,6 +185,7 @@ impl<C: Clock> Port for ViewPort<C> {
             Effect::Notice(Notice::NotAdopted { why, heard }) => {
                 self.decided(Adoption { view: Err(why), heard });
             }
+            Effect::Notice(Notice::DataLost(view)) => self.data_is_lost(view),
             Effect::Notice(notice) => log(notice),
         }
         None
@@ -179,6 +197,20 @@ impl<C: Clock> Port for ViewPort<C> {
 
     fn persisted(number: WriteNumber) -> Event {
         Event::Persisted(number)
+    }
+}
+
+impl<C> ViewPort<C> {
+    /// What an operator can do then, with the command line: it is read in a hurry.
+    fn data_is_lost(&self, view: ViewNumber) {
+        tracing::error!(
+            %view, to_begin_empty = format!("{} --accept-data-loss {}", self.command, self.generation.number),
+            "no server that holds all the data is left: each came back without it. If another machine still has the data of \
+             one, start that one. If not, what was acknowledged last is lost. Another server may hold what was there before: \
+             'testclient view' lists those that run, with the ends of their logs. To go on with that, stop this service, move its \
+             record away, and see viewservice --help, --adopt. Only if none will do, begin empty: stop this service, run \
+             the command once, and start the service again"
+        );
     }
 }
 
@@ -194,13 +226,6 @@ fn log(notice: Notice) {
         Notice::Activated(view) => {
             info!(view = %view.number, primary = %view.primary, insync = ?view.insync, "the view is active");
         }
-        Notice::DataLost(view) => error!(
-            %view,
-            "no server that holds all the data is left: each came back without it. If another machine still has the data of \
-             one, start that one. If not, what was acknowledged last is lost. Another server may hold what was there before: to go on \
-             with that, stop this service, move its record away, and see viewservice --help, --adopt. To begin empty, stop \
-             it, run it once with --accept-data-loss, and start it again"
-        ),
         Notice::Waiting { view, servers } => error!(
             %view, ?servers,
             "no service: none of the servers that hold all the data is there; waiting for one of them to come back with \
@@ -266,7 +291,9 @@ fn log(notice: Notice) {
              its machine and start it again"
         ),
         Notice::TooManyServers(server) => warn!(%server, "ignored, too many servers are known already"),
-        Notice::Adopted { .. } | Notice::NotAdopted { .. } => {} // whoever started the service is told
+        // Whoever started the service is told.
+        Notice::Adopted { .. } | Notice::NotAdopted { .. } => {}
+        Notice::DataLost(_) => {} // the port knows the command line
     }
 }
 
@@ -274,11 +301,12 @@ fn log(notice: Notice) {
 #[derive(Clone, Debug)]
 pub struct ViewServiceService {
     inbox: mpsc::Sender<Input>,
+    command: String,
 }
 
 impl ViewServiceService {
     async fn ask(&self, question: Question) -> Result<Answer, Status> {
-        if matches!(question, Question::GetView) && self.inbox.capacity() <= INBOX_RESERVED {
+        if !matches!(question, Question::Ping(_)) && self.inbox.capacity() <= INBOX_RESERVED {
             return Err(overloaded());
         }
         let (caller, waiting) = oneshot::channel();
@@ -303,7 +331,7 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         let ping = Ping::try_from(request.into_inner())?;
         match self.ask(Question::Ping(Box::new(ping))).await? {
             Answer::Ping(reply) => Ok(Response::new(reply.into())),
-            Answer::View { .. } => Err(Status::internal("the protocol answered another question")),
+            Answer::View { .. } | Answer::Status(_) => Err(mistaken()),
         }
     }
 
@@ -320,9 +348,26 @@ impl wire::view_service_server::ViewService for ViewServiceService {
                     not_taken: not_taken.map(Into::into),
                 }))
             }
-            Answer::Ping(_) => Err(Status::internal("the protocol answered another question")),
+            Answer::Ping(_) | Answer::Status(_) => Err(mistaken()),
         }
     }
+
+    async fn get_status(
+        &self,
+        _request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        match self.ask(Question::GetStatus).await? {
+            Answer::Status(servers) => Ok(Response::new(wire::GetStatusResponse {
+                servers: proto::statuses(servers),
+                command: self.command.clone(),
+            })),
+            Answer::Ping(_) | Answer::View { .. } => Err(mistaken()),
+        }
+    }
+}
+
+fn mistaken() -> Status {
+    Status::internal("the protocol answered another question")
 }
 
 #[cfg(test)]
@@ -340,6 +385,7 @@ mod tests {
             key: SealKey(1, 2),
             options: ViewServiceOptions::default(),
             adopt: None,
+            command: String::new(),
         };
         let server = ViewServer::start(config, Volatile::new(), SystemClock, ());
         let service = server.service();

@@ -50,6 +50,7 @@ macro_rules! refuses {
 
 refuses! {
     get(GetRequest) -> GetResponse;
+    scan(ScanRequest) -> ScanResponse;
     put(PutRequest) -> UpdateResponse;
     append(AppendRequest) -> UpdateResponse;
     delete(DeleteRequest) -> UpdateResponse;
@@ -93,6 +94,13 @@ impl ViewService for Outdated {
             }
         }
         Ok(Response::new(answer))
+    }
+
+    async fn get_status(
+        &self,
+        _request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        Err(Status::unimplemented("for operators only"))
     }
 }
 

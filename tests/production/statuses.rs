@@ -95,6 +95,10 @@ impl Kv for MadeUp {
         }
     }
 
+    async fn scan(&self, _: Request<wire::ScanRequest>) -> Result<Response<wire::ScanResponse>, Status> {
+        Err(Status::unimplemented("nobody scans"))
+    }
+
     async fn put(&self, put: Request<wire::PutRequest>) -> Result<Response<UpdateResponse>, Status> {
         self.update(put.into_inner().id)
     }
@@ -160,6 +164,13 @@ impl ViewService for MadeUp {
         };
         let view = Some(view);
         Ok(Response::new(wire::GetViewResponse { view, replicas: 1, ..Default::default() }))
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        Err(Status::unimplemented("no operator asks"))
     }
 }
 

@@ -59,6 +59,7 @@ pub fn update(update: &Update) -> String {
 pub fn request(request: &Request) -> String {
     match &request.body {
         RequestBody::Get { key } => format!("get {}", text(key)),
+        RequestBody::Scan(scan) => format!("scan {} after {}", text(&scan.prefix), text(&scan.after)),
         RequestBody::OpenSession => "open".to_owned(),
         RequestBody::CloseSession { session } => format!("close {session}"),
         RequestBody::Update { session, request, update: what } => {
@@ -70,6 +71,10 @@ pub fn request(request: &Request) -> String {
 pub fn reply(reply: &Reply) -> String {
     match reply {
         Reply::Value { found, .. } => value(found.as_ref()),
+        Reply::Page(page) => {
+            let keys: Vec<_> = page.keys.iter().map(|listed| text(&listed.key)).collect();
+            format!("{}{}", keys.join(" "), if page.more { " and more" } else { "" })
+        }
         Reply::Opened { session, .. } => format!("opened {session}"),
         Reply::Closed { .. } => "closed".to_owned(),
         Reply::Executed(Executed { outcome, .. }) => match outcome {
@@ -109,6 +114,7 @@ pub fn revisions(reply: &Reply) -> String {
             format!(" ({revision}; before: {}{})", value(previous.as_ref()), written(previous))
         }
         Reply::Executed(Executed { revision, .. }) | Reply::Closed { revision } => format!(" ({revision})"),
+        Reply::Page(page) => format!(" ({})", page.revision),
         Reply::Opened { .. } | Reply::Refused(_) => String::new(),
     }
 }

@@ -12,7 +12,9 @@
 //! * [`leases`]: to whom leases are granted;
 //! * [`limits`]: options at their edges;
 //! * [`walks`]: walks of the simulator as scripts;
-//! * [`forged`]: messages that no server should send.
+//! * [`forged`]: messages that no server should send;
+//! * [`pages`]: pages of keys;
+//! * [`statuses`]: what an operator is told of servers.
 //!
 //! [`scripts`], [`views`], [`properties`] and [`limits`] make things happen to the same [`cluster`] with the
 //! same [`command`]s.
@@ -32,6 +34,7 @@ mod memory;
 mod network;
 mod nodes;
 mod old_record;
+mod pages;
 mod pair;
 mod pings;
 mod properties;
@@ -39,5 +42,6 @@ mod reference;
 mod scripts;
 mod silence;
 mod state;
+mod statuses;
 mod views;
 mod walks;

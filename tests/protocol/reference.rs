@@ -248,7 +248,9 @@ impl Reference {
                 }
                 Command::Update { session: *session, request: *request, update: update.clone() }
             }
-            other @ RequestBody::CloseSession { .. } => unreachable!("nobody asks for {other:?}"),
+            other @ (RequestBody::CloseSession { .. } | RequestBody::Scan(_)) => {
+                unreachable!("nobody asks for {other:?}")
+            }
         };
         let op = self.log.len() + 1;
         primary.waiting.insert(op, vec![ticket]);

@@ -52,6 +52,45 @@ pub fn drafts() -> Vec<Draft> {
             },
         },
         Draft {
+            name: "stale_primary_cut_off_from_the_view_service_lists_nothing",
+            about: "a primary that was replaced without knowing it answers no page of keys, and no page misses a key",
+            reaches: vec![
+                strikes(Strike::Partition, Role::Primary),
+                Situation::TwoPrimaries.into(),
+                Situation::Fenced.into(),
+            ],
+            middle_ms: 8_000,
+            plan: |seed| {
+                let mut plan = readers_and_writers(seed);
+                for (reader, pages) in plan.clients[2..].iter_mut().zip(["scan hot 1", "scan -", "scan - 3"])
+                {
+                    *reader = client(700, 1_040, 22_000, 61, &[pages]);
+                }
+                plan.clients.push(client(
+                    30_000,
+                    1_100,
+                    22_000,
+                    131,
+                    &["put cold0", "put cold1", "delete cold0"],
+                ));
+                let cut_ms = around(6_000, seed);
+                plan.faults = vec![at(cut_ms, cut("s1", "vs", CUT_MS)), delayed_gets(cut_ms)];
+                plan
+            },
+            holds: |seen| {
+                let cut = seen.fault(0)?;
+                let took = seen.takes_over("s2", cut, seen.patience)?;
+                let is_listed = |operation: &&Operation| operation.detail.scanned;
+                let listed = seen.called(took, Duration::MAX).filter(is_listed);
+                let answered =
+                    listed.filter(|operation| matches!(operation.end, End::Returned { .. })).count();
+                if answered < 100 {
+                    return Err(format!("only {answered} keys were listed after the takeover"));
+                }
+                reads_go_on(seen)
+            },
+        },
+        Draft {
             name: "stale_primary_cut_off_from_the_backup_cannot_read",
             about: "a primary cut off from its backup alone drops it by a new view, and reads are never stale",
             reaches: vec![

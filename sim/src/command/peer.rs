@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use madsim::runtime::{Handle, Runtime};
 use pbkv::wire::{
-    GetViewRequest, GetViewResponse, PingRequest, PingResponse,
+    GetStatusRequest, GetStatusResponse, GetViewRequest, GetViewResponse, PingRequest, PingResponse,
     view_service_client::ViewServiceClient,
     view_service_server::{ViewService, ViewServiceServer},
 };
@@ -21,6 +21,10 @@ impl ViewService for Echo {
 
     async fn get_view(&self, _: Request<GetViewRequest>) -> Result<Response<GetViewResponse>, Status> {
         Ok(Response::new(GetViewResponse::default()))
+    }
+
+    async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
+        Ok(Response::new(GetStatusResponse::default()))
     }
 }
 

@@ -95,6 +95,7 @@ pub fn generate(seed: u64) -> Plan {
             workload::swap_by_revision(seed, &mut plan.clients);
             workload::close_sessions(seed, &mut plan.clients);
             workload::restart_clients(seed, &mut plan.clients);
+            workload::scan(seed, &mut plan.clients);
             workload::lengthen(seed, &plan.cluster, &mut plan.clients);
             plan.faults = faults::plan(&plan);
             patterns::strike_the_record(seed, &mut plan);

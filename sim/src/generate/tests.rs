@@ -40,7 +40,7 @@ fn memory_losses(plan: &Plan) -> Vec<(u64, bool, u64, String)> {
 }
 
 /// Stands for the plans of the first 400 seeds.
-const SEEDS: u64 = 17_216_257_350_649_741_372;
+const SEEDS: u64 = 2_316_328_447_205_965_293;
 
 #[test]
 fn seeds_mean_what_they_meant() {
@@ -137,6 +137,31 @@ fn swaps_by_revision_take_the_place_of_other_updates_in_some_seeds() {
         }
     }
     assert!((50..110).contains(&swapping), "{swapping} of 200 seeds");
+}
+
+#[test]
+fn scans_take_the_place_of_reads_in_some_seeds() {
+    let network = Network { latency_us_min: 500, latency_us_max: 1_000, bytes_per_ms: None };
+    let (mut scanning, mut sorts) = (0, BTreeSet::new());
+    for seed in 0..200 {
+        let before = super::workload::clients(seed, 10_000, &network);
+        let mut after = before.clone();
+        super::workload::scan(seed, &mut after);
+        let lines =
+            before.iter().zip(&after).flat_map(|(before, after)| before.script.iter().zip(&after.script));
+        let changed: Vec<_> = lines.filter(|(before, after)| before != after).collect();
+        scanning += usize::from(!changed.is_empty());
+        for (before, after) in changed {
+            let (before, after) = (Step::parse(before).expect("good"), Step::parse(after).expect("good"));
+            assert_eq!((before.at, before.action, after.action), (after.at, Action::Get, Action::Scan));
+            let is_some_key = after.key == before.key;
+            sorts.insert(
+                if is_some_key { "some key" } else { str::from_utf8(&after.key).expect("text") }.to_owned(),
+            );
+        }
+    }
+    assert!((25..80).contains(&scanning), "{scanning} of 200 seeds");
+    assert!(["-", "cold", "hot", "some key"].iter().all(|sort| sorts.contains(*sort)), "{sorts:?}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) const POLL_MS: u64 = 300;
 const CLOSING_PERCENT: u64 = 25;
 /// The share of seeds whose clients swap by revision, in percent.
 const REVISIONS_PERCENT: u64 = 40;
+/// The share of seeds whose clients list keys, in percent.
+const SCANNING_PERCENT: u64 = 25;
 /// The share of seeds whose clients end without a word and come back, in percent.
 const RESTARTING_PERCENT: u64 = 20;
 /// The share of seeds with values of many lengths, besides those that limit them, in percent.
@@ -74,6 +76,30 @@ pub(super) fn swap_by_revision(seed: u64, clients: &mut [Client]) {
             let [time, "put" | "append" | "delete" | "cas", key] = words[..] else { continue };
             if dice.below(every) == 0 {
                 *line = format!("{time} cas-revision {key}");
+            }
+        }
+    }
+}
+
+/// Has some reads list keys instead: the hot ones, in pages of a few; those that begin with one of them;
+/// the cold ones, in larger pages; or all. There are no more operations than before, at the same times.
+pub(super) fn scan(seed: u64, clients: &mut [Client]) {
+    let mut dice = Dice::new(seed, "workload/scans");
+    if !dice.percent(SCANNING_PERCENT) {
+        return;
+    }
+    for client in clients {
+        let every = dice.between(3, 30);
+        for line in &mut client.script {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [time, "get", key] = words[..] else { continue };
+            if dice.below(every) == 0 {
+                *line = match dice.below(8) {
+                    0 => format!("{time} scan -"),
+                    1 => format!("{time} scan cold {}", dice.between(20, 100)),
+                    2 => format!("{time} scan {key}"),
+                    _ => format!("{time} scan hot {}", dice.between(1, 4)),
+                };
             }
         }
     }

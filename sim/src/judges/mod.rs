@@ -5,6 +5,7 @@
 //! | [`invariants`] | the machines' states and what they send | after each step |
 //! | [`history`] | linearizability of everything that clients saw, with the order of [`order`] as a suggestion | at the end |
 //! | [`revisions`] | the revisions that clients were told | at each answer |
+//! | [`pages`] | the pages of keys that clients were told | at each page |
 //! | [`health`] | copies, stability and silence, as far as the faults allow | all the time |
 //! | [`bounds`] | what a machine holds and how often it steps, against its limits | after each step |
 //!
@@ -16,4 +17,5 @@ pub mod health;
 pub mod history;
 pub mod invariants;
 pub mod order;
+pub mod pages;
 pub mod revisions;

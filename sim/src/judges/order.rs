@@ -102,7 +102,12 @@ impl ServersOrder {
 
     /// The order of an operation's generation.
     pub fn of(&self, operation: &Operation) -> &Self {
-        let place = operation.detail.generation.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        self.of_generation(operation.detail.generation)
+    }
+
+    /// The order of the generation of this number; of the latest, if it is none that was given up.
+    pub fn of_generation(&self, number: u64) -> &Self {
+        let place = number.checked_sub(1).and_then(|place| usize::try_from(place).ok());
         place.and_then(|place| self.former.get(place)).unwrap_or(self)
     }
 

@@ -38,7 +38,21 @@ pub struct Revisions {
     known: BTreeMap<NodeName, u64>,
 }
 
+/// What was told when something was asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Floor {
+    /// The latest revision that any client had been told.
+    pub revision: OpNumber,
+    /// The generation that was served.
+    pub generation: u64,
+}
+
 impl Revisions {
+    /// What an answer to a question of this moment must not be older than.
+    pub fn floor(&self) -> Floor {
+        Floor { revision: self.highest, generation: self.given_up + 1 }
+    }
+
     /// The next operation is called.
     pub fn called(&mut self) {
         self.floors.push((self.highest, self.given_up + 1));

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
     options::Limits,
-    protocol::command::mod_revision,
+    protocol::{
+        command::mod_revision,
+        identity::{Generation, OpNumber},
+    },
 };
 use testbed::{
     data::{
@@ -29,7 +32,7 @@ use crate::{
         hardware::Clock,
         observe,
         operation::{Input, Output, Told},
-        script::{Action, Asked, Seen, Step},
+        script::{self, Action, Asked, Seen, Step},
     },
 };
 
@@ -118,12 +121,84 @@ impl Caller {
                 tokio::select! {
                     biased;
                     result = self.execute(asked) => result,
-                    () = madsim::time::sleep(ends_at.saturating_sub(now())) => {
-                        Err(ClientError::Unknown { why: CLIENT_ENDED.into() })
-                    }
+                    () = madsim::time::sleep(ends_at.saturating_sub(now())) => Err(ended()),
                 }
             }
         };
+        self.ends(operation, known, result)
+    }
+
+    /// Reads all pages of a scan. Every key of the plan that it is about counts as a Get, called together
+    /// with the others and answered by the page in which its place is. A page as a whole is judged when it
+    /// comes.
+    async fn scan(&mut self, step: &Step, ends_at: Option<Duration>, seen: &mut Seen) {
+        let mut scan = step.scan();
+        let keys = script::keys(&self.world.plan);
+        let mut open: Vec<(Bytes, usize)> = Vec::new();
+        for key in keys.into_iter().filter(|key| key.starts_with(&scan.prefix)) {
+            let asked = Asked::from(Input::Get { key: key.clone() });
+            let operation = observe::called(&mut self.world.observer(), now(), self.node, asked);
+            self.world.observer().detail(operation).scanned = true;
+            self.world.observer().detail(operation).generation = self.client.generation().number;
+            open.push((key, operation));
+        }
+        while !open.is_empty() {
+            let known = self.client.generation();
+            let floor = observe::page_called(&self.world.observer());
+            let result = match ends_at {
+                None => self.client.scan(&scan).await,
+                Some(ends_at) => {
+                    tokio::select! {
+                        biased;
+                        result = self.client.scan(&scan) => result,
+                        () = madsim::time::sleep(ends_at.saturating_sub(now())) => Err(ended()),
+                    }
+                }
+            };
+            let page = match result {
+                Ok(page) => page,
+                Err(error) => {
+                    if matches!(error, ClientError::DataLost { .. }) {
+                        *seen = Seen::default();
+                    }
+                    for (_, operation) in open {
+                        self.ends(operation, known, Err(error.clone()));
+                    }
+                    return;
+                }
+            };
+            let generation = self.client.generation().number;
+            observe::page_came(
+                &mut self.world.observer(),
+                now(),
+                self.node,
+                (floor, generation),
+                &scan,
+                &page,
+            );
+            let last = page.keys.last().filter(|_| page.more).map(|listed| listed.key.clone());
+            let is_later = |key: &Bytes| last.as_ref().is_some_and(|last| key > last);
+            let (later, answered) = open.into_iter().partition(|(key, _)| is_later(key));
+            open = later;
+            for (key, operation) in answered {
+                let found = page.keys.iter().find(|listed| listed.key == key);
+                let modified = found.map_or(OpNumber(0), |listed| listed.mod_revision);
+                let told = Told { revision: page.revision, found: Some(modified) };
+                let output = Output::Value(found.and_then(|listed| listed.value.clone()));
+                seen.learn(&Input::Get { key }, &output, told);
+                self.ends(operation, known, Ok((output, told)));
+            }
+            scan.go_on(&page);
+        }
+    }
+
+    /// An operation ends with this result; its client knew a generation when it called.
+    fn ends(
+        &self,
+        operation: usize,
+        known: Generation,
+        result: Result<(Output, Told), ClientError>,
+    ) -> (End, Option<Told>) {
         let at = now();
         let is_gone = matches!(result, Err(ClientError::DataLost { .. }));
         let generation = if is_gone { known } else { self.client.generation() };
@@ -181,6 +256,11 @@ impl Caller {
     }
 }
 
+/// What becomes of a call whose client ends.
+fn ended() -> ClientError {
+    ClientError::Unknown { why: CLIENT_ENDED.into() }
+}
+
 /// Executes a client's script to its end.
 pub async fn run(world: Arc<World>, node: NodeIndex) {
     let place = node - world.nodes.clients().start;
@@ -197,6 +277,12 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
         if world.healed().is_some() {
             caller.be_patient();
         }
+        let next = script.script.get(index + 1).and_then(|line| Step::parse(line).ok());
+        let ends_at = next.filter(|next| next.action == Action::Restart).map(|next| next.at);
+        if step.action == Action::Scan {
+            caller.scan(&step, ends_at, &mut seen).await;
+            continue;
+        }
         let value = step.value(&format!("{}.{}", world.nodes.name(node), index + 1));
         let Some(asked) = seen.asked(&step, value) else {
             if step.action == Action::Restart {
@@ -208,8 +294,6 @@ pub async fn run(world: Arc<World>, node: NodeIndex) {
             }
             continue;
         };
-        let next = script.script.get(index + 1).and_then(|line| Step::parse(line).ok());
-        let ends_at = next.filter(|next| next.action == Action::Restart).map(|next| next.at);
         match caller.call_until(asked.clone(), ends_at).await {
             (End::Returned { output, .. }, Some(told)) => seen.learn(&asked.input, &output, told),
             // What was seen is gone, and its revisions mean nothing any more.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use pbkv::protocol::{
+    command::{Page, Scan},
     identity::ViewNumber,
     log::{Durable, Write},
     machine::Held,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     bound::Observer,
-    judges::bounds::Exceeded,
+    judges::{bounds::Exceeded, pages, revisions::Floor},
     store::{self, marks::lookout::Lookout},
 };
 
@@ -181,7 +182,9 @@ pub fn after_view_service(
                 observer.witness.invariants.record_written(record);
                 continue;
             }
-            Effect::Probe { .. } | Effect::Dismiss { .. } => continue,
+            Effect::Answer { answer: Answer::Status(_), .. }
+            | Effect::Probe { .. }
+            | Effect::Dismiss { .. } => continue,
         };
         if let Some(view) = told {
             let check = observer.witness.invariants.view_told(view);
@@ -209,6 +212,27 @@ pub fn called(observer: &mut Observer, at: Duration, client: NodeIndex, asked: A
         Some(revision) => format!("calls {input:?} by its revision {revision}"),
         None => format!("calls {input:?}"),
     })
+}
+
+/// A client asks for a page: what it must not be older than.
+pub fn page_called(observer: &Observer) -> Floor {
+    observer.witness.revisions.floor()
+}
+
+/// A page comes, in a generation.
+pub fn page_came(
+    observer: &mut Observer,
+    at: Duration,
+    client: NodeIndex,
+    (floor, generation): (Floor, u64),
+    asked: &Scan,
+    page: &Page,
+) {
+    if !observer.is_stopped() {
+        let order = observer.witness.order.of_generation(generation);
+        let check = pages::check((floor, generation), asked, page, order);
+        observer.outside(at, client, StepName::RETURN, check);
+    }
 }
 
 /// A client ended, and comes back as one that knows nothing.

@@ -26,6 +26,8 @@ pub struct Detail {
     pub told: Option<Told>,
     /// The generation, by its number, in which it was asked; 0 if its client knew none.
     pub generation: u64,
+    /// It is what a scan read of one key.
+    pub scanned: bool,
 }
 
 impl Detail {
@@ -57,10 +59,12 @@ const GET: Verb = Verb { word: "get", access: Access::Reads };
 const APPEND: Verb = Verb { word: "append", access: Access::Writes };
 const CAS: Verb = Verb { word: "cas", access: Access::Both };
 const DELETE: Verb = Verb { word: "delete", access: Access::Both };
+/// Is recorded as a Get of every key that it is about.
+const SCAN: Verb = Verb { word: "scan", access: Access::Reads };
 const CAS_REVISION: Verb = Verb { word: "cas-revision", access: Access::Both };
 
 /// The operations, from plain to odd.
-pub const VERBS: &[Verb] = &[PUT, GET, APPEND, CAS, DELETE, CAS_REVISION];
+pub const VERBS: &[Verb] = &[PUT, GET, APPEND, CAS, DELETE, CAS_REVISION, SCAN];
 
 /// Which operation this is. The checker's model knows one compare-and-swap.
 pub fn verb(input: &Input) -> Verb {
@@ -77,6 +81,7 @@ pub fn verb(input: &Input) -> Verb {
 pub fn asked(operation: &Operation) -> String {
     match (&operation.input, operation.detail.expected_revision) {
         (Input::CompareAndSwap { key, new, .. }, Some(revision)) => swap_by_revision(key, revision, new),
+        (Input::Get { key }, _) if operation.detail.scanned => format!("scan, for {}", bytes(key)),
         (asked, _) => input(asked),
     }
 }

@@ -79,7 +79,8 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
         shared::record_written(&world, record);
     }
     let adopt = adopt.filter(|_| record.is_none());
-    let config = ViewConfig { record: record.unwrap_or_default(), adopt, epoch, key, options };
+    let config =
+        ViewConfig { record: record.unwrap_or_default(), adopt, epoch, key, options, command: String::new() };
     let durable = {
         let world = world.clone();
         Box::new(move |record: &Record| shared::record_written(&world, record))

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pbkv::protocol::identity::OpNumber;
+use pbkv::protocol::{command::Scan, identity::OpNumber};
 
 use super::operation::{Input, Output, Told};
 use crate::bound::Plan;
@@ -23,6 +23,8 @@ pub struct Step {
     /// How long the written value is, in bytes, if that is said: 0, or at least as long as it takes to be
     /// unique.
     pub bytes: Option<usize>,
+    /// How many keys a page of a scan has at most, if that is said.
+    pub keys_max: Option<u32>,
 }
 
 /// The operations, the end of a session, and that of a client.
@@ -45,7 +47,12 @@ pub enum Action {
     /// The client ends at that time, whatever is under way, and comes back as one that knows nothing. Its key
     /// means nothing.
     Restart,
+    /// Reads all keys that begin with its key, page by page; all keys, if that is [`EVERYTHING`].
+    Scan,
 }
+
+/// What a scan of all keys names.
+pub const EVERYTHING: &[u8] = b"-";
 
 impl Action {
     /// Whether it is an operation.
@@ -60,8 +67,8 @@ impl Action {
 }
 
 impl Step {
-    /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it if that is
-    /// to be said. The end of a session or client needs no key.
+    /// Reads a line `<seconds> <operation> <key>`, with the length of the written value behind it, or the
+    /// most keys of a page, if that is to be said. The end of a session or client needs no key.
     ///
     /// # Errors
     ///
@@ -90,18 +97,31 @@ impl Step {
             "cas-revision" => Action::CompareAndSwapRevision,
             "close" => Action::Close,
             "restart" => Action::Restart,
+            "scan" => Action::Scan,
             _ => {
                 return Err(wrong(
-                    "the operation is not get, put, append, delete, cas, cas-revision, close or restart",
+                    "the operation is not get, put, append, delete, cas, cas-revision, scan, close or restart",
                 ));
             }
         };
-        let bytes = match bytes {
-            None => None,
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let mut step = Self { at, action, key, bytes: None, keys_max: None };
+        match bytes {
+            None => {}
+            Some(keys) if action == Action::Scan => {
+                let keys_max: u32 = keys.parse().map_err(|_| wrong("the keys of a page are not a number"))?;
+                step.keys_max = Some(keys_max).filter(|keys_max| *keys_max > 0);
+            }
             Some(_) if !action.writes() => return Err(wrong("what writes nothing has no length")),
-            Some(bytes) => Some(bytes.parse().map_err(|_| wrong("the length is not a number"))?),
-        };
-        Ok(Self { at, action, key: Bytes::copy_from_slice(key.as_bytes()), bytes })
+            Some(bytes) => step.bytes = Some(bytes.parse().map_err(|_| wrong("the length is not a number"))?),
+        }
+        Ok(step)
+    }
+
+    /// What is asked for its first page.
+    pub fn scan(&self) -> Scan {
+        let prefix = if self.key == EVERYTHING { Bytes::new() } else { self.key.clone() };
+        Scan { values: true, keys_max: self.keys_max.unwrap_or_default(), ..Scan::of(prefix) }
     }
 
     /// The value that it writes, made of a `name` that no other operation has; empty if it writes none.
@@ -145,11 +165,11 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What a step asks, if it is about a key. `value` is what it writes, if it writes.
+    /// What a step asks, if it is about one key. `value` is what it writes, if it writes.
     pub fn asked(&self, step: &Step, value: Bytes) -> Option<Asked> {
         let key = step.key.clone();
         let input = match step.action {
-            Action::Close | Action::Restart => return None,
+            Action::Close | Action::Restart | Action::Scan => return None,
             Action::Get => Input::Get { key },
             Action::Put => Input::Put { key, value },
             Action::Append => Input::Append { key, value },
@@ -232,12 +252,20 @@ mod tests {
     #[test]
     fn a_line_is_a_time_an_operation_and_a_key() {
         let step = Step::parse("1.250 append k3").expect("the example of the documentation");
-        let expected =
-            Step { at: Duration::from_millis(1250), action: Action::Append, key: bytes("k3"), bytes: None };
+        let expected = Step {
+            at: Duration::from_millis(1250),
+            action: Action::Append,
+            key: bytes("k3"),
+            bytes: None,
+            keys_max: None,
+        };
         assert_eq!(step, expected);
         let values = |line: &str| Step::parse(line).expect("a length may follow").value("c1.7");
         assert_eq!(values("1 put k 9"), "c1.7....,");
         assert_eq!((values("1 put k 3"), values("1 put k")), (bytes("c1.7,"), bytes("c1.7,")));
+        let scan = |line: &str| Step::parse(line).expect("a scan").scan();
+        assert_eq!(scan("1 scan k 2"), Scan { keys_max: 2, values: true, ..Scan::of("k") });
+        assert_eq!(scan("1 scan -"), Scan { values: true, ..Scan::default() });
         assert_eq!((values("1 append k 0"), values("1 get k")), (bytes(""), bytes("")));
         assert_eq!(values("1 put k 70000").len(), 70_000);
         let ends = |line: &str| Step::parse(line).map(|step| step.action);

@@ -24,4 +24,8 @@ pub const TYPES: &[Type] = &[
     Type::of::<wire::OpenSessionResponse>(),
     Type::of::<wire::CloseSessionRequest>(),
     Type::of::<wire::CloseSessionResponse>(),
+    Type::of::<wire::ScanRequest>(),
+    Type::of::<wire::ScanResponse>(),
+    Type::of::<wire::GetStatusRequest>(),
+    Type::of::<wire::GetStatusResponse>(),
 ];

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use pbkv::{
-    client::{ClientError, Deleted, Found, Swap, ViewReport},
+    client::{ClientError, Deleted, Found, StatusReport, Swap, ViewReport},
     process::Exit,
     protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
 };
 use serde_json::{Value as Json, json};
 
-use crate::encoding::Encoding;
+use crate::{encoding::Encoding, status};
 
 /// What a command comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,8 +21,16 @@ pub enum Answer {
     Deleted(Bytes, Deleted),
     /// What a compare-and-swap did to a key.
     Swapped(Bytes, Swap),
+    /// Keys were printed, page by page.
+    Listed,
+    /// How many keys there are.
+    Counted(u64),
+    /// How many keys that begin alike were removed.
+    DeletedAll(u64),
+    /// Whoever was asked did not mean it.
+    NotMeant,
     /// What the view service says.
-    View(ViewReport),
+    View(StatusReport),
 }
 
 /// What people read.
@@ -34,6 +42,8 @@ pub enum Text {
     Said(Vec<u8>),
     /// Like that, where a value could have stood.
     Aside(&'static str),
+    /// It is printed already.
+    Nothing,
 }
 
 impl Answer {
@@ -43,8 +53,9 @@ impl Answer {
             Self::Found(_, Found { held: None, .. }) | Self::Swapped(_, Swap { swapped: false, .. }) => {
                 Exit::No
             }
-            Self::Written(..) | Self::Found(..) | Self::Deleted(..) | Self::Swapped(..) => Exit::Done,
-            Self::View(report) => health(report),
+            Self::NotMeant => Exit::No,
+            Self::View(status) => health(&status.report),
+            _ => Exit::Done,
         }
     }
 
@@ -57,7 +68,7 @@ impl Answer {
             Self::Deleted(_, deleted) => Some((deleted.revision, OpNumber(0))),
             Self::Swapped(_, swap) if swap.swapped => Some((swap.revision, swap.revision)),
             Self::Swapped(_, swap) => Some((swap.revision, mod_revision(swap.previous.as_ref()))),
-            Self::View(_) => None,
+            Self::Listed | Self::Counted(_) | Self::DeletedAll(_) | Self::NotMeant | Self::View(_) => None,
         }
     }
 
@@ -78,11 +89,15 @@ impl Answer {
                 }
                 None => said("not swapped, the key is absent"),
             },
-            Self::View(report) => said(describe(report).trim_end()),
+            Self::Listed => Text::Nothing,
+            Self::Counted(count) => Text::Value(count.to_string().into()),
+            Self::DeletedAll(count) => said(&format!("deleted {count}")),
+            Self::NotMeant => said("nothing was deleted"),
+            Self::View(status) => said((describe(&status.report) + &status::describe(status)).trim_end()),
         }
     }
 
-    /// For programs.
+    /// For programs; null if it is printed already.
     pub fn json(&self, encoding: Encoding) -> Json {
         let written = |bytes: &[u8]| encoding.json(bytes);
         match self {
@@ -103,7 +118,15 @@ impl Answer {
                 "previous_mod_revision": mod_revision(swap.previous.as_ref()).0,
                 "revision": swap.revision.0,
             }),
-            Self::View(report) => view_json(report),
+            Self::Listed => Json::Null,
+            Self::Counted(count) => json!({ "count": count }),
+            Self::DeletedAll(count) => json!({ "deleted": count }),
+            Self::NotMeant => json!({ "deleted": 0 }),
+            Self::View(status) => {
+                let mut view = view_json(&status.report);
+                view["servers"] = status.servers.iter().map(status::json).collect();
+                view
+            }
         }
     }
 }

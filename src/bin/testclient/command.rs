@@ -12,7 +12,9 @@ use pbkv::{
 
 use crate::{
     answer::Answer,
-    encoding::{Decoder, Value},
+    encoding::{Dash, Decoder, Value},
+    keys::{self, CountArgs, KeysArgs},
+    screen::Screen,
 };
 
 /// One operation.
@@ -40,12 +42,30 @@ pub enum Command {
         #[command(flatten)]
         value: Value,
     },
-    /// Remove a key; one that is absent counts as removed
-    #[command(after_help = updates(&["delete fruit"]))]
+    /// Remove a key, or all keys that begin so. Those are removed one by one: a concurrent reader sees some
+    /// gone and others still there; one that is written meanwhile is removed if its turn is still to come,
+    /// and stays otherwise; after an error the rest is there. A retry is harmless. An absent key counts as
+    /// removed
+    #[command(after_help = updates(&["delete fruit", "delete --prefix fruit/ --yes"]))]
     Delete {
         /// The key
-        key: OsString,
+        #[arg(required_unless_present = "prefix")]
+        key: Option<OsString>,
+        /// Instead of a key: all that begin so, after a confirmation
+        #[arg(long, conflicts_with = "key")]
+        prefix: Option<OsString>,
+        /// Do not ask for the confirmation
+        #[arg(long, conflicts_with = "key")]
+        yes: bool,
     },
+    /// List keys in the order of their bytes, one a line; what is not plain text is escaped (\\n, \\xff).
+    /// They are read in pages of 1000 keys or 1 MiB; each page is as of one moment and as new as a 'get',
+    /// several pages are of several moments. As JSON, each page is an object, with its revision
+    #[command(after_help = help(&["keys --prefix fruit/ --limit 20", "keys --values --output json"], &[Exit::Done]))]
+    Keys(KeysArgs),
+    /// Count keys, in pages as 'keys' reads them
+    #[command(after_help = help(&["count", "count --prefix fruit/"], &[Exit::Done]))]
+    Count(CountArgs),
     /// Set a key if it holds what is expected (without --expect and --expect-revision: if it is absent)
     #[command(after_help = help(
         &["cas lock mine && run-as-owner", "cas fruit pear --expect apple", "cas fruit pear --expect-revision 3"],
@@ -84,12 +104,14 @@ fn help(examples: &[&str], own: &[Exit]) -> String {
 }
 
 impl Command {
-    /// Performs it.
+    /// Performs it. `dash` is what a value of `-` means.
     pub async fn run(
         self,
         client: &mut Client<SystemClock>,
-        decoder: Decoder,
+        screen: Screen,
+        dash: Dash,
     ) -> Result<Answer, ClientError> {
+        let decoder = Decoder { encoding: screen.encoding(), dash };
         Ok(match self {
             Self::Put { key, value } => {
                 let (key, value) = (decoder.bytes(&key)?, decoder.value(&value)?);
@@ -103,8 +125,11 @@ impl Command {
                 let (key, value) = (decoder.bytes(&key)?, decoder.value(&value)?);
                 Answer::Written(key.clone(), client.append(key, value).await?)
             }
-            Self::Delete { key } => {
-                let key = decoder.bytes(&key)?;
+            Self::Delete { prefix: Some(prefix), yes, .. } => {
+                keys::delete(client, decoder.bytes(&prefix)?, yes).await?
+            }
+            Self::Delete { key, .. } => {
+                let key = decoder.bytes(&key.unwrap_or_default())?;
                 Answer::Deleted(key.clone(), client.delete(key).await?)
             }
             Self::Cas { key, value, expect, expect_revision } => {
@@ -118,7 +143,9 @@ impl Command {
                 };
                 Answer::Swapped(key, swap)
             }
-            Self::View => Answer::View(client.view().await?),
+            Self::Keys(args) => keys::list(client, &args, screen, decoder).await?,
+            Self::Count(args) => keys::count(client, decoder.bytes(&args.prefix)?).await?,
+            Self::View => Answer::View(client.status().await?),
         })
     }
 }

@@ -5,8 +5,10 @@ mod check;
 mod command;
 mod editor;
 mod encoding;
+mod keys;
 mod prompt;
 mod screen;
+mod status;
 
 use std::process::ExitCode;
 
@@ -18,7 +20,7 @@ use pbkv::{
 };
 
 use command::Command;
-use encoding::{Dash, Decoder};
+use encoding::Dash;
 use screen::Screen;
 
 /// A client of a pbkv cluster. Without a command it reads commands, one per line, at a prompt or from
@@ -127,9 +129,9 @@ fn main() -> ExitCode {
 async fn once(options: ClientOptions, screen: Screen, command: Command) -> Exit {
     let deadline = options.deadline;
     let mut client = Client::new(options, SystemClock);
-    let decoder = Decoder { encoding: screen.encoding(), dash: Dash::StandardInput };
     let waiting = client.waiting();
-    let ran = screen.patiently(waiting, deadline, command.run(&mut client, decoder)).await;
+    let ran =
+        screen.patiently(waiting, deadline, command.run(&mut client, screen, Dash::StandardInput)).await;
     let exit = screen.tell(&ran);
     // The session would end by itself; without servers there is no point in waiting for them.
     if matches!(exit, Exit::Done | Exit::No) {

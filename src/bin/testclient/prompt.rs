@@ -13,12 +13,7 @@ use pbkv::{
     process::{self, Exit},
 };
 
-use crate::{
-    Top, check,
-    editor::Keyboard,
-    encoding::{Dash, Decoder},
-    screen::Screen,
-};
+use crate::{Top, check, editor::Keyboard, encoding::Dash, screen::Screen};
 
 /// A line.
 #[derive(Parser, Clone, Debug)]
@@ -91,7 +86,7 @@ fn words(line: &str) -> Result<Vec<String>, String> {
 
 /// Where lines come from.
 enum Source {
-    Keyboard(Keyboard),
+    Keyboard(Box<Keyboard>),
     Pipe,
 }
 
@@ -121,11 +116,11 @@ async fn commands(options: ClientOptions, screen: Screen) -> io::Result<Exit> {
     let mut client = Client::new(options.clone(), SystemClock);
     let is_terminal = io::stdin().is_terminal();
     let mut source = match is_terminal {
-        true => Source::Keyboard(Keyboard::new(Line::command())?),
+        true => Source::Keyboard(Box::new(Keyboard::new(Line::command())?)),
         false => Source::Pipe,
     };
     if is_terminal {
-        eprintln!("put, get, append, delete, cas, view, check; 'help' explains, 'quit' ends");
+        eprintln!("put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends");
     }
     let mut exit = Exit::Done;
     while let Some(line) = source.line()? {
@@ -163,8 +158,7 @@ async fn perform(
         }
     };
     let waiting = client.waiting();
-    let decoder = Decoder { encoding: screen.encoding(), dash: Dash::Itself };
-    let ran = screen.patiently(waiting, options.deadline, command.run(client, decoder));
+    let ran = screen.patiently(waiting, options.deadline, command.run(client, screen, Dash::Itself));
     tokio::select! {
         biased;
         ran = ran => screen.tell(&ran),

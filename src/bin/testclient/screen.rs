@@ -80,7 +80,10 @@ impl Screen {
     /// Prints how a command ended.
     pub fn tell(self, ran: &Result<Answer, ClientError>) -> Exit {
         let (exit, printed) = match ran {
-            Ok(answer) if self.is_json() => (answer.exit(), object(&answer.json(self.encoding()))),
+            Ok(answer) if self.is_json() => match answer.json(self.encoding()) {
+                Json::Null => (answer.exit(), Ok(())),
+                json => (answer.exit(), object(&json)),
+            },
             Ok(answer) => (answer.exit(), self.print(answer)),
             Err(error) if self.is_json() => (error.into(), object(&error_json(error))),
             Err(error) => {
@@ -116,7 +119,7 @@ impl Screen {
                 eprintln!("{said}");
                 Ok(())
             }
-            Text::Said(_) | Text::Aside(_) => Ok(()),
+            Text::Said(_) | Text::Aside(_) | Text::Nothing => Ok(()),
         }
     }
 

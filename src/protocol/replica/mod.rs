@@ -11,7 +11,7 @@
 //!
 //! * [`backup`]: follows a primary: operations, commit point, transferred state (R5, 4.4).
 //! * [`primary`]: orders operations, waits for its replicas, answers clients (R2, R3, R6 to R9, R11, R12).
-//! * `reads`: how Gets are answered (R10).
+//! * `reads`: how Gets and pages of keys are answered (R10).
 //! * `checkpoint`: how long a log is kept.
 //! * `outside`: what others may see of it.
 //! * `copies`: how many copies there are of what is acknowledged (R20).

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{
-    Core, Effect, Notice, Replica, Role, SessionLimit, feed::Peer, reads::Read, sessions::Remembering,
+    Core, Effect, Notice, Replica, Role, SessionLimit,
+    feed::Peer,
+    reads::{Read, Wanted},
+    sessions::Remembering,
 };
 use crate::protocol::{
     command::{Command, Entry, Refusal, Reply, Request, RequestBody, Update},
@@ -251,12 +254,8 @@ impl Primary {
             return refuse(Refusal::Busy);
         }
         match request.body {
-            RequestBody::Get { key } => {
-                self.round_wanted = true;
-                let round = self.round + 1;
-                self.reads.push_back(Read { ticket, key, round });
-                self.serve_reads(core, now, effects);
-            }
+            RequestBody::Get { key } => self.read(core, now, ticket, Wanted::Key(key), effects),
+            RequestBody::Scan(scan) => self.read(core, now, ticket, Wanted::Page(scan), effects),
             RequestBody::OpenSession => {
                 let at = self.log_time(now);
                 if !self.may_open(&core.state, &core.options, at) {

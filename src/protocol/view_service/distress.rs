@@ -67,8 +67,8 @@ impl fmt::Display for Distress {
             ),
             Self::DataLost(servers) => write!(
                 f,
-                "DATA LOST: none of the servers that held all the data has it any more ({}). An operator has to decide: another \
-                 server may hold what was there before, see viewservice --help, --adopt; to begin empty, --accept-data-loss",
+                "DATA LOST: none of the servers that held all the data has it any more ({}). An operator has to decide; 'testclient \
+                 view' shows whether a server that runs holds something older, and the command line",
                 list(servers)
             ),
             Self::Waiting(servers) => {

@@ -19,10 +19,12 @@
 
 pub mod adoption;
 mod distress;
+mod event;
 mod notice;
 mod policy;
 mod probe;
 pub mod servers;
+mod status;
 mod strangers;
 mod unreached;
 mod unsaid;
@@ -36,17 +38,17 @@ use self::{
 };
 pub use self::{
     distress::{Distress, NotTaken},
+    event::{Answer, Effect, Event},
     notice::Notice,
     probe::SealKey,
-};
-pub use self::{
+    status::{ServerStatus, Standing},
     unsaid::ANSWERS_WAITING_MAX,
     why::{Why, WhyDropped},
 };
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
-    message::{Echo, Ping, PingReply, PingReplyBody, Token},
+    message::{Echo, Ping, PingReply, PingReplyBody},
     options::ViewServiceOptions,
     presence::Presence,
     view::{Members, Record, View},
@@ -61,84 +63,6 @@ const LISTEN_MIN: Duration = Duration::from_secs(1);
 /// of one shows what the record is. With `n` views since the copy, a number is given twice with a probability
 /// of `n` in this many.
 const VIEWS_LEFT_OUT_MAX: u64 = 1 << 16;
-
-/// What can happen to the view service.
-// Events are handled one at a time: their size does not matter.
-#[allow(clippy::large_enum_variant)]
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Event {
-    /// A server pings. It is answered at most once, or dismissed.
-    Ping {
-        /// Names the waiting caller.
-        ticket: Ticket,
-        /// What it says.
-        ping: Ping,
-    },
-    /// Somebody asks for the current view. It is answered once, or dismissed.
-    GetView {
-        /// Names the waiting caller.
-        ticket: Ticket,
-    },
-    /// This record and all before it are durable.
-    Persisted(WriteNumber),
-    /// Time has passed.
-    Tick,
-    /// No further event is waiting.
-    Flush,
-}
-
-/// What the view service wants done.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Effect {
-    /// Replace the durable record, atomically, then report [`Event::Persisted`].
-    Persist {
-        /// Names the write.
-        number: WriteNumber,
-        /// The new record.
-        record: Record,
-    },
-    /// Answer a caller.
-    Answer {
-        /// Who is waiting.
-        ticket: Ticket,
-        /// The answer.
-        answer: Answer,
-    },
-    /// A caller gets no answer.
-    Dismiss {
-        /// Who is waiting.
-        ticket: Ticket,
-    },
-    /// Bring this token to whoever answers at an address. It may be lost.
-    Probe {
-        /// The address.
-        server: ServerId,
-        /// The token.
-        token: Token,
-        /// A process was confirmed at that address before; so many are known at most.
-        known: bool,
-    },
-    /// Something happened that an operator wants to know.
-    Notice(Notice),
-}
-
-/// What the view service answers.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Answer {
-    /// To a ping.
-    Ping(PingReply),
-    /// To a question for the view.
-    View {
-        /// The current view, absent until the first server was accepted.
-        view: Option<View>,
-        /// Copies to strive for.
-        replicas: usize,
-        /// What is wrong, if anything.
-        distress: Option<Distress>,
-        /// Which servers run and are not taken, if copies are missing.
-        not_taken: Option<NotTaken>,
-    },
-}
 
 /// The view service's protocol machine.
 #[derive(Clone, Hash)]
@@ -470,6 +394,7 @@ impl Machine for ViewService {
                 };
                 self.answer(ticket, answer, effects);
             }
+            Event::GetStatus { ticket } => self.answer(ticket, Answer::Status(self.status()), effects),
             Event::Persisted(number) => self.on_persisted(number, effects),
             Event::Tick | Event::Flush => {
                 if now >= self.policy_due {

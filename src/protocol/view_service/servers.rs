@@ -61,6 +61,23 @@ pub struct Server {
     progressed_at: Duration,
 }
 
+impl Server {
+    /// Counts what it received of a state transfer, and how often its log was found to agree further.
+    pub fn progress(&self) -> u64 {
+        self.progress
+    }
+
+    /// How long ago its latest ping came; for one that was not heard yet, since this life began.
+    pub fn silent_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last_ping)
+    }
+
+    /// How long ago its log or its state transfer last moved on.
+    pub fn still_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.progressed_at)
+    }
+}
+
 /// A primary's word that it could not reach a replica, remembered so that the replica is not taken
 /// back at once and dropped again, for ever.
 #[derive(Clone, Debug, Hash)]

@@ -16,8 +16,11 @@ pub(super) struct Asked(BTreeSet<Ticket>);
 impl Asked {
     /// Somebody asks.
     pub fn event(&mut self, event: &Event) {
-        if let Event::Ping { ticket, .. } | Event::GetView { ticket } = event {
-            self.0.insert(*ticket);
+        match event {
+            Event::Ping { ticket, .. } | Event::GetView { ticket } | Event::GetStatus { ticket } => {
+                self.0.insert(*ticket);
+            }
+            Event::Persisted(_) | Event::Tick | Event::Flush => {}
         }
     }
 

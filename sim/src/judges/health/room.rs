@@ -49,7 +49,7 @@ impl Health {
             Event::Request { request, .. } => match request.body {
                 RequestBody::OpenSession => Some(SessionLimit::Count),
                 RequestBody::Update { .. } => Some(SessionLimit::Bytes),
-                RequestBody::Get { .. } | RequestBody::CloseSession { .. } => None,
+                RequestBody::Get { .. } | RequestBody::Scan(_) | RequestBody::CloseSession { .. } => None,
             },
             _ => None,
         };

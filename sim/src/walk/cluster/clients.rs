@@ -138,7 +138,7 @@ impl Cluster {
     /// What a client would ask next; none if it would close its session.
     pub(super) fn asked(&self, node: NodeIndex, wish: Wish) -> Option<Asked> {
         let key = Bytes::from_static(KEYS[usize::from(wish.key)].as_bytes());
-        let step = Step { at: Duration::ZERO, action: wish.action, key, bytes: None };
+        let step = Step { at: Duration::ZERO, action: wish.action, key, bytes: None, keys_max: None };
         let value = step.value(&(self.written_values + 1).to_string());
         self.clients[node - self.servers.len() - 1].seen.asked(&step, value)
     }

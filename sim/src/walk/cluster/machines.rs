@@ -269,6 +269,7 @@ impl Cluster {
                     let body = match answer {
                         Answer::Ping(reply) => Body::Answer { life, reply },
                         Answer::View { view, .. } => Body::View(view),
+                        Answer::Status(_) => unreachable!("no operator walks"),
                     };
                     self.flight.send(VS, node, body);
                 }
@@ -324,5 +325,6 @@ pub(super) fn told(effect: &view_service::Effect) -> Option<&pbkv::protocol::vie
             PingReplyBody::Accepted { view, .. } => view.as_ref(),
             _ => None,
         },
+        Answer::Status(_) => None,
     }
 }

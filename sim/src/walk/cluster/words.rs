@@ -142,6 +142,7 @@ fn body(body: &Body) -> String {
         Body::Request { attempt, request, .. } => {
             let what = match &request.body {
                 RequestBody::Get { key } => format!("get {}", text(key)),
+                RequestBody::Scan(scan) => format!("scan {}", text(&scan.prefix)),
                 RequestBody::OpenSession => "open a session".into(),
                 RequestBody::CloseSession { session } => format!("close {session}"),
                 RequestBody::Update { session, request, update: asked } => {

@@ -52,7 +52,7 @@ pub fn history<S: System>(
             End::Open | End::Unknown { .. } => (Ending::Unknown, true),
         };
         if is_judged(operation) {
-            let process = processes.of(&operation.client, is_unknown);
+            let process = processes.of(operation, is_unknown);
             let (call, input) = (nanoseconds(operation.called), operation.input.clone());
             places.push(place);
             judged.push(Judged { process, call, input, outcome });
@@ -93,21 +93,28 @@ fn sentence(violation: &Violation) -> String {
     }
 }
 
-/// Sequential processes: a client is one until an outcome stays unknown, and then goes on as another.
+/// Sequential processes: a client is one until an outcome stays unknown, and then goes on as another. What it
+/// calls while a call of it is under way is called by another, too.
 #[derive(Default)]
 struct Processes {
-    current: BTreeMap<NodeName, u64>,
+    /// Those of each client, with the end of the latest call of each.
+    free: BTreeMap<NodeName, Vec<(u64, Duration)>>,
     next: u64,
 }
 
 impl Processes {
-    fn of(&mut self, client: &NodeName, retires: bool) -> u64 {
-        let process = *self.current.entry(client.clone()).or_insert_with(|| {
-            self.next += 1;
-            self.next
-        });
-        if retires {
-            self.current.remove(client);
+    fn of<S: System>(&mut self, operation: &Operation<S>, retires: bool) -> u64 {
+        let free = self.free.entry(operation.client.clone()).or_default();
+        let place = free.iter().position(|(_, since)| *since <= operation.called);
+        let process = match place {
+            Some(place) => free.swap_remove(place).0,
+            None => {
+                self.next += 1;
+                self.next
+            }
+        };
+        if !retires {
+            free.push((process, operation.end.at().unwrap_or(operation.called)));
         }
         process
     }

@@ -83,7 +83,8 @@ pub(super) fn pinned<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> Plan<S>
     let mut pinned = plan.clone();
     for (place, client) in pinned.clients.iter_mut().enumerate() {
         let name = format!("c{}", place + 1);
-        let called = outcome.operations.iter().filter(|operation| *operation.client == *name);
+        let mut called: Vec<_> = outcome.operations.iter().filter(|it| *it.client == *name).collect();
+        called.dedup_by_key(|operation| operation.called); // what is called at once is one line
         let calls = |line: &&mut String| {
             let word = words(line).split_whitespace().next();
             S::VERBS.iter().any(|verb| word == Some(verb.word))

@@ -170,7 +170,7 @@ impl Lookout {
             Event::Request { ticket, request } => {
                 self.request_arrives(node, machine, *ticket, request);
                 match &request.body {
-                    RequestBody::Get { .. } => Incoming::Get(*ticket),
+                    RequestBody::Get { .. } | RequestBody::Scan(_) => Incoming::Get(*ticket),
                     RequestBody::Update { session, request, .. } => {
                         Incoming::Update(*ticket, *session, *request)
                     }

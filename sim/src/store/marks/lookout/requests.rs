@@ -74,7 +74,7 @@ impl Lookout {
         let view = machine.view_seen();
         let primary = machine.as_primary();
         let asked = Asked {
-            is_get: matches!(request.body, RequestBody::Get { .. }),
+            is_get: matches!(request.body, RequestBody::Get { .. } | RequestBody::Scan(_)),
             by_revision: match &request.body {
                 RequestBody::Update { update: Update::CompareAndSwap { expected, .. }, .. } => {
                     matches!(expected, Expected::Revision(_))
@@ -133,6 +133,7 @@ impl Lookout {
                 self.reach_if(is_empty, Situation::EmptyRead);
                 self.read(node, machine, before, &asked, at_once);
             }
+            Reply::Page(_) => self.read(node, machine, before, &asked, at_once),
             Reply::Executed(executed) => {
                 match executed.outcome {
                     Outcome::Swapped { swapped, .. } if asked.by_revision => self.reach(match swapped {

@@ -1,0 +1,186 @@
+//! What is in the store: its keys, how many there are, and the removal of many.
+//!
+//! All of it goes page by page, and each page is one moment: see [`Client::scan`].
+
+use std::{
+    ffi::OsString,
+    io::{self, BufRead, IsTerminal, Write},
+};
+
+use bytes::Bytes;
+use clap::Args;
+use pbkv::{
+    client::{Client, ClientError},
+    clock::SystemClock,
+    protocol::command::{Listed, PAGE_KEYS_MAX, Page, Scan},
+};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    answer::Answer,
+    encoding::{Decoder, Encoding},
+    screen::{self, Screen},
+};
+
+/// Which keys are listed, and what of them.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeysArgs {
+    /// Only keys that begin so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    prefix: OsString,
+    /// So many keys at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Print 'KEY<TAB>VALUE'
+    #[arg(long)]
+    values: bool,
+}
+
+/// Which keys are counted.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct CountArgs {
+    /// Only keys that begin so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub prefix: OsString,
+}
+
+/// Prints keys as they come, page by page.
+pub async fn list(
+    client: &mut Client<SystemClock>,
+    args: &KeysArgs,
+    screen: Screen,
+    decoder: Decoder,
+) -> Result<Answer, ClientError> {
+    let encoding = decoder.encoding;
+    let mut scan = Scan { values: args.values, ..Scan::of(decoder.bytes(&args.prefix)?) };
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    loop {
+        scan.keys_max = u32::try_from(left.min(PAGE_KEYS_MAX as u64)).expect("a page is smaller");
+        let page = client.scan(&scan).await?;
+        left -= page.keys.len() as u64;
+        let printed = match screen.is_json() {
+            true => screen::object(&object(&page, encoding)),
+            false => page.keys.iter().try_for_each(|listed| screen::line(&line(listed, encoding))),
+        };
+        printed.map_err(|error| ClientError::Invalid(format!("cannot write to standard output: {error}")))?;
+        scan.go_on(&page);
+        if !page.more {
+            return Ok(Answer::Listed);
+        }
+        if left == 0 {
+            if !screen.is_json() {
+                eprintln!("there are more keys: raise --limit, or name a longer --prefix");
+            }
+            return Ok(Answer::Listed);
+        }
+    }
+}
+
+/// How many keys there are.
+pub async fn count(client: &mut Client<SystemClock>, prefix: Bytes) -> Result<Answer, ClientError> {
+    Ok(Answer::Counted(counted(client, prefix).await?))
+}
+
+async fn counted(client: &mut Client<SystemClock>, prefix: Bytes) -> Result<u64, ClientError> {
+    let (mut scan, mut count) = (Scan::of(prefix), 0);
+    loop {
+        let page = client.scan(&scan).await?;
+        count += page.keys.len() as u64;
+        scan.go_on(&page);
+        if !page.more {
+            return Ok(count);
+        }
+    }
+}
+
+/// Removes all keys that begin so, one by one.
+pub async fn delete(
+    client: &mut Client<SystemClock>,
+    prefix: Bytes,
+    yes: bool,
+) -> Result<Answer, ClientError> {
+    if !yes && !is_meant(&prefix, counted(client, prefix.clone()).await?)? {
+        return Ok(Answer::NotMeant);
+    }
+    let (mut scan, mut deleted) = (Scan::of(prefix), 0_u64);
+    loop {
+        let page = client.scan(&scan).await.inspect_err(|_| so_far(deleted))?;
+        for listed in &page.keys {
+            let done = client.delete(listed.key.clone()).await.inspect_err(|_| so_far(deleted))?;
+            deleted += u64::from(done.existed);
+        }
+        scan.go_on(&page);
+        if !page.more {
+            return Ok(Answer::DeletedAll(deleted));
+        }
+    }
+}
+
+fn so_far(deleted: u64) {
+    eprintln!("deleted {deleted} before that:");
+}
+
+/// Asks whoever sits there.
+fn is_meant(prefix: &Bytes, count: u64) -> Result<bool, ClientError> {
+    let prefix = String::from_utf8(plainly(prefix)).unwrap_or_default();
+    if !io::stdin().is_terminal() {
+        return Err(ClientError::Invalid(format!(
+            "{count} keys begin with '{prefix}': say --yes to delete them"
+        )));
+    }
+    eprint!("delete {count} keys that begin with '{prefix}'? (yes/no) ");
+    let mut answer = String::new();
+    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+    Ok(read.is_ok() && answer.trim() == "yes")
+}
+
+/// A page, for programs.
+fn object(page: &Page, encoding: Encoding) -> Json {
+    let key = |listed: &Listed| {
+        let mut key = json!({ "key": encoding.json(&listed.key), "mod_revision": listed.mod_revision.0 });
+        if let Some(value) = &listed.value {
+            key["value"] = encoding.json(value);
+        }
+        key
+    };
+    json!({ "keys": page.keys.iter().map(key).collect::<Vec<_>>(), "more": page.more, "revision": page.revision.0 })
+}
+
+/// A key, and its value if there is one, as one line whatever they hold.
+fn line(listed: &Listed, encoding: Encoding) -> Vec<u8> {
+    let written = |bytes: &Bytes| match encoding {
+        Encoding::Text => plainly(bytes),
+        Encoding::Hex | Encoding::Base64 => encoding.written(bytes),
+    };
+    let mut text = written(&listed.key);
+    if let Some(value) = &listed.value {
+        text.push(b'\t');
+        text.extend(written(value));
+    }
+    text
+}
+
+/// Text as it is; anything else, and what could be taken for an escape, with escapes.
+fn plainly(bytes: &Bytes) -> Vec<u8> {
+    let is_plain = str::from_utf8(bytes).is_ok_and(|it| !it.contains(|c: char| c.is_control() || c == '\\'));
+    if is_plain { bytes.to_vec() } else { bytes.escape_ascii().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use pbkv::protocol::identity::OpNumber;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_line_whatever_it_holds() {
+        let shown = |key: &'static [u8], value: Option<&'static [u8]>| {
+            let value = value.map(Bytes::from_static);
+            let listed = Listed { key: Bytes::from_static(key), mod_revision: OpNumber(1), value };
+            String::from_utf8(line(&listed, Encoding::Text)).expect("it is text")
+        };
+        assert_eq!(shown("Obst\u{e4}pfel".as_bytes(), None), "Obst\u{e4}pfel");
+        assert_eq!(shown(b"a\nb", Some(b"\tc")), "a\\nb\t\\tc");
+        assert_eq!(shown(b"\\n", Some(b"\xff")), "\\\\n\t\\xff");
+    }
+}

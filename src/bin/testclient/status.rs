@@ -1,0 +1,90 @@
+//! What 'view' says of single servers: spares, joiners with their progress, and what an operator can do
+//! when the data is lost.
+
+use std::time::Duration;
+
+use pbkv::{
+    client::StatusReport,
+    protocol::{
+        identity::Position,
+        view_service::{Distress, ServerStatus, Standing},
+    },
+};
+use serde_json::{Value as Json, json};
+
+/// The lines about servers, below those about the view.
+pub fn describe(status: &StatusReport) -> String {
+    let mut lines = Vec::new();
+    let end = status.servers.first().map(|first| first.log_end).unwrap_or_default();
+    for server in &status.servers {
+        lines.extend(line(server, end));
+    }
+    if let Some(Distress::DataLost(_)) = &status.report.distress {
+        lines.extend(ways_out(status));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// A server, for programs.
+pub fn json(status: &ServerStatus) -> Json {
+    let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    json!({
+        "server": status.server.as_str(),
+        "role": match status.standing {
+            Standing::Primary => "primary",
+            Standing::Backup => "backup",
+            Standing::Joiner => "joiner",
+            Standing::Idle => "spare",
+        },
+        "log_end": { "operation": status.log_end.op.0, "view": status.log_end.view.0 },
+        "silent_ms": milliseconds(status.silent_for),
+        "still_ms": milliseconds(status.still_for),
+        "trouble": status.trouble,
+    })
+}
+
+/// What is to be said of a server, if the lines about the view do not say it. The primary's log ends at
+/// `end`.
+fn line(status: &ServerStatus, end: Position) -> Option<String> {
+    let ServerStatus { server, trouble, log_end, .. } = status;
+    match (status.standing, trouble) {
+        (Standing::Primary | Standing::Backup, None) => None,
+        (Standing::Primary | Standing::Backup, Some(trouble)) => Some(format!("{server} {trouble}")),
+        (Standing::Joiner, trouble) => {
+            let moved = format!("progress {}, {:.1?} ago", status.progress, status.still_for);
+            let but = trouble.as_ref().map_or(String::new(), |trouble| format!("; it {trouble}"));
+            Some(format!("{server} joins: operation {} of {}, {moved}{but}", log_end.op.0, end.op.0))
+        }
+        (Standing::Idle, None) => Some(format!("{server} is a spare")),
+        (Standing::Idle, Some(trouble)) => Some(format!("{server} is not used: it {trouble}")),
+    }
+}
+
+/// Command lines for the machine of the view service. Nothing is given up while a server that runs holds
+/// something that could be gone on with.
+fn ways_out(status: &StatusReport) -> Vec<String> {
+    let holds = |it: &&ServerStatus| it.log_end.op.0 > 0 && it.silent_for.as_secs() < HEARD_SECONDS;
+    let mut holders: Vec<_> = status.servers.iter().filter(holds).collect();
+    holders.sort_by_key(|holder| std::cmp::Reverse(holder.log_end));
+    let Some(command) = &status.command else { return Vec::new() };
+    let generation = status.report.view.as_ref().map_or(1, |view| view.generation.number);
+    match holders.first() {
+        Some(best) => vec![
+            format!(
+                "{} runs and holds what was there up to operation {} of view {}. To go on with that, stop the view service, move \
+                 its record away, and start it so:",
+                best.server, best.log_end.op.0, best.log_end.view.0
+            ),
+            format!("  {command} --adopt {}", best.server),
+        ],
+        None => vec![
+            "No server that runs holds anything of it. To begin empty, stop the view service, run this once, and start it \
+             again:"
+                .to_owned(),
+            format!("  {command} --accept-data-loss {generation}"),
+        ],
+    }
+}
+
+/// A server that was heard within this time runs, in seconds.
+const HEARD_SECONDS: u64 = 5;

@@ -1,0 +1,127 @@
+//! Data is lost, and an operator does what the programs say: word for word, and nothing is lost by that.
+
+use std::fs;
+
+use pbkv::protocol::{identity::ServerId, view_service::Distress};
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, eventually, failed, run, succeeded, viewservice};
+
+async fn is_lost(cluster: &Cluster) {
+    eventually("the loss is noticed", async || {
+        matches!(cluster.report().await.distress, Some(Distress::DataLost(_))).then_some(())
+    })
+    .await;
+}
+
+/// The command line of the view service that 'testclient view' shows, without the name of the program.
+fn shown(view: &str, option: &str) -> Vec<String> {
+    let line =
+        view.lines().find(|line| line.contains(option)).unwrap_or_else(|| panic!("no {option}: {view}"));
+    let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words[0], "viewservice", "{line}");
+    words[1..].to_vec()
+}
+
+fn told(args: &[String]) -> std::process::Output {
+    viewservice(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "1"]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        cluster.client().put("k", "v").await.expect("put");
+        let address = s1.address.clone();
+        s1.kill();
+        let s1 = cluster.server_at(&address, &[]);
+        is_lost(&cluster).await;
+        let view = succeeded(&cluster.testclient(&["view"]));
+        assert!(view.contains("No server that runs holds anything of it"), "{view}");
+        let command = shown(&view, "--accept-data-loss");
+        cluster.view_service.logs(&command.join(" ")).await;
+        assert!(failed(&told(&command), 1).contains("another view service"), "it runs");
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+
+        // Without a generation it says what would be lost, and changes nothing.
+        let record = cluster.dir().join("record").join("view");
+        let before = fs::read(&record).expect("a record");
+        let (generation, look) = command.split_last().expect("some words");
+        let looked = succeeded(&told(look));
+        assert!(looked.contains("all data of generation 1 (g1."), "{looked}");
+        assert!(looked.contains(&address) && looked.contains("held all of it as primary"), "{looked}");
+        assert!(
+            looked.contains("nothing was changed") && looked.contains("--accept-data-loss 1"),
+            "{looked}"
+        );
+        let wrong = [look, &["2".to_owned()]].concat();
+        let refused = failed(&told(&wrong), 1);
+        assert!(
+            refused.contains("the current generation is 1, not 2") && refused.contains(&address),
+            "{refused}"
+        );
+        assert_eq!((fs::read(&record).expect("a record"), &**generation), (before, "1"));
+
+        // A folder that is not there is a slip, and is not made.
+        let nowhere = cluster.dir().join("nothere");
+        for generation in [&[][..], &["1"]] {
+            let slip = ["--dir", nowhere.to_str().expect("UTF-8"), "--accept-data-loss"];
+            assert!(failed(&viewservice(&[&slip, generation].concat()), 1).contains("there is no folder"));
+            assert!(!nowhere.exists());
+        }
+
+        let done = succeeded(&told(&command));
+        assert!(done.contains("held all of it") && done.contains("generation 2 begins"), "{done}");
+        cluster.start_view_service(&["--replicas", "1"]);
+        assert_eq!(cluster.settled(&s1, 0).await.generation.number, 2);
+        assert_eq!(cluster.client().get("k").await.expect("it is empty"), None);
+    });
+}
+
+#[test]
+fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let (s1, s2) = cluster.pair_of(&[]).await;
+        let mut client = cluster.client();
+        client.put("early", "on both").await.expect("put");
+        s2.signal(Signal::STOP);
+        cluster.settled(&s1, 0).await;
+        client.put("late", "on one").await.expect("put");
+        let address = s1.address.clone();
+        s1.kill();
+        let s1 = cluster.server_at(&address, &[]);
+        is_lost(&cluster).await;
+        s2.signal(Signal::CONT);
+        let adopt = format!("--adopt {}", s2.address);
+        let view = eventually("it is heard", async || {
+            Some(succeeded(&cluster.testclient(&["view"]))).filter(|view| view.contains(&adopt))
+        })
+        .await;
+        assert!(
+            view.contains(&format!("{} runs and holds what was there up to operation 2", s2.address)),
+            "{view}"
+        );
+        let get = cluster.testclient(&["--deadline", "2s", "get", "early"]);
+        let told = view + &failed(&get, 1);
+        assert!(!told.contains("--accept-data-loss"), "{told}");
+
+        // Word for word: the record moves away, and the line is run.
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        let record = cluster.dir().join("record").join("view");
+        fs::rename(&record, record.with_extension("away")).expect("moved");
+        let command = shown(&told, &adopt);
+        cluster.start_view_service(&["--adopt", &s2.address]);
+        let place =
+            [cluster.view_service.address.clone(), record.parent().expect("a folder").display().to_string()];
+        assert_eq!(command, ["--addr", &place[0], "--dir", &place[1], "--adopt", &s2.address]);
+        let listens = cluster.report().await.distress;
+        assert_eq!(listens, Some(Distress::Adopting(ServerId::new(&*s2.address))));
+        cluster.settled(&s2, 1).await;
+        let mut client = cluster.client();
+        assert_eq!(client.get("early").await.expect("get").as_deref(), Some(&b"on both"[..]));
+        assert_eq!(client.get("late").await.expect("get"), None, "that was lost with {}", s1.address);
+    });
+}

@@ -1,0 +1,124 @@
+//! What is in the store, and how it is: keys, counts, and the servers behind them, on the command line.
+
+use pbkv::wire::ScanRequest;
+
+use crate::cluster::{Cluster, connect, eventually, failed, run, succeeded};
+
+#[test]
+fn keys_are_listed_counted_and_deleted_by_their_prefix() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let (primary, backup) = cluster.pair_of(&[]).await;
+        let mut client = cluster.client();
+        for (key, value) in [("fruit/apple", "red"), ("fruit/pear", "green"), ("fruit/", ""), ("nut", "a\tb")]
+        {
+            client.put(key, value).await.expect("put");
+        }
+        let told = |args: &[&str]| succeeded(&cluster.testclient(args));
+        assert_eq!(told(&["keys"]), "fruit/\nfruit/apple\nfruit/pear\nnut\n");
+        assert_eq!(told(&["keys", "--prefix", "fruit/p", "--values"]), "fruit/pear\tgreen\n");
+        assert_eq!(told(&["keys", "--prefix", "nut", "--values"]), "nut\ta\\tb\n");
+        assert_eq!((told(&["count"]), told(&["count", "--prefix", "fruit/"])), ("4\n".into(), "3\n".into()));
+        assert_eq!(
+            (told(&["keys", "--prefix", "x"]), told(&["count", "--prefix", "x"])),
+            ("".into(), "0\n".into())
+        );
+        let some = cluster.testclient(&["keys", "--limit", "2"]);
+        assert_eq!(succeeded(&some), "fruit/\nfruit/apple\n");
+        assert!(String::from_utf8_lossy(&some.stderr).contains("there are more keys"), "{some:?}");
+        assert_eq!(cluster.testclient(&["keys", "--limit", "4"]).stderr, b"", "there are no more");
+
+        // The promoted backup lists the same.
+        primary.kill();
+        cluster.settled(&backup, 0).await;
+        assert_eq!(told(&["keys", "--prefix", "fruit/"]), "fruit/\nfruit/apple\nfruit/pear\n");
+
+        // Nobody is there to confirm it.
+        let refused = cluster.testclient(&["delete", "--prefix", "fruit/"]);
+        assert!(failed(&refused, 2).contains("3 keys begin with 'fruit/': say --yes"), "{refused:?}");
+        assert_eq!(told(&["count"]), "4\n");
+        assert_eq!(told(&["delete", "--prefix", "fruit/", "--yes"]), "deleted 3\n");
+        assert_eq!(told(&["keys"]), "nut\n");
+        for wrong in [
+            &["delete"][..],
+            &["delete", "nut", "--prefix", "n"],
+            &["delete", "nut", "--yes"],
+            &["keys", "--limit", "0"],
+        ] {
+            failed(&cluster.testclient(wrong), 2);
+        }
+    });
+}
+
+#[test]
+fn more_keys_than_a_page_has_are_listed_page_by_page() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "1"]);
+        let primary = cluster.server(&[]);
+        cluster.settled(&primary, 0).await;
+        let mut client = cluster.client();
+        for number in 0..1_005 {
+            client.put(format!("key{number:04}"), "v").await.expect("put");
+        }
+        let all: String = (0..1_005).map(|number| format!("key{number:04}\n")).collect();
+        assert_eq!(succeeded(&cluster.testclient(&["keys"])), all);
+        assert_eq!(succeeded(&cluster.testclient(&["count"])), "1005\n");
+        let few = succeeded(&cluster.testclient(&["keys", "--limit", "1003", "--values"]));
+        assert_eq!((few.lines().count(), few.lines().last()), (1_003, Some("key1002\tv")));
+
+        // Any gRPC client is told the same, and where a page ends.
+        let mut raw = connect(&primary.address).await;
+        let mut scan = ScanRequest { limit: u32::MAX, ..Default::default() };
+        let page = raw.scan(scan.clone()).await.expect("a page").into_inner();
+        assert!(page.more && page.keys.len() == 1_000 && page.revision == 1_006, "{}", page.keys.len());
+        scan.start_after = page.keys.last().expect("a thousand").key.clone();
+        let rest = raw.scan(scan.clone()).await.expect("a page").into_inner();
+        assert!(!rest.more && rest.keys.len() == 5, "{rest:?}");
+        scan.prefix = vec![b'k'; 4097].into();
+        let status = raw.scan(scan).await.expect_err("no key is so long");
+        assert!(status.message().contains("the prefix has 4097 bytes"), "{status:?}");
+        assert_eq!(succeeded(&cluster.testclient(&["delete", "--prefix", "", "--yes"])), "deleted 1005\n");
+        assert_eq!(succeeded(&cluster.testclient(&["count"])), "0\n");
+    });
+}
+
+/// Waits until 'view' says so.
+async fn shows(cluster: &Cluster, line: String) {
+    eventually(&line, async || succeeded(&cluster.testclient(&["view"])).contains(&line).then_some(())).await;
+}
+
+#[test]
+fn spares_are_shown_and_missing_copies_are_told_once() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let (primary, backup) = cluster.pair_of(&[]).await;
+        cluster.view_service.logs("all copies are in sync").await;
+        let spare = cluster.server(&[]);
+        shows(&cluster, format!("{} is a spare\n", spare.address)).await;
+        let gone = spare.address.clone();
+        spare.kill();
+        shows(&cluster, format!("{gone} is not used: it is not heard\n")).await;
+
+        // Nothing can step in, and that is told; then something does.
+        let told = |cluster: &Cluster, what: &str| cluster.view_service.log().matches(what).count();
+        assert_eq!(told(&cluster, "all copies are in sync"), 1);
+        let gone = backup.address.clone();
+        backup.kill();
+        cluster.view_service.logs("fewer copies than wanted are in sync").await;
+        shows(&cluster, "copies   1 of 2, FEWER THAN WANTED".to_owned()).await;
+        shows(&cluster, format!("{gone} is not used: it is not heard\n")).await;
+        let _other = cluster.server(&[]);
+        cluster.settled(&primary, 1).await;
+        eventually("all is well again", async || {
+            (told(&cluster, "all copies are in sync") == 2).then_some(())
+        })
+        .await;
+        assert_eq!(
+            (
+                told(&cluster, "all copies are in sync"),
+                told(&cluster, "fewer copies than wanted are in sync")
+            ),
+            (2, 2)
+        );
+    });
+}
