@@ -354,12 +354,25 @@ fn start_view_service(dir: &Path, address: &str, args: &[&str], number: usize) -
 
 /// Runs the view service's binary to its end.
 pub fn viewservice(args: &[&str]) -> Output {
-    Command::new(VIEWSERVICE).args(args).output().expect("the binary was built")
+    ended(VIEWSERVICE, args)
 }
 
 /// Runs the KV server's binary to its end.
 pub fn kvserver(args: &[&str]) -> Output {
-    Command::new(KVSERVER).args(args).output().expect("the binary was built")
+    ended(KVSERVER, args)
+}
+
+/// Runs a server that is to refuse, or only to tell something. It is killed if it serves.
+fn ended(binary: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(binary);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary was built");
+    let begun = Instant::now();
+    while child.try_wait().expect("a child").is_none() && begun.elapsed() < PATIENCE / 4 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill(); // it has no pid any more if it ended
+    child.wait_with_output().expect("a child")
 }
 
 /// Runs the command line client to its end, with this on its standard input.

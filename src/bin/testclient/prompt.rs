@@ -84,24 +84,14 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Where lines come from.
-enum Source {
-    Keyboard(Box<Keyboard>),
-    Pipe,
-}
-
-impl Source {
-    /// The next line; nothing at the end.
-    fn line(&mut self) -> io::Result<Option<String>> {
-        match self {
-            Self::Keyboard(keyboard) => keyboard.line(),
-            Self::Pipe => {
-                let mut line = String::new();
-                let bytes = io::stdin().lock().read_line(&mut line)?;
-                Ok((bytes > 0).then_some(line))
-            }
-        }
+/// The next line, from the keyboard if there is one, else from standard input; nothing at the end.
+fn next(keyboard: &mut Option<Keyboard>) -> io::Result<Option<String>> {
+    if let Some(keyboard) = keyboard {
+        return keyboard.line();
     }
+    let mut line = String::new();
+    let bytes = io::stdin().lock().read_line(&mut line)?;
+    Ok((bytes > 0).then_some(line))
 }
 
 /// Reads commands until they end.
@@ -115,15 +105,12 @@ pub async fn run(options: ClientOptions, screen: Screen) -> Exit {
 async fn commands(options: ClientOptions, screen: Screen) -> io::Result<Exit> {
     let mut client = Client::new(options.clone(), SystemClock);
     let is_terminal = io::stdin().is_terminal();
-    let mut source = match is_terminal {
-        true => Source::Keyboard(Box::new(Keyboard::new(Line::command())?)),
-        false => Source::Pipe,
-    };
+    let mut keyboard = is_terminal.then(|| Keyboard::new(Line::command())).transpose()?;
     if is_terminal {
         eprintln!("put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends");
     }
     let mut exit = Exit::Done;
-    while let Some(line) = source.line()? {
+    while let Some(line) = next(&mut keyboard)? {
         let ended = match Read::parse(&line) {
             Ok(Read::Nothing) => continue,
             Ok(Read::Quit) => break,
