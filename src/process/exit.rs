@@ -9,11 +9,11 @@ use crate::client::ClientError;
 /// How a process or a command ends. The number is its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// What was asked for is done, or so.
+    /// What was asked for is done, or true.
     Done = 0,
     /// The answer is no.
     No = 1,
-    /// Whoever typed it has to change something.
+    /// The command line or the request has to be changed.
     Usage = 2,
     /// It was not done, and changed nothing.
     Failed = 3,

@@ -126,14 +126,15 @@ fn pieces(line: &str) -> Vec<&str> {
     pieces
 }
 
-/// Whether a line is the one that is shown, but for numbers and the units of times. `numbers` becomes what each number shown
-/// stands for.
+/// Whether a line is the one that is shown, but for numbers and the units of times, up to dots at its end.
+/// `numbers` becomes what each number shown stands for.
 fn is_like(shown: &str, seen: &str, numbers: &mut BTreeMap<String, String>) -> bool {
     let is_number = |piece: &str| piece.starts_with(|c: char| c.is_ascii_digit());
     let unit =
         |piece: &str| piece.replace("µs", "T").replace("us", "T").replace("ms", "T").replace("s,", "T,");
-    let (shown, seen) = (pieces(shown), pieces(seen));
-    let alike = shown.len() == seen.len()
+    let (begins, is_cut) = shown.strip_suffix(" ...").map_or((shown, false), |begins| (begins, true));
+    let (shown, seen) = (pieces(begins), pieces(seen));
+    let alike = (shown.len() == seen.len() || is_cut && shown.len() < seen.len())
         && shown
             .iter()
             .zip(&seen)
