@@ -244,7 +244,8 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
         "state",
     ]);
     assert_eq!(output.status.code(), Some(5), "{}", told(&output));
-    let text = stdout(&output);
+    // As wide as a terminal, so that a row may be several lines.
+    let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["NOT DETERMINISTIC", "1 run made twice", "Up { life: 2", &format!("cargo sim replay {seed}")]
     {
         assert!(text.contains(part), "no {part:?} in {}", told(&output));
