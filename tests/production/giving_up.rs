@@ -5,7 +5,7 @@ use std::fs;
 use pbkv::protocol::{identity::ServerId, view_service::Distress};
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, eventually, failed, run, succeeded, viewservice};
+use crate::cluster::{Cluster, eventually, failed, run, said, succeeded, viewservice};
 
 async fn is_lost(cluster: &Cluster) {
     eventually("the loss is noticed", async || {
@@ -38,11 +38,11 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
         s1.kill();
         let s1 = cluster.server_at(&address, &[]);
         is_lost(&cluster).await;
-        let view = succeeded(&cluster.testclient(&["view"]));
+        let view = said(&cluster.testclient(&["view"]));
         assert!(view.contains("No server that runs holds anything of it"), "{view}");
         let command = shown(&view, "--accept-data-loss");
         cluster.view_service.logs(&command.join(" ")).await;
-        assert!(failed(&told(&command), 1).contains("another view service"), "it runs");
+        assert!(failed(&told(&command), 3).contains("another view service"), "it runs");
         assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
 
         // Without a generation it says what would be lost, and changes nothing.
@@ -57,7 +57,7 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
             "{looked}"
         );
         let wrong = [look, &["2".to_owned()]].concat();
-        let refused = failed(&told(&wrong), 1);
+        let refused = failed(&told(&wrong), 3);
         assert!(
             refused.contains("the current generation is 1, not 2") && refused.contains(&address),
             "{refused}"
@@ -68,7 +68,7 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
         let nowhere = cluster.dir().join("nothere");
         for generation in [&[][..], &["1"]] {
             let slip = ["--dir", nowhere.to_str().expect("UTF-8"), "--accept-data-loss"];
-            assert!(failed(&viewservice(&[&slip, generation].concat()), 1).contains("there is no folder"));
+            assert!(failed(&viewservice(&[&slip, generation].concat()), 3).contains("there is no folder"));
             assert!(!nowhere.exists());
         }
 
@@ -97,7 +97,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
         s2.signal(Signal::CONT);
         let adopt = format!("--adopt {}", s2.address);
         let view = eventually("it is heard", async || {
-            Some(succeeded(&cluster.testclient(&["view"]))).filter(|view| view.contains(&adopt))
+            Some(said(&cluster.testclient(&["view"]))).filter(|view| view.contains(&adopt))
         })
         .await;
         assert!(
@@ -105,7 +105,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
             "{view}"
         );
         let get = cluster.testclient(&["--deadline", "2s", "get", "early"]);
-        let told = view + &failed(&get, 1);
+        let told = view + &failed(&get, 3);
         assert!(!told.contains("--accept-data-loss"), "{told}");
 
         // Word for word: the record moves away, and the line is run.

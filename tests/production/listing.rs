@@ -2,7 +2,7 @@
 
 use pbkv::wire::ScanRequest;
 
-use crate::cluster::{Cluster, connect, eventually, failed, run, succeeded};
+use crate::cluster::{Cluster, connect, eventually, failed, run, said, succeeded};
 
 #[test]
 fn keys_are_listed_counted_and_deleted_by_their_prefix() {
@@ -84,7 +84,7 @@ fn more_keys_than_a_page_has_are_listed_page_by_page() {
 
 /// Waits until 'view' says so.
 async fn shows(cluster: &Cluster, line: String) {
-    eventually(&line, async || succeeded(&cluster.testclient(&["view"])).contains(&line).then_some(())).await;
+    eventually(&line, async || said(&cluster.testclient(&["view"])).contains(&line).then_some(())).await;
 }
 
 #[test]
