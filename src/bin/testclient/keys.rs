@@ -31,7 +31,7 @@ pub struct KeysArgs {
     /// So many keys at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Print 'KEY<TAB>VALUE'
+    /// Print values, too, each behind its key and a tab
     #[arg(long)]
     values: bool,
 }
