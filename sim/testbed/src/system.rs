@@ -247,11 +247,14 @@ impl Verb {
     pub fn split<S: System>(words: &str) -> Result<(Self, &str), String> {
         let (word, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
         let rest = rest.trim();
-        let verb = S::VERBS.iter().find(|verb| verb.word == word && !rest.is_empty());
-        verb.map(|verb| (*verb, rest)).ok_or_else(|| {
-            let words: Vec<&str> = S::VERBS.iter().map(|verb| verb.word).collect();
-            format!("write {}, and of what", words.join(" or "))
-        })
+        match S::VERBS.iter().find(|verb| verb.word == word) {
+            Some(_) if rest.is_empty() => Err(format!("say of what, after '{word}'")),
+            Some(verb) => Ok((*verb, rest)),
+            None => {
+                let words: Vec<&str> = S::VERBS.iter().map(|verb| verb.word).collect();
+                Err(format!("there is no verb '{word}', but {}", words.join(", ")))
+            }
+        }
     }
 }
 

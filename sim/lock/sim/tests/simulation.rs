@@ -1,5 +1,6 @@
 //! The simulator as ordinary tests of `cargo test`: see [`testbed::harness`].
 
 fn main() -> std::process::ExitCode {
-    testbed::package!().main::<lock_sim::LockService>(Vec::new())
+    let package = testbed::package!();
+    package.main::<lock_sim::LockService>(vec![package.clean(&["../src", "src"])])
 }

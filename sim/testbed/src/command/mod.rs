@@ -15,9 +15,10 @@ pub mod span;
 pub mod traces;
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -77,8 +78,9 @@ pub enum Command<S: Simulated> {
     },
     /// Begins a system of your own: writes a small service, and its simulator, into a folder of that name.
     New {
-        /// Its name: that of a package.
-        name: String,
+        /// Its folder, whose name is that of the package.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
     },
     /// Makes runs twice, in two processes, and names the first step that differs, and in what.
     #[command(after_help = EXIT_CODES)]
@@ -117,7 +119,7 @@ impl<S: Simulated> Command<S> {
             Self::Save(options) => cause::save(&options),
             Self::Saved(regressions) => cause::list::<S>(&regressions),
             Self::Plan { seed } => plan(&S::draw(seed)),
-            Self::New { name } => new(&name),
+            Self::New { folder } => new(&folder),
             Self::Doctor { runs, plant_chance } => doctor::doctor::<S>(&runs, plant_chance),
             Self::Asked(execution) => doctor::answer::<S>(&execution),
             Self::Check(options) => judge_files(&options),
@@ -142,10 +144,11 @@ pub fn exit_code(result: Result<u8, String>) -> ExitCode {
     }
 }
 
-fn new(name: &str) -> Result<u8, String> {
-    let folder = template::write(Path::new(""), name)?;
+fn new(folder: &Path) -> Result<u8, String> {
+    let name = folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let folder = template::write(folder.parent().unwrap_or(folder), name)?;
     say(&format!("wrote {}, a service that counts. To see it simulated:", folder.display()));
-    say(&format!("    cd {name}\n    cargo sim\n    cargo test"));
+    say(&format!("    cd {}\n    cargo sim\n    cargo test", folder.display()));
     Ok(exit::OK)
 }
 

@@ -31,6 +31,7 @@ pub use libtest_mimic::{Failed, Trial};
 
 use crate::{
     data::{exit, saved},
+    rules,
     system::System,
 };
 
@@ -109,6 +110,17 @@ impl Package {
             self.replays_what_it_prints()
         }));
         Ok(trials)
+    }
+
+    /// The test that the Rust sources in these folders, relative to the package, leave nothing to chance:
+    /// [`crate::rules`].
+    pub fn clean(self, folders: &'static [&'static str]) -> Trial {
+        Trial::test("rules::sources_leave_nothing_to_chance", move || {
+            let folders: Vec<PathBuf> =
+                folders.iter().map(|inside| Path::new(self.folder).join(inside)).collect();
+            rules::assert_clean(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+            Ok(())
+        })
     }
 
     /// The value of its environment variable of this name, if there is one.

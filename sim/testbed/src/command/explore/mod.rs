@@ -17,7 +17,7 @@ use std::{
 
 pub use self::options::Options;
 use crate::{
-    data::{exit, outcome::RunOptions, plan::Plan, saved},
+    data::{exit, outcome::RunOptions, plan::Plan, saved, validate::validate},
     explore::{
         Assignment, Finding, Job, Kind, Report, Schedule, Store,
         findings::Novelty,
@@ -46,6 +46,8 @@ const SCREENS_MAX: usize = 5;
 /// `cargo sim explore`.
 pub fn explore<S: Simulated>(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
+    // A mistake of the system's glue is in every plan: it is told once, and before any run.
+    validate(&S::draw(0)).map_err(|why| format!("drawn plans cannot be executed: {why}"))?;
     let mut exploration = Exploration::<S>::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let plans = exploration.plans.clone();

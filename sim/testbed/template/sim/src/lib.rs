@@ -49,6 +49,16 @@ impl Model for Counter {
     fn partition<'a>(&self, ask: &'a Ask) -> &'a str {
         &ask.counter
     }
+
+    /// The counter, as people read it
+    fn label(&self, ask: &Ask) -> Vec<u8> {
+        ask.counter.clone().into()
+    }
+
+    /// and its total.
+    fn describe_state(&self, total: &u64) -> Option<String> {
+        Some(total.to_string())
+    }
 }
 
 /// The system under test.
