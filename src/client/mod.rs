@@ -21,10 +21,11 @@
 //! ```
 //! use pbkv::{client::{Client, ClientError, ClientOptions}, clock::SystemClock};
 //! # use std::error::Error;
-//! # use pbkv::{channel, options::Limits, process::{Listener, block_on}, protocol::{
-//! #     identity::{Boot, ServerId}, log::Durable, options::{ReplicaOptions, ViewServiceOptions}, replica::Start,
-//! #     view::Record, view_service::SealKey,
-//! # }, server::{kv::{KvConfig, KvServer}, view::{ViewConfig, ViewServer}}, storage::{Volatile, record_file::RecordFile},
+//! # use pbkv::{channel, process::{Listener, block_on}, protocol::{
+//! #     identity::{Boot, ServerId}, log::Durable, options::ViewServiceOptions,
+//! #     replica::Start, view::Record, view_service::SealKey,
+//! # }, server::{kv::{KvConfig, KvServer}, view::{ViewConfig, ViewServer}},
+//! # storage::{Volatile, record_file::RecordFile},
 //! # wire::{kv_server, replication_server, view_service_server::ViewServiceServer}};
 //!
 //! async fn example(view_service: &str) -> Result<(), Box<dyn Error>> {
@@ -34,7 +35,6 @@
 //!
 //!     let swap = client.compare_and_swap("fruit", Some("apple".into()), "pear").await?;
 //!     assert!(swap.swapped);
-//!
 //!     match client.append("log", "a line").await {
 //!         Ok(revision) => println!("operation {} appended it", revision.0),
 //!         Err(ClientError::Unknown { why }) => println!("it may be appended, now or later: {why}"),
@@ -49,15 +49,16 @@
 //! #         let listener = Listener::bind("localhost:0").await?;
 //! #         let view_service = listener.address()?.to_string();
 //! #         let (record, storage) = RecordFile::open(folder.path()).await?;
+//! #         let (adopt, command, key) = (None, String::new(), SealKey(1, 2));
 //! #         let options = ViewServiceOptions { replicas: 1, ..ViewServiceOptions::default() };
-//! #         let config = ViewConfig { record, adopt: None, epoch: 1, key: SealKey(1, 2), options, command: String::new() };
+//! #         let config = ViewConfig { record, adopt, epoch: 1, key, options, command };
 //! #         let views = ViewServer::start(config, storage, SystemClock, ());
 //! #         let router = channel::server().add_service(ViewServiceServer::new(views.service()));
 //! #         let views_served = listener.serve(router);
 //! #         let listener = Listener::bind("localhost:0").await?;
 //! #         let server = ServerId::new(listener.address()?.to_string());
 //! #         let start = Start { server, boot: Boot(1), nonce: 1, durable: Durable::default() };
-//! #         let (options, limits) = (ReplicaOptions::default(), Limits::default());
+//! #         let (options, limits) = Default::default();
 //! #         let config = KvConfig { start, options, limits, view_service: view_service.clone() };
 //! #         let kv = KvServer::start(config, Volatile::new(), SystemClock, ());
 //! #         let router = channel::server().add_service(kv_server::KvServer::new(kv.kv()));
@@ -73,6 +74,7 @@
 //! ```
 
 mod call;
+mod options;
 mod status;
 mod waiting;
 
@@ -82,71 +84,19 @@ use bytes::Bytes;
 use tonic::transport::Channel;
 
 use crate::{
-    channel,
     clock::Clock,
     protocol::{
         command::{Executed, Expected, Outcome, Page, Refusal, Reply, RequestBody, Scan, Update, Versioned},
         identity::{Generation, OpNumber, RequestNumber, ServerId, SessionId},
-        options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
         view::View,
         view_service::{Distress, NotTaken},
     },
     wire::view_service_client::ViewServiceClient,
 };
 use call::{Call, Connection, NoView};
+pub use options::ClientOptions;
 pub use status::StatusReport;
 pub use waiting::Waiting;
-
-/// Addresses that a view service may have.
-const ADDRESSES_MAX: u64 = 16;
-
-/// What a client may be told.
-#[derive(Clone, Debug)]
-pub struct ClientOptions {
-    /// Addresses of the view service, `host:port`, at least one. They are tried one after another when one is
-    /// not reached.
-    pub view_service: Vec<String>,
-    /// How long a call goes on trying.
-    pub deadline: Duration,
-    /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is
-    /// arriving, however large it is, it waits for the next of it as long.
-    pub attempt_timeout: Duration,
-    /// The pause before the next attempt: this after the first failure, doubled by each further one,
-    pub pause_min: Duration,
-    /// up to this.
-    pub pause_max: Duration,
-    /// The largest answer taken, in bytes. An update whose answer is larger has an unknown fate.
-    pub message_bytes_max: usize,
-}
-
-impl ClientOptions {
-    /// The defaults, for the cluster of this view service.
-    pub fn new(view_service: impl Into<String>) -> Self {
-        Self {
-            view_service: vec![view_service.into()],
-            deadline: Duration::from_secs(10),
-            attempt_timeout: Duration::from_secs(1),
-            pause_min: Duration::from_millis(20),
-            pause_max: Duration::from_millis(200),
-            message_bytes_max: 256 << 20,
-        }
-    }
-
-    /// Whether these values can work together; the error says what to change.
-    ///
-    /// # Errors
-    ///
-    /// In words.
-    pub fn validate(&self) -> Result<(), String> {
-        check_count("vs", self.view_service.len() as u64, 1, ADDRESSES_MAX)?;
-        self.view_service.iter().try_for_each(|address| channel::check_address(address))?;
-        check_span("deadline", self.deadline, SPAN_MIN, SPAN_MAX)?;
-        check_span("attempt-timeout", self.attempt_timeout, SPAN_MIN, SPAN_MAX)?;
-        check_span("pause-min", self.pause_min, SPAN_MIN, SPAN_MAX)?;
-        check_span("pause-max", self.pause_max, self.pause_min, SPAN_MAX)?;
-        check_count("message-bytes-max", self.message_bytes_max as u64, 1, u32::MAX.into())
-    }
-}
 
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
