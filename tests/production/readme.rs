@@ -1,5 +1,5 @@
-//! The README's session, line for line, in a shell of its own: what a reader types is typed, and what a reader
-//! is shown is seen.
+//! The README's session, line for line, in a shell of its own: what a reader types is typed, and what a
+//! reader is shown is seen.
 
 use std::{
     collections::BTreeMap,
