@@ -155,6 +155,44 @@ fn copied(command: &str, numbers: &BTreeMap<String, String>) -> String {
     format!("{before}{OPTION}{number} {rest}")
 }
 
+/// The section below a heading, up to the next one.
+fn section(heading: &str) -> String {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
+    let (_, below) = readme.split_once(heading).expect("the heading");
+    below.split_once("\n#").map_or(below, |(section, _)| section).to_owned()
+}
+
+/// All of what the programs are made of, with texts in one piece.
+fn sources(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.push_str(&sources(&path));
+        } else {
+            let source = fs::read_to_string(&path).expect("a source");
+            all.extend(source.split("\\\n").map(str::trim_start));
+        }
+    }
+    all
+}
+
+#[test]
+fn messages_that_the_readme_explains_are_those_of_the_programs() {
+    let section = section("\n### When something is wrong\n");
+    let sources = sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let mut messages = 0;
+    for row in rows {
+        let says = row.split('|').nth(1).expect("a column");
+        for message in says.split('`').skip(1).step_by(2) {
+            assert!(sources.contains(message), "no program says '{message}'");
+            messages += 1;
+        }
+    }
+    assert!(messages > 12, "only {messages} messages were found");
+}
+
 #[test]
 fn the_session_of_the_readme_goes_as_it_is_shown() {
     for address in ADDRESSES {
