@@ -6,12 +6,15 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::Instant,
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cluster::PATIENCE;
 
@@ -65,6 +68,7 @@ impl Shell {
             .env("PATH", format!("{}:{path}", programs.display()))
             .env_remove("RUST_LOG")
             .env_remove("PBKV_VS")
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -108,7 +112,8 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        let _ = self.input.write_all(b"kill -9 $(jobs -p) 2>/dev/null; exit\n");
+        // With all that it started.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }
@@ -205,7 +210,8 @@ fn the_session_of_the_readme_goes_as_it_is_shown() {
     let steps = steps("\n## Running it for real\n", "\n## The protocol in ten lines\n");
     assert!(steps.len() > 12, "only {} commands were found", steps.len());
     // What ends the session stands before what a reader tries later.
-    let ends = |step: &Step| ["kill $(jobs -p)", "wait", "rm -r viewservice.data"].contains(&&*step.command);
+    let ends =
+        |step: &Step| ["kill $views $second", "wait", "rm -r viewservice.data"].contains(&&*step.command);
     let (end, session): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(ends);
     assert_eq!(end.len(), 3, "how to end, and to begin again");
 
@@ -233,6 +239,9 @@ fn the_session_of_the_readme_goes_as_it_is_shown() {
         }
     }
     assert!(!folder.path().join("viewservice.data").exists(), "nothing is left of the record");
+    for address in ADDRESSES {
+        TcpListener::bind(address).expect("nothing is left of the cluster");
+    }
     for log in ["viewservice.log", "first.log", "second.log"] {
         assert!(folder.path().join(log).metadata().expect(log).len() > 0, "{log} is empty");
     }
