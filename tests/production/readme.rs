@@ -98,7 +98,10 @@ impl Shell {
                 if line == END {
                     break;
                 }
-                lines.push(line);
+                // Some shells tell of a job that was killed.
+                if !line.contains("Killed") {
+                    lines.push(line);
+                }
             }
         }
         lines
