@@ -269,6 +269,11 @@ fn a_trace_is_filtered_and_explained() {
             .filter(|line| !line.contains("virtual"))
             .all(|line| line.contains("fruit"))
     );
+    ends(&["replay", &good, "--client", "s1"], exit::USAGE, &["s1 is no client", "there are c1, reader"]);
+    ends(&["replay", &good, "--from", "2s", "--to", "1s"], exit::USAGE, &["--from 2s is after --to 1s"]);
+    for kind in ["ping", "ends"] {
+        ends(&["replay", "1", "--kind", kind], 0, &["no line of this run", "--ops", "--trace"]);
+    }
     ends(
         &["replay", &good, "--node", "s9"],
         exit::USAGE,
@@ -283,9 +288,57 @@ fn a_mark_leads_to_a_seed_that_reaches_it() {
     let seed = text.lines().find_map(|line| line.split_once("  cargo sim replay ")?.1.split_once(" --marks"));
     let (seed, _) = seed.unwrap_or_else(|| panic!("no seed in {text}"));
     ends(&["replay", seed, "--marks"], 0, &["crash_strikes_primary"]);
-    ends(&["find", "no_such_mark"], exit::USAGE, &["no mark is called so"]);
+    ends(&["find", "no_such_mark"], exit::USAGE, &["there is no mark of this name"]);
+    let last = (u64::MAX - 1).to_string();
+    let at_the_end = ["find", "crash_tears_write", "--start", &last, "--seeds", "5", "--jobs", "2"];
+    let output = simulate(&at_the_end);
+    assert!(told(&output).contains("1 seed"), "{}", told(&output));
+    let beyond = u64::MAX.to_string();
+    for command in [&["find", "crash_tears_write"][..], &["explore"]] {
+        ends(&[command, &["--start", &beyond]].concat(), exit::USAGE, &["--start"]);
+    }
     let rare = ["find", "accepted_loss", "--seeds", "1"];
     assert_ne!(simulate(&rare).status.code(), Some(0));
+}
+
+#[test]
+fn seeds_are_narrowed_to_one_sort_of_plan_and_called_so() {
+    let name = "3,clients=2,faults=crash+delay,ops=append+get,servers=3";
+    let only = name.split_once(',').expect("it is narrowed").1;
+    let explored = ["--seeds", "8", "--no-regressions", "--only", only, "--json"];
+    let (json, path) = fresh("narrowed.jsonl");
+    let output = ends(&[&explored[..], &[&path]].concat(), 0, &["8 seeds, all well", only]);
+    assert!(!stdout(&output).contains("partition"), "{}", stdout(&output));
+    let lines = fs::read_to_string(json).expect("it was written");
+    let runs: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(runs.iter().all(|run| run["only"] == only), "{lines}");
+    let trace = runs.iter().find(|run| run["seed"] == 3).map(|run| run["trace"].to_string());
+    let trace = trace.expect("each seed has a line");
+    ends(&["replay", name], 0, &[trace.trim_matches('"')]);
+    ends(&[name], 0, &[trace.trim_matches('"')]);
+    let plan = stdout(&ends(&["plan", name], 0, &["servers = 3", "fault = \"crash\""]));
+    assert_eq!(plan.matches("[[client]]").count(), 2, "{plan}");
+    assert!(!plan.contains(" put ") && plan.contains(" append "), "{plan}");
+    ends(&["doctor", name], 0, &["three times the same"]);
+    let found = ["find", "crash_strikes_primary", "--only", "servers=3,faults=crash"];
+    ends(&found, 0, &[",faults=crash,servers=3 --marks"]);
+    ends(&["explore", "--only", "servers=9"], exit::USAGE, &["servers=9 fits 0; it is 1, 2, 3, 4, 5"]);
+    ends(&["replay", "1,sevrers=3"], exit::USAGE, &["there is no such name", "replicas, servers"]);
+    ends(&["explore", "--only", "faults=crush"], exit::USAGE, &["faults=crush", "power_loss"]);
+    ends(&["explore", "--only", "servers"], exit::USAGE, &["'--only <NAME=VALUE,...>'", "clients=2"]);
+}
+
+/// A state of other plans is not gone on with.
+#[test]
+fn a_state_knows_to_what_it_is_narrowed() {
+    let (folder, path) = fresh("narrowed-state");
+    let state = ["--no-regressions", "--seeds", "2", "--state", &path];
+    ends(&[&state[..], &["--only", "clients=2"]].concat(), 0, &["2 seeds, all well"]);
+    let parts = ["with --only clients=2, not from seed 0 in shard 0/1:"];
+    ends(&state, exit::USAGE, &parts);
+    ends(&[&state[..], &["--only", "clients=2"]].concat(), 0, &["2 seeds, all well"]);
+    fs::remove_dir_all(folder).expect("it is there");
 }
 
 #[test]
@@ -335,6 +388,10 @@ fn a_run_that_is_ended_at_a_moment_says_how_everything_stands_then() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(moments(&ended), moments(&whole));
+    let (page, path) = fresh("until.html");
+    ends(&until(&["--until", "3.05s", "--report", &path]), 0, &parts);
+    let page = fs::read_to_string(page).expect("it was written");
+    assert!(page.contains("3.050 s") && !page.contains("all healed"), "the page ends where the run does");
     ends(&until(&["--until", "20"]), exit::USAGE, &["before the heal, at 10000 ms"]);
 }
 

@@ -246,8 +246,7 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
     assert_eq!(output.status.code(), Some(5), "{}", told(&output));
     // As wide as a terminal, so that a row may be several lines.
     let text = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["NOT DETERMINISTIC", "1 run made twice", "Up { life: 2", &format!("cargo sim replay {seed}")]
-    {
+    for part in ["NOT DETERMINISTIC", "1 run repeated", "Up { life: 2", &format!("cargo sim replay {seed}")] {
         assert!(text.contains(part), "no {part:?} in {}", told(&output));
     }
 }

@@ -217,7 +217,12 @@ impl<C> ViewPort<C> {
 fn log(notice: Notice) {
     use tracing::{error, info, warn};
     match notice {
-        Notice::ServerSeen(ping) => info!(server = %ping.server, boot = %ping.boot, "a server appeared"),
+        Notice::ServerSeen(ping) => match ping.data {
+            None => {
+                info!(server = %ping.server, boot = %ping.boot, "a server appeared, which has no store yet")
+            }
+            Some(data) => info!(server = %ping.server, boot = %ping.boot, ?data, "a server has a store"),
+        },
         Notice::Proposed { view, why, dropped } => {
             let (number, primary, why) = (view.number, &view.primary, why.to_string());
             let dropped: Vec<_> = dropped.iter().map(|(server, why)| (server, why.to_string())).collect();

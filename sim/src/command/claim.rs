@@ -52,7 +52,7 @@ pub fn claim(options: &ClaimOptions) -> Result<u8, String> {
     let mut claims = claims::all();
     claims.retain(|claim| if options.exact { claim.name == *name } else { claim.name.contains(name) });
     if claims.is_empty() {
-        return Err(format!("no claim is called {name}; `cargo sim claim` lists them"));
+        return Err(format!("no claim's name contains {name}; `cargo sim claim` lists them"));
     }
     if let Some(seed) = options.seed {
         let [claim] = claims.as_slice() else {

@@ -32,7 +32,7 @@ use testbed::command::{
     width,
 };
 use testbed::{
-    data::{exit, outcome::RunOptions, saved},
+    data::{exit, outcome::RunOptions, saved, seed::Only},
     explore::{
         Finding, Job, Report, Schedule, Shard, Store, Tally,
         findings::Novelty,
@@ -59,7 +59,7 @@ pub struct Options {
     /// Make this walk alone. If it fails, make it small and tell it step by step.
     #[arg(value_name = "SEED", conflicts_with_all = ["walks", "time", "minutes", "hours", "state", "json"])]
     seed: Option<u64>,
-    /// How many walks [default: 2000, or without end with --time, --minutes or --hours].
+    /// How many walks [default: 2000, unlimited with --time, --minutes or --hours].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     walks: Option<u64>,
     /// The first seed.
@@ -86,7 +86,7 @@ pub struct Options {
     /// Begin again in the folder of --state.
     #[arg(long, requires = "state")]
     restart: bool,
-    /// Write what became of each walk into this file: one JSON object per line, in the order in which they
+    /// Write the outcome of each walk into this file: one JSON object per line, in the order in which they
     /// end.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -145,7 +145,7 @@ pub fn walk(options: &Options) -> Result<u8, String> {
 
 fn seed_of(job: &Job) -> u64 {
     match job {
-        Job::Seed(seed) => *seed,
+        Job::Seed(seed) => seed.number,
         Job::Regression(path) => unreachable!("{} is no walk", path.display()),
     }
 }
@@ -154,7 +154,7 @@ fn seed_of(job: &Job) -> u64 {
 fn alone(seed: u64, options: &Options) -> Result<u8, String> {
     let walk = walk::of(seed);
     let outcome = cluster::outcome(&walk);
-    let report = Report::new(Job::Seed(seed), outcome, None);
+    let report = Report::new(Job::seed(seed), outcome, None);
     let mut tally = Tally::default();
     tally.add(&report);
     if report.failure.is_some() {
@@ -236,14 +236,14 @@ fn begin(options: &Options) -> Result<Session<Pbkv>, String> {
         Store::open(folder, format!("walks {}", store::fingerprint(&program)?))
     };
     let store = options.state.as_ref().map(open).transpose()?;
-    let earlier = session::earlier(store.as_ref(), options.restart, options.start, options.shard)?;
     let range = options.range();
     let count = (range.end < u64::MAX).then(|| options.shard.share(&range));
+    let seeds = Seeds { start: options.start, shard: options.shard, only: Only::default(), count };
+    let earlier = session::earlier(store.as_ref(), options.restart, &seeds)?;
     let schedule = match &earlier {
         Some(earlier) => Schedule::resume(earlier.position.clone(), range.end, options.shard),
         None => Schedule::new(Vec::new(), range, options.shard),
     };
-    let seeds = Seeds { start: options.start, shard: options.shard, count };
     Session::begin(store, earlier, schedule, seeds, options.json.as_deref())
 }
 

@@ -84,10 +84,11 @@ impl Step {
             [seconds, action @ ("close" | "restart")] => (seconds, action, "-", None),
             [seconds, action, key] => (seconds, action, key, None),
             [seconds, action, key, bytes] => (seconds, action, key, Some(bytes)),
-            _ => return Err(wrong("it has not three words")),
+            _ => return Err(wrong("it does not have three words")),
         };
         let seconds: f64 = seconds.parse().map_err(|_| wrong("the first word is not a number"))?;
-        let at = Duration::try_from_secs_f64(seconds).map_err(|_| wrong("the time cannot be"))?;
+        let at = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| wrong("its time is below zero, or too large"))?;
         let action = match action {
             "get" => Action::Get,
             "put" => Action::Put,

@@ -229,7 +229,7 @@ impl Cluster {
         }
         let copies_min = *self.copies_min().end();
         if copies_min > self.replicas as usize {
-            return Err(format!("copies_min is {copies_min}, and there are to be {} copies", self.replicas));
+            return Err(format!("copies_min is {copies_min}, but replicas is {}", self.replicas));
         }
         for life in self.lives() {
             let wrong = |node: &str, why: String| format!("options of life {life} of {node}: {why}");
@@ -289,7 +289,7 @@ mod tests {
         assert!(why.starts_with("options of life 3 of s1: suspect-after"), "{why}");
         let three = Settings { copies_min: Some(3), ..Settings::default() };
         let why = cluster(vec![three]).validate_settings().expect_err("no update would succeed");
-        assert_eq!(why, "copies_min is 3, and there are to be 2 copies");
+        assert_eq!(why, "copies_min is 3, but replicas is 2");
         let few = Settings { servers_max: Some(2), ..Settings::default() };
         let why = cluster(vec![few]).validate_settings().expect_err("one would never be taken");
         assert_eq!(why, "servers_max is 2, and there are 3 servers");

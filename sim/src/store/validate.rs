@@ -32,7 +32,7 @@ pub fn validate(plan: &Plan) -> Result<(), String> {
     let mut wrong = Wrong::default();
     if cluster.replicas > cluster.servers {
         wrong.note(Err(format!(
-            "there are to be {} replicas, and only {} can have one: lower `replicas`, or raise `servers`",
+            "replicas is {}, but there are only {}: lower `replicas`, or raise `servers`",
             cluster.replicas,
             counted(cluster.servers.into(), "server", "servers")
         )));

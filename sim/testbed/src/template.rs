@@ -89,7 +89,7 @@ fn check_name(name: &str) -> Result<(), String> {
     let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(good);
     if !is_name || name.len() > NAME_MAX {
         return Err(format!(
-            "{name:?} is no name for a package: begin with a letter, and go on with letters in lower case, \
+            "{name:?} is not a usable name for a package: begin with a letter, and go on with letters in lower case, \
              digits, - and _, {NAME_MAX} at most"
         ));
     }
@@ -114,7 +114,10 @@ mod tests {
         }
         let long = "a".repeat(NAME_MAX + 1);
         for name in ["", "2a", "-a", "A", "a b", "a/b", "../a", "ä", &long] {
-            assert!(check_name(name).is_err_and(|why| why.contains("no name for a package")), "{name}");
+            assert!(
+                check_name(name).is_err_and(|why| why.contains("not a usable name for a package")),
+                "{name}"
+            );
         }
         assert!(check_name("match").is_err_and(|why| why.contains("word of the language")));
         for name in ["tokio", "proc-macro"] {

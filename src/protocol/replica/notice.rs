@@ -212,7 +212,7 @@ impl fmt::Display for Notice {
             Self::HeardAgain { server } => write!(f, "hears {} again", name(server)),
             Self::Suspected { server } => write!(f, "suspects {}", name(server)),
             Self::PrimarySilent { server } => write!(f, "does not hear the primary {}", name(server)),
-            Self::PrimarySilenceEnds { server } => write!(f, "no longer misses {}", name(server)),
+            Self::PrimarySilenceEnds { server } => write!(f, "hears {} again", name(server)),
             Self::ViewServiceSilent => f.write_str("does not hear the view service"),
             Self::ViewServiceAnswers => f.write_str("hears the view service again"),
             Self::FewCopies { copies: 1, .. } => f.write_str("acknowledges with a single copy"),

@@ -41,7 +41,7 @@ pub struct Options {
     /// reads as nil.
     #[arg(long, value_name = "MEANING", value_enum, default_value_t = Nil::Absent)]
     pub(super) nil: Nil,
-    /// Print one JSON object a file instead of text.
+    /// Print one JSON object per file instead of text.
     #[arg(long)]
     pub(super) json: bool,
     /// Draw the history with its verdict into this page; with several files, into pages in this folder.

@@ -91,7 +91,7 @@ impl Health {
             let seen = if late.is_so {
                 format!("{name} said nothing for {seconds:.1} s, although {about}")
             } else {
-                format!("{name} did not take back for {seconds:.1} s what is over: that {about}")
+                format!("{name} still said, {seconds:.1} s after it was over, that {about}")
             };
             self.breaks(late.at, Promise::Silence, seen);
         }

@@ -13,6 +13,7 @@ use crate::{
         outcome::{Class, Outcome, RunOptions},
         plan::Plan,
         saved::{self, Saved},
+        seed::Seed,
         validate::validate,
     },
     explore::Job,
@@ -61,7 +62,11 @@ impl Regressions {
 
     /// All files in it, each a plan or what is wrong with it.
     pub fn list<S: System>(&self) -> Vec<Result<Saved<S>, String>> {
-        saved::list(&self.folder::<S>())
+        match &self.folder {
+            // One that was named must be there; a system need not have any.
+            Some(folder) if !folder.is_dir() => vec![Err(format!("{} is no folder", folder.display()))],
+            _ => saved::list(&self.folder::<S>()),
+        }
     }
 }
 
@@ -104,7 +109,8 @@ pub struct MinimiseOptions<S: System> {
 ///
 /// Where to find their names.
 pub fn mark<S: System>(name: &str) -> Result<Mark<S>, String> {
-    Mark::find(name).ok_or_else(|| "no mark is called so; `cargo sim --seeds 1 --marks` lists them".into())
+    Mark::find(name)
+        .ok_or_else(|| "there is no mark of this name; `cargo sim --seeds 1 --marks` lists all".into())
 }
 
 /// The options of `cargo sim save`.
@@ -147,7 +153,7 @@ pub fn minimise<S: Simulated>(options: &MinimiseOptions<S>) -> Result<u8, String
     saved::check_writable(&page)?;
     let small = smaller(&options.run, &plan, options.reaching, &options.effort)?;
     saved::write(&out, &small.plan)?;
-    draw(&small.plan, &page, &format!("{}, minimised", title(&options.run, &small.outcome)))?;
+    draw(&small.plan, &page, &format!("{}, minimised", title(&options.run, &small.outcome)), None)?;
     say(&screen::failure(&small.plan, &small.outcome, &format!("replay {}", out.display())));
     say(&format!("{:>10}  {}", "report", page.display()));
     Ok(exit::OK)
@@ -299,9 +305,14 @@ fn smaller<S: Simulated>(
     Ok(small)
 }
 
-/// Runs a plan again, this time keeping the messages, and draws it.
-pub fn draw<S: Simulated>(plan: &Plan<S>, page: &Path, title: &str) -> Result<(), String> {
-    let options = RunOptions { keep_messages: true, ..RunOptions::default() };
+/// Runs a plan again, this time keeping the messages, and draws it, up to this moment or to its end.
+pub fn draw<S: Simulated>(
+    plan: &Plan<S>,
+    page: &Path,
+    title: &str,
+    until: Option<Duration>,
+) -> Result<(), String> {
+    let options = RunOptions { keep_messages: true, until, ..RunOptions::default() };
     let outcome = run(plan, &options);
     saved::write_text(page, &page::render(plan, &outcome, title))
 }
@@ -322,7 +333,7 @@ pub fn keep_failure<S: Simulated>(
         saved::write(&file, plan)?;
         rows.push(format!("{:>10}  {}", "kept as", file.display()));
     }
-    draw(plan, &page, &format!("{job}: {headline}"))?;
+    draw(plan, &page, &format!("{job}: {headline}"), None)?;
     rows.push(format!("{:>10}  cargo sim minimise {again}", "smaller"));
     Ok(rows)
 }
@@ -340,13 +351,13 @@ pub fn forget_failure(folder: &Path, job: &Job) {
 
 /// The title of a page about a seed or a plan.
 pub fn title<S: System>(run: &str, outcome: &Outcome<S>) -> String {
-    let name = if run.parse::<u64>().is_ok() { format!("seed {run}") } else { file_name(run) };
+    let name = if run.parse::<Seed>().is_ok() { format!("seed {run}") } else { file_name(run) };
     format!("{name}: {}", screen::headline(outcome))
 }
 
-/// `42` becomes `seed-42`, `plans/some.toml` becomes `some`.
+/// `42` becomes `seed-42`, `42,servers=3` becomes `seed-42,servers=3`, `plans/some.toml` becomes `some`.
 fn file_name(run: &str) -> String {
-    if run.parse::<u64>().is_ok() {
+    if run.parse::<Seed>().is_ok() {
         return format!("seed-{run}");
     }
     let stem = Path::new(run).file_stem().unwrap_or_default().to_string_lossy();

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::span::moment;
 use crate::{
-    data::{nodes::Nodes, plan::Plan},
+    data::{node::NodeIndex, nodes::Nodes, plan::Plan},
     system::System,
 };
 
@@ -23,7 +23,8 @@ pub struct Filter {
     /// Only what names this key, or whatever else operations are about.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Only this kind, a word with which lines begin: calls, ends, Ping, Append, Notice, fault, ...
+    /// Only this kind, a word with which lines begin: fault, calls, put; with --trace Ping, Append, Notice,
+    /// calls, ends, ...
     #[arg(long, value_name = "WORD")]
     kind: Option<String>,
     /// Not before this virtual time: as the lines say it, or with a unit.
@@ -40,20 +41,43 @@ impl Filter {
         !self.clients.is_empty() || self.key.is_some()
     }
 
-    /// Whether each node that it names is one of the plan.
+    /// Whether each node that it names is one of the plan, and its times are in order.
     ///
     /// # Errors
     ///
     /// Which is not, and which there are.
     pub fn check<S: System>(&self, plan: &Plan<S>) -> Result<(), String> {
         let nodes = Nodes::new(plan);
-        for name in self.nodes.iter().chain(&self.clients) {
-            if nodes.find(name).is_none() {
-                let all: Vec<&str> = (0..nodes.len()).map(|node| &**nodes.name(node)).collect();
-                return Err(format!("{name} is no node of this run: there are {}", all.join(", ")));
-            }
+        let names = |of: &[NodeIndex]| {
+            let names: Vec<&str> = of.iter().map(|node| &**nodes.name(*node)).collect();
+            names.join(", ")
+        };
+        let all: Vec<NodeIndex> = (0..nodes.len()).collect();
+        if let Some(name) = self.nodes.iter().find(|name| nodes.find(name).is_none()) {
+            return Err(format!("{name} is no node of this run: there are {}", names(&all)));
         }
-        Ok(())
+        let clients: Vec<NodeIndex> = nodes.clients().chain([nodes.reader()]).collect();
+        let is_client = |name: &&String| nodes.find(name).is_some_and(|node| clients.contains(&node));
+        if let Some(name) = self.clients.iter().find(|name| !is_client(name)) {
+            return Err(format!("{name} is no client of this run: there are {}", names(&clients)));
+        }
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => {
+                Err(format!("--from {from:?} is after --to {to:?}: no line is in between"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it can keep anything from being told.
+    pub fn is_set(&self) -> bool {
+        let Self { nodes, clients, key, kind, from, to } = self;
+        !nodes.is_empty()
+            || !clients.is_empty()
+            || key.is_some()
+            || kind.is_some()
+            || from.is_some()
+            || to.is_some()
     }
 
     /// Whether it lets a line through.
@@ -116,8 +140,16 @@ mod tests {
 
     #[test]
     fn a_node_that_is_not_there_is_named_with_those_that_are() {
-        let filter = Filter { nodes: vec!["p9".into()], ..Filter::default() };
+        let all = Filter::default();
+        let filter = Filter { nodes: vec!["p9".into()], ..all.clone() };
         let why = filter.check(&toy::plan()).expect_err("there are three");
         assert!(why.contains("p9 is no node") && why.contains("p1, p2, p3"), "{why}");
+        let filter = Filter { clients: vec!["p1".into()], ..all.clone() };
+        let why = filter.check(&toy::plan()).expect_err("a process");
+        assert!(why.contains("p1 is no client") && why.ends_with("there are reader"), "{why}");
+        let (from, to) = (Some(Duration::from_secs(2)), Some(Duration::from_secs(1)));
+        let why = Filter { from, to, ..all.clone() }.check(&toy::plan()).expect_err("in no order");
+        assert!(why.contains("--from 2s is after --to 1s"), "{why}");
+        assert_eq!(all.check(&toy::plan()), Ok(()));
     }
 }

@@ -28,7 +28,8 @@ use clap::{Parser, Subcommand};
 use linearizability::command as check;
 
 use crate::{
-    data::{chance::Chance, exit, plan::Plan, saved},
+    data::{chance::Chance, exit, plan::Plan, saved, seed::Seed},
+    draw::narrow,
     system::System,
     template,
     world::simulated::Simulated,
@@ -73,10 +74,10 @@ pub enum Command<S: Simulated> {
     Saved(cause::Regressions),
     /// Prints the plan that a seed stands for, to be saved, edited and replayed.
     Plan {
-        /// The seed.
-        seed: u64,
+        /// The seed, such as 42 or 42,clients=2.
+        seed: Seed,
     },
-    /// Begins a system of your own: writes a small service, and its simulator, into a folder of that name.
+    /// Creates a system of your own: a small service and its simulator, in a new folder.
     New {
         /// Its folder, whose name is that of the package.
         #[arg(value_name = "FOLDER")]
@@ -118,7 +119,7 @@ impl<S: Simulated> Command<S> {
             Self::Minimise(options) => cause::minimise(&options),
             Self::Save(options) => cause::save(&options),
             Self::Saved(regressions) => cause::list::<S>(&regressions),
-            Self::Plan { seed } => plan(&S::draw(seed)),
+            Self::Plan { seed } => plan(&narrow::plan::<S>(&seed)?),
             Self::New { folder } => new(&folder),
             Self::Doctor { runs, plant_chance } => doctor::doctor::<S>(&runs, plant_chance),
             Self::Asked(execution) => doctor::answer::<S>(&execution),
@@ -176,7 +177,7 @@ fn judge_files(options: &check::Options) -> Result<u8, String> {
 /// Why there is none, and what to do.
 pub fn load<S: System>(run: &str) -> Result<Plan<S>, String> {
     if let Ok(seed) = run.parse() {
-        return Ok(S::draw(seed));
+        return narrow::plan(&seed);
     }
     let is_there = fs::metadata(run);
     is_there.map_err(|error| format!("{run} is neither a seed nor a plan that can be read: {error}"))?;

@@ -4,6 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -19,6 +20,7 @@ use crate::{
         outcome::{Class, End, Moment, Operation, Outcome, RunOptions},
         plan::Plan,
         saved,
+        seed::Seed,
     },
     judges::idle::idle,
     observer::trace::{self, TraceLine},
@@ -64,7 +66,8 @@ pub struct Telling {
     /// What clients call, and how it ends [default: if it is little].
     #[arg(long, conflicts_with = "trace")]
     pub ops: bool,
-    /// End the run at this virtual time, before the heal, and say how everything stands.
+    /// End the run at this virtual time, before the heal, and say how everything stands; page and trace end
+    /// there, too.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<Duration>,
     /// Which lines.
@@ -80,7 +83,7 @@ pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
     }
     options.telling.filter.check(&plan)?;
     if options.telling.until.is_some_and(|until| until >= Duration::from_millis(plan.faults_ms)) {
-        return Err(format!("--until is before the heal, at {} ms (faults_ms)", plan.faults_ms));
+        return Err(format!("--until must be before the heal, at {} ms (faults_ms)", plan.faults_ms));
     }
     let outcome = patiently(&plan, || told(&plan, &options.telling));
     say(&screen::verdict(&outcome));
@@ -92,7 +95,7 @@ pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
         say(&screen::failure(&plan, &outcome, &format!("replay {}", options.run)));
     }
     if let Some(page) = &options.report {
-        cause::draw(&plan, page, &cause::title(&options.run, &outcome))?;
+        cause::draw(&plan, page, &cause::title(&options.run, &outcome), options.telling.until)?;
         say(&format!("{:>10}  {}", "report", page.display()));
     }
     if let Some(file) = &options.chrome {
@@ -105,10 +108,14 @@ pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
         // What was still to come does not count.
         return Ok(exit::code(outcome.class()));
     }
+    if options.run.parse::<Seed>().is_ok() {
+        // A seed plans more than can strike, and is made to reach nothing.
+        return Ok(exit::code(outcome.class()));
+    }
     Ok(judged(&plan, &outcome))
 }
 
-/// Whether a run did what its plan is for; says what it did not. Returns the exit code.
+/// Whether the run of a plan in a file did what it is for; says what it did not. Returns the exit code.
 fn judged<S: System>(plan: &Plan<S>, outcome: &Outcome<S>) -> u8 {
     if outcome.class() != Class::Ok {
         return exit::code(outcome.class());
@@ -133,12 +140,16 @@ pub fn told<S: Simulated>(plan: &Plan<S>, telling: &Telling) -> Outcome<S> {
     let mut options = RunOptions { until: telling.until, ..RunOptions::default() };
     let filter = telling.filter.clone();
     if telling.trace {
+        let is_any = Arc::new(AtomicBool::new(false));
+        let seen = is_any.clone();
         options.trace_sink = Some(Arc::new(move |line: &TraceLine| {
             if filter.lets(line.at, &line.node, &line.text) {
+                seen.store(true, Ordering::Relaxed);
                 say(&line.to_string());
             }
         }));
         let outcome = run(plan, &options);
+        note_silence(telling, is_any.load(Ordering::Relaxed));
         trace::legend::<S>().iter().for_each(|line| say(line));
         stands(&outcome);
         return outcome;
@@ -149,12 +160,21 @@ pub fn told<S: Simulated>(plan: &Plan<S>, telling: &Telling) -> Outcome<S> {
         (all || timeline::is_turn(&moment.event))
             && filter.lets(moment.at, &moment.node, &timeline::words(moment, &outcome))
     };
-    outcome.timeline.iter().filter(is_told).for_each(|moment| say(&timeline::line(moment, &outcome)));
+    let lines = outcome.timeline.iter().filter(is_told).map(|moment| say(&timeline::line(moment, &outcome)));
+    note_silence(telling, lines.count() > 0);
     if all && outcome.operations.iter().any(|operation| &*operation.client == READER) {
         say(&format!("{:>10}  a fresh client that looks at everything at the end", "reader"));
     }
     stands(&outcome);
     outcome
+}
+
+/// Says why nothing was told, if a filter kept it from being told.
+fn note_silence(telling: &Telling, is_any: bool) {
+    if !is_any && telling.filter.is_set() {
+        let more = if telling.trace { "" } else { "; --ops has what clients call, --trace every step" };
+        eprintln!("no line of this run is what was asked for{more}");
+    }
 }
 
 /// Says how everything stood when the run was told to end.

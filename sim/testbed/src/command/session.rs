@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    data::seed::Only,
     explore::{
         Job, Kind, Schedule, Shard, Store, Tally,
         findings::Novelty,
@@ -23,12 +24,14 @@ use super::explore::{display::Display, lines::Lines};
 const SAVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Which seeds a session makes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Seeds {
     /// The first one of all shards.
     pub start: u64,
     /// The part of them that this session makes.
     pub shard: Shard,
+    /// To what their plans are narrowed.
+    pub only: Only,
     /// How many those are, if that is known.
     pub count: Option<u64>,
 }
@@ -58,16 +61,19 @@ pub struct Session<S: System> {
 pub fn earlier<S: System>(
     store: Option<&Store>,
     restart: bool,
-    start: u64,
-    shard: Shard,
+    seeds: &Seeds,
 ) -> Result<Option<Progress<S>>, String> {
     let Some(store) = store.filter(|_| !restart) else { return Ok(None) };
     let earlier: Option<Progress<S>> = store.load()?;
-    match &earlier {
-        Some(earlier) if (earlier.start, earlier.shard) != (start, shard) => Err(format!(
-            "the state begins from seed {} in shard {}, not from seed {start} in {shard}: name the same, or another \
-             folder with --state, or add --restart to begin again",
-            earlier.start, earlier.shard
+    let told = |start, shard: Shard, only: &Only| {
+        let only = if only.is_empty() { String::new() } else { format!(" with --only {only}") };
+        format!("from seed {start} in shard {shard}{only}")
+    };
+    let asked = told(seeds.start, seeds.shard, &seeds.only);
+    match earlier.as_ref().map(|earlier| told(earlier.start, earlier.shard, &earlier.only)) {
+        Some(begun) if begun != asked => Err(format!(
+            "the state begins {begun}, not {asked}: name the same, or another folder with --state, or add --restart \
+             to begin again"
         )),
         _ => Ok(earlier),
     }
@@ -90,13 +96,13 @@ impl<S: System> Session<S> {
         let lines = json.map(|path| Lines::open(path, earlier.is_some())).transpose()?;
         let (tally, before) = earlier.map(|it| (it.tally, it.wall)).unwrap_or_default();
         Ok(Self {
+            display: Display::new(seeds.count),
             seeds,
             store,
             saved: Instant::now(),
             schedule: Arc::new(Mutex::new(schedule)),
             tally,
             lines,
-            display: Display::new(seeds.count),
             began: Instant::now(),
             before,
         })
@@ -147,6 +153,7 @@ impl<S: System> Session<S> {
         store.save(&Progress {
             start: self.seeds.start,
             shard: self.seeds.shard,
+            only: self.seeds.only.clone(),
             position: workers::lock(&self.schedule).position(),
             tally: self.tally.clone(),
             wall: self.wall(),

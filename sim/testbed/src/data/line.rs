@@ -11,7 +11,7 @@ pub fn time(line: &str) -> Result<Duration, String> {
     let wrong = |what: &str| format!("'{line}' is not a step ({what}): write '<seconds> <operation>'");
     let word = line.split_whitespace().next().ok_or_else(|| wrong("it is empty"))?;
     let seconds: f64 = word.parse().map_err(|_| wrong("the first word is not a number"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong("the time cannot be"))
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong("its time is below zero, or too large"))
 }
 
 /// The time of a line, in milliseconds; zero if it has none.

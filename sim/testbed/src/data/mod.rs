@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod plan;
 pub mod reading;
 pub mod saved;
+pub mod seed;
 pub mod validate;
 
 /// Whether a number need not be printed in a plan.

@@ -130,7 +130,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name:?} is no name for a plan: write a claim in lower case, such as a_stale_read_is_refused"
+        "{name:?} is not a usable name for a plan: write a claim in lower case, such as a_stale_read_is_refused"
     ))
 }
 

@@ -48,11 +48,20 @@ pub fn validate<S: System>(plan: &Plan<S>) -> Result<(), String> {
     for (place, client) in plan.clients.iter().enumerate() {
         let of = |why| format!("client c{}: {why}", place + 1);
         scripts.note(is_time(client.deadline_ms).map_err(|why| of(format!("deadline_ms {why}"))));
-        client.script.iter().for_each(|line| scripts.note(is_line(line).map_err(of)));
+        if client.deadline_ms == 0 {
+            scripts.note(Err(of("deadline_ms must be at least 1".into())));
+        }
+        client.script.iter().for_each(|line| scripts.note(is_line(line, plan).map_err(of)));
     }
-    // What a line asks is looked at when each is a line.
+    // What is a line is looked at as a call, too.
     if scripts.is_nothing() {
         scripts.note(S::validate_scripts(plan));
+    } else {
+        let mut lines = plan.clone();
+        for client in &mut lines.clients {
+            client.script.retain(|line| is_line(line, plan).is_ok());
+        }
+        scripts.note(S::validate_scripts(&lines));
     }
     wrong.note(scripts.end());
     wrong.end()
@@ -125,9 +134,15 @@ fn is_clock(clock: &Clock, nodes: &Nodes) -> Result<(), String> {
 }
 
 /// A line of a script, as far as its time goes.
-fn is_line(line: &str) -> Result<(), String> {
-    if line::time(line)? > Duration::from_millis(TIME_MS_MAX) {
-        return Err(format!("'{line}' would be called when the run is over"));
+fn is_line<S: System>(line: &str, plan: &Plan<S>) -> Result<(), String> {
+    let (at, end) = (line::time(line)?, Duration::from_millis(plan.faults_ms.saturating_add(plan.settle_ms)));
+    if at >= end {
+        return Err(format!(
+            "'{line}' would be called at {} s, and the run ends at {} s (faults_ms and settle_ms): times of scripts \
+             are in seconds",
+            at.as_secs_f64(),
+            end.as_secs_f64()
+        ));
     }
     Ok(())
 }
@@ -139,6 +154,17 @@ fn is_fault<S: System>(fault: &Fault<S>, plan: &Plan<S>, nodes: &Nodes) -> Resul
             fault.begins_ms(),
             plan.faults_ms
         ));
+    }
+    if fault.on.is_none() && fault.after_ms > 0 {
+        return Err("has `after_ms` without `on`: say with `at_ms` when it begins".into());
+    }
+    if let FaultKind::Partition { from, to, .. }
+    | FaultKind::Slow { from, to, .. }
+    | FaultKind::Rpc { from, to, .. } = &fault.kind
+        && from.len() == 1
+        && from == to
+    {
+        return Err(format!("does nothing: it is about messages of {} to itself", from[0]));
     }
     let mut kind = fault.kind.clone();
     let numbers = kind.numbers().into_iter().map(|(number, _)| *number);
@@ -272,7 +298,7 @@ mod tests {
         assert!(why.contains("settle_ms"), "{why}");
         let client = |line: &str| Client { deadline_ms: 1, script: vec![line.into()] };
         let why = told(&|plan| plan.clients = vec![client("1e19 get a")]);
-        assert!(why.contains("client c1") && why.contains("over"), "{why}");
+        assert!(why.contains("client c1") && why.contains("in seconds"), "{why}");
         let kind = FaultKind::Stutter { node: "p1".into(), pause_ms: 1, run_ms: 1, lasts_ms: u64::MAX };
         let fault = Fault { at_ms: 0, on: None, after_ms: 0, kind };
         let why = told(&|plan| plan.faults = vec![fault.clone()]);
@@ -297,6 +323,27 @@ mod tests {
         };
         assert_eq!(none(&["p1"]), Ok(()));
         assert!(none(&[]).is_err_and(|why| why.contains("`from`")));
+    }
+
+    #[test]
+    fn what_can_never_happen_is_refused_with_what_was_probably_meant() {
+        let script = ["19.9 put a", "20 put a", "two get a", "1 set a"].map(String::from).to_vec();
+        let plan = Plan { clients: vec![Client { deadline_ms: 0, script }], ..Toy::draw(0) };
+        let why = validate(&plan).expect_err("the run ends at 20 s");
+        for part in ["at least 1", "'20 put a' would be called at 20 s", "'two get a'", "'1 set a'"] {
+            assert!(why.contains(part), "{part}: {why}");
+        }
+        assert_eq!(why.lines().count(), 4, "{why}");
+        let refused = |after_ms, kind| {
+            let faults = vec![Fault { at_ms: 1, on: None, after_ms, kind }];
+            validate(&Plan { faults, ..Toy::draw(0) }).expect_err("it never strikes")
+        };
+        let pause = FaultKind::Pause { node: "p1".into(), lasts_ms: None };
+        assert!(refused(5, pause).contains("`at_ms`"));
+        let (from, to, how) = (vec!["p1".to_owned()], vec!["p1".to_owned()], Mistreatment::Hang);
+        assert!(
+            refused(0, FaultKind::Rpc { from, to, how, percent: 1, lasts_ms: 1 }).contains("p1 to itself")
+        );
     }
 
     #[test]

@@ -6,10 +6,13 @@
 //! * **Streams**: network, clocks, each client and each fault kind draw from named streams of the seed
 //!   ([`dice`]), so that a change to one leaves the others as they were.
 //!
+//! What seeds draw can be narrowed to plans of one sort ([`narrow`]).
+//!
 //! A system with misfortunes of its own draws them itself, from streams of its own, and adds them.
 
 pub mod dice;
 pub mod faults;
+pub mod narrow;
 
 use dice::Dice;
 

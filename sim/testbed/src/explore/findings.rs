@@ -123,10 +123,10 @@ mod tests {
     fn failures_alike_are_one_finding_known_by_its_smallest_seed() {
         let mut findings = Findings::default();
         for (seed, reason) in [(7, "lost"), (3, "lost"), (5, "other"), (9, "lost")] {
-            findings.add(&Job::Seed(seed), &kind(reason), &[]);
+            findings.add(&Job::seed(seed), &kind(reason), &[]);
         }
         let seen: Vec<_> = findings.by_gravity().into_iter().map(|f| (f.count, f.jobs.clone())).collect();
-        assert_eq!(seen, [(3, [3, 7, 9].map(Job::Seed).to_vec()), (1, vec![Job::Seed(5)])]);
+        assert_eq!(seen, [(3, [3, 7, 9].map(Job::seed).to_vec()), (1, vec![Job::seed(5)])]);
     }
 
     #[test]
@@ -135,28 +135,28 @@ mod tests {
         for n in 0..1000 {
             // Every residue once, in no order.
             let seed = (n * 389) % 1000;
-            findings.add(&Job::Seed(seed), &kind("lost"), &[]);
+            findings.add(&Job::seed(seed), &kind("lost"), &[]);
         }
         let [finding] = findings.by_gravity()[..] else { panic!("one finding") };
         assert_eq!(finding.count, 1000);
-        assert_eq!(finding.jobs, (0..JOBS_MAX as u64).map(Job::Seed).collect::<Vec<_>>());
+        assert_eq!(finding.jobs, (0..JOBS_MAX as u64).map(Job::seed).collect::<Vec<_>>());
     }
 
     #[test]
     fn kinds_beyond_the_limit_are_counted_and_known_ones_still_grow() {
         let mut findings = Findings::default();
         for n in 0..3 * KINDS_MAX as u64 {
-            findings.add(&Job::Seed(n), &kind(n), &[]);
+            findings.add(&Job::seed(n), &kind(n), &[]);
         }
         assert_eq!((findings.len(), findings.beyond()), (KINDS_MAX, 2 * KINDS_MAX as u64));
-        assert_eq!(findings.add(&Job::Seed(9999), &kind(0), &[]), Novelty::Job);
+        assert_eq!(findings.add(&Job::seed(9999), &kind(0), &[]), Novelty::Job);
         assert_eq!(findings.get(&kind(0)).map(|finding| finding.count), Some(2));
     }
 
     #[test]
     fn only_what_is_new_is_called_new() {
         let mut findings = Findings::default();
-        let mut add = |seed| findings.add(&Job::Seed(seed), &kind("lost"), &[]);
+        let mut add = |seed| findings.add(&Job::seed(seed), &kind("lost"), &[]);
         assert_eq!(add(50), Novelty::Kind);
         assert_eq!(add(50), Novelty::Nothing, "the same run again");
         let named = (51..).take(JOBS_MAX - 1).map(&mut add).collect::<Vec<_>>();

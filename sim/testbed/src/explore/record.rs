@@ -24,6 +24,8 @@ pub struct Record<'a, S: System> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
     trace: String,
     class: String,
@@ -45,11 +47,13 @@ impl<'a, S: System> Record<'a, S> {
     pub fn new(report: &'a Report<S>) -> Self {
         let stats = &report.stats;
         let (seed, plan) = match &report.job {
-            Job::Seed(seed) => (Some(*seed), None),
+            Job::Seed(seed) => (Some(seed), None),
             Job::Regression(path) => (None, Some(path.display().to_string())),
         };
+        let only = seed.map(|seed| &seed.only).filter(|only| !only.is_empty());
         Self {
-            seed,
+            seed: seed.map(|seed| seed.number),
+            only: only.map(ToString::to_string),
             plan,
             trace: report.trace.to_string(),
             class: report.class.to_string(),

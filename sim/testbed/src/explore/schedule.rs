@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Report, Steering, steering::Course};
 use crate::{
+    data::seed::{Only, Seed},
     marks::{Counts, family::Families},
     system::System,
 };
@@ -26,17 +27,22 @@ pub const RECHECK_INTERVAL: u64 = 50;
 pub enum Job {
     /// A plan in a file that must not fail again.
     Regression(PathBuf),
-    /// The plan that is generated from this seed.
-    Seed(u64),
+    /// The plan that is drawn from this seed.
+    Seed(Seed),
 }
 
 impl Job {
+    /// A seed of whose plan nothing is narrowed.
+    pub fn seed(number: u64) -> Self {
+        Self::Seed(number.into())
+    }
+
     /// The job that `replay` is told by this name.
     pub fn named(run: &str) -> Self {
         run.parse().map_or_else(|_| Self::Regression(run.into()), Self::Seed)
     }
 
-    /// What `replay` is told to run it: `42` or the path of a plan.
+    /// What `replay` is told to run it: `42`, `42,servers=3` or the path of a plan.
     pub fn again(&self) -> String {
         match self {
             Self::Regression(path) => path.display().to_string(),
@@ -131,6 +137,7 @@ pub struct Schedule<S: System> {
     next: Option<u64>,
     end: u64,
     shard: Shard,
+    only: Only,
     running: BTreeMap<Job, Instant>,
     handed_out: u64,
     /// Where a steering was when it was stored.
@@ -151,6 +158,7 @@ impl<S: System> Schedule<S> {
             next: shard.at_or_after(position.next),
             end,
             shard,
+            only: Only::default(),
             running: BTreeMap::new(),
             handed_out: 0,
             course: position.steering,
@@ -158,47 +166,54 @@ impl<S: System> Schedule<S> {
         }
     }
 
+    /// Of the plans of all seeds only this sort.
+    #[must_use]
+    pub fn narrowed(self, only: Only) -> Self {
+        Self { only, ..self }
+    }
+
     /// Only the seeds that a steering chooses, by the families of each. It goes on from the position, unless
     /// no steering came so far.
     #[must_use]
-    pub fn steered(self, families: fn(u64) -> Families) -> Self {
+    pub fn steered(self, families: impl Fn(u64) -> Families + Send + 'static) -> Self {
         let course = self.course.unwrap_or_default();
         Self { course: None, steering: Some(Steering::new(families, course)), ..self }
     }
 
     /// The job to be run next, if any is left.
     pub fn take(&mut self) -> Option<Assignment> {
-        let job = self.waiting.pop_front().or_else(|| self.take_seed().map(Job::Seed))?;
+        let job = self.waiting.pop_front().or_else(|| self.take_seed())?;
         let recheck = self.handed_out.is_multiple_of(RECHECK_INTERVAL);
         self.handed_out += 1;
         self.running.insert(job.clone(), Instant::now());
         Some(Assignment { job, recheck })
     }
 
-    fn take_seed(&mut self) -> Option<u64> {
-        let Self { next, end, shard, steering, .. } = self;
+    fn take_seed(&mut self) -> Option<Job> {
+        let Self { next, end, shard, steering, only, .. } = self;
         let mut in_order = || {
             let seed = next.filter(|seed| *seed < *end)?;
             *next = seed.checked_add(shard.of);
             Some(seed)
         };
-        match steering {
+        let number = match steering {
             Some(steering) => steering.choose(in_order),
             None => in_order(),
-        }
+        }?;
+        Some(Job::Seed(Seed { number, only: only.clone() }))
     }
 
     /// What became of a job, before it is finished.
     pub fn learn(&mut self, report: &Report<S>) {
         if let (Job::Seed(seed), Some(steering)) = (&report.job, &mut self.steering) {
-            steering.ended(*seed, &report.stats.marks);
+            steering.ended(seed.number, &report.stats.marks);
         }
     }
 
     /// The job is over, or given up. False if it was so before.
     pub fn finish(&mut self, job: &Job) -> bool {
         if let (Job::Seed(seed), Some(steering)) = (job, &mut self.steering) {
-            steering.ended(*seed, &Counts::new());
+            steering.ended(seed.number, &Counts::new());
         }
         self.running.remove(job).is_some()
     }
@@ -239,7 +254,7 @@ mod tests {
     fn seeds(schedule: &mut Schedule) -> Vec<u64> {
         let jobs = std::iter::from_fn(|| schedule.take());
         jobs.filter_map(|assignment| match assignment.job {
-            Job::Seed(seed) => Some(seed),
+            Job::Seed(seed) => Some(seed.number),
             Job::Regression(_) => None,
         })
         .collect()
@@ -254,7 +269,7 @@ mod tests {
         let plan = Job::Regression("a.toml".into());
         let mut schedule = Schedule::new(vec![plan.clone()], 3..5, Shard::default());
         let jobs: Vec<Job> = std::iter::from_fn(|| schedule.take()).map(|next| next.job).collect();
-        assert_eq!(jobs, [plan, Job::Seed(3), Job::Seed(4)]);
+        assert_eq!(jobs, [plan, Job::seed(3), Job::seed(4)]);
         assert_eq!(schedule.take(), None);
     }
 
@@ -297,8 +312,8 @@ mod tests {
         for _ in 0..4 {
             schedule.take();
         }
-        assert!(schedule.finish(&Job::Seed(1)) && schedule.finish(&Job::Seed(2)));
-        assert!(!schedule.finish(&Job::Seed(2)), "it was finished before");
+        assert!(schedule.finish(&Job::seed(1)) && schedule.finish(&Job::seed(2)));
+        assert!(!schedule.finish(&Job::seed(2)), "it was finished before");
         let mut resumed = Schedule::resume(schedule.position(), 10, Shard::default());
         assert_eq!(seeds(&mut resumed), [0, 3, 4, 5, 6, 7, 8, 9]);
     }
@@ -317,8 +332,8 @@ mod tests {
         schedule.take();
         assert_eq!(schedule.overdue(Duration::from_secs(60)), []);
         std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(schedule.overdue(Duration::from_millis(1)), [Job::Seed(0)]);
-        schedule.finish(&Job::Seed(0));
+        assert_eq!(schedule.overdue(Duration::from_millis(1)), [Job::seed(0)]);
+        schedule.finish(&Job::seed(0));
         assert_eq!(schedule.overdue(Duration::ZERO), []);
     }
 }

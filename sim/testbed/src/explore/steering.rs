@@ -167,7 +167,7 @@ impl<S: System> Course<S> {
 
 /// Chooses seeds.
 pub struct Steering<S: System> {
-    families: fn(u64) -> Families,
+    families: Box<dyn Fn(u64) -> Families + Send>,
     course: Course<S>,
     promises: Promises,
 }
@@ -175,8 +175,8 @@ pub struct Steering<S: System> {
 impl<S: System> Steering<S> {
     /// From the beginning, with nothing learned yet, or on from where another one was; `families` are those
     /// of a seed.
-    pub fn new(families: fn(u64) -> Families, course: Course<S>) -> Self {
-        Self { families, promises: course.promises(), course }
+    pub fn new(families: impl Fn(u64) -> Families + Send + 'static, course: Course<S>) -> Self {
+        Self { families: Box::new(families), promises: course.promises(), course }
     }
 
     /// How far it has come.

@@ -23,7 +23,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Tally, schedule::Position, schedule::Shard};
-use crate::{data::hash::StableHasher, system::System};
+use crate::{
+    data::{hash::StableHasher, seed::Only},
+    system::System,
+};
 
 const STATE: &str = "exploration.json";
 const FINDINGS: &str = "findings";
@@ -37,6 +40,8 @@ pub struct Progress<S: System> {
     pub start: u64,
     /// The part of the seeds that this exploration makes.
     pub shard: Shard,
+    /// To what their plans are narrowed.
+    pub only: Only,
     /// Where to go on.
     pub position: Position<S>,
     /// What came out so far.
@@ -188,11 +193,12 @@ mod tests {
         for seed in [7, 10] {
             let panic = Panic { at: Duration::ZERO, node: "s1".into(), message: "no".into() };
             let outcome = Outcome { panic: Some(panic), ..Outcome::default() };
-            tally.add(&Report::new(Job::Seed(seed), outcome, None));
+            tally.add(&Report::new(Job::seed(seed), outcome, None));
             schedule.take();
         }
         let (position, shard) = (schedule.position(), "1/3".parse().expect("a shard"));
-        Progress { start: 5, shard, position, tally, wall: Duration::from_millis(1500) }
+        let only = "clients=2".parse().expect("a narrowing");
+        Progress { start: 5, shard, only, position, tally, wall: Duration::from_millis(1500) }
     }
 
     #[test]

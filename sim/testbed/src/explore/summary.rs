@@ -26,7 +26,7 @@ pub fn rows<S: System>(tally: &Tally<S>, wall: Duration, interrupted: bool) -> V
     };
     let twice = match sums.rechecked {
         0 => String::new(),
-        some => format!("; {} made twice, as a check", counted(some, "run", "runs")),
+        some => format!("; {} repeated, as a check", counted(some, "run", "runs")),
     };
     let seconds = wall.as_secs_f64().max(0.001);
     let mut rows = vec![
@@ -115,7 +115,7 @@ mod tests {
 
     fn finding(count: u64, seeds: &[u64]) -> Finding {
         let kind = Kind { gravity: Gravity::Panic, reason: "no".into(), step: None };
-        Finding { kind, count, jobs: seeds.iter().copied().map(Job::Seed).collect(), detail: Vec::new() }
+        Finding { kind, count, jobs: seeds.iter().copied().map(Job::seed).collect(), detail: Vec::new() }
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
             status(&tally, second, Some(17)),
             "0 seeds, 0.0 seeds/s, 0.0 s of virtual time, all well, next seed 17"
         );
-        tally.hangs(&Job::Seed(3));
+        tally.hangs(&Job::seed(3));
         assert_eq!(
             status(&tally, second, None),
             "0 seeds, 0.0 seeds/s, 0.0 s of virtual time, 1 finding in 1 run, no seed left"
@@ -171,7 +171,7 @@ mod tests {
         let text: String =
             rows(&tally, Duration::from_secs(2), false).into_iter().map(|(_, row)| row).collect();
         for part in
-            ["1 seed and 1 regression, ", "1.5 % of unknown", "90.0 s of virtual time", "1 run made twice"]
+            ["1 seed and 1 regression, ", "1.5 % of unknown", "90.0 s of virtual time", "1 run repeated"]
         {
             assert!(text.contains(part), "no {part:?} in {text}");
         }

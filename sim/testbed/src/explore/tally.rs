@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn report(seed: u64, outcome: Outcome) -> Report<Toy> {
-        Report::new(Job::Seed(seed), outcome, None)
+        Report::new(Job::seed(seed), outcome, None)
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         outcome.stats.marks.insert(mark, 1);
         let mut tally = Tally::default();
         for seed in 0..3 {
-            tally.add(&Report::new(Job::Seed(seed), outcome.clone(), None));
+            tally.add(&Report::new(Job::seed(seed), outcome.clone(), None));
         }
         assert_eq!(tally.sums.marks[&mark], 3);
     }
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((tally.runs(), tally.sums.failed), (4, 3));
         let kind = Kind::not_deterministic("time", "vs".into());
         let recheck = Some(Recheck::Differs { kind, detail: vec!["here".into()] });
-        tally.add(&Report::new(Job::Seed(4), Outcome::default(), recheck));
+        tally.add(&Report::new(Job::seed(4), Outcome::default(), recheck));
         assert_eq!(tally.code(), exit::NOT_DETERMINISTIC);
         assert_eq!(tally.findings.by_gravity()[0].detail, ["here"]);
     }
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_run_that_does_not_end_is_a_failure_of_liveness() {
         let mut tally = Tally::default();
-        assert_eq!(tally.hangs(&Job::Seed(7)).1, Novelty::Kind);
+        assert_eq!(tally.hangs(&Job::seed(7)).1, Novelty::Kind);
         assert_eq!((tally.runs(), tally.code()), (0, exit::LIVENESS));
     }
 

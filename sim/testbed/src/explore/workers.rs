@@ -185,7 +185,7 @@ mod tests {
 
     fn seed(job: &Job) -> u64 {
         match job {
-            Job::Seed(seed) => *seed,
+            Job::Seed(seed) => seed.number,
             Job::Regression(path) => panic!("{path:?} is no seed"),
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         );
         assert_eq!(ended, (0..40).filter(|seed| *seed != 7).collect::<Vec<_>>());
         let hang = tally.findings.get(&Kind::hang()).expect("it was reported");
-        assert_eq!(hang.jobs, [Job::Seed(7)]);
+        assert_eq!(hang.jobs, [Job::seed(7)]);
         assert_eq!(lock(&schedule).running().count(), 0, "and is not begun again after a resumption");
     }
 
@@ -297,7 +297,7 @@ mod tests {
             },
         );
         assert!(!ended.contains(&0));
-        assert!(lock(&schedule).position().waiting.contains(&Job::Seed(0)));
+        assert!(lock(&schedule).position().waiting.contains(&Job::seed(0)));
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         );
         assert_eq!(ended.len(), 5);
         let [finding] = tally.findings.by_gravity()[..] else { panic!("one finding") };
-        assert_eq!(finding.jobs, [Job::Seed(3)]);
+        assert_eq!(finding.jobs, [Job::seed(3)]);
         assert!(finding.kind.reason.contains("a judge went wrong"), "{}", finding.kind);
         assert!(!finding.kind.shows_again(), "running it again would end the exploration");
     }

@@ -11,7 +11,7 @@
 mod side;
 
 use crate::{
-    data::{chance::Chance, exit, outcome::Outcome},
+    data::{chance::Chance, exit, outcome::Outcome, seed::Seed},
     explore::{Kind, Report, tally::Recheck},
     observer::chain,
     system::System,
@@ -108,7 +108,7 @@ fn rechecked(execution: &Execution, difference: Option<Difference>) -> Result<Re
 }
 
 fn name(run: &str) -> String {
-    if run.parse::<u64>().is_ok() { format!("seed {run}") } else { run.into() }
+    if run.parse::<Seed>().is_ok() { format!("seed {run}") } else { run.into() }
 }
 
 /// Where two executions differ first.

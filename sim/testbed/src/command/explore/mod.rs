@@ -17,7 +17,8 @@ use std::{
 
 pub use self::options::Options;
 use crate::{
-    data::{exit, outcome::RunOptions, plan::Plan, saved, validate::validate},
+    data::{exit, outcome::RunOptions, plan::Plan, saved, seed::Seed, validate::validate},
+    draw::narrow,
     explore::{
         Assignment, Finding, Job, Kind, Report, Schedule, Store,
         findings::Novelty,
@@ -48,6 +49,7 @@ pub fn explore<S: Simulated>(options: &Options) -> Result<u8, String> {
     let stop = interruption()?;
     // A mistake of the system's glue is in every plan: it is told once, and before any run.
     validate(&S::draw(0)).map_err(|why| format!("drawn plans cannot be executed: {why}"))?;
+    options.only.iter().try_for_each(narrow::check::<S>)?;
     let mut exploration = Exploration::<S>::begin(options)?;
     let last = options.time_max().map(|time_max| Instant::now() + time_max);
     let plans = exploration.plans.clone();
@@ -106,9 +108,14 @@ type Plans<S> = Arc<BTreeMap<PathBuf, Plan<S>>>;
 
 fn plan<S: System>(job: &Job, plans: &Plans<S>) -> Plan<S> {
     match job {
-        Job::Seed(seed) => S::draw(*seed),
+        Job::Seed(seed) => drawn(seed),
         Job::Regression(path) => plans.get(path).expect("every plan was read at the beginning").clone(),
     }
+}
+
+/// The plan of a seed. That there are enough plans of its sort was seen before.
+fn drawn<S: System>(seed: &Seed) -> Plan<S> {
+    narrow::plan(seed).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// A flag that Ctrl-C, SIGTERM and SIGHUP set; the second one ends the process.
@@ -139,13 +146,15 @@ impl<S: Simulated> Exploration<S> {
     /// From the beginning, or from what an earlier process left.
     fn begin(options: &Options) -> Result<Self, String> {
         let store = options.state.as_deref().map(open).transpose()?;
-        let earlier = session::earlier(store.as_ref(), options.restart, options.start, options.shard)?;
         let failures = store.as_ref().map_or_else(|| options.failures::<S>(), Store::findings);
         // Known now, and not when the first run fails after hours.
         saved::check_folder(&failures)
             .map_err(|error| format!("cannot write into {}: {error}", failures.display()))?;
         let range = options.range();
         let count = (range.end < u64::MAX && !options.steer()).then(|| options.shard.share(&range));
+        let only = options.only.clone().unwrap_or_default();
+        let seeds = Seeds { start: options.start, shard: options.shard, only: only.clone(), count };
+        let earlier = session::earlier(store.as_ref(), options.restart, &seeds)?;
         let mut refused = Vec::new();
         let (schedule, plans) = match &earlier {
             Some(Progress { position, tally, .. }) => {
@@ -161,15 +170,16 @@ impl<S: Simulated> Exploration<S> {
                 (Schedule::new(jobs, range, options.shard), plans)
             }
         };
+        let schedule = schedule.narrowed(only.clone());
         let schedule = match options.steer() {
-            true => schedule.steered(|seed| Families::of(&S::draw(seed))),
+            true => schedule
+                .steered(move |number| Families::of(&drawn::<S>(&Seed { number, only: only.clone() }))),
             false => schedule,
         };
         if let Some(Progress { tally, wall, .. }) = &earlier {
-            eprintln!("goes on: {}", summary::status(tally, *wall, schedule.next_seed()));
+            eprintln!("resuming after {}", summary::status(tally, *wall, schedule.next_seed()));
         }
         refused.iter().for_each(|why| eprintln!("error: left out: {why}"));
-        let seeds = Seeds { start: options.start, shard: options.shard, count };
         Ok(Self {
             session: Session::begin(store, earlier, schedule, seeds, options.json.as_deref())?,
             options: options.clone(),
@@ -242,6 +252,7 @@ impl<S: Simulated> Exploration<S> {
             say(&marks::table(&tally.sums.marks, tally.runs()));
         }
         let mut rows = summary::rows(tally, self.session.wall(), interrupted);
+        rows.extend(options.only.iter().map(|only| ("only", only.to_string())));
         if !options.skip_marks {
             rows.push(("marks", marks::line(&tally.sums.marks, options.require_marks)));
         }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, ops::Range, path::PathBuf, thread, time::Duration};
 
 use crate::{
     command::{cause, span::span},
-    data::chance::Chance,
+    data::{chance::Chance, seed::Only},
     explore::Shard,
     system::System,
 };
@@ -16,15 +16,23 @@ const SEEDS_DEFAULT: u64 = 1_000;
 /// The options of `cargo sim explore`.
 #[derive(Args, Clone)]
 pub struct Options {
-    /// How many seeds [default: 1000, or without end with --time, --minutes or --hours].
+    /// How many seeds [default: 1000, unlimited with --time, --minutes or --hours].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: Option<u64>,
     /// The first seed.
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     pub start: u64,
     /// Only the seeds whose remainder by N is I: together, the shards 0/N to N-1/N make every seed once.
     #[arg(long, value_name = "I/N", default_value_t)]
     pub shard: Shard,
+    /// Only plans of this sort, such as clients=2,faults=crash+partition.
+    ///
+    /// NAME=VALUE, or NAME=VALUE+VALUE for one of several, separated by commas. `clients` is how many there
+    /// are, and every field that `plan 1` shows under [cluster] is a name, too: plans in which it differs are
+    /// not made. `faults` are kinds as in plans, or none, and `ops` verbs as in scripts: others are taken out
+    /// of plans. A run is then called by its seed and this: `replay 42,clients=2,faults=crash+partition`.
+    #[arg(long, value_name = "NAME=VALUE,...", verbatim_doc_comment)]
+    pub only: Option<Only>,
     /// How many runs at once [default: one per core].
     #[arg(long, value_name = "J")]
     pub jobs: Option<NonZeroUsize>,
@@ -52,11 +60,11 @@ pub struct Options {
     /// Report a run that takes more than this wall time, and go on without it.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = span)]
     pub run_time_max: Duration,
-    /// Write what became of each run into this file: one JSON object per line, as they end.
+    /// Write the outcome of each run into this file: one JSON object per line, as they end.
     ///
     /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs
     /// that it makes again, because the one before was killed, have two lines, which are equal. Fields: seed
-    /// or plan, trace (the hash), class (ok, safety, panic, liveness, health, undecided), headline (how it
+    /// (and only, if it is narrowed) or plan, trace (the hash), class (ok, safety, panic, liveness, health, undecided), headline (how it
     /// failed, or null), virtual_ms, operations, of which unknown and not_executed, messages, steps, what the
     /// system counts, faults (how many of each kind), marks.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]

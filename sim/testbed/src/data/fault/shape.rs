@@ -154,6 +154,26 @@ impl<S: System> FaultKind<S> {
 }
 
 impl Mistreatment {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::DropRequest,
+        Self::DropReply,
+        Self::Duplicate,
+        Self::Delay,
+        Self::Hang,
+        Self::Cancel,
+        Self::Forge,
+    ];
+
+    /// The word for it in plans.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DropRequest => "drop_request",
+            Self::DropReply => "drop_reply",
+            _ => self.name(),
+        }
+    }
+
     /// The name under which it is counted.
     pub fn name(self) -> &'static str {
         match self {

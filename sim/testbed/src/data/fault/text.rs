@@ -21,6 +21,11 @@ const WORDS: [&str; 11] = [
 ];
 
 impl<S: System> FaultKind<S> {
+    /// The words for all kinds in plans.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        WORDS.iter().chain(S::Fault::WORDS).copied()
+    }
+
     /// The word for it in plans.
     pub fn word(&self) -> String {
         let table = toml::Table::try_from(self).unwrap_or_default();
@@ -45,15 +50,25 @@ impl<'de, S: System> Deserialize<'de> for FaultKind<S> {
         };
         let (is_known, is_own) = (WORDS.contains(&word), S::Fault::WORDS.contains(&word));
         if !is_known && !is_own {
-            let all: Vec<_> = WORDS.iter().chain(S::Fault::WORDS).map(|word| format!("`{word}`")).collect();
+            let all: Vec<_> = FaultKind::<S>::words().map(|word| format!("`{word}`")).collect();
             let why = format!("unknown variant `{word}`, expected one of {}", all.join(", "));
             return Err(D::Error::custom(why));
         }
         let table = toml::Value::Table(table);
         let kind =
             if is_own { S::Fault::deserialize(table).map(Self::Own) } else { Self::deserialize(table) };
-        kind.map_err(|error| D::Error::custom(error.message()))
+        kind.map_err(|error| D::Error::custom(helpful(error.message())))
     }
+}
+
+/// What is wrong with a fault, with what else could have been written.
+fn helpful(why: &str) -> String {
+    let why = why.replace("expected a sequence", "expected a list, such as [\"s1\", \"s2\"]");
+    let more = match why.starts_with("unknown field") {
+        true => "; every fault has `fault`, `at_ms`, `on`, `after_ms`",
+        false => "",
+    };
+    format!("{why}{more}")
 }
 
 #[cfg(test)]
@@ -86,6 +101,8 @@ mod tests {
     fn a_field_that_is_misspelt_is_named() {
         let text = "fault = \"pause\"\nnode = \"p1\"\nlasts_ms = 1\nlats_ms = 1\n";
         let why = read(text).expect_err("no such field");
-        assert!(why.contains("lats_ms"), "{why}");
+        assert!(why.contains("lats_ms") && why.contains("`at_ms`"), "{why}");
+        let why = read("fault = \"partition\"\nfrom = \"s1\"\n").expect_err("no list");
+        assert!(why.contains("a list, such as [\"s1\""), "{why}");
     }
 }
