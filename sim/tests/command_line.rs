@@ -192,9 +192,10 @@ fn all_that_is_wrong_with_a_plan_is_told_at_once() {
         &["replay", &file("wrong.toml", wrong)],
         exit::USAGE,
         &[
-            "4 things are wrong",
-            "5 replicas",
+            "5 things are wrong",
+            "replicas is 5",
             "'soon put a'",
+            "'2 set b'",
             "fault 0 would begin",
             "fault 1 is about s9",
             "vs, s1, s2",
@@ -389,7 +390,7 @@ fn a_run_that_is_ended_at_a_moment_says_how_everything_stands_then() {
     };
     assert_eq!(moments(&ended), moments(&whole));
     let (page, path) = fresh("until.html");
-    ends(&until(&["--until", "3.05s", "--report", &path]), 0, &parts);
+    ends(&["replay", &good, "--until", "3.05s", "--report", &path], 0, &parts);
     let page = fs::read_to_string(page).expect("it was written");
     assert!(page.contains("3.050 s") && !page.contains("all healed"), "the page ends where the run does");
     ends(&until(&["--until", "20"]), exit::USAGE, &["before the heal, at 10000 ms"]);

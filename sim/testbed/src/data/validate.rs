@@ -158,14 +158,6 @@ fn is_fault<S: System>(fault: &Fault<S>, plan: &Plan<S>, nodes: &Nodes) -> Resul
     if fault.on.is_none() && fault.after_ms > 0 {
         return Err("has `after_ms` without `on`: say with `at_ms` when it begins".into());
     }
-    if let FaultKind::Partition { from, to, .. }
-    | FaultKind::Slow { from, to, .. }
-    | FaultKind::Rpc { from, to, .. } = &fault.kind
-        && from.len() == 1
-        && from == to
-    {
-        return Err(format!("does nothing: it is about messages of {} to itself", from[0]));
-    }
     let mut kind = fault.kind.clone();
     let numbers = kind.numbers().into_iter().map(|(number, _)| *number);
     for ms in numbers.chain([fault.at_ms, fault.after_ms]) {
@@ -334,16 +326,10 @@ mod tests {
             assert!(why.contains(part), "{part}: {why}");
         }
         assert_eq!(why.lines().count(), 4, "{why}");
-        let refused = |after_ms, kind| {
-            let faults = vec![Fault { at_ms: 1, on: None, after_ms, kind }];
-            validate(&Plan { faults, ..Toy::draw(0) }).expect_err("it never strikes")
-        };
-        let pause = FaultKind::Pause { node: "p1".into(), lasts_ms: None };
-        assert!(refused(5, pause).contains("`at_ms`"));
-        let (from, to, how) = (vec!["p1".to_owned()], vec!["p1".to_owned()], Mistreatment::Hang);
-        assert!(
-            refused(0, FaultKind::Rpc { from, to, how, percent: 1, lasts_ms: 1 }).contains("p1 to itself")
-        );
+        let kind = FaultKind::Pause { node: "p1".into(), lasts_ms: None };
+        let faults = vec![Fault { at_ms: 1, on: None, after_ms: 5, kind }];
+        let why = validate(&Plan { faults, ..Toy::draw(0) }).expect_err("nothing is waited for");
+        assert!(why.contains("`at_ms`"), "{why}");
     }
 
     #[test]
