@@ -1,5 +1,5 @@
-//! What is printed where nothing reads it, or where it cannot be written: no program panics, and the exit code
-//! still says what was done.
+//! What is printed where nothing reads it, or where it cannot be written: no program panics, and the exit
+//! code still says what was done.
 
 use std::{
     fs::{self, File},
