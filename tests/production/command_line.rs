@@ -168,6 +168,7 @@ fn any_bytes_can_be_put_and_got() {
         assert_eq!(got("number"), b"-6");
         let piped = testclient_reads(&vs, b"put b 1\nput \xff x\nget \xff\nget \"\xff\"\nput c 2\n");
         assert_eq!(succeeded(&piped), "ok\nok\nx\nx\nok\n");
+        assert_eq!(succeeded(&cluster.testclient(&["get", "ff", "--encoding", "hex"])), "78\n");
         assert_eq!(
             failed(&testclient_reads(&vs, b"put d 1\n\xff\nput e 2\n"), 2).matches("error").count(),
             1
