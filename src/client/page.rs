@@ -1,10 +1,12 @@
 //! Whether a page of keys is one that was asked for.
 //!
-//! Whoever reads on, counts or deletes relies on that: a page that does not move on would be read for ever,
-//! and a key that was not asked for could be deleted.
+//! A caller that reads on, counts or deletes relies on that. It would read a page that does not move on for
+//! ever, and could delete a key that it did not ask for.
 
 use crate::protocol::command::{Page, Scan};
 
+/// Checks a page against what was asked.
+///
 /// # Errors
 ///
 /// What is wrong with it.

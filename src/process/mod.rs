@@ -97,7 +97,9 @@ pub fn ready(listens: &str, advertised: &str) -> Result<(), String> {
     let other = if advertised == listens { String::new() } else { format!(", advertised as {advertised}") };
     match print::stdout(format!("listening {listens}{other}")) {
         Printed::Whole | Printed::Unread => Ok(()),
-        Printed::Failed => Err("nobody could be told which address was bound".into()),
+        Printed::Failed => {
+            Err("what this server listens on could not be told; let standard output lead somewhere".into())
+        }
     }
 }
 

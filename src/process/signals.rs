@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Exit, host::Interrupts};
 use crate::clock::{Clock, SystemClock, before};
 
-/// Last words that cannot be written within this time are not waited for.
+/// The last words are not waited for longer than this.
 const LAST_WORDS_MAX: Duration = Duration::from_millis(500);
 
 /// A signal that asks a process to end.
@@ -56,7 +56,7 @@ impl Signals {
                     break signal; // nothing claims it
                 }
             };
-            // Whoever writes to the same stream may be stuck in that.
+            // Another thread may hold the stream, and wait for a reader that does not read.
             let said = tokio::task::spawn_blocking(move || last_words(signal));
             let _ = before(&SystemClock, SystemClock.now() + LAST_WORDS_MAX, said).await;
             end(Exit::Ended)

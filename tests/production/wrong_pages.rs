@@ -1,6 +1,5 @@
 //! A server that answers scans with anything but what was asked for: the client says so at once, names it,
-//! and does nothing on its word. And what the client makes of other answers that no real cluster gives at
-//! will.
+//! and does nothing on its word. The same server gives other answers that no real cluster gives at will.
 
 use std::{
     process::Output,

@@ -151,8 +151,8 @@ async fn is_meant(prefix: &Bytes, count: u64) -> Result<bool, ClientError> {
     Ok(typed().await.is_ok_and(|answer| answer.trim_ascii() == b"yes"))
 }
 
-/// The next line that is typed at the terminal. It is not waited for in a read, which nothing could end: a
-/// signal at the prompt ends this, and not the prompt.
+/// The next line that is typed at the terminal. Nothing could end a read that waits for it: so the terminal
+/// is looked at again and again, and a signal at the prompt ends this and not the prompt.
 async fn typed() -> io::Result<Vec<u8>> {
     while poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&Timespec::default()))? == 0 {
         SystemClock.sleep_until(SystemClock.now() + LOOK).await;

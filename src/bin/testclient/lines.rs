@@ -23,8 +23,8 @@ pub enum Lines {
 }
 
 impl Lines {
-    /// Those on standard input. The editor is for a person who sees what it draws: what goes to a file has
-    /// answers only.
+    /// Those on standard input. The editor draws on standard output, so it is used at a terminal only: a file
+    /// gets nothing but answers.
     ///
     /// # Errors
     ///
