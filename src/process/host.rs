@@ -7,9 +7,9 @@ mod admission;
 mod connections;
 
 #[cfg(madsim)]
-pub use elsewhere::{Interrupts, Listener, Watched, block_on, guarded, mark_refusals, watch};
+pub use elsewhere::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 #[cfg(not(madsim))]
-pub use real::{Interrupts, Listener, Watched, block_on, guarded, mark_refusals, watch};
+pub use real::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 
 #[cfg(not(madsim))]
 mod real {
@@ -36,6 +36,11 @@ mod real {
     /// If the operating system refuses threads.
     pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
         Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+    }
+
+    /// Does what may block, on a thread of its own, which goes on if this future is dropped.
+    pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        tokio::task::spawn_blocking(work).await.expect("the work does not panic, and is not cancelled")
     }
 
     /// A bound socket.
@@ -159,6 +164,10 @@ mod elsewhere {
 
     pub fn block_on<F: Future>(_future: F) -> io::Result<F::Output> {
         Err(io::Error::new(io::ErrorKind::Unsupported, WHY))
+    }
+
+    pub async fn aside<T>(work: impl FnOnce() -> T) -> T {
+        work()
     }
 
     pub fn mark_refusals<S>(service: S) -> S {

@@ -9,7 +9,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{Exit, host::Interrupts};
+use super::{
+    Exit,
+    host::{self, Interrupts},
+};
 use crate::clock::{Clock, SystemClock, before};
 
 /// The last words are not waited for longer than this.
@@ -57,7 +60,7 @@ impl Signals {
                 }
             };
             // Another thread may hold the stream, and wait for a reader that does not read.
-            let said = tokio::task::spawn_blocking(move || last_words(signal));
+            let said = host::aside(move || last_words(signal));
             let _ = before(&SystemClock, SystemClock.now() + LAST_WORDS_MAX, said).await;
             end(Exit::Ended)
         });

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Command;
-use pbkv::process::print;
+use pbkv::process::{self, print};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::editor::Keyboard;
@@ -40,11 +40,11 @@ impl Lines {
     /// The next line, which may hold any bytes; nothing at the end. It is waited for on a thread of its own:
     /// if this future is dropped, the source is gone, and the thread stays until there is a line.
     pub async fn next(mut self) -> (Self, io::Result<Option<Vec<u8>>>) {
-        let read = tokio::task::spawn_blocking(move || {
+        process::aside(move || {
             let line = self.read();
             (self, line)
-        });
-        read.await.expect("reading does not panic")
+        })
+        .await
     }
 
     fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
