@@ -212,6 +212,13 @@ fn errors_are_told_apart_from_bugs() {
 }
 
 #[test]
+fn one_place_prints() {
+    let words = ["println!", "eprintln!", " print!(", "eprint!(", "stdout().lock", "stderr().lock"];
+    let why = "use process::print: it does not panic when nobody reads any more";
+    ban(&["src"], &["src/process/print.rs"], &words, why);
+}
+
+#[test]
 fn files_are_short() {
     for source in ["src", "sim", "tests"].iter().flat_map(|folder| sources(folder)) {
         let lines = source.text.lines().count();

@@ -25,7 +25,7 @@ use pbkv::{
 /// A server of a pbkv cluster: idle, backup or primary, as the view service decides. Data is kept in memory
 /// only: after a restart the server rejoins empty and is sent the full state
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_help = help())]
+#[command(name = "kvserver", version, max_term_width = 100, after_help = help())]
 struct Args {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, default_value = "localhost:8001", value_name = "HOST:PORT", value_parser = process::listened)]

@@ -2,8 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    future,
-    io::{self, Write as _},
+    future, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,6 +14,7 @@ use pbkv::{
     process::{
         self, Exit, Failure, Listener, Span, exit,
         logs::{LogArgs, Logs},
+        print,
     },
     protocol::{
         identity::{Generation, ServerId},
@@ -35,7 +35,7 @@ const GENERATION_MAX: u64 = 1_000_000;
 
 /// The view service of a pbkv cluster: hears the servers, decides who is primary and who is backup
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_help = help())]
+#[command(name = "viewservice", version, max_term_width = 100, after_help = help())]
 struct Args {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, default_value = "localhost:8000", value_name = "HOST:PORT", value_parser = process::listened)]
@@ -105,7 +105,7 @@ fn help() -> String {
         "viewservice                                          # a cluster on one machine",
         "viewservice --addr 0.0.0.0:8000 --dir /var/lib/pbkv --replicas 3",
     ];
-    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed, Exit::InPart])
 }
 
 impl Args {
@@ -207,12 +207,10 @@ fn report(Adoption { view, heard }: Adoption) -> Result<(), String> {
     let view = view.map_err(|why| format!("nothing was adopted, and nothing was written: {why}\n{table}"))?;
     let number = view.number.0;
     // The service goes on if nobody reads this; the log says it as well.
-    let _ = writeln!(
-        io::stdout().lock(),
+    let _ = print::stdout(format!(
         "{table}\nadopted {}: view {number} of generation {}",
-        view.primary,
-        view.generation.number
-    );
+        view.primary, view.generation.number
+    ));
     tracing::warn!(server = %view.primary, view = %view.number, generation = %view.generation, "a server's data is adopted");
     Ok(())
 }
@@ -266,25 +264,23 @@ async fn accept_data_loss(args: &Args, lost: Option<u64>) -> Result<(), Failure>
     let Some(lost) = lost else {
         let generation = found.map_or("GENERATION".to_owned(), |record| record.generation.number.to_string());
         let command = format!("viewservice {} --accept-data-loss {generation}", in_folder(&args.dir));
-        println!("{what}\nnothing was changed; to give that up, run: {command}");
-        return Ok(());
+        return print::stdout(format!("{what}\nnothing was changed; to give that up, run: {command}")).done();
     };
     let record = match found {
         Some(record) => check_lost(args, record, lost)?,
         None => lost_record(lost)?,
     };
-    println!("{what}");
     let next = record.accept_data_loss();
     storage.replace(&next).await.map_err(|error| error.to_string())?;
     tracing::warn!(lost, current = next.generation.number, "the data is declared lost");
-    println!(
-        "generation {} is lost, generation {} begins in {}{}; now start the view service and empty servers",
+    print::stdout(format!(
+        "{what}\ngeneration {} is lost, generation {} begins in {}{}; now start the view service and empty servers",
         lost,
         next.generation.number,
         args.dir.display(),
         if was_there { "" } else { ", where no record was" },
-    );
-    Ok(())
+    ))
+    .done()
 }
 
 /// What the record knows of the data, and of the servers that held it.

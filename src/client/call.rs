@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use tonic::{Code, Status};
 
-use super::{Client, ClientError, ViewReport};
+use super::{Client, ClientError, ViewReport, page};
 use crate::{
     channel::{self, Progress},
     clock::{Clock, before},
@@ -245,7 +245,23 @@ impl<C: Clock> Client<C> {
         (self.clock.now() + self.options.attempt_timeout).min(call.deadline)
     }
 
+    /// Asks the view service, and at its next address if something else answers at one.
     pub(super) async fn get_view(&mut self, call: &Call) -> Result<ViewReport, NoView> {
+        let mut impostors = Vec::new();
+        for _ in 0..self.options.view_service.len() {
+            match self.get_view_there(call).await {
+                Err(NoView::Impostor(why)) => impostors.push(why),
+                Err(NoView::Unreached(why)) => {
+                    impostors.insert(0, why);
+                    return Err(NoView::Unreached(impostors.join("; ")));
+                }
+                Ok(report) => return Ok(report),
+            }
+        }
+        Err(NoView::Impostor(impostors.join("; ")))
+    }
+
+    async fn get_view_there(&mut self, call: &Call) -> Result<ViewReport, NoView> {
         let address = &self.options.view_service[self.asks];
         let unreached = |why: String| {
             NoView::Unreached(format!("the view service at {address} cannot be reached: {why}"))
@@ -319,7 +335,15 @@ impl<C: Clock> Client<C> {
         match answer {
             None => Err(Failure::Retry { sent: true, why: "no answer in time".into() }),
             Some(Ok(reply)) => {
-                reply.map_err(|malformed| Failure::Retry { sent: true, why: malformed.to_string() })
+                let reply =
+                    reply.map_err(|malformed| Failure::Retry { sent: true, why: malformed.to_string() })?;
+                if let (RequestBody::Scan(scan), Reply::Page(page)) = (ask, &reply) {
+                    page::check(scan, page).map_err(|wrong| Failure::Invalid {
+                        sent: true,
+                        why: format!("{primary} is not what it should be: of its page of keys, {wrong}"),
+                    })?;
+                }
+                Ok(reply)
             }
             Some(Err(status)) => {
                 let sent = !proves_not_executed(&status);
@@ -331,6 +355,16 @@ impl<C: Clock> Client<C> {
                 })
             }
         }
+    }
+}
+
+/// What an answer to something else means.
+pub(super) fn unexpected(call: &Call, reply: &Reply) -> ClientError {
+    let why = format!("the server answered {reply:?}");
+    match reply {
+        // Both mean that the server understood and did nothing with this attempt.
+        Reply::Refused(_) => call.unless_in_doubt(ClientError::NotExecuted { why }),
+        _ => ClientError::Unknown { why },
     }
 }
 

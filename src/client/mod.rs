@@ -75,6 +75,7 @@
 
 mod call;
 mod options;
+mod page;
 mod status;
 mod waiting;
 
@@ -93,7 +94,7 @@ use crate::{
     },
     wire::view_service_client::ViewServiceClient,
 };
-use call::{Call, Connection, NoView};
+use call::{Call, Connection, NoView, unexpected};
 pub use options::ClientOptions;
 pub use status::StatusReport;
 pub use waiting::Waiting;
@@ -113,7 +114,8 @@ pub enum ClientError {
         /// What was seen last.
         why: String,
     },
-    /// The request itself is wrong; repeating it is no use. Nothing was changed.
+    /// The request itself is wrong, or what answers it is not what it should be; repeating it is no use.
+    /// Nothing was changed.
     #[error("{0}")]
     Invalid(String),
     /// The append would have made the value longer than allowed; nothing was changed.
@@ -301,7 +303,8 @@ impl<C: Clock> Client<C> {
     ///
     /// # Errors
     ///
-    /// Never [`ClientError::Unknown`].
+    /// Never [`ClientError::Unknown`]. [`ClientError::Invalid`] names a server whose page is not one that was
+    /// asked for: a page has no other keys than those, in their order, and each loop as above ends.
     pub async fn scan(&mut self, scan: &Scan) -> Result<Page, ClientError> {
         let mut call = self.begin()?;
         match self.ask(&mut call, &RequestBody::Scan(scan.clone())).await? {
@@ -427,8 +430,9 @@ impl<C: Clock> Client<C> {
 
     fn begin(&self) -> Result<Call, ClientError> {
         self.options.validate().map_err(ClientError::Invalid)?;
-        self.waiting.note(None);
-        Ok(Call::new(self.clock.now() + self.options.deadline, self.options.pause_min))
+        let deadline = self.clock.now() + self.options.deadline;
+        self.waiting.begin(deadline);
+        Ok(Call::new(deadline, self.options.pause_min))
     }
 
     async fn update(&mut self, update: Update) -> Result<Executed, ClientError> {
@@ -488,13 +492,4 @@ fn checked_key(key: impl Into<Bytes>) -> Result<Bytes, ClientError> {
         return Err(ClientError::Invalid("the key is empty; use at least one byte".into()));
     }
     Ok(key)
-}
-
-fn unexpected(call: &Call, reply: &Reply) -> ClientError {
-    let why = format!("the server answered {reply:?}");
-    match reply {
-        // Both mean that the server understood and did nothing with this attempt.
-        Reply::Refused(_) => call.unless_in_doubt(ClientError::NotExecuted { why }),
-        _ => ClientError::Unknown { why },
-    }
 }

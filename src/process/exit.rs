@@ -1,9 +1,14 @@
 //! How a process ends: one table of exit codes for all binaries, so that a number means one thing.
+//!
+//! A reader of the output that has gone changes no exit code. Output that could not be written for another
+//! reason turns [`Exit::Done`] into [`Exit::InPart`], and no other: an update that took effect never ends
+//! with [`Exit::Failed`].
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, error::ErrorKind};
 
+use super::print;
 use crate::client::ClientError;
 
 /// How a process or a command ends. The number is its exit code.
@@ -27,13 +32,15 @@ pub enum Exit {
     NoService = 7,
     /// Clients are served from fewer copies than wanted.
     CopiesMissing = 8,
+    /// Something was done, and not all of what was asked for.
+    InPart = 9,
     /// A signal ended it before there was an answer, as shells count.
     Ended = 130,
 }
 
 impl Exit {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Done,
         Self::No,
         Self::Usage,
@@ -43,6 +50,7 @@ impl Exit {
         Self::Undecided,
         Self::NoService,
         Self::CopiesMissing,
+        Self::InPart,
         Self::Ended,
     ];
 
@@ -67,6 +75,10 @@ impl Exit {
                 "no service: no primary, updates are refused, or no server could replace a primary that fails"
             }
             Self::CopiesMissing => "fewer copies than wanted, or the view is not acknowledged yet",
+            Self::InPart => {
+                "done in part: the output or the history could not be written (a full disk), or 'delete --prefix' \
+                 failed after it had removed keys"
+            }
             Self::Ended => "ended by a signal before there was an answer",
         }
     }
@@ -109,6 +121,8 @@ pub enum Failure {
     Usage(String),
     /// The world does not allow it.
     Failed(String),
+    /// It is done, and what it came to could not be written, which was told.
+    NotPrinted,
 }
 
 impl From<String> for Failure {
@@ -128,9 +142,11 @@ impl Failure {
     pub fn tell<A: CommandFactory>(self) -> Exit {
         match self {
             Self::Usage(why) => {
-                eprint!("{}", A::command().error(ErrorKind::ValueValidation, why));
+                let told = A::command().error(ErrorKind::ValueValidation, why).to_string();
+                print::stderr(told.trim_end());
                 Exit::Usage
             }
+            Self::NotPrinted => Exit::InPart,
             Self::Failed(why) => super::fail(why),
         }
     }

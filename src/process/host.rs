@@ -7,19 +7,16 @@ mod admission;
 mod connections;
 
 #[cfg(madsim)]
-pub use elsewhere::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
+pub use elsewhere::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 #[cfg(not(madsim))]
-pub use real::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
+pub use real::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 
 #[cfg(not(madsim))]
 mod real {
     use std::{future::Future, io, net::SocketAddr};
 
     use http_body_util::BodyExt;
-    use tokio::{
-        net::TcpListener,
-        signal::unix::{SignalKind, signal},
-    };
+    use tokio::{net::TcpListener, signal::unix};
     use tonic::{
         Code,
         body::Body,
@@ -30,7 +27,7 @@ mod real {
     use tower::util::{BoxCloneSyncService, MapResponse, MapResponseLayer};
 
     use super::{admission::Guarded, connections};
-    use crate::{channel::Progress, proto::NOT_EXECUTED};
+    use crate::{channel::Progress, process::signals::Signal, proto::NOT_EXECUTED};
 
     /// Runs a future to its end, on all cores.
     ///
@@ -39,6 +36,11 @@ mod real {
     /// If the operating system refuses threads.
     pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
         Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+    }
+
+    /// Does what may block, on a thread of its own, which goes on if this future is dropped.
+    pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        tokio::task::spawn_blocking(work).await.expect("the work does not panic, and is not cancelled")
     }
 
     /// A bound socket.
@@ -117,16 +119,33 @@ mod real {
         Guarded(service)
     }
 
-    /// Resolves when the process is asked to end, and says how.
-    pub async fn shutdown() -> &'static str {
-        let signal =
-            |kind| signal(kind).expect("a runtime with signals, and no signal that cannot be caught");
-        let mut terminate = signal(SignalKind::terminate());
-        let mut interrupt = signal(SignalKind::interrupt());
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
+    /// The signals of the operating system that ask this process to end.
+    #[derive(Debug)]
+    pub struct Interrupts {
+        interrupt: unix::Signal,
+        terminate: unix::Signal,
+    }
+
+    impl Interrupts {
+        /// From now on they do not end the process by themselves any more.
+        #[allow(clippy::new_without_default)]
+        pub fn new() -> Self {
+            let signal = |kind| {
+                unix::signal(kind).expect("a runtime with signals, and no signal that cannot be caught")
+            };
+            Self {
+                interrupt: signal(unix::SignalKind::interrupt()),
+                terminate: signal(unix::SignalKind::terminate()),
+            }
+        }
+
+        /// The next one.
+        pub async fn next(&mut self) -> Signal {
+            tokio::select! {
+                biased;
+                _ = self.interrupt.recv() => Signal::Interrupt,
+                _ = self.terminate.recv() => Signal::Terminate,
+            }
         }
     }
 }
@@ -138,13 +157,17 @@ mod elsewhere {
 
     use tonic::transport::{Channel, server::Router};
 
-    use crate::channel::Progress;
+    use crate::{channel::Progress, process::signals::Signal};
 
     const WHY: &str =
         "this binary was built without an operating system below it; build it without extra RUSTFLAGS";
 
     pub fn block_on<F: Future>(_future: F) -> io::Result<F::Output> {
         Err(io::Error::new(io::ErrorKind::Unsupported, WHY))
+    }
+
+    pub async fn aside<T>(work: impl FnOnce() -> T) -> T {
+        work()
     }
 
     pub fn mark_refusals<S>(service: S) -> S {
@@ -179,7 +202,17 @@ mod elsewhere {
         }
     }
 
-    pub async fn shutdown() -> &'static str {
-        future::pending().await
+    #[derive(Debug)]
+    pub struct Interrupts(());
+
+    impl Interrupts {
+        #[allow(clippy::new_without_default)]
+        pub fn new() -> Self {
+            Self(())
+        }
+
+        pub async fn next(&mut self) -> Signal {
+            future::pending().await
+        }
     }
 }

@@ -135,7 +135,8 @@ impl LogArgs {
     where
         W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
     {
-        let layer = fmt::layer().with_writer(writer).with_ansi(ansi);
+        // It would tell its own errors on standard error, and panic if that is what is gone.
+        let layer = fmt::layer().with_writer(writer).with_ansi(ansi).log_internal_errors(false);
         match self.log_format {
             LogFormat::Text => layer.with_target(false).with_timer(Stamp { process }).boxed(),
             LogFormat::Json => layer

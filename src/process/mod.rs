@@ -8,8 +8,10 @@ mod advertise;
 pub mod exit;
 mod host;
 pub mod logs;
+pub mod print;
+mod signals;
 
-use std::{fmt, io::Write, process::ExitCode, str::FromStr, time::Duration};
+use std::{fmt, process::ExitCode, str::FromStr, time::Duration};
 
 use clap::CommandFactory;
 
@@ -20,7 +22,9 @@ use crate::{
 pub use exit::{Exit, Failure};
 
 pub use advertise::advertised;
-pub use host::{Listener, Watched, block_on, guarded, mark_refusals, shutdown, watch};
+pub use host::{Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
+pub use print::Printed;
+pub use signals::{Claim, Signal, Signals, end, shutdown};
 
 /// A time span as it is written on a command line: `500ms`, `1.5s`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +92,15 @@ pub fn bound(address: &str, listener: &Listener) -> Result<String, String> {
 ///
 /// # Errors
 ///
-/// If nobody can read it.
+/// If that cannot be written. A reader that has gone did not want it.
 pub fn ready(listens: &str, advertised: &str) -> Result<(), String> {
-    let mut out = std::io::stdout().lock();
     let other = if advertised == listens { String::new() } else { format!(", advertised as {advertised}") };
-    writeln!(out, "listening {listens}{other}")
-        .and_then(|()| out.flush())
-        .map_err(|error| format!("cannot write to standard output: {error}"))
+    match print::stdout(format!("listening {listens}{other}")) {
+        Printed::Whole | Printed::Unread => Ok(()),
+        Printed::Failed => {
+            Err("what this server listens on could not be told; let standard output lead somewhere".into())
+        }
+    }
 }
 
 /// Runs a server's work to its end.
@@ -109,7 +115,7 @@ pub fn run<A: CommandFactory>(work: impl Future<Output = Result<(), Failure>>) -
 
 /// Ends a process that cannot go on: one sentence on standard error.
 pub fn fail(why: impl fmt::Display) -> Exit {
-    eprintln!("error: {why}");
+    print::stderr(format!("error: {why}"));
     Exit::Failed
 }
 

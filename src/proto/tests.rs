@@ -244,18 +244,6 @@ fn page(keys: &[&'static str], more: bool) -> Page {
 }
 
 #[test]
-fn a_page_that_leads_nowhere_is_refused() {
-    let told = |keys: &[&'static str], more| {
-        let page = Reply::Page(page(keys, more));
-        Reply::try_from(<wire::ScanResponse as kv::ToClient>::from_reply(page).expect("a page"))
-    };
-    assert!(told(&["a", "b"], true).is_ok() && told(&[], false).is_ok());
-    for (keys, more) in [(&["b", "a"][..], false), (&["a", "a"], false), (&[], true)] {
-        assert!(told(keys, more).is_err(), "{keys:?}");
-    }
-}
-
-#[test]
 fn what_is_wrong_with_a_server_is_one_plain_line() {
     let status = |trouble: &str| {
         let trouble = trouble.to_owned();

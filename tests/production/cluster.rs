@@ -150,6 +150,10 @@ impl Drop for Process {
 pub struct AtWork(Option<Child>);
 
 impl AtWork {
+    pub fn of(child: Child) -> Self {
+        Self(Some(child))
+    }
+
     pub fn is_done(&mut self) -> bool {
         self.0.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some())
     }
@@ -314,7 +318,7 @@ impl Cluster {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary was built");
-        AtWork(Some(child))
+        AtWork::of(child)
     }
 
     pub async fn report(&self) -> ViewReport {

@@ -35,6 +35,18 @@ fn object(output: &Output, code: i32) -> Value {
 }
 
 #[test]
+fn a_program_knows_its_name() {
+    for (output, name) in [
+        (viewservice(&["--replicas", "0"]), "viewservice"),
+        (kvserver(&["--copies-min", "100"]), "kvserver"),
+        (testclient(&["--deadline", "0s", "get", "a"]), "testclient"),
+    ] {
+        let said = failed(&output, 2);
+        assert!(said.contains(&format!("Usage: {name} [OPTIONS]")), "{said}");
+    }
+}
+
+#[test]
 fn the_table_of_exit_codes_is_the_readme_s_and_the_help_s() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
     let help = succeeded(&testclient(&["--help"]));
@@ -54,6 +66,11 @@ fn the_table_of_exit_codes_is_the_readme_s_and_the_help_s() {
         let help = succeeded(&testclient(&[command, "--help"]));
         let parts = [&*format!("testclient {command}"), "--vs", "PBKV_VS", "--output", "Exit codes:"];
         assert!(parts.iter().all(|part| help.contains(part)), "{help}");
+    }
+    // One that answers 'no' says so.
+    for command in ["get", "delete", "cas", "check"] {
+        let help = succeeded(&testclient(&[command, "--help"]));
+        assert!(help.contains("\n    1  the answer is no"), "{help}");
     }
 }
 
@@ -147,6 +164,16 @@ fn any_bytes_can_be_put_and_got() {
         assert_eq!(got("prompted"), b"-");
         succeeded(&cluster.testclient(&["put", "number", "-5"]));
         assert_eq!(got("number"), b"-5");
+        succeeded(&cluster.testclient(&["cas", "number", "-6", "--expect", "-5"]));
+        assert_eq!(got("number"), b"-6");
+        let piped = testclient_reads(&vs, b"put b 1\nput \xff x\nget \xff\nget \"\xff\"\nput c 2\n");
+        assert_eq!(succeeded(&piped), "ok\nok\nx\nx\nok\n");
+        assert_eq!(succeeded(&cluster.testclient(&["get", "ff", "--encoding", "hex"])), "78\n");
+        assert_eq!(
+            failed(&testclient_reads(&vs, b"put d 1\n\xff\nput e 2\n"), 2).matches("error").count(),
+            1
+        );
+        assert_eq!(got("e"), b"2");
 
         let said = failed(&cluster.testclient(&["put", "k", "v", "--file", path]), 2);
         assert!(said.contains("cannot be used with"), "{said}");
@@ -187,6 +214,8 @@ fn options_may_follow_the_command_and_stand_in_the_environment() {
         assert_eq!(succeeded(&testclient(&["--vs", "localhost:1", "--vs", vs, "get", "a"])), "b\n");
         let said = failed(&by_environment(&["get", "a"], "nonsense"), 2);
         assert!(said.contains("'nonsense' is not an address"), "{said}");
+        let said = failed(&by_environment(&["get", "a"], ""), 2);
+        assert!(said.contains("unset PBKV_VS if it is empty"), "{said}");
     });
 }
 
@@ -205,6 +234,15 @@ fn the_wrong_kind_of_service_is_named_at_once() {
             );
             assert!(said.contains(&expected), "{said}");
         }
+        // A check does not ask it for a minute, and an address that is right is found behind it.
+        let check = testclient(&["--vs", &server.address, "check", "--time", "1m", "--clients", "2"]);
+        assert!(failed(&check, 2).contains("another gRPC service answers at"), "{check:?}");
+        let both = format!("{},{}", server.address, cluster.view_service.address);
+        succeeded(&testclient(&["--vs", &both, "put", "k", "v"]));
+        succeeded(&testclient(&["--vs", &both, "view"]));
+        let neither = format!("{},localhost:1", server.address);
+        let said = failed(&testclient(&["--vs", &neither, "--deadline", "300ms", "get", "k"]), 3);
+        assert!(said.contains("another gRPC service") && said.contains("refused"), "{said}");
         let http = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = http.local_addr().expect("bound").to_string();
         thread::spawn(move || {

@@ -27,6 +27,12 @@ fn keys_are_listed_counted_and_deleted_by_their_prefix() {
         assert_eq!(succeeded(&some), "fruit/\nfruit/apple\n");
         assert!(String::from_utf8_lossy(&some.stderr).contains("there are more keys"), "{some:?}");
         assert_eq!(cluster.testclient(&["keys", "--limit", "4"]).stderr, b"", "there are no more");
+        assert_eq!(cluster.testclient(&["keys", "--limit", "2", "--quiet"]).stderr, b"", "nor is it said");
+        for command in ["keys", "count"] {
+            let told = cluster.testclient(&[command, "--revision"]);
+            let revision = String::from_utf8_lossy(&told.stderr).into_owned();
+            assert!(revision.starts_with("revision ") && revision.lines().count() == 1, "{told:?}");
+        }
 
         // The promoted backup lists the same.
         primary.kill();

@@ -1,21 +1,29 @@
 //! The client on a terminal: what a person sees who waits, and the prompt.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use rustix::{
     fs::{Mode, OFlags, open},
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
 };
 
-use crate::cluster::{Cluster, eventually, failed, run, testclient};
+use serde_json::Value;
+use tonic::Status;
+
+use crate::{
+    cluster::{Cluster, Process, eventually, failed, run, succeeded, testclient},
+    wrong_pages::{Fake, Pages, page},
+};
 
 /// By this the editor begins a line: it tells the terminal to mark what is pasted.
 const PROMPT: &str = "\x1b[?2004h";
@@ -31,6 +39,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(args: &[&str]) -> Self {
+        Self::with_output(args, None)
+    }
+
+    /// What it prints may go to a file.
+    fn with_output(args: &[&str], output: Option<File>) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
         let name = ptsname(&keyboard, Vec::new()).expect("it has a name");
@@ -40,7 +53,7 @@ impl Terminal {
             .args(args)
             .env("TERM", "xterm")
             .stdin(Stdio::from(end()))
-            .stdout(Stdio::from(end()))
+            .stdout(output.map_or_else(|| Stdio::from(end()), Stdio::from))
             .stderr(Stdio::from(end()))
             .spawn()
             .expect("the binary was built");
@@ -62,6 +75,10 @@ impl Terminal {
         self.prompts += 1;
         self.shows(PROMPT, self.prompts).await;
         self.keys.write_all(keys.as_bytes()).expect("it reads");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it was not waited for");
     }
 
     fn screen(&self) -> String {
@@ -104,11 +121,37 @@ fn a_person_who_waits_is_told_for_what() {
 }
 
 #[test]
+fn each_page_is_waited_for_as_long_as_a_call_may_take() {
+    run(async {
+        // The first page takes a while; the second one does not come.
+        let pages: Pages = |asked| match asked.start_after.is_empty() {
+            true => {
+                thread::sleep(Duration::from_millis(2500));
+                page(&["a"], true)
+            }
+            false => Err(Status::resource_exhausted("too much to do")),
+        };
+        let fake = Fake::start(pages).await;
+        let args = ["--vs", &*fake.address, "--deadline", "5s", "--attempt-timeout", "5s", "count"];
+        let mut terminal = Terminal::start(&args);
+        assert_eq!(terminal.ends().await.code(), Some(3));
+        let screen = terminal.screen();
+        let told = screen.lines().find(|line| line.contains("too much to do")).expect("it waited");
+        assert!(["waiting for 4s", "waiting for 5s"].iter().any(|rest| told.starts_with(rest)), "{screen}");
+    });
+}
+
+async fn with_server() -> (Cluster, Process) {
+    let mut cluster = Cluster::start(&["--replicas", "1"]);
+    let server = cluster.server(&[]);
+    cluster.settled(&server, 0).await;
+    (cluster, server)
+}
+
+#[test]
 fn the_prompt_remembers_edits_and_completes() {
     run(async {
-        let mut cluster = Cluster::start(&["--replicas", "1"]);
-        let server = cluster.server(&[]);
-        cluster.settled(&server, 0).await;
+        let (cluster, _server) = with_server().await;
         let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
         terminal.shows("'quit' ends", 1).await;
         terminal.types("put fruit apple\r").await;
@@ -144,10 +187,105 @@ fn a_signal_ends_what_is_under_way_and_not_the_prompt() {
         let mut terminal = Terminal::start(&["--vs", "localhost:1", "--deadline", "1h"]);
         terminal.types("get k\r").await;
         terminal.shows("waiting for", 1).await;
-        let client = Pid::from_child(&terminal.child);
-        kill_process(client, Signal::INT).expect("the process is a child and was not waited for");
-        terminal.shows("SIGINT: no answer yet", 1).await;
+        terminal.signal(Signal::INT);
+        terminal.shows("SIGINT: ended without an answer", 1).await;
         terminal.types("quit\r").await;
         assert_eq!(terminal.ends().await.code(), Some(0));
+    });
+}
+
+#[test]
+fn no_line_that_was_typed_or_pasted_is_lost() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
+        terminal.types("put p1 1\rput p2 2\rput p3 3\r").await;
+        terminal.shows("ok\r\n", 3).await;
+        // A terminal marks what is pasted; it is done when it is accepted.
+        terminal.keys.write_all(b"\x1b[200~put p4 4\rput p5 5\rput p6 6\x1b[201~\r").expect("it reads");
+        terminal.shows("ok\r\n", 6).await;
+        terminal.keys.write_all(b"check --time 500ms --clients 2\r").expect("it reads");
+        eventually("the check is under way", async || {
+            let check = cluster.testclient(&["count", "--prefix", "check-"]);
+            (check.stdout != b"0\n").then_some(())
+        })
+        .await;
+        terminal.keys.write_all(b"put p7 7\rput p8 8\r").expect("it reads");
+        terminal.shows("linearizable\r\n", 1).await;
+        terminal.shows("ok\r\n", 8).await;
+        terminal.keys.write_all(b"quit\r").expect("it reads");
+        assert_eq!(terminal.ends().await.code(), Some(0));
+        let keys = cluster.testclient(&["keys", "--prefix", "p", "--values"]);
+        let expected: String = (1..=8).map(|number| format!("p{number}\t{number}\n")).collect();
+        assert_eq!(succeeded(&keys), expected);
+    });
+}
+
+#[test]
+fn sigterm_ends_a_prompt_and_leaves_the_terminal_as_it_was() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
+        terminal.types("put k v\r").await;
+        terminal.shows("ok\r\n", 1).await;
+        terminal.shows(PROMPT, 2).await;
+        terminal.signal(Signal::TERM);
+        assert_eq!(terminal.ends().await.code(), Some(130));
+        let modes = tcgetattr(&terminal.keys).expect("a terminal").local_modes;
+        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON), "{modes:?}");
+        assert!(terminal.screen().contains("SIGTERM: ended"), "{}", terminal.screen());
+
+        // Nothing is different while something is under way.
+        let mut terminal = Terminal::start(&["--vs", "localhost:1", "--deadline", "1h"]);
+        terminal.types("get k\r").await;
+        terminal.shows("waiting for", 1).await;
+        terminal.signal(Signal::TERM);
+        assert_eq!(terminal.ends().await.code(), Some(130));
+    });
+}
+
+#[test]
+fn a_question_can_be_answered_or_ended() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        for key in ["p1", "p2"] {
+            succeeded(&cluster.testclient(&["put", key, "v"]));
+        }
+        let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
+        terminal.types("delete --prefix p\r").await;
+        terminal.shows("delete 2 keys that begin with 'p'? (yes/no)", 1).await;
+        terminal.signal(Signal::INT);
+        terminal.shows("SIGINT: ended without an answer", 1).await;
+        terminal.types("count\r").await;
+        terminal.shows("\n2\r\n", 1).await;
+        terminal.types("delete --prefix p\r").await;
+        terminal.shows("(yes/no)", 2).await;
+        terminal.keys.write_all(b"no\r").expect("it reads");
+        terminal.shows("nothing was deleted", 1).await;
+        terminal.types("delete --prefix p\r").await;
+        terminal.shows("(yes/no)", 3).await;
+        terminal.keys.write_all(b"yes\r").expect("it reads");
+        terminal.shows("deleted 2", 1).await;
+        terminal.types("quit\r").await;
+        assert_eq!(terminal.ends().await.code(), Some(0));
+    });
+}
+
+#[test]
+fn a_file_gets_answers_only() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        let path = cluster.dir().join("out.json");
+        let args = ["--vs", &*cluster.view_service.address, "--output", "json"];
+        let mut terminal = Terminal::with_output(&args, Some(File::create(&path).expect("a file")));
+        terminal.shows("'quit' ends", 1).await;
+        terminal.keys.write_all(b"put a 1\rhelp\rget a\rquit\r").expect("it reads");
+        assert_eq!(terminal.ends().await.code(), Some(0));
+        assert!(terminal.screen().contains("Ctrl-D"), "{}", terminal.screen());
+        let text = fs::read_to_string(path).expect("UTF-8");
+        let objects: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+        assert_eq!(objects.len(), 2, "{text}");
+        assert_eq!(objects[1]["value"], "1");
     });
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pbkv::{
     client::{ClientError, Deleted, Found, StatusReport, Swap, ViewReport},
-    process::Exit,
+    process::{Exit, Printed},
     protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
 };
 use serde_json::{Value as Json, json};
@@ -21,10 +21,10 @@ pub enum Answer {
     Deleted(Bytes, Deleted),
     /// What a compare-and-swap did to a key.
     Swapped(Bytes, Swap),
-    /// Keys were printed, page by page.
-    Listed,
-    /// How many keys there are.
-    Counted(u64),
+    /// Keys were printed, page by page, until there were no more, or no more could be printed.
+    Listed(Printed),
+    /// How many keys there are, and of which moment the last page was.
+    Counted(u64, OpNumber),
     /// How many keys that begin alike were removed.
     DeletedAll(u64),
     /// Whoever was asked did not mean it.
@@ -55,12 +55,13 @@ impl Answer {
             }
             Self::NotMeant => Exit::No,
             Self::View(status) => health(&status.report),
+            Self::Listed(printed) => printed.exit(Exit::Done),
             _ => Exit::Done,
         }
     }
 
     /// At which operation this was true, and by which one the key was changed last: before a compare-and-swap
-    /// that did not swap, as of the answer otherwise.
+    /// that did not swap, as of the answer otherwise. What consists of pages tells their revisions itself.
     pub fn revisions(&self) -> Option<(OpNumber, OpNumber)> {
         match self {
             Self::Written(_, revision) => Some((*revision, *revision)),
@@ -68,7 +69,9 @@ impl Answer {
             Self::Deleted(_, deleted) => Some((deleted.revision, OpNumber(0))),
             Self::Swapped(_, swap) if swap.swapped => Some((swap.revision, swap.revision)),
             Self::Swapped(_, swap) => Some((swap.revision, mod_revision(swap.previous.as_ref()))),
-            Self::Listed | Self::Counted(_) | Self::DeletedAll(_) | Self::NotMeant | Self::View(_) => None,
+            Self::Listed(_) | Self::Counted(..) | Self::DeletedAll(_) | Self::NotMeant | Self::View(_) => {
+                None
+            }
         }
     }
 
@@ -89,8 +92,8 @@ impl Answer {
                 }
                 None => said("not swapped, the key is absent"),
             },
-            Self::Listed => Text::Nothing,
-            Self::Counted(count) => Text::Value(count.to_string().into()),
+            Self::Listed(_) => Text::Nothing,
+            Self::Counted(count, _) => Text::Value(count.to_string().into()),
             Self::DeletedAll(count) => said(&format!("deleted {count}")),
             Self::NotMeant => said("nothing was deleted"),
             Self::View(status) => said((describe(&status.report) + &status::describe(status)).trim_end()),
@@ -118,8 +121,8 @@ impl Answer {
                 "previous_mod_revision": mod_revision(swap.previous.as_ref()).0,
                 "revision": swap.revision.0,
             }),
-            Self::Listed => Json::Null,
-            Self::Counted(count) => json!({ "count": count }),
+            Self::Listed(_) => Json::Null,
+            Self::Counted(count, revision) => json!({ "count": count, "revision": revision.0 }),
             Self::DeletedAll(count) => json!({ "deleted": count }),
             Self::NotMeant => json!({ "deleted": 0 }),
             Self::View(status) => {
@@ -131,17 +134,54 @@ impl Answer {
     }
 }
 
-/// An error, for programs.
-pub fn error_json(error: &ClientError) -> Json {
-    let kind = match error {
+/// Why a command failed, and what it had done by then.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Why.
+    pub error: ClientError,
+    /// How many keys it had removed, if it removes many.
+    pub deleted: Option<u64>,
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        Self { error, deleted: None }
+    }
+}
+
+impl Failed {
+    /// An error after which something was changed does not say that nothing was.
+    pub fn exit(&self) -> Exit {
+        match (Exit::from(&self.error), self.deleted) {
+            (Exit::Failed, Some(1..)) => Exit::InPart,
+            (exit, _) => exit,
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Json {
+        let mut json = error_json(kind(&self.error), &self.error.to_string());
+        if let Some(deleted) = self.deleted {
+            json["deleted"] = deleted.into();
+        }
+        json
+    }
+}
+
+/// An error of this kind, for programs.
+pub fn error_json(kind: &str, message: &str) -> Json {
+    json!({ "error": kind, "message": message })
+}
+
+fn kind(error: &ClientError) -> &'static str {
+    match error {
         ClientError::Unknown { .. } => "unknown",
         ClientError::NotExecuted { .. } => "not_executed",
         ClientError::Invalid(_) => "invalid",
         ClientError::ValueTooLarge { .. } => "value_too_large",
         ClientError::DataLost { .. } => "data_lost",
         ClientError::OtherHistory { .. } => "other_history",
-    };
-    json!({ "error": kind, "message": error.to_string() })
+    }
 }
 
 /// How the cluster is, as an exit code.

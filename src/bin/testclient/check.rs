@@ -29,7 +29,7 @@ use linearizability::{
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
     clock::{Clock, SystemClock},
-    process::{self, Exit, Failure, Span, exit},
+    process::{self, Claim, Exit, Failure, Printed, Signal, Span, exit, print},
     protocol::options::{SPAN_MAX, SPAN_MIN, check_span},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -41,8 +41,8 @@ use crate::screen::{self, Screen};
 /// The options of a check.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// How long the clients work. Ctrl-C or SIGTERM ends it early: what was seen until then is judged; a
-    /// second one ends it at once
+    /// How long the clients work. Ctrl-C or SIGTERM ends it early, and so does an error that would come again
+    /// and again: what was seen until then is judged; a second signal ends it at once
     #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
     time: Span,
     /// Clients at work at the same time
@@ -69,8 +69,10 @@ pub fn help() -> String {
         "testclient check                                  # kill, pause and restart servers meanwhile",
         "testclient check --time 1h --clients 100 --save history.jsonl",
     ];
-    let exits =
-        [Exit::Done, Exit::No, Exit::Usage, Exit::Failed, Exit::DataLost, Exit::Undecided, Exit::Ended];
+    let exits = Exit::ALL
+        .into_iter()
+        .filter(|exit| !matches!(exit, Exit::Unknown | Exit::NoService | Exit::CopiesMissing));
+    let exits: Vec<Exit> = exits.collect();
     exit::help(&examples, &exits)
 }
 
@@ -90,8 +92,8 @@ struct Report {
     unknown: usize,
     not_executed: usize,
     last_error: Option<ClientError>,
-    /// An operator gave the data up meanwhile: there is nothing to judge.
-    lost: Option<ClientError>,
+    /// Why it is no use to ask more.
+    ended_by: Option<ClientError>,
 }
 
 /// Runs the clients and judges.
@@ -99,7 +101,12 @@ struct Report {
 /// # Errors
 ///
 /// If that cannot begin.
-pub async fn run(options: ClientOptions, screen: Screen, args: CheckArgs) -> Result<Exit, Failure> {
+pub async fn run(
+    options: ClientOptions,
+    screen: Screen,
+    args: CheckArgs,
+    claim: &mut Claim,
+) -> Result<Exit, Failure> {
     check_span("time", args.time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
     check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX).map_err(Failure::option)?;
     // Opened before anything is asked: a path that cannot be written must not cost a whole check.
@@ -108,15 +115,21 @@ pub async fn run(options: ClientOptions, screen: Screen, args: CheckArgs) -> Res
     {
         return Err(Failure::option(format!("save: cannot write to {}: {error}", path.display())));
     }
-    Ok(judged(options, screen, args).await)
+    judged(options, screen, args, claim).await
 }
 
-async fn judged(options: ClientOptions, screen: Screen, args: CheckArgs) -> Exit {
+async fn judged(
+    options: ClientOptions,
+    screen: Screen,
+    args: CheckArgs,
+    claim: &mut Claim,
+) -> Result<Exit, Failure> {
     let started = SystemClock.now();
     // rules: allow randomness: two checks of one cluster must not share keys
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));
     let (stop, stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
     let workers: Vec<_> = (0..args.clients)
         .map(|number| {
             let worker = Worker {
@@ -127,6 +140,7 @@ async fn judged(options: ClientOptions, screen: Screen, args: CheckArgs) -> Exit
                 written: 0,
                 seen: None,
                 report: report.clone(),
+                stop: stop.clone(),
                 stopped: stopped.clone(),
             };
             tokio::spawn(worker.work(started + args.time.0, args.pause.0))
@@ -134,58 +148,83 @@ async fn judged(options: ClientOptions, screen: Screen, args: CheckArgs) -> Exit
         .collect();
     let mut working = pin!(future::try_join_all(workers));
     let worked = tokio::select! {
-    biased;
-            worked = &mut working => worked,
-            signal = process::shutdown() => {
-                eprintln!("{signal}: what was seen until now is judged");
-                stop.send_replace(true);
-                tokio::select! {
-    biased;
-                    worked = working => worked,
-                    signal = process::shutdown() => ended(signal),
-                }
+        biased;
+        worked = &mut working => worked,
+        signal = claim.next() => {
+            print::stderr(format!("{signal}: what was seen until now is judged"));
+            stop.send_replace(true);
+            tokio::select! {
+                biased;
+                worked = working => worked,
+                signal = claim.next() => ended(screen, signal),
             }
-        };
-    if let Err(error) = worked {
-        return process::fail(format!("a client ended early: {error}"));
-    }
+        }
+    };
+    worked.map_err(|error| format!("a client ended early: {error}"))?;
     let took = SystemClock.now() - started;
     let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
     // On a thread of its own, so that a signal still ends it.
     let judged = tokio::task::spawn_blocking(move || judge(report, took, screen, &args, &run));
     tokio::select! {
         biased;
-        judged = judged => judged.unwrap_or_else(|error| process::fail(format!("the judge ended early: {error}"))),
-        signal = process::shutdown() => ended(signal),
+        judged = judged => Ok(judged.map_err(|error| format!("the judge ended early: {error}"))?),
+        signal = claim.next() => ended(screen, signal),
     }
 }
 
-/// The process ends at once: threads are not waited for.
-fn ended(signal: &str) -> ! {
-    eprintln!("error: {signal}: nothing was judged");
-    std::process::exit(Exit::Ended.code().into())
+fn ended(screen: Screen, signal: Signal) -> ! {
+    process::end(screen.interrupted(signal, "nothing was judged"))
 }
 
 fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, run: &str) -> Exit {
-    if let Some(lost) = report.lost {
-        return screen.tell(&Err(lost)); // what came before and after it has nothing to do with each other
+    if let Some(lost @ ClientError::DataLost { .. }) = report.ended_by {
+        return screen.tell(&Err(lost.into())); // what came before and after it has nothing to do with each other
     }
     if report.latencies.is_empty() {
         let nothing = || ClientError::NotExecuted { why: "nothing was asked".into() };
-        return screen.tell(&Err(report.last_error.unwrap_or_else(nothing)));
+        let why = report.ended_by.or(report.last_error).unwrap_or_else(nothing);
+        return screen.tell(&Err(why.into()));
     }
     report.latencies.sort_unstable();
     let history = std::mem::take(&mut report.recorder).finish();
-    if let Some(path) = &args.save
-        && let Err(why) = save(&history, path)
-    {
-        return process::fail(why);
-    }
+    let unsaved = args.save.as_ref().and_then(|path| save(&history, path).err());
     if !screen.is_json() && !screen.is_quiet() {
-        println!("{}", summary(&report, took, args));
+        let _ = print::stdout(summary(&report, took, args));
     }
+    let mut found = judgement(&history, args.save.as_deref().filter(|_| unsaved.is_none()), run);
+    // A violation that was seen is one, whatever else went wrong.
+    match (&report.ended_by, &unsaved) {
+        _ if found.exit != Exit::Done => {}
+        (Some(error), _) => found.exit = error.into(),
+        (None, Some(_)) => found.exit = Exit::InPart,
+        (None, None) => {}
+    }
+    let wrong = report.ended_by.as_ref().map(|error| format!("it ended early: {error}"));
+    let printed = match &found.why {
+        _ if screen.is_json() => screen::object(&json(&report, took, args, &found, unsaved.as_deref())),
+        None if screen.is_quiet() => Printed::Whole,
+        None => print::stdout(found.verdict),
+        Some(why) => print::stdout(format!("{}: {why}", found.verdict.to_uppercase())),
+    };
+    if !screen.is_json() {
+        for wrong in wrong.iter().chain(&unsaved) {
+            process::fail(wrong);
+        }
+    }
+    printed.exit(found.exit)
+}
+
+/// A verdict, and how the check ends with it.
+struct Found {
+    exit: Exit,
+    verdict: &'static str,
+    why: Option<String>,
+}
+
+/// The judge's verdict. The history of a violation is saved, unless it is.
+fn judgement(history: &KvHistory, saved: Option<&Path>, run: &str) -> Found {
     let limits = linearizability::Options { witness: false, parallel: true, ..Default::default() };
-    let (exit, verdict, why) = match linearizability::check(&Kv, &history, &limits) {
+    let (exit, verdict, why) = match linearizability::check(&Kv, history, &limits) {
         Verdict::Linearizable { .. } => (Exit::Done, "linearizable", None),
         Verdict::Undecided(undecided) => (Exit::Undecided, "undecided", Some(undecided.to_string())),
         Verdict::Violation(violation) => {
@@ -193,21 +232,15 @@ fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, r
             for &operation in &violation.operations {
                 why.push_str(&format!("\n  {operation}: {:?}", history.operations()[operation]));
             }
-            let path = args.save.clone().unwrap_or_else(|| format!("pbkv-history-{run}.jsonl").into());
-            match save(&history, &path) {
-                Ok(()) => why.push_str(&format!("\nthe whole history is in {}", path.display())),
+            let path = PathBuf::from(format!("pbkv-history-{run}.jsonl"));
+            match saved.map_or_else(|| save(history, &path).map(|()| &*path), Ok) {
+                Ok(path) => why.push_str(&format!("\nthe whole history is in {}", path.display())),
                 Err(error) => why.push_str(&format!("\nerror: {error}")),
             }
             (Exit::No, "not linearizable", Some(why))
         }
     };
-    let printed = match why {
-        _ if screen.is_json() => screen::object(&found(&report, took, args, verdict, why.as_deref())),
-        None if screen.is_quiet() => Ok(()),
-        None => screen::line(verdict.as_bytes()),
-        Some(why) => screen::line(format!("{}: {why}", verdict.to_uppercase()).as_bytes()),
-    };
-    screen::ended(printed, exit)
+    Found { exit, verdict, why }
 }
 
 impl Report {
@@ -237,7 +270,7 @@ fn summary(report: &Report, took: Duration, args: &CheckArgs) -> String {
     )
 }
 
-fn found(report: &Report, took: Duration, args: &CheckArgs, verdict: &str, why: Option<&str>) -> Json {
+fn json(report: &Report, took: Duration, args: &CheckArgs, found: &Found, unsaved: Option<&str>) -> Json {
     let milliseconds = |percent| report.latency(percent).as_secs_f64() * 1000.0;
     json!({
         "clients": args.clients,
@@ -248,8 +281,10 @@ fn found(report: &Report, took: Duration, args: &CheckArgs, verdict: &str, why: 
         "not_executed": report.not_executed,
         "per_second": report.per_second(took),
         "latency_ms": { "p50": milliseconds(50), "p99": milliseconds(99), "max": milliseconds(100) },
-        "verdict": verdict,
-        "why": why,
+        "verdict": found.verdict,
+        "why": found.why,
+        "ended_by": report.ended_by.as_ref().map(ToString::to_string),
+        "unsaved": unsaved,
     })
 }
 
@@ -273,6 +308,8 @@ struct Worker {
     /// A key and what this client saw in it last: what a compare-and-swap expects.
     seen: Option<(Bytes, Option<Bytes>)>,
     report: Arc<Mutex<Report>>,
+    /// Ends the check early, for all clients.
+    stop: Arc<watch::Sender<bool>>,
     /// The check is to end early: what is being asked is still waited for.
     stopped: watch::Receiver<bool>,
 }
@@ -288,17 +325,18 @@ impl Worker {
                     .expect("one call at a time");
             });
             let result = self.perform(input).await;
-            let lost = matches!(result, Err(ClientError::DataLost { .. }));
+            let is_last = result.as_ref().is_err_and(is_final);
             self.record(|report, now| report.note(self.number, called_at, now, result));
-            if lost {
+            if is_last {
+                self.stop.send_replace(true);
                 return;
             }
             if !pause.is_zero() {
                 tokio::select! {
-                biased;
-                                    () = SystemClock.sleep_until(SystemClock.now() + pause) => {}
-                                    _ = self.stopped.wait_for(|stopped| *stopped) => {}
-                                }
+                    biased;
+                    () = SystemClock.sleep_until(SystemClock.now() + pause) => {}
+                    _ = self.stopped.wait_for(|stopped| *stopped) => {}
+                }
             }
         }
         if !*self.stopped.borrow() {
@@ -375,8 +413,8 @@ impl Report {
             }
             Err(error) => {
                 self.last_error = Some(error.clone());
-                if matches!(error, ClientError::DataLost { .. }) {
-                    self.lost = Some(error.clone());
+                if is_final(&error) {
+                    self.ended_by.get_or_insert(error.clone());
                 }
                 if let ClientError::Unknown { .. } | ClientError::DataLost { .. } = error {
                     self.unknown += 1;
@@ -389,6 +427,12 @@ impl Report {
         };
         noted.expect("a call of this client is open");
     }
+}
+
+/// Whether there is no use in asking more: an operator gave the data up meanwhile, so that there is nothing
+/// to judge, or what is asked is wrong and stays so.
+fn is_final(error: &ClientError) -> bool {
+    matches!(error, ClientError::DataLost { .. } | ClientError::Invalid(_) | ClientError::OtherHistory { .. })
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 use clap::Subcommand;
 use pbkv::{
-    client::{Client, ClientError},
+    client::Client,
     clock::SystemClock,
     process::{Exit, exit},
     protocol::identity::OpNumber,
 };
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Failed},
     encoding::{Dash, Decoder, Value},
     keys::{self, CountArgs, KeysArgs},
     screen::Screen,
@@ -42,11 +42,13 @@ pub enum Command {
         #[command(flatten)]
         value: Value,
     },
-    /// Remove a key, or all keys that begin so. Those are removed one by one: a concurrent reader sees some
-    /// gone and others still there; one that is written meanwhile is removed if its turn is still to come,
-    /// and stays otherwise; after an error the rest is there. A retry is harmless. An absent key counts as
-    /// removed
-    #[command(after_help = updates(&["delete fruit", "delete --prefix fruit/ --yes"]))]
+    /// Remove a key, or all keys that begin so. Those are listed in pages, as 'keys' lists them, and removed
+    /// one by one: a concurrent reader sees some gone and others still there; a key that is made meanwhile
+    /// stays if the page in which it would stand was read before; after an error the rest is there. A retry
+    /// is harmless. An absent key counts as removed
+    #[command(after_help = help(
+        &["delete fruit", "delete --prefix fruit/ --yes"], &[Exit::Done, Exit::No, Exit::Unknown],
+    ))]
     Delete {
         /// The key
         #[arg(required_unless_present = "prefix")]
@@ -77,7 +79,7 @@ pub enum Command {
         #[command(flatten)]
         value: Value,
         /// What it must hold, exactly
-        #[arg(long, value_name = "VALUE")]
+        #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
         expect: Option<OsString>,
         /// The revision that changed it last, as told by 'get --revision'; 0: it must be absent
         #[arg(long, value_name = "N", conflicts_with = "expect")]
@@ -95,10 +97,12 @@ fn updates(examples: &[&str]) -> String {
     help(examples, &[Exit::Done, Exit::Unknown])
 }
 
-/// Every operation can fail or be wrong, besides what it can end with of its own.
+/// Every operation can fail, be wrong, be ended or not be printed, besides what it can end with of its own.
 fn help(examples: &[&str], own: &[Exit]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("testclient {example}")).collect();
-    let is_possible = |exit: &Exit| own.contains(exit) || matches!(exit, Exit::Usage | Exit::Failed);
+    let is_possible = |exit: &Exit| {
+        own.contains(exit) || matches!(exit, Exit::Usage | Exit::Failed | Exit::InPart | Exit::Ended)
+    };
     let exits: Vec<Exit> = Exit::ALL.into_iter().filter(is_possible).collect();
     exit::help(&examples.iter().map(String::as_str).collect::<Vec<_>>(), &exits)
 }
@@ -110,7 +114,7 @@ impl Command {
         client: &mut Client<SystemClock>,
         screen: Screen,
         dash: Dash,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<Answer, Failed> {
         let decoder = Decoder { encoding: screen.encoding(), dash };
         Ok(match self {
             Self::Put { key, value } => {
@@ -144,7 +148,7 @@ impl Command {
                 Answer::Swapped(key, swap)
             }
             Self::Keys(args) => keys::list(client, &args, screen, decoder).await?,
-            Self::Count(args) => keys::count(client, decoder.bytes(&args.prefix)?).await?,
+            Self::Count(args) => keys::count(client, decoder.bytes(&args.prefix)?, screen).await?,
             Self::View => Answer::View(client.status().await?),
         })
     }

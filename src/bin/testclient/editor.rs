@@ -1,6 +1,6 @@
 //! The prompt's line: editing, history and completion.
 
-use std::io;
+use std::{collections::VecDeque, io};
 
 use clap::{Arg, Command};
 use rustyline::{
@@ -14,7 +14,11 @@ use rustyline::{
 };
 
 /// What is typed at a terminal. The history ends with the process: values may be secrets.
-pub struct Keyboard(Editor<Words, MemHistory>);
+pub struct Keyboard {
+    editor: Editor<Words, MemHistory>,
+    /// Lines that were pasted together with one before.
+    pasted: VecDeque<String>,
+}
 
 impl Keyboard {
     /// Completes what this grammar knows.
@@ -26,7 +30,7 @@ impl Keyboard {
         let mut editor =
             Editor::with_history(Config::default(), MemHistory::new()).map_err(io::Error::other)?;
         editor.set_helper(Some(Words(grammar)));
-        Ok(Self(editor))
+        Ok(Self { editor, pasted: VecDeque::new() })
     }
 
     /// The next line; nothing at the end.
@@ -36,11 +40,16 @@ impl Keyboard {
     /// If the terminal is gone.
     pub fn line(&mut self) -> io::Result<Option<String>> {
         loop {
-            match self.0.readline("> ") {
-                Ok(line) => {
-                    // A line that is too long for it is not remembered.
-                    let _ = self.0.add_history_entry(line.as_str());
-                    return Ok(Some(line));
+            if let Some(line) = self.pasted.pop_front() {
+                return Ok(Some(line));
+            }
+            match self.editor.readline("> ") {
+                Ok(text) => {
+                    for line in text.lines() {
+                        // A line that is too long for it is not remembered.
+                        let _ = self.editor.add_history_entry(line);
+                        self.pasted.push_back(line.to_owned());
+                    }
                 }
                 Err(ReadlineError::Interrupted) => {} // drops the line
                 Err(ReadlineError::Eof) => return Ok(None),

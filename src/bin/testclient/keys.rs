@@ -4,23 +4,32 @@
 
 use std::{
     ffi::OsString,
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use clap::Args;
 use pbkv::{
     client::{Client, ClientError},
-    clock::SystemClock,
-    protocol::command::{Listed, PAGE_KEYS_MAX, Page, Scan},
+    clock::{Clock, SystemClock},
+    process::{Printed, print},
+    protocol::{
+        command::{Listed, PAGE_KEYS_MAX, Page, Scan},
+        identity::OpNumber,
+    },
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Failed},
     encoding::{Decoder, Encoding},
     screen::{self, Screen},
 };
+
+/// How often it is looked whether an answer was typed.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Which keys are listed, and what of them.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +59,7 @@ pub async fn list(
     args: &KeysArgs,
     screen: Screen,
     decoder: Decoder,
-) -> Result<Answer, ClientError> {
+) -> Result<Answer, Failed> {
     let encoding = decoder.encoding;
     let mut scan = Scan { values: args.values, ..Scan::of(decoder.bytes(&args.prefix)?) };
     let mut left = args.limit.unwrap_or(u64::MAX);
@@ -58,55 +67,69 @@ pub async fn list(
         scan.keys_max = u32::try_from(left.min(PAGE_KEYS_MAX as u64)).expect("a page is smaller");
         let page = client.scan(&scan).await?;
         left -= page.keys.len() as u64;
+        screen.page(page.revision);
         let printed = match screen.is_json() {
             true => screen::object(&object(&page, encoding)),
-            false => page.keys.iter().try_for_each(|listed| screen::line(&line(listed, encoding))),
-        };
-        printed.map_err(|error| ClientError::Invalid(format!("cannot write to standard output: {error}")))?;
-        scan.go_on(&page);
-        if !page.more {
-            return Ok(Answer::Listed);
-        }
-        if left == 0 {
-            if !screen.is_json() {
-                eprintln!("there are more keys: raise --limit, or name a longer --prefix");
+            false => {
+                let mut lines = page.keys.iter().map(|listed| print::stdout(line(listed, encoding)));
+                lines.find(|printed| *printed != Printed::Whole).unwrap_or(Printed::Whole)
             }
-            return Ok(Answer::Listed);
+        };
+        if printed != Printed::Whole || !page.more {
+            return Ok(Answer::Listed(printed));
+        }
+        scan.go_on(&page);
+        if left == 0 {
+            if !screen.is_json() && !screen.is_quiet() {
+                print::stderr("there are more keys: raise --limit, or name a longer --prefix");
+            }
+            return Ok(Answer::Listed(printed));
         }
     }
 }
 
 /// How many keys there are.
-pub async fn count(client: &mut Client<SystemClock>, prefix: Bytes) -> Result<Answer, ClientError> {
-    Ok(Answer::Counted(counted(client, prefix).await?))
+pub async fn count(
+    client: &mut Client<SystemClock>,
+    prefix: Bytes,
+    screen: Screen,
+) -> Result<Answer, Failed> {
+    let (count, revision) = counted(client, prefix, |page| screen.page(page.revision)).await?;
+    Ok(Answer::Counted(count, revision))
 }
 
-async fn counted(client: &mut Client<SystemClock>, prefix: Bytes) -> Result<u64, ClientError> {
+/// How many there are, and the revision of the last page.
+async fn counted(
+    client: &mut Client<SystemClock>,
+    prefix: Bytes,
+    tell: impl Fn(&Page),
+) -> Result<(u64, OpNumber), ClientError> {
     let (mut scan, mut count) = (Scan::of(prefix), 0);
     loop {
         let page = client.scan(&scan).await?;
+        tell(&page);
         count += page.keys.len() as u64;
         scan.go_on(&page);
         if !page.more {
-            return Ok(count);
+            return Ok((count, page.revision));
         }
     }
 }
 
 /// Removes all keys that begin so, one by one.
-pub async fn delete(
-    client: &mut Client<SystemClock>,
-    prefix: Bytes,
-    yes: bool,
-) -> Result<Answer, ClientError> {
-    if !yes && !is_meant(&prefix, counted(client, prefix.clone()).await?)? {
-        return Ok(Answer::NotMeant);
+pub async fn delete(client: &mut Client<SystemClock>, prefix: Bytes, yes: bool) -> Result<Answer, Failed> {
+    if !yes {
+        let (count, _) = counted(client, prefix.clone(), |_| ()).await?;
+        if !is_meant(&prefix, count).await? {
+            return Ok(Answer::NotMeant);
+        }
     }
     let (mut scan, mut deleted) = (Scan::of(prefix), 0_u64);
     loop {
-        let page = client.scan(&scan).await.inspect_err(|_| so_far(deleted))?;
+        let so_far = |deleted| move |error| Failed { error, deleted: Some(deleted) };
+        let page = client.scan(&scan).await.map_err(so_far(deleted))?;
         for listed in &page.keys {
-            let done = client.delete(listed.key.clone()).await.inspect_err(|_| so_far(deleted))?;
+            let done = client.delete(listed.key.clone()).await.map_err(so_far(deleted))?;
             deleted += u64::from(done.existed);
         }
         scan.go_on(&page);
@@ -116,22 +139,28 @@ pub async fn delete(
     }
 }
 
-fn so_far(deleted: u64) {
-    eprintln!("deleted {deleted} before that:");
-}
-
 /// Asks whoever sits there.
-fn is_meant(prefix: &Bytes, count: u64) -> Result<bool, ClientError> {
+async fn is_meant(prefix: &Bytes, count: u64) -> Result<bool, ClientError> {
     let prefix = String::from_utf8(plainly(prefix)).unwrap_or_default();
     if !io::stdin().is_terminal() {
         return Err(ClientError::Invalid(format!(
             "{count} keys begin with '{prefix}': say --yes to delete them"
         )));
     }
-    eprint!("delete {count} keys that begin with '{prefix}'? (yes/no) ");
-    let mut answer = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-    Ok(read.is_ok() && answer.trim() == "yes")
+    print::ask(format!("delete {count} keys that begin with '{prefix}'? (yes/no)"));
+    Ok(typed().await.is_ok_and(|answer| answer.trim_ascii() == b"yes"))
+}
+
+/// The next line that is typed at the terminal. Nothing could end a read that waits for it: so the terminal
+/// is looked at again and again, and a signal at the prompt ends this and not the prompt.
+async fn typed() -> io::Result<Vec<u8>> {
+    while poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&Timespec::default()))? == 0 {
+        SystemClock.sleep_until(SystemClock.now() + LOOK).await;
+    }
+    let mut input = io::stdin().lock();
+    let typed = input.fill_buf()?.to_vec();
+    input.consume(typed.len());
+    Ok(typed)
 }
 
 /// A page, for programs.

@@ -6,6 +6,7 @@ mod command;
 mod editor;
 mod encoding;
 mod keys;
+mod lines;
 mod prompt;
 mod screen;
 mod status;
@@ -16,17 +17,17 @@ use clap::Parser;
 use pbkv::{
     client::{Client, ClientOptions},
     clock::SystemClock,
-    process::{self, Exit, Failure, Span, exit, logs::LogArgs},
+    process::{self, Exit, Failure, Signals, Span, exit, logs::LogArgs},
 };
 
 use command::Command;
 use encoding::Dash;
-use screen::Screen;
+use screen::{Screen, UNDER_WAY};
 
 /// A client of a pbkv cluster. Without a command it reads commands, one per line, at a prompt or from
 /// standard input
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_help = help())]
+#[command(name = "testclient", version, max_term_width = 100, after_help = help())]
 struct Args {
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -49,7 +50,7 @@ struct ClusterArgs {
         default_value = "localhost:8000",
         value_name = "HOST:PORT",
         value_delimiter = ',',
-        value_parser = process::reached,
+        value_parser = view_service,
         global = true
     )]
     vs: Vec<String>,
@@ -92,6 +93,14 @@ fn help() -> String {
     exit::help(&examples, &Exit::ALL)
 }
 
+/// An address of the view service. One that is empty comes from a variable that was set to nothing.
+fn view_service(address: &str) -> Result<String, String> {
+    match address.is_empty() {
+        true => Err("no address; name one with --vs or in PBKV_VS, or unset PBKV_VS if it is empty".into()),
+        false => process::reached(address),
+    }
+}
+
 impl ClusterArgs {
     fn options(&self) -> ClientOptions {
         ClientOptions {
@@ -105,37 +114,49 @@ impl ClusterArgs {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let screen = args.screen;
     let run = async {
+        let signals = Signals::hear(move |signal| {
+            screen.interrupted(signal, UNDER_WAY);
+        });
         let options = args.cluster.options();
         options.validate().map_err(Failure::option)?;
         // rules: allow randomness: the logs of two processes are told apart by their numbers
         let name = std::process::id().to_string();
         let _logs = args.logs.start("testclient", &name, "warn").map_err(Failure::Usage)?;
-        let screen = args.screen;
         Ok(match args.command {
-            Some(Top::One(command)) => once(options, screen, command).await,
-            Some(Top::Check(check)) => check::run(options, screen, check).await?,
-            None => prompt::run(options, screen).await,
+            Some(Top::One(command)) => once(options, screen, command, &signals).await,
+            Some(Top::Check(check)) => check::run(options, screen, check, &mut signals.claim()).await?,
+            None => prompt::run(options, screen, &signals).await,
         })
     };
     match process::block_on(run) {
         Ok(Ok(exit)) => exit,
-        Ok(Err(failure)) => Failure::tell::<Args>(failure),
-        Err(error) => process::fail(error),
+        Ok(Err(failure)) => screen.fail::<Args>(failure),
+        Err(error) => screen.fail::<Args>(Failure::Failed(error.to_string())),
     }
     .into()
 }
 
-async fn once(options: ClientOptions, screen: Screen, command: Command) -> Exit {
-    let deadline = options.deadline;
+/// A signal before its answer ends the process, whatever it waits for.
+async fn once(options: ClientOptions, screen: Screen, command: Command, signals: &Signals) -> Exit {
     let mut client = Client::new(options, SystemClock);
     let waiting = client.waiting();
-    let ran =
-        screen.patiently(waiting, deadline, command.run(&mut client, screen, Dash::StandardInput)).await;
+    let ran = screen.patiently(waiting, command.run(&mut client, screen, Dash::StandardInput)).await;
     let exit = screen.tell(&ran);
     // The session would end by itself; without servers there is no point in waiting for them.
-    if matches!(exit, Exit::Done | Exit::No) {
-        let _ = client.close().await;
+    if matches!(exit, Exit::Done | Exit::No | Exit::InPart) {
+        close(&mut client, signals).await;
     }
     exit
+}
+
+/// Closes the session of a client that is not used any more. There is nothing to answer: a signal ends that.
+async fn close(client: &mut Client<SystemClock>, signals: &Signals) {
+    let mut claim = signals.claim();
+    tokio::select! {
+        biased;
+        _ = client.close() => {}
+        _ = claim.next() => {}
+    }
 }

@@ -1,19 +1,32 @@
 //! Commands, one per line: from standard input, or at a prompt.
 //!
 //! Of piped input all lines are run. The exit code is that of the first error, else 1 if some answer was no,
-//! else 0. At a prompt a person saw what failed, and the exit code is 0. Ctrl-C there ends what is under way,
-//! and not the prompt.
+//! else 0; a signal ends the process. At a prompt a person saw what failed, and the exit code is 0. Ctrl-C
+//! there ends what is under way, and not the prompt; SIGTERM ends both.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::{
+    ffi::OsString,
+    future,
+    io::{self, IsTerminal},
+    os::unix::ffi::OsStringExt,
+    pin::pin,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use pbkv::{
     client::{Client, ClientOptions},
     clock::SystemClock,
-    process::{self, Exit},
+    process::{self, Claim, Exit, Failure, Signal, Signals, print},
 };
 
-use crate::{Top, check, editor::Keyboard, encoding::Dash, screen::Screen};
+use crate::{
+    Top,
+    check::{self, CheckArgs},
+    close,
+    encoding::Dash,
+    lines::{Before, Lines},
+    screen::{Screen, UNDER_WAY},
+};
 
 /// A line.
 #[derive(Parser, Clone, Debug)]
@@ -53,7 +66,7 @@ impl Read {
     /// # Errors
     ///
     /// An explanation to print.
-    fn parse(line: &str) -> Result<Self, String> {
+    fn parse(line: &[u8]) -> Result<Self, String> {
         let words = words(line)?;
         if words.is_empty() {
             return Ok(Self::Nothing);
@@ -67,92 +80,141 @@ impl Read {
     }
 }
 
-fn words(line: &str) -> Result<Vec<String>, String> {
+/// Words are bytes, as they are on the command line.
+fn words(line: &[u8]) -> Result<Vec<OsString>, String> {
     let mut words = Vec::new();
-    let mut rest = line.trim_start();
+    let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
-        let word;
-        if let Some(quoted) = rest.strip_prefix('"') {
-            (word, rest) = quoted.split_once('"').ok_or("error: a double quote is not closed")?;
-        } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            (word, rest) = rest.split_at(end);
-        }
-        words.push(word.to_owned());
-        rest = rest.trim_start();
+        let (word, behind) = match rest.strip_prefix(b"\"") {
+            Some(quoted) => {
+                let end = quoted.iter().position(|byte| *byte == b'"');
+                let end = end.ok_or("error: a double quote is not closed")?;
+                (&quoted[..end], &quoted[end + 1..])
+            }
+            None => rest.split_at(rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())),
+        };
+        words.push(OsString::from_vec(word.to_vec()));
+        rest = behind.trim_ascii_start();
     }
     Ok(words)
 }
 
-/// The next line, from the keyboard if there is one, else from standard input; nothing at the end.
-fn next(keyboard: &mut Option<Keyboard>) -> io::Result<Option<String>> {
-    if let Some(keyboard) = keyboard {
-        return keyboard.line();
-    }
-    let mut line = String::new();
-    let bytes = io::stdin().lock().read_line(&mut line)?;
-    Ok((bytes > 0).then_some(line))
-}
-
 /// Reads commands until they end.
-pub async fn run(options: ClientOptions, screen: Screen) -> Exit {
-    match commands(options, screen).await {
-        Ok(exit) => exit,
-        Err(error) => process::fail(format!("cannot read commands: {error}")),
-    }
-}
-
-async fn commands(options: ClientOptions, screen: Screen) -> io::Result<Exit> {
-    let mut client = Client::new(options.clone(), SystemClock);
+pub async fn run(options: ClientOptions, screen: Screen, signals: &Signals) -> Exit {
     let is_terminal = io::stdin().is_terminal();
-    let mut keyboard = is_terminal.then(|| Keyboard::new(Line::command())).transpose()?;
+    let (claim, before) = (is_terminal.then(|| signals.claim()), Before::now());
+    let unreadable = |error| screen.fail::<Line>(Failure::Failed(format!("cannot read commands: {error}")));
+    let mut lines = match Lines::open(Line::command()) {
+        Ok(lines) => lines,
+        Err(error) => return unreadable(error),
+    };
     if is_terminal {
-        eprintln!("put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends");
+        print::stderr(
+            "put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends",
+        );
     }
+    let client = Client::new(options.clone(), SystemClock);
+    let mut prompt = Prompt { client, options, signals, claim, before, is_terminated: false };
     let mut exit = Exit::Done;
-    while let Some(line) = next(&mut keyboard)? {
+    while !prompt.is_terminated {
+        let line;
+        (lines, line) = prompt.next(lines).await;
+        let line = match line {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(error) => {
+                exit = first(exit, unreadable(error));
+                break;
+            }
+        };
         let ended = match Read::parse(&line) {
             Ok(Read::Nothing) => continue,
             Ok(Read::Quit) => break,
-            Ok(Read::Help(help)) => {
-                println!("{help}");
-                continue;
-            }
-            Ok(Read::Do(top, own)) => perform(&mut client, &options, top, own.or(screen), is_terminal).await,
+            Ok(Read::Help(help)) => screen.explain(&help),
+            Ok(Read::Do(top, own)) => prompt.perform(top, own.or(screen)).await,
             Err(why) => screen.refuse(&why),
         };
-        if exit == Exit::Done || exit == Exit::No && ended != Exit::Done {
-            exit = ended;
-        }
+        exit = first(exit, ended);
     }
-    let _ = client.close().await;
-    Ok(if is_terminal { Exit::Done } else { exit })
+    close(&mut prompt.client, signals).await;
+    match (is_terminal, prompt.is_terminated) {
+        (true, true) => Exit::Ended,
+        (true, false) => Exit::Done,
+        (false, _) => exit,
+    }
 }
 
-async fn perform(
-    client: &mut Client<SystemClock>,
-    options: &ClientOptions,
-    top: Top,
-    screen: Screen,
-    is_terminal: bool,
-) -> Exit {
-    let command = match top {
-        Top::One(command) => command,
-        Top::Check(check) => {
-            return check::run(options.clone(), screen, check)
-                .await
-                .unwrap_or_else(|failure| failure.tell::<Line>());
+/// Of two commands, the exit code that counts: that of the first error, else of an answer that was no.
+fn first(exit: Exit, next: Exit) -> Exit {
+    match exit {
+        Exit::Done => next,
+        Exit::No if next != Exit::Done => next,
+        _ => exit,
+    }
+}
+
+/// What all commands share.
+struct Prompt<'a> {
+    client: Client<SystemClock>,
+    options: ClientOptions,
+    signals: &'a Signals,
+    /// At a terminal: signals do not end the process.
+    claim: Option<Claim>,
+    /// How the terminal was.
+    before: Before,
+    /// A signal that ended what was under way ends the rest as well.
+    is_terminated: bool,
+}
+
+impl Prompt<'_> {
+    /// The next line; nothing at the end.
+    async fn next(&mut self, lines: Lines) -> (Lines, io::Result<Option<Vec<u8>>>) {
+        tokio::select! {
+            biased;
+            () = terminated(self.claim.as_mut()) => {
+                self.before.restore();
+                print::stderr("SIGTERM: ended");
+                process::end(Exit::Ended)
+            }
+            read = lines.next() => read,
         }
-    };
-    let waiting = client.waiting();
-    let ran = screen.patiently(waiting, options.deadline, command.run(client, screen, Dash::Itself));
-    tokio::select! {
-        biased;
-        ran = ran => screen.tell(&ran),
-        signal = process::shutdown(), if is_terminal => {
-            eprintln!("{signal}: no answer yet; an update may take effect, now or later");
-            Exit::Ended
+    }
+
+    async fn perform(&mut self, top: Top, screen: Screen) -> Exit {
+        let command = match top {
+            Top::One(command) => command,
+            Top::Check(args) => return self.check(args, screen).await,
+        };
+        let waiting = self.client.waiting();
+        let mut ran = pin!(screen.patiently(waiting, command.run(&mut self.client, screen, Dash::Itself)));
+        let Some(claim) = &mut self.claim else { return screen.tell(&ran.await) };
+        tokio::select! {
+            biased;
+            ran = &mut ran => screen.tell(&ran),
+            signal = claim.next() => {
+                self.is_terminated = claim.is_terminated();
+                screen.interrupted(signal, UNDER_WAY)
+            }
         }
+    }
+
+    async fn check(&mut self, args: CheckArgs, screen: Screen) -> Exit {
+        let mut own = None;
+        let claim = match &mut self.claim {
+            Some(claim) => claim,
+            None => own.insert(self.signals.claim()),
+        };
+        let checked = check::run(self.options.clone(), screen, args, claim).await;
+        self.is_terminated = claim.is_terminated();
+        checked.unwrap_or_else(|failure| screen.fail::<Line>(failure))
+    }
+}
+
+/// Waits for a signal that ends the prompt itself, while nothing is under way.
+async fn terminated(claim: Option<&mut Claim>) {
+    match claim {
+        Some(claim) => while claim.next().await != Signal::Terminate {},
+        None => future::pending().await,
     }
 }
 
@@ -163,7 +225,7 @@ mod tests {
     use super::*;
 
     fn command(line: &str) -> Command {
-        match Read::parse(line) {
+        match Read::parse(line.as_bytes()) {
             Ok(Read::Do(Top::One(command), _)) => command,
             other => panic!("{line}: {other:?}"),
         }
@@ -179,10 +241,10 @@ mod tests {
         };
         assert_eq!((expect, expect_revision), (Some("old".into()), None));
         assert_eq!(command("status"), Command::View);
-        assert!(matches!(Read::parse("  \n"), Ok(Read::Nothing)));
-        assert!(matches!(Read::parse("quit"), Ok(Read::Quit)));
-        assert!(matches!(Read::parse("check --time 1s"), Ok(Read::Do(Top::Check(_), _))));
-        let Ok(Read::Do(_, screen)) = Read::parse("get k --output json --revision") else { panic!("a get") };
+        assert!(matches!(Read::parse(b"  \n"), Ok(Read::Nothing)));
+        assert!(matches!(Read::parse(b"quit"), Ok(Read::Quit)));
+        assert!(matches!(Read::parse(b"check --time 1s"), Ok(Read::Do(Top::Check(_), _))));
+        let Ok(Read::Do(_, screen)) = Read::parse(b"get k --output json --revision") else { panic!("a get") };
         assert!(screen.is_json());
     }
 
@@ -194,11 +256,11 @@ mod tests {
             ("get \"k", "quote"),
             ("cas k new --expect old --expect-revision 0", "Usage: cas"),
         ] {
-            let why = Read::parse(line).expect_err(line);
+            let why = Read::parse(line.as_bytes()).expect_err(line);
             assert!(why.starts_with("error: ") && why.contains(hint), "{line}: {why}");
             assert!(!why.contains("testclient") && !why.contains("pbkv"), "{line}: {why}");
         }
-        let Ok(Read::Help(help)) = Read::parse("help") else { panic!("help") };
+        let Ok(Read::Help(help)) = Read::parse(b"help") else { panic!("help") };
         assert!(
             ["append", "check", "status", "quit", "Ctrl-D"].iter().all(|word| help.contains(word)),
             "{help}"

@@ -2,21 +2,22 @@
 
 use std::{
     future::Future,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     pin::pin,
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, CommandFactory, ValueEnum};
 use pbkv::{
     client::{ClientError, Waiting},
     clock::{Clock, SystemClock, before},
-    process::{self, Exit, Span},
+    process::{self, Exit, Failure, Printed, Signal, Span, print},
+    protocol::identity::OpNumber,
 };
 use serde_json::Value as Json;
 
 use crate::{
-    answer::{Answer, Text, error_json},
+    answer::{Answer, Failed, Text, error_json},
     encoding::Encoding,
 };
 
@@ -46,7 +47,8 @@ pub struct Screen {
     /// Print values and errors only; the exit code says the rest
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Print on standard error at which revision an answer was true, and which one changed the key last
+    /// Print on standard error at which revision an answer was true, and which one changed the key last; of
+    /// 'keys' and 'count', the revision of each page
     #[arg(long, global = true)]
     revision: bool,
 }
@@ -78,93 +80,118 @@ impl Screen {
     }
 
     /// Prints how a command ended.
-    pub fn tell(self, ran: &Result<Answer, ClientError>) -> Exit {
-        let (exit, printed) = match ran {
+    pub fn tell(self, ran: &Result<Answer, Failed>) -> Exit {
+        match ran {
             Ok(answer) if self.is_json() => match answer.json(self.encoding()) {
-                Json::Null => (answer.exit(), Ok(())),
-                json => (answer.exit(), object(&json)),
+                Json::Null => answer.exit(),
+                json => object(&json).exit(answer.exit()),
             },
-            Ok(answer) => (answer.exit(), self.print(answer)),
-            Err(error) if self.is_json() => (error.into(), object(&error_json(error))),
-            Err(error) => {
-                process::fail(error);
-                if matches!(error, ClientError::Unknown { .. }) {
-                    eprintln!("read the key to see whether it took effect; it may still do so later");
+            Ok(answer) => self.print(answer).exit(answer.exit()),
+            Err(failed) if self.is_json() => object(&failed.json()).exit(failed.exit()),
+            Err(failed) => {
+                if let Some(deleted @ 1..) = failed.deleted {
+                    print::stderr(format!("deleted {deleted} before that:"));
                 }
-                (error.into(), Ok(()))
+                process::fail(&failed.error);
+                if matches!(failed.error, ClientError::Unknown { .. }) {
+                    print::stderr("read the key to see whether it took effect; it may still do so later");
+                }
+                failed.exit()
             }
-        };
-        ended(printed, exit)
+        }
     }
 
     /// Prints that a line is no command, and why.
     pub fn refuse(self, why: &str) -> Exit {
         if self.is_json() {
-            return self.tell(&Err(ClientError::Invalid(why.to_owned())));
+            return self.tell(&Err(ClientError::Invalid(why.to_owned()).into()));
         }
-        eprintln!("{why}");
+        print::stderr(why);
         Exit::Usage
     }
 
-    fn print(self, answer: &Answer) -> io::Result<()> {
-        if self.revision
-            && let Some((revision, changed_by)) = answer.revisions()
-        {
-            eprintln!("revision {}, changed by {}", revision.0, changed_by.0);
+    /// Prints a help text that was asked for. Where programs read objects, it is no answer.
+    pub fn explain(self, help: &str) -> Exit {
+        match self.is_json() {
+            true => print::stderr(help),
+            false => return print::stdout(help).exit(Exit::Done),
         }
-        match answer.text(self.encoding()) {
-            Text::Value(value) => line(&value),
-            Text::Said(said) if !self.quiet => line(&said),
-            Text::Aside(said) if !self.quiet => {
-                eprintln!("{said}");
-                Ok(())
-            }
-            Text::Said(_) | Text::Aside(_) | Text::Nothing => Ok(()),
+        Exit::Done
+    }
+
+    /// Prints why something could not even begin, or could not be ended.
+    pub fn fail<A: CommandFactory>(self, failure: Failure) -> Exit {
+        let (kind, exit, why) = match &failure {
+            Failure::Usage(why) => ("invalid", Exit::Usage, why),
+            Failure::Failed(why) => ("failed", Exit::Failed, why),
+            Failure::NotPrinted => return failure.tell::<A>(),
+        };
+        match self.is_json() {
+            true => object(&error_json(kind, why)).exit(exit),
+            false => failure.tell::<A>(),
         }
     }
 
-    /// Waits for a call of a client; a person at a terminal is told what for.
-    pub async fn patiently<T>(
-        self,
-        waiting: Waiting,
-        deadline: Duration,
-        call: impl Future<Output = T>,
-    ) -> T {
+    /// Prints that a signal came before there was an answer.
+    pub fn interrupted(self, signal: Signal, so: &str) -> Exit {
+        let told = format!("{signal}: {so}");
+        match self.is_json() {
+            true => return object(&error_json("ended", &told)).exit(Exit::Ended),
+            false => print::stderr(told),
+        }
+        Exit::Ended
+    }
+
+    /// Prints of which moment a page is; as JSON, it says so itself.
+    pub fn page(self, revision: OpNumber) {
+        if self.revision && !self.is_json() {
+            print::stderr(format!("revision {}", revision.0));
+        }
+    }
+
+    fn print(self, answer: &Answer) -> Printed {
+        if self.revision
+            && let Some((revision, changed_by)) = answer.revisions()
+        {
+            print::stderr(format!("revision {}, changed by {}", revision.0, changed_by.0));
+        }
+        match answer.text(self.encoding()) {
+            Text::Value(value) => print::stdout(value),
+            Text::Said(said) if !self.quiet => print::stdout(said),
+            Text::Aside(said) if !self.quiet => {
+                print::stderr(said);
+                Printed::Whole
+            }
+            Text::Said(_) | Text::Aside(_) | Text::Nothing => Printed::Whole,
+        }
+    }
+
+    /// Waits for calls of a client; a person at a terminal is told what for.
+    pub async fn patiently<T>(self, waiting: Waiting, calls: impl Future<Output = T>) -> T {
         let is_watched = io::stderr().is_terminal() && !self.quiet;
-        let until = SystemClock.now() + deadline;
-        let mut call = pin!(call);
+        let mut calls = pin!(calls);
         let mut told = None;
         loop {
             let now = SystemClock.now();
-            if let Some(ended) = before(&SystemClock, now + PATIENCE, call.as_mut()).await {
+            if let Some(ended) = before(&SystemClock, now + PATIENCE, calls.as_mut()).await {
                 return ended;
             }
             let why = waiting.why();
             if is_watched && why != told {
-                let seconds = until.saturating_sub(SystemClock.now()).as_secs() + 1;
+                let seconds = waiting.until().saturating_sub(SystemClock.now()).as_secs() + 1;
                 let rest = Span(Duration::from_secs(seconds));
-                eprintln!("waiting for {rest} more: {}", why.as_deref().unwrap_or("no answer yet"));
+                let why_now = why.as_deref().unwrap_or("no answer yet");
+                print::stderr(format!("waiting for {rest} more: {why_now}"));
                 told = why;
             }
         }
     }
 }
 
+/// What a signal means for a command that is under way.
+pub const UNDER_WAY: &str = "ended without an answer; an update under way may take effect, now or later";
+
 /// Prints an object on a line of its own.
-pub fn object(object: &Json) -> io::Result<()> {
-    line(object.to_string().as_bytes())
-}
-
-/// Prints a line, which may hold any bytes.
-pub fn line(text: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(&[text, b"\n"].concat()).and_then(|()| out.flush())
-}
-
-/// How a command ended, unless that could not be printed.
-pub fn ended(printed: io::Result<()>, exit: Exit) -> Exit {
-    match printed {
-        Ok(()) => exit,
-        Err(error) => process::fail(format!("cannot write to standard output: {error}")),
-    }
+pub fn object(object: &Json) -> Printed {
+    print::stdout(object.to_string())
 }

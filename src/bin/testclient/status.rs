@@ -15,7 +15,8 @@ use serde_json::{Value as Json, json};
 /// The lines about servers, below those about the view.
 pub fn describe(status: &StatusReport) -> String {
     let mut lines = Vec::new();
-    let end = status.servers.first().map(|first| first.log_end).unwrap_or_default();
+    let primary = status.servers.iter().find(|it| it.standing == Standing::Primary);
+    let end = primary.map(|primary| primary.log_end).unwrap_or_default();
     for server in &status.servers {
         lines.extend(line(server, end));
     }
@@ -53,7 +54,9 @@ fn line(status: &ServerStatus, end: Position) -> Option<String> {
         (Standing::Joiner, trouble) => {
             let moved = format!("progress {}, {:.1?} ago", status.progress, status.still_for);
             let but = trouble.as_ref().map_or(String::new(), |trouble| format!("; it {trouble}"));
-            Some(format!("{server} joins: operation {} of {}, {moved}{but}", log_end.op.0, end.op.0))
+            // Without a primary nothing is known that it could reach.
+            let of = if end >= *log_end { format!(" of {}", end.op.0) } else { String::new() };
+            Some(format!("{server} joins: operation {}{of}, {moved}{but}", log_end.op.0))
         }
         (Standing::Idle, None) => Some(format!("{server} is a spare")),
         (Standing::Idle, Some(trouble)) => Some(format!("{server} is not used: it {trouble}")),
