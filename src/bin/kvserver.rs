@@ -202,7 +202,9 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
     let mut server = KvServer::start(config, Volatile::new(), SystemClock, ());
     let bytes_max = server.message_bytes_max();
-    let kv = Kv::new(server.kv()).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max);
+    let kv = Kv::new(server.kv())
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(server.answer_bytes_max());
     let replication = Replication::new(server.replication())
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(bytes_max);
