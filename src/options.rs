@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::protocol::options::{ReplicaOptions, VALUE_BYTES_MAX, check_count, written};
+use crate::protocol::{
+    command::PAGE_BYTES_MAX,
+    options::{ReplicaOptions, VALUE_BYTES_MAX, check_count, written},
+};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,12 @@ impl Limits {
         let gathered = options.append_bytes_max.max(options.chunk_bytes_max);
         let item = self.key_bytes_max + 2 * self.value_bytes_max;
         2 * (gathered + item) + MESSAGE_OVERHEAD_BYTES
+    }
+
+    /// The largest answer to a client: a value, or a page of keys. What a page may hold does not follow from
+    /// any option.
+    pub fn answer_bytes_max(&self, options: &ReplicaOptions) -> usize {
+        self.message_bytes_max(options).max(PAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES)
     }
 
     /// Whether these values can work, among themselves and with the protocol's; the error says what to

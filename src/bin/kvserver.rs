@@ -68,6 +68,12 @@ struct ClientArgs {
     /// Requests that may wait for an answer at once
     #[arg(long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N")]
     waiting_max: usize,
+    /// Of these, so many may ask for a page of keys
+    #[arg(long, default_value_t = ReplicaOptions::default().scans_max, value_name = "N")]
+    scans_max: usize,
+    /// Bytes of pages of keys that are read in one go, before anything else is heard and said
+    #[arg(long, default_value_t = ReplicaOptions::default().scan_bytes_max, value_name = "BYTES")]
+    scan_bytes_max: usize,
     /// Bytes of updates that may wait for an answer at once
     #[arg(long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES")]
     waiting_bytes_max: u64,
@@ -163,6 +169,8 @@ impl Args {
             session_ttl: clients.session_ttl.0,
             sessions_max: clients.sessions_max,
             waiting_max: clients.waiting_max,
+            scans_max: clients.scans_max,
+            scan_bytes_max: clients.scan_bytes_max,
             append_bytes_max: replication.append_bytes_max,
             append_window: replication.append_window,
             chunk_bytes_max: replication.chunk_bytes_max,
@@ -202,7 +210,9 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
     let mut server = KvServer::start(config, Volatile::new(), SystemClock, ());
     let bytes_max = server.message_bytes_max();
-    let kv = Kv::new(server.kv()).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max);
+    let kv = Kv::new(server.kv())
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(server.answer_bytes_max());
     let replication = Replication::new(server.replication())
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(bytes_max);

@@ -1,13 +1,14 @@
 //! The view service: decides who is primary. One runs for each cluster.
 
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     future, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 use pbkv::{
     channel,
     clock::SystemClock,
@@ -123,16 +124,18 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let given = Args::command().get_matches();
+    let args =
+        Args::from_arg_matches(&given).unwrap_or_else(|error| error.format(&mut Args::command()).exit());
     process::run::<Args>(async {
         match args.accept_data_loss {
             Some(generation) => accept_data_loss(&args, generation).await,
-            None => serve(&args).await,
+            None => serve(&args, &given).await,
         }
     })
 }
 
-async fn serve(args: &Args) -> Result<(), Failure> {
+async fn serve(args: &Args, given: &ArgMatches) -> Result<(), Failure> {
     let options = args.options();
     options.validate().map_err(Failure::option)?;
     let listener = Listener::bind(&args.addr).await?;
@@ -149,7 +152,7 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let (generation, view) = (record.generation, record.number);
     // rules: allow randomness: a process of production draws its key
     let key = SealKey(rand::random(), rand::random());
-    let command = format!("viewservice --addr {address} {}", in_folder(&args.dir));
+    let command = command(given, &address, &args.dir);
     // rules: allow randomness: and its identity
     let config = ViewConfig { record, adopt, epoch: rand::random(), key, options, command };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
@@ -230,14 +233,53 @@ fn table(heard: &Heard) -> String {
     text
 }
 
-/// How a shell is told of the record's folder.
-fn in_folder(dir: &Path) -> String {
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);
-    match dir.chars().all(is_plain) {
-        true => format!("--dir {dir}"),
-        false => format!("--dir '{}'", dir.replace('\'', "'\\''")),
+/// The options that are for one start, and those that are told in a form of their own.
+const NOT_REPEATED: [&str; 5] = ["addr", "dir", "accept_data_loss", "adopt", "adopt_anyway"];
+
+/// The command line that starts this service again in its place, from any folder: with all options that it
+/// was given.
+fn command(given: &ArgMatches, address: &str, dir: &Path) -> String {
+    let mut line = format!("viewservice --addr {} {}", quoted(address.as_ref()), in_folder("dir", dir));
+    for option in Args::command().get_arguments() {
+        let id = option.get_id().as_str();
+        let is_given = given.value_source(id) == Some(ValueSource::CommandLine);
+        let Some(name) = option.get_long().filter(|_| is_given && !NOT_REPEATED.contains(&id)) else {
+            continue;
+        };
+        for value in given.get_raw(id).into_iter().flatten() {
+            let told = match id {
+                "log_dir" => in_folder(name, Path::new(value)),
+                _ => format!("--{name} {}", quoted(value)),
+            };
+            line = format!("{line} {told}");
+        }
     }
+    line
+}
+
+/// An option that names a folder, for a shell that stands in another one.
+fn in_folder(name: &str, dir: &Path) -> String {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    format!("--{name} {}", quoted(dir.as_os_str()))
+}
+
+/// A word for a shell, in letters that every terminal shows; bytes that are none of these are escaped as bash
+/// and zsh read them.
+fn quoted(word: &OsStr) -> String {
+    let bytes = word.as_encoded_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@=".contains(byte);
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    if bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return format!("'{}'", String::from_utf8_lossy(bytes).replace('\'', "'\\''"));
+    }
+    let escaped = |byte: &u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\{byte:03o}"),
+    };
+    format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
 }
 
 /// The next generation starts without a view; numbers go on, so that nobody takes an old view for a new one.
@@ -263,7 +305,7 @@ async fn accept_data_loss(args: &Args, lost: Option<u64>) -> Result<(), Failure>
     );
     let Some(lost) = lost else {
         let generation = found.map_or("GENERATION".to_owned(), |record| record.generation.number.to_string());
-        let command = format!("viewservice {} --accept-data-loss {generation}", in_folder(&args.dir));
+        let command = format!("viewservice {} --accept-data-loss {generation}", in_folder("dir", &args.dir));
         return print::stdout(format!("{what}\nnothing was changed; to give that up, run: {command}")).done();
     };
     let record = match found {
@@ -331,4 +373,57 @@ fn lost_record(lost: u64) -> Result<Record, String> {
         return Err(format!("generations are numbered from 1 to {GENERATION_MAX}; {lost} cannot be lost"));
     }
     Ok(Record { generation: Generation { number: lost, nonce: 0 }, ..Record::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt, process::Command};
+
+    use super::*;
+
+    fn again(words: &[&str]) -> String {
+        let given = Args::command().get_matches_from([&["viewservice"], words].concat());
+        let args = Args::from_arg_matches(&given).expect("they are good");
+        command(&given, "localhost:8000", &args.dir)
+    }
+
+    #[test]
+    fn the_service_is_started_again_with_the_options_that_it_was_given() {
+        assert_eq!(again(&["--dir", "/record"]), "viewservice --addr localhost:8000 --dir /record");
+        let others = "--replicas 3 --dead-after 20s --join-stall-max 9s --suspicion-min 1s --suspicion-max 2s \
+                      --policy-interval 50ms --servers-max 7 --log info,h2=debug --log-dir /logs --log-format json";
+        let mut words: Vec<_> = others.split_whitespace().collect();
+        let options = words.iter().filter(|word| word.starts_with("--")).count();
+        let all = Args::command().get_arguments().count();
+        assert_eq!(options + NOT_REPEATED.len(), all, "each option is among them");
+        words.extend([
+            "--dir",
+            "/record",
+            "--addr",
+            "localhost:0",
+            "--adopt",
+            "localhost:8001",
+            "--adopt-anyway",
+        ]);
+        assert_eq!(again(&words), format!("viewservice --addr localhost:8000 --dir /record {others}"));
+    }
+
+    #[test]
+    fn a_shell_reads_each_word_as_it_was() {
+        for word in [
+            &b"/var/lib/pbkv"[..],
+            b"",
+            b"a b",
+            b"it's",
+            "/tmp/vs \u{e4}".as_bytes(),
+            b"\xff\xfe'\\x41\n\x1b[2J$(id)`id`",
+            b"[::1]:8000",
+        ] {
+            let word = OsString::from_vec(word.to_vec());
+            let line = quoted(&word);
+            assert!(line.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{line}");
+            let printed = Command::new("bash").arg("-c").arg(format!("printf %s {line}")).output();
+            assert_eq!(OsString::from_vec(printed.expect("a shell").stdout), word, "{line}");
+        }
+    }
 }

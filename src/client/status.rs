@@ -9,8 +9,9 @@ use crate::{
     wire,
 };
 
-/// The longest command line that is taken, in bytes: it names a folder.
-const COMMAND_BYTES_MAX: usize = 8 << 10;
+/// The longest command line that is taken, in bytes: it names folders, of which each byte may be written as
+/// four.
+const COMMAND_BYTES_MAX: usize = 64 << 10;
 
 /// What the view service knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct StatusReport {
     pub report: ViewReport,
     /// Each server that it hears or has in its record, the members of the view first; asked a moment later.
     pub servers: Vec<ServerStatus>,
+    /// Nothing else runs, as far as the view service can know: see
+    /// [`Survey`](crate::protocol::view_service::Survey).
+    pub is_complete: bool,
     /// The command line by which an operator starts the view service again in its place, if it knows one.
     pub command: Option<String>,
 }
@@ -52,8 +56,14 @@ impl<C: Clock> Client<C> {
         let answer = answer.map_err(|status| silent(channel::cause(&status)))?.into_inner();
         let servers: Result<_, Malformed> = answer.servers.into_iter().map(ServerStatus::try_from).collect();
         let servers = servers.map_err(|malformed| silent(malformed.to_string()))?;
-        // One with letters that are not for every terminal stands in the view service's log.
+        let is_complete = answer.complete;
+        // One that is not for every terminal is no pbkv view service's.
         let command = proto::line("the command line", answer.command, COMMAND_BYTES_MAX).ok();
-        Ok(StatusReport { report, servers, command: command.filter(|command| !command.is_empty()) })
+        Ok(StatusReport {
+            report,
+            servers,
+            is_complete,
+            command: command.filter(|command| !command.is_empty()),
+        })
     }
 }

@@ -219,6 +219,7 @@ fn what_is_sent_arrives_unchanged() {
         let status = ServerStatus {
             server: ServerId::new("a:1"),
             standing: Standing::Joiner,
+            runs: trouble.is_none(),
             trouble,
             log_end: at(2, 9),
             progress: 3,

@@ -396,6 +396,7 @@ impl From<ServerStatus> for wire::ServerStatus {
             progress: status.progress,
             still_for_ns: nanoseconds(status.still_for),
             silent_for_ns: nanoseconds(status.silent_for),
+            runs: status.runs,
         }
     }
 }
@@ -421,6 +422,7 @@ impl TryFrom<wire::ServerStatus> for ServerStatus {
             progress: number("progress", status.progress)?,
             still_for: Duration::from_nanos(status.still_for_ns),
             silent_for: Duration::from_nanos(status.silent_for_ns),
+            runs: status.runs,
         })
     }
 }

@@ -155,6 +155,13 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Page {
+    /// About how many bytes it occupies on the wire: no less than it does.
+    pub fn bytes(&self) -> usize {
+        32 + self.keys.iter().map(Listed::bytes).sum::<usize>()
+    }
+}
+
 /// A key of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listed {
@@ -167,7 +174,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// About how many bytes it occupies on the wire.
+    /// About how many bytes it occupies on the wire: no less than it does.
     fn bytes(&self) -> usize {
         32 + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }

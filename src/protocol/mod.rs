@@ -79,7 +79,8 @@
 //!   for a while, longer each time, or the same server would be taken back and dropped for ever. Who obeys a
 //!   view beyond the record's takes up no other one, and is no candidate (R19); if nobody else is left, that
 //!   is reported. If every stable replica came back with other data, the data is lost: that is reported, and
-//!   nobody is started empty. A server of this history that was told of a view beyond the record's or among
+//!   nobody is started empty. That no other server holds anything of it is said to an operator only when the
+//!   service does not listen any more and has taken every ping for a dead interval. A server of this history that was told of a view beyond the record's or among
 //!   those left out at the start, or acts as primary in another one of the record's number, shows that the
 //!   record is an old copy: that is reported, and nothing is proposed any more.
 //! * **VS-ADOPT** The record is lost and servers hold the data: an operator names the server whose data goes
@@ -153,7 +154,7 @@
 //! * **R20** A primary says when it begins and ends to acknowledge what fewer replicas hold than the view
 //!   service wants, and neither takes nor acknowledges updates while the record names fewer copies than the
 //!   operator asks for. What is kept is bounded in number and in bytes, and copied out of the message it came
-//!   in.
+//!   in. So is what is read of pages in one go.
 //! * **R21** One node decides for all what nodes must agree about. Each answer to a ping says the view
 //!   service's dead interval and the wanted number of copies: a server pings at least three times in that
 //!   interval, whatever it was told, and often as long as it has heard neither, or is not answered any more.
@@ -183,6 +184,10 @@
 //!   when it *sent* the ping; of D it uses 4/5, which is safe for clocks whose rates differ from true time by
 //!   up to 11 %, suspends included. Evidence of a later life of the primary, with the same contents, ends the
 //!   promise.
+//!
+//! A page that is confirmed may be read in a later step, so that many of them do not keep the primary from
+//! all else (R20): what is applied by then was committed in its view, before anything that a later primary
+//! answers.
 //!
 //! # Section 6: sessions
 //!

@@ -93,6 +93,11 @@ pub struct ReplicaOptions {
     pub copies_min: usize,
     /// Requests that may wait for an answer at once.
     pub waiting_max: usize,
+    /// Of these, so many may ask for a page of keys: one costs as much as a thousand Gets.
+    pub scans_max: usize,
+    /// Bytes of pages that a primary reads in one go; one more page may end them. The next ones wait until
+    /// everything else that is queued has been heard, and pings and heartbeats have left.
+    pub scan_bytes_max: usize,
     /// Bytes of operations in one message to a replica (at least one operation is sent).
     pub append_bytes_max: usize,
     /// Operations on their way to a replica and not yet acknowledged.
@@ -129,6 +134,8 @@ impl Default for ReplicaOptions {
             sessions_max: 100_000,
             copies_min: 0,
             waiting_max: 16_384,
+            scans_max: 1_024,
+            scan_bytes_max: 256 << 10,
             append_bytes_max: 1 << 20,
             append_window: 8_192,
             chunk_bytes_max: 256 << 10,
@@ -272,6 +279,8 @@ impl ReplicaOptions {
             ("waiting-bytes-max", self.waiting_bytes_max, BYTES_MAX),
             ("session-bytes-max", self.session_bytes_max, BYTES_MAX),
             ("waiting-max", self.waiting_max as u64, COUNT_MAX),
+            ("scans-max", self.scans_max as u64, COUNT_MAX),
+            ("scan-bytes-max", self.scan_bytes_max as u64, GATHERED_BYTES_MAX as u64),
             ("sessions-max", self.sessions_max as u64, COUNT_MAX),
             ("append-bytes-max", self.append_bytes_max as u64, GATHERED_BYTES_MAX as u64),
             ("chunk-bytes-max", self.chunk_bytes_max as u64, GATHERED_BYTES_MAX as u64),

@@ -66,6 +66,7 @@ pub struct KvServer {
     kv: KvService,
     replication: ReplicationService,
     terms: Terms,
+    answer_bytes_max: usize,
     driver: Driver,
 }
 
@@ -79,6 +80,7 @@ impl KvServer {
     {
         let limits = config.limits;
         let terms = Terms::new(&limits, &config.options);
+        let answer_bytes_max = limits.answer_bytes_max(&config.options);
         let (inbox, inputs) = mpsc::channel(INBOX_MAX);
         let port = KvPort {
             callers: Tickets::new(),
@@ -92,7 +94,7 @@ impl KvServer {
         let converse = move |messages| link::conversation(clock.clone(), messages, inbox.clone());
         let (converse, warned) = (Arc::new(converse), Arc::default());
         let replication = ReplicationService { terms, warned, converse, inbox: probed };
-        Self { kv, replication, terms, driver }
+        Self { kv, replication, terms, answer_bytes_max, driver }
     }
 
     /// The service for clients.
@@ -108,6 +110,11 @@ impl KvServer {
     /// The largest message that the services must be able to take.
     pub fn message_bytes_max(&self) -> usize {
         self.terms.message_bytes_max()
+    }
+
+    /// The largest answer to a client.
+    pub fn answer_bytes_max(&self) -> usize {
+        self.answer_bytes_max
     }
 
     /// Resolves only if the server had to stop on its own.

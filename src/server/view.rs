@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     proto,
     protocol::{
-        identity::{Generation, ViewNumber, WriteNumber},
+        identity::WriteNumber,
         machine::{Held, Observer},
         message::Ping,
         options::ViewServiceOptions,
@@ -87,13 +87,8 @@ impl ViewServer {
             Some(wanted) => (ViewService::adopting(options, wanted, epoch, key, clock.now()), Some(told)),
             None => (ViewService::new(options, record, epoch, key, clock.now()), None),
         };
-        let port = ViewPort {
-            callers: Tickets::new(),
-            probes: Probes::new(clock.clone()),
-            adoption: Some(tell),
-            generation: machine.record().generation,
-            command: command.clone(),
-        };
+        let port =
+            ViewPort { callers: Tickets::new(), probes: Probes::new(clock.clone()), adoption: Some(tell) };
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock, observer));
         Self { inbox, command, adoption, driver }
     }
@@ -142,9 +137,6 @@ struct ViewPort<C> {
     callers: Tickets<Answer>,
     probes: Probes<C>,
     adoption: Option<oneshot::Sender<Adoption>>,
-    /// For what operators are told: the generation of the record, and how the service is started.
-    generation: Generation,
-    command: String,
 }
 
 impl<C> ViewPort<C> {
@@ -172,10 +164,7 @@ impl<C: Clock> Port for ViewPort<C> {
 
     fn perform(&mut self, _now: Duration, effect: Effect) -> Option<(WriteNumber, Vec<Record>)> {
         match effect {
-            Effect::Persist { number, record } => {
-                self.generation = record.generation;
-                return Some((number, vec![record]));
-            }
+            Effect::Persist { number, record } => return Some((number, vec![record])),
             Effect::Answer { ticket, answer } => self.callers.answer(ticket, answer),
             Effect::Dismiss { ticket } => self.callers.dismiss(ticket),
             Effect::Probe { server, token, known } => self.probes.send(server, token, known),
@@ -185,7 +174,6 @@ impl<C: Clock> Port for ViewPort<C> {
             Effect::Notice(Notice::NotAdopted { why, heard }) => {
                 self.decided(Adoption { view: Err(why), heard });
             }
-            Effect::Notice(Notice::DataLost(view)) => self.data_is_lost(view),
             Effect::Notice(notice) => log(notice),
         }
         None
@@ -197,20 +185,6 @@ impl<C: Clock> Port for ViewPort<C> {
 
     fn persisted(number: WriteNumber) -> Event {
         Event::Persisted(number)
-    }
-}
-
-impl<C> ViewPort<C> {
-    /// What an operator can do then, with the command line: it is read in a hurry.
-    fn data_is_lost(&self, view: ViewNumber) {
-        tracing::error!(
-            %view, to_begin_empty = format!("{} --accept-data-loss {}", self.command, self.generation.number),
-            "no server that holds all the data is left: each came back without it. If another machine still has the data of \
-             one, start that one. If not, what was acknowledged last is lost. Another server may hold what was there before: \
-             'testclient view' lists those that run, with the ends of their logs. To go on with that, stop this service, move its \
-             record away, and see viewservice --help, --adopt. Only if none will do, begin empty: stop this service, run \
-             the command once, and start the service again"
-        );
     }
 }
 
@@ -231,6 +205,13 @@ fn log(notice: Notice) {
         Notice::Activated(view) => {
             info!(view = %view.number, primary = %view.primary, insync = ?view.insync, "the view is active");
         }
+        // With no command line: a server that was not heard yet may hold something older.
+        Notice::DataLost(view) => error!(
+            %view,
+            "no server that holds all the data is left: each came back without it. If another machine still has the data of \
+             one, start that one. If not, what was acknowledged last is lost. 'testclient view' shows whether a server that runs \
+             holds what was there before, and the command line to go on with that, or to begin empty"
+        ),
         Notice::Waiting { view, servers } => error!(
             %view, ?servers,
             "no service: none of the servers that hold all the data is there; waiting for one of them to come back with \
@@ -298,7 +279,6 @@ fn log(notice: Notice) {
         Notice::TooManyServers(server) => warn!(%server, "ignored, too many servers are known already"),
         // Whoever started the service is told.
         Notice::Adopted { .. } | Notice::NotAdopted { .. } => {}
-        Notice::DataLost(_) => {} // the port knows the command line
     }
 }
 
@@ -362,9 +342,10 @@ impl wire::view_service_server::ViewService for ViewServiceService {
         _request: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
         match self.ask(Question::GetStatus).await? {
-            Answer::Status(servers) => Ok(Response::new(wire::GetStatusResponse {
-                servers: proto::statuses(servers),
+            Answer::Status(survey) => Ok(Response::new(wire::GetStatusResponse {
+                servers: proto::statuses(survey.servers),
                 command: self.command.clone(),
+                complete: survey.is_complete,
             })),
             Answer::Ping(_) | Answer::View { .. } => Err(mistaken()),
         }

@@ -28,7 +28,7 @@ use crate::proxy::Proxy;
 /// Nothing that a test waits for takes longer, on a busy machine, than this.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-const VIEWSERVICE: &str = env!("CARGO_BIN_EXE_viewservice");
+pub const VIEWSERVICE: &str = env!("CARGO_BIN_EXE_viewservice");
 const KVSERVER: &str = env!("CARGO_BIN_EXE_kvserver");
 const TESTCLIENT: &str = env!("CARGO_BIN_EXE_testclient");
 
@@ -214,7 +214,8 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let view_service = start_view_service(dir.path(), "localhost:0", args, 0);
+        let record = dir.path().join("record");
+        let view_service = start_view_service(dir.path(), &record, "localhost:0", args, 0);
         Self { view_service, dir, started: 0 }
     }
 
@@ -289,9 +290,14 @@ impl Cluster {
 
     /// Starts the view service again, after its process ended.
     pub fn start_view_service(&mut self, args: &[&str]) {
+        self.start_view_service_in(&self.dir.path().join("record"), args);
+    }
+
+    /// The same, with the record in this folder.
+    pub fn start_view_service_in(&mut self, record: &Path, args: &[&str]) {
         self.started += 1;
         let address = self.view_service.address.clone();
-        self.view_service = start_view_service(self.dir.path(), &address, args, self.started);
+        self.view_service = start_view_service(self.dir.path(), record, &address, args, self.started);
     }
 
     /// Those of a client that waits as long as a busy machine may take.
@@ -349,8 +355,7 @@ impl Cluster {
     }
 }
 
-fn start_view_service(dir: &Path, address: &str, args: &[&str], number: usize) -> Process {
-    let record = dir.join("record");
+fn start_view_service(dir: &Path, record: &Path, address: &str, args: &[&str], number: usize) -> Process {
     let record = record.to_str().expect("UTF-8");
     let args = [&["--addr", address, "--dir", record], args].concat();
     Process::start(VIEWSERVICE, &args, dir.join(format!("viewservice-{number}.log")))

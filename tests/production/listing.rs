@@ -1,8 +1,13 @@
 //! What is in the store, and how it is: keys, counts, and the servers behind them, on the command line.
 
-use pbkv::wire::ScanRequest;
+use pbkv::{protocol::command::PAGE_KEYS_MAX, wire::ScanRequest};
+use prost::Message;
+use tonic::Code;
 
-use crate::cluster::{Cluster, connect, eventually, failed, run, said, succeeded};
+use crate::{
+    cluster::{Cluster, Process, connect, eventually, failed, run, said, succeeded},
+    memory::status_bytes,
+};
 
 #[test]
 fn keys_are_listed_counted_and_deleted_by_their_prefix() {
@@ -86,6 +91,81 @@ fn more_keys_than_a_page_has_are_listed_page_by_page() {
         assert_eq!(succeeded(&cluster.testclient(&["delete", "--prefix", "", "--yes"])), "deleted 1005\n");
         assert_eq!(succeeded(&cluster.testclient(&["count"])), "0\n");
     });
+}
+
+/// What a page may hold does not depend on how long other messages are.
+#[test]
+fn keys_are_listed_however_small_the_limits_are() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "1"]);
+        let limits =
+            ["--key-bytes-max=100", "--value-bytes-max=100", "--append-bytes-max=1", "--chunk-bytes-max=1"];
+        let primary = cluster.server(&limits);
+        cluster.settled(&primary, 0).await;
+        let mut client = cluster.client();
+        for number in 0..1_000 {
+            client.put(format!("{number:0100}"), vec![b'v'; 100]).await.expect("put");
+        }
+        assert_eq!(succeeded(&cluster.testclient(&["count"])), "1000\n");
+        let listed = succeeded(&cluster.testclient(&["keys", "--values"]));
+        assert_eq!((listed.lines().count(), listed.len()), (1_000, 1_000 * 202));
+    });
+}
+
+/// Scans at once, each of as many keys as a page has.
+const BURST: usize = 4_000;
+/// On so many connections.
+const CONNECTIONS: usize = 20;
+
+#[test]
+fn a_burst_of_scans_deposes_nobody_and_needs_little_memory() {
+    run(async {
+        let mut cluster = Cluster::start(&[]);
+        let (primary, _backup) = cluster.pair_of(&[]).await;
+        let mut client = cluster.client();
+        for number in 0..PAGE_KEYS_MAX {
+            client.put(format!("key {number}"), "v").await.expect("put");
+        }
+        let before = cluster.report().await.view.expect("a view");
+        let occupied = occupied_at_most(&primary);
+        let mut scans = tokio::task::JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let connection = connect(&primary.address).await;
+            for _ in 0..BURST / CONNECTIONS {
+                let mut connection = connection.clone();
+                scans.spawn(async move { connection.scan(ScanRequest::default()).await });
+            }
+        }
+        let (mut read, mut refused, mut bytes) = (0, 0, 0);
+        while let Some(scan) = scans.join_next().await {
+            match scan.expect("no task panics") {
+                Ok(page) => {
+                    read += 1;
+                    bytes += page.into_inner().encoded_len();
+                }
+                Err(status) => {
+                    assert!(status.code() == Code::ResourceExhausted, "{status:?}");
+                    refused += 1;
+                }
+            }
+        }
+        let more = occupied_at_most(&primary) - occupied;
+        println!(
+            "{read} pages of {bytes} bytes were read, {refused} refused; the primary grew by {more} bytes"
+        );
+        assert!(
+            more < 4.0 * bytes as f64,
+            "the README says so of what is on its way, of which this was a part"
+        );
+        assert!(read >= BURST / 4, "{read}");
+        assert_eq!(cluster.report().await.view.expect("a view"), before);
+        assert!(!cluster.view_service.log().contains("is dead"), "{}", cluster.view_service.log());
+    });
+}
+
+/// The most bytes that a server ever occupied, where the system tells.
+fn occupied_at_most(server: &Process) -> f64 {
+    if cfg!(target_os = "linux") { status_bytes(server, "VmHWM") } else { 0.0 }
 }
 
 /// Waits until 'view' says so.

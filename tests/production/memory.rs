@@ -46,7 +46,7 @@ fn formula(name: &'static str, quantities: &Quantities) -> f64 {
 }
 
 /// A line of the process's status that counts in kB.
-fn status_bytes(server: &Process, field: &str) -> f64 {
+pub fn status_bytes(server: &Process, field: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).expect("the process lives");
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("a number of kB");

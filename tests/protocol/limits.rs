@@ -99,6 +99,7 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
         edges(default.append_window, 1, COUNT_MAX),
         edges(default.checkpoint_interval, 1, COUNT_MAX / 4),
         edges(default.log_entries_max, 1, COUNT_MAX),
+        edges(default.scans_max as u64, 1, COUNT_MAX),
     );
     let bytes = (
         edges(default.append_bytes_max as u64, 1, GATHERED_BYTES_MAX as u64),
@@ -107,6 +108,7 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
         edges(default.log_bytes_max, 1, BYTES_MAX),
         edges(default.waiting_bytes_max, 1, BYTES_MAX),
         edges(default.session_bytes_max, 1, BYTES_MAX),
+        edges(default.scan_bytes_max as u64, 1, GATHERED_BYTES_MAX as u64),
     );
     let reads = prop_oneof![Just(ReadMode::Confirm), Just(ReadMode::Lease)];
     (times, counts, bytes, reads, 0..=1_usize).prop_map(
@@ -120,6 +122,8 @@ fn replica_options() -> impl Strategy<Value = ReplicaOptions> {
             sessions_max: counts.0 as usize,
             copies_min,
             waiting_max: counts.1 as usize,
+            scans_max: counts.5 as usize,
+            scan_bytes_max: bytes.6 as usize,
             append_bytes_max: bytes.0 as usize,
             append_window: counts.2,
             chunk_bytes_max: bytes.1 as usize,

@@ -65,6 +65,12 @@ impl Driven {
         self.step(Replica::flush());
         self.now += Duration::from_secs(1); // longer than any ping interval: a ping leaves
         self.step(Replica::flush());
+        self.answered(view);
+        self.step(Replica::flush());
+    }
+
+    /// The view service's answer to the latest ping arrives.
+    pub fn answered(&mut self, view: Option<View>) {
         let body = PingReplyBody::Accepted {
             view,
             echo: Echo { epoch: 1, at: self.now },
@@ -78,7 +84,6 @@ impl Driven {
             body,
         };
         self.step(Event::PingReply(reply));
-        self.step(Replica::flush());
     }
 
     /// Takes an event; what is written is durable at once, or never if the disk stalls.

@@ -105,6 +105,7 @@ pub fn generate(seed: u64) -> Plan {
             length::stretch(&mut plan);
             settings::ask_for_copies(&mut plan);
             settings::wait_for_sessions(&mut plan);
+            settings::limit_scans(&mut plan);
             twins::shadow_holders(&mut plan);
             twins::move_addresses(&mut plan);
             links::lengthen_transfers(&mut plan);

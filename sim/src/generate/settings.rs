@@ -1,11 +1,13 @@
 //! The options of the processes: most often as they come, else faster, slower, at odds with each other, or so
 //! small that clients run into them.
 
+use std::time::Duration;
+
 use testbed::{data::plan::Network, draw::dice::Dice};
 
 use crate::{
     bound::Plan,
-    store::{settings::Settings, setup::Cluster},
+    store::{script::Step, settings::Settings, setup::Cluster},
 };
 
 /// The longest latency and the longest write to disk with which a fast cluster is not taken for a dead one.
@@ -27,6 +29,12 @@ const NO_ROOM_PERCENT: u64 = 10;
 /// The share of seeds whose servers refuse updates that too few copies would hold, in percent.
 const COPIES_PERCENT: u64 = 8;
 
+/// The share of seeds with scans whose servers read little of them in one go, in percent.
+const LITTLE_SCANNING_PERCENT: u64 = 40;
+
+/// How often all clients of such a seed scan at the same moment.
+const BURSTS: usize = 6;
+
 /// Lets the servers of some seeds ask for a least number of copies. Updates then wait until redundancy is
 /// restored, and that may take as long again as the faults lasted (a suspicion doubles): there is more time
 /// to settle.
@@ -39,6 +47,30 @@ pub(super) fn ask_for_copies(plan: &mut Plan) {
     let copies_min = Some(dice.between(2, replicas as u64) as usize);
     plan.cluster.settings.push(Settings { copies_min, ..Settings::default() });
     plan.settle_ms += 2 * plan.faults_ms;
+}
+
+/// Lets the servers of some seeds with scans read little of them in one go, and let few of them wait. Their
+/// clients scan all at the same moments, too, or hardly two would ever wait at once.
+pub(super) fn limit_scans(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "settings/scans");
+    let scans = |line: &String| line.split_whitespace().nth(1) == Some("scan");
+    let is_scanning = plan.clients.iter().any(|client| client.script.iter().any(scans));
+    if !is_scanning || !dice.percent(LITTLE_SCANNING_PERCENT) {
+        return;
+    }
+    let scan_bytes_max = Some(dice.magnitude(1, 500) as usize);
+    let scans_max = dice.percent(40).then(|| dice.between(1, 3) as usize);
+    plan.cluster.settings.push(Settings { scans_max, scan_bytes_max, ..Settings::default() });
+    for _ in 0..BURSTS {
+        let at_ms = dice.below(plan.faults_ms);
+        let line = format!("{}.{:03} scan hot 3", at_ms / 1_000, at_ms % 1_000);
+        for script in plan.clients.iter_mut().map(|client| &mut client.script) {
+            let is_earlier =
+                |line: &String| Step::parse(line).is_ok_and(|step| step.at <= Duration::from_millis(at_ms));
+            let place = script.partition_point(is_earlier);
+            script.insert(place, line.clone());
+        }
+    }
 }
 
 /// Gives those plans more time to settle in which sessions may remember little. An answer that nobody asks

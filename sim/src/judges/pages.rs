@@ -1,6 +1,6 @@
 //! I13: a page of keys is what the store held at the page's revision: each key that belongs there, no other
 //! one, with its value and the operation that changed it last; and that revision is no earlier than any
-//! that a client had been told when the page was asked for.
+//! that a client had been told when the page was asked for. Whatever plans ask for is a page that there is.
 //!
 //! Source: R10 and section 7. It sees keys that no plan names, and keys that are missing. Whether clients
 //! could tell is for the checker, to which a page is a Get of each key of the plan. It cannot see what a
@@ -73,6 +73,17 @@ pub fn check((floor, generation): (Floor, u64), asked: &Scan, page: &Page, order
         }
         (None, true) => broken("it says that there are more keys, and there were none".to_owned()),
         _ => Ok(()),
+    }
+}
+
+/// Judges that the servers called a page that a plan asks for one that cannot be had, whatever their options
+/// and the values that they took.
+pub fn refused(asked: &Scan, why: &str) -> Broken {
+    let (prefix, after) = (asked.prefix.escape_ascii(), asked.after.escape_ascii());
+    Broken {
+        invariant: "I13",
+        promised: "whatever a server holds can be listed",
+        seen: format!("the page of \"{prefix}\" after \"{after}\" was refused as a wrong request: {why}"),
     }
 }
 

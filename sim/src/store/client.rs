@@ -158,6 +158,9 @@ impl Caller {
             let page = match result {
                 Ok(page) => page,
                 Err(error) => {
+                    if let ClientError::Invalid(why) = &error {
+                        observe::page_refused(&mut self.world.observer(), now(), self.node, &scan, why);
+                    }
                     if matches!(error, ClientError::DataLost { .. }) {
                         *seen = Seen::default();
                     }

@@ -235,6 +235,13 @@ pub fn page_came(
     }
 }
 
+/// A client was told that a page cannot be asked for.
+pub fn page_refused(observer: &mut Observer, at: Duration, client: NodeIndex, asked: &Scan, why: &str) {
+    if !observer.is_stopped() {
+        observer.outside(at, client, StepName::RETURN, Err(pages::refused(asked, why)));
+    }
+}
+
 /// A client ended, and comes back as one that knows nothing.
 pub fn client_ended(observer: &mut Observer, client: NodeIndex) {
     let Witness { revisions, nodes, .. } = &mut observer.witness;

@@ -30,7 +30,11 @@ use pbkv::{
 use testbed::{
     data::{hash::stable_hash, node::NodeIndex},
     hardware::{disk::SimulatedDisk, files::SimulatedFolder},
-    world::{drive::is_failure, now, serve::Services},
+    world::{
+        drive::is_failure,
+        now,
+        serve::{Lengths, Services},
+    },
 };
 
 use super::{
@@ -40,8 +44,8 @@ use super::{
 };
 use crate::bound::World;
 
-/// The longest message that a server takes which sets no limit, in bytes: tonic's.
-const DECODED_BYTES_MAX: usize = 4 << 20;
+/// Those of a server that sets no limit: tonic's.
+const PLAIN: Lengths = Lengths { taken_max: 4 << 20, answered_max: usize::MAX };
 
 /// One life of a process. What it finds on its disk is what is there now.
 pub fn run(world: Arc<World>, node: NodeIndex, life: u64) -> impl Future<Output = ()> + Send + 'static {
@@ -89,7 +93,7 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
     let clock = Clock(world.clock(node));
     let mut server = ViewServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let services = Services::default().with(ViewServiceGrpc::new(server.service()));
-    serve(&world, node, services, DECODED_BYTES_MAX, server.failed()).await;
+    serve(&world, node, services, PLAIN, server.failed()).await;
 }
 
 /// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it
@@ -143,23 +147,23 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
     let disk = Disk(SimulatedDisk { disk: world.own.disk(node).clone(), drive, durable: written, failed });
     let clock = Clock(world.clock(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
-    let bytes_max = server.message_bytes_max();
+    let lengths = Lengths { taken_max: server.message_bytes_max(), answered_max: server.answer_bytes_max() };
     let services =
         Services::default().with(KvGrpc::new(server.kv())).with(ReplicationGrpc::new(server.replication()));
-    serve(&world, node, services, bytes_max, server.failed()).await;
+    serve(&world, node, services, lengths, server.failed()).await;
 }
 
 async fn serve(
     world: &Arc<World>,
     node: NodeIndex,
     services: Services,
-    bytes_max: usize,
+    lengths: Lengths,
     failed: impl Future<Output = ServerError>,
 ) {
     tokio::select! {
         biased;
         error = failed => end_of(world, node, error),
-        () = world.serve(node, services, bytes_max) => {}
+        () = world.serve(node, services, lengths) => {}
     }
 }
 

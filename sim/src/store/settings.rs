@@ -62,6 +62,12 @@ pub struct Settings {
     /// [`ReplicaOptions::waiting_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_max: Option<usize>,
+    /// [`ReplicaOptions::scans_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scans_max: Option<usize>,
+    /// [`ReplicaOptions::scan_bytes_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_bytes_max: Option<usize>,
     /// [`ReplicaOptions::checkpoint_bytes`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_bytes: Option<u64>,
@@ -133,6 +139,8 @@ impl Cluster {
             set(&mut options.append_bytes_max, settings.append_bytes_max);
             set(&mut options.sessions_max, settings.sessions_max);
             set(&mut options.waiting_max, settings.waiting_max);
+            set(&mut options.scans_max, settings.scans_max);
+            set(&mut options.scan_bytes_max, settings.scan_bytes_max);
             set(&mut options.checkpoint_bytes, settings.checkpoint_bytes);
             set(&mut options.waiting_bytes_max, settings.waiting_bytes_max);
             set(&mut options.session_bytes_max, settings.session_bytes_max);
@@ -193,7 +201,7 @@ impl Cluster {
     /// wrong.
     pub fn is_limited(&self) -> bool {
         self.settings.iter().any(|own| {
-            let counts = own.sessions_max.is_some() || own.waiting_max.is_some();
+            let counts = own.sessions_max.is_some() || own.waiting_max.is_some() || own.scans_max.is_some();
             counts || own.waiting_bytes_max.is_some() || own.session_bytes_max.is_some()
         })
     }

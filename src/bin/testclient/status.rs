@@ -1,7 +1,7 @@
 //! What 'view' says of single servers: spares, joiners with their progress, and what an operator can do
 //! when the data is lost.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use pbkv::{
     client::StatusReport,
@@ -39,6 +39,7 @@ pub fn json(status: &ServerStatus) -> Json {
         },
         "log_end": { "operation": status.log_end.op.0, "view": status.log_end.view.0 },
         "silent_ms": milliseconds(status.silent_for),
+        "runs": status.runs,
         "still_ms": milliseconds(status.still_for),
         "trouble": status.trouble,
     })
@@ -64,14 +65,12 @@ fn line(status: &ServerStatus, end: Position) -> Option<String> {
 }
 
 /// Command lines for the machine of the view service. Nothing is given up while a server that runs holds
-/// something that could be gone on with.
+/// something that could be gone on with, or may turn out to.
 fn ways_out(status: &StatusReport) -> Vec<String> {
-    let holds = |it: &&ServerStatus| it.log_end.op.0 > 0 && it.silent_for.as_secs() < HEARD_SECONDS;
-    let mut holders: Vec<_> = status.servers.iter().filter(holds).collect();
-    holders.sort_by_key(|holder| std::cmp::Reverse(holder.log_end));
-    let Some(command) = &status.command else { return Vec::new() };
+    let holders = status.servers.iter().filter(|it| it.runs && it.log_end.op.0 > 0);
+    let command = status.command.as_deref().unwrap_or(COMMAND_UNKNOWN);
     let generation = status.report.view.as_ref().map_or(1, |view| view.generation.number);
-    match holders.first() {
+    match holders.min_by_key(|holder| Reverse(holder.log_end)) {
         Some(best) => vec![
             format!(
                 "{} runs and holds what was there up to operation {} of view {}. To go on with that, stop the view service, move \
@@ -80,14 +79,19 @@ fn ways_out(status: &StatusReport) -> Vec<String> {
             ),
             format!("  {command} --adopt {}", best.server),
         ],
-        None => vec![
+        None if status.is_complete => vec![
             "No server that runs holds anything of it. To begin empty, stop the view service, run this once, and start it \
              again:"
                 .to_owned(),
             format!("  {command} --accept-data-loss {generation}"),
         ],
+        None => vec![
+            "Whether a server that runs holds anything of it is not known yet: the view service started a while ago and listens, \
+             or does not take a server that pings. Look again; if a line above says NOT TAKEN, see to that first"
+                .to_owned(),
+        ],
     }
 }
 
-/// A server that was heard within this time runs, in seconds.
-const HEARD_SECONDS: u64 = 5;
+/// What stands for the command line of a view service that does not tell its own.
+const COMMAND_UNKNOWN: &str = "viewservice --dir ITS_FOLDER";

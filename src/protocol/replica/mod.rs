@@ -358,6 +358,9 @@ impl Replica {
         if core.pinger.wanted || now >= core.pinger.due {
             core.ping(now, role, effects);
         }
+        if let Role::Primary(primary) = role {
+            primary.go_on_scanning(core, effects);
+        }
     }
 }
 
@@ -442,6 +445,7 @@ impl Machine for Replica {
         let due = match &self.role {
             Role::Idle => NEVER,
             Role::Backup(backup) => backup.watch_due(&self.core),
+            Role::Primary(primary) if primary.has_scans_to_go_on() => AT_ONCE,
             Role::Primary(primary) => primary.feed_due(&self.core.options),
         };
         due.min(self.core.pinger.due)

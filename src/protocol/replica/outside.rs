@@ -14,8 +14,10 @@ use crate::protocol::{
 pub struct Load {
     /// As primary: the requests that wait for an answer,
     pub waiting: usize,
-    /// and as how many they are counted.
+    /// as how many they are counted,
     pub waiting_counted: usize,
+    /// and how many of them ask for a page.
+    pub scans: usize,
     /// As primary: the updates that it takes for not committed yet,
     pub in_flight: usize,
     /// the sessions that it takes for being opened,
@@ -54,8 +56,10 @@ impl Replica {
         let staged_parts = staged_parts.unwrap_or_default();
         let load = Load { staged, staged_parts, unwritten, unsaid, writing, ..Load::default() };
         self.as_primary().map_or(load, |primary| Load {
-            waiting: primary.waiting.values().map(Vec::len).sum::<usize>() + primary.reads.len(),
-            waiting_counted: primary.waiting_updates + primary.reads.len(),
+            waiting: primary.waiting.values().map(Vec::len).sum::<usize>() + primary.waiting()
+                - primary.waiting_updates,
+            waiting_counted: primary.waiting(),
+            scans: primary.scans_waiting(),
             in_flight: primary.in_flight.len(),
             opening: primary.opening,
             waiting_bytes: primary.waiting_bytes,

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Core, Effect, Notice, Replica, Role, SessionLimit,
     feed::Peer,
-    reads::{Read, Wanted},
+    reads::{Read, Scans, Wanted},
     sessions::Remembering,
 };
 use crate::protocol::{
@@ -67,6 +67,7 @@ pub struct Primary {
     pub(super) opening: usize,
     pub(super) remembering: Remembering,
     pub(super) reads: VecDeque<Read>,
+    pub(super) scans: Scans,
     /// Number of the latest round of messages to the replicas. Every append of a round carries it; a
     /// round without any message is not counted.
     pub(super) round: u64,
@@ -119,10 +120,6 @@ impl Primary {
         }
         let others = self.announced.iter().map(|server| (server.clone(), self.peers[server].data));
         others.chain([(me.clone(), data)]).collect()
-    }
-
-    fn waiting(&self) -> usize {
-        self.waiting_updates + self.reads.len()
     }
 
     /// The operation up to which all replicas that are waited for hold the log, durably and in this view.
@@ -188,6 +185,7 @@ impl Replica {
             opening,
             remembering,
             reads: VecDeque::new(),
+            scans: Scans::default(),
             round: 0,
             round_wanted: false,
             transfers: 0,
@@ -210,8 +208,8 @@ impl Primary {
     pub(super) fn step_down(&mut self, core: &Core, effects: &mut Vec<Effect>) {
         let updates = std::mem::take(&mut self.waiting).into_values().flatten();
         self.waiting_updates = 0;
-        let reads = std::mem::take(&mut self.reads).into_iter().map(|read| read.ticket);
-        for ticket in updates.chain(reads).collect::<Vec<_>>() {
+        let readers = self.take_readers();
+        for ticket in updates.chain(readers).collect::<Vec<_>>() {
             core.refuse(ticket, effects);
         }
     }
@@ -255,7 +253,7 @@ impl Primary {
         }
         match request.body {
             RequestBody::Get { key } => self.read(core, now, ticket, Wanted::Key(key), effects),
-            RequestBody::Scan(scan) => self.read(core, now, ticket, Wanted::Page(scan), effects),
+            RequestBody::Scan(scan) => self.scan(core, now, ticket, scan, effects),
             RequestBody::OpenSession => {
                 let at = self.log_time(now);
                 if !self.may_open(&core.state, &core.options, at) {

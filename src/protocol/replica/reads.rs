@@ -7,9 +7,15 @@
 //! * *Lease*: the view service promised to promote nobody for a while. Clocks must run at nearly the same
 //!   rate, also through suspends.
 //!
+//! A page costs as much as a thousand Gets, and a burst of them must not keep the primary from saying that it
+//! lives. So only some of them may wait, and only some are read in one go, which ends with a flush. The others
+//! are read in the next one. They are confirmed by then and stay so: what is applied meanwhile was committed
+//! in this view, and comes before whatever a later primary answers.
+//!
 //! In each way nothing is read before all that an earlier primary may have acknowledged is committed.
 
 use std::{
+    collections::VecDeque,
     hash::{Hash, Hasher},
     time::Duration,
 };
@@ -18,7 +24,7 @@ use bytes::Bytes;
 
 use super::{Core, Effect, Primary};
 use crate::protocol::{
-    command::{Page, Reply, Scan},
+    command::{Page, Refusal, Reply, Scan},
     identity::{OpNumber, Ticket},
     options::{ReadMode, usable_lease},
     store::State,
@@ -63,7 +69,28 @@ pub(super) struct Read {
     pub(super) round: u64,
 }
 
+/// Pages that wait.
+#[derive(Clone, Default, Hash)]
+pub(super) struct Scans {
+    /// How many, whether confirmed or not.
+    waiting: usize,
+    /// Those that are confirmed and wait for the next flush.
+    confirmed: VecDeque<Read>,
+    /// The bytes of the pages that were read in this go.
+    bytes: usize,
+}
+
 impl Primary {
+    /// Requests that wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting_updates + self.reads.len() + self.scans.confirmed.len()
+    }
+
+    /// Of these, questions for pages.
+    pub(super) fn scans_waiting(&self) -> usize {
+        self.scans.waiting
+    }
+
     /// Something is to be read.
     pub(super) fn read(
         &mut self,
@@ -77,6 +104,28 @@ impl Primary {
         let round = self.round + 1;
         self.reads.push_back(Read { ticket, wanted, round });
         self.serve_reads(core, now, effects);
+    }
+
+    /// A page is to be read.
+    pub(super) fn scan(
+        &mut self,
+        core: &Core,
+        now: Duration,
+        ticket: Ticket,
+        scan: Scan,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.scans.waiting >= core.options.scans_max {
+            return effects.push(Effect::Reply { ticket, reply: Reply::Refused(Refusal::Busy) });
+        }
+        self.scans.waiting += 1;
+        self.read(core, now, ticket, Wanted::Page(scan), effects);
+    }
+
+    /// Nothing is read any more: these wait for an answer.
+    pub(super) fn take_readers(&mut self) -> impl Iterator<Item = Ticket> + use<> {
+        let scans = std::mem::take(&mut self.scans);
+        std::mem::take(&mut self.reads).into_iter().chain(scans.confirmed).map(|read| read.ticket)
     }
 
     /// The view service promises to promote nobody for a while, counted from when the ping was *sent*.
@@ -112,11 +161,41 @@ impl Primary {
             acked.min().expect("not empty")
         };
         while let Some(read) = self.reads.pop_front_if(|read| read.round <= confirmed) {
-            let reply = read.wanted.found_in(core.commit, &core.state);
-            effects.push(Effect::Reply { ticket: read.ticket, reply });
+            match read.wanted {
+                Wanted::Page(_) if self.has_read_enough(core) => self.scans.confirmed.push_back(read),
+                _ => self.serve(core, &read, effects),
+            }
         }
         if self.reads.is_empty() {
             self.round_wanted = false;
         }
+    }
+
+    fn serve(&mut self, core: &Core, read: &Read, effects: &mut Vec<Effect>) {
+        let reply = read.wanted.found_in(core.commit, &core.state);
+        if let Reply::Page(page) = &reply {
+            self.scans.waiting -= 1;
+            self.scans.bytes += page.bytes();
+        }
+        effects.push(Effect::Reply { ticket: read.ticket, reply });
+    }
+
+    fn has_read_enough(&self, core: &Core) -> bool {
+        self.scans.bytes >= core.options.scan_bytes_max
+    }
+
+    /// At the end of a flush the next pages are read.
+    pub(super) fn go_on_scanning(&mut self, core: &Core, effects: &mut Vec<Effect>) {
+        self.scans.bytes = 0;
+        while !self.has_read_enough(core)
+            && let Some(read) = self.scans.confirmed.pop_front()
+        {
+            self.serve(core, &read, effects);
+        }
+    }
+
+    /// Whether pages wait for the next flush.
+    pub(super) fn has_scans_to_go_on(&self) -> bool {
+        !self.scans.confirmed.is_empty()
     }
 }

@@ -4,7 +4,10 @@
 use std::fmt;
 
 use super::{ViewService, adoption::Adoption};
-use crate::protocol::identity::{DataId, ServerId};
+use crate::protocol::{
+    identity::{DataId, ServerId},
+    view::View,
+};
 
 /// Servers that are named in one sentence.
 const NAMES_MAX: usize = 8;
@@ -46,7 +49,7 @@ pub enum Distress {
     Unknown,
 }
 
-/// Servers that run and are not taken, while copies are missing or there is no view yet. One thing at a time.
+/// Servers that run and are not taken, while copies are missing, the data is lost or there is no view yet. One thing at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NotTaken {
     /// They hold data of another history.
@@ -191,7 +194,8 @@ impl ViewService {
         if self.adoption.is_some() {
             return None; // nobody is, until it is decided whose data goes on
         }
-        if self.record.view.as_ref().is_some_and(|view| view.insync.len() >= self.options.replicas) {
+        let has_enough = |view: &View| view.insync.len() >= self.options.replicas;
+        if self.record.view.as_ref().is_some_and(has_enough) && !self.data_lost {
             return None;
         }
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);

@@ -1,6 +1,6 @@
 //! What the view service is told and what it wants done.
 
-use super::{Distress, NotTaken, Notice, ServerStatus};
+use super::{Distress, NotTaken, Notice, Survey};
 use crate::protocol::{
     identity::{ServerId, Ticket, WriteNumber},
     message::{Ping, PingReply, Token},
@@ -88,6 +88,6 @@ pub enum Answer {
         /// Which servers run and are not taken, if copies are missing.
         not_taken: Option<NotTaken>,
     },
-    /// To an operator's question: every server that is known, those of the view first.
-    Status(Vec<ServerStatus>),
+    /// To an operator's question.
+    Status(Survey),
 }

@@ -34,14 +34,15 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use self::policy::Blame;
 use self::{
-    adoption::Adoption, servers::Servers, strangers::Strangers, unreached::Unreached, unsaid::Unsaid,
+    adoption::Adoption, servers::Servers, status::Untaken, strangers::Strangers, unreached::Unreached,
+    unsaid::Unsaid,
 };
 pub use self::{
     distress::{Distress, NotTaken},
     event::{Answer, Effect, Event},
     notice::Notice,
     probe::SealKey,
-    status::{ServerStatus, Standing},
+    status::{ServerStatus, Standing, Survey},
     unsaid::ANSWERS_WAITING_MAX,
     why::{Why, WhyDropped},
 };
@@ -81,6 +82,7 @@ pub struct ViewService {
     servers: Servers,
     strangers: Strangers,
     unreached: Unreached,
+    untaken: Untaken,
     /// The record was lost, and a server's data is to go on.
     adoption: Option<Adoption>,
     /// The record is an old copy, and the operator was told.
@@ -146,6 +148,7 @@ impl ViewService {
             servers,
             strangers: Strangers::default(),
             unreached: Unreached::default(),
+            untaken: Untaken::default(),
             adoption: None,
             is_outdated: false,
             astray_in: None,
@@ -183,6 +186,7 @@ impl ViewService {
     /// VS-PING.
     fn on_ping(&mut self, now: Duration, ticket: Ticket, ping: Ping, effects: &mut Vec<Effect>) {
         let (present, dead_after) = (self.presence.now(), self.options.dead_after);
+        let untaken = std::mem::replace(&mut self.untaken, Untaken(Some(present)));
         let reached_at =
             ping.token.and_then(|token| self.key.reached_at(&ping.server, token, present, dead_after));
         let Some(reached_at) = reached_at else {
@@ -221,6 +225,7 @@ impl ViewService {
             effects.push(Effect::Notice(Notice::TooManyServers(ping.server)));
             return effects.push(Effect::Dismiss { ticket });
         }
+        self.untaken = untaken; // this one is taken
         let heard = self.servers.hear(present, self.epoch, &ping, reached_at);
         if heard.is_new {
             effects.push(Effect::Notice(Notice::ServerSeen(ping.clone())));
@@ -394,7 +399,7 @@ impl Machine for ViewService {
                 };
                 self.answer(ticket, answer, effects);
             }
-            Event::GetStatus { ticket } => self.answer(ticket, Answer::Status(self.status()), effects),
+            Event::GetStatus { ticket } => self.answer(ticket, Answer::Status(self.survey()), effects),
             Event::Persisted(number) => self.on_persisted(number, effects),
             Event::Tick | Event::Flush => {
                 if now >= self.policy_due {

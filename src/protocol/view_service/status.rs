@@ -2,7 +2,10 @@
 //! and why a server that runs is no copy. Clients do not need it, so it is no part of what they are told
 //! with the view. Servers that are refused are: see [`NotTaken`](super::NotTaken).
 
-use std::time::Duration;
+use std::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use super::{ViewService, WhyDropped, servers::Server};
 use crate::protocol::identity::{Position, ServerId};
@@ -20,6 +23,28 @@ pub enum Standing {
     Idle,
 }
 
+/// What the view service knows of all servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Survey {
+    /// Every server that is known, those of the view first.
+    pub servers: Vec<ServerStatus>,
+    /// Nothing else runs, as far as can be known: the service does not listen any more, and takes every ping
+    /// that comes. Until then a server that is not listed, or not as it is now, may hold what no other does.
+    pub is_complete: bool,
+}
+
+/// When a ping came last that was not taken, by the presence: from a server of another history, one that was
+/// not reached, or a process whose address or number is another one's.
+///
+/// It decides nothing and is told to operators alone. So it is no part of the state by which two machines
+/// differ.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Untaken(pub(super) Option<Duration>);
+
+impl Hash for Untaken {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// One server, as the view service knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerStatus {
@@ -27,6 +52,8 @@ pub struct ServerStatus {
     pub server: ServerId,
     /// What it is.
     pub standing: Standing,
+    /// It was heard within the dead interval, and since the view service started.
+    pub runs: bool,
     /// Why it is of no use now, as the end of a sentence that begins with its name; nothing if it is, or
     /// could be, a copy.
     pub trouble: Option<String>,
@@ -42,12 +69,19 @@ pub struct ServerStatus {
 }
 
 impl ViewService {
-    /// Every server that is known, those of the view first.
-    pub fn status(&self) -> Vec<ServerStatus> {
+    /// What an operator is told.
+    pub fn survey(&self) -> Survey {
+        let recent = |at| self.presence.now() < at + self.options.dead_after;
+        let is_open = self.adoption.is_some() || self.is_listening() || self.untaken.0.is_some_and(recent);
+        Survey { servers: self.statuses(), is_complete: !is_open }
+    }
+
+    fn statuses(&self) -> Vec<ServerStatus> {
         let now = self.presence.now();
         let of = |(server, known): (&ServerId, &Server)| ServerStatus {
             server: server.clone(),
             standing: self.standing(server),
+            runs: known.heard && known.silent_for(now) < self.options.dead_after,
             trouble: self.trouble(now, server, known),
             log_end: known.log_end,
             progress: known.progress(),

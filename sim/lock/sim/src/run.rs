@@ -16,7 +16,7 @@ use testbed::{
         World,
         encoding::Type,
         script::{Answer, Caller},
-        serve::Services,
+        serve::{Lengths, Services},
         simulated::{Disks, Simulated},
     },
 };
@@ -69,7 +69,7 @@ impl Simulated for LockService {
             biased;
             // Its drive failed.
             _ = run => world.look(),
-            () = world.serve(node, services, usize::MAX) => {}
+            () = world.serve(node, services, Lengths::ANY) => {}
         }
     }
 }

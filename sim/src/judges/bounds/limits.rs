@@ -20,6 +20,10 @@ pub const SPARE: u64 = 16;
 pub struct Limits {
     /// [`ReplicaOptions::waiting_max`].
     pub waiting_max: u64,
+    /// [`ReplicaOptions::scans_max`].
+    pub scans_max: u64,
+    /// [`ReplicaOptions::scan_bytes_max`].
+    pub scan_bytes_max: u64,
     /// [`ReplicaOptions::waiting_bytes_max`].
     pub waiting_bytes_max: u64,
     /// The largest [`ReplicaOptions::sessions_max`] of any server.
@@ -70,6 +74,8 @@ impl Limits {
         let heartbeats = often(options.heartbeat_interval);
         Self {
             waiting_max: options.waiting_max as u64,
+            scans_max: options.scans_max as u64,
+            scan_bytes_max: options.scan_bytes_max as u64,
             waiting_bytes_max: options.waiting_bytes_max,
             sessions_max: largest(&|options| options.sessions_max as u64),
             session_bytes_max: largest(&|options| options.session_bytes_max)

@@ -7,6 +7,8 @@
 //! | quantity | bound |
 //! | --- | --- |
 //! | requests that wait | `waiting_max`; each request gets one answer, and what is answered, or belongs to a role that is over, is held no longer |
+//! | of these, scans | `scans_max` |
+//! | bytes of pages before the last one that is read between two flushes | `scan_bytes_max` |
 //! | counts of what waits, is in flight, or is being opened | what there is to be counted |
 //! | keys noted for the sake of updates in flight | one for each of these |
 //! | answers of the view service that wait for its record | none once that is durable; [`ANSWERS_WAITING_MAX`]; each question gets one answer or is dismissed |
@@ -36,6 +38,7 @@ mod streams;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use pbkv::protocol::{
+    command::Reply,
     identity::{OpNumber, Ticket},
     log::{Durable, Write},
     machine::Held,
@@ -110,6 +113,8 @@ struct Server {
     heaviest: u64,
     /// The latest operation of which it is known how long what it built is.
     measured: OpNumber,
+    /// The bytes of the pages that it has read since its last flush, that one's included.
+    scanned: u64,
     /// The step that it takes.
     step: Step,
     pace: Pace,
@@ -126,6 +131,7 @@ impl Server {
             needs_bytes: None,
             heaviest: 0,
             measured: OpNumber(0),
+            scanned: 0,
             step: Step::Flush,
             pace: Pace::new(limits.ticks),
             streams: Streams::default(),
@@ -264,11 +270,18 @@ impl Server {
     fn check(&mut self, at: Duration, machine: &Replica, effects: &[Effect]) -> Result<(), Excess> {
         self.pace.step(at, self.step)?;
         let flushed = self.step == Step::Flush;
+        if flushed {
+            self.scanned = 0;
+        }
         for effect in effects {
             match effect {
-                Effect::Reply { ticket, .. } => {
+                Effect::Reply { ticket, reply } => {
                     let is_asked = self.asked.remove(ticket);
                     at_most("answers to one request", 1 + u64::from(!is_asked), 1)?;
+                    if let Reply::Page(page) = reply {
+                        at_most("bytes of pages read in one go", self.scanned, self.limits.scan_bytes_max)?;
+                        self.scanned += page.bytes() as u64;
+                    }
                 }
                 Effect::Persist { writes, .. } => {
                     for write in writes {
@@ -299,6 +312,7 @@ impl Server {
         let load = machine.load();
         let (waiting, asked) = (load.waiting as u64, self.asked.len() as u64);
         at_most("requests that wait", waiting, self.limits.waiting_max)?;
+        at_most("scans that wait", load.scans as u64, self.limits.scans_max)?;
         at_most("requests held after their answer", waiting.saturating_sub(asked), 0)?;
         at_most("callers whose request is held no longer", asked.saturating_sub(waiting), 0)?;
         at_most("requests counted as waiting", load.waiting_counted as u64, waiting)?;

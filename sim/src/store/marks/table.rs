@@ -187,6 +187,10 @@ situations! {
         "A client closes its session.";
     Busy "request_refused_as_busy" Request
         "A server has as many sessions or waiting requests as it may, and sends a client away.";
+    ScansFull "scan_refused_as_one_too_many" Request
+        "A primary has as many scans that wait as it may, and sends a client away.";
+    ScanGoesOn "page_read_in_a_later_go" Request
+        "A page that is confirmed waits for the next flush, because enough pages were read.";
     AppendTooLong "append_that_builds_too_much_refused" Request
         "An append would make a value longer than may be, and changes nothing.";
     TooLong "too_long_key_or_value_refused" Request

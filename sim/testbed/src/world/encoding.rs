@@ -1,5 +1,5 @@
 //! Messages as bytes. madsim passes them as values; here each is encoded and decoded as the network of
-//! production would carry it, and refused if it is longer than its receiver takes.
+//! production would carry it, and refused if it is longer than its receiver takes or its sender may say.
 
 use prost::Message;
 use tonic::{Status, codegen::BoxMessage};
@@ -63,11 +63,11 @@ pub(crate) fn hash(types: &[Type], message: &BoxMessage) -> u64 {
     types.iter().find_map(|known| (known.hash)(message)).expect(MISSING)
 }
 
-/// The message as its receiver decodes it, if the receiver takes messages of up to this many bytes.
+/// The message as its receiver decodes it, if messages may have up to this many bytes.
 ///
 /// # Errors
 ///
-/// The status that ends the call at a receiver whose limit is smaller.
+/// The status that ends the call at an end whose limit is smaller.
 ///
 /// # Panics
 ///
@@ -77,8 +77,7 @@ pub(crate) fn carry(types: &[Type], message: &BoxMessage, bytes_max: usize) -> R
     if bytes <= bytes_max {
         Ok(decoded)
     } else {
-        let why =
-            format!("decoded message length too large: found {bytes} bytes, the limit is {bytes_max} bytes");
+        let why = format!("message length too large: found {bytes} bytes, the limit is {bytes_max} bytes");
         Err(Status::out_of_range(why))
     }
 }

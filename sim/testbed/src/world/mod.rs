@@ -42,7 +42,7 @@ use crate::{
     world::{
         drive::Drive,
         links::Links,
-        serve::{Listener, Services},
+        serve::{Lengths, Listener, Services},
         simulated::{Shared, Simulated},
     },
 };
@@ -198,19 +198,19 @@ impl<S: Simulated> World<S> {
         SimulatedClock::new(self.deviation(node), self.pacer(node))
     }
 
-    /// Serves on a process's own address until the process ends. Messages that are longer than `bytes_max`
-    /// are refused, if messages travel as bytes.
+    /// Serves on a process's own address until the process ends. Messages that are longer than these
+    /// lengths are refused, if messages travel as bytes.
     ///
     /// # Panics
     ///
     /// If that is impossible.
-    pub async fn serve(self: &Arc<Self>, node: NodeIndex, services: Services, bytes_max: usize) {
+    pub async fn serve(self: &Arc<Self>, node: NodeIndex, services: Services, lengths: Lengths) {
         let world = self.clone();
         let listener = (!S::HAS_STEPS).then(|| -> Listener {
             Box::new(move |method, message| world.observer().heard(now(), node, method, message))
         });
         let (nodes, links) = (self.nodes.clone(), self.links.clone());
-        let served: io::Result<()> = serve::serve(node, nodes, links, services, bytes_max, listener).await;
+        let served: io::Result<()> = serve::serve(node, nodes, links, services, lengths, listener).await;
         panic!("{} cannot serve: {served:?}", self.nodes.name(node));
     }
 

@@ -118,10 +118,23 @@ pub(crate) struct Server {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) links: Arc<Links>,
     pub(crate) services: Services,
-    /// The longest message that it takes, in bytes.
-    bytes_max: usize,
+    lengths: Lengths,
     /// Told of every message that this server hears, if nothing else tells what its process does.
     listener: Option<Listener>,
+}
+
+/// The longest messages of a server, in bytes, if messages travel as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// The longest message that it takes. Both ends of a stream have the same limit.
+    pub taken_max: usize,
+    /// The longest answer that it gives to a call that is no stream.
+    pub answered_max: usize,
+}
+
+impl Lengths {
+    /// Messages may be of any length.
+    pub const ANY: Self = Self { taken_max: usize::MAX, answered_max: usize::MAX };
 }
 
 /// Is told of the messages that a process hears: of the method that was called, and of the contents by a
@@ -134,11 +147,11 @@ pub async fn serve(
     nodes: Arc<Nodes>,
     links: Arc<Links>,
     services: Services,
-    bytes_max: usize,
+    lengths: Lengths,
     listener: Option<Listener>,
 ) -> io::Result<()> {
     let endpoint = Endpoint::bind(SocketAddr::from((ip(node), nodes.port(node)))).await?;
-    let server = Arc::new(Server { node, nodes, links, services, bytes_max, listener });
+    let server = Arc::new(Server { node, nodes, links, services, lengths, listener });
     for _ in 1..ACCEPTORS {
         madsim::task::spawn(accept(server.clone(), endpoint.clone()).map(drop));
     }
@@ -183,14 +196,11 @@ async fn connection(
 
 impl Server {
     /// A message to or from this server as its receiver decodes it, if messages travel as bytes in this run.
-    /// Both ends of a stream have the same limit; a client that is answered takes anything.
+    /// A client that is answered takes anything; whether this server may say it is another matter.
     pub(crate) fn decoded(&self, message: BoxMessage, is_answer: bool) -> Result<BoxMessage, Status> {
+        let bytes_max = if is_answer { self.lengths.answered_max } else { self.lengths.taken_max };
         match self.links.encoded {
-            true => encoding::carry(
-                self.links.types,
-                &message,
-                if is_answer { usize::MAX } else { self.bytes_max },
-            ),
+            true => encoding::carry(self.links.types, &message, bytes_max),
             false => Ok(message),
         }
     }

@@ -78,6 +78,7 @@ enum Incoming {
     Ack,
     /// The receiver of a transfer has nothing of it.
     NothingReceived,
+    Flush,
     Other,
 }
 
@@ -203,7 +204,8 @@ impl Lookout {
                 self.servers[node].following.written(*number);
                 Incoming::Other
             }
-            Event::Probe(_) | Event::Tick | Event::Flush => Incoming::Other,
+            Event::Flush => Incoming::Flush,
+            Event::Probe(_) | Event::Tick => Incoming::Other,
         };
         self.before = Some(Before {
             role: machine.role(),

@@ -133,7 +133,10 @@ impl Lookout {
                 self.reach_if(is_empty, Situation::EmptyRead);
                 self.read(node, machine, before, &asked, at_once);
             }
-            Reply::Page(_) => self.read(node, machine, before, &asked, at_once),
+            Reply::Page(_) => {
+                self.reach_if(matches!(before.event, Incoming::Flush), Situation::ScanGoesOn);
+                self.read(node, machine, before, &asked, at_once);
+            }
             Reply::Executed(executed) => {
                 match executed.outcome {
                     Outcome::Swapped { swapped, .. } if asked.by_revision => self.reach(match swapped {
@@ -157,7 +160,8 @@ impl Lookout {
             Reply::Refused(Refusal::Busy) => {
                 self.reach(Situation::Busy);
                 let by_number = self.waiting_max[node] <= machine.load().waiting;
-                self.reach_if(!by_number, Situation::FullOfBytes);
+                let full = if asked.is_get { Situation::ScansFull } else { Situation::FullOfBytes };
+                self.reach_if(!by_number, full);
             }
             Reply::Refused(refusal) => self.refused(before, &asked, at_once, refusal),
             Reply::Closed { .. } => self.reach(Situation::SessionClosed),

@@ -15,7 +15,7 @@ use testbed::{
         World,
         encoding::Type,
         script::{Answer, Caller},
-        serve::Services,
+        serve::{Lengths, Services},
         simulated::{Disks, Simulated},
     },
 };
@@ -62,7 +62,7 @@ impl Simulated for CounterService {
             biased;
             // Its drive failed.
             _ = run => world.look(),
-            () = world.serve(node, services, usize::MAX) => {}
+            () = world.serve(node, services, Lengths::ANY) => {}
         }
     }
 }
