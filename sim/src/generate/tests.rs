@@ -68,6 +68,7 @@ fn seeds_differ_in_shape_faults_and_load() {
     let has = |is: fn(&Settings) -> bool| plans.iter().any(|s| s.cluster.settings.iter().any(is));
     assert!(has(|own| own.waiting_max.is_some()) && has(|own| own.sessions_max.is_some()));
     assert!(has(|own| own.copies_min.is_some()));
+    assert!(has(|own| own.scans_max.is_some()) && has(|own| own.scan_bytes_max.is_some()));
     assert!(
         has(|own| own.node.is_some() && own.from_life == 2),
         "options change when a process is restarted"
