@@ -80,9 +80,10 @@
 //!   view beyond the record's takes up no other one, and is no candidate (R19); if nobody else is left, that
 //!   is reported. If every stable replica came back with other data, the data is lost: that is reported, and
 //!   nobody is started empty. That no other server holds anything of it is said to an operator only when the
-//!   service does not listen any more and has taken every ping for a dead interval. A server of this history that was told of a view beyond the record's or among
-//!   those left out at the start, or acts as primary in another one of the record's number, shows that the
-//!   record is an old copy: that is reported, and nothing is proposed any more.
+//!   service does not listen any more and has taken every ping for a dead interval. A server of this history
+//!   that was told of a view beyond the record's or among those left out at the start, or acts as primary in
+//!   another one of the record's number, shows that the record is an old copy: that is reported, and nothing
+//!   is proposed any more.
 //! * **VS-ADOPT** The record is lost and servers hold the data: an operator names the server whose data goes
 //!   on. The view service listens without a record, so that every primary it reaches gives up its role (R17),
 //!   and then records that server as the only stable replica of its generation, in a view above all it heard

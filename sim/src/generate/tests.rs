@@ -40,7 +40,7 @@ fn memory_losses(plan: &Plan) -> Vec<(u64, bool, u64, String)> {
 }
 
 /// Stands for the plans of the first 400 seeds.
-const SEEDS: u64 = 2_316_328_447_205_965_293;
+const SEEDS: u64 = 4_613_848_695_172_374_652;
 
 #[test]
 fn seeds_mean_what_they_meant() {
@@ -68,6 +68,7 @@ fn seeds_differ_in_shape_faults_and_load() {
     let has = |is: fn(&Settings) -> bool| plans.iter().any(|s| s.cluster.settings.iter().any(is));
     assert!(has(|own| own.waiting_max.is_some()) && has(|own| own.sessions_max.is_some()));
     assert!(has(|own| own.copies_min.is_some()));
+    assert!(has(|own| own.scans_max.is_some()) && has(|own| own.scan_bytes_max.is_some()));
     assert!(
         has(|own| own.node.is_some() && own.from_life == 2),
         "options change when a process is restarted"

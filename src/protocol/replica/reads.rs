@@ -8,9 +8,9 @@
 //!   rate, also through suspends.
 //!
 //! A page costs as much as a thousand Gets, and a burst of them must not keep the primary from saying that it
-//! lives. So only some of them may wait, and only some are read in one go, which ends with a flush. The others
-//! are read in the next one. They are confirmed by then and stay so: what is applied meanwhile was committed
-//! in this view, and comes before whatever a later primary answers.
+//! lives. So only some of them may wait, and only some are read in one go, which ends with a flush. The
+//! others are read in the next one. They are confirmed by then and stay so: what is applied meanwhile was
+//! committed in this view, and comes before whatever a later primary answers.
 //!
 //! In each way nothing is read before all that an earlier primary may have acknowledged is committed.
 

@@ -49,7 +49,8 @@ pub enum Distress {
     Unknown,
 }
 
-/// Servers that run and are not taken, while copies are missing, the data is lost or there is no view yet. One thing at a time.
+/// Servers that run and are not taken, while copies are missing, the data is lost or there is no view yet.
+/// One thing at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NotTaken {
     /// They hold data of another history.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pbkv::protocol::{
-    command::{Command, Entry, Expected, Reply, Request, RequestBody, Update},
+    command::{Command, Entry, Expected, Page, Reply, Request, RequestBody, Scan, Update},
     identity::{Boot, DataId, Generation, Position, RequestNumber, ServerId, SessionId, ViewNumber},
     machine::Machine,
     message::{
@@ -157,6 +157,38 @@ fn no_more_requests_wait_than_may() {
     assert_eq!(fixture.takes(get(1)), Ok(()));
     assert_eq!(fixture.takes(get(2)), Ok(()));
     exceeds("requests that wait", fixture.takes(get(3)));
+}
+
+#[test]
+fn no_more_scans_wait_and_no_more_of_them_is_read_in_one_go_than_may() {
+    let scan = |ticket| {
+        let body = RequestBody::Scan(Scan::of(""));
+        Event::Request { ticket: Ticket(ticket), request: Request { generation: Generation::UNKNOWN, body } }
+    };
+    let mut fixture = Fixture::primary(Settings { scans_max: Some(1), ..Settings::default() });
+    assert_eq!(fixture.takes(get(1)), Ok(()));
+    assert_eq!(fixture.takes(scan(2)), Ok(()));
+    exceeds("scans that wait", fixture.takes(scan(3)));
+
+    // One more page may end what is read in one go.
+    let settings = Settings { scan_bytes_max: Some(1), ..Settings::default() };
+    let answer = |ticket| {
+        let page = Page { revision: OpNumber(0), keys: Vec::new(), more: false };
+        Effect::Reply { ticket: Ticket(ticket), reply: Reply::Page(page) }
+    };
+    let mut fixture = Fixture::primary(settings);
+    fixture.bounds.before_replica(NOW, S1, &scan(1));
+    fixture.bounds.before_replica(NOW, S1, &scan(2));
+    fixture.bounds.before_replica(NOW, S1, &scan(3));
+    assert_eq!(
+        fixture.says(&[answer(1)]).map_err(|it| it.quantity),
+        Err("callers whose request is held no longer")
+    );
+    exceeds("bytes of pages read in one go", fixture.says(&[answer(2)]));
+    fixture.bounds.before_replica(NOW, S1, &Event::Flush);
+    let flushed = fixture.bounds.after_replica(NOW, S1, &fixture.machine, &[]);
+    assert!(flushed.is_err(), "the third caller is forgotten");
+    assert_eq!(fixture.says(&[answer(3)]), Ok(()), "the next go begins");
 }
 
 #[test]
