@@ -49,9 +49,9 @@ pub enum Command {
         value: Value,
     },
     /// Remove a key, or all keys that start with a prefix. Those are listed in pages, as 'keys' lists them,
-    /// and removed one by one: a concurrent reader sees some gone and others still there; a key that is made meanwhile
-    /// stays if the page in which it would stand was read before; after an error the rest is there. A retry
-    /// is harmless. An absent key counts as removed
+    /// and removed one by one: a concurrent reader sees some gone and others still there; a key that is made
+    /// meanwhile stays if the page in which it would stand was read before; after an error the rest is there.
+    /// A retry is harmless. An absent key counts as removed
     #[command(after_help = help(
         &["delete fruit", "delete --prefix fruit/ --yes"], &[Exit::Done, Exit::No, Exit::Unknown],
     ))]
