@@ -105,8 +105,8 @@ fn updates(examples: &[&str]) -> String {
     help(examples, &[Exit::Done, Exit::Unknown])
 }
 
-/// Every operation can fail, find that the data is lost, be wrong, be ended or not be printed, besides what it
-/// can end with of its own.
+/// Every operation can fail, find that the data is lost, be wrong, be ended or not be printed, besides what
+/// it can end with of its own.
 fn help(examples: &[&str], own: &[Exit]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("testclient {example}")).collect();
     let is_possible = |exit: &Exit| {
