@@ -1,6 +1,6 @@
 //! One call of the user: attempts, until one is answered or the deadline has passed.
 
-use std::{pin::pin, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use tonic::{Code, Status};
 
@@ -60,6 +60,8 @@ pub(super) struct Call {
     pause: Duration,
     /// An attempt of an update was sent, and it is not proved that it has no effect.
     pub(super) doubt: bool,
+    /// The view service says that all data is lost.
+    is_data_lost: bool,
     /// The view failed us: ask for a later one.
     stale: bool,
     /// How often a server said that it is busy.
@@ -76,6 +78,7 @@ impl Call {
             deadline,
             pause,
             doubt: false,
+            is_data_lost: false,
             stale: false,
             busy_answers: 0,
             view_service_said: None,
@@ -85,7 +88,11 @@ impl Call {
 
     pub(super) fn gave_up(&self) -> ClientError {
         let why = self.seen().unwrap_or_else(|| "nothing could be tried before the deadline".to_owned());
-        if self.doubt { ClientError::Unknown { why } } else { ClientError::NotExecuted { why } }
+        match (self.doubt, self.is_data_lost) {
+            (true, _) => ClientError::Unknown { why },
+            (false, true) => ClientError::NothingLeft { why },
+            (false, false) => ClientError::NotExecuted { why },
+        }
     }
 
     /// What was seen last, if anything was.
@@ -136,7 +143,7 @@ impl<C: Clock> Client<C> {
                     // An earlier copy of this attempt may be in that server's log: doubt, if it changes
                     // anything.
                     call.doubt |= changes_data(ask);
-                    call.server_said = Some(format!("{primary} is not the primary (or no longer)"));
+                    call.server_said = Some(format!("{primary} is not, or is no longer, the primary"));
                     call.stale = true;
                 }
                 Ok(Reply::Refused(Refusal::DataLost { generation })) => {
@@ -167,6 +174,7 @@ impl<C: Clock> Client<C> {
                     return Err(call.unless_in_doubt(ClientError::Invalid(why)));
                 }
             }
+            self.waiting.doubts(call.doubt);
         }
     }
 
@@ -176,6 +184,7 @@ impl<C: Clock> Client<C> {
             let known = self.view.as_ref().map(|view| view.number);
             match self.get_view(call).await {
                 Ok(ViewReport { view, distress, not_taken, .. }) => {
+                    call.is_data_lost = matches!(distress, Some(Distress::DataLost(_)));
                     let said = [distress.map(|it| it.to_string()), not_taken.map(|it| it.to_string())];
                     let said = said.into_iter().flatten().collect::<Vec<_>>().join("; ");
                     let nobody = || view.is_none().then(|| "the view service knows no server yet".to_owned());
@@ -322,6 +331,9 @@ impl<C: Clock> Client<C> {
                 connection
             }
         };
+        if changes_data(ask) && !self.waiting.sends() {
+            return pending().await; // the process ends, and has said that nothing was sent
+        }
         let mut sending = pin!(send(&mut client, self.generation, ask));
         let (mut arrived, mut until) = (progress.bytes(), answered_until);
         let answer = loop {

@@ -64,11 +64,12 @@ impl Exit {
         match self {
             Self::Done => "done; for servers, ended as asked (Ctrl-C, SIGTERM)",
             Self::No => {
-                "the answer is no: the key is absent, nothing was swapped, the history is not linearizable"
+                "the answer is no: the key is absent, nothing was swapped, a deletion was not confirmed, the history is \
+                 not linearizable"
             }
             Self::Usage => "wrong command line or request; repeating it is no use",
             Self::Failed => "failed; if it was an update, nothing was changed",
-            Self::Unknown => "an update whose fate is unknown: it may or may not take effect, now or later",
+            Self::Unknown => "the fate of an update is unknown: it may or may not take effect, now or later",
             Self::DataLost => "data is lost",
             Self::Undecided => "undecided: no proof and no violation within the limits of the search",
             Self::NoService => {
@@ -79,7 +80,7 @@ impl Exit {
                 "done in part: the output or the history could not be written (a full disk), or 'delete --prefix' \
                  failed after it had removed keys"
             }
-            Self::Ended => "ended by a signal before there was an answer",
+            Self::Ended => "ended by a signal before there was an answer; no update is in doubt",
         }
     }
 }
@@ -96,7 +97,7 @@ impl From<&ClientError> for Exit {
             ClientError::Unknown { .. } => Self::Unknown,
             ClientError::NotExecuted { .. } | ClientError::OtherHistory { .. } => Self::Failed,
             ClientError::Invalid(_) | ClientError::ValueTooLarge { .. } => Self::Usage,
-            ClientError::DataLost { .. } => Self::DataLost,
+            ClientError::NothingLeft { .. } | ClientError::DataLost { .. } => Self::DataLost,
         }
     }
 }

@@ -76,6 +76,17 @@ pub fn reached(address: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a whole number from `min` to `max`, as a command line has it.
+pub fn whole(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| match max {
+            u64::MAX => format!("write a whole number, at least {min}"),
+            _ => format!("write a whole number from {min} to {max}"),
+        })
+    }
+}
+
 /// `address` with the port that was bound.
 ///
 /// # Errors

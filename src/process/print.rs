@@ -48,7 +48,16 @@ impl Printed {
 
 /// Writes a text, which may hold any bytes, and the end of a line to standard output.
 pub fn stdout(text: impl AsRef<[u8]>) -> Printed {
-    let written = line(&mut io::stdout().lock(), text.as_ref());
+    printed(line(&mut io::stdout().lock(), text.as_ref()))
+}
+
+/// Writes these bytes to standard output, and nothing else.
+pub fn exactly(bytes: impl AsRef<[u8]>) -> Printed {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(bytes.as_ref()).and_then(|()| out.flush()))
+}
+
+fn printed(written: io::Result<()>) -> Printed {
     match written {
         Ok(()) => Printed::Whole,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Printed::Unread,

@@ -2,8 +2,8 @@
 //! process to its end.
 //!
 //! A signal belongs to the code that [claims](Signals::claim) signals at that moment. If none does, it ends
-//! the process at once, whatever the process waits for: it says its last words and ends with
-//! [`Exit::Ended`].
+//! the process at once, whatever the process waits for. What was under way decides the exit code and the last
+//! words.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -48,8 +48,12 @@ impl fmt::Display for Signal {
 pub struct Signals(Arc<watch::Sender<Option<Signal>>>);
 
 impl Signals {
-    /// Hears signals from now on, for the life of the process.
-    pub fn hear(last_words: impl FnOnce(Signal) + Send + 'static) -> Self {
+    /// Hears signals from now on, for the life of the process. `under_way` says how the process ends that a
+    /// signal ends; `last_words` may block.
+    pub fn hear<T: Send + 'static>(
+        under_way: impl FnOnce() -> (Exit, T) + Send + 'static,
+        last_words: impl FnOnce(Signal, T) + Send + 'static,
+    ) -> Self {
         let heard = Self(Arc::new(watch::Sender::new(None)));
         let (mut interrupts, claims) = (Interrupts::new(), heard.0.clone());
         tokio::spawn(async move {
@@ -60,9 +64,10 @@ impl Signals {
                 }
             };
             // Another thread may hold the stream, and wait for a reader that does not read.
-            let said = host::aside(move || last_words(signal));
+            let (exit, known) = under_way();
+            let said = host::aside(move || last_words(signal, known));
             let _ = before(&SystemClock, SystemClock.now() + LAST_WORDS_MAX, said).await;
-            end(Exit::Ended)
+            end(exit)
         });
         heard
     }

@@ -14,7 +14,7 @@ use pbkv::process::Exit;
 use serde_json::{Value, json};
 
 use crate::cluster::{
-    Cluster, Process, failed, kvserver, run, succeeded, testclient, testclient_reads, viewservice,
+    Cluster, Process, failed, kvserver, run, said, succeeded, testclient, testclient_reads, viewservice,
 };
 
 /// Without an answer from another process no command takes so long.
@@ -62,7 +62,8 @@ fn the_table_of_exit_codes_is_the_readme_s_and_the_help_s() {
     for help in helps {
         assert!(["Examples:", "Exit codes:", "Logs:"].iter().all(|part| help.contains(part)), "{help}");
     }
-    for command in ["put", "get", "append", "delete", "cas", "view", "check"] {
+    assert!(succeeded(&testclient(&["keys", "--help"])).contains(r"escaped (\n, \xff)"));
+    for command in ["put", "get", "append", "delete", "cas", "keys", "count", "view", "check"] {
         let help = succeeded(&testclient(&[command, "--help"]));
         let parts = [&*format!("testclient {command}"), "--vs", "PBKV_VS", "--output", "Exit codes:"];
         assert!(parts.iter().all(|part| help.contains(part)), "{help}");
@@ -156,6 +157,8 @@ fn any_bytes_can_be_put_and_got() {
         };
         succeeded(&cluster.testclient(&["put", "file", "--file", path]));
         assert!(got("file") == value);
+        assert!(cluster.testclient(&["get", "file", "--raw"]).stdout == value);
+        assert_eq!(failed(&cluster.testclient(&["get", "nothing", "--raw"]), 1), "(absent)\n");
         succeeded(&testclient_reads(&[&vs[..], &["put", "piped", "-"]].concat(), &value));
         assert!(got("piped") == value);
         succeeded(&testclient_reads(&[&vs[..], &["put", "dash", "-"]].concat(), b"-"));
@@ -209,6 +212,9 @@ fn options_may_follow_the_command_and_stand_in_the_environment() {
         };
         assert_eq!(succeeded(&by_environment(&["get", "a"], vs)), "b\n");
         assert_eq!(succeeded(&by_environment(&["get", "a", "--vs", vs], "localhost:1")), "b\n");
+        // A usage line shows what was written, and no variable.
+        let said = failed(&by_environment(&["put", "k"], vs), 2);
+        assert!(said.contains("Usage: testclient put <KEY>"), "{said}");
         // The second address, when the first is not reached.
         assert_eq!(succeeded(&by_environment(&["get", "a"], &format!("localhost:1,{vs}"))), "b\n");
         assert_eq!(succeeded(&testclient(&["--vs", "localhost:1", "--vs", vs, "get", "a"])), "b\n");
@@ -278,6 +284,50 @@ fn piped_commands_all_run_and_the_first_error_decides() {
         assert_eq!(ended("put a 1\nget a\n", 0), "ok\n1\n");
         assert_eq!(ended("get nothing\nput a 2\nget a\n", 1), "ok\n2\n");
         assert_eq!(ended("get nothing\npush\nget \"\"\nget a\nquit\nget a\n", 2), "2\n");
+        assert_eq!(ended("# put a 3\n  # get a\nget a\n", 0), "2\n");
         assert!(ended("check --time 100ms\n", 0).contains("linearizable"));
+    });
+}
+
+#[test]
+fn an_error_of_piped_commands_names_its_line() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        let vs = &*cluster.view_service.address;
+        let lines = b"put a 1\n# a comment\npush\nput k 'a b'\nput k \"a \\\"b\\\" c\"\nget \"\"\ncheck --time 0s\nget \"a\n";
+        let text = failed(&testclient_reads(&["--vs", vs], lines), 2);
+        let told = testclient_reads(&["--vs", vs, "--output", "json"], lines);
+        assert_eq!(failed(&told, 2), "");
+        let objects: Vec<Value> =
+            said(&told).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let expected = [
+            (3, "unrecognized subcommand 'push'"),
+            (4, "only double quotes hold words together"),
+            (5, "only double quotes hold words together"),
+            (6, "the key is empty"),
+            (7, "--time (0s) must be at least 1ms"),
+            (8, "a double quote is not closed"),
+        ];
+        assert_eq!(objects.len(), 1 + expected.len(), "{objects:?}");
+        assert_eq!(text.matches("error: line ").count(), expected.len(), "{text}");
+        for ((line, why), object) in expected.into_iter().zip(&objects[1..]) {
+            assert!(text.contains(&format!("error: line {line}: ")) && text.contains(why), "{text}");
+            let message = object["message"].as_str().expect("a message");
+            let why = why.trim_start_matches("--");
+            assert!(object["line"] == line && message.contains(why), "{object}");
+            assert!(!["error: ", "Usage", "--help"].iter().any(|part| message.contains(part)), "{object}");
+        }
+        // On a command line no line is named.
+        assert!(failed(&cluster.testclient(&["get", ""]), 2).starts_with("error: the key is empty"));
+    });
+}
+
+#[test]
+fn a_check_does_not_count_its_own_set_up() {
+    run(async {
+        let (cluster, _server) = with_server().await;
+        let many = ["check", "--time", "100ms", "--clients", "50", "--keys", "1000000", "--output", "json"];
+        let told = object(&cluster.testclient(&many), 0);
+        assert!(told["seconds"].as_f64().is_some_and(|seconds| seconds < 5.0), "{told}");
     });
 }

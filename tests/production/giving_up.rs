@@ -125,7 +125,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
             .await;
         }
         let get = cluster.testclient(&["--deadline", "2s", "get", "early"]);
-        let told = view + &failed(&get, 3);
+        let told = view + &failed(&get, 5);
         assert!(!told.contains("--accept-data-loss"), "{told}");
 
         // Word for word: the record moves away, and the line is run.

@@ -46,9 +46,9 @@ fn keys_are_listed_counted_and_deleted_by_their_prefix() {
 
         // Nobody is there to confirm it.
         let refused = cluster.testclient(&["delete", "--prefix", "fruit/"]);
-        assert!(failed(&refused, 2).contains("3 keys begin with 'fruit/': say --yes"), "{refused:?}");
+        assert!(failed(&refused, 2).contains("3 keys start with 'fruit/': add --yes"), "{refused:?}");
         assert_eq!(told(&["count"]), "4\n");
-        assert_eq!(told(&["delete", "--prefix", "fruit/", "--yes"]), "deleted 3\n");
+        assert_eq!(told(&["delete", "--prefix", "fruit/", "--yes"]), "deleted 3 keys\n");
         assert_eq!(told(&["keys"]), "nut\n");
         for wrong in [
             &["delete"][..],
@@ -88,7 +88,10 @@ fn more_keys_than_a_page_has_are_listed_page_by_page() {
         scan.prefix = vec![b'k'; 4097].into();
         let status = raw.scan(scan).await.expect_err("no key is so long");
         assert!(status.message().contains("the prefix has 4097 bytes"), "{status:?}");
-        assert_eq!(succeeded(&cluster.testclient(&["delete", "--prefix", "", "--yes"])), "deleted 1005\n");
+        assert_eq!(
+            succeeded(&cluster.testclient(&["delete", "--prefix", "", "--yes"])),
+            "deleted 1005 keys\n"
+        );
         assert_eq!(succeeded(&cluster.testclient(&["count"])), "0\n");
     });
 }

@@ -7,8 +7,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tonic::Status;
 
-use crate::cluster::{Cluster, eventually, run};
+use crate::{
+    cluster::{Cluster, eventually, run},
+    wrong_pages::{Fake, Pages, page},
+};
 
 /// A client whose standard input stays open.
 fn start(args: &[&str]) -> Child {
@@ -60,6 +64,81 @@ fn a_command_that_waits_ends_by_a_signal_with_the_exit_code_of_the_table() {
             assert_eq!((code, &*why), (Some(130), ""), "{said}");
             let told: Value = serde_json::from_str(&said).expect("JSON");
             assert_eq!(told["error"], "ended", "{told}");
+        }
+    });
+}
+
+#[test]
+fn a_signal_tells_whether_an_update_may_take_effect() {
+    run(async {
+        let pages: Pages = |asked| match asked.prefix.is_empty() {
+            true => page(&["a", "b", "never"], false),
+            false if asked.start_after.is_empty() => page(&["p1"], true),
+            false => Err(Status::resource_exhausted("too much to do")),
+        };
+        for signal in [Signal::INT, Signal::TERM] {
+            for json in [false, true] {
+                let fake = Fake::start(pages).await;
+                let output = if json { "json" } else { "text" };
+                let own = ["--vs", &*fake.address, "--attempt-timeout", "1h", "--deadline", "1h"];
+                let begin = |args: &[&str]| start(&[&own[..], &["--output", output], args].concat());
+                let ends = async |child, code| {
+                    let (ended, out, err) = ends(child, signal).await;
+                    assert_eq!(ended, Some(code), "{out}{err}");
+                    if !json {
+                        assert_eq!(out, "");
+                        return (err, Value::Null);
+                    }
+                    assert_eq!((&*err, out.lines().count()), ("", 1), "{out}");
+                    let told: Value = serde_json::from_str(&out).expect("JSON");
+                    (told["message"].as_str().expect("a message").to_owned(), told)
+                };
+
+                let put = begin(&["put", "update", "v"]);
+                fake.has("update").await;
+                let (why, told) = ends(put, 4).await;
+                assert!(why.contains("an update was sent, which may or may not take effect"), "{why}");
+                assert!(!json || told["error"] == "unknown", "{told}");
+
+                let mut piped = begin(&[]);
+                writeln!(piped.stdin.as_mut().expect("piped"), "put piped v").expect("it reads");
+                fake.has("piped").await;
+                assert!(ends(piped, 4).await.0.contains("may or may not take effect"));
+
+                let get = begin(&["get", "read"]);
+                fake.has("read").await;
+                let (why, told) = ends(get, 130).await;
+                assert!(why.ends_with("ended without an answer") || why.ends_with("an answer\n"), "{why}");
+                assert!(!json || told["error"] == "ended", "{told}");
+
+                // Many keys: those that are gone are told, whether one more is in doubt or not.
+                let delete = begin(&["delete", "--prefix", "", "--yes"]);
+                fake.has("never").await;
+                let (why, told) = ends(delete, 4).await;
+                assert!(why.contains("deleted 2 keys, then ended after an update was sent"), "{why}");
+                assert!(!json || told["deleted"] == 2, "{told}");
+                let delete = begin(&["delete", "--prefix", "p", "--yes"]);
+                eventually("three are deleted", async || (fake.deleted() == 3).then_some(())).await;
+                eventually("more is asked", async || (fake.refusals() > 0).then_some(())).await;
+                let (why, told) = ends(delete, 9).await;
+                assert!(why.contains("deleted 1 key, then ended without an answer"), "{why}");
+                assert!(!json || told["deleted"] == 1, "{told}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_check_that_a_signal_ends_before_an_answer_is_ended() {
+    run(async {
+        let check = ["--vs", "localhost:1", "--deadline", "100ms", "check", "--time", "1h", "--clients", "1"];
+        for (output, signal) in [("text", Signal::INT), ("json", Signal::TERM)] {
+            let child = start(&[&check[..], &["--output", output]].concat());
+            hears(&child).await;
+            let (code, out, err) = ends(child, signal).await;
+            assert_eq!(code, Some(130), "{out}{err}");
+            let told = if output == "json" { out } else { err };
+            assert!(told.contains("no answer came, and nothing was judged"), "{told}");
         }
     });
 }

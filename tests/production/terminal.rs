@@ -191,6 +191,23 @@ fn a_signal_ends_what_is_under_way_and_not_the_prompt() {
         terminal.shows("SIGINT: ended without an answer", 1).await;
         terminal.types("quit\r").await;
         assert_eq!(terminal.ends().await.code(), Some(0));
+
+        // An update that was sent may take effect, a read may not; SIGTERM tells the same by its exit code.
+        let fake = Fake::start(|_| page(&[], false)).await;
+        let mut terminal = Terminal::start(&["--vs", &fake.address, "--attempt-timeout", "1h"]);
+        terminal.types("put k v\r").await;
+        fake.has("k").await;
+        terminal.signal(Signal::INT);
+        terminal.shows("SIGINT: ended after an update was sent", 1).await;
+        terminal.types("get read\r").await;
+        fake.has("read").await;
+        terminal.signal(Signal::INT);
+        terminal.shows("SIGINT: ended without an answer", 1).await;
+        terminal.types("put late v\r").await;
+        fake.has("late").await;
+        terminal.signal(Signal::TERM);
+        assert_eq!(terminal.ends().await.code(), Some(4));
+        assert_eq!(terminal.screen().matches("may or may not take effect").count(), 2);
     });
 }
 
@@ -253,7 +270,7 @@ fn a_question_can_be_answered_or_ended() {
         }
         let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
         terminal.types("delete --prefix p\r").await;
-        terminal.shows("delete 2 keys that begin with 'p'? (yes/no)", 1).await;
+        terminal.shows("delete 2 keys that start with 'p'? (yes/no)", 1).await;
         terminal.signal(Signal::INT);
         terminal.shows("SIGINT: ended without an answer", 1).await;
         terminal.types("count\r").await;
@@ -262,10 +279,21 @@ fn a_question_can_be_answered_or_ended() {
         terminal.shows("(yes/no)", 2).await;
         terminal.keys.write_all(b"no\r").expect("it reads");
         terminal.shows("nothing was deleted", 1).await;
+        // What is neither is asked again.
         terminal.types("delete --prefix p\r").await;
         terminal.shows("(yes/no)", 3).await;
-        terminal.keys.write_all(b"yes\r").expect("it reads");
-        terminal.shows("deleted 2", 1).await;
+        terminal.keys.write_all(b"what\r").expect("it reads");
+        terminal.shows("(yes/no)", 4).await;
+        terminal.keys.write_all(b"Yes\r").expect("it reads");
+        terminal.shows("deleted 2 keys", 1).await;
+        terminal.types("put p1 v\r").await;
+        terminal.types("delete --prefix p\r").await;
+        terminal.shows("delete 1 key that starts with 'p'? (yes/no)", 1).await;
+        terminal.keys.write_all(b"y\r").expect("it reads");
+        terminal.shows("deleted 1 key\r\n", 1).await;
+        // Nothing has to be confirmed.
+        terminal.types("delete --prefix p\r").await;
+        terminal.shows("deleted 0 keys", 1).await;
         terminal.types("quit\r").await;
         assert_eq!(terminal.ends().await.code(), Some(0));
     });

@@ -2,8 +2,12 @@
 //! and does nothing on its word. The same server gives other answers that no real cluster gives at will.
 
 use std::{
+    future,
     process::Output,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,7 +33,7 @@ use pbkv::{
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::cluster::{failed, run, succeeded, testclient};
+use crate::cluster::{eventually, failed, run, succeeded, testclient};
 
 const GENERATION: Generation = Generation { number: 1, nonce: 1 };
 
@@ -41,13 +45,22 @@ pub struct Fake {
     pub address: String,
     pages: Pages,
     deleted: Arc<Mutex<Vec<Bytes>>>,
+    /// Keys of requests that came and are never answered.
+    waiting: Arc<Mutex<Vec<Bytes>>>,
+    refusals: Arc<AtomicUsize>,
 }
 
 impl Fake {
     pub async fn start(pages: Pages) -> Self {
         let listener = Listener::bind("localhost:0").await.expect("a port");
         let port = listener.address().expect("bound").port();
-        let fake = Self { address: format!("localhost:{port}"), pages, deleted: Arc::default() };
+        let fake = Self {
+            address: format!("localhost:{port}"),
+            pages,
+            deleted: Arc::default(),
+            waiting: Arc::default(),
+            refusals: Arc::default(),
+        };
         let router = channel::server().add_service(ViewServiceServer::new(fake.clone()));
         tokio::spawn(listener.serve(router.add_service(KvServer::new(fake.clone()))));
         fake
@@ -58,8 +71,24 @@ impl Fake {
         testclient(&[&["--vs", &self.address, "--deadline", "1s"], args].concat())
     }
 
-    fn deleted(&self) -> usize {
+    pub fn deleted(&self) -> usize {
         self.deleted.lock().expect("no panic").len()
+    }
+
+    /// How many pages were refused.
+    pub fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a request for a key has come that is never answered.
+    pub async fn has(&self, key: &str) {
+        let came = async || self.waiting.lock().expect("no panic").iter().any(|it| *it == key).then_some(());
+        eventually(&format!("a request for '{key}'"), came).await;
+    }
+
+    async fn never<T>(&self, key: Bytes) -> Result<Response<T>, Status> {
+        self.waiting.lock().expect("no panic").push(key);
+        future::pending().await
     }
 }
 
@@ -99,16 +128,18 @@ fn refused<T>() -> Result<Response<T>, Status> {
 
 #[async_trait]
 impl Kv for Fake {
-    async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        refused()
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        self.never(request.into_inner().key).await
     }
 
     async fn scan(&self, request: Request<ScanRequest>) -> Result<Response<ScanResponse>, Status> {
-        (self.pages)(request.into_inner()).map(Response::new)
+        let page = (self.pages)(request.into_inner());
+        self.refusals.fetch_add(usize::from(page.is_err()), Ordering::Relaxed);
+        page.map(Response::new)
     }
 
-    async fn put(&self, _: Request<PutRequest>) -> Result<Response<UpdateResponse>, Status> {
-        refused()
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<UpdateResponse>, Status> {
+        self.never(request.into_inner().key).await
     }
 
     async fn append(&self, _: Request<AppendRequest>) -> Result<Response<UpdateResponse>, Status> {
@@ -116,7 +147,11 @@ impl Kv for Fake {
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<UpdateResponse>, Status> {
-        self.deleted.lock().expect("no panic").push(request.into_inner().key);
+        let key = request.into_inner().key;
+        if key == "never" {
+            return self.never(key).await;
+        }
+        self.deleted.lock().expect("no panic").push(key);
         let outcome = Outcome { kind: Some(Kind::Deleted(Deleted { existed: true })), revision: 9 };
         let result = Some(update_response::Result::Executed(outcome));
         Ok(Response::new(UpdateResponse { result }))
@@ -188,7 +223,7 @@ fn a_deletion_that_fails_in_the_middle_does_not_say_that_nothing_was_changed() {
         let fake = Fake::start(pages).await;
         let delete = ["delete", "--prefix", "", "--yes"];
         let said = failed(&fake.testclient(&delete), 9);
-        assert!(said.starts_with("deleted 2 before that:\nerror: not executed: "), "{said}");
+        assert!(said.starts_with("error: deleted 2 keys, then failed: not executed: "), "{said}");
         assert_eq!(fake.deleted(), 2);
         let told = fake.testclient(&[&delete[..], &["--output", "json"]].concat());
         assert_eq!(failed(&told, 9), "");

@@ -4,19 +4,27 @@ use bytes::Bytes;
 use pbkv::{
     client::{ClientError, Deleted, Found, StatusReport, Swap, ViewReport},
     process::{Exit, Printed},
-    protocol::{command::mod_revision, identity::OpNumber, view::Members, view_service::Distress},
+    protocol::{
+        command::mod_revision,
+        identity::{OpNumber, ServerId},
+        view::Members,
+        view_service::Distress,
+    },
 };
 use serde_json::{Value as Json, json};
 
-use crate::{encoding::Encoding, status};
+use crate::{
+    encoding::{Encoding, counted},
+    status,
+};
 
 /// What a command comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A key was set or appended to, by this operation.
     Written(Bytes, OpNumber),
-    /// What a key holds.
-    Found(Bytes, Found),
+    /// What a key holds, and whether that is printed byte for byte.
+    Found(Bytes, Found, bool),
     /// Whether a key was there that is not any more.
     Deleted(Bytes, Deleted),
     /// What a compare-and-swap did to a key.
@@ -38,6 +46,8 @@ pub enum Answer {
 pub enum Text {
     /// What was asked for.
     Value(Vec<u8>),
+    /// Like that, without an end of the line.
+    Bytes(Vec<u8>),
     /// What the exit code says as well, if less exactly.
     Said(Vec<u8>),
     /// Like that, where a value could have stood.
@@ -50,7 +60,7 @@ impl Answer {
     /// Whether that is a yes.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Found(_, Found { held: None, .. }) | Self::Swapped(_, Swap { swapped: false, .. }) => {
+            Self::Found(_, Found { held: None, .. }, _) | Self::Swapped(_, Swap { swapped: false, .. }) => {
                 Exit::No
             }
             Self::NotMeant => Exit::No,
@@ -65,7 +75,7 @@ impl Answer {
     pub fn revisions(&self) -> Option<(OpNumber, OpNumber)> {
         match self {
             Self::Written(_, revision) => Some((*revision, *revision)),
-            Self::Found(_, found) => Some((found.revision, mod_revision(found.held.as_ref()))),
+            Self::Found(_, found, _) => Some((found.revision, mod_revision(found.held.as_ref()))),
             Self::Deleted(_, deleted) => Some((deleted.revision, OpNumber(0))),
             Self::Swapped(_, swap) if swap.swapped => Some((swap.revision, swap.revision)),
             Self::Swapped(_, swap) => Some((swap.revision, mod_revision(swap.previous.as_ref()))),
@@ -80,7 +90,8 @@ impl Answer {
         let said = |said: &str| Text::Said(said.into());
         match self {
             Self::Written(..) => said("ok"),
-            Self::Found(_, found) => match &found.held {
+            Self::Found(_, found, is_raw) => match &found.held {
+                Some(held) if *is_raw => Text::Bytes(encoding.written(&held.value)),
                 Some(held) => Text::Value(encoding.written(&held.value)),
                 None => Text::Aside("(absent)"),
             },
@@ -94,7 +105,7 @@ impl Answer {
             },
             Self::Listed(_) => Text::Nothing,
             Self::Counted(count, _) => Text::Value(count.to_string().into()),
-            Self::DeletedAll(count) => said(&format!("deleted {count}")),
+            Self::DeletedAll(count) => said(&format!("deleted {}", counted(*count, "key"))),
             Self::NotMeant => said("nothing was deleted"),
             Self::View(status) => said((describe(&status.report) + &status::describe(status)).trim_end()),
         }
@@ -105,7 +116,7 @@ impl Answer {
         let written = |bytes: &[u8]| encoding.json(bytes);
         match self {
             Self::Written(key, revision) => json!({ "key": written(key), "revision": revision.0 }),
-            Self::Found(key, found) => json!({
+            Self::Found(key, found, _) => json!({
                 "key": written(key),
                 "value": found.held.as_ref().map(|held| written(&held.value)),
                 "mod_revision": mod_revision(found.held.as_ref()).0,
@@ -124,7 +135,7 @@ impl Answer {
             Self::Listed(_) => Json::Null,
             Self::Counted(count, revision) => json!({ "count": count, "revision": revision.0 }),
             Self::DeletedAll(count) => json!({ "deleted": count }),
-            Self::NotMeant => json!({ "deleted": 0 }),
+            Self::NotMeant => json!({ "deleted": 0, "confirmed": false }),
             Self::View(status) => {
                 let mut view = view_json(&status.report);
                 view["servers"] = status.servers.iter().map(status::json).collect();
@@ -158,6 +169,16 @@ impl Failed {
         }
     }
 
+    /// For people.
+    pub fn text(&self) -> String {
+        match self.deleted {
+            Some(deleted @ 1..) => {
+                format!("deleted {}, then failed: {}", counted(deleted, "key"), self.error)
+            }
+            _ => self.error.to_string(),
+        }
+    }
+
     /// For programs.
     pub fn json(&self) -> Json {
         let mut json = error_json(kind(&self.error), &self.error.to_string());
@@ -173,13 +194,14 @@ pub fn error_json(kind: &str, message: &str) -> Json {
     json!({ "error": kind, "message": message })
 }
 
-fn kind(error: &ClientError) -> &'static str {
+/// The kind of an error, for programs.
+pub fn kind(error: &ClientError) -> &'static str {
     match error {
         ClientError::Unknown { .. } => "unknown",
         ClientError::NotExecuted { .. } => "not_executed",
         ClientError::Invalid(_) => "invalid",
         ClientError::ValueTooLarge { .. } => "value_too_large",
-        ClientError::DataLost { .. } => "data_lost",
+        ClientError::NothingLeft { .. } | ClientError::DataLost { .. } => "data_lost",
         ClientError::OtherHistory { .. } => "other_history",
     }
 }
@@ -215,9 +237,21 @@ fn view_json(report: &ViewReport) -> Json {
             "joining": names(&view.joining, None),
         })),
         "replicas": report.replicas,
-        "distress": report.distress.as_ref().map(ToString::to_string),
+        "distress": report.distress.as_ref().map(said),
         "not_taken": report.not_taken.as_ref().map(ToString::to_string),
     })
+}
+
+/// What is wrong, without the advice to ask for what this command says.
+fn said(distress: &Distress) -> String {
+    match distress {
+        Distress::DataLost(servers) => {
+            let servers: Vec<&str> = servers.iter().map(ServerId::as_str).collect();
+            let servers = servers.join(", ");
+            format!("DATA LOST: none of the servers that held all the data has it any more ({servers})")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn describe(report: &ViewReport) -> String {
@@ -239,7 +273,8 @@ fn describe(report: &ViewReport) -> String {
         ),
     };
     if let Some(distress) = &report.distress {
-        text.push_str(&format!("{distress}\n"));
+        text.push_str(&said(distress));
+        text.push('\n');
     }
     if let Some(not_taken) = &report.not_taken {
         text.push_str(&format!("{not_taken}\n"));
@@ -250,7 +285,7 @@ fn describe(report: &ViewReport) -> String {
 #[cfg(test)]
 mod tests {
     use pbkv::protocol::{
-        identity::{Boot, DataId, Generation, ServerId, ViewNumber},
+        identity::{Boot, DataId, Generation, ViewNumber},
         view::View,
         view_service::NotTaken,
     };
@@ -290,7 +325,8 @@ mod tests {
             Distress::UpdatesRefused { primary: ServerId::new("a:1"), copies_min: 3, replicas: 2 },
         ];
         for distress in distresses {
-            let told = distress.to_string();
+            let told = said(&distress);
+            assert!(!told.contains("'testclient view'"), "{told}");
             let exit =
                 if matches!(distress, Distress::DataLost(_)) { Exit::DataLost } else { Exit::NoService };
             for view in [both(), None] {

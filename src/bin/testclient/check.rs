@@ -9,10 +9,7 @@
 //! Each run works on keys of its own, so it does not matter what the cluster holds. Values are unique, so
 //! that each read says which write it saw.
 
-// rules: allow fs: a person wants to keep the history
 use std::{
-    fs::File,
-    io::{BufWriter, Write},
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, Mutex},
@@ -36,7 +33,12 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
-use crate::screen::{self, Screen};
+use crate::{
+    answer::kind,
+    encoding::counted,
+    save::Target,
+    screen::{self, Screen},
+};
 
 /// The options of a check.
 #[derive(Args, Clone, Debug)]
@@ -46,20 +48,23 @@ pub struct CheckArgs {
     #[arg(long, default_value_t = Span(Duration::from_secs(10)), value_name = "TIME")]
     time: Span,
     /// Clients at work at the same time
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=CLIENTS_MAX))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = process::whole(1, CLIENTS_MAX))]
     clients: u64,
     /// Keys they share; fewer keys mean more conflicts. They stay: check-...
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = process::whole(1, KEYS_MAX))]
     keys: u64,
     /// A pause of each client between two operations
     #[arg(long, default_value_t = Span(Duration::ZERO), value_name = "TIME")]
     pause: Span,
     /// Where the history is saved, one operation per line, with the revision of each answer (rev) [default:
-    /// only of a violation, to pbkv-history-RUN.jsonl]
+    /// only of a violation, to pbkv-history-RUN.jsonl]. A file that exists is refused
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Replace the file of --save if it exists, when there is a history to save
+    #[arg(long, requires = "save")]
+    replace: bool,
     /// Determines what the clients ask, though not what happens then
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = process::whole(0, u64::MAX))]
     seed: u64,
 }
 
@@ -109,49 +114,47 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     check_span("time", args.time.0, SPAN_MIN, SPAN_MAX).map_err(Failure::option)?;
     check_span("pause", args.pause.0, Duration::ZERO, SPAN_MAX).map_err(Failure::option)?;
-    // Opened before anything is asked: a path that cannot be written must not cost a whole check.
-    if let Some(path) = &args.save
-        && let Err(error) = File::create(path)
-    {
-        return Err(Failure::option(format!("save: cannot write to {}: {error}", path.display())));
-    }
-    judged(options, screen, args, claim).await
+    let save = args.save.as_ref().map(|path| Target::at(path, args.replace)).transpose();
+    let save = save.map_err(|why| Failure::option(format!("save: {why}")))?;
+    judged(options, screen, args, save, claim).await
 }
 
 async fn judged(
     options: ClientOptions,
     screen: Screen,
     args: CheckArgs,
+    save: Option<Target>,
     claim: &mut Claim,
 ) -> Result<Exit, Failure> {
-    let started = SystemClock.now();
     // rules: allow randomness: two checks of one cluster must not share keys
     let run = format!("{}-{:x}", args.seed, rand::random::<u32>());
     let report = Arc::new(Mutex::new(Report::default()));
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
-    let workers: Vec<_> = (0..args.clients)
-        .map(|number| {
-            let worker = Worker {
-                number,
-                client: Client::new(options.clone(), SystemClock),
-                rng: StdRng::seed_from_u64(args.seed ^ number.rotate_right(16)),
-                keys: (0..args.keys).map(|key| Bytes::from(format!("check-{run}-{key}"))).collect(),
-                written: 0,
-                seen: None,
-                report: report.clone(),
-                stop: stop.clone(),
-                stopped: stopped.clone(),
-            };
-            tokio::spawn(worker.work(started + args.time.0, args.pause.0))
-        })
-        .collect();
+    let keys: Arc<[Bytes]> = (0..args.keys).map(|key| Bytes::from(format!("check-{run}-{key}"))).collect();
+    let workers = (0..args.clients).map(|number| Worker {
+        number,
+        client: Client::new(options.clone(), SystemClock),
+        rng: StdRng::seed_from_u64(args.seed ^ number.rotate_right(16)),
+        keys: keys.clone(),
+        written: 0,
+        seen: None,
+        report: report.clone(),
+        stop: stop.clone(),
+        stopped: stopped.clone(),
+    });
+    let workers: Vec<Worker> = workers.collect();
+    let started = SystemClock.now(); // what the set-up took is not the cluster's time
+    let until = started + args.time.0;
+    let workers = workers.into_iter().map(|worker| tokio::spawn(worker.work(until, args.pause.0)));
+    let mut interrupted = None;
     let mut working = pin!(future::try_join_all(workers));
     let worked = tokio::select! {
         biased;
         worked = &mut working => worked,
         signal = claim.next() => {
-            print::stderr(format!("{signal}: what was seen until now is judged"));
+            interrupted = Some(signal);
+            print::stderr(format!("{signal}: judging what was seen so far"));
             stop.send_replace(true);
             tokio::select! {
                 biased;
@@ -164,7 +167,12 @@ async fn judged(
     let took = SystemClock.now() - started;
     let report = std::mem::take(&mut *report.lock().expect("no client panicked"));
     // On a thread of its own, so that a signal still ends it.
-    let judged = tokio::task::spawn_blocking(move || judge(report, took, screen, &args, &run));
+    let judge = move || match report.nothing_seen(interrupted) {
+        Some(Nothing::Error(why)) => screen.tell(&Err(why.into())),
+        Some(Nothing::Signal(signal)) => screen.ended(signal, "no answer came, and nothing was judged"),
+        None => judge(report, took, screen, &args, save.as_ref(), &run),
+    };
+    let judged = tokio::task::spawn_blocking(judge);
     tokio::select! {
         biased;
         judged = judged => Ok(judged.map_err(|error| format!("the judge ended early: {error}"))?),
@@ -173,25 +181,32 @@ async fn judged(
 }
 
 fn ended(screen: Screen, signal: Signal) -> ! {
-    process::end(screen.interrupted(signal, "nothing was judged"))
+    process::end(screen.ended(signal, "nothing was judged"))
 }
 
-fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, run: &str) -> Exit {
-    if let Some(lost @ ClientError::DataLost { .. }) = report.ended_by {
-        return screen.tell(&Err(lost.into())); // what came before and after it has nothing to do with each other
-    }
-    if report.latencies.is_empty() {
-        let nothing = || ClientError::NotExecuted { why: "nothing was asked".into() };
-        let why = report.ended_by.or(report.last_error).unwrap_or_else(nothing);
-        return screen.tell(&Err(why.into()));
-    }
+/// Why there is nothing to judge.
+enum Nothing {
+    /// The cluster answered nothing, or nothing that belongs together.
+    Error(ClientError),
+    /// A signal came before an answer.
+    Signal(Signal),
+}
+
+fn judge(
+    mut report: Report,
+    took: Duration,
+    screen: Screen,
+    args: &CheckArgs,
+    save: Option<&Target>,
+    run: &str,
+) -> Exit {
     report.latencies.sort_unstable();
     let history = std::mem::take(&mut report.recorder).finish();
-    let unsaved = args.save.as_ref().and_then(|path| save(&history, path).err());
+    let unsaved = save.and_then(|target| target.save(&history).err());
     if !screen.is_json() && !screen.is_quiet() {
         let _ = print::stdout(summary(&report, took, args));
     }
-    let mut found = judgement(&history, args.save.as_deref().filter(|_| unsaved.is_none()), run);
+    let mut found = judgement(&history, save.filter(|_| unsaved.is_none()).map(Target::path), run);
     // A violation that was seen is one, whatever else went wrong.
     match (&report.ended_by, &unsaved) {
         _ if found.exit != Exit::Done => {}
@@ -208,7 +223,7 @@ fn judge(mut report: Report, took: Duration, screen: Screen, args: &CheckArgs, r
     };
     if !screen.is_json() {
         for wrong in wrong.iter().chain(&unsaved) {
-            process::fail(wrong);
+            screen.wrong(wrong);
         }
     }
     printed.exit(found.exit)
@@ -232,8 +247,8 @@ fn judgement(history: &KvHistory, saved: Option<&Path>, run: &str) -> Found {
             for &operation in &violation.operations {
                 why.push_str(&format!("\n  {operation}: {:?}", history.operations()[operation]));
             }
-            let path = PathBuf::from(format!("pbkv-history-{run}.jsonl"));
-            match saved.map_or_else(|| save(history, &path).map(|()| &*path), Ok) {
+            let own = Target::New(format!("pbkv-history-{run}.jsonl").into());
+            match saved.map_or_else(|| own.save(history).map(|()| own.path()), Ok) {
                 Ok(path) => why.push_str(&format!("\nthe whole history is in {}", path.display())),
                 Err(error) => why.push_str(&format!("\nerror: {error}")),
             }
@@ -244,6 +259,21 @@ fn judgement(history: &KvHistory, saved: Option<&Path>, run: &str) -> Found {
 }
 
 impl Report {
+    /// Why there is nothing to judge, if so.
+    fn nothing_seen(&self, interrupted: Option<Signal>) -> Option<Nothing> {
+        let ended_by = || self.ended_by.clone().map(Nothing::Error);
+        match &self.ended_by {
+            // What came before and after it has nothing to do with each other.
+            Some(ClientError::DataLost { .. }) => ended_by(),
+            _ if !self.latencies.is_empty() => None,
+            _ => {
+                let nothing = || ClientError::NotExecuted { why: "nothing was asked".into() };
+                let last = || Nothing::Error(self.last_error.clone().unwrap_or_else(nothing));
+                ended_by().or(interrupted.map(Nothing::Signal)).or_else(|| Some(last()))
+            }
+        }
+    }
+
     /// The latency that so many percent of the answers did not exceed.
     fn latency(&self, percent: usize) -> Duration {
         self.latencies[(self.latencies.len() - 1) * percent / 100]
@@ -255,11 +285,10 @@ impl Report {
 }
 
 fn summary(report: &Report, took: Duration, args: &CheckArgs) -> String {
-    let count = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     format!(
         "{}, {}, {took:.1?}: {} ok, {} unknown, {} not executed; {:.0}/s, latency p50 {:.1?}, p99 {:.1?}, max {:.1?}",
-        count(args.clients, "client"),
-        count(args.keys, "key"),
+        counted(args.clients, "client"),
+        counted(args.keys, "key"),
         report.latencies.len(),
         report.unknown,
         report.not_executed,
@@ -272,7 +301,7 @@ fn summary(report: &Report, took: Duration, args: &CheckArgs) -> String {
 
 fn json(report: &Report, took: Duration, args: &CheckArgs, found: &Found, unsaved: Option<&str>) -> Json {
     let milliseconds = |percent| report.latency(percent).as_secs_f64() * 1000.0;
-    json!({
+    let mut told = json!({
         "clients": args.clients,
         "keys": args.keys,
         "seconds": took.as_secs_f64(),
@@ -285,16 +314,11 @@ fn json(report: &Report, took: Duration, args: &CheckArgs, found: &Found, unsave
         "why": found.why,
         "ended_by": report.ended_by.as_ref().map(ToString::to_string),
         "unsaved": unsaved,
-    })
-}
-
-fn save(history: &KvHistory, path: &Path) -> Result<(), String> {
-    let write = || {
-        let mut file = BufWriter::new(File::create(path)?);
-        linearizability::formats::write(history, &mut file)?;
-        file.flush()
-    };
-    write().map_err(|error: std::io::Error| format!("cannot save the history to {}: {error}", path.display()))
+    });
+    if let Some(error) = &report.ended_by {
+        told["error"] = kind(error).into();
+    }
+    told
 }
 
 /// One client.
@@ -302,7 +326,7 @@ struct Worker {
     number: u64,
     client: Client<SystemClock>,
     rng: StdRng,
-    keys: Vec<Bytes>,
+    keys: Arc<[Bytes]>,
     /// Makes its values unique.
     written: u64,
     /// A key and what this client saw in it last: what a compare-and-swap expects.
@@ -429,10 +453,15 @@ impl Report {
     }
 }
 
-/// Whether there is no use in asking more: an operator gave the data up meanwhile, so that there is nothing
-/// to judge, or what is asked is wrong and stays so.
+/// Whether there is no use in asking more: the data is lost, or what is asked is wrong and stays so.
 fn is_final(error: &ClientError) -> bool {
-    matches!(error, ClientError::DataLost { .. } | ClientError::Invalid(_) | ClientError::OtherHistory { .. })
+    matches!(
+        error,
+        ClientError::NothingLeft { .. }
+            | ClientError::DataLost { .. }
+            | ClientError::Invalid(_)
+            | ClientError::OtherHistory { .. }
+    )
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -14,6 +14,11 @@ use clap::{Args, ValueEnum};
 use pbkv::{client::ClientError, protocol::options::VALUE_BYTES_MAX};
 use serde_json::{Value as Json, json};
 
+/// So many of something: `1 key`, `2 keys`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How keys and values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Encoding {
@@ -83,7 +88,12 @@ pub struct Decoder {
 pub struct Value {
     /// The value; '-' reads standard input to its end, byte for byte (a lone dash: printf - | testclient put
     /// KEY -). At the prompt it stands for itself
-    #[arg(required_unless_present = "file", allow_negative_numbers = true)]
+    // The name is what usage lines and errors show: all three ways to give a value.
+    #[arg(
+        required_unless_present = "file",
+        value_name = "VALUE|-|--file FILE",
+        allow_negative_numbers = true
+    )]
     value: Option<OsString>,
     /// Read the value from a file, byte for byte
     #[arg(long, value_name = "FILE", conflicts_with = "value")]

@@ -13,7 +13,7 @@ use clap::Args;
 use pbkv::{
     client::{Client, ClientError},
     clock::{Clock, SystemClock},
-    process::{Printed, print},
+    process::{self, Printed, print},
     protocol::{
         command::{Listed, PAGE_KEYS_MAX, Page, Scan},
         identity::OpNumber,
@@ -24,21 +24,25 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     answer::{Answer, Failed},
-    encoding::{Decoder, Encoding},
+    encoding::{Decoder, Encoding, counted},
     screen::{self, Screen},
+    under_way::UnderWay,
 };
 
 /// How often it is looked whether an answer was typed.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// A question that is not answered by yes or no is asked this often; then nothing was meant.
+const ASKED_MAX: u32 = 5;
+
 /// Which keys are listed, and what of them.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeysArgs {
-    /// Only keys that begin so
+    /// Only keys that start with PREFIX
     #[arg(long, default_value = "", hide_default_value = true)]
     prefix: OsString,
-    /// So many keys at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Print at most N keys
+    #[arg(long, value_name = "N", value_parser = process::whole(1, u64::MAX))]
     limit: Option<u64>,
     /// Print values, too, each behind its key and a tab
     #[arg(long)]
@@ -48,7 +52,7 @@ pub struct KeysArgs {
 /// Which keys are counted.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountArgs {
-    /// Only keys that begin so
+    /// Only keys that start with PREFIX
     #[arg(long, default_value = "", hide_default_value = true)]
     pub prefix: OsString,
 }
@@ -94,12 +98,12 @@ pub async fn count(
     prefix: Bytes,
     screen: Screen,
 ) -> Result<Answer, Failed> {
-    let (count, revision) = counted(client, prefix, |page| screen.page(page.revision)).await?;
+    let (count, revision) = count_all(client, prefix, |page| screen.page(page.revision)).await?;
     Ok(Answer::Counted(count, revision))
 }
 
 /// How many there are, and the revision of the last page.
-async fn counted(
+async fn count_all(
     client: &mut Client<SystemClock>,
     prefix: Bytes,
     tell: impl Fn(&Page),
@@ -116,10 +120,18 @@ async fn counted(
     }
 }
 
-/// Removes all keys that begin so, one by one.
-pub async fn delete(client: &mut Client<SystemClock>, prefix: Bytes, yes: bool) -> Result<Answer, Failed> {
+/// Removes all keys that start with a prefix, one by one.
+pub async fn delete(
+    client: &mut Client<SystemClock>,
+    under_way: &UnderWay,
+    prefix: Bytes,
+    yes: bool,
+) -> Result<Answer, Failed> {
     if !yes {
-        let (count, _) = counted(client, prefix.clone(), |_| ()).await?;
+        let (count, _) = count_all(client, prefix.clone(), |_| ()).await?;
+        if count == 0 {
+            return Ok(Answer::DeletedAll(0));
+        }
         if !is_meant(&prefix, count).await? {
             return Ok(Answer::NotMeant);
         }
@@ -131,6 +143,7 @@ pub async fn delete(client: &mut Client<SystemClock>, prefix: Bytes, yes: bool) 
         for listed in &page.keys {
             let done = client.delete(listed.key.clone()).await.map_err(so_far(deleted))?;
             deleted += u64::from(done.existed);
+            under_way.has_deleted(deleted);
         }
         scan.go_on(&page);
         if !page.more {
@@ -143,12 +156,25 @@ pub async fn delete(client: &mut Client<SystemClock>, prefix: Bytes, yes: bool) 
 async fn is_meant(prefix: &Bytes, count: u64) -> Result<bool, ClientError> {
     let prefix = String::from_utf8(plainly(prefix)).unwrap_or_default();
     if !io::stdin().is_terminal() {
+        let (keys, start) = (counted(count, "key"), if count == 1 { "starts" } else { "start" });
         return Err(ClientError::Invalid(format!(
-            "{count} keys begin with '{prefix}': say --yes to delete them"
+            "{keys} {start} with '{prefix}': add --yes to delete without a question"
         )));
     }
-    print::ask(format!("delete {count} keys that begin with '{prefix}'? (yes/no)"));
-    Ok(typed().await.is_ok_and(|answer| answer.trim_ascii() == b"yes"))
+    let (keys, start) = (counted(count, "key"), if count == 1 { "starts" } else { "start" });
+    for _ in 0..ASKED_MAX {
+        print::ask(format!("delete {keys} that {start} with '{prefix}'? (yes/no)"));
+        match typed().await {
+            Ok(answer) if answer.is_empty() => return Ok(false), // Ctrl-D
+            Ok(answer) => match &*answer.trim_ascii().to_ascii_lowercase() {
+                b"y" | b"yes" => return Ok(true),
+                b"n" | b"no" => return Ok(false),
+                _ => {}
+            },
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 /// The next line that is typed at the terminal. Nothing could end a read that waits for it: so the terminal

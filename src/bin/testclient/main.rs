@@ -8,10 +8,16 @@ mod encoding;
 mod keys;
 mod lines;
 mod prompt;
+mod save;
 mod screen;
 mod status;
+mod under_way;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use pbkv::{
@@ -22,7 +28,8 @@ use pbkv::{
 
 use command::Command;
 use encoding::Dash;
-use screen::{Screen, UNDER_WAY};
+use screen::Screen;
+use under_way::UnderWay;
 
 /// A client of a pbkv cluster. Without a command it reads commands, one per line, at a prompt or from
 /// standard input
@@ -43,11 +50,13 @@ struct Args {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Cluster")]
 struct ClusterArgs {
-    /// Address of the view service; if it has several, separated by commas, they are tried one after another
+    /// Address of the view service; if it has several, separated by commas, they are tried one after another.
+    /// The default is the value of PBKV_VS, or localhost:8000; of one before and one after a command, the
+    /// latter counts
     #[arg(
         long,
-        env = "PBKV_VS",
-        default_value = "localhost:8000",
+        default_value = view_service_by_default(),
+        hide_default_value = true,
         value_name = "HOST:PORT",
         value_delimiter = ',',
         value_parser = view_service,
@@ -93,6 +102,11 @@ fn help() -> String {
     exit::help(&examples, &Exit::ALL)
 }
 
+/// Not clap's own way: it would show the option in every usage line while the variable is set.
+fn view_service_by_default() -> OsString {
+    env::var_os("PBKV_VS").unwrap_or_else(|| OsStr::new("localhost:8000").to_owned())
+}
+
 /// An address of the view service. One that is empty comes from a variable that was set to nothing.
 fn view_service(address: &str) -> Result<String, String> {
     match address.is_empty() {
@@ -116,18 +130,25 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let screen = args.screen;
     let run = async {
-        let signals = Signals::hear(move |signal| {
-            screen.interrupted(signal, UNDER_WAY);
-        });
         let options = args.cluster.options();
+        let client = Client::new(options.clone(), SystemClock);
+        let under_way = UnderWay::of(&client);
+        let ends = under_way.clone();
+        let stop = move || {
+            let so_far = ends.stop();
+            (so_far.exit(), so_far)
+        };
+        let signals = Signals::hear(stop, move |signal, so_far| {
+            screen.interrupted(signal, so_far);
+        });
         options.validate().map_err(Failure::option)?;
         // rules: allow randomness: the logs of two processes are told apart by their numbers
         let name = std::process::id().to_string();
         let _logs = args.logs.start("testclient", &name, "warn").map_err(Failure::Usage)?;
         Ok(match args.command {
-            Some(Top::One(command)) => once(options, screen, command, &signals).await,
+            Some(Top::One(command)) => once(client, under_way, screen, command, &signals).await,
             Some(Top::Check(check)) => check::run(options, screen, check, &mut signals.claim()).await?,
-            None => prompt::run(options, screen, &signals).await,
+            None => prompt::run(client, options, under_way, screen, &signals).await,
         })
     };
     match process::block_on(run) {
@@ -139,11 +160,17 @@ fn main() -> ExitCode {
 }
 
 /// A signal before its answer ends the process, whatever it waits for.
-async fn once(options: ClientOptions, screen: Screen, command: Command, signals: &Signals) -> Exit {
-    let mut client = Client::new(options, SystemClock);
-    let waiting = client.waiting();
-    let ran = screen.patiently(waiting, command.run(&mut client, screen, Dash::StandardInput)).await;
+async fn once(
+    mut client: Client<SystemClock>,
+    under_way: UnderWay,
+    screen: Screen,
+    command: Command,
+    signals: &Signals,
+) -> Exit {
+    let runs = command.run(&mut client, &under_way, screen, Dash::StandardInput);
+    let ran = screen.patiently(under_way.waiting(), runs).await;
     let exit = screen.tell(&ran);
+    under_way.end();
     // The session would end by itself; without servers there is no point in waiting for them.
     if matches!(exit, Exit::Done | Exit::No | Exit::InPart) {
         close(&mut client, signals).await;

@@ -2,7 +2,8 @@
 //!
 //! Of piped input all lines are run. The exit code is that of the first error, else 1 if some answer was no,
 //! else 0; a signal ends the process. At a prompt a person saw what failed, and the exit code is 0. Ctrl-C
-//! there ends what is under way, and not the prompt; SIGTERM ends both.
+//! there ends what is under way, and not the prompt; SIGTERM ends both. Of piped input an error names its
+//! line. A line that begins with `#` is a comment.
 
 use std::{
     ffi::OsString,
@@ -25,12 +26,19 @@ use crate::{
     close,
     encoding::Dash,
     lines::{Before, Lines},
-    screen::{Screen, UNDER_WAY},
+    screen::Screen,
+    under_way::UnderWay,
 };
+
+const ABOUT: &str = "Commands, one per line. Put double quotes around anything that contains spaces; inside \
+                     them nothing is escaped. A line that begins with # is a comment";
+
+/// What is said of a line that is not understood and holds other quotes.
+const QUOTES: &str = "only double quotes hold words together, and inside them nothing is escaped";
 
 /// A line.
 #[derive(Parser, Clone, Debug)]
-#[command(no_binary_name = true, name = "", about = "Commands; with double quotes around what holds blanks")]
+#[command(no_binary_name = true, name = "", about = ABOUT)]
 pub struct Line {
     #[command(flatten)]
     screen: Screen,
@@ -60,14 +68,38 @@ enum Read {
     Quit,
 }
 
+/// Why a line is no command.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    why: String,
+    /// What would be one.
+    usage: String,
+}
+
+impl Refused {
+    /// What the parser says of a line.
+    fn new(said: &str, line: &[u8]) -> Self {
+        let said = said.trim_end();
+        let said = said.strip_prefix("error: ").unwrap_or(said);
+        let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|part| said.find(part)).min();
+        let (why, usage) = said.split_at(end.unwrap_or(said.len()));
+        let has_other_quotes = line.contains(&b'\'') || line.windows(2).any(|pair| pair == b"\\\"");
+        let hint = if has_other_quotes { format!("\n\n  tip: {QUOTES}") } else { String::new() };
+        Self { why: format!("{why}{hint}"), usage: usage.trim_start().to_owned() }
+    }
+}
+
 impl Read {
     /// Reads a line: words, or phrases in double quotes.
     ///
     /// # Errors
     ///
     /// An explanation to print.
-    fn parse(line: &[u8]) -> Result<Self, String> {
-        let words = words(line)?;
+    fn parse(line: &[u8]) -> Result<Self, Refused> {
+        if line.trim_ascii_start().starts_with(b"#") {
+            return Ok(Self::Nothing);
+        }
+        let words = words(line).map_err(|why| Refused::new(why, line))?;
         if words.is_empty() {
             return Ok(Self::Nothing);
         }
@@ -75,20 +107,20 @@ impl Read {
             Ok(Line { typed: Typed::Quit, .. }) => Ok(Self::Quit),
             Ok(Line { typed: Typed::Do(top), screen }) => Ok(Self::Do(top, screen)),
             Err(error) if !error.use_stderr() => Ok(Self::Help(error.to_string())),
-            Err(error) => Err(error.to_string().trim_end().to_owned()),
+            Err(error) => Err(Refused::new(&error.to_string(), line)),
         }
     }
 }
 
 /// Words are bytes, as they are on the command line.
-fn words(line: &[u8]) -> Result<Vec<OsString>, String> {
+fn words(line: &[u8]) -> Result<Vec<OsString>, &'static str> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
         let (word, behind) = match rest.strip_prefix(b"\"") {
             Some(quoted) => {
                 let end = quoted.iter().position(|byte| *byte == b'"');
-                let end = end.ok_or("error: a double quote is not closed")?;
+                let end = end.ok_or("a double quote is not closed")?;
                 (&quoted[..end], &quoted[end + 1..])
             }
             None => rest.split_at(rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())),
@@ -100,7 +132,13 @@ fn words(line: &[u8]) -> Result<Vec<OsString>, String> {
 }
 
 /// Reads commands until they end.
-pub async fn run(options: ClientOptions, screen: Screen, signals: &Signals) -> Exit {
+pub async fn run(
+    client: Client<SystemClock>,
+    options: ClientOptions,
+    under_way: UnderWay,
+    screen: Screen,
+    signals: &Signals,
+) -> Exit {
     let is_terminal = io::stdin().is_terminal();
     let (claim, before) = (is_terminal.then(|| signals.claim()), Before::now());
     let unreadable = |error| screen.fail::<Line>(Failure::Failed(format!("cannot read commands: {error}")));
@@ -113,9 +151,8 @@ pub async fn run(options: ClientOptions, screen: Screen, signals: &Signals) -> E
             "put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends",
         );
     }
-    let client = Client::new(options.clone(), SystemClock);
-    let mut prompt = Prompt { client, options, signals, claim, before, is_terminated: false };
-    let mut exit = Exit::Done;
+    let mut prompt = Prompt { client, options, under_way, signals, claim, before, is_terminated: false };
+    let (mut exit, mut last, mut number) = (Exit::Done, Exit::Done, 0);
     while !prompt.is_terminated {
         let line;
         (lines, line) = prompt.next(lines).await;
@@ -127,17 +164,20 @@ pub async fn run(options: ClientOptions, screen: Screen, signals: &Signals) -> E
                 break;
             }
         };
-        let ended = match Read::parse(&line) {
+        number += 1;
+        let screen = screen.at(Some(number).filter(|_| !is_terminal));
+        last = match Read::parse(&line) {
             Ok(Read::Nothing) => continue,
             Ok(Read::Quit) => break,
             Ok(Read::Help(help)) => screen.explain(&help),
             Ok(Read::Do(top, own)) => prompt.perform(top, own.or(screen)).await,
-            Err(why) => screen.refuse(&why),
+            Err(Refused { why, usage }) => screen.refuse(&why, &usage),
         };
-        exit = first(exit, ended);
+        exit = first(exit, last);
     }
     close(&mut prompt.client, signals).await;
     match (is_terminal, prompt.is_terminated) {
+        (true, true) if matches!(last, Exit::Unknown | Exit::InPart) => last,
         (true, true) => Exit::Ended,
         (true, false) => Exit::Done,
         (false, _) => exit,
@@ -157,6 +197,7 @@ fn first(exit: Exit, next: Exit) -> Exit {
 struct Prompt<'a> {
     client: Client<SystemClock>,
     options: ClientOptions,
+    under_way: UnderWay,
     signals: &'a Signals,
     /// At a terminal: signals do not end the process.
     claim: Option<Claim>,
@@ -185,17 +226,22 @@ impl Prompt<'_> {
             Top::One(command) => command,
             Top::Check(args) => return self.check(args, screen).await,
         };
-        let waiting = self.client.waiting();
-        let mut ran = pin!(screen.patiently(waiting, command.run(&mut self.client, screen, Dash::Itself)));
-        let Some(claim) = &mut self.claim else { return screen.tell(&ran.await) };
-        tokio::select! {
-            biased;
-            ran = &mut ran => screen.tell(&ran),
-            signal = claim.next() => {
-                self.is_terminated = claim.is_terminated();
-                screen.interrupted(signal, UNDER_WAY)
-            }
-        }
+        let under_way = &self.under_way;
+        let runs = command.run(&mut self.client, under_way, screen, Dash::Itself);
+        let mut ran = pin!(screen.patiently(under_way.waiting(), runs));
+        let ended = match &mut self.claim {
+            None => screen.tell(&ran.await),
+            Some(claim) => tokio::select! {
+                biased;
+                ran = &mut ran => screen.tell(&ran),
+                signal = claim.next() => {
+                    self.is_terminated = claim.is_terminated();
+                    screen.interrupted(signal, under_way.so_far())
+                }
+            },
+        };
+        under_way.end();
+        ended
     }
 
     async fn check(&mut self, args: CheckArgs, screen: Screen) -> Exit {
@@ -256,8 +302,10 @@ mod tests {
             ("get \"k", "quote"),
             ("cas k new --expect old --expect-revision 0", "Usage: cas"),
         ] {
-            let why = Read::parse(line.as_bytes()).expect_err(line);
-            assert!(why.starts_with("error: ") && why.contains(hint), "{line}: {why}");
+            let Refused { why, usage } = Read::parse(line.as_bytes()).expect_err(line);
+            assert!(!why.contains("error: ") && !why.contains("Usage:"), "{line}: {why}");
+            let why = format!("{why}\n{usage}");
+            assert!(why.contains(hint), "{line}: {why}");
             assert!(!why.contains("testclient") && !why.contains("pbkv"), "{line}: {why}");
         }
         let Ok(Read::Help(help)) = Read::parse(b"help") else { panic!("help") };

@@ -1,6 +1,7 @@
 //! What is printed, and in which form.
 
 use std::{
+    fmt::Display,
     future::Future,
     io::{self, IsTerminal},
     pin::pin,
@@ -18,7 +19,8 @@ use serde_json::Value as Json;
 
 use crate::{
     answer::{Answer, Failed, Text, error_json},
-    encoding::Encoding,
+    encoding::{Encoding, counted},
+    under_way::SoFar,
 };
 
 /// A person who waits longer is told for what, as often as that changes.
@@ -51,6 +53,9 @@ pub struct Screen {
     /// 'keys' and 'count', the revision of each page
     #[arg(long, global = true)]
     revision: bool,
+    /// Which line of the input this command is, if nobody types them: errors name it.
+    #[arg(skip)]
+    line: Option<u64>,
 }
 
 impl Screen {
@@ -61,7 +66,31 @@ impl Screen {
             encoding: self.encoding.or(process.encoding),
             quiet: self.quiet || process.quiet,
             revision: self.revision || process.revision,
+            line: self.line.or(process.line),
         }
+    }
+
+    /// For a command that is this line of the input.
+    pub fn at(self, line: Option<u64>) -> Self {
+        Self { line, ..self }
+    }
+
+    /// Where an error is, before what it is.
+    fn place(self) -> String {
+        self.line.map_or_else(String::new, |line| format!("line {line}: "))
+    }
+
+    /// Prints what is wrong, for people.
+    pub fn wrong(self, why: impl Display) -> Exit {
+        process::fail(format!("{}{why}", self.place()))
+    }
+
+    /// Prints an error, for programs.
+    fn error(self, mut error: Json) -> Printed {
+        if let Some(line) = self.line {
+            error["line"] = line.into();
+        }
+        object(&error)
     }
 
     /// How keys and values are written.
@@ -87,26 +116,28 @@ impl Screen {
                 json => object(&json).exit(answer.exit()),
             },
             Ok(answer) => self.print(answer).exit(answer.exit()),
-            Err(failed) if self.is_json() => object(&failed.json()).exit(failed.exit()),
+            Err(failed) if self.is_json() => self.error(failed.json()).exit(failed.exit()),
             Err(failed) => {
-                if let Some(deleted @ 1..) = failed.deleted {
-                    print::stderr(format!("deleted {deleted} before that:"));
-                }
-                process::fail(&failed.error);
+                self.wrong(failed.text());
                 if matches!(failed.error, ClientError::Unknown { .. }) {
-                    print::stderr("read the key to see whether it took effect; it may still do so later");
+                    print::stderr(IN_DOUBT);
                 }
                 failed.exit()
             }
         }
     }
 
-    /// Prints that a line is no command, and why.
-    pub fn refuse(self, why: &str) -> Exit {
+    /// Prints that a line is no command, why, and for people what would be one.
+    pub fn refuse(self, why: &str, usage: &str) -> Exit {
         if self.is_json() {
-            return self.tell(&Err(ClientError::Invalid(why.to_owned()).into()));
+            let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+            let why = why.split("\n\n").map(words).collect::<Vec<_>>().join("; ");
+            return self.tell(&Err(ClientError::Invalid(why).into()));
         }
-        print::stderr(why);
+        self.wrong(why);
+        if !usage.is_empty() {
+            print::stderr(format!("\n{usage}"));
+        }
         Exit::Usage
     }
 
@@ -127,16 +158,49 @@ impl Screen {
             Failure::NotPrinted => return failure.tell::<A>(),
         };
         match self.is_json() {
-            true => object(&error_json(kind, why)).exit(exit),
-            false => failure.tell::<A>(),
+            true => self.error(error_json(kind, why)).exit(exit),
+            false => match failure {
+                Failure::Usage(why) => Failure::Usage(self.place() + &why),
+                Failure::Failed(why) => Failure::Failed(self.place() + &why),
+                Failure::NotPrinted => Failure::NotPrinted,
+            }
+            .tell::<A>(),
         }
     }
 
-    /// Prints that a signal came before there was an answer.
-    pub fn interrupted(self, signal: Signal, so: &str) -> Exit {
+    /// Prints that a signal ended a command that has no answer yet, and whether an update may take effect.
+    pub fn interrupted(self, signal: Signal, so_far: SoFar) -> Exit {
+        let exit = so_far.exit();
+        let deleted = match so_far.deleted {
+            0 => String::new(),
+            deleted => format!("deleted {}, then ", counted(deleted, "key")),
+        };
+        let (kind, so) = match so_far.is_in_doubt {
+            true => {
+                ("unknown", "ended after an update was sent, which may or may not take effect, now or later")
+            }
+            false => ("ended", "ended without an answer"),
+        };
+        let told = format!("{signal}: {deleted}{so}");
+        if self.is_json() {
+            let mut json = error_json(kind, &told);
+            if so_far.deleted > 0 {
+                json["deleted"] = so_far.deleted.into();
+            }
+            return self.error(json).exit(exit);
+        }
+        print::stderr(told);
+        if so_far.is_in_doubt {
+            print::stderr(IN_DOUBT);
+        }
+        exit
+    }
+
+    /// Prints that a signal ended something that changes nothing that was asked for.
+    pub fn ended(self, signal: Signal, so: &str) -> Exit {
         let told = format!("{signal}: {so}");
         match self.is_json() {
-            true => return object(&error_json("ended", &told)).exit(Exit::Ended),
+            true => return self.error(error_json("ended", &told)).exit(Exit::Ended),
             false => print::stderr(told),
         }
         Exit::Ended
@@ -157,6 +221,7 @@ impl Screen {
         }
         match answer.text(self.encoding()) {
             Text::Value(value) => print::stdout(value),
+            Text::Bytes(value) => print::exactly(value),
             Text::Said(said) if !self.quiet => print::stdout(said),
             Text::Aside(said) if !self.quiet => {
                 print::stderr(said);
@@ -167,7 +232,7 @@ impl Screen {
     }
 
     /// Waits for calls of a client; a person at a terminal is told what for.
-    pub async fn patiently<T>(self, waiting: Waiting, calls: impl Future<Output = T>) -> T {
+    pub async fn patiently<T>(self, waiting: &Waiting, calls: impl Future<Output = T>) -> T {
         let is_watched = io::stderr().is_terminal() && !self.quiet;
         let mut calls = pin!(calls);
         let mut told = None;
@@ -188,8 +253,8 @@ impl Screen {
     }
 }
 
-/// What a signal means for a command that is under way.
-pub const UNDER_WAY: &str = "ended without an answer; an update under way may take effect, now or later";
+/// What to do about an update whose fate is unknown.
+const IN_DOUBT: &str = "read the key to see whether it took effect; it may still do so later";
 
 /// Prints an object on a line of its own.
 pub fn object(object: &Json) -> Printed {
