@@ -104,6 +104,7 @@ fn rechecked(execution: &Execution, difference: Option<Difference>) -> Result<Re
     let mut detail = vec![format!("{:>10}  {}", "seen", difference.words())];
     let execution = Execution { digest_interval: 1, ..execution.clone() };
     detail.extend(in_words((&execution, &execution), difference)?);
+    detail.push(row("doctor", &format!("cargo sim doctor {} compares three processes", execution.run)));
     Ok(Recheck::Differs { kind, detail })
 }
 
