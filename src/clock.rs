@@ -10,6 +10,12 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
     /// Completes once [`Self::now`] has reached `at`, not before.
     fn sleep_until(&self, at: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Lets everything else have its turn, by a task that has more to do at once. Where time passes only
+    /// while all tasks wait, some has to pass here.
+    fn give_way(&self) -> impl Future<Output = ()> + Send {
+        tokio::task::yield_now()
+    }
 }
 
 /// The operating system's clock, which on Linux also counts the time the machine was suspended: a lease

@@ -129,8 +129,7 @@ where
         disk.start();
         observer.holds(&machine, port.held());
         if machine.deadline() == AT_ONCE {
-            // It has more to do, in pieces, so that others have their turn in between.
-            tokio::task::yield_now().await;
+            clock.give_way().await;
         }
     }
 }

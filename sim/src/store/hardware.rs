@@ -44,6 +44,9 @@ mod simulated {
     #[derive(Clone)]
     pub struct Clock(pub SimulatedClock);
 
+    /// How long everything else has its turn: what asks for it for ever is seen to be restless.
+    const TURN: Duration = Duration::from_micros(10);
+
     impl pbkv::clock::Clock for Clock {
         fn now(&self) -> Duration {
             self.0.now()
@@ -51,6 +54,10 @@ mod simulated {
 
         async fn sleep_until(&self, at: Duration) {
             self.0.sleep_until(at).await;
+        }
+
+        async fn give_way(&self) {
+            self.0.sleep_until(self.0.now() + TURN).await;
         }
     }
 
