@@ -397,9 +397,13 @@ fn a_run_that_is_ended_at_a_moment_says_how_everything_stands_then() {
 }
 
 #[test]
-fn a_run_can_be_looked_at_in_the_browsers_own_tool() {
+fn a_run_can_be_looked_at_with_tools_of_others() {
     let (json, path) = fresh("chrome.json");
-    ends(&["replay", &file("chrome.toml", GOOD), "--chrome", &path], 0, &["chrome  "]);
+    let (log, logged) = fresh("shiviz.log");
+    let files = ["--chrome", &path, "--shiviz", &logged];
+    ends(&[&["replay", &file("chrome.toml", GOOD)], &files[..]].concat(), 0, &["chrome  ", "shiviz  "]);
+    let log = fs::read_to_string(log).expect("it was written");
+    assert!(log.starts_with("vs {") && log.contains("\nc1 {") && log.contains("calls put"), "{log}");
     let text = fs::read_to_string(json).expect("it was written");
     let events: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     let events = events["traceEvents"].as_array().expect("a list");

@@ -24,7 +24,7 @@ use crate::{
     },
     judges::idle::idle,
     observer::trace::{self, TraceLine},
-    report::{marks, page::chrome, screen, timeline},
+    report::{marks, page, screen, timeline},
     run,
     system::System,
     world::simulated::Simulated,
@@ -53,6 +53,9 @@ pub struct Options {
     /// Write the run as a trace for chrome://tracing or ui.perfetto.dev.
     #[arg(long, value_name = "FILE.json")]
     chrome: Option<PathBuf>,
+    /// Write the run as a log with vector clocks, for ShiViz and its default parser.
+    #[arg(long, value_name = "FILE.log")]
+    shiviz: Option<PathBuf>,
     #[command(flatten)]
     telling: Telling,
 }
@@ -78,7 +81,7 @@ pub struct Telling {
 /// `cargo sim replay`.
 pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
     let plan: Plan<S> = load(&options.run)?;
-    for file in options.report.iter().chain(&options.chrome) {
+    for file in options.report.iter().chain(&options.chrome).chain(&options.shiviz) {
         saved::check_writable(file)?;
     }
     options.telling.filter.check(&plan)?;
@@ -98,11 +101,16 @@ pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
         cause::draw(&plan, page, &cause::title(&options.run, &outcome), options.telling.until)?;
         say(&format!("{:>10}  {}", "report", page.display()));
     }
-    if let Some(file) = &options.chrome {
+    let files = [
+        ("chrome", &options.chrome, page::chrome::render::<S> as fn(&Plan<S>, &Outcome<S>) -> String),
+        ("shiviz", &options.shiviz, page::shiviz::render::<S>),
+    ];
+    for (label, file, render) in files {
+        let Some(file) = file else { continue };
         let until = options.telling.until;
         let kept = run(&plan, &RunOptions { keep_messages: true, until, ..RunOptions::default() });
-        saved::write_text(file, &chrome::render(&plan, &kept))?;
-        say(&format!("{:>10}  {}", "chrome", file.display()));
+        saved::write_text(file, &render(&plan, &kept))?;
+        say(&format!("{label:>10}  {}", file.display()));
     }
     if options.telling.until.is_some() {
         // What was still to come does not count.

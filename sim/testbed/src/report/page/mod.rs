@@ -16,6 +16,7 @@ pub mod data;
 mod explain;
 pub mod history;
 mod lanes;
+pub mod shiviz;
 
 use crate::{
     data::{outcome::Outcome, plan::Plan},

@@ -260,6 +260,49 @@ fn a_run_in_chromes_format_has_a_span_for_each_call_state_and_fault() {
     assert!(names.iter().any(|event| event["pid"] == get["pid"] && event["args"]["name"] == "c2"));
 }
 
+/// Each node counts its own events without a gap, and knows at a receipt all that the sender knew.
+#[test]
+fn a_run_in_shivizs_format_has_clocks_that_follow_its_messages() {
+    let mut outcome = stale();
+    let message = |from, to, sent, received, text: &str| Message {
+        from,
+        to,
+        kind: MessageKind(1),
+        text: text.into(),
+        sent: Duration::from_millis(sent),
+        received,
+        lost: received.is_none(),
+    };
+    let at = |ms| Some(Duration::from_millis(ms));
+    outcome.messages = vec![
+        message(0, 1, 10, at(20), "one"),
+        message(1, 2, 30, at(40), "two\nlines"),
+        message(0, 2, 12, None, "lost"),
+    ];
+    let log = shiviz::render(&plan(), &outcome);
+    let lines: Vec<&str> = log.lines().collect();
+    let events: Vec<(&str, serde_json::Value, &str)> = lines
+        .chunks(2)
+        .map(|event| {
+            let (host, clock) = event[0].split_once(' ').expect("a host and its clock");
+            (host, serde_json::from_str(clock).expect("JSON"), event[1])
+        })
+        .collect();
+    let clock = |text: &str| &events.iter().find(|event| event.2.ends_with(text)).expect(text).1;
+    let (sent, received) = (clock("> one"), clock("< one"));
+    assert_eq!((&received["p1"], &received["p2"]), (&sent["p1"], &serde_json::json!(1)));
+    let third = clock("< two lines");
+    assert_eq!(
+        (&third["p1"], &third["p2"], &third["p3"]),
+        (&sent["p1"], &serde_json::json!(2), &serde_json::json!(1))
+    );
+    assert!(log.contains("> lost") && !log.contains("< lost"), "{log}");
+    let own: Vec<u64> =
+        events.iter().filter(|event| event.0 == "p1").map(|event| number(&event.1["p1"])).collect();
+    assert_eq!(own, (1..=own.len() as u64).collect::<Vec<_>>());
+    assert!(events.iter().any(|event| event.0 == "sim" && event.2.contains("fault 0")), "{log}");
+}
+
 #[test]
 fn marks_and_the_command_that_replays_are_among_the_facts() {
     let mut outcome = stale();
