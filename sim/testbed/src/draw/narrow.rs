@@ -246,8 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_without_a_narrowing_is_what_it_was() {
+    fn a_seed_whose_own_plan_fits_stands_for_it() {
         assert_eq!(plan::<Toy>(&7.into()), Ok(Toy::draw(7)));
+        let fits = Seed { number: 7, only: only("count=3") };
+        assert_eq!(plan::<Toy>(&fits), Ok(Toy::draw(7)), "its own plan is the first that is looked at");
     }
 
     #[test]
