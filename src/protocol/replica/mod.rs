@@ -350,6 +350,8 @@ impl Replica {
             Role::Idle => {}
             Role::Backup(backup) => backup.watch_primary(core, effects),
             Role::Primary(primary) => {
+                // First: what follows may confirm pages.
+                primary.begin_scanning();
                 primary.watch_replicas(core, now, effects);
                 primary.watch_sessions(core, now, effects);
                 primary.feed_replicas(core, now, effects);

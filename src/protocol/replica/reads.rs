@@ -184,9 +184,13 @@ impl Primary {
         self.scans.bytes >= core.options.scan_bytes_max
     }
 
+    /// From one flush to the next so much is read.
+    pub(super) fn begin_scanning(&mut self) {
+        self.scans.bytes = 0;
+    }
+
     /// At the end of a flush the next pages are read.
     pub(super) fn go_on_scanning(&mut self, core: &Core, effects: &mut Vec<Effect>) {
-        self.scans.bytes = 0;
         while !self.has_read_enough(core)
             && let Some(read) = self.scans.confirmed.pop_front()
         {
