@@ -13,7 +13,7 @@ use pbkv::{
     channel,
     clock::SystemClock,
     process::{
-        self, Exit, Failure, Listener, Span, exit,
+        self, Exit, Failure, Listener, Span, any_whole, exit,
         logs::{LogArgs, Logs},
         print,
     },
@@ -45,7 +45,10 @@ struct Args {
     #[arg(long, default_value = "viewservice.data", value_name = "DIR")]
     dir: PathBuf,
     /// Copies of the data to strive for, the primary included
-    #[arg(long, default_value_t = ViewServiceOptions::default().replicas, value_name = "N")]
+    #[arg(
+        long, default_value_t = ViewServiceOptions::default().replicas, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     replicas: usize,
     /// A server not heard for this long is dead. Servers are told, and ping three times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
@@ -100,7 +103,10 @@ struct TuningArgs {
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().policy_interval), value_name = "TIME")]
     policy_interval: Span,
     /// Maximum number of servers tracked
-    #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
+    #[arg(
+        long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     servers_max: usize,
 }
 
