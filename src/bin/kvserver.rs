@@ -80,13 +80,13 @@ struct ClientArgs {
         value_parser = any_whole::<usize>
     )]
     waiting_max: usize,
-    /// Of these, so many may ask for a page of keys
+    /// How many of these may ask for a page of keys
     #[arg(
         long, default_value_t = ReplicaOptions::default().scans_max, value_name = "N",
         value_parser = any_whole::<usize>
     )]
     scans_max: usize,
-    /// Bytes of pages of keys that are read in one go, before anything else is heard and said
+    /// Bytes of pages of keys that are read in one go, before other messages are handled
     #[arg(
         long, default_value_t = ReplicaOptions::default().scan_bytes_max, value_name = "BYTES",
         value_parser = any_whole::<usize>
@@ -120,7 +120,7 @@ struct ClientArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Timing")]
 struct TimeArgs {
-    /// How often the view service is pinged, at least; more often if its --dead-after demands it
+    /// The longest time between two pings to the view service; shorter if its --dead-after requires it
     #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
     ping_interval: Span,
     /// How often an idle primary sends heartbeats to its replicas
@@ -283,13 +283,14 @@ async fn serve(args: &Args) -> Result<(), Failure> {
 /// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have
 /// gone back, the view service knows, and the server takes a larger number.
 fn boot(now: SystemTime) -> Result<Boot, String> {
-    let since =
-        now.duration_since(UNIX_EPOCH).map_err(|_| "the clock of this machine stands before 1970; set it")?;
+    let since = now
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| "the clock of this machine is set to a time before 1970; correct it")?;
     u64::try_from(since.as_nanos())
         .ok()
         .map(Boot)
         .filter(|boot| *boot <= Boot::CLOCK_MAX)
-        .ok_or_else(|| "the clock of this machine stands after 2100; set it".into())
+        .ok_or_else(|| "the clock of this machine is set to a time after 2100; correct it".into())
 }
 
 #[cfg(test)]

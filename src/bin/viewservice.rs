@@ -50,33 +50,35 @@ struct Args {
         value_parser = any_whole::<usize>
     )]
     replicas: usize,
-    /// A server not heard for this long is dead. Servers are told, and ping three times as often
+    /// A server that is not heard for this long counts as dead. Servers are told, and ping at least three
+    /// times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
     /// Declare the data of this generation lost, then exit; without GENERATION, only print what would be lost
     /// and which servers held it. Only when no server that held all of it can come back, or the record is
     /// damaged or gone and no copy of it was made since the last view change: the cluster starts again
     /// empty, as the next generation. Without a readable record, name the generation that 'testclient view'
-    /// showed last, or that the log of a server names (g1... is generation 1). Stop the view service before,
-    /// start it (without this) and empty servers after; servers that still hold old data stay out and keep it
+    /// showed last, or that the log of a server names (g1... is generation 1). Stop the view service first;
+    /// afterwards start it (without this option) and empty servers. Servers that still hold old data stay out
+    /// and keep it
     #[arg(
         long, value_name = "GENERATION", value_parser = process::whole(1, GENERATION_MAX),
         help_heading = "After a loss"
     )]
     accept_data_loss: Option<Option<u64>>,
     /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it
-    /// advertises) holds. Before, see that every server that still holds data runs and reaches this service,
-    /// and stop those that cannot. The service starts without a record, listens for four dead intervals
-    /// (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the others
-    /// join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps its data
-    /// until it is started again empty
+    /// advertises) holds. First make sure that every server that still holds data runs and reaches this
+    /// service, and stop those that cannot. The service starts without a record, listens for four dead
+    /// intervals (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the
+    /// others join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps
+    /// its data until it is started again empty
     #[arg(
         long, value_name = "SERVER", conflicts_with = "accept_data_loss", value_parser = process::reached,
         help_heading = "After a loss"
     )]
     adopt: Option<String>,
-    /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached.
-    /// What only that one holds does not go on
+    /// With --adopt: even if another server holds more, still acts as primary, or pings but cannot be
+    /// reached. What only that one holds is left behind
     #[arg(long, requires = "adopt", help_heading = "After a loss")]
     adopt_anyway: bool,
     #[command(flatten)]

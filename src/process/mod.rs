@@ -122,7 +122,7 @@ pub fn ready(listens: &str, advertised: &str) -> Result<(), String> {
     match print::stdout(format!("listening {listens}{other}")) {
         Printed::Whole | Printed::Unread => Ok(()),
         Printed::Failed => {
-            Err("what this server listens on could not be told; let standard output lead somewhere".into())
+            Err("the address that this server listens on could not be written to standard output".into())
         }
     }
 }

@@ -75,8 +75,8 @@ fn wrong_command_lines_are_explained() {
         (kvserver(&["--value-bytes-max", "67108864"]), "--suspect-after (1s) must be at least 8"),
         (kvserver(&["--value-bytes-max", "67108865"]), "--value-bytes-max ("),
         (testclient(&["--log", "k=loud", "view"]), "--log debug"),
-        (viewservice(&["--log", "bogus"]), "'bogus' is no level"),
-        (kvserver(&["--log", "inof"]), "'inof' is no level"),
+        (viewservice(&["--log", "bogus"]), "'bogus' is not a log level"),
+        (kvserver(&["--log", "inof"]), "'inof' is not a log level"),
         (viewservice(&["--dead-after", "1w"]), "(us, ms, s, m, h, d)"),
         (viewservice(&["--replicas", "18446744073709551615"]), "--replicas (18446744073709551615) must be"),
         (viewservice(&["--servers-max", "0"]), "--servers-max (0) must be at least 2"),
@@ -316,12 +316,12 @@ fn options_that_contradict_those_of_another_process_are_named_with_both_values()
         let larger = ["--session-ttl", "5s", "--ping-interval", "60m", "--value-bytes-max", "2097152"];
         let s2 = cluster.server(&larger);
         cluster.settled(&s1, 1).await;
-        s2.logs("the primary's sessions live for another time").await;
+        s2.logs("the primary's sessions live for a different time").await;
         s2.logs("takes larger messages than the primary sends").await;
-        s2.logs("needs another number of copies").await;
+        s2.logs("needs a different number of copies").await;
         let log = s2.log();
         let lines: Vec<_> =
-            log.lines().filter(|line| line.contains("sessions live for another time")).collect();
+            log.lines().filter(|line| line.contains("sessions live for a different time")).collect();
         assert!(lines.len() == 1 && lines[0].contains("60s") && lines[0].contains("5s"), "{lines:?}");
 
         // Nobody is dead in the meantime.

@@ -41,7 +41,7 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
         // Only when every ping has been taken for a while.
         let view = eventually("it is known that nothing is left", async || {
             let view = said(&cluster.testclient(&["view"]));
-            let is_known = view.contains("No server that runs holds anything of it");
+            let is_known = view.contains("No running server holds any of the data");
             assert!(is_known || view.contains("is not known yet") && !view.contains("--accept"), "{view}");
             Some(view).filter(|_| is_known)
         })
@@ -165,7 +165,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
         })
         .await;
         assert!(
-            view.contains(&format!("{} runs and holds what was there up to operation 2", s2.address)),
+            view.contains(&format!("{} is running and holds the data up to operation 2", s2.address)),
             "{view}"
         );
         // Nor by a view service that has just started, and does not know the server from its record.
