@@ -10,7 +10,7 @@ use pbkv::{
     channel,
     clock::SystemClock,
     options::Limits,
-    process::{self, Exit, Failure, Listener, Span, exit, logs::LogArgs},
+    process::{self, Exit, Failure, Listener, Span, any_whole, exit, logs::LogArgs},
     protocol::{
         identity::{Boot, ServerId},
         log::Durable,
@@ -43,7 +43,10 @@ struct Args {
     reads: Reads,
     /// Updates are refused while fewer copies than this would hold them, the primary included, and not
     /// acknowledged if they were under way; 0 never refuses
-    #[arg(long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().copies_min, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     copies_min: usize,
     #[command(flatten)]
     clients: ClientArgs,
@@ -60,32 +63,56 @@ struct Args {
 #[command(next_help_heading = "Limits for clients")]
 struct ClientArgs {
     /// The longest key, in bytes; the same on all servers
-    #[arg(long, default_value_t = Limits::default().key_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = Limits::default().key_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<usize>
+    )]
     key_bytes_max: usize,
     /// The longest value, in bytes; the same on all servers
-    #[arg(long, default_value_t = Limits::default().value_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = Limits::default().value_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<usize>
+    )]
     value_bytes_max: usize,
     /// Requests that may wait for an answer at once
-    #[arg(long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().waiting_max, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     waiting_max: usize,
-    /// Of these, so many may ask for a page of keys
-    #[arg(long, default_value_t = ReplicaOptions::default().scans_max, value_name = "N")]
+    /// How many of these may ask for a page of keys
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().scans_max, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     scans_max: usize,
-    /// Bytes of pages of keys that are read in one go, before anything else is heard and said
-    #[arg(long, default_value_t = ReplicaOptions::default().scan_bytes_max, value_name = "BYTES")]
+    /// Bytes of pages of keys that are read in one go, before other messages are handled
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().scan_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<usize>
+    )]
     scan_bytes_max: usize,
     /// Bytes of updates that may wait for an answer at once
-    #[arg(long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().waiting_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<u64>
+    )]
     waiting_bytes_max: u64,
     /// A session without an update for this long is forgotten; for each session, the primary that opened it
     /// decides
     #[arg(long, default_value_t = Span(ReplicaOptions::default().session_ttl), value_name = "TIME")]
     session_ttl: Span,
     /// Sessions that may be open at once
-    #[arg(long, default_value_t = ReplicaOptions::default().sessions_max, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().sessions_max, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     sessions_max: usize,
     /// Bytes that the open sessions may remember at once (answers to compare-and-swaps)
-    #[arg(long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().session_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<u64>
+    )]
     session_bytes_max: u64,
 }
 
@@ -93,7 +120,7 @@ struct ClientArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Timing")]
 struct TimeArgs {
-    /// How often the view service is pinged, at least; more often if its --dead-after demands it
+    /// The longest time between two pings to the view service; shorter if its --dead-after requires it
     #[arg(long, default_value_t = Span(ReplicaOptions::default().ping_interval), value_name = "TIME")]
     ping_interval: Span,
     /// How often an idle primary sends heartbeats to its replicas
@@ -112,25 +139,46 @@ struct TimeArgs {
 #[command(next_help_heading = "Log and state transfer")]
 struct ReplicationArgs {
     /// Bytes of operations in one message to a replica; the same on all servers
-    #[arg(long, default_value_t = ReplicaOptions::default().append_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().append_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<usize>
+    )]
     append_bytes_max: usize,
     /// Operations on their way to a replica and not yet acknowledged
-    #[arg(long, default_value_t = ReplicaOptions::default().append_window, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().append_window, value_name = "N",
+        value_parser = any_whole::<u64>
+    )]
     append_window: u64,
     /// Bytes of state in one part of a state transfer; the same on all servers
-    #[arg(long, default_value_t = ReplicaOptions::default().chunk_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().chunk_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<usize>
+    )]
     chunk_bytes_max: usize,
     /// Operations between two checkpoints of the state; the log keeps one to two times as many
-    #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_interval, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().checkpoint_interval, value_name = "N",
+        value_parser = any_whole::<u64>
+    )]
     checkpoint_interval: u64,
     /// Bytes of operations after which a checkpoint of the state is taken, too
-    #[arg(long, default_value_t = ReplicaOptions::default().checkpoint_bytes, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().checkpoint_bytes, value_name = "BYTES",
+        value_parser = any_whole::<u64>
+    )]
     checkpoint_bytes: u64,
     /// A new backup that would need a longer log than this is left behind and gets a later state
-    #[arg(long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().log_entries_max, value_name = "N",
+        value_parser = any_whole::<u64>
+    )]
     log_entries_max: u64,
     /// A new backup that would need more bytes of log than this is left behind and gets a later state
-    #[arg(long, default_value_t = ReplicaOptions::default().log_bytes_max, value_name = "BYTES")]
+    #[arg(
+        long, default_value_t = ReplicaOptions::default().log_bytes_max, value_name = "BYTES",
+        value_parser = any_whole::<u64>
+    )]
     log_bytes_max: u64,
 }
 
@@ -235,13 +283,14 @@ async fn serve(args: &Args) -> Result<(), Failure> {
 /// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have
 /// gone back, the view service knows, and the server takes a larger number.
 fn boot(now: SystemTime) -> Result<Boot, String> {
-    let since =
-        now.duration_since(UNIX_EPOCH).map_err(|_| "the clock of this machine stands before 1970; set it")?;
+    let since = now
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| "the clock of this machine is set to a time before 1970; correct it")?;
     u64::try_from(since.as_nanos())
         .ok()
         .map(Boot)
         .filter(|boot| *boot <= Boot::CLOCK_MAX)
-        .ok_or_else(|| "the clock of this machine stands after 2100; set it".into())
+        .ok_or_else(|| "the clock of this machine is set to a time after 2100; correct it".into())
 }
 
 #[cfg(test)]

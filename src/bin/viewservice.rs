@@ -13,7 +13,7 @@ use pbkv::{
     channel,
     clock::SystemClock,
     process::{
-        self, Exit, Failure, Listener, Span, exit,
+        self, Exit, Failure, Listener, Span, any_whole, exit,
         logs::{LogArgs, Logs},
         print,
     },
@@ -23,7 +23,7 @@ use pbkv::{
         view::Record,
         view_service::{
             SealKey,
-            adoption::{Adopt, Heard},
+            adoption::{Adopt, Heard, NotAdopted},
         },
     },
     server::view::{Adoption, ViewConfig, ViewServer},
@@ -45,32 +45,40 @@ struct Args {
     #[arg(long, default_value = "viewservice.data", value_name = "DIR")]
     dir: PathBuf,
     /// Copies of the data to strive for, the primary included
-    #[arg(long, default_value_t = ViewServiceOptions::default().replicas, value_name = "N")]
+    #[arg(
+        long, default_value_t = ViewServiceOptions::default().replicas, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     replicas: usize,
-    /// A server not heard for this long is dead. Servers are told, and ping three times as often
+    /// A server that is not heard for this long counts as dead. Servers are told, and ping at least three
+    /// times as often
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().dead_after), value_name = "TIME")]
     dead_after: Span,
     /// Declare the data of this generation lost, then exit; without GENERATION, only print what would be lost
     /// and which servers held it. Only when no server that held all of it can come back, or the record is
-    /// damaged or gone and there is no copy of it as young as the last view change: the cluster starts again
+    /// damaged or gone and no copy of it was made since the last view change: the cluster starts again
     /// empty, as the next generation. Without a readable record, name the generation that 'testclient view'
-    /// showed last, or that the log of a server names (g1... is generation 1). Stop the view service before,
-    /// start it (without this) and empty servers after; servers that still hold old data stay out and keep it
-    #[arg(long, value_name = "GENERATION", help_heading = "After a loss")]
+    /// showed last, or that the log of a server names (g1... is generation 1). Stop the view service first;
+    /// afterwards start it (without this option) and empty servers. Servers that still hold old data stay out
+    /// and keep it
+    #[arg(
+        long, value_name = "GENERATION", value_parser = process::whole(1, GENERATION_MAX),
+        help_heading = "After a loss"
+    )]
     accept_data_loss: Option<Option<u64>>,
     /// The record is damaged or gone and servers still hold the data: go on with what SERVER (the address it
-    /// advertises) holds. Before, see that every server that still holds data runs and reaches this service,
-    /// and stop those that cannot. The service starts without a record, listens for four dead intervals
-    /// (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the others
-    /// join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps its data
-    /// until it is started again empty
+    /// advertises) holds. First make sure that every server that still holds data runs and reaches this
+    /// service, and stop those that cannot. The service starts without a record, listens for four dead
+    /// intervals (--dead-after as before), prints what each server holds, and goes on from SERVER alone; the
+    /// others join. It refuses if another one holds more; with --adopt-anyway, that one stays out and keeps
+    /// its data until it is started again empty
     #[arg(
         long, value_name = "SERVER", conflicts_with = "accept_data_loss", value_parser = process::reached,
         help_heading = "After a loss"
     )]
     adopt: Option<String>,
-    /// With --adopt: also if another server holds more, still acts as primary, or pings and is not reached.
-    /// What only that one holds does not go on
+    /// With --adopt: even if another server holds more, still acts as primary, or pings but cannot be
+    /// reached. What only that one holds is left behind
     #[arg(long, requires = "adopt", help_heading = "After a loss")]
     adopt_anyway: bool,
     #[command(flatten)]
@@ -97,7 +105,10 @@ struct TuningArgs {
     #[arg(long, default_value_t = Span(ViewServiceOptions::default().policy_interval), value_name = "TIME")]
     policy_interval: Span,
     /// Maximum number of servers tracked
-    #[arg(long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N")]
+    #[arg(
+        long, default_value_t = ViewServiceOptions::default().servers_max, value_name = "N",
+        value_parser = any_whole::<usize>
+    )]
     servers_max: usize,
 }
 
@@ -145,14 +156,14 @@ async fn serve(args: &Args, given: &ArgMatches) -> Result<(), Failure> {
         .adopt
         .as_deref()
         .map(|server| Adopt { server: ServerId::new(server), anyway: args.adopt_anyway });
+    let command = command(given, &address, &args.dir);
     let (record, storage) = match &adopt {
         Some(wanted) => (Record::default(), without_record(args, wanted)?),
-        None => RecordFile::open(&args.dir).await.map_err(|error| error.to_string())?,
+        None => RecordFile::open(&args.dir).await.map_err(|error| unreadable(args, &command, &error))?,
     };
     let (generation, view) = (record.generation, record.number);
     // rules: allow randomness: a process of production draws its key
     let key = SealKey(rand::random(), rand::random());
-    let command = command(given, &address, &args.dir);
     // rules: allow randomness: and its identity
     let config = ViewConfig { record, adopt, epoch: rand::random(), key, options, command };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
@@ -162,7 +173,7 @@ async fn serve(args: &Args, given: &ArgMatches) -> Result<(), Failure> {
     tracing::info!(%address, dir = %dir.display(), %generation, %view, "the view service is listening");
     let adopted = server.adopted();
     let not_adopted = async {
-        match report(adopted.await) {
+        match report(args, adopted.await) {
             Ok(()) => future::pending().await,
             Err(why) => why,
         }
@@ -186,9 +197,42 @@ fn start_logs(args: &Args, address: &str) -> Result<Logs, Failure> {
     args.logs.start("viewservice", address, "info").map_err(Failure::Usage)
 }
 
+/// The folder of a view service, which must not run.
+fn stopped(args: &Args) -> Result<RecordFile, String> {
+    RecordFile::lock(&args.dir).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => format!(
+            "the view service still runs in the folder {}; stop it first. Nothing was changed",
+            args.dir.display()
+        ),
+        _ => error.to_string(),
+    })
+}
+
+/// The command line that gives the data up.
+fn giving_up(args: &Args, generation: &str) -> String {
+    format!("viewservice {} --accept-data-loss {generation}", in_folder("dir", &args.dir))
+}
+
+/// Where an operator finds the number without which [`giving_up`] is refused, if the record does not tell.
+const WHICH_GENERATION: &str = "GENERATION is the one that 'testclient view' showed last, or that the log of a server names (g1... is \
+                                generation 1)";
+
+/// Why the record cannot be used, with the command lines that go on without it. `again` starts this service
+/// again.
+fn unreadable(args: &Args, again: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => format!(
+            "{error}. If there is no such copy, go on with the data of a server that still holds it:\n  {again} --adopt SERVER\n\
+             or, if no server does, give the data up:\n  {}\n{WHICH_GENERATION}",
+            giving_up(args, "GENERATION")
+        ),
+        _ => error.to_string(),
+    }
+}
+
 /// The folder, which must hold no record that can be read.
 fn without_record(args: &Args, wanted: &Adopt) -> Result<RecordFile, String> {
-    let storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
+    let storage = stopped(args)?;
     match storage.read() {
         Ok(None) => Ok(storage),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(storage),
@@ -205,9 +249,15 @@ fn without_record(args: &Args, wanted: &Adopt) -> Result<RecordFile, String> {
 }
 
 /// Tells the operator what the servers hold, and what came of it.
-fn report(Adoption { view, heard }: Adoption) -> Result<(), String> {
+fn report(args: &Args, Adoption { view, heard }: Adoption) -> Result<(), String> {
     let table = table(&heard);
-    let view = view.map_err(|why| format!("nothing was adopted, and nothing was written: {why}\n{table}"))?;
+    let view = view.map_err(|why| {
+        let otherwise = match why {
+            NotAdopted::HoldsNothing(_) => otherwise(args),
+            _ => String::new(),
+        };
+        format!("nothing was adopted, and nothing was written: {why}{otherwise}\n{table}")
+    })?;
     let number = view.number.0;
     // The service goes on if nobody reads this; the log says it as well.
     let _ = print::stdout(format!(
@@ -216,6 +266,18 @@ fn report(Adoption { view, heard }: Adoption) -> Result<(), String> {
     ));
     tracing::warn!(server = %view.primary, view = %view.number, generation = %view.generation, "a server's data is adopted");
     Ok(())
+}
+
+/// What is left if no server holds any data. A service without a record begins empty by itself; one with a
+/// damaged record does not start.
+fn otherwise(args: &Args) -> String {
+    match args.dir.join(FILE).exists() {
+        true => format!(
+            ". If none does, give the data up:\n  {}\n{WHICH_GENERATION}",
+            giving_up(args, "GENERATION")
+        ),
+        false => ". If none does, start the service without --adopt, and all servers again".to_owned(),
+    }
 }
 
 fn table(heard: &Heard) -> String {
@@ -292,25 +354,33 @@ async fn accept_data_loss(args: &Args, lost: Option<u64>) -> Result<(), Failure>
             args.dir.display()
         )));
     }
-    let mut storage = RecordFile::lock(&args.dir).map_err(|error| error.to_string())?;
+    let mut storage = stopped(args)?;
     let found = match storage.read() {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::InvalidData && lost.is_some() => None,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
         Err(error) => return Err(Failure::Failed(error.to_string())),
     };
     let was_there = args.dir.join(FILE).exists();
     let what = found.as_ref().map_or_else(
-        || format!("no record can be read in {}: who held what is not known", args.dir.display()),
+        || {
+            format!(
+                "no record can be read in {}: which servers held the data is not known",
+                args.dir.display()
+            )
+        },
         at_stake,
     );
     let Some(lost) = lost else {
-        let generation = found.map_or("GENERATION".to_owned(), |record| record.generation.number.to_string());
-        let command = format!("viewservice {} --accept-data-loss {generation}", in_folder("dir", &args.dir));
-        return print::stdout(format!("{what}\nnothing was changed; to give that up, run: {command}")).done();
+        let (command, hint) = match found {
+            Some(record) => (giving_up(args, &record.generation.number.to_string()), String::new()),
+            None => (giving_up(args, "GENERATION"), format!("\n{WHICH_GENERATION}")),
+        };
+        let told = format!("{what}\nnothing was changed; to give the data up, run:\n  {command}{hint}");
+        return print::stdout(told).done();
     };
     let record = match found {
         Some(record) => check_lost(args, record, lost)?,
-        None => lost_record(lost)?,
+        None => lost_record(lost),
     };
     let next = record.accept_data_loss();
     storage.replace(&next).await.map_err(|error| error.to_string())?;
@@ -368,11 +438,8 @@ fn check_lost(args: &Args, record: Record, lost: u64) -> Result<Record, String> 
 
 /// What is known of a record that cannot be read: what the operator says. View numbers begin anew, which
 /// confuses nothing, as they mean nothing in another generation.
-fn lost_record(lost: u64) -> Result<Record, String> {
-    if lost == 0 || lost > GENERATION_MAX {
-        return Err(format!("generations are numbered from 1 to {GENERATION_MAX}; {lost} cannot be lost"));
-    }
-    Ok(Record { generation: Generation { number: lost, nonce: 0 }, ..Record::default() })
+fn lost_record(lost: u64) -> Record {
+    Record { generation: Generation { number: lost, nonce: 0 }, ..Record::default() }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub fn advertised(
     };
     if means_all(&address) {
         return Err(format!(
-            "nobody reaches {address}: it means all addresses of a machine; say with --advertise host:port under \
+            "other machines cannot connect to {address}: it means all addresses of a machine; say with --advertise host:port under \
              which one others reach this server"
         ));
     }

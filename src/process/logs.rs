@@ -69,7 +69,7 @@ fn rules(text: &str) -> Result<String, String> {
     };
     let example = "write error, warn, info, debug or trace, for example --log debug";
     if let Some(word) = text.split(',').map(str::trim).find(|word| !is_known(word)) {
-        return Err(format!("'{word}' is no level; {example}"));
+        return Err(format!("'{word}' is not a log level; {example}"));
     }
     EnvFilter::try_new(text).map_err(|error| format!("{error}; {example}"))?;
     Ok(text.to_owned())
@@ -202,7 +202,7 @@ mod tests {
             assert_eq!(rules(good).as_deref(), Ok(good));
         }
         for bad in ["verbose", "warning", "info,nonsense", "h2", "inof", "INFO1"] {
-            assert!(rules(bad).is_err_and(|why| why.contains("is no level")), "{bad}");
+            assert!(rules(bad).is_err_and(|why| why.contains("is not a log level")), "{bad}");
         }
         assert!(rules("pbkv=loud").is_err_and(|why| why.contains("--log debug")));
     }

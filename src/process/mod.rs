@@ -11,7 +11,7 @@ pub mod logs;
 pub mod print;
 mod signals;
 
-use std::{fmt, process::ExitCode, str::FromStr, time::Duration};
+use std::{fmt, num::IntErrorKind, process::ExitCode, str::FromStr, time::Duration};
 
 use clap::CommandFactory;
 
@@ -79,12 +79,25 @@ pub fn reached(address: &str) -> Result<String, String> {
 /// Reads a whole number from `min` to `max`, as a command line has it.
 pub fn whole(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
     move |text| {
-        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        let number = text.parse::<u64>();
+        let is_too_long = number.as_ref().is_err_and(|why| *why.kind() == IntErrorKind::PosOverflow);
+        let number = number.ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| match max {
+            u64::MAX if is_too_long => "write a smaller number".to_owned(),
             u64::MAX => format!("write a whole number, at least {min}"),
             _ => format!("write a whole number from {min} to {max}"),
         })
     }
+}
+
+/// Reads a whole number whose limits are checked later, with those of other options.
+///
+/// # Errors
+///
+/// In words.
+pub fn any_whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    whole(0, u64::MAX)(text)
+        .and_then(|number| T::try_from(number).map_err(|_| "write a smaller number".into()))
 }
 
 /// `address` with the port that was bound.
@@ -109,7 +122,7 @@ pub fn ready(listens: &str, advertised: &str) -> Result<(), String> {
     match print::stdout(format!("listening {listens}{other}")) {
         Printed::Whole | Printed::Unread => Ok(()),
         Printed::Failed => {
-            Err("what this server listens on could not be told; let standard output lead somewhere".into())
+            Err("the address that this server listens on could not be written to standard output".into())
         }
     }
 }

@@ -254,9 +254,9 @@ impl ViewServiceOptions {
         check_span("policy-interval", self.policy_interval, SPAN_MIN, SPAN_MAX / 2)?;
         let dead_after_min = (2 * self.policy_interval).max(PINGS_PER_DEAD_INTERVAL * SPAN_MIN);
         check_span("dead-after", self.dead_after, dead_after_min, SPAN_MAX)
-            .map_err(|why| format!("{why}: it is looked after every --policy-interval"))?;
+            .map_err(|why| format!("{why}: it is checked every --policy-interval"))?;
         check_span("join-stall-max", self.join_stall_max, 2 * self.policy_interval, SPAN_MAX)
-            .map_err(|why| format!("{why}: it is looked after every --policy-interval"))?;
+            .map_err(|why| format!("{why}: it is checked every --policy-interval"))?;
         check_span("suspicion-min", self.suspicion_min, SPAN_MIN, SPAN_MAX)?;
         check_span("suspicion-max", self.suspicion_max, self.suspicion_min, SPAN_MAX)
     }

@@ -204,14 +204,14 @@ fn log(notice: Notice) {
         Notice::AnotherPrimary { view, primary } => error!(
             %view, %primary,
             "the view service names another primary of this server's own view: it runs with an old copy of its record. This \
-             server is primary no more"
+             server is no longer primary"
         ),
-        Notice::HeardAgain { server } => info!(%server, "a replica is heard again, told the view service"),
+        Notice::HeardAgain { server } => info!(%server, "a replica is heard again; the view service is told"),
         Notice::Suspected { server } => {
-            warn!(%server, "a replica is silent or takes nothing, told the view service")
+            warn!(%server, "a replica is silent or accepts nothing; the view service is told")
         }
         Notice::PrimarySilent { server } => {
-            warn!(%server, "the primary is not heard, told the view service")
+            warn!(%server, "the primary is not heard; the view service is told")
         }
         Notice::PrimarySilenceEnds { server } => {
             info!(%server, "the primary is heard again, or there is another view")
@@ -235,14 +235,14 @@ fn log(notice: Notice) {
         Notice::SessionsFull { limit: SessionLimit::Count, held, max } => warn!(
             sessions = held,
             max,
-            "clients are refused, because as many sessions are open as --sessions-max. Those that nobody closes end by \
+            "clients are refused, because as many sessions are open as --sessions-max. Those that are not closed end by \
              --session-ttl"
         ),
         Notice::SessionsFull { limit: SessionLimit::Bytes, held, max } => warn!(
             bytes = held,
             max,
             "compare-and-swaps are refused, because sessions remember as many bytes as --session-bytes-max. Sessions that \
-             nobody closes end by --session-ttl"
+             are not closed end by --session-ttl"
         ),
         Notice::SessionsHaveRoom { limit: SessionLimit::Count, held } => {
             info!(sessions = held, "there is room for sessions again")
@@ -275,12 +275,12 @@ fn log(notice: Notice) {
         Notice::BootRaised { boot } => warn!(%boot, "the view service knows a later life of this server"),
         Notice::Unconfirmed { advertised, own, holder: Some(holder) } => error!(
             %advertised, %own, %holder,
-            "another server answers at the address that this one advertises, so this one is not taken; give each \
+            "another server answers at the address that this one advertises, so this one is not used; give each \
              an address of its own with --advertise"
         ),
         Notice::Unconfirmed { advertised, own, holder: None } => error!(
             %advertised, %own,
-            "the view service does not reach this server at the address that it advertises, so it is not taken; is \
+            "the view service cannot reach this server at its advertised address, so it is not used; is \
              --advertise right, does a firewall let connections in?"
         ),
         Notice::Believed => info!("the view service reaches this server again, and believes it"),

@@ -89,7 +89,7 @@ impl Terms {
         let ttl = told(metadata, SESSION_TTL_KEY).ok().map(Duration::from_nanos);
         let all = [
             differ(
-                "the primary's sessions live for another time than this server's would: {}; give all servers one --session-ttl",
+                "the primary's sessions live for a different time than this server's would: {}; give all servers one --session-ttl",
                 ttl,
                 self.session_ttl,
             ),
@@ -100,7 +100,7 @@ impl Terms {
                 self.message_bytes_max,
             ),
             differ(
-                "the primary needs another number of copies to take updates than this server would: {}; give all servers one \
+                "the primary needs a different number of copies to take updates than this server would: {}; give all servers one \
                  --copies-min",
                 told(metadata, COPIES_MIN_KEY).ok(),
                 self.copies_min,

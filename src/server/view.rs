@@ -241,7 +241,7 @@ fn log(notice: Notice) {
         ),
         Notice::LedAstray { server, obeys, current } => error!(
             %server, %obeys, %current,
-            "no service: a server that could be primary obeys a view that this service never told, and takes up no other one; \
+            "no service: a server that could be primary obeys a view that this service never announced, and takes up no other one; \
              no other server that holds all the data is there. If one can come back with its data, start it. If not, stop \
              this service, move its record away, and see viewservice --help, --adopt"
         ),
@@ -260,16 +260,16 @@ fn log(notice: Notice) {
         ),
         Notice::Contested { server, holder, other } => warn!(
             %server, %holder, %other,
-            "two servers advertise one address; one is reached there, the other one is not taken. Give each an address \
+            "two servers advertise one address; one is reached there, the other one is not used. Give each an address \
              of its own with --advertise"
         ),
         Notice::Unreached(server) => warn!(
             %server,
-            "a server pings and is not reached at the address that it advertises, so it is not taken: is its --advertise right, \
-             does a firewall let connections from here in?"
+            "a server pings, but cannot be reached at its advertised address, so it is not used: is its --advertise right, \
+             and does a firewall let connections from here in?"
         ),
         Notice::UnreachedEnds(server) => {
-            info!(%server, "a server is reached at the address that it advertises, or pings no longer");
+            info!(%server, "a server is reachable again at its advertised address, or has stopped pinging");
         }
         Notice::ImplausibleLife { server, boot } => error!(
             %server, %boot,

@@ -70,8 +70,8 @@ impl<F: Folder> RecordFile<F> {
         match folder.read(FILE) {
             Ok(bytes) => decode(&bytes).map(Some).map_err(|why| {
                 let message = format!(
-                    "{folder}/{FILE} is damaged ({why}). Restore it from a copy that is not older than the last view \
-                     change; if there is none, see --adopt (servers still hold the data) and --accept-data-loss"
+                    "{folder}/{FILE} is damaged ({why}). Restore it from a copy that was made since the last view \
+                     change"
                 );
                 io::Error::new(io::ErrorKind::InvalidData, message)
             }),

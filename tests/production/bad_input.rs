@@ -75,8 +75,8 @@ fn wrong_command_lines_are_explained() {
         (kvserver(&["--value-bytes-max", "67108864"]), "--suspect-after (1s) must be at least 8"),
         (kvserver(&["--value-bytes-max", "67108865"]), "--value-bytes-max ("),
         (testclient(&["--log", "k=loud", "view"]), "--log debug"),
-        (viewservice(&["--log", "bogus"]), "'bogus' is no level"),
-        (kvserver(&["--log", "inof"]), "'inof' is no level"),
+        (viewservice(&["--log", "bogus"]), "'bogus' is not a log level"),
+        (kvserver(&["--log", "inof"]), "'inof' is not a log level"),
         (viewservice(&["--dead-after", "1w"]), "(us, ms, s, m, h, d)"),
         (viewservice(&["--replicas", "18446744073709551615"]), "--replicas (18446744073709551615) must be"),
         (viewservice(&["--servers-max", "0"]), "--servers-max (0) must be at least 2"),
@@ -93,6 +93,11 @@ fn wrong_command_lines_are_explained() {
         (testclient(&["keys", "--limit", "0"]), "write a whole number, at least 1"),
         (testclient(&["keys", "--limit", "ten"]), "write a whole number, at least 1"),
         (testclient(&["cas", "k", "v", "--expect-revision", "-"]), "write a whole number, at least 0"),
+        (viewservice(&["--replicas", "two"]), "'--replicas <N>': write a whole number, at least 0"),
+        (viewservice(&["--servers-max", "1.5"]), "'--servers-max <N>': write a whole number, at least 0"),
+        (kvserver(&["--value-bytes-max", "1MiB"]), "'--value-bytes-max <BYTES>': write a whole number"),
+        (kvserver(&["--sessions-max", "99999999999999999999"]), "write a smaller number"),
+        (viewservice(&["--accept-data-loss", "0"]), "write a whole number from 1 to 1000000"),
         (testclient(&["check", "--replace"]), "--save <FILE>"),
         (testclient(&["check", "--time", "0ms"]), "--time (0s) must be at least 1ms"),
         (testclient(&["check", "--save", "/nowhere/h.jsonl"]), "--save: cannot write to /nowhere/h.jsonl"),
@@ -311,12 +316,12 @@ fn options_that_contradict_those_of_another_process_are_named_with_both_values()
         let larger = ["--session-ttl", "5s", "--ping-interval", "60m", "--value-bytes-max", "2097152"];
         let s2 = cluster.server(&larger);
         cluster.settled(&s1, 1).await;
-        s2.logs("the primary's sessions live for another time").await;
+        s2.logs("the primary's sessions live for a different time").await;
         s2.logs("takes larger messages than the primary sends").await;
-        s2.logs("needs another number of copies").await;
+        s2.logs("needs a different number of copies").await;
         let log = s2.log();
         let lines: Vec<_> =
-            log.lines().filter(|line| line.contains("sessions live for another time")).collect();
+            log.lines().filter(|line| line.contains("sessions live for a different time")).collect();
         assert!(lines.len() == 1 && lines[0].contains("60s") && lines[0].contains("5s"), "{lines:?}");
 
         // Nobody is dead in the meantime.

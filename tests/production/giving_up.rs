@@ -41,7 +41,7 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
         // Only when every ping has been taken for a while.
         let view = eventually("it is known that nothing is left", async || {
             let view = said(&cluster.testclient(&["view"]));
-            let is_known = view.contains("No server that runs holds anything of it");
+            let is_known = view.contains("No running server holds any of the data");
             assert!(is_known || view.contains("is not known yet") && !view.contains("--accept"), "{view}");
             Some(view).filter(|_| is_known)
         })
@@ -52,7 +52,8 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
             !cluster.view_service.log().contains("--accept-data-loss"),
             "another server may hold something"
         );
-        assert!(failed(&told(&command), 3).contains("another view service"), "it runs");
+        let busy = failed(&told(&command), 3);
+        assert!(busy.contains("still runs in the folder") && busy.contains("stop it first"), "{busy}");
         assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
 
         // Without a generation it says what would be lost, and changes nothing.
@@ -90,6 +91,59 @@ fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
     });
 }
 
+/// The command line in a message, with this in place of the word that an operator has to find.
+fn filled(message: &str, option: &str, word: &str, by: &str) -> Vec<String> {
+    let mut words = shown(message, option);
+    let last = words.last_mut().expect("some words");
+    assert_eq!(last, word, "{message}");
+    by.clone_into(last);
+    words
+}
+
+#[test]
+fn every_message_about_a_damaged_record_leads_out_of_it() {
+    run(async {
+        let mut cluster = Cluster::start(&["--replicas", "1", "--dead-after", "900ms"]);
+        let s1 = cluster.server(&[]);
+        cluster.settled(&s1, 0).await;
+        assert_eq!(cluster.view_service.end(Signal::TERM).await, Some(0));
+        s1.kill();
+        let record = cluster.dir().join("record").join("view");
+        let whole = fs::read(&record).expect("a record");
+        fs::write(&record, &whole[..10]).expect("cut");
+        let folder = record.parent().expect("a folder").display().to_string();
+        let address = cluster.view_service.address.clone();
+
+        // The start names both ways, with the options that were given.
+        let place = ["--addr", &address, "--dir", &folder];
+        let start = [&place[..], &["--replicas", "1", "--dead-after", "900ms"]].concat();
+        let refused = failed(&viewservice(&start), 3);
+        let give_up = ["--dir", &folder, "--accept-data-loss", "1"].map(str::to_owned).to_vec();
+        assert_eq!(filled(&refused, "--accept-data-loss", "GENERATION", "1"), give_up);
+        assert!(refused.contains("g1... is generation 1"), "{refused}");
+
+        // No server holds anything: adopting says so, and names the other way.
+        let empty = cluster.server(&[]);
+        let adopt = filled(&refused, "--adopt", "SERVER", &empty.address);
+        assert_eq!(adopt[..start.len()], start);
+        let nothing = failed(&told(&adopt), 3);
+        assert!(nothing.contains("holds no data") && !nothing.contains("without --adopt"), "{nothing}");
+        assert_eq!(filled(&nothing, "--accept-data-loss", "GENERATION", "1"), give_up);
+
+        // Without the number that way changes nothing, and leads on; with it, it is done.
+        let looked = succeeded(&told(&give_up[..3]));
+        assert!(looked.contains("no record can be read in") && looked.contains("nothing was changed"));
+        assert_eq!(filled(&looked, "--accept-data-loss", "GENERATION", "1"), give_up);
+        assert_eq!(fs::read(&record).expect("a record"), whole[..10]);
+        assert!(
+            failed(&told(&shown(&looked, "--accept-data-loss")), 2).contains("write a whole number from 1")
+        );
+        assert!(succeeded(&told(&give_up)).contains("generation 2 begins"));
+        cluster.start_view_service(&["--replicas", "1"]);
+        assert_eq!(cluster.settled(&empty, 0).await.generation.number, 2);
+    });
+}
+
 #[test]
 fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
     run(async {
@@ -111,7 +165,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
         })
         .await;
         assert!(
-            view.contains(&format!("{} runs and holds what was there up to operation 2", s2.address)),
+            view.contains(&format!("{} is running and holds the data up to operation 2", s2.address)),
             "{view}"
         );
         // Nor by a view service that has just started, and does not know the server from its record.

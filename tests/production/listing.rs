@@ -2,6 +2,8 @@
 
 use pbkv::{protocol::command::PAGE_KEYS_MAX, wire::ScanRequest};
 use prost::Message;
+use rustix::process::Signal;
+use serde_json::Value;
 use tonic::Code;
 
 use crate::{
@@ -209,5 +211,29 @@ fn spares_are_shown_and_missing_copies_are_told_once() {
             ),
             (2, 2)
         );
+    });
+}
+
+#[test]
+fn programs_are_told_whether_every_server_is_listed() {
+    run(async {
+        let options = ["--replicas", "1", "--dead-after", "3s"];
+        let mut cluster = Cluster::start(&options);
+        let server = cluster.server(&[]);
+        cluster.settled(&server, 0).await;
+        let view = |cluster: &Cluster| -> Value {
+            serde_json::from_slice(&cluster.testclient(&["view", "--output", "json"]).stdout).expect("JSON")
+        };
+        let all = async |cluster: &Cluster| {
+            eventually("the service has listened", async || {
+                let view = view(cluster);
+                (view["complete"] == true && view["servers"][0]["server"] == *server.address).then_some(())
+            })
+            .await;
+        };
+        all(&cluster).await;
+        cluster.restart_view_service(Signal::TERM, &options).await;
+        assert_eq!(view(&cluster)["complete"], false, "another server may run, and not have pinged yet");
+        all(&cluster).await;
     });
 }

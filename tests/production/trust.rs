@@ -68,8 +68,8 @@ fn a_server_that_is_not_reached_is_not_taken_and_told() {
         let mut cluster = Cluster::start(&["--dead-after", "500ms"]);
         // Nothing listens there.
         let lost = cluster.server(&["--advertise", "localhost:1"]);
-        lost.logs("does not reach this server at the address that it advertises").await;
-        cluster.view_service.logs("is not reached at the address that it advertises").await;
+        lost.logs("cannot reach this server at its advertised address").await;
+        cluster.view_service.logs("cannot be reached at its advertised address").await;
         let seen = cluster.testclient(&["view"]);
         failed(&seen, 7);
         assert!(String::from_utf8_lossy(&seen.stdout).contains("NOT TAKEN: localhost:1"), "{seen:?}");

@@ -241,6 +241,6 @@ fn a_joiner_is_measured_by_a_primary_only() {
     run(async {
         let fake = Fake::start(|_| page(&[], false)).await;
         let view = succeeded(&fake.testclient(&["view"]));
-        assert!(view.contains("joins: operation 3, progress"), "{view}");
+        assert!(view.contains("is joining: at operation 3, last progress"), "{view}");
     });
 }

@@ -138,6 +138,7 @@ impl Answer {
             Self::NotMeant => json!({ "deleted": 0, "confirmed": false }),
             Self::View(status) => {
                 let mut view = view_json(&status.report);
+                view["complete"] = status.is_complete.into();
                 view["servers"] = status.servers.iter().map(status::json).collect();
                 view
             }

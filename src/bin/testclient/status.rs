@@ -53,11 +53,11 @@ fn line(status: &ServerStatus, end: Position) -> Option<String> {
         (Standing::Primary | Standing::Backup, None) => None,
         (Standing::Primary | Standing::Backup, Some(trouble)) => Some(format!("{server} {trouble}")),
         (Standing::Joiner, trouble) => {
-            let moved = format!("progress {}, {:.1?} ago", status.progress, status.still_for);
+            let moved = format!("last progress {:.1?} ago (step {})", status.still_for, status.progress);
             let but = trouble.as_ref().map_or(String::new(), |trouble| format!("; it {trouble}"));
             // Without a primary nothing is known that it could reach.
             let of = if end >= *log_end { format!(" of {}", end.op.0) } else { String::new() };
-            Some(format!("{server} joins: operation {}{of}, {moved}{but}", log_end.op.0))
+            Some(format!("{server} is joining: at operation {}{of}, {moved}{but}", log_end.op.0))
         }
         (Standing::Idle, None) => Some(format!("{server} is a spare")),
         (Standing::Idle, Some(trouble)) => Some(format!("{server} is not used: it {trouble}")),
@@ -73,21 +73,21 @@ fn ways_out(status: &StatusReport) -> Vec<String> {
     match holders.min_by_key(|holder| Reverse(holder.log_end)) {
         Some(best) => vec![
             format!(
-                "{} runs and holds what was there up to operation {} of view {}. To go on with that, stop the view service, move \
-                 its record away, and start it so:",
+                "{} is running and holds the data up to operation {} of view {}. To go on with that, stop the view service, move \
+                 its record away, and start it like this:",
                 best.server, best.log_end.op.0, best.log_end.view.0
             ),
             format!("  {command} --adopt {}", best.server),
         ],
         None if status.is_complete => vec![
-            "No server that runs holds anything of it. To begin empty, stop the view service, run this once, and start it \
+            "No running server holds any of the data. To begin empty, stop the view service, run this once, and start it \
              again:"
                 .to_owned(),
             format!("  {command} --accept-data-loss {generation}"),
         ],
         None => vec![
-            "Whether a server that runs holds anything of it is not known yet: the view service started a while ago and listens, \
-             or does not take a server that pings. Look again; if a line above says NOT TAKEN, see to that first"
+            "Whether a running server holds any of the data is not known yet: the view service has just started and is listening, \
+             or it does not accept a server that pings. Look again; if a line above says NOT TAKEN, see to that first"
                 .to_owned(),
         ],
     }

@@ -217,6 +217,7 @@ impl fmt::Display for Notice {
             Self::ViewServiceAnswers => f.write_str("hears the view service again"),
             Self::FewCopies { copies: 1, .. } => f.write_str("acknowledges with a single copy"),
             Self::FewCopies { copies, wanted } => write!(f, "acknowledges with {copies} of {wanted} copies"),
+            Self::EnoughCopies { copies: 1 } => f.write_str("acknowledges with a single copy, as wanted"),
             Self::EnoughCopies { copies } => write!(f, "acknowledges with {copies} copies again"),
             Self::UpdatesRefused { copies, copies_min } => {
                 write!(f, "refuses updates: {copies} of {copies_min} copies")

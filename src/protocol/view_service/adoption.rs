@@ -109,11 +109,7 @@ impl fmt::Display for NotAdopted {
                 f,
                 "{server} was not heard. Name a server by the address that it advertises, and see that it runs"
             ),
-            Self::HoldsNothing(server) => write!(
-                f,
-                "{server} holds no data. Name a server that does; if there is none, start the service without --adopt and \
-                 all servers again"
-            ),
+            Self::HoldsNothing(server) => write!(f, "{server} holds no data. Name a server that does"),
             Self::LaterGeneration(better) => write!(
                 f,
                 "{better} holds data of a later generation. Adopt that server, or add --adopt-anyway to give its data up"

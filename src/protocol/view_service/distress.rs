@@ -67,7 +67,7 @@ impl fmt::Display for Distress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OldRecord => f.write_str(
-                "OLD RECORD: the view service runs with an old copy of its record and replaces nobody; see its log",
+                "OLD RECORD: the view service runs with an old copy of its record and replaces no server; see its log",
             ),
             Self::DataLost(servers) => write!(
                 f,
@@ -80,13 +80,14 @@ impl fmt::Display for Distress {
             }
             Self::LedAstray(servers) => write!(
                 f,
-                "NO SERVICE: {} could be primary and obeys a view that the view service never told, and no other server that \
+                "NO SERVICE: {} could be primary, but obeys a view that the view service never announced, and no other server that \
                  holds all the data is there; see the view service's log",
                 list(servers)
             ),
             Self::Listening(servers) => write!(
                 f,
-                "LISTENING: the view service started a while ago and replaces nobody yet; it does not hear, or not with their data, {}",
+                "LISTENING: the view service has just started and will not replace any server yet; it has not heard from these, or they came \
+                 back without their data: {}",
                 list(servers)
             ),
             Self::NoServer => f.write_str("NO SERVICE: no server is there"),
@@ -106,15 +107,15 @@ impl fmt::Display for Distress {
             }
             Self::Replacing(primary) => write!(
                 f,
-                "NO SERVICE: the primary {primary} is not there, or started again, and is replaced when its lease is over and the view service has \
+                "NO SERVICE: the primary {primary} is not heard, or has restarted; it will be replaced when its lease is over and the view service has \
                  listened for long enough"
             ),
             Self::Unknown => f.write_str(
-                "IN DISTRESS: the view service says that something is wrong which this program does not know; update it",
+                "IN DISTRESS: the view service reports a problem that this program does not know; update this program",
             ),
             Self::Adopting(server) => write!(
                 f,
-                "NO SERVICE: the view service listens, and then decides whether it goes on with the data of {server}"
+                "NO SERVICE: the view service is listening before it decides whether to go on with the data of {server}"
             ),
         }
     }
@@ -132,9 +133,11 @@ impl fmt::Display for NotTaken {
                 (servers, "they hold more than the data that was adopted; see the view service's log")
             }
             Self::Unreached(servers) => {
-                (servers, "they ping and are not reached at the addresses that they advertise (--advertise)")
+                (servers, "they ping, but cannot be reached at their advertised addresses (--advertise)")
             }
-            Self::Unknown(servers) => (servers, "for a reason that this program does not know; update it"),
+            Self::Unknown(servers) => {
+                (servers, "for a reason that this program does not know; update this program")
+            }
         };
         write!(f, "NOT TAKEN: {}: {why}", list(servers))
     }

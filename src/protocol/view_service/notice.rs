@@ -165,14 +165,14 @@ impl fmt::Display for Notice {
             Self::Activated(view) => write!(f, "activates {}", form(view)),
             Self::DataLost(number) => write!(f, "no copy of the data of {number} is left"),
             Self::Waiting { servers, .. } => {
-                write!(f, "waits for one of {}: nobody can be promoted", list(servers))
+                write!(f, "waits for one of {}: no server can be promoted", list(servers))
             }
             Self::DataIsBack { servers, .. } => {
                 write!(f, "waits no longer: {} can be promoted", list(servers))
             }
             Self::Copies { insync, wanted, .. } => write!(f, "counts {insync} of {wanted} copies in sync"),
             Self::Updates { insync, copies_min, .. } => {
-                write!(f, "counts {insync} copies in sync, and the primary takes updates with {copies_min}")
+                write!(f, "counts copies in sync: {insync}; the primary takes updates with {copies_min}")
             }
             Self::OldRecord { server, told, recorded } if told == recorded => {
                 write!(

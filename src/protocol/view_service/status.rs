@@ -110,7 +110,9 @@ impl ViewService {
             .is_some_and(|data| self.servers.has_lost(server, data));
         let suspected = |primary| self.servers.is_suspected(now, primary, primary, server);
         let why = match () {
-            () if !known.heard => return Some("was not heard since the view service started".to_owned()),
+            () if !known.heard => {
+                return Some("has not been heard since the view service started".to_owned());
+            }
             () if self.servers.is_out_of_reach(server, now, dead_after) => WhyDropped::OutOfReach,
             () if !self.servers.is_alive(server, now, dead_after) => WhyDropped::Silent,
             () if lost => WhyDropped::LostItsData,

@@ -51,7 +51,7 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::FirstServer => "the first server",
             Self::PrimaryFailed => "the primary is dead or lost its data",
-            Self::PrimaryAstray => "the primary obeys a view that nobody proposed",
+            Self::PrimaryAstray => "the primary obeys a view that was never proposed",
             Self::PrimaryRestarted => "the primary restarted",
             Self::PrimaryUnheard => "no backup hears the primary",
             Self::BackupFailed => "a backup failed",
@@ -64,11 +64,11 @@ impl fmt::Display for Why {
 impl fmt::Display for WhyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OutOfReach => "is not reached at its address, or hears nothing",
+            Self::OutOfReach => "cannot be reached at its address, or hears nothing",
             Self::Silent => "is not heard",
             Self::LostItsData => "started again without its data",
             Self::Reported => "is not heard by the primary, or takes nothing",
-            Self::Astray => "obeys a view that nobody proposed",
+            Self::Astray => "obeys a view that was never proposed",
             Self::UnheardByBackups => "is not heard by its backups",
             Self::NoProgress => "made no progress, or was suspected a moment ago",
             Self::Suspected => "was suspected a moment ago",

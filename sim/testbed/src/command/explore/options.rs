@@ -64,9 +64,9 @@ pub struct Options {
     ///
     /// That is not the order of the seeds. An exploration that goes on from a state adds to the file; runs
     /// that it makes again, because the one before was killed, have two lines, which are equal. Fields: seed
-    /// (and only, if it is narrowed) or plan, trace (the hash), class (ok, safety, panic, liveness, health, undecided), headline (how it
-    /// failed, or null), virtual_ms, operations, of which unknown and not_executed, messages, steps, what the
-    /// system counts, faults (how many of each kind), marks.
+    /// (and only, if it is narrowed) or plan, trace (the hash), class (ok, safety, panic, liveness, health,
+    /// undecided), headline (how it failed, or null), virtual_ms, operations, of which unknown and
+    /// not_executed, messages, steps, what the system counts, faults (how many of each kind), marks.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub json: Option<PathBuf>,
     /// Run only about one seed in six: those that promise to reach rare marks, as the runs before have shown
