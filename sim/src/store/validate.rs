@@ -149,7 +149,8 @@ mod tests {
         plan.clients[0].script = vec!["1 append a 0".into(), "2 gat a".into()];
         let why = validate(&plan).expect_err("everything is wrong with it");
         let lines: Vec<&str> = why.lines().collect();
-        let parts = ["replicas is 3, but there are only 2 servers", "starts_ms", "'1 append a 0'", "'2 gat a'"];
+        let parts =
+            ["replicas is 3, but there are only 2 servers", "starts_ms", "'1 append a 0'", "'2 gat a'"];
         assert!(lines.len() >= parts.len(), "{why}");
         assert!(parts.iter().all(|part| why.contains(part)), "{why}");
     }
