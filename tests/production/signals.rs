@@ -156,6 +156,9 @@ fn a_signal_ends_piped_commands_after_a_check_as_well() {
             let mut says = |text: &str| output.by_ref().any(|line| line.expect("UTF-8").contains(text));
             writeln!(commands, "check --time 100ms --clients 2").expect("it reads");
             assert!(says("linearizable"), "a verdict");
+            // Signals are the check's until it is over, which another answer shows.
+            writeln!(commands, "count --prefix nothing/").expect("it reads");
+            assert!(says("0"), "a number");
             assert_eq!(ends(child, signal).await.0, Some(130));
 
             // What is under way is judged; the first signal is its own.
