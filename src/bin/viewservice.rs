@@ -482,7 +482,7 @@ mod tests {
             b"",
             b"a b",
             b"it's",
-            "/tmp/vs \u{e4}".as_bytes(),
+            "a folder \u{e4}".as_bytes(),
             b"\xff\xfe'\\x41\n\x1b[2J$(id)`id`",
             b"[::1]:8000",
         ] {

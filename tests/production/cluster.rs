@@ -212,6 +212,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// One server that serves, and no copies.
+    pub async fn of_one() -> (Self, Process) {
+        let mut cluster = Self::start(&["--replicas", "1"]);
+        let server = cluster.server(&[]);
+        cluster.settled(&server, 0).await;
+        (cluster, server)
+    }
+
     pub fn start(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let record = dir.path().join("record");

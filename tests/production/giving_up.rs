@@ -30,9 +30,7 @@ fn told(args: &[String]) -> std::process::Output {
 #[test]
 fn the_command_line_that_is_shown_gives_up_what_nobody_holds() {
     run(async {
-        let mut cluster = Cluster::start(&["--replicas", "1"]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
+        let (mut cluster, s1) = Cluster::of_one().await;
         cluster.client().put("k", "v").await.expect("put");
         let address = s1.address.clone();
         s1.kill();
@@ -203,9 +201,7 @@ fn nobody_is_told_to_give_up_what_a_server_that_runs_still_holds() {
 #[test]
 fn the_command_line_that_is_shown_has_all_options_and_any_folder() {
     run(async {
-        let mut cluster = Cluster::start(&["--replicas", "1"]);
-        let s1 = cluster.server(&[]);
-        cluster.settled(&s1, 0).await;
+        let (mut cluster, s1) = Cluster::of_one().await;
         cluster.client().put("k", "v").await.expect("put");
         let address = s1.address.clone();
         s1.kill();

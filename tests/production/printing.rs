@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::cluster::{AtWork, Cluster, Process, failed, run, succeeded, testclient, viewservice};
+use crate::cluster::{AtWork, Cluster, failed, run, succeeded, testclient, viewservice};
 
 const TESTCLIENT: &str = env!("CARGO_BIN_EXE_testclient");
 const VIEWSERVICE: &str = env!("CARGO_BIN_EXE_viewservice");
@@ -37,17 +37,10 @@ fn ended(program: &str, args: &[&str], out: Option<Stdio>, err: Option<Stdio>) -
         .expect("the binary was built")
 }
 
-async fn with_server() -> (Cluster, Process) {
-    let mut cluster = Cluster::start(&["--replicas", "1"]);
-    let server = cluster.server(&[]);
-    cluster.settled(&server, 0).await;
-    (cluster, server)
-}
-
 #[test]
 fn a_reader_that_has_gone_changes_no_exit_code() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let vs = cluster.view_service.address.clone();
         let asked = |args: &[&str], code| {
             for out in [true, false] {
@@ -85,7 +78,7 @@ fn a_reader_that_has_gone_changes_no_exit_code() {
 #[test]
 fn an_answer_that_cannot_be_written_is_still_an_answer() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let vs = cluster.view_service.address.clone();
         for output in ["text", "json"] {
             let asked = |args: &[&str], code| {
@@ -109,7 +102,7 @@ fn an_answer_that_cannot_be_written_is_still_an_answer() {
 #[test]
 fn a_verdict_is_told_although_the_history_cannot_be_saved() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let check = ["check", "--time", "100ms", "--clients", "2", "--save", "/dev/full"];
         let text = cluster.testclient(&check);
         assert!(failed(&text, 9).starts_with("error: cannot save the history to /dev/full: "), "{text:?}");

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tonic::Status;
 
 use crate::{
-    cluster::{Cluster, Process, eventually, failed, run, succeeded, testclient},
+    cluster::{Cluster, eventually, failed, run, succeeded, testclient},
     wrong_pages::{Fake, Pages, page},
 };
 
@@ -141,17 +141,10 @@ fn each_page_is_waited_for_as_long_as_a_call_may_take() {
     });
 }
 
-async fn with_server() -> (Cluster, Process) {
-    let mut cluster = Cluster::start(&["--replicas", "1"]);
-    let server = cluster.server(&[]);
-    cluster.settled(&server, 0).await;
-    (cluster, server)
-}
-
 #[test]
 fn the_prompt_remembers_edits_and_completes() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
         terminal.shows("'quit' ends", 1).await;
         terminal.types("put fruit apple\r").await;
@@ -214,7 +207,7 @@ fn a_signal_ends_what_is_under_way_and_not_the_prompt() {
 #[test]
 fn no_line_that_was_typed_or_pasted_is_lost() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
         terminal.types("put p1 1\rput p2 2\rput p3 3\r").await;
         terminal.shows("ok\r\n", 3).await;
@@ -241,7 +234,7 @@ fn no_line_that_was_typed_or_pasted_is_lost() {
 #[test]
 fn sigterm_ends_a_prompt_and_leaves_the_terminal_as_it_was() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let mut terminal = Terminal::start(&["--vs", &cluster.view_service.address]);
         terminal.types("put k v\r").await;
         terminal.shows("ok\r\n", 1).await;
@@ -264,7 +257,7 @@ fn sigterm_ends_a_prompt_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn a_question_can_be_answered_or_ended() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         for key in ["p1", "p2"] {
             succeeded(&cluster.testclient(&["put", key, "v"]));
         }
@@ -302,7 +295,7 @@ fn a_question_can_be_answered_or_ended() {
 #[test]
 fn a_file_gets_answers_only() {
     run(async {
-        let (cluster, _server) = with_server().await;
+        let (cluster, _server) = Cluster::of_one().await;
         let path = cluster.dir().join("out.json");
         let args = ["--vs", &*cluster.view_service.address, "--output", "json"];
         let mut terminal = Terminal::with_output(&args, Some(File::create(&path).expect("a file")));
