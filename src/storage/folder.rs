@@ -1,22 +1,42 @@
-//! What the view service's record needs of a file system: one folder, real or simulated.
+//! What a storage needs of a file system: one folder, real or simulated.
 //!
 //! What a file holds and under which name it is found become durable separately, as POSIX has it: after a
 //! loss of power a name may lead to the file before it or to one without its contents, unless both were
-//! synced. The simulator's folder (`sim/src/hardware/files.rs`) makes use of that.
+//! synced. A sync that failed says nothing about what is durable, and the next one, if it succeeds, nothing
+//! about what the failed one was to write: that must be written again. The simulator's folder
+//! (`sim/testbed/src/hardware/files.rs`) makes use of all of that.
 
 // rules: allow fs: the real folder; the simulated one implements the same trait
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::{self, File, OpenOptions},
     future::Future,
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::FlockOperation;
+use tokio::task;
 
 /// A folder of which one process at a time is the user. Its text names it in messages.
 pub trait Folder: fmt::Display + Send + 'static {
+    /// The names of all files that there are, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails, as for the others.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// What a file holds from `offset` on, as far as it fits, or less. Nothing at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is none of that name.
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+
     /// What a file holds.
     ///
     /// # Errors
@@ -28,8 +48,24 @@ pub trait Folder: fmt::Display + Send + 'static {
     ///
     /// # Errors
     ///
-    /// If the file system fails, as for the others.
+    /// If the file system fails, as for the others. A part may have been written.
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// A file holds this from `offset` on; it is made, and zeros fill what lies before, if there is a gap. Not
+    /// durable yet.
+    fn write_at(
+        &mut self,
+        name: &str,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// A file ends there; not durable yet.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails.
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
 
     /// Makes durable what a file holds.
     fn sync(&mut self, name: &str) -> impl Future<Output = io::Result<()>> + Send;
@@ -41,26 +77,35 @@ pub trait Folder: fmt::Display + Send + 'static {
     /// If the file system fails.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
+    /// A file is no longer there; not durable yet.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
     /// Makes durable which names there are, and what they lead to.
     fn sync_names(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// A folder of the operating system. Blocks its thread while the disk syncs: views change rarely, and until a
-/// change is durable the view service has nothing to say to anybody.
+/// A folder of the operating system. Its disk works beside the threads that answer: whoever waits for a sync
+/// keeps nobody else from anything.
 #[derive(Debug)]
 pub struct OsFolder {
     dir: PathBuf,
+    /// Those that were written to.
+    open: BTreeMap<String, Arc<File>>,
     /// Locked as long as this lives.
     _lock: File,
 }
 
 impl OsFolder {
-    /// Takes the folder, creating it if needed; the file `lock` in it is held locked.
+    /// Takes the folder for a `user`, creating it if needed; the file `lock` in it is held locked.
     ///
     /// # Errors
     ///
     /// If the folder cannot be used, or another process uses it.
-    pub fn lock(dir: &Path, lock: &str) -> io::Result<Self> {
+    pub fn lock(dir: &Path, lock: &str, user: &str) -> io::Result<Self> {
         let context = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot use the folder {}: {error}", dir.display()))
         };
@@ -72,11 +117,26 @@ impl OsFolder {
             .open(dir.join(lock))
             .map_err(context)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            let message = format!("another view service is using the folder {}", dir.display());
+            let message = format!("another {user} is using the folder {}", dir.display());
             io::Error::new(io::ErrorKind::WouldBlock, message)
         })?;
-        Ok(Self { dir: dir.to_owned(), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), open: BTreeMap::new(), _lock: lock })
     }
+
+    /// The file, to be read and written.
+    fn file(&mut self, name: &str) -> io::Result<Arc<File>> {
+        if let Some(file) = self.open.get(name) {
+            return Ok(file.clone());
+        }
+        let path = self.dir.join(name);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        Ok(self.open.entry(name.to_owned()).or_insert(Arc::new(file)).clone())
+    }
+}
+
+/// Does what blocks its thread on one that nobody else needs.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 impl fmt::Display for OsFolder {
@@ -86,29 +146,63 @@ impl fmt::Display for OsFolder {
 }
 
 impl Folder for OsFolder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(&self.dir)?.collect::<io::Result<Vec<_>>>()?;
+        let mut names: Vec<String> =
+            entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        File::open(self.dir.join(name))?.read_at(into, offset)
+    }
+
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         fs::read(self.dir.join(name))
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.open.remove(name);
         File::create(self.dir.join(name))?.write_all(bytes)
     }
 
+    async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        let file = self.file(name)?;
+        beside(move || file.write_all_at(&bytes, offset)).await
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        self.file(name)?.set_len(length)
+    }
+
     async fn sync(&mut self, name: &str) -> io::Result<()> {
-        File::open(self.dir.join(name))?.sync_all()
+        let file = self.file(name)?;
+        beside(move || file.sync_data()).await
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.dir.join(from), self.dir.join(to))
+        fs::rename(self.dir.join(from), self.dir.join(to))?;
+        self.open.remove(to);
+        if let Some(file) = self.open.remove(from) {
+            self.open.insert(to.to_owned(), file);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.open.remove(name);
+        fs::remove_file(self.dir.join(name))
     }
 
     async fn sync_names(&mut self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        let dir = self.dir.clone();
+        beside(move || File::open(dir)?.sync_all()).await
     }
 }
 
 /// Creates a folder with all that it is in. A folder is durable when the one it is in is synced: else a power
-/// loss soon after the first start could take the record with it.
+/// loss soon after the first start could take what is in it along.
 fn create_durably(dir: &Path) -> io::Result<()> {
     let parent = |dir: &Path| match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

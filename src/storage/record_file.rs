@@ -50,7 +50,7 @@ impl RecordFile {
     ///
     /// If the folder cannot be used, or another process uses it.
     pub fn lock(dir: &Path) -> io::Result<Self> {
-        OsFolder::lock(dir, LOCK).map(Self::new)
+        OsFolder::lock(dir, LOCK, "view service").map(Self::new)
     }
 }
 

@@ -82,6 +82,14 @@ mod simulated {
     }
 
     impl folder::Folder for Folder {
+        fn names(&self) -> io::Result<Vec<String>> {
+            self.0.names()
+        }
+
+        fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+            self.0.read_at(name, offset, into)
+        }
+
         fn read(&self, name: &str) -> io::Result<Vec<u8>> {
             self.0.read(name)
         }
@@ -90,12 +98,24 @@ mod simulated {
             self.0.write(name, bytes)
         }
 
+        async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+            self.0.write_at(name, offset, bytes).await
+        }
+
+        fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+            self.0.truncate(name, length)
+        }
+
         async fn sync(&mut self, name: &str) -> io::Result<()> {
             self.0.sync(name).await
         }
 
         fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
             self.0.rename(from, to)
+        }
+
+        fn remove(&mut self, name: &str) -> io::Result<()> {
+            self.0.remove(name)
         }
 
         async fn sync_names(&mut self) -> io::Result<()> {
