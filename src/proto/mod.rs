@@ -7,6 +7,7 @@
 
 pub mod kv;
 mod replication;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -14,6 +15,7 @@ mod view;
 use std::time::Duration;
 
 pub use replication::Outgoing;
+pub use storage::{put_change, take_change};
 pub use view::{decode_record, encode_record, statuses};
 
 use crate::{

@@ -4,10 +4,12 @@
 //! [`crate::protocol::view::Record`] for the view service); a storage makes the changes durable, in order.
 //! What a storage found when it was opened is handed to the machine by whoever starts it.
 //!
-//! [`record_file`] keeps the view service's record, in a [`folder`] that is real or simulated. A KV server so
-//! far remembers nothing ([`Volatile`]) and is a stranger after every restart.
+//! In a [`folder`], real or simulated, [`record_file`] keeps the view service's record, and [`journal`] what
+//! a KV server remembers. A server without a folder remembers nothing ([`Volatile`]) and is a stranger after
+//! every restart.
 
 pub mod folder;
+pub mod journal;
 pub mod record_file;
 
 use std::{future::Future, io, marker::PhantomData};

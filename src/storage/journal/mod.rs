@@ -1,0 +1,308 @@
+//! What a server remembers, in a journal: one file that tells all changes in their order.
+//!
+//! ```text
+//! 7.journal        a title, then what the memory was when the file was made, then every change since
+//! 8.journal.new    the next one, while it is written
+//! 6.damaged        a file that was found damaged, for whoever wants to know why
+//! journal.lock     held locked while a server runs in this folder
+//! ```
+//!
+//! Changes are appended in batches, one at a time, and each is synced before the next one begins ([`sector`]
+//! says how they lie on the disk). When the file has grown by as much again as it began with, it is written
+//! anew, a piece with each batch: disk and time to read it stay proportional to what is stored, and no batch
+//! waits for more than a piece. The new file takes its name when all of it is durable, and the old one goes
+//! when that is durable, too.
+//!
+//! A start reads the file with the highest number. The end of a batch that was torn is cut off: nobody was
+//! told of it. Of the last whole one nobody knows whether its sync succeeded. It is written again before
+//! anything is built on it, since a sync after one that failed says nothing about what that one left behind;
+//! and for the same reason the file is given another name. If anything else is damaged, the memory is void:
+//! the file is set aside, and the server is a stranger that gets the state from another one. After an error
+//! nothing is written any more, and the process has to end.
+
+pub mod change;
+mod reader;
+pub mod sector;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, io, path::Path};
+
+use self::{
+    change::Change,
+    reader::{Reader, Unread, fill, title},
+    sector::{Batch, Found, SECTOR},
+};
+use super::{
+    Storage,
+    folder::{Folder, OsFolder},
+};
+use crate::{
+    proto,
+    protocol::{
+        identity::ServerId,
+        log::{Durable, Write},
+    },
+};
+
+const SUFFIX: &str = ".journal";
+const NEW: &str = ".journal.new";
+const DAMAGED: &str = ".damaged";
+const LOCK: &str = "journal.lock";
+
+/// How much is read or written in one go, in bytes: whole sectors.
+const PIECE: usize = 2048 * SECTOR;
+
+/// With each batch so many times its bytes of the next file are written,
+const REWRITE_SHARE: u64 = 4;
+
+/// and as much as this at least.
+const REWRITE_BYTES_MIN: u64 = 64 << 10;
+
+/// So much of the next file is written before it is synced, so that the last sync is a short one.
+const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
+
+/// How far a journal grows, whatever it began with, before it is written anew, in bytes.
+pub const GROWTH_MIN: u64 = 64 << 20;
+
+/// A server's memory on a disk.
+pub struct Journal<F = OsFolder> {
+    folder: F,
+    server: ServerId,
+    growth_min: u64,
+    /// The memory after all that was written.
+    memory: Durable,
+    file: Place,
+    /// How long the file was when it was new.
+    began_with: u64,
+    rewrite: Option<Rewrite>,
+    /// What went wrong.
+    failed: Option<String>,
+}
+
+/// Where a file ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The number in the name of the file.
+    file: u64,
+    /// Its length, in bytes.
+    length: u64,
+    /// Batches in it.
+    batches: u64,
+}
+
+/// The next file, under way.
+struct Rewrite {
+    place: Place,
+    unsynced: u64,
+    /// What it is to say,
+    changes: Box<dyn Iterator<Item = Change> + Send>,
+    /// and then what was written since.
+    since: VecDeque<Write>,
+    batch: Batch,
+}
+
+/// What was found in a folder.
+pub struct Opened<F> {
+    /// What the server remembers.
+    pub memory: Durable,
+    /// Where it goes on.
+    pub journal: Journal<F>,
+    /// Why it remembers nothing, if there was something that cannot be read.
+    pub damage: Option<String>,
+}
+
+impl Journal {
+    /// Takes a folder for a server, creating it if needed, and reads what it remembers.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be used, another process uses it, it is another server's, or a later version of
+    /// this program wrote it.
+    pub async fn open(dir: &Path, server: &ServerId) -> io::Result<Opened<OsFolder>> {
+        Self::read(OsFolder::lock(dir, LOCK, "server")?, server, GROWTH_MIN).await
+    }
+}
+
+impl<F: Folder> Journal<F> {
+    /// Reads what is in a folder. The file is written anew when it has grown by `growth_min` bytes, and by
+    /// what it began with.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails, what is there is another server's, or a later version of this program wrote it.
+    pub async fn read(mut folder: F, server: &ServerId, growth_min: u64) -> io::Result<Opened<F>> {
+        let names = folder.names()?;
+        let found = names.iter().filter_map(|name| number(name)).max();
+        let mut damage = None;
+        let (memory, file, began_with) = match found {
+            None => (None, Place::default(), 0),
+            Some(latest) => match Reader::new(&folder, name(latest)).read(server) {
+                Ok((memory, found, began_with)) => {
+                    let place = go_on(&mut folder, latest, found).await?;
+                    (Some(memory), place, began_with * SECTOR as u64)
+                }
+                Err(Unread::Damaged(why)) => {
+                    damage = Some(format!("{folder}/{} is damaged: {why}", name(latest)));
+                    folder.rename(&name(latest), &format!("{latest}{DAMAGED}"))?;
+                    folder.sync_names().await?;
+                    (None, Place { file: latest, ..Place::default() }, 0)
+                }
+                Err(Unread::Refused(error)) => return Err(error),
+            },
+        };
+        let is_fresh = memory.is_none();
+        let memory = memory.unwrap_or_default();
+        let (server, rewrite, failed) = (server.clone(), None, None);
+        let mut journal = Self { folder, server, growth_min, memory, file, began_with, rewrite, failed };
+        if is_fresh {
+            journal.begin_rewrite();
+            journal.rewrite(u64::MAX).await?;
+        }
+        // What earlier lives did not come to remove.
+        for old in journal.folder.names()? {
+            if old.ends_with(NEW) || number(&old).is_some_and(|number| number != journal.file.file) {
+                journal.folder.remove(&old)?;
+            }
+        }
+        Ok(Opened { memory: journal.memory.clone(), journal, damage })
+    }
+
+    /// Writes a batch and syncs it.
+    async fn append(&mut self, writes: Vec<Write>) -> io::Result<()> {
+        let mut batch = Batch::new(self.file.batches + 1);
+        let name = name(self.file.file);
+        let before = self.file.length;
+        for change in writes.iter().cloned().flat_map(change::of_write) {
+            proto::put_change(change, batch.contents());
+            if batch.contents().len() >= PIECE {
+                put(&mut self.folder, &name, &mut self.file.length, batch.take_full()).await?;
+            }
+        }
+        put(&mut self.folder, &name, &mut self.file.length, batch.end()).await?;
+        self.folder.sync(&name).await?;
+        self.file.batches += 1;
+        if let Some(rewrite) = &mut self.rewrite {
+            rewrite.since.extend(writes.iter().cloned());
+        }
+        writes.into_iter().for_each(|write| self.memory.apply(write));
+        let grown = self.file.length - self.began_with;
+        if self.rewrite.is_none() && grown >= self.growth_min.max(self.began_with) {
+            self.begin_rewrite();
+        }
+        let written = self.file.length - before;
+        self.rewrite(REWRITE_BYTES_MIN.max(written.saturating_mul(REWRITE_SHARE))).await
+    }
+
+    fn begin_rewrite(&mut self) {
+        self.rewrite = Some(Rewrite {
+            place: Place { file: self.file.file + 1, length: 0, batches: 1 },
+            unsynced: 0,
+            changes: Box::new(change::of_memory(self.server.clone(), self.memory.clone())),
+            since: VecDeque::new(),
+            batch: Batch::new(1),
+        });
+    }
+
+    /// The file that is under way, if any, goes on by so many bytes.
+    async fn rewrite(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(rewrite) = &mut self.rewrite else { return Ok(()) };
+        let (next, new) = (rewrite.place.file, format!("{}{NEW}", rewrite.place.file));
+        let length = &mut rewrite.place.length;
+        let begins = *length;
+        if *length == 0 {
+            self.folder.write(&new, &[])?; // an earlier life may have left something
+            put(&mut self.folder, &new, length, title()).await?;
+        }
+        loop {
+            let contents = rewrite.batch.contents();
+            if let Some(change) = rewrite.changes.next() {
+                proto::put_change(change, contents);
+            } else if let Some(write) = rewrite.since.pop_front() {
+                rewrite.changes = change::of_write(write);
+            } else {
+                break;
+            }
+            let is_enough = *length - begins + contents.len() as u64 >= bytes;
+            if is_enough || contents.len() >= PIECE {
+                let sectors = rewrite.batch.take_full();
+                rewrite.unsynced += sectors.len() as u64;
+                put(&mut self.folder, &new, length, sectors).await?;
+            }
+            if rewrite.unsynced >= UNSYNCED_BYTES_MAX {
+                self.folder.sync(&new).await?;
+                rewrite.unsynced = 0;
+            }
+            if is_enough {
+                return Ok(());
+            }
+        }
+        let batch = std::mem::replace(&mut rewrite.batch, Batch::new(1));
+        put(&mut self.folder, &new, length, batch.end()).await?;
+        let (old, place) = (self.file.file, rewrite.place);
+        self.rewrite = None;
+        self.folder.sync(&new).await?;
+        self.folder.rename(&new, &name(next))?;
+        self.folder.sync_names().await?;
+        if self.file.length > 0 {
+            self.folder.remove(&name(old))?;
+        }
+        self.file = place;
+        self.began_with = place.length;
+        Ok(())
+    }
+}
+
+impl<F: Folder> Storage for Journal<F> {
+    type Write = Write;
+
+    async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
+        if let Some(why) = &self.failed {
+            return Err(io::Error::other(format!("the journal failed before: {why}")));
+        }
+        self.append(writes).await.map_err(|error| {
+            let why = format!("cannot write to {}/{}: {error}", self.folder, name(self.file.file));
+            self.failed = Some(why.clone());
+            io::Error::new(error.kind(), why)
+        })
+    }
+}
+
+fn name(file: u64) -> String {
+    format!("{file}{SUFFIX}")
+}
+
+/// The number in the name of a file.
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
+}
+
+/// Writes sectors at the end of a file.
+async fn put(folder: &mut impl Folder, name: &str, length: &mut u64, sectors: Vec<u8>) -> io::Result<()> {
+    let grows = sectors.len() as u64;
+    if grows > 0 {
+        folder.write_at(name, *length, sectors).await?;
+        *length += grows;
+    }
+    Ok(())
+}
+
+/// A life goes on with a file: what is torn is cut off, the last batch is written again unless it is the one
+/// with which the file was made, and the file has the next name.
+async fn go_on(folder: &mut impl Folder, file: u64, found: Found) -> io::Result<Place> {
+    let (from, to) = (name(file), name(file + 1));
+    let (mut at, end) = (found.last * SECTOR as u64, found.end * SECTOR as u64);
+    folder.truncate(&from, end)?;
+    while found.batches > 1 && at < end {
+        let mut piece = vec![0; PIECE.min(usize::try_from(end - at).unwrap_or(PIECE))];
+        let read = fill(folder, &from, at, &mut piece)?;
+        piece.truncate(read);
+        folder.write_at(&from, at, piece).await?;
+        at += read as u64;
+    }
+    folder.sync(&from).await?;
+    folder.rename(&from, &to)?;
+    folder.sync_names().await?;
+    Ok(Place { file: file + 1, length: end, batches: found.batches })
+}

@@ -1,0 +1,164 @@
+//! Reads a journal's file, and tells what was torn from what is damaged.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    PIECE,
+    change::{Change, Replay},
+    sector::{Found, SECTOR, Scan, Sector},
+};
+use crate::{
+    proto,
+    protocol::{identity::ServerId, log::Durable},
+    storage::folder::Folder,
+};
+
+const TITLE: &[u8] = b"pbkv journal ";
+const FORMAT: &[u8] = b"1\n";
+
+/// The first sector of a file.
+pub(super) fn title() -> Vec<u8> {
+    let mut title = [TITLE, FORMAT].concat();
+    title.resize(SECTOR - 4, 0);
+    let sum = crc32fast::hash(&title);
+    title.extend_from_slice(&sum.to_be_bytes());
+    title
+}
+
+/// Reads until the piece is full or the file ends.
+pub(super) fn fill(folder: &impl Folder, name: &str, at: u64, piece: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < piece.len() {
+        match folder.read_at(name, at + read as u64, &mut piece[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
+/// Why a file was not read.
+pub(super) enum Unread {
+    /// Its contents are not what was written.
+    Damaged(String),
+    /// The disk fails, or it is not to be used.
+    Refused(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// A file of a journal.
+pub(super) struct Reader<'a, F> {
+    /// Where it is,
+    folder: &'a F,
+    /// and what it is called.
+    name: String,
+}
+
+impl<'a, F: Folder> Reader<'a, F> {
+    /// Reads this file.
+    pub(super) fn new(folder: &'a F, name: String) -> Self {
+        Self { folder, name }
+    }
+
+    /// What the file says, what of it is whole, and how many sectors it was made with.
+    pub(super) fn read(&self, server: &ServerId) -> Result<(Durable, Found, u64), Unread> {
+        self.read_title()?;
+        let mut scan = Scan::default();
+        let mut began_with = None;
+        self.sectors(u64::MAX, |sector| {
+            scan.read(sector).map_err(Unread::Damaged)?;
+            let found = scan.found();
+            if found.batches == 1 {
+                began_with.get_or_insert(found.end);
+            }
+            Ok(())
+        })?;
+        let found = scan.found();
+        let began_with = began_with.ok_or_else(|| Unread::Damaged("it has no beginning".into()))?;
+        let mut replay = Replay::default();
+        let mut rest = BytesMut::new();
+        self.sectors(found.end - 1, |sector| {
+            let Sector::Whole { contents, is_last, .. } = sector else {
+                return Err(Unread::Damaged("it changed while it was read".into()));
+            };
+            rest.extend_from_slice(contents);
+            if !is_last && rest.len() < PIECE {
+                return Ok(());
+            }
+            let mut whole = rest.split().freeze();
+            while let Some(change) = next(&mut whole)? {
+                replay.perform(change).map_err(Unread::Damaged)?;
+            }
+            if is_last && !whole.is_empty() {
+                return Err(Unread::Damaged("a batch ends in the middle of a change".into()));
+            }
+            rest.extend_from_slice(&whole);
+            Ok(())
+        })?;
+        let Replay { memory, server: owner, .. } = replay;
+        match owner {
+            Some(owner) if owner == *server => Ok((memory, found, began_with)),
+            Some(owner) => Err(Unread::Refused(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the folder {} belongs to the server {owner}, and this one is {server}: use another folder, or \
+                     --advertise {owner}",
+                    self.folder
+                ),
+            ))),
+            None => Err(Unread::Damaged("it does not say whose it is".into())),
+        }
+    }
+
+    fn read_title(&self) -> Result<(), Unread> {
+        let mut found = vec![0; SECTOR];
+        let read = fill(self.folder, &self.name, 0, &mut found)?;
+        if read == SECTOR && found == title() {
+            return Ok(());
+        }
+        let whole = found[SECTOR - 4..] == crc32fast::hash(&found[..SECTOR - 4]).to_be_bytes();
+        if whole && found.starts_with(TITLE) {
+            let format: String = found[TITLE.len()..].iter().map(|byte| *byte as char).collect();
+            let format = format.lines().next().unwrap_or_default().to_owned();
+            let message = format!(
+                "{}/{} has format {format}, and this version of pbkv knows format 1: start the version that wrote it",
+                self.folder, self.name
+            );
+            return Err(Unread::Refused(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        Err(Unread::Damaged("its title is none".into()))
+    }
+
+    /// All sectors after the title, or the first so many.
+    fn sectors(&self, count: u64, mut each: impl FnMut(Sector) -> Result<(), Unread>) -> Result<(), Unread> {
+        let mut piece = vec![0; PIECE];
+        let mut seen = 0;
+        while seen < count {
+            let at = (1 + seen) * SECTOR as u64;
+            let read = fill(self.folder, &self.name, at, &mut piece)?;
+            // A sector that the end of the file cuts off was never whole.
+            for sector in piece[..read].as_chunks::<SECTOR>().0 {
+                if seen == count {
+                    break;
+                }
+                each(Sector::read(sector))?;
+                seen += 1;
+            }
+            if read < PIECE {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn next(from: &mut Bytes) -> Result<Option<Change>, Unread> {
+    proto::take_change(from).map_err(|error| Unread::Damaged(error.to_string()))
+}
