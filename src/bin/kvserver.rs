@@ -1,6 +1,7 @@
 //! A KV server: idle, backup or primary, as the view service decides.
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -13,17 +14,20 @@ use pbkv::{
     process::{self, Exit, Failure, Listener, Span, any_whole, exit, logs::LogArgs},
     protocol::{
         identity::{Boot, ServerId},
-        log::Durable,
         options::{ReadMode, ReplicaOptions},
         replica::Start,
     },
     server::kv::{KvConfig, KvServer},
-    storage::Volatile,
+    storage::{
+        folder::OsFolder,
+        journal::{self, Journal, Opened},
+    },
     wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
 };
 
-/// A server of a pbkv cluster: idle, backup or primary, as the view service decides. Data is kept in memory
-/// only: after a restart the server rejoins empty and is sent the full state
+/// A server of a pbkv cluster: idle, backup or primary, as the view service decides. With --data-dir it keeps
+/// what it acknowledged through crashes and losses of power; without, data is kept in memory only: after a
+/// restart the server rejoins empty and is sent the full state
 #[derive(Parser, Debug)]
 #[command(name = "kvserver", version, max_term_width = 100, after_help = help())]
 struct Args {
@@ -37,6 +41,10 @@ struct Args {
     /// bound]
     #[arg(long, value_name = "HOST:PORT", value_parser = process::reached)]
     advertise: Option<String>,
+    /// Folder in which the server keeps what it acknowledged, created if needed; each server has its own. Without
+    /// it, a server that stops forgets everything
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease
     /// of the view service says so (faster, but trusts that clocks run at nearly the same rate)
     #[arg(long, value_enum, default_value_t = Reads::Confirm)]
@@ -138,6 +146,13 @@ struct TimeArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Log and state transfer")]
 struct ReplicationArgs {
+    /// Bytes by which the file in --data-dir grows before it is written anew; it grows by as much again as it
+    /// began with in any case
+    #[arg(
+        long, default_value_t = journal::GROWTH_MIN, value_name = "BYTES",
+        value_parser = any_whole::<u64>
+    )]
+    journal_growth_min: u64,
     /// Bytes of operations in one message to a replica; the same on all servers
     #[arg(
         long, default_value_t = ReplicaOptions::default().append_bytes_max, value_name = "BYTES",
@@ -247,16 +262,17 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let address = process::advertised(&args.addr, bound, args.advertise.as_deref(), &args.vs)
         .map_err(Failure::Usage)?;
     let _logs = args.logs.start("kvserver", &address, "info").map_err(Failure::Usage)?;
-    // rules: allow clock: a process of production takes its life from the wall clock,
-    // rules: allow randomness: and its identity from the operating system
-    let start = Start {
-        server: ServerId::new(address.as_str()),
-        boot: boot(SystemTime::now())?,
-        nonce: rand::random(),
-        durable: Durable::default(),
+    let server = ServerId::new(address.as_str());
+    let (durable, storage) = match open(args, &server).await? {
+        Some(Opened { memory, journal, .. }) => (memory, Some(journal)),
+        None => Default::default(),
     };
+    // rules: allow clock: the first life in production takes its number from the wall clock,
+    // rules: allow randomness: and each its identity from the operating system
+    let boot = if durable.boot == Boot(0) { boot(SystemTime::now())? } else { durable.boot.next() };
+    let start = Start { server, boot, nonce: rand::random(), durable };
     let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
-    let mut server = KvServer::start(config, Volatile::new(), SystemClock, ());
+    let mut server = KvServer::start(config, storage, SystemClock, ());
     let bytes_max = server.message_bytes_max();
     let kv = Kv::new(server.kv())
         .max_decoding_message_size(bytes_max)
@@ -278,6 +294,31 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         error = server.failed() => Err(Failure::Failed(error.to_string())),
         served = listener.serve(router) => Ok(served?),
     }
+}
+
+/// What the server remembers, if it has a folder for that.
+async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>, Failure> {
+    let Some(dir) = &args.data_dir else {
+        tracing::warn!(
+            "data is kept in memory only: what this server holds is gone when it stops (see --data-dir)"
+        );
+        return Ok(None);
+    };
+    let opened = Journal::open(dir, server, args.replication.journal_growth_min).await;
+    let opened = opened.map_err(|error| Failure::Failed(error.to_string()))?;
+    if let Some(damage) = &opened.damage {
+        tracing::error!(
+            "{damage}. This server begins empty and is sent the state by another one; the file is kept beside as \
+             *{}",
+            journal::DAMAGED
+        );
+    }
+    let memory = &opened.memory;
+    tracing::info!(
+        dir = %dir.display(), view = %memory.view_seen, keys = memory.log.snapshot().state.keys(),
+        from = ?memory.log.base(), to = ?memory.log.end(), "what this server remembers was read"
+    );
+    Ok(Some(opened))
 }
 
 /// A server that remembers nothing takes the wall clock for the number of its life. Should the clock have

@@ -25,7 +25,7 @@
 //! #     identity::{Boot, ServerId}, log::Durable, options::ViewServiceOptions,
 //! #     replica::Start, view::Record, view_service::SealKey,
 //! # }, server::{kv::{KvConfig, KvServer}, view::{ViewConfig, ViewServer}},
-//! # storage::{Volatile, record_file::RecordFile},
+//! # storage::{journal::Journal, record_file::RecordFile},
 //! # wire::{kv_server, replication_server, view_service_server::ViewServiceServer}};
 //!
 //! async fn example(view_service: &str) -> Result<(), Box<dyn Error>> {
@@ -60,7 +60,7 @@
 //! #         let start = Start { server, boot: Boot(1), nonce: 1, durable: Durable::default() };
 //! #         let (options, limits) = Default::default();
 //! #         let config = KvConfig { start, options, limits, view_service: view_service.clone() };
-//! #         let kv = KvServer::start(config, Volatile::new(), SystemClock, ());
+//! #         let kv = KvServer::start(config, None::<Journal>, SystemClock, ());
 //! #         let router = channel::server().add_service(kv_server::KvServer::new(kv.kv()));
 //! #         let router = router.add_service(replication_server::ReplicationServer::new(kv.replication()));
 //! #         tokio::select! {

@@ -361,7 +361,9 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::{clock::SystemClock, storage::Volatile, wire::view_service_server::ViewService as _};
+    use crate::{
+        clock::SystemClock, storage::record_file::RecordFile, wire::view_service_server::ViewService as _,
+    };
 
     #[tokio::test]
     async fn a_flood_of_questions_drops_no_ping() {
@@ -373,7 +375,7 @@ mod tests {
             adopt: None,
             command: String::new(),
         };
-        let server = ViewServer::start(config, Volatile::new(), SystemClock, ());
+        let server = ViewServer::start(config, None::<RecordFile>, SystemClock, ());
         let service = server.service();
         // Nobody takes anything out of the inbox meanwhile, as while a disk is slow.
         let mut questions: Vec<_> =

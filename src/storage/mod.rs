@@ -5,14 +5,13 @@
 //! What a storage found when it was opened is handed to the machine by whoever starts it.
 //!
 //! In a [`folder`], real or simulated, [`record_file`] keeps the view service's record, and [`journal`] what
-//! a KV server remembers. A server without a folder remembers nothing ([`Volatile`]) and is a stranger after
-//! every restart.
+//! a KV server remembers. A server without a folder remembers nothing and is a stranger after every restart.
 
 pub mod folder;
 pub mod journal;
 pub mod record_file;
 
-use std::{future::Future, io, marker::PhantomData};
+use std::{future::Future, io};
 
 /// Durable memory of one machine.
 pub trait Storage: Send + 'static {
@@ -24,27 +23,14 @@ pub trait Storage: Send + 'static {
     fn persist(&mut self, writes: Vec<Self::Write>) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Remembers nothing: every start is the first.
-#[derive(Clone, Copy, Debug)]
-pub struct Volatile<W>(PhantomData<fn(W)>);
+/// None remembers nothing: every start is the first.
+impl<S: Storage> Storage for Option<S> {
+    type Write = S::Write;
 
-impl<W> Volatile<W> {
-    /// A memory that ends with the process.
-    pub fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<W> Default for Volatile<W> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<W: Send + 'static> Storage for Volatile<W> {
-    type Write = W;
-
-    async fn persist(&mut self, _writes: Vec<W>) -> io::Result<()> {
-        Ok(())
+    async fn persist(&mut self, writes: Vec<S::Write>) -> io::Result<()> {
+        match self {
+            Some(storage) => storage.persist(writes).await,
+            None => Ok(()),
+        }
     }
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod command_line;
 mod connections;
 mod data_lost;
+mod durability;
 mod faults;
 mod giving_up;
 mod life;

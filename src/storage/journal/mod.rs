@@ -48,7 +48,8 @@ use crate::{
 
 const SUFFIX: &str = ".journal";
 const NEW: &str = ".journal.new";
-const DAMAGED: &str = ".damaged";
+/// How the name of a damaged file ends that was set aside.
+pub const DAMAGED: &str = ".damaged";
 const LOCK: &str = "journal.lock";
 
 /// How much is read or written in one go, in bytes: whole sectors.
@@ -114,14 +115,14 @@ pub struct Opened<F> {
 }
 
 impl Journal {
-    /// Takes a folder for a server, creating it if needed, and reads what it remembers.
+    /// Takes a folder for a server, creating it if needed, and [reads](Self::read) what it remembers.
     ///
     /// # Errors
     ///
     /// If the folder cannot be used, another process uses it, it is another server's, or a later version of
     /// this program wrote it.
-    pub async fn open(dir: &Path, server: &ServerId) -> io::Result<Opened<OsFolder>> {
-        Self::read(OsFolder::lock(dir, LOCK, "server")?, server, GROWTH_MIN).await
+    pub async fn open(dir: &Path, server: &ServerId, growth_min: u64) -> io::Result<Opened<OsFolder>> {
+        Self::read(OsFolder::lock(dir, LOCK, "server")?, server, growth_min).await
     }
 }
 
