@@ -2,7 +2,7 @@
 
 use testbed::{
     data::fault::{Cut, Memory, Mistreatment, Node},
-    draw::dice::Dice,
+    draw::{dice::Dice, faults::disk_failure},
 };
 
 use super::patterns::pattern;
@@ -263,11 +263,10 @@ fn one(dice: &mut Dice, kind: Kind, targets: Targets, at_ms: u64, reads: Reads) 
             }
         }
         Kind::DiskStall => FaultKind::DiskStall { node: writer(dice), lasts_ms: stall_ms(dice) },
-        Kind::DiskFailure => FaultKind::DiskFailure {
-            node: writer(dice),
-            lasts_ms: dice.magnitude(10, 4_000),
-            down_ms: dice.magnitude(10, 8_000),
-        },
+        Kind::DiskFailure => {
+            let node = writer(dice);
+            disk_failure(node, dice.magnitude(10, 4_000), dice.magnitude(10, 8_000))
+        }
         Kind::SlowOneWay => {
             let (from, to) = targets.link(dice);
             FaultKind::Slow {

@@ -5,9 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt, future::join_all};
 use madsim::runtime::Runtime;
 use testbed::{
-    data::outcome::{Class, RunOptions, Verdict},
+    data::{
+        fault::DriveFailure,
+        outcome::{Class, RunOptions, Verdict},
+    },
     world::{
         cluster::end,
+        drive::Access,
         now,
         run::{execute, live},
     },
@@ -79,7 +83,8 @@ fn a_run_ends_at_its_first_bad_answer() {
 #[test]
 fn a_write_that_fails_as_its_fault_ends_is_not_forgotten() {
     let claim = claims::all().into_iter().next().expect("there are claims");
-    let kind = FaultKind::DiskFailure { node: "s1".into(), lasts_ms: 1_000, down_ms: 500 };
+    let kind =
+        FaultKind::DiskFailure { node: "s1".into(), lasts_ms: 1_000, down_ms: 500, how: DriveFailure::Sync };
     let fault = Fault { at_ms: 5_000, on: None, after_ms: 0, kind };
     let mut plan = Plan { faults: vec![fault], ..(claim.plan)(0) };
     plan.cluster.volatile = false;
@@ -90,7 +95,7 @@ fn a_write_that_fails_as_its_fault_ends_is_not_forgotten() {
         nemesis.run(Duration::from_millis(5_500)).await;
         // Nothing is to be written without clients. This write is the process's, which has not noticed
         // yet.
-        world.drive(1).write().await.expect_err("its drive fails");
+        world.drive(1).access(Access::WriteAndSync).await.expect_err("its drive fails");
         nemesis.end(0);
         nemesis.run(Duration::from_secs(8)).await;
         let life = nemesis.cluster().life(1);

@@ -1,6 +1,6 @@
 //! Stories of drives that only wait, or fail, when something must become durable.
 
-use testbed::data::fault::Memory;
+use testbed::{data::fault::Memory, draw::faults::disk_failure};
 
 use super::{
     super::faults::{REJOIN_MS, stall_ms},
@@ -61,10 +61,8 @@ pub(super) fn waiting(dice: &mut Dice, plan: &mut Plan) {
 /// A drive fails with what has to be durable before anybody hears of it.
 pub(super) fn failing(dice: &mut Dice, plan: &mut Plan) {
     at_least(plan, 2, 2);
-    let fails = |dice: &mut Dice, node: &str| FaultKind::DiskFailure {
-        node: node.into(),
-        lasts_ms: dice.between(500, 3_000),
-        down_ms: dice.magnitude(10, 3_000),
+    let fails = |dice: &mut Dice, node: &str| {
+        disk_failure(node.into(), dice.between(500, 3_000), dice.magnitude(10, 3_000))
     };
     for begin_ms in rounds() {
         match dice.below(6) {

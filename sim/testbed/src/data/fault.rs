@@ -120,10 +120,13 @@ pub enum FaultKind<S: System> {
     DiskFailure {
         /// Whose.
         node: Node,
-        /// For how long a write makes it fail.
+        /// For how long it fails if it is used.
         lasts_ms: u64,
         /// After how long the process is started again.
         down_ms: u64,
+        /// What fails; a sync, if absent.
+        #[serde(default)]
+        how: DriveFailure,
     },
     /// Nothing passes from one set of nodes to another.
     Partition {
@@ -214,6 +217,28 @@ pub enum Memory {
     Kept,
     /// Nothing.
     Lost,
+    /// What was durable, but one bit of it is another one.
+    Rotten,
+}
+
+/// What a drive does not do. A [`Disk`](crate::hardware::disk::Disk), which writes and syncs at once, does
+/// the same for all of them, and only the error is another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriveFailure {
+    /// It does not make durable what was written: a part of it is durable, and later syncs do not write the
+    /// rest.
+    #[default]
+    Sync,
+    /// It does not take what is written, but for a prefix.
+    Write,
+    /// The same, and it says that it is full.
+    Full,
+}
+
+impl DriveFailure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Write, Self::Full];
 }
 
 /// What a sender sees of a partition.

@@ -7,7 +7,8 @@
 use super::dice::Dice;
 use crate::{
     data::{
-        fault::{Cut, Fault, FaultKind, Memory, Mistreatment, Node},
+        fault::{Cut, DriveFailure, Fault, FaultKind, Memory, Mistreatment, Node},
+        hash::stable_hash,
         plan::Plan,
     },
     marks::Strike,
@@ -119,6 +120,16 @@ pub fn swarm<S: System>(plan: &Plan<S>) -> Vec<Fault<S>> {
     faults
 }
 
+/// A drive fails, in a way that the other fields choose.
+pub fn disk_failure<S: System>(node: Node, lasts_ms: u64, down_ms: u64) -> FaultKind<S> {
+    let how = match stable_hash(&("what fails", &node, lasts_ms, down_ms)) % 4 {
+        0 => DriveFailure::Write,
+        1 => DriveFailure::Full,
+        _ => DriveFailure::Sync,
+    };
+    FaultKind::DiskFailure { node, lasts_ms, down_ms, how }
+}
+
 fn fault<S: System>(kind: Kind, dice: &mut Dice, targets: &Targets) -> FaultKind<S> {
     let down_ms = |dice: &mut Dice| Some(dice.magnitude(10, 6_000));
     let lasts_ms = |dice: &mut Dice| dice.magnitude(50, 6_000);
@@ -175,11 +186,10 @@ fn fault<S: System>(kind: Kind, dice: &mut Dice, targets: &Targets) -> FaultKind
             }
         }
         Kind::DiskStall => FaultKind::DiskStall { node: targets.process(dice), lasts_ms: lasts_ms(dice) },
-        Kind::DiskFailure => FaultKind::DiskFailure {
-            node: targets.process(dice),
-            lasts_ms: dice.magnitude(10, 4_000),
-            down_ms: dice.magnitude(10, 6_000),
-        },
+        Kind::DiskFailure => {
+            let node = targets.process(dice);
+            disk_failure(node, dice.magnitude(10, 4_000), dice.magnitude(10, 6_000))
+        }
         Kind::Rpc(how) => {
             let (from, to) = targets.link(dice);
             let percent = dice.magnitude(1, 100) as u32;

@@ -132,7 +132,7 @@ mod simulated {
     };
 
     use super::{Content, Disk, Torn};
-    use crate::world::drive::Drive;
+    use crate::world::drive::{Access, Drive};
 
     /// Sees changes when they have become durable.
     pub type Witness<C> = Box<dyn Fn(&<C as Content>::Write) + Send>;
@@ -165,7 +165,7 @@ mod simulated {
             if !latency.is_zero() {
                 madsim::time::sleep(latency).await;
             }
-            let written = self.drive.write().await;
+            let written = self.drive.access(Access::WriteAndSync).await;
             let mut disk = self.disk.lock().expect("no panic while locked");
             match &written {
                 Ok(()) => disk.complete(number, &self.durable),

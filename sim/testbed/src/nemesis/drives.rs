@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use super::{Done, Nemesis, Task};
 use crate::{
-    data::{fault::Memory, hash::stable_hash, node::NodeIndex, outcome::Down},
+    data::{
+        fault::{DriveFailure, Memory},
+        hash::stable_hash,
+        node::NodeIndex,
+        outcome::Down,
+    },
     marks::Strike,
     system::Witness,
     world::{cluster::Status, now, simulated::Simulated},
@@ -40,23 +45,29 @@ impl<S: Simulated> Nemesis<S> {
         Ok(Done::to(node, format!("the drive of {} stalls for {lasts_ms} ms", world.nodes.name(node))))
     }
 
-    /// The next write makes a drive fail, or a later part of it.
+    /// The next write makes a drive fail, or a later part of it, or its sync.
     pub(super) fn fail(
         &mut self,
         fault: usize,
         node: &str,
-        lasts_ms: u64,
-        down_ms: u64,
+        (lasts_ms, down_ms): (u64, u64),
+        how: DriveFailure,
     ) -> Result<Done, String> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
         let hash = stable_hash(&(world.plan.seed, "drive", node, lasts_ms, down_ms));
-        world.drive(node).fails_after(Some(hash % S::parts_of_a_write(node)));
+        let more = if how == DriveFailure::Sync { hash % S::parts_of_a_write(node) } else { 0 };
+        world.drive(node).fails_after(Some((how, more)));
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
         self.active.push(fault);
         self.enter(now() + Duration::from_millis(lasts_ms), Task::End(fault));
         let name = world.nodes.name(node);
-        Ok(Done::to(node, format!("what {name} writes within {lasts_ms} ms makes its drive fail")))
+        let fails = match how {
+            DriveFailure::Sync => "makes its drive fail",
+            DriveFailure::Write => "is cut short by an error of its drive",
+            DriveFailure::Full => "is cut short because its drive is full",
+        };
+        Ok(Done::to(node, format!("what {name} writes within {lasts_ms} ms {fails}")))
     }
 
     /// A fault of a drive, if it is one, is over. What failed before, failed.

@@ -343,7 +343,9 @@ impl<S: Simulated> Nemesis<S> {
                 ))
             }
             FaultKind::DiskStall { node, lasts_ms } => self.stall(place, node, *lasts_ms),
-            FaultKind::DiskFailure { node, lasts_ms, down_ms } => self.fail(place, node, *lasts_ms, *down_ms),
+            FaultKind::DiskFailure { node, lasts_ms, down_ms, how } => {
+                self.fail(place, node, (*lasts_ms, *down_ms), *how)
+            }
             FaultKind::Partition { from, to, both_ways, how, lasts_ms } => {
                 let effect = Effect::Cut { both_ways: *both_ways, how: *how };
                 let arrow = if *both_ways { "<-/->" } else { "-/->" };
@@ -395,7 +397,9 @@ impl<S: Simulated> Nemesis<S> {
         let until = for_how_long(down_ms);
         let memory = match (memory, kept) {
             (_, Memory::Lost) => "and loses its memory",
+            (_, Memory::Rotten) => "and a bit of its memory rots",
             (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
+            (Memory::Rotten, Memory::Kept) => "but keeps its memory, the last copy or one that cannot rot",
             (Memory::Kept, Memory::Kept) => "and keeps its memory",
         };
         Ok(Done::to(node, format!("{name} {verb} {until} {memory}")))

@@ -180,13 +180,24 @@ impl<S: Simulated> Cluster<S> {
         self.processes[node].status = Status::Down(how);
         self.world.links.network().ended(node);
         S::Shared::torn(&self.world, node, how);
-        let forgets = memory == Memory::Lost || S::is_volatile(&self.world.plan);
-        let memory = if forgets && S::may_forget(&self.world, node) { Memory::Lost } else { Memory::Kept };
-        if memory == Memory::Lost {
-            S::Shared::wipe(&self.world, node);
-        }
+        let memory = self.disturb_memory(node, memory);
         self.world.happened(node, Happening::Down(how));
         Ok(memory)
+    }
+
+    /// Does to what a process, which is down, has on its disk what is planned, if it may be done. Returns what
+    /// was done.
+    fn disturb_memory(&self, node: NodeIndex, planned: Memory) -> Memory {
+        let world = &self.world;
+        let planned = if S::is_volatile(&world.plan) { Memory::Lost } else { planned };
+        match planned {
+            Memory::Lost if S::may_forget(world, node) => {
+                S::Shared::wipe(world, node);
+                Memory::Lost
+            }
+            Memory::Rotten if S::may_forget(world, node) && S::Shared::rot(world, node) => Memory::Rotten,
+            _ => Memory::Kept,
+        }
     }
 
     /// Makes a process stand still, for a while or for good.

@@ -2,12 +2,10 @@
 //!
 //! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is
 //! written or synced waits, also what was under way when it began. (A crash meanwhile keeps a part of it, as
-//! of any write.) A drive that *fails* does so once: a write ends with an error, after which it is unknown
-//! what of it is durable, and the process has to end, as in production. It finds a drive that works when it
-//! is started again.
-//!
-//! Left out: a sync that reports an error, and after it another one that reports success although nothing was
-//! done.
+//! of any write.) A drive that *fails* does so once: a sync or a write ends with an error, after which it is
+//! unknown what of it was done, and the process has to end, as in production. It finds a drive that works
+//! when it is started again; but what a folder was to sync and did not is not written by later syncs
+//! ([`crate::hardware::files`]).
 
 use std::{
     io,
@@ -16,20 +14,52 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// What a drive that fails says.
-const FAILURE: io::ErrorKind = io::ErrorKind::StorageFull;
+use crate::data::fault::DriveFailure;
+
+/// The number of the error that Unix calls EIO, "input/output error".
+const INPUT_OUTPUT: i32 = 5;
+
+/// What a drive says that fails so.
+fn kind_of(failure: DriveFailure) -> io::ErrorKind {
+    match failure {
+        DriveFailure::Full => io::ErrorKind::StorageFull,
+        // It has no name in the standard library.
+        DriveFailure::Sync | DriveFailure::Write => io::Error::from_raw_os_error(INPUT_OUTPUT).kind(),
+    }
+}
 
 /// Whether it was a drive that failed.
 pub fn is_failure(error: &io::Error) -> bool {
-    error.kind() == FAILURE
+    DriveFailure::ALL.map(kind_of).contains(&error.kind())
+}
+
+/// What is asked of a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To take what a later sync makes durable.
+    Write,
+    /// To make durable what it took.
+    Sync,
+    /// Both at once, as a [`Disk`](crate::hardware::disk::Disk) does it.
+    WriteAndSync,
+}
+
+impl Access {
+    fn is_struck_by(self, failure: DriveFailure) -> bool {
+        match self {
+            Self::Write => failure != DriveFailure::Sync,
+            Self::Sync => failure == DriveFailure::Sync,
+            Self::WriteAndSync => true,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Stalls under way.
     stalls: u32,
-    /// So many more writes or syncs succeed, and the next one fails.
-    fails_after: Option<u64>,
+    /// So many more accesses that this strikes succeed, and the next one fails.
+    fails_after: Option<(DriveFailure, u64)>,
     /// It failed, and its process has not been seen to yet.
     has_failed: bool,
 }
@@ -66,9 +96,9 @@ impl Drive {
         self.state().stalls > 0
     }
 
-    /// After this many more writes or syncs the next one fails; none, if absent.
-    pub fn fails_after(&self, more: Option<u64>) {
-        self.state().fails_after = more;
+    /// After this many more accesses that this strikes the next one fails; none, if absent.
+    pub fn fails_after(&self, failure: Option<(DriveFailure, u64)>) {
+        self.state().fails_after = failure;
     }
 
     /// Whether it failed since the last time that was asked.
@@ -87,12 +117,12 @@ impl Drive {
         self.works.notify_waiters();
     }
 
-    /// Waits until no stall is under way. What waits is written then, or fails.
+    /// Waits until no stall is under way. What waits is done then, or fails.
     ///
     /// # Errors
     ///
     /// If the drive fails.
-    pub async fn write(&self) -> io::Result<()> {
+    pub async fn access(&self, access: Access) -> io::Result<()> {
         loop {
             let works = self.works.notified();
             if !self.is_stalled() {
@@ -100,18 +130,28 @@ impl Drive {
             }
             works.await;
         }
+        self.access_at_once(access)
+    }
+
+    /// The same, whether a stall is under way or not.
+    ///
+    /// # Errors
+    ///
+    /// If the drive fails.
+    pub fn access_at_once(&self, access: Access) -> io::Result<()> {
         let mut state = self.state();
         match &mut state.fails_after {
-            None => Ok(()),
-            Some(0) => {
+            Some((failure, more)) if access.is_struck_by(*failure) => {
+                if *more > 0 {
+                    *more -= 1;
+                    return Ok(());
+                }
+                let kind = kind_of(*failure);
                 state.fails_after = None;
                 state.has_failed = true;
-                Err(io::Error::new(FAILURE, "the drive fails"))
+                Err(io::Error::new(kind, "the drive fails"))
             }
-            Some(more) => {
-                *more -= 1;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }
@@ -125,16 +165,16 @@ mod tests {
     #[test]
     fn what_is_written_waits_for_the_last_of_the_stalls() {
         let drive = Drive::default();
-        assert!(drive.write().now_or_never().is_some_and(|written| written.is_ok()));
+        assert!(drive.access(Access::WriteAndSync).now_or_never().is_some_and(|written| written.is_ok()));
         drive.stall();
         drive.stall();
-        let mut write = Box::pin(drive.write());
+        let mut write = Box::pin(drive.access(Access::WriteAndSync));
         drive.go_on();
         assert!((&mut write).now_or_never().is_none(), "one stall is left");
         drive.go_on();
         assert!(write.now_or_never().is_some_and(|written| written.is_ok()));
         drive.stall();
-        let mut write = Box::pin(drive.write());
+        let mut write = Box::pin(drive.access(Access::WriteAndSync));
         assert!((&mut write).now_or_never().is_none());
         drive.is_repaired();
         assert!(write.now_or_never().is_some_and(|written| written.is_ok()));
@@ -143,9 +183,30 @@ mod tests {
     #[test]
     fn a_drive_fails_once() {
         let drive = Drive::default();
-        drive.fails_after(Some(1));
-        let succeeds = || drive.write().now_or_never().expect("it does not stall").is_ok();
+        drive.fails_after(Some((DriveFailure::Sync, 1)));
+        let succeeds =
+            || drive.access(Access::WriteAndSync).now_or_never().expect("it does not stall").is_ok();
         assert_eq!([succeeds(), drive.take_failure(), succeeds(), succeeds()], [true, false, false, true]);
         assert_eq!([drive.take_failure(), drive.take_failure()], [true, false]);
+    }
+    #[test]
+    fn a_failure_strikes_what_it_is_about_and_is_told_from_other_errors() {
+        for (failure, strikes, spares) in [
+            (DriveFailure::Sync, Access::Sync, Access::Write),
+            (DriveFailure::Write, Access::Write, Access::Sync),
+            (DriveFailure::Full, Access::Write, Access::Sync),
+        ] {
+            let drive = Drive::default();
+            drive.fails_after(Some((failure, 0)));
+            assert!(drive.access_at_once(spares).is_ok(), "{failure:?}");
+            let error = drive.access_at_once(strikes).expect_err("it is struck");
+            assert!(is_failure(&error) && drive.take_failure(), "{failure:?}");
+            assert_eq!(error.kind() == io::ErrorKind::StorageFull, failure == DriveFailure::Full);
+            let retold = io::Error::new(error.kind(), format!("cannot write: {error}"));
+            assert!(is_failure(&retold), "{failure:?}");
+        }
+        assert!(!is_failure(&io::Error::other("this process is dead")));
+        assert!(!is_failure(&io::ErrorKind::NotFound.into()));
+        assert!(!is_failure(&io::ErrorKind::InvalidData.into()));
     }
 }

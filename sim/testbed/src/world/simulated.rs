@@ -146,6 +146,13 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
 
     /// What a process, which is down, had on its disk is gone.
     fn wipe(world: &World<S>, node: NodeIndex);
+
+    /// One bit of what a process, which is down, has on its disk is another one
+    /// ([`Files::rot`](crate::hardware::files::Files::rot)). Returns whether that is so. By default nothing
+    /// rots: a [`Disk`] has no bits.
+    fn rot(_world: &World<S>, _node: NodeIndex) -> bool {
+        false
+    }
 }
 
 /// A disk for each process.

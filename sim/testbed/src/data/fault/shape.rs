@@ -1,6 +1,6 @@
 //! What a fault is made of: its name, the nodes it names, its times, and milder forms of it.
 
-use super::{Cut, FaultKind, Memory, Mistreatment, Node};
+use super::{Cut, DriveFailure, FaultKind, Memory, Mistreatment, Node};
 use crate::system::{System, SystemFault};
 
 impl<S: System> FaultKind<S> {
@@ -105,20 +105,26 @@ impl<S: System> FaultKind<S> {
                 }
             })
         };
-        let kept = |memory: Memory| {
-            (memory == Memory::Lost).then(|| {
+        let remembers = |memory: Memory| {
+            let milder: &[Memory] = match memory {
+                Memory::Kept => &[],
+                Memory::Lost => &[Memory::Kept],
+                Memory::Rotten => &[Memory::Kept, Memory::Lost],
+            };
+            let form = |milder: &Memory| {
                 with(&|kind| {
                     if let Self::Crash { memory, .. } | Self::PowerLoss { memory, .. } = kind {
-                        *memory = Memory::Kept;
+                        *memory = *milder;
                     }
                 })
-            })
+            };
+            milder.iter().map(form).collect::<Vec<_>>()
         };
         match self.clone() {
             Self::PowerLoss { node, down_ms, memory } => {
-                [Self::Crash { node, down_ms, memory }].into_iter().chain(kept(memory)).collect()
+                [Self::Crash { node, down_ms, memory }].into_iter().chain(remembers(memory)).collect()
             }
-            Self::Crash { memory, .. } => kept(memory).into_iter().collect(),
+            Self::Crash { memory, .. } => remembers(memory),
             Self::Partition { both_ways, how, .. } => {
                 let mutual = || {
                     with(&|kind| {
@@ -135,8 +141,10 @@ impl<S: System> FaultKind<S> {
             Self::Freeze { node, lasts_ms } | Self::Stutter { node, lasts_ms, .. } => {
                 vec![Self::Pause { node, lasts_ms: Some(lasts_ms) }]
             }
-            Self::DiskFailure { node, down_ms, .. } => {
-                vec![Self::Crash { node, down_ms: Some(down_ms), memory: Memory::Kept }]
+            Self::DiskFailure { node, lasts_ms, down_ms, how } => {
+                let crash = Self::Crash { node: node.clone(), down_ms: Some(down_ms), memory: Memory::Kept };
+                let plain = Self::DiskFailure { node, lasts_ms, down_ms, how: DriveFailure::Sync };
+                [crash].into_iter().chain((how != DriveFailure::Sync).then_some(plain)).collect()
             }
             Self::Slow { one_way: true, .. } => vec![with(&|kind| {
                 if let Self::Slow { one_way, .. } = kind {
