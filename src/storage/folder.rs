@@ -19,7 +19,6 @@ use std::{
 };
 
 use rustix::fs::FlockOperation;
-use tokio::task;
 
 /// A folder of which one process at a time is the user. Its text names it in messages.
 pub trait Folder: fmt::Display + Send + 'static {
@@ -135,8 +134,15 @@ impl OsFolder {
 }
 
 /// Does what blocks its thread on one that nobody else needs.
+#[cfg(not(madsim))]
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    task::spawn_blocking(work).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A simulation has one thread, and folders of its own.
+#[cfg(madsim)]
+async fn beside<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    work()
 }
 
 impl fmt::Display for OsFolder {

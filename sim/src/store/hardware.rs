@@ -1,44 +1,28 @@
 //! The testbed's hardware in the terms of the store: what its servers, clients and view service run on.
 
-use std::ops::Deref;
-
-use pbkv::protocol::log::{Durable, Write};
-use testbed::hardware::disk::Content;
-
 #[cfg(madsim)]
-pub use simulated::{Clock, Disk, Folder, RecordDisk};
-
-/// What a server keeps on its disk.
-#[derive(Clone, Debug, Default)]
-pub struct Memory(pub Durable);
-
-impl Deref for Memory {
-    type Target = Durable;
-
-    fn deref(&self) -> &Durable {
-        &self.0
-    }
-}
-
-impl Content for Memory {
-    type Write = Write;
-
-    fn change(&mut self, write: Write) {
-        self.0.apply(write);
-    }
-}
+pub use simulated::{Clock, Folder, JournalDisk, RecordDisk, ServerDisk};
 
 #[cfg(madsim)]
 mod simulated {
-    use std::{fmt, io, time::Duration};
-
-    use pbkv::{
-        protocol::{log::Write, view::Record},
-        storage::{Storage, folder, record_file::RecordFile},
+    use std::{
+        fmt, io,
+        sync::{Arc, Mutex, MutexGuard, PoisonError},
+        time::Duration,
     };
 
-    use super::Memory;
-    use testbed::hardware::{clock::SimulatedClock, disk::SimulatedDisk, files::SimulatedFolder};
+    use pbkv::{
+        protocol::{
+            identity::ServerId,
+            log::{Durable, Write},
+            view::Record,
+        },
+        storage::{Storage, folder, journal, journal::Journal, record_file::RecordFile},
+    };
+    use testbed::hardware::{
+        clock::SimulatedClock,
+        files::{Files, SimulatedFolder},
+    };
 
     /// A node's clock.
     #[derive(Clone)]
@@ -61,23 +45,145 @@ mod simulated {
         }
     }
 
-    /// A server's disk.
-    pub struct Disk(pub SimulatedDisk<Memory>);
+    /// What a server keeps: a folder, and what is known of it.
+    pub struct ServerDisk {
+        /// The folder, which outlives the process.
+        pub files: Arc<Mutex<Files>>,
+        /// What is durable in it.
+        durable: Durable,
+        /// What was being made durable when it was last looked at.
+        under_way: Vec<Write>,
+        /// A bit of it is another one.
+        is_rotten: bool,
+    }
 
-    impl Storage for Disk {
-        type Write = Write;
+    impl ServerDisk {
+        /// With nothing in this folder.
+        pub fn new(files: Files) -> Self {
+            let (durable, under_way) = (Durable::default(), Vec::new());
+            Self { files: Arc::new(Mutex::new(files)), durable, under_way, is_rotten: false }
+        }
 
-        async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
-            self.0.persist(writes).await
+        /// The folder, to look at or to change.
+        pub fn files(&self) -> MutexGuard<'_, Files> {
+            self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// What is durable.
+        pub fn content(&self) -> &Durable {
+            &self.durable
+        }
+
+        /// Everything is lost.
+        pub fn wipe(&mut self) {
+            self.files().lose();
+            self.durable = Durable::default();
+            self.under_way.clear();
+            self.is_rotten = false;
+        }
+
+        /// One bit is another one. Returns whether this server finds nothing any more.
+        pub fn rot(&mut self, server: &ServerId) -> bool {
+            let file = self.files().rot();
+            let is_lost = file.is_some() && self.found(server).is_none();
+            if is_lost {
+                self.durable = Durable::default();
+                self.under_way.clear();
+                self.is_rotten = true;
+            }
+            is_lost
+        }
+
+        /// Whether what is there cannot be believed; asked by the one who sets it aside.
+        pub fn take_rot(&mut self) -> bool {
+            std::mem::take(&mut self.is_rotten)
+        }
+
+        /// What is on another one is on this one, too.
+        pub fn replace(&mut self, other: &Self) {
+            let files = other.files().clone();
+            self.files().put_back(files);
+            self.durable = other.durable.clone();
+            self.under_way.clone_from(&other.under_way);
+            self.is_rotten = other.is_rotten;
+        }
+
+        /// What a process of this server finds now, unless it is damaged.
+        pub fn found(&self, server: &ServerId) -> Option<Durable> {
+            let folder = Folder(SimulatedFolder::new(self.files.clone(), Arc::default()), String::new());
+            journal::look(&folder, server).ok().map(Option::unwrap_or_default)
+        }
+
+        /// Whether what was under way is in what was found; else none of it is.
+        ///
+        /// # Errors
+        ///
+        /// If what was durable is not what was found.
+        pub fn kept(&self, found: &Durable) -> Result<bool, String> {
+            let mut whole = self.durable.clone();
+            if *found == whole {
+                return Ok(false);
+            }
+            self.under_way.iter().for_each(|write| whole.apply(write.clone()));
+            let (durable, under_way) = (&self.durable, &self.under_way);
+            (*found == whole).then_some(true).ok_or_else(|| {
+                format!(
+                    "{durable:?} was durable and {under_way:?} under way, and what was found is {found:?}"
+                )
+            })
+        }
+
+        /// How many changes are under way.
+        pub fn under_way(&self) -> usize {
+            self.under_way.len()
+        }
+
+        /// What was under way is lost.
+        pub fn lose_under_way(&mut self) {
+            self.under_way.clear();
+        }
+
+        /// These are being made durable.
+        fn begin(&mut self, writes: &[Write]) {
+            self.under_way = writes.to_vec();
+        }
+
+        /// What was under way is durable.
+        pub fn complete(&mut self) -> Vec<Write> {
+            let writes = std::mem::take(&mut self.under_way);
+            writes.iter().for_each(|write| self.durable.apply(write.clone()));
+            writes
         }
     }
 
-    /// The folder of the view service's record.
-    pub struct Folder(pub SimulatedFolder);
+    /// A server's memory as the running process has it: production's journal, in the simulated folder.
+    pub struct JournalDisk {
+        /// The journal.
+        pub journal: Journal<Folder>,
+        /// Where it is.
+        pub disk: Arc<Mutex<ServerDisk>>,
+        /// Sees each change when it has become durable.
+        pub durable: Box<dyn Fn(&Write) + Send>,
+    }
+
+    impl Storage for JournalDisk {
+        type Write = Write;
+
+        async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
+            self.disk.lock().unwrap_or_else(PoisonError::into_inner).begin(&writes);
+            self.journal.persist(writes).await?;
+            let writes = self.disk.lock().unwrap_or_else(PoisonError::into_inner).complete();
+            writes.iter().for_each(&self.durable);
+            Ok(())
+        }
+    }
+
+    /// A folder, and what messages call it.
+    pub struct Folder(pub SimulatedFolder, pub String);
 
     impl fmt::Display for Folder {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("vs")
+            f.write_str(&self.1)
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,7 +11,6 @@ use madsim::time::TimeHandle;
 use pbkv::{
     protocol::{
         identity::Boot,
-        log::Durable,
         machine::{self, Held},
         replica::{self, Replica, Start},
         view::Record,
@@ -21,7 +21,10 @@ use pbkv::{
         kv::{KvConfig, KvServer},
         view::{ViewConfig, ViewServer},
     },
-    storage::record_file::{FILE, RecordFile},
+    storage::{
+        journal::{Journal, Opened},
+        record_file::{FILE, RecordFile},
+    },
     wire::{
         kv_server::KvServer as KvGrpc, replication_server::ReplicationServer as ReplicationGrpc,
         view_service_server::ViewServiceServer as ViewServiceGrpc,
@@ -29,7 +32,7 @@ use pbkv::{
 };
 use testbed::{
     data::{hash::stable_hash, node::NodeIndex},
-    hardware::{disk::SimulatedDisk, files::SimulatedFolder},
+    hardware::files::SimulatedFolder,
     world::{
         drive::is_failure,
         now,
@@ -38,7 +41,7 @@ use testbed::{
 };
 
 use super::{
-    hardware::{Clock, Disk, Folder, RecordDisk},
+    hardware::{Clock, Folder, JournalDisk, RecordDisk},
     nodes::Nodes,
     observe, shared,
 };
@@ -52,18 +55,13 @@ pub fn run(world: Arc<World>, node: NodeIndex, life: u64) -> impl Future<Output 
     let own = &world.own;
     let adopt = own.operator().adopts();
     let server = own.operator().address_of(&own.nodes, node);
-    let durable = if node == Nodes::VIEW_SERVICE {
+    if node == Nodes::VIEW_SERVICE {
         observe::view_service_started(&mut world.observer());
-        Durable::default()
-    } else {
-        let durable = own.disk_of(node).content().0.clone();
-        observe::server_started(&mut world.observer(), now(), node, &durable);
-        durable
-    };
+    }
     async move {
         match node {
             Nodes::VIEW_SERVICE => run_view_service(world, life, adopt).await,
-            _ => run_server(world, node, server, life, durable).await,
+            _ => run_server(world, node, server, life).await,
         }
     }
 }
@@ -100,7 +98,7 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
 /// must refuse.
 fn record_file(world: &World) -> RecordFile<Folder> {
     let drive = world.drive(Nodes::VIEW_SERVICE);
-    let open = |files| RecordFile::new(Folder(SimulatedFolder::new(files, drive.clone())));
+    let open = |files| RecordFile::new(Folder(SimulatedFolder::new(files, drive.clone()), "vs".into()));
     let damaged = world.own.folder().damaged(FILE);
     if let Some(damaged) = damaged {
         let read = open(Arc::new(Mutex::new(damaged))).read();
@@ -109,8 +107,32 @@ fn record_file(world: &World) -> RecordFile<Folder> {
     open(world.own.record.clone())
 }
 
+/// What a server finds on its disk. What was durable is there, unless a bit of it was another one: then the
+/// server notices.
+async fn open_journal(
+    world: &Arc<World>,
+    node: NodeIndex,
+    server: NodeIndex,
+    life: u64,
+) -> io::Result<Opened<Folder>> {
+    let files = world.own.disk_of(node).files.clone();
+    let folder = SimulatedFolder::new(files, world.drive(node).clone());
+    let name = world.nodes.name(node).to_string();
+    let growth_min = world.plan.cluster.journal_growth_min(world.nodes.name(server), life);
+    let opened = Journal::read(Folder(folder, name), world.own.nodes.id(server), growth_min).await?;
+    let is_rotten = world.own.disk_of(node).take_rot();
+    assert_eq!(opened.damage.is_some(), is_rotten, "{:?}: is that damage?", opened.damage);
+    shared::settle(world, node, &opened.memory);
+    observe::server_started(&mut world.observer(), now(), node, &opened.memory);
+    Ok(opened)
+}
+
 /// Runs the process of a node, under the name of `server`.
-async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life: u64, durable: Durable) {
+async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life: u64) {
+    let (durable, journal) = match open_journal(&world, node, server, life).await {
+        Ok(Opened { memory, journal, .. }) => (memory, journal),
+        Err(error) => return end_of(&world, node, ServerError::Storage(error)),
+    };
     let seed = world.plan.seed;
     let deviation = world.deviation(node);
     let boot = if durable.boot == Boot(0) {
@@ -139,12 +161,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
             observe::disk_written(&mut world.observer(), now(), node, write);
         })
     };
-    let failed = {
-        let world = world.clone();
-        Box::new(move |torn| world.observer().witness.mark(|marks| marks.write_failed(torn)))
-    };
-    let drive = world.drive(node).clone();
-    let disk = Disk(SimulatedDisk { disk: world.own.disk(node).clone(), drive, durable: written, failed });
+    let disk = JournalDisk { journal, disk: world.own.disk(node).clone(), durable: written };
     let clock = Clock(world.clock(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let lengths = Lengths { taken_max: server.message_bytes_max(), answered_max: server.answer_bytes_max() };

@@ -109,7 +109,8 @@ pub(super) fn accept_loss(cluster: &Cluster) -> Result<(), String> {
     let given_up = found.accept_data_loss();
     // What the operator's command does takes no time.
     let written = Arc::new(Mutex::new(Files::new(0, 0)));
-    let mut file = RecordFile::new(Folder(SimulatedFolder::new(written.clone(), Arc::default())));
+    let mut file =
+        RecordFile::new(Folder(SimulatedFolder::new(written.clone(), Arc::default()), "vs".into()));
     file.replace(&given_up).now_or_never().expect("nothing takes time").expect("the folder is there");
     drop(file);
     let written = written.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -6,6 +6,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use pbkv::{
     options::Limits,
     protocol::options::{ClusterOptions, ReadMode, ReplicaOptions, ViewServiceOptions},
+    storage::journal,
 };
 use serde::{Deserialize, Serialize};
 use testbed::data::fault::Node;
@@ -86,6 +87,9 @@ pub struct Settings {
     /// [`ReplicaOptions::session_ttl`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_ttl_ms: Option<u64>,
+    /// How far a journal grows before it is written anew, in bytes ([`journal::GROWTH_MIN`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_growth_min: Option<u64>,
     /// [`ReplicaOptions::copies_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copies_min: Option<usize>,
@@ -150,6 +154,13 @@ impl Cluster {
         let unset = log_entries_max.max(options.checkpoint_interval.saturating_mul(4));
         options.log_entries_max = self.log_entries_max.unwrap_or(unset);
         options
+    }
+
+    /// How far the journal of a life of a server grows before it is written anew.
+    pub fn journal_growth_min(&self, server: &str, life: u64) -> u64 {
+        let mut growth_min = journal::GROWTH_MIN;
+        self.settings_of(server, life).for_each(|own| set(&mut growth_min, own.journal_growth_min));
+        growth_min
     }
 
     /// What clients may send.

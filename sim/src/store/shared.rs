@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pbkv::{
-    protocol::{identity::Boot, view::Record},
+    protocol::{identity::Boot, log::Durable, view::Record},
     storage::record_file::{FILE, RecordFile},
 };
 use testbed::{
     data::{self, node::NodeIndex, outcome::Down},
     hardware::{
-        disk::{Disk, Torn},
+        disk::Torn,
         files::{Files, SimulatedFolder},
     },
     world::{links::Links, now, simulated},
@@ -18,7 +18,7 @@ use testbed::{
 
 use super::{
     Pbkv,
-    hardware::{Folder, Memory},
+    hardware::{Folder, ServerDisk},
     nodes::Nodes,
     observe,
     operator::Operator,
@@ -37,7 +37,7 @@ pub struct Shared {
     /// and the record that became durable last.
     recorded: Mutex<Record>,
     copies: Mutex<Copies>,
-    disks: Vec<Arc<Mutex<Disk<Memory>>>>,
+    disks: Vec<Arc<Mutex<ServerDisk>>>,
     operator: Mutex<Operator>,
 }
 
@@ -54,7 +54,7 @@ impl simulated::Shared<Pbkv> for Shared {
     fn new(plan: &Plan, _: &data::nodes::Nodes, links: &Links, salt: &dyn Fn(NodeIndex) -> u64) -> Self {
         let nodes = Nodes::new(plan);
         let slowest_ms = plan.cluster.disk_ms_max;
-        let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
+        let disk = |node| Arc::new(Mutex::new(ServerDisk::new(Files::new(salt(node), slowest_ms))));
         links.network().set_roles(roles(&nodes, &Record::default()));
         Self {
             record: Arc::new(Mutex::new(Files::new(salt(Nodes::VIEW_SERVICE), slowest_ms))),
@@ -67,16 +67,16 @@ impl simulated::Shared<Pbkv> for Shared {
     }
 
     fn remembers(world: &World, node: NodeIndex) -> data::fault::Memory {
-        let forgot = node != Nodes::VIEW_SERVICE && world.own.disk_of(node).content().boot == Boot(0);
-        if forgot { data::fault::Memory::Lost } else { data::fault::Memory::Kept }
+        let finds = |node| found(world, node).is_some_and(|found| found.boot != Boot(0));
+        let remembers = node == Nodes::VIEW_SERVICE || finds(node);
+        if remembers { data::fault::Memory::Kept } else { data::fault::Memory::Lost }
     }
 
     fn torn(world: &World, node: NodeIndex, how: Down) {
         let torn = if node == Nodes::VIEW_SERVICE {
             tear_record(world, how)
         } else {
-            let mut disk = world.own.disk_of(node);
-            disk.crash(|write| observe::disk_written(&mut world.observer(), now(), node, write))
+            tear_journal(world, node, how)
         };
         world.observer().witness.mark(|marks| marks.write_torn(node, torn));
     }
@@ -85,17 +85,26 @@ impl simulated::Shared<Pbkv> for Shared {
         world.own.disk_of(node).wipe();
         observe::disk_lost(&mut world.observer(), now(), node);
     }
+
+    fn rot(world: &World, node: NodeIndex) -> bool {
+        let server = world.own.operator().address_of(&world.own.nodes, node);
+        let is_lost = world.own.disk_of(node).rot(world.own.nodes.id(server));
+        if is_lost {
+            observe::disk_lost(&mut world.observer(), now(), node);
+        }
+        is_lost
+    }
 }
 
 impl Shared {
     /// The disk of a server or of a twin.
-    pub fn disk(&self, server: NodeIndex) -> &Arc<Mutex<Disk<Memory>>> {
+    pub fn disk(&self, server: NodeIndex) -> &Arc<Mutex<ServerDisk>> {
         let place = if self.nodes.twin() == Some(server) { self.disks.len() } else { server };
         &self.disks[place - 1]
     }
 
     /// The same, to look at or to change.
-    pub fn disk_of(&self, server: NodeIndex) -> MutexGuard<'_, Disk<Memory>> {
+    pub fn disk_of(&self, server: NodeIndex) -> MutexGuard<'_, ServerDisk> {
         self.disk(server).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,7 +131,7 @@ impl Shared {
     /// The record that a view service would find now, unless it is damaged.
     pub fn found_record(&self) -> Option<Record> {
         let folder = SimulatedFolder::new(self.record.clone(), Arc::default());
-        let found = RecordFile::new(Folder(folder)).read();
+        let found = RecordFile::new(Folder(folder, "vs".into())).read();
         found.ok().map(Option::unwrap_or_default)
     }
 
@@ -160,6 +169,51 @@ pub fn data_given_up(world: &World, record: &Record) {
     *own.copies.lock().unwrap_or_else(PoisonError::into_inner) = Copies { latest, older: None };
     world.links.network().set_roles(roles(&own.nodes, record));
     observe::data_given_up(&mut world.observer(), now(), record);
+}
+
+/// What a process of this node finds now in the folder of a server, unless it is damaged.
+fn found(world: &World, node: NodeIndex) -> Option<Durable> {
+    let server = world.own.operator().address_of(&world.own.nodes, node);
+    world.own.disk_of(node).found(world.own.nodes.id(server))
+}
+
+/// What a loss of power left is what is durable from now on. What the end of a process left is only what its
+/// next life finds, and until that has written it again power may take it.
+fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
+    {
+        let disk = world.own.disk_of(node);
+        let mut files = disk.files();
+        if how == Down::Crash {
+            files.crash()
+        } else {
+            files.lose_power()
+        };
+    }
+    let Some(found) = found(world, node) else { return Torn { kept: 0, lost: 0 } };
+    let count = world.own.disk_of(node).under_way();
+    let is_kept = match how {
+        Down::Crash => world.own.disk_of(node).kept(&found).unwrap_or_default(),
+        Down::PowerLoss => settle(world, node, &found),
+    };
+    if is_kept { Torn { kept: count, lost: 0 } } else { Torn { kept: 0, lost: count } }
+}
+
+/// This is what is on the disk of a server, for good. Returns whether what was under way is a part of it.
+///
+/// # Panics
+///
+/// If something that was durable is not.
+pub fn settle(world: &World, node: NodeIndex, found: &Durable) -> bool {
+    let mut disk = world.own.disk_of(node);
+    let is_kept = disk.kept(found).unwrap_or_else(|why| panic!("{}: {why}", world.nodes.name(node)));
+    if !is_kept {
+        disk.lose_under_way();
+        return false;
+    }
+    let writes = disk.complete();
+    drop(disk);
+    writes.iter().for_each(|write| observe::disk_written(&mut world.observer(), now(), node, write));
+    true
 }
 
 /// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What

@@ -60,8 +60,7 @@ pub(super) fn end(cluster: &mut Cluster, moves: bool) -> Option<bool> {
         if was_up && !ends_first {
             cluster.stop(server, Down::Crash, Memory::Kept).ok();
         }
-        let held = world.own.disk_of(twin).content().clone();
-        world.own.disk_of(server).replace(held);
+        world.own.disk_of(server).replace(&world.own.disk_of(twin));
         observe::disk_lost(&mut world.observer(), now(), server);
     }
     world.own.disk_of(twin).wipe();

@@ -126,6 +126,21 @@ impl Journal {
     }
 }
 
+/// What a server would remember that started with this folder now; none if it never used it. Nothing is
+/// changed.
+///
+/// # Errors
+///
+/// As for [`Journal::read`]; [`io::ErrorKind::InvalidData`] if it is damaged.
+pub fn look(folder: &impl Folder, server: &ServerId) -> io::Result<Option<Durable>> {
+    let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
+    match Reader::new(folder, name(latest)).read(server) {
+        Ok((memory, ..)) => Ok(Some(memory)),
+        Err(Unread::Damaged(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        Err(Unread::Refused(error)) => Err(error),
+    }
+}
+
 impl<F: Folder> Journal<F> {
     /// Reads what is in a folder. The file is written anew when it has grown by `growth_min` bytes, and by
     /// what it began with.
