@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A new record is written to a temporary file, synced, renamed over the old one, and the folder is synced:
-//! at every moment there is one whole record, the old or the new. What is there at a start is written again
-//! before anybody is told of it. A record that is there but cannot be read is an error, never a fresh start: numbers
-//! that go back would let two primaries share a view.
+//! at every moment there is one whole record, the old or the new. What is there at a start is written and
+//! synced again before anybody is told of it. A record that is there but cannot be read is an error, never a
+//! fresh start: numbers that go back would let two primaries share a view.
 
 use std::{io, path::Path};
 
@@ -80,9 +80,10 @@ impl<F: Folder> RecordFile<F> {
         }
     }
 
-    /// The record, durable on return: an earlier process that ended before it had synced it, or because that
-    /// had failed, leaves one that is there, that this process will speak of (V-c), and that a loss of power
-    /// would still take. It is written again, since a sync alone need not write what was to be written before.
+    /// The record, durable on return: an earlier process that ended before it had synced it leaves one that
+    /// is there, that this process will speak of (V-c), and that a loss of power would still take. It is
+    /// written again: if the earlier process ended because a sync had failed, a sync alone would succeed
+    /// without making anything durable.
     ///
     /// # Errors
     ///

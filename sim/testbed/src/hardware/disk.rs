@@ -8,7 +8,7 @@
 //!
 //! Whoever keeps files has a folder instead ([`crate::hardware::files`]).
 //!
-//! Left out: changes that reach the platter out of order, and bits that rot.
+//! Left out: changes that reach the platter out of order, and bits that rot: folders have both.
 
 #[cfg(madsim)]
 pub use self::simulated::{SimulatedDisk, Witness};

@@ -71,8 +71,8 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         false
     }
 
-    /// Whether a process, which is down, may lose what it has on its disk. By default only if the plan says
-    /// so of the data.
+    /// Whether a process, which is down, may lose what it has on its disk, or find it damaged, after which it
+    /// may be a stranger to the others. By default only if the plan says so of the data.
     fn may_forget(world: &World<Self>, _node: NodeIndex) -> bool {
         world.plan.data_loss
     }

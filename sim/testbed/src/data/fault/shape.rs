@@ -195,3 +195,35 @@ impl Mistreatment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::toy::Toy;
+
+    type Kind = FaultKind<Toy>;
+
+    fn crash(memory: Memory) -> Kind {
+        FaultKind::Crash { node: "p1".into(), down_ms: Some(7), memory }
+    }
+
+    #[test]
+    fn what_rots_may_be_kept_or_lost_instead() {
+        assert_eq!(crash(Memory::Rotten).milder(), [crash(Memory::Kept), crash(Memory::Lost)]);
+        assert_eq!(crash(Memory::Lost).milder(), [crash(Memory::Kept)]);
+        assert_eq!(crash(Memory::Kept).milder(), []);
+        let power_loss = FaultKind::PowerLoss { node: "p1".into(), down_ms: Some(7), memory: Memory::Rotten };
+        assert!(power_loss.milder().contains(&crash(Memory::Rotten)));
+    }
+
+    #[test]
+    fn a_drive_that_fails_in_the_plainest_way_is_milder() {
+        let fails =
+            |how| -> Kind { FaultKind::DiskFailure { node: "p1".into(), lasts_ms: 5, down_ms: 7, how } };
+        let plain = fails(DriveFailure::Sync);
+        assert_eq!(plain.milder(), [crash(Memory::Kept)]);
+        for how in [DriveFailure::Write, DriveFailure::Full] {
+            assert_eq!(fails(how).milder(), [crash(Memory::Kept), plain.clone()]);
+        }
+    }
+}

@@ -74,7 +74,10 @@ fn helpful(why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{data::fault::Fault, system::toy::Toy};
+    use crate::{
+        data::fault::{DriveFailure, Fault, Memory},
+        system::toy::Toy,
+    };
 
     fn read(text: &str) -> Result<Fault<Toy>, String> {
         toml::from_str(&format!("at_ms = 7\n{text}")).map_err(|error: toml::de::Error| error.to_string())
@@ -95,6 +98,34 @@ mod tests {
     fn a_fault_is_called_as_it_is_in_plans() {
         let text = "fault = \"disk_stall\"\nnode = \"p1\"\nlasts_ms = 1\n";
         assert_eq!(read(text).expect("a fault").kind.word(), "disk_stall");
+    }
+
+    #[test]
+    fn what_of_a_drive_fails_is_a_sync_unless_it_is_said() {
+        let how = |text: &str| {
+            let kind =
+                read(&format!("fault = \"disk_failure\"\nnode = \"p1\"\nlasts_ms = 1\ndown_ms = 1\n{text}"));
+            let kind = kind?.kind;
+            assert_eq!(read(&toml::to_string(&kind).expect("text")).expect("the same").kind, kind);
+            let FaultKind::DiskFailure { how, .. } = kind else { panic!("{kind:?}") };
+            Ok::<_, String>(how)
+        };
+        assert_eq!(how(""), Ok(DriveFailure::Sync));
+        let all = ["sync", "write", "full"].map(|word| how(&format!("how = \"{word}\"")));
+        assert_eq!(all, DriveFailure::ALL.map(Ok));
+        assert!(how("how = \"read\"").is_err_and(|why| why.contains("`full`")));
+    }
+
+    #[test]
+    fn memory_is_kept_lost_or_rotten() {
+        let memory = |text: &str| {
+            let kind = read(&format!("fault = \"crash\"\nnode = \"p1\"\n{text}")).expect("a crash").kind;
+            assert_eq!(read(&toml::to_string(&kind).expect("text")).expect("the same").kind, kind);
+            let FaultKind::Crash { memory, .. } = kind else { panic!("{kind:?}") };
+            memory
+        };
+        let words = ["", "memory = \"kept\"", "memory = \"lost\"", "memory = \"rotten\""];
+        assert_eq!(words.map(memory), [Memory::Kept, Memory::Kept, Memory::Lost, Memory::Rotten]);
     }
 
     #[test]

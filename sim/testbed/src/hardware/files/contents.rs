@@ -121,9 +121,10 @@ impl Contents {
         match part {
             Part::All => new,
             Part::None => old,
-            Part::Places(_) => match below(stable_hash(&(hash, "length")), 4) {
+            Part::Places(_) => match below(stable_hash(&(hash, "length")), 5) {
                 0 => old,
                 1 => new,
+                2 => shortest,
                 _ => {
                     let more = below(stable_hash(&(hash, "between")), (new - shortest) as u64 + 1);
                     shortest + more as usize

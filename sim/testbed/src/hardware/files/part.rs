@@ -60,6 +60,12 @@ mod tests {
             let is_whole = mask == 0 || mask == 15;
             assert!(times >= if is_whole { 60 } else { 4 }, "{wanted:?}: {times} of {}", drawn.len());
         }
-        assert_eq!(kept(7), kept(7));
+        let is_prefix = |hash: &u64| {
+            let part = Part::drawn(stable_hash(hash), 20);
+            let kept = (0..20).take_while(|place| part.holds(*place)).count();
+            kept > 0 && kept < 20 && !(kept..20).any(|place| part.holds(place))
+        };
+        let prefixes = (0..400_u64).filter(is_prefix).count();
+        assert!(prefixes >= 40, "{prefixes} prefixes");
     }
 }

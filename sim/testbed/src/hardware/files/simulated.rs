@@ -1,5 +1,8 @@
 //! The folder as a running process sees it: calls take time, and the drive below may hold them up or fail.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
