@@ -316,7 +316,7 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
     let memory = &opened.memory;
     tracing::info!(
         dir = %dir.display(), view = %memory.view_seen, keys = memory.log.snapshot().state.keys(),
-        from = ?memory.log.base(), to = ?memory.log.end(), "what this server remembers was read"
+        from = ?memory.log.base(), to = ?memory.log.end(), cut = opened.cut, "what this server remembers was read"
     );
     Ok(Some(opened))
 }

@@ -14,6 +14,7 @@
 //!
 //! What a seed means is promised for one commit. A saved plan lasts.
 
+mod disks;
 mod faults;
 mod length;
 mod links;
@@ -112,6 +113,9 @@ pub fn generate(seed: u64) -> Plan {
         }
         Some(story) => story.tell(&mut plan),
     }
+    settings::shorten_journals(&mut plan);
+    disks::rot(&mut plan);
+    disks::end_everything(&mut plan);
     // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.
     plan.faults.retain(|fault| fault.begins_ms() < plan.faults_ms);
     plan.faults.sort_by_key(Fault::begins_ms);

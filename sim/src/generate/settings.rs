@@ -32,6 +32,11 @@ const COPIES_PERCENT: u64 = 8;
 /// The share of seeds with scans whose servers read little of them in one go, in percent.
 const LITTLE_SCANNING_PERCENT: u64 = 40;
 
+/// The share of seeds whose servers write their journals anew when they have grown a little, in percent,
+const SHORT_JOURNALS_PERCENT: u64 = 50;
+/// and by how many bytes at most.
+const SHORT_JOURNAL_BYTES: u64 = 40_000;
+
 /// How often all clients of such a seed scan at the same moment.
 const BURSTS: usize = 6;
 
@@ -117,6 +122,15 @@ pub(super) fn settings(seed: u64, cluster: &Cluster, network: &Network) -> Vec<S
     settings.extend(bytes(seed, cluster));
     settings.extend(no_room(seed, cluster));
     settings
+}
+
+/// Lets the servers of some seeds write their journals anew often.
+pub(super) fn shorten_journals(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "settings/journals");
+    if dice.percent(SHORT_JOURNALS_PERCENT) {
+        let journal_growth_min = Some(dice.magnitude(1, SHORT_JOURNAL_BYTES));
+        plan.cluster.settings.push(Settings { journal_growth_min, ..Settings::default() });
+    }
 }
 
 /// Limits in bytes that clients run into, and checkpoints that are taken for their sake.

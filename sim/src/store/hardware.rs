@@ -17,7 +17,11 @@ mod simulated {
             log::{Durable, Write},
             view::Record,
         },
-        storage::{Storage, folder, journal, journal::Journal, record_file::RecordFile},
+        storage::{
+            Storage, folder,
+            journal::{self, Journal, Looked},
+            record_file::RecordFile,
+        },
     };
     use testbed::hardware::{
         clock::SimulatedClock,
@@ -109,7 +113,7 @@ mod simulated {
         }
 
         /// What a process of this server finds now, unless it is damaged.
-        pub fn found(&self, server: &ServerId) -> Option<Durable> {
+        pub fn found(&self, server: &ServerId) -> Option<Looked> {
             let folder = Folder(SimulatedFolder::new(self.files.clone(), Arc::default()), String::new());
             journal::look(&folder, server).ok().map(Option::unwrap_or_default)
         }
@@ -131,6 +135,16 @@ mod simulated {
                     "{durable:?} was durable and {under_way:?} under way, and what was found is {found:?}"
                 )
             })
+        }
+
+        /// The name of the journal's file, if there is one.
+        fn journal(&self) -> Option<String> {
+            self.files().names().into_iter().rfind(|name| name.ends_with(journal::SUFFIX))
+        }
+
+        /// Whether a journal is being written anew.
+        pub fn is_written_anew(&self) -> bool {
+            self.journal().is_some() && self.files().names().iter().any(|name| name.ends_with(journal::NEW))
         }
 
         /// How many changes are under way.
@@ -164,16 +178,30 @@ mod simulated {
         pub disk: Arc<Mutex<ServerDisk>>,
         /// Sees each change when it has become durable.
         pub durable: Box<dyn Fn(&Write) + Send>,
+        /// Hears that the drive failed.
+        pub failed: Box<dyn Fn() + Send>,
+        /// Hears that the journal was written anew.
+        pub anew: Box<dyn Fn() + Send>,
     }
 
     impl Storage for JournalDisk {
         type Write = Write;
 
         async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
-            self.disk.lock().unwrap_or_else(PoisonError::into_inner).begin(&writes);
-            self.journal.persist(writes).await?;
-            let writes = self.disk.lock().unwrap_or_else(PoisonError::into_inner).complete();
+            let file = {
+                let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+                disk.begin(&writes);
+                disk.journal()
+            };
+            self.journal.persist(writes).await.inspect_err(|_| (self.failed)())?;
+            let (writes, now) = {
+                let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+                (disk.complete(), disk.journal())
+            };
             writes.iter().for_each(&self.durable);
+            if now != file {
+                (self.anew)();
+            }
             Ok(())
         }
     }

@@ -123,6 +123,7 @@ async fn open_journal(
     let is_rotten = world.own.disk_of(node).take_rot();
     assert_eq!(opened.damage.is_some(), is_rotten, "{:?}: is that damage?", opened.damage);
     shared::settle(world, node, &opened.memory);
+    world.observer().witness.mark(|marks| marks.journal_read(opened.cut, is_rotten));
     observe::server_started(&mut world.observer(), now(), node, &opened.memory);
     Ok(opened)
 }
@@ -161,7 +162,18 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
             observe::disk_written(&mut world.observer(), now(), node, write);
         })
     };
-    let disk = JournalDisk { journal, disk: world.own.disk(node).clone(), durable: written };
+    let failed = {
+        let world = world.clone();
+        Box::new(move || {
+            let torn = shared::found(&world, node).is_some_and(|found| found.torn > 0);
+            world.observer().witness.mark(|marks| marks.write_failed(torn));
+        })
+    };
+    let anew = {
+        let world = world.clone();
+        Box::new(move || world.observer().witness.mark(|marks| marks.journal_written_anew(true)))
+    };
+    let disk = JournalDisk { journal, disk: world.own.disk(node).clone(), durable: written, failed, anew };
     let clock = Clock(world.clock(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let lengths = Lengths { taken_max: server.message_bytes_max(), answered_max: server.answer_bytes_max() };

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pbkv::{
     protocol::{identity::Boot, log::Durable, view::Record},
-    storage::record_file::{FILE, RecordFile},
+    storage::{
+        journal::Looked,
+        record_file::{FILE, RecordFile},
+    },
 };
 use testbed::{
     data::{self, node::NodeIndex, outcome::Down},
@@ -67,7 +70,7 @@ impl simulated::Shared<Pbkv> for Shared {
     }
 
     fn remembers(world: &World, node: NodeIndex) -> data::fault::Memory {
-        let finds = |node| found(world, node).is_some_and(|found| found.boot != Boot(0));
+        let finds = |node| found(world, node).is_some_and(|found| found.memory.boot != Boot(0));
         let remembers = node == Nodes::VIEW_SERVICE || finds(node);
         if remembers { data::fault::Memory::Kept } else { data::fault::Memory::Lost }
     }
@@ -172,7 +175,7 @@ pub fn data_given_up(world: &World, record: &Record) {
 }
 
 /// What a process of this node finds now in the folder of a server, unless it is damaged.
-fn found(world: &World, node: NodeIndex) -> Option<Durable> {
+pub fn found(world: &World, node: NodeIndex) -> Option<Looked> {
     let server = world.own.operator().address_of(&world.own.nodes, node);
     world.own.disk_of(node).found(world.own.nodes.id(server))
 }
@@ -189,13 +192,13 @@ fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
             files.lose_power()
         };
     }
-    let Some(found) = found(world, node) else { return Torn { kept: 0, lost: 0 } };
+    let Some(Looked { memory, torn }) = found(world, node) else { return Torn { kept: 0, lost: 0 } };
     let count = world.own.disk_of(node).under_way();
     let is_kept = match how {
-        Down::Crash => world.own.disk_of(node).kept(&found).unwrap_or_default(),
-        Down::PowerLoss => settle(world, node, &found),
+        Down::Crash => world.own.disk_of(node).kept(&memory).unwrap_or_default(),
+        Down::PowerLoss => settle(world, node, &memory),
     };
-    if is_kept { Torn { kept: count, lost: 0 } } else { Torn { kept: 0, lost: count } }
+    if is_kept { Torn { kept: count, lost: 0 } } else { Torn { kept: usize::from(torn > 0), lost: count } }
 }
 
 /// This is what is on the disk of a server, for good. Returns whether what was under way is a part of it.

@@ -31,7 +31,7 @@ use std::{collections::VecDeque, io, path::Path};
 
 use self::{
     change::Change,
-    reader::{Reader, Unread, fill, title},
+    reader::{Contents, Reader, Unread, fill, title},
     sector::{Batch, Found, SECTOR},
 };
 use super::{
@@ -46,8 +46,10 @@ use crate::{
     },
 };
 
-const SUFFIX: &str = ".journal";
-const NEW: &str = ".journal.new";
+/// How the name of a journal's file ends,
+pub const SUFFIX: &str = ".journal";
+/// and that of one that is not whole yet.
+pub const NEW: &str = ".journal.new";
 /// How the name of a damaged file ends that was set aside.
 pub const DAMAGED: &str = ".damaged";
 const LOCK: &str = "journal.lock";
@@ -110,8 +112,19 @@ pub struct Opened<F> {
     pub memory: Durable,
     /// Where it goes on.
     pub journal: Journal<F>,
+    /// How many bytes of a batch were cut off that was not written in full.
+    pub cut: u64,
     /// Why it remembers nothing, if there was something that cannot be read.
     pub damage: Option<String>,
+}
+
+/// What there is to be read in a folder.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Looked {
+    /// What a server remembers that starts with it.
+    pub memory: Durable,
+    /// How many bytes it will cut off.
+    pub torn: u64,
 }
 
 impl Journal {
@@ -126,16 +139,15 @@ impl Journal {
     }
 }
 
-/// What a server would remember that started with this folder now; none if it never used it. Nothing is
-/// changed.
+/// What a server finds that starts with this folder now; none if nothing was ever kept in it. Nothing is changed.
 ///
 /// # Errors
 ///
 /// As for [`Journal::read`]; [`io::ErrorKind::InvalidData`] if it is damaged.
-pub fn look(folder: &impl Folder, server: &ServerId) -> io::Result<Option<Durable>> {
+pub fn look(folder: &impl Folder, server: &ServerId) -> io::Result<Option<Looked>> {
     let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
     match Reader::new(folder, name(latest)).read(server) {
-        Ok((memory, ..)) => Ok(Some(memory)),
+        Ok(Contents { memory, torn, .. }) => Ok(Some(Looked { memory, torn })),
         Err(Unread::Damaged(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
         Err(Unread::Refused(error)) => Err(error),
     }
@@ -151,11 +163,12 @@ impl<F: Folder> Journal<F> {
     pub async fn read(mut folder: F, server: &ServerId, growth_min: u64) -> io::Result<Opened<F>> {
         let names = folder.names()?;
         let found = names.iter().filter_map(|name| number(name)).max();
-        let mut damage = None;
+        let (mut damage, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
             None => (None, Place::default(), 0),
             Some(latest) => match Reader::new(&folder, name(latest)).read(server) {
-                Ok((memory, found, began_with)) => {
+                Ok(Contents { memory, found, began_with, torn }) => {
+                    cut = torn;
                     let place = go_on(&mut folder, latest, found).await?;
                     (Some(memory), place, began_with * SECTOR as u64)
                 }
@@ -182,7 +195,7 @@ impl<F: Folder> Journal<F> {
                 journal.folder.remove(&old)?;
             }
         }
-        Ok(Opened { memory: journal.memory.clone(), journal, damage })
+        Ok(Opened { memory: journal.memory.clone(), journal, cut, damage })
     }
 
     /// Writes a batch and syncs it.

@@ -53,6 +53,18 @@ impl From<io::Error> for Unread {
     }
 }
 
+/// What a file holds.
+pub(super) struct Contents {
+    /// What it says.
+    pub(super) memory: Durable,
+    /// What of it is whole.
+    pub(super) found: Found,
+    /// How many sectors it was made with.
+    pub(super) began_with: u64,
+    /// How many bytes are behind what is whole.
+    pub(super) torn: u64,
+}
+
 /// A file of a journal.
 pub(super) struct Reader<'a, F> {
     /// Where it is,
@@ -67,12 +79,12 @@ impl<'a, F: Folder> Reader<'a, F> {
         Self { folder, name }
     }
 
-    /// What the file says, what of it is whole, and how many sectors it was made with.
-    pub(super) fn read(&self, server: &ServerId) -> Result<(Durable, Found, u64), Unread> {
+    /// What is in the file.
+    pub(super) fn read(&self, server: &ServerId) -> Result<Contents, Unread> {
         self.read_title()?;
         let mut scan = Scan::default();
         let mut began_with = None;
-        self.sectors(u64::MAX, |sector| {
+        let length = self.sectors(u64::MAX, |sector| {
             scan.read(sector).map_err(Unread::Damaged)?;
             let found = scan.found();
             if found.batches == 1 {
@@ -104,7 +116,10 @@ impl<'a, F: Folder> Reader<'a, F> {
         })?;
         let Replay { memory, server: owner, .. } = replay;
         match owner {
-            Some(owner) if owner == *server => Ok((memory, found, began_with)),
+            Some(owner) if owner == *server => {
+                let torn = length - found.end * SECTOR as u64;
+                Ok(Contents { memory, found, began_with, torn })
+            }
             Some(owner) => Err(Unread::Refused(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
@@ -136,13 +151,14 @@ impl<'a, F: Folder> Reader<'a, F> {
         Err(Unread::Damaged("its title is none".into()))
     }
 
-    /// All sectors after the title, or the first so many.
-    fn sectors(&self, count: u64, mut each: impl FnMut(Sector) -> Result<(), Unread>) -> Result<(), Unread> {
+    /// All sectors after the title, or the first so many. Returns how many bytes there are up to where it read.
+    fn sectors(&self, count: u64, mut each: impl FnMut(Sector) -> Result<(), Unread>) -> Result<u64, Unread> {
         let mut piece = vec![0; PIECE];
-        let mut seen = 0;
+        let (mut seen, mut length) = (0, SECTOR as u64);
         while seen < count {
             let at = (1 + seen) * SECTOR as u64;
             let read = fill(self.folder, &self.name, at, &mut piece)?;
+            length = at + read as u64;
             // A sector that the end of the file cuts off was never whole.
             for sector in piece[..read].as_chunks::<SECTOR>().0 {
                 if seen == count {
@@ -155,7 +171,7 @@ impl<'a, F: Folder> Reader<'a, F> {
                 break;
             }
         }
-        Ok(())
+        Ok(length)
     }
 }
 

@@ -217,9 +217,10 @@ fn a_file_that_ends_early_holds_whole_batches() {
     let file = written(&batches()).0.read(&name).expect("it is there");
     for cut in lengths[0]..=file.len() {
         let shelf = Shelf::holding([(name.clone(), file[..cut].to_vec())].into());
-        let Opened { memory, damage, .. } = open(&shelf).expect("it can be read");
+        let Opened { memory, damage, cut: torn, .. } = open(&shelf).expect("it can be read");
         let whole = lengths.iter().rposition(|length| *length <= cut).expect("it begins");
         assert_eq!((&memory, damage), (&memories[whole], None), "cut to {cut} bytes");
+        assert_eq!(torn, (cut - lengths[whole]) as u64);
     }
     let shelf = Shelf::holding([(name.clone(), file[..lengths[0] - 1].to_vec())].into());
     assert!(open(&shelf).expect("it begins afresh").damage.is_some(), "files are whole when they are named");
@@ -238,7 +239,7 @@ fn a_batch_of_which_any_sector_is_missing_is_torn() {
         for sector in (0..sectors).filter(|sector| kept & 1 << sector == 0) {
             torn[last.start + sector * SECTOR..][..SECTOR].fill(0);
         }
-        let Opened { memory, damage, mut journal } =
+        let Opened { memory, damage, mut journal, .. } =
             open(&Shelf::holding([(name.clone(), torn)].into())).expect("it can be read");
         let whole = if kept + 1 == 1 << sectors { memories.len() - 1 } else { memories.len() - 2 };
         assert_eq!((&memory, damage), (&memories[whole], None), "kept {kept:b}");

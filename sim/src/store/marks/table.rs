@@ -299,7 +299,15 @@ situations! {
     MixedBatch "everything_is_handled_in_one_batch" Process
         "A server handles a request, a message of another server and an answer of the view service before one flush.";
     WriteFails "write_fails_in_part" Process
-        "The drive of a server fails, and of what it was to write some is durable and some is not.";
+        "The drive of a server fails, and leaves a part of a batch in its journal.";
+    JournalCut "torn_journal_is_cut" Process
+        "A server starts and cuts a batch off that its journal does not hold in full.";
+    JournalRotten "rotten_journal_is_set_aside" Process
+        "A server starts, finds its journal damaged, and begins with nothing.";
+    JournalAnew "journal_is_written_anew" Process
+        "A server has written its journal anew while it ran.";
+    JournalLeft "crash_leaves_unfinished_journal" Process
+        "A server goes down while it writes its journal anew.";
     RecordWaits "view_waits_for_stalled_disk" Process
         "The view service decided on a view, and its disk has held the record back for longer than a dead interval.";
     AllCopiesDown "every_complete_copy_is_down" Process
@@ -307,7 +315,7 @@ situations! {
     WriteLost "crash_loses_write" Process
         "A server goes down and all of the write to its disk that was under way is lost.";
     WriteTorn "crash_tears_write" Process
-        "A server goes down and its disk keeps some, but not all, of the write under way.";
+        "A server goes down and its disk keeps some, but not all, of the batch under way.";
     WriteKept "crash_keeps_unreported_write" Process
         "A server goes down and its disk holds a write that was never reported as durable.";
     RecordLost "view_service_crash_loses_record" Process

@@ -87,9 +87,20 @@ impl Lookout {
         self.stalled = nodes;
     }
 
-    /// The drive of a server failed.
-    pub fn write_failed(&mut self, torn: Torn) {
-        self.reach_if(torn.kept > 0 && torn.lost > 0, Situation::WriteFails);
+    /// The drive of a server failed, and may have left a part of a batch.
+    pub fn write_failed(&mut self, is_torn: bool) {
+        self.reach_if(is_torn, Situation::WriteFails);
+    }
+
+    /// A server read its journal and cut so many bytes off, or found that it is rotten.
+    pub fn journal_read(&mut self, cut: u64, is_rotten: bool) {
+        self.reach_if(cut > 0, Situation::JournalCut);
+        self.reach_if(is_rotten, Situation::JournalRotten);
+    }
+
+    /// A server has written its journal anew, or went down before it had.
+    pub fn journal_written_anew(&mut self, is_whole: bool) {
+        self.reach(if is_whole { Situation::JournalAnew } else { Situation::JournalLeft });
     }
 
     /// A fault of the network, which names these nodes, began. (What it does to single messages is known only
