@@ -8,6 +8,7 @@
 
 mod build;
 mod cut_off;
+mod durability;
 mod evidence;
 mod exactly_once;
 mod machines;
@@ -66,6 +67,7 @@ struct Draft {
 pub fn all() -> Vec<Claim> {
     let drafts = [
         takeover::drafts(),
+        durability::drafts(),
         cut_off::drafts(),
         transfer::drafts(),
         exactly_once::drafts(),

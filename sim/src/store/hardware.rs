@@ -1,7 +1,7 @@
 //! The testbed's hardware in the terms of the store: what its servers, clients and view service run on.
 
 #[cfg(madsim)]
-pub use simulated::{Clock, Folder, JournalDisk, RecordDisk, ServerDisk};
+pub use simulated::{Clock, Folder, Found, JournalDisk, RecordDisk, ServerDisk};
 
 #[cfg(madsim)]
 mod simulated {
@@ -13,7 +13,6 @@ mod simulated {
 
     use pbkv::{
         protocol::{
-            identity::ServerId,
             log::{Durable, Write},
             view::Record,
         },
@@ -47,6 +46,15 @@ mod simulated {
         async fn give_way(&self) {
             self.0.sleep_until(self.0.now() + TURN).await;
         }
+    }
+
+    /// What a process would find.
+    #[derive(Default)]
+    pub struct Found {
+        /// What it would remember,
+        pub memory: Durable,
+        /// and how many bytes it would cut off.
+        pub torn: u64,
     }
 
     /// What a server keeps: a folder, and what is known of it.
@@ -87,9 +95,9 @@ mod simulated {
         }
 
         /// One bit is another one. Returns whether this server finds nothing any more.
-        pub fn rot(&mut self, server: &ServerId) -> bool {
+        pub fn rot(&mut self) -> bool {
             let file = self.files().rot();
-            let is_lost = file.is_some() && self.found(server).is_none();
+            let is_lost = file.is_some() && self.found().is_none();
             if is_lost {
                 self.durable = Durable::default();
                 self.under_way.clear();
@@ -112,10 +120,11 @@ mod simulated {
             self.is_rotten = other.is_rotten;
         }
 
-        /// What a process of this server finds now, unless it is damaged.
-        pub fn found(&self, server: &ServerId) -> Option<Looked> {
+        /// What a process finds now, unless it is damaged.
+        pub fn found(&self) -> Option<Found> {
             let folder = Folder(SimulatedFolder::new(self.files.clone(), Arc::default()), String::new());
-            journal::look(&folder, server).ok().map(Option::unwrap_or_default)
+            let looked = journal::look(&folder).ok()?;
+            Some(looked.map_or_else(Found::default, |Looked { memory, torn, .. }| Found { memory, torn }))
         }
 
         /// Whether what was under way is in what was found; else none of it is.

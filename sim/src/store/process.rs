@@ -165,7 +165,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
     let failed = {
         let world = world.clone();
         Box::new(move || {
-            let torn = shared::found(&world, node).is_some_and(|found| found.torn > 0);
+            let torn = world.own.disk_of(node).found().is_some_and(|found| found.torn > 0);
             world.observer().witness.mark(|marks| marks.write_failed(torn));
         })
     };

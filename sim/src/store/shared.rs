@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pbkv::{
     protocol::{identity::Boot, log::Durable, view::Record},
-    storage::{
-        journal::Looked,
-        record_file::{FILE, RecordFile},
-    },
+    storage::record_file::{FILE, RecordFile},
 };
 use testbed::{
     data::{self, node::NodeIndex, outcome::Down},
@@ -21,7 +18,7 @@ use testbed::{
 
 use super::{
     Pbkv,
-    hardware::{Folder, ServerDisk},
+    hardware::{Folder, Found, ServerDisk},
     nodes::Nodes,
     observe,
     operator::Operator,
@@ -70,7 +67,7 @@ impl simulated::Shared<Pbkv> for Shared {
     }
 
     fn remembers(world: &World, node: NodeIndex) -> data::fault::Memory {
-        let finds = |node| found(world, node).is_some_and(|found| found.memory.boot != Boot(0));
+        let finds = |node| world.own.disk_of(node).found().is_some_and(|found| found.memory.boot != Boot(0));
         let remembers = node == Nodes::VIEW_SERVICE || finds(node);
         if remembers { data::fault::Memory::Kept } else { data::fault::Memory::Lost }
     }
@@ -90,8 +87,7 @@ impl simulated::Shared<Pbkv> for Shared {
     }
 
     fn rot(world: &World, node: NodeIndex) -> bool {
-        let server = world.own.operator().address_of(&world.own.nodes, node);
-        let is_lost = world.own.disk_of(node).rot(world.own.nodes.id(server));
+        let is_lost = world.own.disk_of(node).rot();
         if is_lost {
             observe::disk_lost(&mut world.observer(), now(), node);
         }
@@ -174,12 +170,6 @@ pub fn data_given_up(world: &World, record: &Record) {
     observe::data_given_up(&mut world.observer(), now(), record);
 }
 
-/// What a process of this node finds now in the folder of a server, unless it is damaged.
-pub fn found(world: &World, node: NodeIndex) -> Option<Looked> {
-    let server = world.own.operator().address_of(&world.own.nodes, node);
-    world.own.disk_of(node).found(world.own.nodes.id(server))
-}
-
 /// What a loss of power left is what is durable from now on. What the end of a process left is only what its
 /// next life finds, and until that has written it again power may take it.
 fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
@@ -192,7 +182,9 @@ fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
             files.lose_power()
         };
     }
-    let Some(Looked { memory, torn }) = found(world, node) else { return Torn { kept: 0, lost: 0 } };
+    let Some(Found { memory, torn }) = world.own.disk_of(node).found() else {
+        return Torn { kept: 0, lost: 0 };
+    };
     let count = world.own.disk_of(node).under_way();
     let is_kept = match how {
         Down::Crash => world.own.disk_of(node).kept(&memory).unwrap_or_default(),

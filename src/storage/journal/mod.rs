@@ -119,11 +119,19 @@ pub struct Opened<F> {
 }
 
 /// What there is to be read in a folder.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Looked {
-    /// What a server remembers that starts with it.
+    /// Whose it is.
+    pub server: ServerId,
+    /// What this server remembers if it starts with it.
     pub memory: Durable,
-    /// How many bytes it will cut off.
+    /// The file that says so,
+    pub file: String,
+    /// how many bytes of it do,
+    pub length: u64,
+    /// in how many batches,
+    pub batches: u64,
+    /// and how many more bytes are cut off at the next start.
     pub torn: u64,
 }
 
@@ -135,7 +143,16 @@ impl Journal {
     /// If the folder cannot be used, another process uses it, it is another server's, or a later version of
     /// this program wrote it.
     pub async fn open(dir: &Path, server: &ServerId, growth_min: u64) -> io::Result<Opened<OsFolder>> {
-        Self::read(OsFolder::lock(dir, LOCK, "server")?, server, growth_min).await
+        Self::read(Self::lock(dir)?, server, growth_min).await
+    }
+
+    /// Takes a folder as a server does, creating it if needed.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be used, or another process uses it.
+    pub fn lock(dir: &Path) -> io::Result<OsFolder> {
+        OsFolder::lock(dir, LOCK, "server")
     }
 }
 
@@ -144,13 +161,35 @@ impl Journal {
 /// # Errors
 ///
 /// As for [`Journal::read`]; [`io::ErrorKind::InvalidData`] if it is damaged.
-pub fn look(folder: &impl Folder, server: &ServerId) -> io::Result<Option<Looked>> {
+pub fn look(folder: &impl Folder) -> io::Result<Option<Looked>> {
     let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
-    match Reader::new(folder, name(latest)).read(server) {
-        Ok(Contents { memory, torn, .. }) => Ok(Some(Looked { memory, torn })),
-        Err(Unread::Damaged(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+    let file = name(latest);
+    match Reader::new(folder, file.clone()).read() {
+        Ok(Contents { server, memory, found, torn, .. }) => {
+            let (length, batches) = (found.end * SECTOR as u64, found.batches);
+            Ok(Some(Looked { server, memory, file, length, batches, torn }))
+        }
+        Err(Unread::Damaged(why)) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, damage(folder, latest, &why)))
+        }
         Err(Unread::Refused(error)) => Err(error),
     }
+}
+
+fn damage(folder: &impl Folder, file: u64, why: &str) -> String {
+    format!("{folder}/{} is damaged: {why}", name(file))
+}
+
+/// A folder is one server's.
+fn check_owner(folder: &impl Folder, owner: &ServerId, server: &ServerId) -> io::Result<()> {
+    if owner == server {
+        return Ok(());
+    }
+    let message = format!(
+        "the folder {folder} belongs to the server {owner}, and this one is {server}: use another folder, or \
+         --advertise {owner}"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 impl<F: Folder> Journal<F> {
@@ -163,17 +202,18 @@ impl<F: Folder> Journal<F> {
     pub async fn read(mut folder: F, server: &ServerId, growth_min: u64) -> io::Result<Opened<F>> {
         let names = folder.names()?;
         let found = names.iter().filter_map(|name| number(name)).max();
-        let (mut damage, mut cut) = (None, 0);
+        let (mut damaged, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
             None => (None, Place::default(), 0),
-            Some(latest) => match Reader::new(&folder, name(latest)).read(server) {
-                Ok(Contents { memory, found, began_with, torn }) => {
+            Some(latest) => match Reader::new(&folder, name(latest)).read() {
+                Ok(Contents { server: owner, memory, found, began_with, torn }) => {
+                    check_owner(&folder, &owner, server)?;
                     cut = torn;
                     let place = go_on(&mut folder, latest, found).await?;
                     (Some(memory), place, began_with * SECTOR as u64)
                 }
                 Err(Unread::Damaged(why)) => {
-                    damage = Some(format!("{folder}/{} is damaged: {why}", name(latest)));
+                    damaged = Some(damage(&folder, latest, &why));
                     folder.rename(&name(latest), &format!("{latest}{DAMAGED}"))?;
                     folder.sync_names().await?;
                     (None, Place { file: latest, ..Place::default() }, 0)
@@ -195,7 +235,7 @@ impl<F: Folder> Journal<F> {
                 journal.folder.remove(&old)?;
             }
         }
-        Ok(Opened { memory: journal.memory.clone(), journal, cut, damage })
+        Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged })
     }
 
     /// Writes a batch and syncs it.

@@ -55,6 +55,8 @@ impl From<io::Error> for Unread {
 
 /// What a file holds.
 pub(super) struct Contents {
+    /// Whose it is.
+    pub(super) server: ServerId,
     /// What it says.
     pub(super) memory: Durable,
     /// What of it is whole.
@@ -80,7 +82,7 @@ impl<'a, F: Folder> Reader<'a, F> {
     }
 
     /// What is in the file.
-    pub(super) fn read(&self, server: &ServerId) -> Result<Contents, Unread> {
+    pub(super) fn read(&self) -> Result<Contents, Unread> {
         self.read_title()?;
         let mut scan = Scan::default();
         let mut began_with = None;
@@ -115,21 +117,9 @@ impl<'a, F: Folder> Reader<'a, F> {
             Ok(())
         })?;
         let Replay { memory, server: owner, .. } = replay;
-        match owner {
-            Some(owner) if owner == *server => {
-                let torn = length - found.end * SECTOR as u64;
-                Ok(Contents { memory, found, began_with, torn })
-            }
-            Some(owner) => Err(Unread::Refused(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "the folder {} belongs to the server {owner}, and this one is {server}: use another folder, or \
-                     --advertise {owner}",
-                    self.folder
-                ),
-            ))),
-            None => Err(Unread::Damaged("it does not say whose it is".into())),
-        }
+        let server = owner.ok_or_else(|| Unread::Damaged("it does not say whose it is".into()))?;
+        let torn = length - found.end * SECTOR as u64;
+        Ok(Contents { server, memory, found, began_with, torn })
     }
 
     fn read_title(&self) -> Result<(), Unread> {

@@ -1,5 +1,7 @@
 //! A KV server: idle, backup or primary, as the view service decides.
 
+mod inspect;
+
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -29,8 +31,12 @@ use pbkv::{
 /// what it acknowledged through crashes and losses of power; without, data is kept in memory only: after a
 /// restart the server rejoins empty and is sent the full state
 #[derive(Parser, Debug)]
-#[command(name = "kvserver", version, max_term_width = 100, after_help = help())]
+#[command(
+    name = "kvserver", version, max_term_width = 100, after_help = help(), args_conflicts_with_subcommands = true
+)]
 struct Args {
+    #[command(subcommand)]
+    tool: Option<Tool>,
     /// Address to listen on; port 0 picks a free one
     #[arg(long, default_value = "localhost:8001", value_name = "HOST:PORT", value_parser = process::listened)]
     addr: String,
@@ -64,6 +70,14 @@ struct Args {
     replication: ReplicationArgs,
     #[command(flatten)]
     logs: LogArgs,
+}
+
+/// What is done instead of serving.
+#[derive(clap::Subcommand, Debug)]
+enum Tool {
+    /// Reads the folder of a server that does not run, verifies it, and says what is in it
+    #[command(after_help = inspect::help())]
+    Inspect(inspect::Args),
 }
 
 /// What clients may ask for.
@@ -199,9 +213,10 @@ struct ReplicationArgs {
 
 fn help() -> String {
     let examples = [
-        "kvserver                                             # the first server of a cluster on one machine",
-        "kvserver --addr localhost:8002                       # and the second",
-        "kvserver --addr 0.0.0.0:8001 --advertise db1:8001 --vs vs1:8000   # one of several machines",
+        "kvserver --data-dir s1                               # the first server of a cluster on one machine",
+        "kvserver --addr localhost:8002 --data-dir s2         # and the second",
+        "kvserver --addr 0.0.0.0:8001 --advertise db1:8001 --vs vs1:8000 --data-dir /var/lib/pbkv",
+        "kvserver inspect s1                                  # what is in a folder",
     ];
     exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
 }
@@ -250,7 +265,10 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    process::run::<Args>(serve(&args))
+    match &args.tool {
+        Some(Tool::Inspect(folder)) => process::run::<Args>(inspect::run(folder)),
+        None => process::run::<Args>(serve(&args)),
+    }
 }
 
 async fn serve(args: &Args) -> Result<(), Failure> {
