@@ -304,7 +304,7 @@ impl ViewService {
             return Some(if astray { Why::PrimaryAstray } else { Why::PrimaryFailed });
         }
         if self.servers.boot(&view.primary) != Some(view.primary_boot) {
-            return Some(Why::PrimaryRestarted);
+            return Some(Why::PrimaryBeganAnew);
         }
         let failed = |members: &Members| {
             members.iter().any(|(server, data)| {
