@@ -18,7 +18,7 @@ use crate::protocol::{
     options::ClusterOptions,
     store::{Item, Session},
     view::{Members, View},
-    view_service::{ServerStatus, Standing},
+    view_service::{Awaited, Distress, ServerStatus, Standing},
 };
 
 fn at(view: u64, op: u64) -> Position {
@@ -216,6 +216,11 @@ fn what_is_sent_arrives_unchanged() {
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
     }
     for trouble in [None, Some("is not heard".to_owned())] {
+    for after in [Awaited::Nothing, Awaited::Lease, Awaited::Listening] {
+        let distress = Distress::Replacing { primary: ServerId::new("a:1"), after };
+        let bytes = wire::Distress::from(distress.clone()).encode_to_vec();
+        assert_eq!(wire::Distress::decode(&bytes[..]).map(Distress::try_from), Ok(Ok(distress)));
+    }
         let status = ServerStatus {
             server: ServerId::new("a:1"),
             standing: Standing::Joiner,

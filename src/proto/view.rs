@@ -11,7 +11,7 @@ use crate::{
         message::{Echo, Ping, PingReply, PingReplyBody, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
-        view_service::{Distress, NotTaken, ServerStatus, Standing},
+        view_service::{Awaited, Distress, NotTaken, ServerStatus, Standing},
     },
     wire,
 };
@@ -289,6 +289,11 @@ impl From<Distress> for wire::Distress {
         };
         let (kind, servers) = match distress {
             Distress::OldRecord => (Kind::OldRecord, Vec::new()),
+        let awaited = match distress {
+            Distress::Replacing { after: Awaited::Lease, .. } => wire::distress::Awaited::Lease,
+            Distress::Replacing { after: Awaited::Listening, .. } => wire::distress::Awaited::ListeningTime,
+            _ => wire::distress::Awaited::Nothing,
+        };
             Distress::DataLost(servers) => (Kind::DataLost, servers),
             Distress::Waiting(servers) => (Kind::Waiting, servers),
             Distress::UnknownHistory(servers) => (Kind::UnknownHistory, servers),
@@ -298,10 +303,10 @@ impl From<Distress> for wire::Distress {
             Distress::Unknown => (Kind::Unspecified, Vec::new()),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
             Distress::UpdatesRefused { primary, .. } => (Kind::UpdatesRefused, vec![primary]),
-            Distress::Replacing(primary) => (Kind::Replacing, vec![primary]),
+            Distress::Replacing { primary, .. } => (Kind::Replacing, vec![primary]),
         };
         let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
-        Self { kind: kind.into(), servers: named.collect(), copies_min, replicas }
+        Self { kind: kind.into(), servers: named.collect(), copies_min, replicas, awaited: awaited.into() }
     }
 }
 
@@ -310,7 +315,7 @@ impl TryFrom<wire::Distress> for Distress {
 
     fn try_from(distress: wire::Distress) -> Result<Self, Malformed> {
         use wire::distress::Kind;
-        let kind = distress.kind();
+        let (kind, awaited) = (distress.kind(), distress.awaited());
         if distress.servers.len() > MEMBERS_MAX {
             return malformed(format!("a distress names {} servers", distress.servers.len()));
         }
@@ -331,7 +336,14 @@ impl TryFrom<wire::Distress> for Distress {
                 copies_min: distress.copies_min as usize,
                 replicas: distress.replicas as usize,
             },
-            Kind::Replacing => Self::Replacing(present("the primary to be replaced", servers.next())??),
+            Kind::Replacing => Self::Replacing {
+                primary: present("the primary to be replaced", servers.next())??,
+                after: match awaited {
+                    wire::distress::Awaited::Nothing => Awaited::Nothing,
+                    wire::distress::Awaited::Lease => Awaited::Lease,
+                    wire::distress::Awaited::ListeningTime => Awaited::Listening,
+                },
+            },
         })
     }
 }

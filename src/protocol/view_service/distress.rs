@@ -43,10 +43,28 @@ pub enum Distress {
         /// The copies to strive for.
         replicas: usize,
     },
-    /// The primary is not there, and nobody is promoted yet: it may hold a lease, or the service listens.
-    Replacing(ServerId),
+    /// The primary is not there, or in another life than the one that the view names, and no other view is
+    /// proposed yet.
+    Replacing {
+        /// The primary.
+        primary: ServerId,
+        /// What has to be over before.
+        after: Awaited,
+    },
     /// Something that this program does not know: the view service runs a later one.
     Unknown,
+}
+
+/// What has to be over before a primary is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Awaited {
+    /// Nothing that lasts.
+    #[default]
+    Nothing,
+    /// The lease that the primary may hold.
+    Lease,
+    /// The time for which the service listens after its start.
+    Listening,
 }
 
 /// Servers that run and are not taken, while copies are missing, the data is lost or there is no view yet.
@@ -105,11 +123,20 @@ impl fmt::Display for Distress {
                     false => f.write_str("start another server"),
                 }
             }
-            Self::Replacing(primary) => write!(
-                f,
-                "NO SERVICE: the primary {primary} is not heard, or has restarted; it will be replaced when its lease is over and the view service has \
-                 listened for long enough"
-            ),
+            Self::Replacing { primary, after } => {
+                let when = match after {
+                    Awaited::Nothing => "is being replaced",
+                    Awaited::Lease => "will be replaced when the lease that it may hold is over",
+                    Awaited::Listening => {
+                        "will be replaced when the view service, which has just started, has listened for long enough"
+                    }
+                };
+                write!(
+                    f,
+                    "NO SERVICE: the primary {primary} is not heard, cannot be reached, or gave up its role (see its log) or restarted; \
+                     it {when}"
+                )
+            }
             Self::Unknown => f.write_str(
                 "IN DISTRESS: the view service reports a problem that this program does not know; update this program",
             ),
@@ -178,12 +205,12 @@ impl ViewService {
         if !self.servers.is_alive(&view.primary, now, dead_after) {
             return Some(match self.record.stable.is_empty() {
                 true => Distress::NoServer,
-                false => Distress::Replacing(view.primary.clone()),
+                false => self.replacing(view),
             });
         }
         match self.servers.get(&view.primary) {
             Some(known) if known.boot != view.primary_boot && !self.record.stable.is_empty() => {
-                Some(Distress::Replacing(view.primary.clone()))
+                Some(self.replacing(view))
             }
             Some(known) if known.boot == view.primary_boot && view.insync.len() < known.copies_min => {
                 let (primary, copies_min) = (view.primary.clone(), known.copies_min);
@@ -199,6 +226,17 @@ impl ViewService {
             return None; // nobody is, until it is decided whose data goes on
         }
         let has_enough = |view: &View| view.insync.len() >= self.options.replicas;
+    /// When that is over which an earlier life granted, the service listens no longer: what is left was
+    /// granted in this one.
+    fn replacing(&self, view: &View) -> Distress {
+        let after = match () {
+            () if self.is_listening() => Awaited::Listening,
+            () if self.presence.stepped_at() < self.granted_until => Awaited::Lease,
+            () => Awaited::Nothing,
+        };
+        Distress::Replacing { primary: view.primary.clone(), after }
+    }
+
         if self.record.view.as_ref().is_some_and(has_enough) && !self.data_lost {
             return None;
         }

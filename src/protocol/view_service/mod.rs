@@ -38,7 +38,7 @@ use self::{
     unsaid::Unsaid,
 };
 pub use self::{
-    distress::{Distress, NotTaken},
+    distress::{Awaited, Distress, NotTaken},
     event::{Answer, Effect, Event},
     notice::Notice,
     probe::SealKey,
