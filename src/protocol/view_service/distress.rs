@@ -120,7 +120,7 @@ impl fmt::Display for Distress {
                 write!(f, "NO UPDATES: {primary} refuses them while fewer than {copies_min} copies are in sync (its --copies-min); ")?;
                 match copies_min > replicas {
                     true => write!(f, "lower that, or raise the view service's --replicas, which is {replicas}"),
-                    false => f.write_str("start another server"),
+                    false => f.write_str("start another server, or mend one that runs and is not used"),
                 }
             }
             Self::Replacing { primary, after } => {
@@ -148,25 +148,31 @@ impl fmt::Display for Distress {
     }
 }
 
+impl NotTaken {
+    /// Which servers.
+    pub fn servers(&self) -> &[ServerId] {
+        let (Self::OtherHistory(servers)
+        | Self::HoldsMore(servers)
+        | Self::Unreached(servers)
+        | Self::Unknown(servers)) = self;
+        servers
+    }
+}
+
 impl fmt::Display for NotTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (servers, why) = match self {
-            Self::OtherHistory(servers) => (
-                servers,
+        let why = match self {
+            Self::OtherHistory(_) => {
                 "their data is of another history, or was given up. They may hold the only copy of something: see the view \
-                 service's log before you start them again empty",
-            ),
-            Self::HoldsMore(servers) => {
-                (servers, "they hold more than the data that was adopted; see the view service's log")
+                 service's log before you start them again empty"
             }
-            Self::Unreached(servers) => {
-                (servers, "they ping, but cannot be reached at their advertised addresses (--advertise)")
+            Self::HoldsMore(_) => "they hold more than the data that was adopted; see the view service's log",
+            Self::Unreached(_) => {
+                "they ping, but cannot be reached at their advertised addresses (--advertise)"
             }
-            Self::Unknown(servers) => {
-                (servers, "for a reason that this program does not know; update this program")
-            }
+            Self::Unknown(_) => "for a reason that this program does not know; update this program",
         };
-        write!(f, "NOT TAKEN: {}: {why}", list(servers))
+        write!(f, "NOT TAKEN: {}: {why}", list(self.servers()))
     }
 }
 
@@ -220,12 +226,6 @@ impl ViewService {
         }
     }
 
-    /// Which servers are there and could be copies, were they not refused.
-    pub fn not_taken(&self) -> Option<NotTaken> {
-        if self.adoption.is_some() {
-            return None; // nobody is, until it is decided whose data goes on
-        }
-        let has_enough = |view: &View| view.insync.len() >= self.options.replicas;
     /// When that is over which an earlier life granted, the service listens no longer: what is left was
     /// granted in this one.
     fn replacing(&self, view: &View) -> Distress {
@@ -237,11 +237,17 @@ impl ViewService {
         Distress::Replacing { primary: view.primary.clone(), after }
     }
 
+    /// Which servers are there and could be copies, were they not refused.
+    pub fn not_taken(&self) -> Option<NotTaken> {
+        if self.adoption.is_some() {
+            return None; // nobody is, until it is decided whose data goes on
+        }
+        let has_enough = |view: &View| view.insync.len() >= self.options.replicas;
         if self.record.view.as_ref().is_some_and(has_enough) && !self.data_lost {
             return None;
         }
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
-        let strangers: Vec<_> = self.strangers.all().cloned().collect();
+        let strangers: Vec<_> = self.strangers.all().map(|(server, _)| server.clone()).collect();
         if !strangers.is_empty() {
             return Some(NotTaken::OtherHistory(strangers));
         }
@@ -251,7 +257,7 @@ impl ViewService {
         if !more.is_empty() {
             return Some(NotTaken::HoldsMore(more));
         }
-        let unreached: Vec<_> = self.unreached.told().cloned().collect();
+        let unreached: Vec<_> = self.unreached.told().map(|(server, _)| server.clone()).collect();
         (!unreached.is_empty()).then_some(NotTaken::Unreached(unreached))
     }
 

@@ -74,8 +74,8 @@ impl fmt::Display for WhyDropped {
             Self::Reported => "is not heard by the primary, or takes nothing",
             Self::Astray => "obeys a view that was never proposed",
             Self::UnheardByBackups => "is not heard by its backups",
-            Self::NoProgress => "made no progress, or was suspected a moment ago",
-            Self::Suspected => "was suspected a moment ago",
+            Self::NoProgress => "made no progress, or was not reached a moment ago",
+            Self::Suspected => "was not reached, or took nothing, a moment ago",
             Self::Surplus => "is more than the copies that are wanted",
         })
     }
