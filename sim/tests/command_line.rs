@@ -137,6 +137,9 @@ fn save_writes_no_plan_that_it_would_refuse_and_reaches_only_what_was_asked() {
     let idle = file("idle_to_save.toml", &GOOD.replace("'primary'", "'joiner'"));
     let arguments = ["save", &idle, "--as", "kept", "--whole", "--about", "It is.", "--plans", &path];
     ends(&arguments, exit::USAGE, &["fault 0 of the plan never struck"]);
+    let calm = file("calm_to_save.toml", GOOD.split("[[fault]]").next().expect("all before"));
+    let arguments = ["save", &calm, "--as", "kept", "--whole", "--about", "It is.", "--plans", &path];
+    ends(&arguments, exit::USAGE, &["the plan has no fault and ends well", "--reaches"]);
     assert_eq!(fs::read_dir(&folder).expect("it was made").count(), 0, "nothing was written");
     let output = ends(&save(&["--about", "It is."]), 0, &["saved ", "`cargo test kept`"]);
     assert!(!stdout(&output).contains("once the cause is gone"), "{}", told(&output));

@@ -18,7 +18,7 @@ use crate::protocol::{
     options::ClusterOptions,
     store::{Item, Session},
     view::{Members, View},
-    view_service::{ServerStatus, Standing},
+    view_service::{Awaited, Distress, ServerStatus, Standing},
 };
 
 fn at(view: u64, op: u64) -> Position {
@@ -159,6 +159,7 @@ fn ping() -> Ping {
         number: 11,
         wants_lease: true,
         copies_min: 2,
+        cannot_follow: Some("it takes no more".into()),
     }
 }
 
@@ -215,10 +216,15 @@ fn what_is_sent_arrives_unchanged() {
         let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));
     }
+    for after in [Awaited::Nothing, Awaited::Lease, Awaited::Listening] {
+        let distress = Distress::Replacing { primary: ServerId::new("a:1"), after };
+        let bytes = wire::Distress::from(distress.clone()).encode_to_vec();
+        assert_eq!(wire::Distress::decode(&bytes[..]).map(Distress::try_from), Ok(Ok(distress)));
+    }
     for trouble in [None, Some("is not heard".to_owned())] {
         let status = ServerStatus {
             server: ServerId::new("a:1"),
-            standing: Standing::Joiner,
+            standing: if trouble.is_some() { Standing::NotTaken } else { Standing::Joiner },
             runs: trouble.is_none(),
             trouble,
             log_end: at(2, 9),
@@ -251,7 +257,7 @@ fn what_is_wrong_with_a_server_is_one_plain_line() {
         ServerStatus::try_from(wire::ServerStatus { server: "a:1".into(), trouble, ..Default::default() })
     };
     assert!(status("is not heard").is_ok());
-    for trouble in ["is\nfine", "\u{1b}[2J", &"x".repeat(501)] {
+    for trouble in ["is\nfine", "\u{1b}[2J", &"x".repeat(601)] {
         assert!(status(trouble).is_err(), "{trouble:?}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         message::{Echo, Ping, PingReply, PingReplyBody, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
-        view_service::{Distress, NotTaken, ServerStatus, Standing},
+        view_service::{Awaited, Distress, NotTaken, ServerStatus, Standing},
     },
     wire,
 };
@@ -184,6 +184,7 @@ impl From<Ping> for wire::PingRequest {
             wants_lease: ping.wants_lease,
             copies_min: u32::try_from(ping.copies_min).unwrap_or(u32::MAX),
             token: ping.token.map(Into::into),
+            cannot_follow: ping.cannot_follow.unwrap_or_default(),
         }
     }
 }
@@ -213,6 +214,7 @@ impl TryFrom<wire::PingRequest> for Ping {
             number: number("ping", ping.number)?,
             wants_lease: ping.wants_lease,
             copies_min: ping.copies_min as usize,
+            cannot_follow: trouble(ping.cannot_follow, REFUSAL_BYTES_MAX)?,
         })
     }
 }
@@ -287,6 +289,11 @@ impl From<Distress> for wire::Distress {
             Distress::UpdatesRefused { copies_min, replicas, .. } => (count(copies_min), count(replicas)),
             _ => (0, 0),
         };
+        let awaited = match distress {
+            Distress::Replacing { after: Awaited::Lease, .. } => wire::distress::Awaited::Lease,
+            Distress::Replacing { after: Awaited::Listening, .. } => wire::distress::Awaited::ListeningTime,
+            _ => wire::distress::Awaited::Nothing,
+        };
         let (kind, servers) = match distress {
             Distress::OldRecord => (Kind::OldRecord, Vec::new()),
             Distress::DataLost(servers) => (Kind::DataLost, servers),
@@ -298,10 +305,10 @@ impl From<Distress> for wire::Distress {
             Distress::Unknown => (Kind::Unspecified, Vec::new()),
             Distress::Adopting(server) => (Kind::Adopting, vec![server]),
             Distress::UpdatesRefused { primary, .. } => (Kind::UpdatesRefused, vec![primary]),
-            Distress::Replacing(primary) => (Kind::Replacing, vec![primary]),
+            Distress::Replacing { primary, .. } => (Kind::Replacing, vec![primary]),
         };
         let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
-        Self { kind: kind.into(), servers: named.collect(), copies_min, replicas }
+        Self { kind: kind.into(), servers: named.collect(), copies_min, replicas, awaited: awaited.into() }
     }
 }
 
@@ -310,7 +317,7 @@ impl TryFrom<wire::Distress> for Distress {
 
     fn try_from(distress: wire::Distress) -> Result<Self, Malformed> {
         use wire::distress::Kind;
-        let kind = distress.kind();
+        let (kind, awaited) = (distress.kind(), distress.awaited());
         if distress.servers.len() > MEMBERS_MAX {
             return malformed(format!("a distress names {} servers", distress.servers.len()));
         }
@@ -331,7 +338,14 @@ impl TryFrom<wire::Distress> for Distress {
                 copies_min: distress.copies_min as usize,
                 replicas: distress.replicas as usize,
             },
-            Kind::Replacing => Self::Replacing(present("the primary to be replaced", servers.next())??),
+            Kind::Replacing => Self::Replacing {
+                primary: present("the primary to be replaced", servers.next())??,
+                after: match awaited {
+                    wire::distress::Awaited::Nothing => Awaited::Nothing,
+                    wire::distress::Awaited::Lease => Awaited::Lease,
+                    wire::distress::Awaited::ListeningTime => Awaited::Listening,
+                },
+            },
         })
     }
 }
@@ -339,13 +353,13 @@ impl TryFrom<wire::Distress> for Distress {
 impl From<NotTaken> for wire::NotTaken {
     fn from(not_taken: NotTaken) -> Self {
         use wire::not_taken::Why;
-        let (why, servers) = match not_taken {
-            NotTaken::OtherHistory(servers) => (Why::OtherHistory, servers),
-            NotTaken::HoldsMore(servers) => (Why::HoldsMore, servers),
-            NotTaken::Unreached(servers) => (Why::Unreached, servers),
-            NotTaken::Unknown(servers) => (Why::Unspecified, servers),
+        let why = match not_taken {
+            NotTaken::OtherHistory(_) => Why::OtherHistory,
+            NotTaken::HoldsMore(_) => Why::HoldsMore,
+            NotTaken::Unreached(_) => Why::Unreached,
+            NotTaken::Unknown(_) => Why::Unspecified,
         };
-        let named = servers.iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
+        let named = not_taken.servers().iter().take(MEMBERS_MAX).map(|server| server.as_str().to_owned());
         Self { why: why.into(), servers: named.collect() }
     }
 }
@@ -371,8 +385,16 @@ impl TryFrom<wire::NotTaken> for NotTaken {
     }
 }
 
-/// The longest explanation that is taken, in bytes.
-const TROUBLE_BYTES_MAX: usize = 500;
+/// The longest explanation that is taken from a server, in bytes,
+const REFUSAL_BYTES_MAX: usize = 500;
+/// and from the view service, which may repeat that.
+const TROUBLE_BYTES_MAX: usize = 600;
+
+/// What is wrong with a server; nothing if nothing is said.
+fn trouble(told: String, bytes_max: usize) -> Result<Option<String>, Malformed> {
+    let told = Some(told).filter(|told| !told.is_empty());
+    told.map(|told| line("what is wrong with a server", told, bytes_max)).transpose()
+}
 
 /// The statuses of servers, as many as one answer may have.
 pub fn statuses(servers: Vec<ServerStatus>) -> Vec<wire::ServerStatus> {
@@ -387,6 +409,7 @@ impl From<ServerStatus> for wire::ServerStatus {
             Standing::Backup => To::Backup,
             Standing::Joiner => To::Joiner,
             Standing::Idle => To::Idle,
+            Standing::NotTaken => To::NotTaken,
         };
         Self {
             server: status.server.as_str().to_owned(),
@@ -411,13 +434,12 @@ impl TryFrom<wire::ServerStatus> for ServerStatus {
             From::Backup => Standing::Backup,
             From::Joiner => Standing::Joiner,
             From::Idle => Standing::Idle,
+            From::NotTaken => Standing::NotTaken,
         };
         Ok(Self {
             server: server("a server's status", status.server)?,
             standing,
-            trouble: (!status.trouble.is_empty())
-                .then(|| line("what is wrong with a server", status.trouble, TROUBLE_BYTES_MAX))
-                .transpose()?,
+            trouble: trouble(status.trouble, TROUBLE_BYTES_MAX)?,
             log_end: position(status.log_end)?,
             progress: number("progress", status.progress)?,
             still_for: Duration::from_nanos(status.still_for_ns),

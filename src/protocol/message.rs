@@ -10,7 +10,7 @@
 //!
 //! | to | claim | at worst |
 //! | --- | --- | --- |
-//! | view service | a ping in another server's name, whatever it says | one probe of the address it names (VS-PROBE), and if it goes on, one line in the log and that address among those that are not taken (`NotTaken`), up to `servers_max` of them; while data is to be adopted, the adoption is refused as long as it goes on, and the server that is named is said |
+//! | view service | a ping in another server's name, whatever it says | one probe of the address it names (VS-PROBE), and if it goes on, one line in the log and that address among those that are not taken (`NotTaken`, `Standing`), up to `servers_max` of them; while data is to be adopted, the adoption is refused as long as it goes on, and the server that is named is said |
 //! | view service | a token that is made up, of another address, or old | as without one; a seal of 64 bits is not guessed |
 //! | view service | a ping under the sender's own address | it takes part as a server; the rest of this part is about such a server, which runs and lies |
 //! | | `server` | with many addresses of its own it fills the table of known servers (`servers_max`): no further spare is taken |
@@ -24,9 +24,11 @@
 //! | | `progress` | as a joiner: it keeps its place without any |
 //! | | `echo`, `number` | about itself only: it counts as alive, or its own later pings as overtaken |
 //! | | `copies_min` | as the primary: monitors are told that it refuses updates |
+//! | | `cannot_follow` | operators are told that it refuses the primary |
 //! | | `wants_lease` | as the primary: nobody else is promoted for a dead interval |
 //! | server | a token that no view service made | its next ping is not believed; it is probed again and pings at once. A flood of them keeps it out, as floods do |
 //! | server | an answer to a ping | needs a forged view service (`--vs`): any view |
+//! | server | a stream that it cannot take | operators are told that it refuses the primary, until it obeys one |
 //! | replica | a message for other contents or of another generation | answers to whom it names as its sender go back on its stream until that speaks again; one name a stream |
 //! | replica | a message of a later view, with the contents' identity, which `GetView` tells | as a backup it follows the sender until the next view: what it held and nobody else did may be replaced, and if its primary dies meanwhile it obeys no view up to that number, though it is the only one left, which is reported; as the primary it asks the view service, and serves nobody until that answers |
 //! | replica | a message of the current view, with the contents' identity and the primary's name | it counts as a copy, and holds what the sender said: all of it is lost when that replica is promoted |
@@ -85,6 +87,8 @@ pub struct Ping {
     pub wants_lease: bool,
     /// As primary it refuses updates with fewer copies than this; 0 or 1: it takes them with its own alone.
     pub copies_min: usize,
+    /// Why this server refused the latest primary that spoke to it, as a line for an operator.
+    pub cannot_follow: Option<String>,
 }
 
 /// A time of the view service, told to a server and sent back by it.

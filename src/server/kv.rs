@@ -130,6 +130,7 @@ enum Input {
     Arrived { message: PeerMessage, back: Option<mpsc::Sender<PeerMessage>> },
     Pinged(Pinged),
     Probed(Token),
+    Refused(String),
 }
 
 impl From<Arrived> for Input {
@@ -168,6 +169,7 @@ impl<C: Clock> Port for KvPort<C> {
             }
             Input::Pinged(pinged) => self.contact.ended(now, pinged).map(Event::PingReply),
             Input::Probed(token) => Some(Event::Probe(token)),
+            Input::Refused(why) => Some(Event::Refused(why)),
         }
     }
 
@@ -420,12 +422,13 @@ impl wire::replication_server::Replication for ReplicationService {
         &self,
         request: Request<Streaming<wire::PrimaryMessage>>,
     ) -> Result<Response<Answers>, Status> {
-        let accepted = self.terms.accept(request.metadata());
-        let refusal =
-            accepted.as_ref().err().map(|why| format!("a primary's stream was refused: {}", why.message()));
-        let differences = self.terms.differences(request.metadata());
-        self.warn(refusal.map_or(differences, |refusal| vec![refusal]));
-        accepted?;
+        if let Err(why) = self.terms.accept(request.metadata()) {
+            self.warn(vec![format!("a primary's stream was refused: {}", why.message())]);
+            // A full inbox loses it; the primary will try again.
+            drop(self.inbox.try_send(Input::Refused(why.message().to_owned())));
+            return Err(why);
+        }
+        self.warn(self.terms.differences(request.metadata()));
         Ok(Response::new((self.converse)(request.into_inner())))
     }
 

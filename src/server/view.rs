@@ -268,8 +268,11 @@ fn log(notice: Notice) {
             "a server pings, but cannot be reached at its advertised address, so it is not used: is its --advertise right, \
              and does a firewall let connections from here in?"
         ),
-        Notice::UnreachedEnds(server) => {
-            info!(%server, "a server is reachable again at its advertised address, or has stopped pinging");
+        Notice::Reached(server) => {
+            info!(%server, "a server that pings is reached at its advertised address now")
+        }
+        Notice::UnreachedStopped(server) => {
+            info!(%server, "a server that could not be reached at its advertised address pings no longer");
         }
         Notice::ImplausibleLife { server, boot } => error!(
             %server, %boot,

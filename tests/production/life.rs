@@ -234,7 +234,7 @@ fn a_lost_record_takes_no_data_with_it_unless_an_operator_says_so() {
         .await;
         let seen = cluster.testclient(&["view"]);
         failed(&seen, 7);
-        assert!(String::from_utf8_lossy(&seen.stdout).contains("start them again empty"), "{seen:?}");
+        assert!(String::from_utf8_lossy(&seen.stdout).contains("start it again empty"), "{seen:?}");
         s1.kill();
         s2.kill();
         let s3 = cluster.server(&[]);

@@ -15,6 +15,7 @@ mod listing;
 mod logs;
 mod lost_record;
 mod memory;
+mod not_used;
 mod printing;
 mod proxy;
 mod random_faults;

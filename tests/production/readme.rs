@@ -215,7 +215,7 @@ fn the_session_of_the_readme_goes_as_it_is_shown() {
     assert!(steps.len() > 12, "only {} commands were found", steps.len());
     // What ends the session stands before what a reader tries later.
     let ends =
-        |step: &Step| ["kill $views $second", "wait", "rm -r viewservice.data"].contains(&&*step.command);
+        |step: &Step| ["kill $views $first $second", "wait", "rm -r viewservice.data s1 s2"].contains(&&*step.command);
     let (end, session): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(ends);
     assert_eq!(end.len(), 3, "how to end, and to begin again");
 
@@ -242,7 +242,9 @@ fn the_session_of_the_readme_goes_as_it_is_shown() {
             );
         }
     }
-    assert!(!folder.path().join("viewservice.data").exists(), "nothing is left of the record");
+    for kept in ["viewservice.data", "s1", "s2"] {
+        assert!(!folder.path().join(kept).exists(), "{kept} is left");
+    }
     for address in ADDRESSES {
         TcpListener::bind(address).expect("nothing is left of the cluster");
     }

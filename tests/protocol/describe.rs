@@ -218,7 +218,8 @@ pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
             format!("reaches {holder} at {server}, but {other} pings as {server}")
         }
         N::Unreached(server) => format!("does not reach {server}, which pings"),
-        N::UnreachedEnds(server) => format!("reaches {server}, or it pings no longer"),
+        N::Reached(server) => format!("reaches {server} now"),
+        N::UnreachedStopped(server) => format!("did not reach {server}, which pings no longer"),
         N::ImplausibleLife { server, boot } => format!("does not believe {server} that it lives as {boot}"),
         N::TooManyServers(server) => format!("knows too many servers to hear {server}"),
     })

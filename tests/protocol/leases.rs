@@ -8,7 +8,7 @@ use pbkv::protocol::{
     message::{Echo, Ping, PingReplyBody, Token},
     options::ViewServiceOptions,
     view::{Members, Record, View},
-    view_service::{Answer, Effect, Event, SealKey, ViewService},
+    view_service::{Answer, Awaited, Distress, Effect, Event, SealKey, ViewService},
 };
 
 use crate::{pair::GENERATION, pings};
@@ -18,7 +18,10 @@ const PRIMARY_LIFE: Boot = Boot(7);
 /// The life of the view service.
 const EPOCH: u64 = 9;
 
-/// Rounds of pings, each a tenth of a second after the other.
+/// From one round of pings to the next.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// Rounds of pings.
 const HALF: u32 = 50;
 
 fn data(nonce: u64) -> DataId {
@@ -54,17 +57,29 @@ fn view_service() -> ViewService {
 /// Both servers ping once, each with a token that it was just brought; at A's address a process of this life,
 /// which holds what has this nonce. Returns whether A got a lease.
 fn ping(viewer: &mut ViewService, round: u32, life: Boot, nonce: u64) -> bool {
-    let now = round * Duration::from_millis(100);
+    ping_hearing(viewer, round, life, nonce, round, true)
+}
+
+/// The same; A heard the view service in round `hears` for the last time, and wants a lease or not.
+fn ping_hearing(
+    viewer: &mut ViewService,
+    round: u32,
+    life: Boot,
+    nonce: u64,
+    hears: u32,
+    wants_lease: bool,
+) -> bool {
+    let now = round * ROUND;
     let mut leased = false;
-    for (name, boot, data) in [("A", life, data(nonce)), ("B", PRIMARY_LIFE, data(2))] {
+    for (name, boot, data, hears) in [("A", life, data(nonce), hears), ("B", PRIMARY_LIFE, data(2), round)] {
         let ping = |number, token: Option<Token>| Ping {
             boot,
             data: Some(data),
             generation: GENERATION,
             view_known: ViewNumber(3),
             view_told: ViewNumber(3),
-            echo: Some(Echo { epoch: EPOCH, at: now }),
-            wants_lease: true,
+            echo: Some(Echo { epoch: EPOCH, at: hears * ROUND }),
+            wants_lease,
             ..pings::of_a_newcomer(name, number, token)
         };
         let mut effects = Vec::new();
@@ -112,7 +127,7 @@ fn rounds_until_a_promotion(nonce: u64) -> u32 {
     }
     let promoted = (1..=HALF).find(|round| {
         ping(&mut viewer, HALF + round, Boot(8), nonce);
-        viewer.step((HALF + round) * Duration::from_millis(100), Event::Tick, &mut Vec::new());
+        viewer.step((HALF + round) * ROUND, Event::Tick, &mut Vec::new());
         viewer.record().number > ViewNumber(3)
     });
     promoted.expect("somebody is promoted")
@@ -125,4 +140,33 @@ fn a_later_life_ends_a_lease_only_if_it_holds_what_the_view_names() {
     assert!(rounds_until_a_promotion(1) <= 2);
     let waited = rounds_until_a_promotion(3);
     assert!((lease..2 * lease).contains(&waited), "{waited} rounds, a lease is {lease}");
+}
+
+/// What is told just before the second round in which the primary hears the view service too long ago to be
+/// alive, if it wants leases or not.
+fn told_of_a_deaf_primary(wants_lease: bool) -> Option<Distress> {
+    let mut viewer = view_service();
+    let deaf = 2 * ViewServiceOptions::default().dead_after.as_millis() as u32 / 100;
+    for round in 1..HALF + deaf {
+        ping_hearing(&mut viewer, round, PRIMARY_LIFE, 1, round.min(HALF), wants_lease);
+        assert_eq!(viewer.distress(), None, "in round {round}");
+    }
+    viewer.step((HALF + deaf) * ROUND, Event::GetView { ticket: Ticket(3) }, &mut Vec::new());
+    viewer.distress()
+}
+
+#[test]
+fn a_lease_is_told_as_the_reason_only_if_there_may_be_one() {
+    let replacing = |after| Some(Distress::Replacing { primary: ServerId::new("A"), after });
+    assert_eq!(told_of_a_deaf_primary(true), replacing(Awaited::Lease));
+    assert_eq!(told_of_a_deaf_primary(false), replacing(Awaited::Nothing));
+    // It gave up its role while another view service was there.
+    let mut viewer = view_service();
+    ping(&mut viewer, 1, Boot(8), 1);
+    assert_eq!(viewer.distress(), replacing(Awaited::Listening));
+    for after in [Awaited::Nothing, Awaited::Lease, Awaited::Listening] {
+        let told = replacing(after).expect("it is").to_string();
+        assert_eq!(told.contains("lease"), after == Awaited::Lease, "{told}");
+        assert!(told.contains("gave up its role (see its log) or restarted"), "{told}");
+    }
 }

@@ -25,6 +25,7 @@ pub fn of_a_newcomer(name: &str, number: u64, token: Option<Token>) -> Ping {
         number,
         wants_lease: false,
         copies_min: 0,
+        cannot_follow: None,
     }
 }
 

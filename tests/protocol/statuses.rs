@@ -5,7 +5,7 @@ use std::time::Duration;
 use pbkv::protocol::{
     identity::{Boot, DataId, OpNumber, Position, ServerId, Ticket, ViewNumber},
     machine::Machine,
-    message::{Ping, Token},
+    message::{Echo, Ping, Token},
     options::{ReplicaOptions, ViewServiceOptions},
     view::{Members, Record, View},
     view_service::{
@@ -67,6 +67,9 @@ const fn data(boot: u64) -> DataId {
     DataId { boot: Boot(boot), nonce: boot }
 }
 
+/// The life of the view service.
+const EPOCH: u64 = 9;
+
 /// A view service whose record says that A alone held all the data.
 struct Viewer {
     machine: ViewService,
@@ -94,7 +97,7 @@ impl Viewer {
             promised: options.dead_after,
             adopted: None,
         };
-        let machine = ViewService::new(options, record, 9, SealKey(1, 2), Duration::ZERO);
+        let machine = ViewService::new(options, record, EPOCH, SealKey(1, 2), Duration::ZERO);
         Self { machine, now: Duration::ZERO, numbers: 0 }
     }
 
@@ -114,6 +117,7 @@ impl Viewer {
             data,
             log_end,
             generation: GENERATION,
+            echo: Some(Echo { epoch: EPOCH, at: self.now }),
             ..pings::of_a_newcomer(name, self.numbers, token)
         }
     }
@@ -149,6 +153,20 @@ impl Viewer {
             self.hear("A", 8, 0);
             otherwise(self);
         }
+    }
+
+    /// The servers that are shown as not taken, and why.
+    fn not_taken(&self) -> Vec<(ServerId, String)> {
+        let refused =
+            self.machine.survey().servers.into_iter().filter(|it| it.standing == Standing::NotTaken);
+        refused.map(|it| (it.server, it.trouble.expect("there is a reason"))).collect()
+    }
+
+    /// This one alone is shown as not taken, for this reason.
+    fn shows_not_taken(&self, name: &str, why: &str) {
+        let all = self.not_taken();
+        let [(server, trouble)] = &all[..] else { panic!("{all:?}") };
+        assert!(*server == ServerId::new(name) && trouble.starts_with(why), "{all:?}");
     }
 
     /// Whether it says that nothing is left: no server that runs holds anything, and no other one can be
@@ -208,16 +226,19 @@ fn nothing_is_given_up_while_a_server_pings_that_is_not_taken() {
         viewer.hear_unreached("B", 9, 5);
         assert!(!viewer.gives_up(), "at {:?}", viewer.now);
     });
+    viewer.shows_not_taken("B", "pings, but cannot be reached");
     let unreached = NotTaken::Unreached(vec![ServerId::new("B")]);
     assert_eq!(viewer.machine.not_taken(), Some(unreached), "that is told although no copy is missing");
 
     // A second process pings under an address at which another one answers.
     viewer.pass(Duration::from_secs(3), EACH, |_| {});
     assert!(viewer.gives_up(), "it pings no longer");
+    assert_eq!(viewer.not_taken(), []);
     viewer.pass(Duration::from_secs(10), EACH, |viewer| {
         viewer.hear_unreached("A", 9, 5);
         assert!(!viewer.gives_up(), "at {:?}", viewer.now);
     });
+    viewer.shows_not_taken("A", "is also the --advertise of another server");
 
     // One of another history.
     viewer.pass(Duration::from_secs(3), EACH, |_| {});
@@ -229,6 +250,7 @@ fn nothing_is_given_up_while_a_server_pings_that_is_not_taken() {
         viewer.step(ping);
         assert!(!viewer.gives_up(), "at {:?}", viewer.now);
     });
+    viewer.shows_not_taken("C", "holds data of another history");
     let other = NotTaken::OtherHistory(vec![ServerId::new("C")]);
     assert_eq!(viewer.machine.not_taken(), Some(other));
 }

@@ -18,6 +18,7 @@ pub fn replica_step(machine: &Replica, event: &replica::Event) -> StepName {
         replica::Event::Request { .. } => "a request",
         replica::Event::PingReply(_) => "a ping's answer",
         replica::Event::Probe(_) => "a probe",
+        replica::Event::Refused(_) => "a stream that was refused",
         replica::Event::Peer(PeerMessage::Append(_)) => "an append",
         replica::Event::Peer(PeerMessage::AppendAck(_)) => "an append's answer",
         replica::Event::Peer(PeerMessage::Chunk(_)) => "a chunk",

@@ -26,7 +26,7 @@ fn seeds_mean_the_walks_that_they_meant() {
     assert_eq!(stable_hash(&traces), PINNED, "{traces:x?}");
 }
 
-const PINNED: u64 = 12_570_840_851_868_158_780;
+const PINNED: u64 = 2_025_750_218_588_333_006;
 
 #[test]
 fn walks_come_by_all_that_may_happen() {

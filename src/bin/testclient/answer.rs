@@ -107,7 +107,7 @@ impl Answer {
             Self::Counted(count, _) => Text::Value(count.to_string().into()),
             Self::DeletedAll(count) => said(&format!("deleted {}", counted(*count, "key"))),
             Self::NotMeant => said("nothing was deleted"),
-            Self::View(status) => said((describe(&status.report) + &status::describe(status)).trim_end()),
+            Self::View(status) => said((describe_view(status) + &status::describe(status)).trim_end()),
         }
     }
 
@@ -253,6 +253,13 @@ fn said(distress: &Distress) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// What is said of single servers is not said of them together.
+fn describe_view(status: &StatusReport) -> String {
+    let mut report = status.report.clone();
+    report.not_taken = report.not_taken.filter(|it| !status::tells(status, it));
+    describe(&report)
 }
 
 fn describe(report: &ViewReport) -> String {

@@ -6,8 +6,8 @@ use std::{cmp::Reverse, time::Duration};
 use pbkv::{
     client::StatusReport,
     protocol::{
-        identity::Position,
-        view_service::{Distress, ServerStatus, Standing},
+        identity::{Position, ServerId},
+        view_service::{Distress, NotTaken, ServerStatus, Standing},
     },
 };
 use serde_json::{Value as Json, json};
@@ -26,6 +26,14 @@ pub fn describe(status: &StatusReport) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
+/// Whether each of these servers has a line of its own that says why it is not taken.
+pub fn tells(status: &StatusReport, not_taken: &NotTaken) -> bool {
+    let told = |server: &ServerId| {
+        status.servers.iter().any(|it| it.server == *server && it.standing == Standing::NotTaken)
+    };
+    not_taken.servers().iter().all(told)
+}
+
 /// A server, for programs.
 pub fn json(status: &ServerStatus) -> Json {
     let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -36,6 +44,7 @@ pub fn json(status: &ServerStatus) -> Json {
             Standing::Backup => "backup",
             Standing::Joiner => "joiner",
             Standing::Idle => "spare",
+            Standing::NotTaken => "not_taken",
         },
         "log_end": { "operation": status.log_end.op.0, "view": status.log_end.view.0 },
         "silent_ms": milliseconds(status.silent_for),
@@ -58,6 +67,9 @@ fn line(status: &ServerStatus, end: Position) -> Option<String> {
             // Without a primary nothing is known that it could reach.
             let of = if end >= *log_end { format!(" of {}", end.op.0) } else { String::new() };
             Some(format!("{server} is joining: at operation {}{of}, {moved}{but}", log_end.op.0))
+        }
+        (Standing::NotTaken, trouble) => {
+            Some(format!("NOT TAKEN: {server} {}", trouble.as_deref().unwrap_or("pings")))
         }
         (Standing::Idle, None) => Some(format!("{server} is a spare")),
         (Standing::Idle, Some(trouble)) => Some(format!("{server} is not used: it {trouble}")),

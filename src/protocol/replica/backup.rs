@@ -138,6 +138,7 @@ impl Replica {
         }
         self.become_backup(effects);
         self.core.primary_hint = Some(from.clone());
+        self.core.pinger.cannot_follow = None;
         self.primary_is_there(effects);
         Heed::Obeyed
     }

@@ -24,6 +24,9 @@ pub enum Event {
     PingReply(PingReply),
     /// The view service reached this server at its address (VS-PROBE).
     Probe(Token),
+    /// A primary would speak, and was refused, because this server cannot take what it may send: why, as a
+    /// line for an operator.
+    Refused(String),
     /// Another replica spoke.
     Peer(PeerMessage),
     /// This write and all before it are durable.

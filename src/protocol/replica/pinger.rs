@@ -54,6 +54,8 @@ pub(super) struct Pinger {
     pub(super) unconfirmed: u32,
     pub(super) answered: u64,
     pub(super) sent_at: BTreeMap<u64, Duration>,
+    /// Why this server refused a primary, if it obeyed none since.
+    pub(super) cannot_follow: Option<String>,
     /// When the view service answered last, or this life began.
     heard_at: Duration,
     /// Pings since, as far as they count.
@@ -77,6 +79,7 @@ impl Pinger {
             unconfirmed: 0,
             answered: 0,
             sent_at: BTreeMap::new(),
+            cannot_follow: None,
             heard_at: now,
             unanswered: 0,
             is_unheard: false,
@@ -197,6 +200,7 @@ impl Core {
             number: self.pinger.number,
             wants_lease: self.options.reads == ReadMode::Lease,
             copies_min: self.options.copies_min,
+            cannot_follow: self.pinger.cannot_follow.clone(),
         };
         effects.push(Effect::Ping(ping));
     }

@@ -140,6 +140,7 @@ impl Replica {
     /// R2. Nothing known about the replicas is carried over from an older view; only the work for a joiner
     /// goes on.
     pub(super) fn take_over(&mut self, now: Duration, view: View, effects: &mut Vec<Effect>) {
+        self.core.pinger.cannot_follow = None;
         let end = self.core.log.end();
         let others: BTreeSet<ServerId> = view.backups().cloned().collect();
         let (mut peers_before, told) = match &mut self.role {

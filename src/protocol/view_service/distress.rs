@@ -43,10 +43,28 @@ pub enum Distress {
         /// The copies to strive for.
         replicas: usize,
     },
-    /// The primary is not there, and nobody is promoted yet: it may hold a lease, or the service listens.
-    Replacing(ServerId),
+    /// The primary is not there, or in another life than the one that the view names, and no other view is
+    /// proposed yet.
+    Replacing {
+        /// The primary.
+        primary: ServerId,
+        /// What has to be over before.
+        after: Awaited,
+    },
     /// Something that this program does not know: the view service runs a later one.
     Unknown,
+}
+
+/// What has to be over before a primary is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Awaited {
+    /// Nothing that lasts.
+    #[default]
+    Nothing,
+    /// The lease that the primary may hold.
+    Lease,
+    /// The time for which the service listens after its start.
+    Listening,
 }
 
 /// Servers that run and are not taken, while copies are missing, the data is lost or there is no view yet.
@@ -102,14 +120,23 @@ impl fmt::Display for Distress {
                 write!(f, "NO UPDATES: {primary} refuses them while fewer than {copies_min} copies are in sync (its --copies-min); ")?;
                 match copies_min > replicas {
                     true => write!(f, "lower that, or raise the view service's --replicas, which is {replicas}"),
-                    false => f.write_str("start another server"),
+                    false => f.write_str("start another server, or mend one that runs and is not used"),
                 }
             }
-            Self::Replacing(primary) => write!(
-                f,
-                "NO SERVICE: the primary {primary} is not heard, or has restarted; it will be replaced when its lease is over and the view service has \
-                 listened for long enough"
-            ),
+            Self::Replacing { primary, after } => {
+                let when = match after {
+                    Awaited::Nothing => "is being replaced",
+                    Awaited::Lease => "will be replaced when the lease that it may hold is over",
+                    Awaited::Listening => {
+                        "will be replaced when the view service, which has just started, has listened for long enough"
+                    }
+                };
+                write!(
+                    f,
+                    "NO SERVICE: the primary {primary} is not heard, cannot be reached, or gave up its role (see its log) or restarted; \
+                     it {when}"
+                )
+            }
             Self::Unknown => f.write_str(
                 "IN DISTRESS: the view service reports a problem that this program does not know; update this program",
             ),
@@ -121,25 +148,31 @@ impl fmt::Display for Distress {
     }
 }
 
+impl NotTaken {
+    /// Which servers.
+    pub fn servers(&self) -> &[ServerId] {
+        let (Self::OtherHistory(servers)
+        | Self::HoldsMore(servers)
+        | Self::Unreached(servers)
+        | Self::Unknown(servers)) = self;
+        servers
+    }
+}
+
 impl fmt::Display for NotTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (servers, why) = match self {
-            Self::OtherHistory(servers) => (
-                servers,
+        let why = match self {
+            Self::OtherHistory(_) => {
                 "their data is of another history, or was given up. They may hold the only copy of something: see the view \
-                 service's log before you start them again empty",
-            ),
-            Self::HoldsMore(servers) => {
-                (servers, "they hold more than the data that was adopted; see the view service's log")
+                 service's log before you start them again empty"
             }
-            Self::Unreached(servers) => {
-                (servers, "they ping, but cannot be reached at their advertised addresses (--advertise)")
+            Self::HoldsMore(_) => "they hold more than the data that was adopted; see the view service's log",
+            Self::Unreached(_) => {
+                "they ping, but cannot be reached at their advertised addresses (--advertise)"
             }
-            Self::Unknown(servers) => {
-                (servers, "for a reason that this program does not know; update this program")
-            }
+            Self::Unknown(_) => "for a reason that this program does not know; update this program",
         };
-        write!(f, "NOT TAKEN: {}: {why}", list(servers))
+        write!(f, "NOT TAKEN: {}: {why}", list(self.servers()))
     }
 }
 
@@ -178,12 +211,12 @@ impl ViewService {
         if !self.servers.is_alive(&view.primary, now, dead_after) {
             return Some(match self.record.stable.is_empty() {
                 true => Distress::NoServer,
-                false => Distress::Replacing(view.primary.clone()),
+                false => self.replacing(view),
             });
         }
         match self.servers.get(&view.primary) {
             Some(known) if known.boot != view.primary_boot && !self.record.stable.is_empty() => {
-                Some(Distress::Replacing(view.primary.clone()))
+                Some(self.replacing(view))
             }
             Some(known) if known.boot == view.primary_boot && view.insync.len() < known.copies_min => {
                 let (primary, copies_min) = (view.primary.clone(), known.copies_min);
@@ -191,6 +224,17 @@ impl ViewService {
             }
             _ => None,
         }
+    }
+
+    /// When that is over which an earlier life granted, the service listens no longer: what is left was
+    /// granted in this one.
+    fn replacing(&self, view: &View) -> Distress {
+        let after = match () {
+            () if self.is_listening() => Awaited::Listening,
+            () if self.presence.stepped_at() < self.granted_until => Awaited::Lease,
+            () => Awaited::Nothing,
+        };
+        Distress::Replacing { primary: view.primary.clone(), after }
     }
 
     /// Which servers are there and could be copies, were they not refused.
@@ -203,7 +247,7 @@ impl ViewService {
             return None;
         }
         let (now, dead_after) = (self.presence.now(), self.options.dead_after);
-        let strangers: Vec<_> = self.strangers.all().cloned().collect();
+        let strangers: Vec<_> = self.strangers.all().map(|(server, _)| server.clone()).collect();
         if !strangers.is_empty() {
             return Some(NotTaken::OtherHistory(strangers));
         }
@@ -213,7 +257,7 @@ impl ViewService {
         if !more.is_empty() {
             return Some(NotTaken::HoldsMore(more));
         }
-        let unreached: Vec<_> = self.unreached.told().cloned().collect();
+        let unreached: Vec<_> = self.unreached.told().map(|(server, _)| server.clone()).collect();
         (!unreached.is_empty()).then_some(NotTaken::Unreached(unreached))
     }
 

@@ -38,7 +38,7 @@ use self::{
     unsaid::Unsaid,
 };
 pub use self::{
-    distress::{Distress, NotTaken},
+    distress::{Awaited, Distress, NotTaken},
     event::{Answer, Effect, Event},
     notice::Notice,
     probe::SealKey,
@@ -196,7 +196,7 @@ impl ViewService {
             return self.refuse_unconfirmed(present, ticket, &ping, effects);
         };
         if self.unreached.reach(&ping.server) {
-            effects.push(Effect::Notice(Notice::UnreachedEnds(ping.server.clone())));
+            effects.push(Effect::Notice(Notice::Reached(ping.server.clone())));
         }
         if let Some(adoption) = &mut self.adoption {
             adoption.hear(present, &ping, self.options.servers_max);

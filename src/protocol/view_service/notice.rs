@@ -129,8 +129,10 @@ pub enum Notice {
     },
     /// A server pings and is not reached at the address that it advertises. It is not taken.
     Unreached(ServerId),
-    /// A server of which that was told is reached now, or pings no longer.
-    UnreachedEnds(ServerId),
+    /// A server of which that was told is reached now.
+    Reached(ServerId),
+    /// A server of which that was told pings no longer.
+    UnreachedStopped(ServerId),
     /// A server claims a life whose number would leave none for the lives after it. It is not believed.
     ImplausibleLife {
         /// Which server.
@@ -203,7 +205,10 @@ impl fmt::Display for Notice {
                 write!(f, "{holder} answers at {}, but {other} pings, too", name(server))
             }
             Self::Unreached(server) => write!(f, "does not reach {}, which pings", name(server)),
-            Self::UnreachedEnds(server) => write!(f, "reaches {}, or it pings no longer", name(server)),
+            Self::Reached(server) => write!(f, "reaches {} now", name(server)),
+            Self::UnreachedStopped(server) => {
+                write!(f, "did not reach {}, which pings no longer", name(server))
+            }
             Self::ImplausibleLife { server, boot } => {
                 write!(f, "does not believe {} that it lives as {boot}", name(server))
             }

@@ -85,7 +85,7 @@ impl ViewService {
         let (clock, now) = (now, self.presence.now()); // leases are counted by the clock
         self.strangers.forget(now, self.options.dead_after);
         let silent = self.unreached.forget(now, self.options.dead_after).into_iter();
-        effects.extend(silent.map(|server| Effect::Notice(Notice::UnreachedEnds(server))));
+        effects.extend(silent.map(|server| Effect::Notice(Notice::UnreachedStopped(server))));
         if self.is_outdated {
             return;
         }
@@ -304,7 +304,7 @@ impl ViewService {
             return Some(if astray { Why::PrimaryAstray } else { Why::PrimaryFailed });
         }
         if self.servers.boot(&view.primary) != Some(view.primary_boot) {
-            return Some(Why::PrimaryRestarted);
+            return Some(Why::PrimaryBeganAnew);
         }
         let failed = |members: &Members| {
             members.iter().any(|(server, data)| {

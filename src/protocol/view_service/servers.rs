@@ -48,6 +48,8 @@ pub struct Server {
     progress: u64,
     /// As primary it refuses updates with fewer copies.
     pub copies_min: usize,
+    /// Why it refuses the primary, as it says.
+    pub cannot_follow: Option<String>,
     ping_number: u64,
     last_ping: Duration,
     last_echo: Duration,
@@ -57,6 +59,8 @@ pub struct Server {
     pub(super) probed_at: Duration,
     /// Pings of other processes under its name, since it was last seen in a new life.
     contests: u32,
+    /// When the latest of these came.
+    contested_at: Duration,
     /// When its log or its state transfer last moved on, or it was last made a joiner.
     progressed_at: Duration,
 }
@@ -140,12 +144,14 @@ impl Servers {
                     has_echoed: false,
                     progress: 0,
                     copies_min: 0,
+                    cannot_follow: None,
                     ping_number: 0,
                     last_ping: heard_at,
                     last_echo: heard_at,
                     reached_at: heard_at,
                     probed_at: Duration::ZERO,
                     contests: 0,
+                    contested_at: Duration::ZERO,
                     progressed_at: now,
                 };
                 servers.insert(server.clone(), known);
@@ -235,12 +241,14 @@ impl Servers {
             has_echoed: echoed.is_some() || previous.is_some_and(|known| known.has_echoed),
             progress: ping.progress,
             copies_min: ping.copies_min,
+            cannot_follow: ping.cannot_follow.clone(),
             ping_number: ping.number,
             last_ping: now,
             last_echo,
             reached_at,
             probed_at: self.servers.get(&ping.server).map_or(reached_at, |known| known.probed_at),
             contests: previous.map_or(0, |known| known.contests),
+            contested_at: previous.map_or(Duration::ZERO, |known| known.contested_at),
             progressed_at,
         };
         self.servers.insert(ping.server.clone(), known);
@@ -262,11 +270,22 @@ impl Servers {
         let known =
             self.servers.get_mut(&ping.server).filter(|known| known.heard && known.boot != ping.boot)?;
         known.contests = known.contests.saturating_add(1);
+        known.contested_at = now;
         if known.contests == CONTESTS_MIN {
             let (server, holder, other) = (ping.server.clone(), known.boot, ping.boot);
             effects.push(Effect::Notice(Notice::Contested { server, holder, other }));
         }
         Some(known.boot)
+    }
+
+    /// Servers under whose names other processes ping, if the operator was told, and when one did last.
+    pub(super) fn contested(
+        &self,
+        now: Duration,
+        dead_after: Duration,
+    ) -> impl Iterator<Item = (&ServerId, Duration)> {
+        let told = self.servers.iter().filter(|(_, known)| known.contests >= CONTESTS_MIN);
+        told.map(|(server, known)| (server, known.contested_at)).filter(move |(_, at)| now < *at + dead_after)
     }
 
     /// A probe is sent to `server`. Returns whether it is known.

@@ -1,6 +1,7 @@
 //! What the view service knows of each server, for an operator who asks: the spares, how far joiners are,
-//! and why a server that runs is no copy. Clients do not need it, so it is no part of what they are told
-//! with the view. Servers that are refused are: see [`NotTaken`](super::NotTaken).
+//! and why a server that runs is no copy, also if no copy is missing. Clients do not need it, so it is no
+//! part of what they are told with the view. While copies are missing, servers that are refused are: see
+//! [`NotTaken`](super::NotTaken).
 
 use std::{
     hash::{Hash, Hasher},
@@ -21,17 +22,27 @@ pub enum Standing {
     Joiner,
     /// No member.
     Idle,
+    /// It pings, and nothing that it says is believed, or it holds data of another history.
+    NotTaken,
 }
 
 /// What the view service knows of all servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Survey {
-    /// Every server that is known, those of the view first.
+    /// Every server that is known, those of the view first, those that are not taken last. One that shares
+    /// its address with another one is there beside it.
     pub servers: Vec<ServerStatus>,
     /// Nothing else runs, as far as can be known: the service does not listen any more, and takes every ping
     /// that comes. Until then a server that is not listed, or not as it is now, may hold what no other does.
     pub is_complete: bool,
 }
+
+const UNREACHED: &str = "pings, but cannot be reached at its advertised address: is its --advertise right, and does a firewall let \
+                         connections from the view service in?";
+const OTHER_HISTORY: &str = "holds data of another history, or data that was given up. It may hold the only copy of something: see the view \
+                             service's log before you start it again empty";
+const CONTESTED: &str =
+    "is also the --advertise of another server, which is not used: give each an address of its own";
 
 /// When a ping came last that was not taken, by the presence: from a server of another history, one that was
 /// not reached, or a process whose address or number is another one's.
@@ -88,9 +99,38 @@ impl ViewService {
             still_for: known.still_for(now),
             silent_for: known.silent_for(now),
         };
-        let mut all: Vec<_> = self.servers.iter().map(of).collect();
+        let mut all: Vec<_> = self.servers.iter().map(of).chain(self.refused(now)).collect();
         all.sort_by_key(|status| status.standing); // stable: by their names otherwise
         all
+    }
+
+    /// Those that ping and are not taken, if they are not known otherwise, and the second servers of an
+    /// address.
+    fn refused(&self, now: Duration) -> Vec<ServerStatus> {
+        let unreached = self.unreached.told().filter_map(|it| Some((it, self.why_refused(it.0)?)));
+        let strangers = self.strangers.all().filter_map(|it| Some((it, self.why_refused(it.0)?)));
+        let unknown = unreached.chain(strangers).filter(|((server, _), _)| !self.servers.knows(server));
+        let contested = self.servers.contested(now, self.options.dead_after).map(|it| (it, CONTESTED));
+        let of = |((server, last_ping), why): ((&ServerId, Duration), &str)| ServerStatus {
+            server: server.clone(),
+            standing: Standing::NotTaken,
+            runs: true,
+            trouble: Some(why.to_owned()),
+            log_end: Position::default(),
+            progress: 0,
+            still_for: Duration::ZERO,
+            silent_for: now.saturating_sub(last_ping),
+        };
+        unknown.chain(contested).map(of).collect()
+    }
+
+    /// Why a server that pings is not taken. As long as it is not decided whose data goes on, every server
+    /// that holds data is of another history.
+    fn why_refused(&self, server: &ServerId) -> Option<&'static str> {
+        if self.unreached.is_told(server) {
+            return Some(UNREACHED);
+        }
+        (self.adoption.is_none() && self.strangers.knows(server)).then_some(OTHER_HISTORY)
     }
 
     fn standing(&self, server: &ServerId) -> Standing {
@@ -98,6 +138,7 @@ impl ViewService {
             Some(view) if view.primary == *server => Standing::Primary,
             Some(view) if view.insync.contains_key(server) => Standing::Backup,
             Some(view) if view.joining.contains_key(server) => Standing::Joiner,
+            _ if self.why_refused(server).is_some() => Standing::NotTaken,
             _ => Standing::Idle,
         }
     }
@@ -109,6 +150,10 @@ impl ViewService {
             .and_then(|view| view.data_of(server))
             .is_some_and(|data| self.servers.has_lost(server, data));
         let suspected = |primary| self.servers.is_suspected(now, primary, primary, server);
+        if let Some(why) = self.why_refused(server) {
+            return Some(why.to_owned());
+        }
+        let refuses = known.cannot_follow.as_ref();
         let why = match () {
             () if !known.heard => {
                 return Some("has not been heard since the view service started".to_owned());
@@ -116,6 +161,7 @@ impl ViewService {
             () if self.servers.is_out_of_reach(server, now, dead_after) => WhyDropped::OutOfReach,
             () if !self.servers.is_alive(server, now, dead_after) => WhyDropped::Silent,
             () if lost => WhyDropped::LostItsData,
+            () if refuses.is_some() => return refuses.map(|why| format!("refuses the primary: {why}")),
             () if self.servers.is_reported(server) => WhyDropped::Reported,
             () if self.obeys_another(server) => WhyDropped::Astray,
             () if view.is_some_and(|view| suspected(&view.primary)) => WhyDropped::Suspected,

@@ -41,9 +41,14 @@ impl Strangers {
         self.strangers.retain(|_, stranger| now < stranger.last_ping + dead_after);
     }
 
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &ServerId> {
-        self.strangers.keys()
+    /// All of them, and when each pinged last.
+    pub fn all(&self) -> impl Iterator<Item = (&ServerId, Duration)> {
+        self.strangers.iter().map(|(server, stranger)| (server, stranger.last_ping))
+    }
+
+    /// Whether this is one.
+    pub fn knows(&self, server: &ServerId) -> bool {
+        self.strangers.contains_key(server)
     }
 
     /// Those that hold data that an operator did not give up for `generation`.

@@ -57,9 +57,15 @@ impl Unreached {
         gone.filter(|(_, attempts)| attempts.is_told).map(|(server, _)| server).collect()
     }
 
-    /// Those of which the operator was told.
-    pub fn told(&self) -> impl Iterator<Item = &ServerId> {
-        self.servers.iter().filter(|(_, attempts)| attempts.is_told).map(|(server, _)| server)
+    /// Whether the operator was told of it.
+    pub fn is_told(&self, server: &ServerId) -> bool {
+        self.servers.get(server).is_some_and(|attempts| attempts.is_told)
+    }
+
+    /// Those of which the operator was told, and when each pinged last.
+    pub fn told(&self) -> impl Iterator<Item = (&ServerId, Duration)> {
+        let told = self.servers.iter().filter(|(_, attempts)| attempts.is_told);
+        told.map(|(server, attempts)| (server, attempts.last_ping))
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
         assert!(unreached.told().next().is_none());
         assert!(unreached.hear(3 * D, &a, D, 1));
         assert!(!unreached.hear(4 * D, &a, D, 1), "told already");
-        assert!(unreached.told().eq([&a]));
+        assert!(unreached.told().eq([(&a, 4 * D)]) && unreached.is_told(&a));
         assert!(unreached.reach(&a) && !unreached.reach(&a));
         assert!(unreached.told().next().is_none());
         unreached.hear(5 * D, &b, D, 1);

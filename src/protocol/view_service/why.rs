@@ -11,8 +11,10 @@ pub enum Why {
     PrimaryFailed,
     /// The primary takes up no view of this service (R19).
     PrimaryAstray,
-    /// The primary lives, in another life than the one that the view names.
-    PrimaryRestarted,
+    /// The primary lives with its data, in another life than the one that the view names: it gave up its role
+    /// (another view service had another history, or a later life of it was known), or its process was
+    /// started again with a store that lasts.
+    PrimaryBeganAnew,
     /// The primary does not hear its backups, and none of them hears it.
     PrimaryUnheard,
     /// A backup that is in sync is dead, holds something else, or is suspected.
@@ -30,7 +32,7 @@ pub enum WhyDropped {
     OutOfReach,
     /// It is dead.
     Silent,
-    /// It holds something else.
+    /// It holds something else. One that held nothing takes another store from another view service.
     LostItsData,
     /// The primary suspects it.
     Reported,
@@ -52,7 +54,9 @@ impl fmt::Display for Why {
             Self::FirstServer => "the first server",
             Self::PrimaryFailed => "the primary is dead or lost its data",
             Self::PrimaryAstray => "the primary obeys a view that was never proposed",
-            Self::PrimaryRestarted => "the primary restarted",
+            Self::PrimaryBeganAnew => {
+                "the primary gave up its role (see its log), or restarted with its data"
+            }
             Self::PrimaryUnheard => "no backup hears the primary",
             Self::BackupFailed => "a backup failed",
             Self::JoinerFailed => "a joiner failed",
@@ -66,12 +70,12 @@ impl fmt::Display for WhyDropped {
         f.write_str(match self {
             Self::OutOfReach => "cannot be reached at its address, or hears nothing",
             Self::Silent => "is not heard",
-            Self::LostItsData => "started again without its data",
+            Self::LostItsData => "began an empty store: it started again, or another view service took it in",
             Self::Reported => "is not heard by the primary, or takes nothing",
             Self::Astray => "obeys a view that was never proposed",
             Self::UnheardByBackups => "is not heard by its backups",
-            Self::NoProgress => "made no progress, or was suspected a moment ago",
-            Self::Suspected => "was suspected a moment ago",
+            Self::NoProgress => "made no progress, or was not reached a moment ago",
+            Self::Suspected => "was not reached, or took nothing, a moment ago",
             Self::Surplus => "is more than the copies that are wanted",
         })
     }

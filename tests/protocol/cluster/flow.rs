@@ -127,6 +127,7 @@ impl Cluster {
             number: 1_000_000,
             wants_lease: false,
             copies_min: 0,
+            cannot_follow: None,
         };
         self.send(&ServerId::new("stranger"), &ServerId::new(VIEW_SERVICE), Body::Ping(ping));
     }

@@ -169,7 +169,7 @@ impl Silence {
             Notice::DataIsBack { .. } => (Distress::NobodyToPromote, false),
             Notice::Copies { insync, wanted, .. } => (Distress::Copies, insync < wanted),
             Notice::Updates { insync, copies_min, .. } => (Distress::NoUpdates, insync < copies_min),
-            Notice::Unreached(server) | Notice::UnreachedEnds(server) => {
+            Notice::Unreached(server) | Notice::Reached(server) | Notice::UnreachedStopped(server) => {
                 let Some(server) = place(server) else { return };
                 (Distress::Unreached(server), matches!(notice, Notice::Unreached(_)))
             }

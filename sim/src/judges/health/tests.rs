@@ -400,7 +400,7 @@ fn a_server_that_is_not_reached_is_told_by_both_and_taken_back_by_both() {
     };
     let stranger = Fixture::new().nodes.id(S3).clone();
     let told = view_service::Notice::Unreached(stranger.clone());
-    let taken_back = view_service::Notice::UnreachedEnds(stranger.clone());
+    let taken_back = view_service::Notice::Reached(stranger.clone());
     let complains = replica::Notice::Unconfirmed { advertised: stranger, own: Boot(1), holder: None };
     assert_eq!(fixture(false, std::slice::from_ref(&told), std::slice::from_ref(&complains)), None);
     let silent = |seen: Option<String>| seen.expect("something is not told");

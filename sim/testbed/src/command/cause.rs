@@ -202,6 +202,11 @@ fn check<S: System>(kept: &Plan<S>, outcome: &Outcome<S>) -> Result<(), String> 
     if outcome.class() != Class::Ok {
         return Ok(());
     }
+    if kept.faults.is_empty() && kept.reaches.is_empty() {
+        return Err("the plan has no fault and ends well: nothing would tell when it shows nothing any more. Say with --reaches \
+                    what it must reach"
+            .into());
+    }
     match idle(kept, outcome).first() {
         None => Ok(()),
         Some((fault, why)) => Err(format!(

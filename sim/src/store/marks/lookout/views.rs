@@ -126,7 +126,7 @@ impl Lookout {
         match why {
             Why::FirstServer => self.reach(Situation::FirstViewReplaced),
             Why::PrimaryUnheard => self.reach(Situation::UnheardPrimary),
-            Why::PrimaryRestarted => self.reach(Situation::RebootedPrimary),
+            Why::PrimaryBeganAnew => self.reach(Situation::RebootedPrimary),
             Why::BackupFailed => {
                 let dropped = |server: &ServerId| !view.insync.contains_key(server);
                 let lives = old.insync.iter().any(|(server, data)| {
