@@ -2,15 +2,15 @@
 //!
 //! | what happens | what it leaves |
 //! | --- | --- |
-//! | a process ends | all that it wrote, and of the write that was under way a prefix |
-//! | power is lost | what was synced, and any part of what was not: of each sector what it held before or what was written, of a file that grew any length up to the new one (with zeros for sectors that were not written), of the changes of names any |
-//! | a sync fails | any part of the same is durable, and the next sync does not write the rest; processes still read all of it until power is lost |
+//! | a process ends | all that it wrote, and a prefix of the write that was under way |
+//! | power is lost | what was synced, and any part of the rest: each sector has its old contents or the new ones (zeros, if it is new and was not written); a file that grew has any length from the old to the new one; each change of a name was made or not |
+//! | a sync fails | any part of what it was to write is durable, as after a loss of power. The next sync does not write the rest, which processes still read until power is lost |
 //! | a write fails | a prefix of it was written |
-//! | bits rot | one bit of what was durable is another one |
+//! | a bit rots | the same files, in which one durable bit is another one |
 //!
 //! Names and contents are lost independently of each other: a rename may survive without what the file held,
-//! and the other way round; a file that was removed may be there again. All of that is chosen by hashes. So
-//! is how much a read returns, which may be less than was asked for.
+//! and the other way round; a file that was removed may be there again. Hashes choose all of that, and how
+//! much a read returns, which may be less than was asked for.
 //!
 //! Left out: a disk that says it synced and did not, sectors that hold something else than what was there
 //! before or after, renames and removals that fail, and what the operating system writes by itself.
@@ -32,7 +32,7 @@ use std::{collections::BTreeMap, io, time::Duration};
 use self::{contents::Contents, names::Names};
 use crate::data::hash::{below, stable_hash};
 
-/// Of the longest time that a batch may take, a write takes at most this part, in both meanings of the word.
+/// A write takes at most the longest time of a whole batch divided by this.
 const WRITE_SHARE: u64 = 3;
 
 /// A file, for tests and screens.
@@ -137,7 +137,7 @@ impl Files {
     }
 
     /// What a file holds from `offset` on: as far as it fits, or less, but nothing only at its end. Reading
-    /// draws nothing, so that whoever looks into the folder leaves everything as it was.
+    /// draws nothing, so that looking into the folder leaves everything as it was.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl Files {
         Ok(())
     }
 
-    /// Of what a file holds a part is durable, and the rest is not and will not be.
+    /// A part of what a file holds is durable, and the rest is not and will not be.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ impl Files {
         (Duration::from_millis(total - total / 2), Duration::from_millis(total / 2))
     }
 
-    /// The process ends. Of a write that was under way a prefix is written. Returns whether something was
+    /// The process ends. A prefix of a write that was under way is written. Returns whether something was
     /// written and not synced.
     pub fn crash(&mut self) -> bool {
         self.fail_write();

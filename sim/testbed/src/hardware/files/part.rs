@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::data::hash::{below, stable_hash};
 
-/// Of so many ways to draw a part, all and none are one each, a prefix is one, and the others are any.
+/// There are so many equally likely ways to draw a part: all, none, a prefix, and any part with the others.
 const WAYS: u64 = 6;
 
 /// What a drive makes durable of what it was to write.

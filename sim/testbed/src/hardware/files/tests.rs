@@ -6,7 +6,7 @@ use super::*;
 /// Salts of the folders that are tried.
 const SALTS: u64 = 400;
 
-/// A file of one sector, by its only byte.
+/// A sector that is full of this byte.
 fn sector(byte: u8) -> Vec<u8> {
     vec![byte; SECTOR]
 }

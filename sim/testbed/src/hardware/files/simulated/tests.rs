@@ -1,11 +1,14 @@
 use futures::FutureExt;
 use madsim::{
     runtime::Runtime,
-    time::{elapsed, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use super::*;
-use crate::{data::fault::DriveFailure, world::drive::is_failure};
+use crate::{
+    data::fault::DriveFailure,
+    world::{drive::is_failure, now},
+};
 
 const SLOWEST_MS: u64 = 20;
 const SALTS: u64 = 50;
@@ -23,13 +26,13 @@ fn happens<F: Future<Output = ()>>(does: impl Fn(Arc<Mutex<Files>>, Arc<Drive>) 
 fn a_batch_takes_no_longer_than_the_slowest_and_a_stall_holds_all_of_it_up() {
     happens(|files, drive| async move {
         let mut folder = SimulatedFolder::new(files, drive.clone());
-        let began = elapsed();
+        let began = now();
         folder.write_at("a", 0, vec![1; 100]).await.expect("the drive works");
         folder.sync("a").await.expect("the drive works");
         folder.sync_names().await.expect("the drive works");
         // A timer is late by a part of a millisecond.
         let most = Duration::from_millis(SLOWEST_MS + 3);
-        assert!(elapsed() - began <= most, "{:?}", elapsed() - began);
+        assert!(now() - began <= most, "{:?}", now() - began);
         let long = Duration::from_secs(9);
         drive.stall();
         assert!(timeout(long, folder.sync_names()).await.is_err());
