@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use pbkv::protocol::log::{Durable, Write};
-use testbed::hardware::disk::Content;
+use testbed::{hardware::disk::Content, report::screen::counted};
 
 #[cfg(madsim)]
 pub use simulated::{Clock, Disk, Folder, RecordDisk};
@@ -25,6 +25,18 @@ impl Content for Memory {
 
     fn change(&mut self, write: Write) {
         self.0.apply(write);
+    }
+
+    fn describe(&self) -> String {
+        let Durable { boot, data, generation, view_seen, log } = &self.0;
+        let data = data.map_or_else(|| "no data".into(), |data| format!("{data:?} of {generation:?}"));
+        format!(
+            "{boot:?}, {data}, {view_seen:?} seen, snapshot up to {:?}, {} after it with {}, up to {:?}",
+            log.base(),
+            counted(log.len(), "entry", "entries"),
+            counted(log.bytes(), "byte", "bytes"),
+            log.end()
+        )
     }
 }
 

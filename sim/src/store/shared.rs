@@ -85,6 +85,13 @@ impl simulated::Shared<Pbkv> for Shared {
         world.own.disk_of(node).wipe();
         observe::disk_lost(&mut world.observer(), now(), node);
     }
+
+    fn on_disk(world: &World, node: NodeIndex) -> Option<Vec<String>> {
+        match node {
+            Nodes::VIEW_SERVICE => Some(world.own.record.try_lock().ok()?.standing()),
+            _ => Some(world.own.disk(node).try_lock().ok()?.standing()),
+        }
+    }
 }
 
 impl Shared {

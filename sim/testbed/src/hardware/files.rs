@@ -12,7 +12,10 @@ pub use self::simulated::SimulatedFolder;
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use crate::data::hash::{below, stable_hash};
+use crate::{
+    data::hash::{below, stable_hash},
+    report::screen::counted,
+};
 
 /// What a file holds.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +90,34 @@ impl Files {
             number
         });
         self.files.entry(number).or_default().shown = bytes.to_vec();
+    }
+
+    /// Each file, and what of it a loss of power can take, as lines.
+    pub fn standing(&self) -> Vec<String> {
+        let shown = self.shown();
+        let named = shown.iter().map(|(name, number)| {
+            let known = self.names.get(name) == Some(number);
+            let File { shown, synced } = &self.files[number];
+            let bytes = counted(shown.len() as u64, "byte", "bytes");
+            let contents = if shown == synced {
+                format!("{bytes}, synced")
+            } else {
+                let same = shown.iter().zip(synced).take_while(|(one, other)| one == other).count();
+                format!(
+                    "{bytes}, not synced: a loss of power leaves the first few of them, or the {} of the last sync; \
+                     the first {same} are the same",
+                    synced.len()
+                )
+            };
+            let name_is = if known { "" } else { "; its name is not synced: a loss of power can take it" };
+            format!("file {name}: {contents}{name_is}")
+        });
+        let gone = self.names.iter().filter(|(name, number)| shown.get(*name) != Some(number));
+        let back = gone.map(|(name, number)| {
+            let bytes = counted(self.files[number].synced.len() as u64, "byte", "bytes");
+            format!("file {name} as last synced: {bytes}; a loss of power can bring it back")
+        });
+        named.chain(back).collect()
     }
 
     /// What a file holds is durable.
@@ -343,6 +374,21 @@ mod tests {
             shorter += usize::from(files.read("view").expect("it is there").len() < 11);
         }
         assert!(shorter > 50, "{shorter}");
+    }
+
+    #[test]
+    fn what_a_loss_of_power_can_take_is_named() {
+        let standing = |steps| replaced(1, steps).standing().join("\n");
+        assert_eq!(standing(4), "file view: 11 bytes, synced");
+        let written = standing(1);
+        assert!(
+            written.contains("file view: 3 bytes, synced\nfile view.new: 11 bytes, not synced"),
+            "{written}"
+        );
+        assert!(written.contains("the 0 of the last sync") && written.contains("its name is not synced"));
+        let renamed = standing(3);
+        assert!(renamed.starts_with("file view: 11 bytes, synced; its name is not synced"), "{renamed}");
+        assert!(renamed.contains("file view as last synced: 3 bytes; a loss of power can bring it back"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::report::screen::counted;
+
 /// What a drive that fails says.
 const FAILURE: io::ErrorKind = io::ErrorKind::StorageFull;
 
@@ -79,6 +81,21 @@ impl Drive {
     /// Whether it failed, and that was not asked for yet.
     pub fn has_failed(&self) -> bool {
         self.state().has_failed
+    }
+
+    /// What is wrong with it, or will be, as lines.
+    pub fn standing(&self) -> Vec<String> {
+        let State { stalls, fails_after, has_failed } = &*self.state();
+        let stalls = (*stalls > 0).then(|| "its drive stalls: what is written or synced waits".to_owned());
+        let fails = fails_after.map(|more| match more {
+            0 => "its drive fails with the next write or sync".to_owned(),
+            more => format!(
+                "its drive fails after {}",
+                counted(more, "more write or sync", "more writes or syncs")
+            ),
+        });
+        let failed = has_failed.then(|| "its drive has failed".to_owned());
+        [stalls, fails, failed].into_iter().flatten().collect()
     }
 
     /// It does not fail any more, nor does it stall.
