@@ -444,10 +444,9 @@ fn a_state_is_narrowed_to_the_machines_that_are_named() {
     let all = state(&ends(&["replay", &plan, "--until", "4.02"], 0, &["s3"]));
     let some = ends(&["replay", &plan, "--until", "4.02", "--state", "s1,c1"], 0, &["stands  s1: up"]);
     let some = state(&some);
-    let expected: Vec<&String> =
-        all.iter().filter(|line| line.contains("s1") || line.contains("c1")).collect();
-    let is_of = |line: &&&String| !line.contains("stands  vs: View") && !line.contains("disk  vs");
-    assert_eq!(some.iter().collect::<Vec<_>>(), expected.into_iter().filter(is_of).collect::<Vec<_>>());
+    let is_named = |line: &&String| line.contains("s1") || line.contains("c1");
+    let is_of = |line: &&String| is_named(line) && !line.contains("stands  vs") && !line.contains("disk  vs");
+    assert_eq!(some, all.iter().filter(is_of).cloned().collect::<Vec<_>>());
     assert!(some.len() < all.len() && some.iter().any(|line| line.contains("under way")), "{some:?}");
     let parts = ["s9 is no machine of this run: there are vs, s1, s2, s3, c1, c2, reader"];
     ends(&["replay", &plan, "--until", "4", "--state", "s1,s9"], exit::USAGE, &parts);
@@ -481,6 +480,22 @@ fn steps_after_a_moment_are_those_of_the_trace_each_with_what_it_changed() {
     assert!(rest.len() > 500 && all.ends_with(&rest), "{} of {} lines", rest.len(), all.len());
     ends(&["replay", &plan, "--steps", "3"], exit::USAGE, &["--until <TIME>"]);
     ends(&["replay", &plan, "--until", "4", "--steps", "0"], exit::USAGE, &["'--steps <N>'"]);
+}
+
+#[test]
+fn a_call_that_is_open_says_what_its_attempts_were_told_last() {
+    let parts = ["put \"fruit\" \"c1.1,\" by c1, since 1.000000; last told by vs at ", ": no view yet\n"];
+    ends(&["replay", &file("stalls.toml", BAD)], exit::LIVENESS, &parts);
+    let cut = |how: &str| {
+        let fault = "[[fault]]\nat_ms = 1500\nfault = 'partition'\nfrom = ['c1']\nlasts_ms = 3000\n";
+        file(&format!("cut-{how}.toml"), &format!("{}{fault}how = '{how}'\n", GOOD.replace("1 put", "2 put")))
+    };
+    let call = "under way  put \"fruit\" \"c1.1,\" by c1, since 2.000000; ";
+    let refused = format!("{call}last told on the way to vs at 2.");
+    let why = "Unavailable: cannot reach the server\n";
+    ends(&["replay", &cut("refuse"), "--until", "2.5"], 0, &[&refused, why]);
+    let silent = format!("{call}no answer from vs since 2.0");
+    ends(&["replay", &cut("black_hole"), "--until", "2.5"], 0, &[&silent]);
 }
 
 #[test]

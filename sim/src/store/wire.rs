@@ -36,7 +36,7 @@ pub const TYPES: &[Type] = &[
     Type::of::<wire::GetStatusResponse>(),
 ];
 
-/// What a message between servers says, or why a server refuses what it was asked.
+/// What a message between servers says, which view is told, or why a server refuses what it was asked.
 pub fn words(message: &BoxMessage) -> Option<String> {
     let primary =
         message.downcast_ref().cloned().map(<PeerMessage as TryFrom<wire::PrimaryMessage>>::try_from);
@@ -44,6 +44,10 @@ pub fn words(message: &BoxMessage) -> Option<String> {
         message.downcast_ref().cloned().map(<PeerMessage as TryFrom<wire::ReplicaMessage>>::try_from);
     if let Some(Ok(message)) = primary.or(replica) {
         return Some(messages::peer(&message));
+    }
+    if let Some(answer) = message.downcast_ref::<wire::GetViewResponse>() {
+        let view = answer.view.as_ref().map(|view| format!("v{}, primary {}", view.number, view.primary));
+        return Some(view.unwrap_or_else(|| "no view yet".into()));
     }
     Some(match refusal(message)?.reason.as_ref()? {
         Reason::NotPrimary(not) if not.primary.is_empty() => format!("not primary, knows v{}", not.view),

@@ -16,6 +16,7 @@ use crate::{
     observer::messages::{Message, MessageIndex, Messages},
     system::Setup,
     world::{
+        attempts::Attempts,
         encoding::{self, Type, length},
         flights::{Due, Entry, Flight, Flights},
         now,
@@ -41,7 +42,9 @@ pub struct Links {
     /// What can be done with the system's messages.
     pub(crate) types: &'static [Type],
     /// What the system says of its messages.
-    words: fn(&BoxMessage) -> Option<String>,
+    pub(crate) own_words: fn(&BoxMessage) -> Option<String>,
+    /// What clients were told last.
+    pub attempts: Attempts,
     /// Messages on their way, if the run is to be looked at.
     flights: Option<Arc<Flights>>,
     /// The least and the greatest latency of the network, without faults.
@@ -91,7 +94,8 @@ impl Links {
             free_at: Mutex::default(),
             liar: S::liar().map(Mutex::new),
             types: S::MESSAGES,
-            words: S::words,
+            own_words: S::words,
+            attempts: Attempts::default(),
             flights: options.looks().then(Arc::default),
             latency: (Duration::from_micros(latency.0), Duration::from_micros(latency.1)),
             proves_not_executed: S::proves_not_executed,
@@ -219,7 +223,7 @@ impl Links {
 
     /// What a message says, in a few words.
     pub fn words(&self, message: &BoxMessage) -> String {
-        (self.words)(message).unwrap_or_else(|| encoding::words(self.types, message))
+        (self.own_words)(message).unwrap_or_else(|| encoding::words(self.types, message))
     }
 
     /// Carries a message from one node to another, if no mistreatment is in its way. `entry` says that it is

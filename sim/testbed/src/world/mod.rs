@@ -1,5 +1,6 @@
 //! What everything in a run shares: the nodes, the network's faults, the drives, the observer.
 
+pub mod attempts;
 pub mod cluster;
 pub mod drive;
 pub mod encoding;

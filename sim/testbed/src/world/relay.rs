@@ -103,7 +103,10 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
             };
             match arrival {
                 Arrival::Arrived => {}
-                Arrival::Refused => return,
+                Arrival::Refused => {
+                    let what = "the connection broke".into();
+                    return self.world.links.attempts.told(peer, self.node, now(), false, what);
+                }
                 // A lost message leaves the connection open for as long as this process lasts.
                 Arrival::Lost => return tx.closed().await,
             }
@@ -114,6 +117,7 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
     async fn request(&self, peer: NodeIndex, struck: &mut Option<Treatment>) -> Arrival {
         let links = &self.world.links;
         let called = self.shown(peer, (peer, self.node), "request", true);
+        links.attempts.asked(peer, self.node, now());
         let verdict = links.network().message(peer, self.node);
         *struck = verdict.treatment;
         let entry = links.begin((peer, self.node), |_| "request".into(), Links::by_latency);
@@ -160,6 +164,7 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
         on_the_way(async move {
             let arrival = links.carry_on(way, &verdict, late, entry).await;
             if arrival == Arrival::Arrived {
+                links.attempts.told(peer, nodes.0, now(), true, "an answer".into());
                 links.let_go(nodes, text);
                 // A caller that went away needs no answer.
                 let _ = tx.send(answer).await;

@@ -20,7 +20,7 @@ use madsim::runtime::Runtime;
 use crate::{
     data::{
         node::NodeIndex,
-        outcome::{Class, Outcome, Panic, RunOptions, Stall},
+        outcome::{Class, End, Outcome, Panic, RunOptions, Stall},
         plan::Plan,
         standing::Stands,
         validate::validate,
@@ -35,7 +35,7 @@ use crate::{
         cluster::{self, Cluster},
         now,
         simulated::Simulated,
-        standing::standing,
+        standing::{call, standing},
     },
 };
 
@@ -301,14 +301,18 @@ fn stall<S: Simulated>(
     let last = |client: NodeIndex| {
         let name = world.nodes.name(client);
         let last = observer.operations().iter().rfind(|operation| operation.client == *name);
-        last.map_or_else(|| "it never called".into(), screen::operation)
+        match last {
+            None => ": it never called".into(),
+            Some(operation) if operation.end == End::Open => String::new(),
+            Some(operation) => format!(": {}", screen::operation(operation)),
+        }
     };
     for client in world.nodes.clients().filter(|client| owed(*client) && !world.is_finished(*client)) {
-        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(client), last(client)));
+        waiting.push(format!("{} did not come to its end{}", world.nodes.name(client), last(client)));
     }
     let reader = world.nodes.reader();
     if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
-        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(reader), last(reader)));
+        waiting.push(format!("{} did not come to its end{}", world.nodes.name(reader), last(reader)));
     }
     if is_data_lost && !world.plan.data_loss {
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
@@ -317,9 +321,16 @@ fn stall<S: Simulated>(
     (!waiting.is_empty()).then(|| stalled(cluster, waiting))
 }
 
-/// Which clients wait, and how everything stands.
-fn stalled<S: Simulated>(cluster: &Cluster<S>, waiting: Vec<String>) -> Stall {
-    let network = &cluster.world().plan.network;
+/// Which clients wait, each with the call that it has open, and how everything stands.
+fn stalled<S: Simulated>(cluster: &Cluster<S>, overdue: Vec<String>) -> Stall {
+    let world = cluster.world();
+    let mut waiting: Vec<String> = {
+        let observer = world.observer();
+        let open = observer.operations().iter().filter(|operation| operation.end == End::Open);
+        open.map(|operation| call(world, operation)).collect()
+    };
+    waiting.extend(overdue);
+    let network = &world.plan.network;
     let round_trip = |latency_us| 2.0 * latency_us as f64 / 1e6;
     let mut standing = S::standing(cluster);
     standing.push(format!(

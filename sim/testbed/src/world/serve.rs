@@ -234,14 +234,34 @@ impl Server {
     /// An answer is left to the network.
     fn lets_go(&self, peer: NodeIndex, answer: &Result<Response<BoxMessage>, Status>) {
         self.links.let_go((self.node, peer), |links| told(links, answer));
+        if !self.nodes.is_process(peer) {
+            let what = match answer {
+                Ok(answer) => (self.links.own_words)(answer.get_ref()).unwrap_or_else(|| "an answer".into()),
+                Err(status) => refusal(status),
+            };
+            self.links.attempts.told(peer, self.node, now(), true, what);
+        }
     }
+
+    /// What is on the way between this server and a caller ends its call.
+    async fn breaks(&self, tx: &Sender, peer: NodeIndex, status: Status) {
+        if !self.nodes.is_process(peer) {
+            self.links.attempts.told(peer, self.node, now(), false, refusal(&status));
+        }
+        send(tx, Err(status)).await;
+    }
+}
+
+/// What an error says.
+fn refusal(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
 }
 
 /// What an answer says.
 fn told(links: &Links, answer: &Result<Response<BoxMessage>, Status>) -> String {
     match answer {
         Ok(answer) => links.words(answer.get_ref()),
-        Err(status) => format!("{:?}: {}", status.code(), status.message()),
+        Err(status) => refusal(status),
     }
 }
 
@@ -258,6 +278,9 @@ async fn unary(
     verdict.delay += queued;
     let struck = verdict.treatment;
     let called = server.requested(peer, &path);
+    if !server.nodes.is_process(peer) {
+        server.links.attempts.asked(peer, server.node, now());
+    }
     let method = method(&path);
     let late = |at: bool| match struck {
         Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
@@ -265,12 +288,12 @@ async fn unary(
     };
     match server.links.carry(Way::to(peer, server.node), &verdict, late(false), entry).await {
         Arrival::Arrived => {}
-        Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
+        Arrival::Refused => return server.breaks(&tx, peer, unavailable("cannot reach the server")).await,
         Arrival::Lost => return tx.closed().await,
     }
     let answer = match struck.map(|treatment| (treatment.how, treatment)) {
         Some((Mistreatment::DropRequest, _)) => {
-            return send(&tx, Err(unavailable("the request was lost"))).await;
+            return server.breaks(&tx, peer, unavailable("the request was lost")).await;
         }
         Some((Mistreatment::Hang, treatment)) => {
             if treatment.variant {
@@ -281,7 +304,7 @@ async fn unary(
         Some((Mistreatment::Cancel, treatment)) => {
             match within(treatment.after, execute(&server, called, path, request)).await {
                 Some(answer) => answer,
-                None => return send(&tx, Err(Status::cancelled("the call was cancelled"))).await,
+                None => return server.breaks(&tx, peer, Status::cancelled("the call was cancelled")).await,
             }
         }
         Some((Mistreatment::Duplicate, treatment)) => {
@@ -324,7 +347,7 @@ async fn unary(
         Some((Mistreatment::DropReply, _)) => {
             let _ = execute(&server, called, path, request).await;
             server.answered(peer, &method, now(), true);
-            return send(&tx, Err(unavailable("the reply was lost"))).await;
+            return server.breaks(&tx, peer, unavailable("the reply was lost")).await;
         }
         Some((Mistreatment::Delay, _)) | None => {
             let executed = execute(&server, called, path, request);
@@ -374,7 +397,7 @@ async fn deliver(
             server.lets_go(peer, &answer);
             send(&tx, answer).await;
         }
-        Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
+        Arrival::Refused => server.breaks(&tx, peer, unavailable("the connection broke")).await,
         Arrival::Lost => {}
     }
 }

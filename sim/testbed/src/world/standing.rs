@@ -7,13 +7,13 @@ use crate::{
     data::{
         node::{NodeIndex, NodeName},
         nodes::Nodes,
-        outcome::End,
+        outcome::{End, Operation},
         standing::{Sort, Stands},
     },
     hardware::network::{Active, Effect},
     nemesis::in_plans,
     observer::messages::{MESSAGES_MAX, Messages},
-    report::{screen, timeline},
+    report::timeline,
     world::{
         World,
         cluster::Cluster,
@@ -153,7 +153,15 @@ fn calls<S: Simulated>(world: &World<S>) -> Vec<Stands> {
     let observer = world.observer();
     let open = observer.operations().iter().filter(|operation| operation.end == End::Open);
     let line = |client: &NodeName, text| Stands { sort: Sort::Call, nodes: vec![client.clone()], text };
-    open.map(|operation| line(&operation.client, screen::operation(operation))).collect()
+    open.map(|operation| line(&operation.client, call(world, operation))).collect()
+}
+
+/// An open call, and what came of its attempts so far.
+pub(super) fn call<S: Simulated>(world: &World<S>, operation: &Operation<S>) -> String {
+    let client = world.nodes.find(&operation.client).expect("clients are nodes");
+    let (asked, since) = (S::asked(operation), at(operation.called));
+    let attempts = world.links.attempts.of(&world.nodes, client, operation.called);
+    format!("{asked} by {}, since {since}; {attempts}", operation.client)
 }
 
 /// A time without the spaces before it.
