@@ -137,7 +137,7 @@ mod tests {
         let (one, two) = (line(&["s1"], "one"), line(&["s1"], "two"));
         let before = [one.clone(), one.clone(), two.clone()];
         assert_eq!(changes(&before, &[two.clone(), one.clone()]), (vec![one.clone()], vec![]));
-        assert_eq!(changes(&[two.clone()], &[one.clone()]), (vec![two], vec![one.clone()]));
         assert_eq!(changes(&before, &before), (vec![], vec![]));
+        assert_eq!(changes(&before[2..], &before[..1]), (vec![two], vec![one]));
     }
 }
