@@ -117,8 +117,8 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         false
     }
 
-    /// How everything stands, for a run that does not come to its end, or is looked at on the way. A line that
-    /// is about one node begins with its name and a colon. What this locks must not be locked while
+    /// How everything stands, for a run that does not come to its end, or is looked at on the way. A line
+    /// that is about one node begins with its name and a colon. What this locks must not be locked while
     /// [`World::observer`] is called.
     fn standing(cluster: &Cluster<Self>) -> Vec<String> {
         cluster.world().nodes.processes().map(|node| cluster.standing(node)).collect()
