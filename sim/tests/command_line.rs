@@ -1,6 +1,7 @@
 //! The command line as its user sees it: what is refused and how, exit codes, plans written by hand, and a
 //! run that is read.
 
+mod moments;
 mod simulator;
 
 use std::{
@@ -372,31 +373,6 @@ fn two_runs_are_told_apart_at_the_step_at_which_they_part() {
     };
     assert!((2.9..3.0).contains(&at("both")) || at("both") == 3.0, "{parts}");
     assert!(at("first") >= 3.0 && at("second") >= 3.0, "the pause begins alike: {parts}");
-}
-
-/// Up to that moment the run is the same.
-#[test]
-fn a_run_that_is_ended_at_a_moment_says_how_everything_stands_then() {
-    let parts = [
-        "stands  vs: View",
-        "stands  s1: stands still, Primary in v2",
-        "under way  ",
-        "all well: 3.050 s virtual",
-    ];
-    let good = file("until.toml", &GOOD.replace("4 append", "3.01 append"));
-    let until = |more: &[&'static str]| [&["replay", &good, "--trace"], more].concat();
-    let ended = stdout(&ends(&until(&["--until", "3.05s"]), 0, &parts));
-    let whole = stdout(&simulate(&until(&["--to", "3.05s"])));
-    let moments = |text: &str| {
-        let lines = text.lines().filter(|line| moment(line).is_some() && !line.contains("virtual"));
-        lines.map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(moments(&ended), moments(&whole));
-    let (page, path) = fresh("until.html");
-    ends(&["replay", &good, "--until", "3.05s", "--report", &path], 0, &parts);
-    let page = fs::read_to_string(page).expect("it was written");
-    assert!(page.contains("3.050 s") && !page.contains("all healed"), "the page ends where the run does");
-    ends(&until(&["--until", "20"]), exit::USAGE, &["before the heal, at 10000 ms"]);
 }
 
 #[test]

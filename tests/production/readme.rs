@@ -214,8 +214,9 @@ fn the_session_of_the_readme_goes_as_it_is_shown() {
     let steps = steps("\n## Running it for real\n", "\n## The protocol in ten lines\n");
     assert!(steps.len() > 12, "only {} commands were found", steps.len());
     // What ends the session stands before what a reader tries later.
-    let ends =
-        |step: &Step| ["kill $views $first $second", "wait", "rm -r viewservice.data s1 s2"].contains(&&*step.command);
+    let ends = |step: &Step| {
+        ["kill $views $first $second", "wait", "rm -r viewservice.data s1 s2"].contains(&&*step.command)
+    };
     let (end, session): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(ends);
     assert_eq!(end.len(), 3, "how to end, and to begin again");
 

@@ -13,6 +13,7 @@
 //! [testbed](testbed::judges).
 
 pub mod bounds;
+pub mod disks;
 pub mod health;
 pub mod history;
 pub mod invariants;

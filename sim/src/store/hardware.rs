@@ -22,10 +22,16 @@ mod simulated {
             record_file::RecordFile,
         },
     };
-    use testbed::hardware::{
-        clock::SimulatedClock,
-        files::{Files, SimulatedFolder},
+    use testbed::{
+        hardware::{
+            clock::SimulatedClock,
+            files::{Files, SimulatedFolder},
+        },
+        judges::broken::Broken,
+        report::screen::counted,
     };
+
+    use crate::judges::disks;
 
     /// A node's clock.
     #[derive(Clone)]
@@ -132,18 +138,36 @@ mod simulated {
         /// # Errors
         ///
         /// If what was durable is not what was found.
-        pub fn kept(&self, found: &Durable) -> Result<bool, String> {
-            let mut whole = self.durable.clone();
-            if *found == whole {
-                return Ok(false);
+        pub fn kept(&self, found: &Durable) -> Result<bool, Broken> {
+            disks::kept(&self.durable, &self.under_way, found)
+        }
+
+        /// This is what is durable now, whatever was before.
+        pub fn believe(&mut self, found: &Durable) {
+            self.durable = found.clone();
+            self.under_way.clear();
+        }
+
+        /// What is on it, as lines; none if it is being used right now.
+        pub fn standing(&self) -> Option<Vec<String>> {
+            let Durable { boot, data, generation, view_seen, log } = &self.durable;
+            let data = data.map_or_else(|| "no data".into(), |data| format!("{data:?} of {generation:?}"));
+            let durable = format!(
+                "{boot:?}, {data}, {view_seen:?} seen, snapshot up to {:?}, {} after it with {}, up to {:?}",
+                log.base(),
+                counted(log.len(), "entry", "entries"),
+                counted(log.bytes(), "byte", "bytes"),
+                log.end()
+            );
+            let mut lines = vec![durable];
+            if !self.under_way.is_empty() {
+                lines.push(format!(
+                    "{} on the way",
+                    counted(self.under_way.len() as u64, "change", "changes")
+                ));
             }
-            self.under_way.iter().for_each(|write| whole.apply(write.clone()));
-            let (durable, under_way) = (&self.durable, &self.under_way);
-            (*found == whole).then_some(true).ok_or_else(|| {
-                format!(
-                    "{durable:?} was durable and {under_way:?} under way, and what was found is {found:?}"
-                )
-            })
+            lines.extend(self.files.try_lock().ok()?.standing());
+            Some(lines)
         }
 
         /// The name of the journal's file, if there is one.

@@ -13,7 +13,7 @@ use pbkv::protocol::{
     view::Record,
     view_service::{self, Answer, ViewService},
 };
-use testbed::{data::node::NodeIndex, observer::step::StepName};
+use testbed::{data::node::NodeIndex, judges::broken::Check, observer::step::StepName};
 
 use super::{
     fault::Trigger,
@@ -270,6 +270,13 @@ pub fn disk_written(observer: &mut Observer, at: Duration, node: NodeIndex, writ
             observer.witness.health.holds(at, node, Some(*data));
         }
         let check = observer.witness.invariants.disk_written(&server, write);
+        observer.outside(at, node, StepName::DISK, check);
+    }
+}
+
+/// A server started, or lost power, and what is on its disk was looked at.
+pub fn disk_found(observer: &mut Observer, at: Duration, node: NodeIndex, check: Check) {
+    if !observer.is_stopped() {
         observer.outside(at, node, StepName::DISK, check);
     }
 }

@@ -45,7 +45,7 @@ use super::{
     nodes::Nodes,
     observe, shared,
 };
-use crate::bound::World;
+use crate::{bound::World, judges::disks};
 
 /// Those of a server that sets no limit: tonic's.
 const PLAIN: Lengths = Lengths { taken_max: 4 << 20, answered_max: usize::MAX };
@@ -121,7 +121,8 @@ async fn open_journal(
     let growth_min = world.plan.cluster.journal_growth_min(world.nodes.name(server), life);
     let opened = Journal::read(Folder(folder, name), world.own.nodes.id(server), growth_min).await?;
     let is_rotten = world.own.disk_of(node).take_rot();
-    assert_eq!(opened.damage.is_some(), is_rotten, "{:?}: is that damage?", opened.damage);
+    let noticed = disks::noticed(opened.damage.as_deref(), is_rotten);
+    observe::disk_found(&mut world.observer(), now(), node, noticed);
     shared::settle(world, node, &opened.memory);
     world.observer().witness.mark(|marks| marks.journal_read(opened.cut, is_rotten));
     observe::server_started(&mut world.observer(), now(), node, &opened.memory);

@@ -93,6 +93,13 @@ impl simulated::Shared<Pbkv> for Shared {
         }
         is_lost
     }
+
+    fn on_disk(world: &World, node: NodeIndex) -> Option<Vec<String>> {
+        match node {
+            Nodes::VIEW_SERVICE => Some(world.own.record.try_lock().ok()?.standing()),
+            _ => world.own.disk(node).try_lock().ok()?.standing(),
+        }
+    }
 }
 
 impl Shared {
@@ -194,21 +201,26 @@ fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
 }
 
 /// This is what is on the disk of a server, for good. Returns whether what was under way is a part of it.
-///
-/// # Panics
-///
-/// If something that was durable is not.
 pub fn settle(world: &World, node: NodeIndex, found: &Durable) -> bool {
     let mut disk = world.own.disk_of(node);
-    let is_kept = disk.kept(found).unwrap_or_else(|why| panic!("{}: {why}", world.nodes.name(node)));
-    if !is_kept {
-        disk.lose_under_way();
-        return false;
+    match disk.kept(found) {
+        Ok(true) => {
+            let writes = disk.complete();
+            drop(disk);
+            writes.iter().for_each(|write| observe::disk_written(&mut world.observer(), now(), node, write));
+            true
+        }
+        Ok(false) => {
+            disk.lose_under_way();
+            false
+        }
+        Err(broken) => {
+            disk.believe(found);
+            drop(disk);
+            observe::disk_found(&mut world.observer(), now(), node, Err(broken));
+            false
+        }
     }
-    let writes = disk.complete();
-    drop(disk);
-    writes.iter().for_each(|write| observe::disk_written(&mut world.observer(), now(), node, write));
-    true
 }
 
 /// What a loss of power left is the record from now on. (If it is damaged, the next life will say so.) What

@@ -13,11 +13,9 @@ use testbed::{
         simulated::{Liar, Simulated},
     },
 };
-use tonic::Status;
+use tonic::{Status, codegen::BoxMessage};
 
-use super::{
-    Pbkv, client, forgery::Earlier, nodes::Nodes, process, prospects, script, shared::Shared, wire::TYPES,
-};
+use super::{Pbkv, client, forgery::Earlier, nodes::Nodes, process, prospects, script, shared::Shared, wire};
 use crate::bound::{Cluster, Nemesis, Plan, World};
 
 impl Simulated for Pbkv {
@@ -25,7 +23,7 @@ impl Simulated for Pbkv {
 
     type Caller = NoCaller;
 
-    const MESSAGES: &'static [Type] = TYPES;
+    const MESSAGES: &'static [Type] = wire::TYPES;
 
     fn may_start(world: &World, node: NodeIndex) -> bool {
         world.own.nodes.twin() != Some(node) || world.own.operator().has_twin()
@@ -66,8 +64,8 @@ impl Simulated for Pbkv {
     }
 
     fn parts_of_a_write(node: NodeIndex) -> u64 {
-        // The record's file is synced, and then its name.
-        if node == Nodes::VIEW_SERVICE { 2 } else { 1 }
+        // The record's file is synced, and then its name; a journal's, and sometimes a new one with its name.
+        if node == Nodes::VIEW_SERVICE { 2 } else { 3 }
     }
 
     fn prospects(cluster: &Cluster) -> BTreeMap<NodeIndex, Prospect> {
@@ -104,6 +102,10 @@ impl Simulated for Pbkv {
             });
         }
         lines
+    }
+
+    fn words(message: &BoxMessage) -> Option<String> {
+        wire::words(message)
     }
 
     fn liar() -> Option<Box<dyn Liar>> {

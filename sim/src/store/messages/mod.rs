@@ -2,6 +2,9 @@
 
 mod words;
 
+#[cfg(madsim)]
+pub use self::words::peer;
+
 use std::time::Duration;
 
 use pbkv::protocol::{

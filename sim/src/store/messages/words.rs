@@ -61,7 +61,8 @@ pub(super) fn sender(message: &PeerMessage) -> &ServerId {
     }
 }
 
-pub(super) fn peer(message: &PeerMessage) -> String {
+/// What a message between servers says.
+pub fn peer(message: &PeerMessage) -> String {
     match message {
         PeerMessage::Append(append) if append.entries.is_empty() => {
             format!("heartbeat {} of {}, commit {}", append.round, append.view, append.commit)

@@ -12,6 +12,7 @@ pub mod find;
 pub mod replay;
 pub mod session;
 pub mod span;
+mod standing;
 pub mod traces;
 
 use std::{

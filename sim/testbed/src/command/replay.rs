@@ -17,10 +17,11 @@ use crate::{
     data::{
         exit,
         nodes::READER,
-        outcome::{Class, End, Moment, Operation, Outcome, RunOptions},
+        outcome::{Class, Moment, Outcome, RunOptions},
         plan::Plan,
         saved,
         seed::Seed,
+        standing::Steps,
     },
     judges::idle::idle,
     observer::trace::{self, TraceLine},
@@ -30,10 +31,13 @@ use crate::{
     world::simulated::Simulated,
 };
 
-use super::{cause, filter::Filter, load, say, span::moment};
+use super::{cause, filter::Filter, load, say, span::moment, standing};
 
 /// Operations that a timeline shows unasked, at most.
 const OPERATIONS_FEW: usize = 20;
+
+/// Steps that are told one by one, at most.
+const STEPS_MAX: i64 = 10_000;
 
 /// After so long a run that says nothing is said to be still running.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,10 +73,16 @@ pub struct Telling {
     /// What clients call, and how it ends [default: if it is little].
     #[arg(long, conflicts_with = "trace")]
     pub ops: bool,
-    /// End the run at this virtual time, before the heal, and say how everything stands; page and trace end
-    /// there, too.
+    /// End the run at this virtual time, before the heal, and say how everything stands: processes, disks,
+    /// what is in the way between nodes, messages in flight, calls under way; page and trace end there, too.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<Duration>,
+    /// With --until: then go on for this many steps of the trace, and say what each of them changed.
+    #[arg(long, value_name = "N", requires = "until", value_parser = clap::value_parser!(u32).range(1..=STEPS_MAX))]
+    pub steps: Option<u32>,
+    /// With --until: only what is about these processes and clients.
+    #[arg(long, value_name = "NAME,...", requires = "until", value_delimiter = ',')]
+    pub state: Vec<String>,
     /// Which lines.
     #[command(flatten)]
     pub filter: Filter,
@@ -85,6 +95,7 @@ pub fn replay<S: Simulated>(options: &Options) -> Result<u8, String> {
         saved::check_writable(file)?;
     }
     options.telling.filter.check(&plan)?;
+    standing::check(&options.telling.state, &plan)?;
     if options.telling.until.is_some_and(|until| until >= Duration::from_millis(plan.faults_ms)) {
         return Err(format!("--until must be before the heal, at {} ms (faults_ms)", plan.faults_ms));
     }
@@ -159,8 +170,7 @@ pub fn told<S: Simulated>(plan: &Plan<S>, telling: &Telling) -> Outcome<S> {
         let outcome = run(plan, &options);
         note_silence(telling, is_any.load(Ordering::Relaxed));
         trace::legend::<S>().iter().for_each(|line| say(line));
-        stands(&outcome);
-        return outcome;
+        return stands(plan, telling, outcome);
     }
     let outcome = run(plan, &options);
     let all = telling.ops || filter.is_of_clients() || outcome.operations.len() <= OPERATIONS_FEW;
@@ -173,8 +183,19 @@ pub fn told<S: Simulated>(plan: &Plan<S>, telling: &Telling) -> Outcome<S> {
     if all && outcome.operations.iter().any(|operation| &*operation.client == READER) {
         say(&format!("{:>10}  a fresh client that looks at everything at the end", "reader"));
     }
-    stands(&outcome);
-    outcome
+    stands(plan, telling, outcome)
+}
+
+/// Says how everything stood when the run was told to end, and goes on from there if that is asked for.
+/// Returns the run to its last step.
+fn stands<S: Simulated>(plan: &Plan<S>, telling: &Telling, outcome: Outcome<S>) -> Outcome<S> {
+    standing::stands(&outcome.standing, &telling.state);
+    let Some(count) = telling.steps.filter(|_| outcome.class() == Class::Ok) else { return outcome };
+    let steps = Steps { from: outcome.stats.virtual_time, count: count as usize };
+    // The same run once more: one that was ended has lost what would come.
+    let stepped = run(plan, &RunOptions { steps: Some(steps), ..RunOptions::default() });
+    standing::steps(&outcome.standing, &stepped, steps.count, &telling.state);
+    stepped
 }
 
 /// Says why nothing was told, if a filter kept it from being told.
@@ -182,15 +203,6 @@ fn note_silence(telling: &Telling, is_any: bool) {
     if !is_any && telling.filter.is_set() {
         let more = if telling.trace { "" } else { "; --ops has what clients call, --trace every step" };
         eprintln!("no line of this run is what was asked for{more}");
-    }
-}
-
-/// Says how everything stood when the run was told to end.
-fn stands<S: System>(outcome: &Outcome<S>) {
-    outcome.standing.iter().for_each(|line| say(&format!("{:>10}  {line}", "stands")));
-    let is_open = |operation: &&Operation<S>| operation.end == End::Open;
-    for operation in outcome.operations.iter().filter(|_| !outcome.standing.is_empty()).filter(is_open) {
-        say(&format!("{:>10}  {}", "under way", screen::operation(operation)));
     }
 }
 

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod reading;
 pub mod saved;
 pub mod seed;
+pub mod standing;
 pub mod validate;
 
 /// Whether a number need not be printed in a plan.

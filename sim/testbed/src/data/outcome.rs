@@ -23,6 +23,7 @@ use crate::{
         hash::TraceHash,
         node::{NodeIndex, NodeName},
         plan::Plan,
+        standing::{Stands, Step, Steps},
     },
     marks::{Counts, Mark},
     observer::{
@@ -59,6 +60,8 @@ pub struct RunOptions {
     pub skip_marks: bool,
     /// End the run at this time, if it is before the heal, and say how everything stands.
     pub until: Option<Duration>,
+    /// Keep these steps, and how everything stood after each.
+    pub steps: Option<Steps>,
 }
 
 /// Everything a run yields.
@@ -86,13 +89,14 @@ pub struct Outcome<S: System> {
     pub failed_step: Option<StepName>,
     /// After the heal, something did not end in time.
     pub stall: Option<Stall>,
-    /// Clients that the system owed nothing after the heal, and why: the plan breaks something for good, or
-    /// loses all data.
+    /// Clients that the system owed nothing after the heal, and why.
     pub excused: Vec<String>,
     /// The first promise about the system's health that was broken.
     pub unhealthy: Option<Unhealthy<S>>,
     /// How everything stood when the run was told to end.
-    pub standing: Vec<String>,
+    pub standing: Vec<Stands>,
+    /// The steps that were asked for.
+    pub steps: Vec<Step>,
     /// Numbers.
     pub stats: Stats<S>,
 }

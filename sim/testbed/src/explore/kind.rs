@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::outcome::{Panic, Violation},
+        data::outcome::{Panic, Stall, Violation},
         observer::step::StepName,
         system::toy::Toy,
     };
@@ -174,6 +174,18 @@ mod tests {
         };
         assert_eq!(panic("index 17 of 3".into()), panic("index 4 of 12".into()));
         assert!(panic("x".repeat(10_000)).reason.len() <= REASON_MAX);
+    }
+
+    #[test]
+    fn what_waits_and_since_when_does_not_tell_stalls_apart() {
+        let stall = |waiting: &str, seconds| {
+            let at = Duration::from_secs(seconds);
+            let stall = Stall { at, waiting: vec![waiting.into()], cluster: Vec::new() };
+            Kind::of(&Outcome { stall: Some(stall), ..Outcome::default() })
+        };
+        let one = stall("put by c1, since 1.0; last told by s2 at 71.0: not primary", 72);
+        assert!(one.is_some());
+        assert_eq!(one, stall("get by c2, since 2.0; no answer from s1 since 70.2", 80));
     }
 
     #[test]

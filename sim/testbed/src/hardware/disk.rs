@@ -13,17 +13,25 @@
 #[cfg(madsim)]
 pub use self::simulated::{SimulatedDisk, Witness};
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use crate::data::hash::{below, stable_hash};
+use crate::{
+    data::hash::{below, stable_hash},
+    report::screen::{counted, short},
+};
 
 /// What a disk holds.
-pub trait Content: Clone + Default + Send + 'static {
+pub trait Content: Clone + Default + fmt::Debug + Send + 'static {
     /// A change of it.
-    type Write: Send + 'static;
+    type Write: fmt::Debug + Send + 'static;
 
     /// Makes a change.
     fn change(&mut self, write: Self::Write);
+
+    /// What it holds, as a line.
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 /// What a crash left of the write that was under way, in changes.
@@ -57,6 +65,22 @@ impl<C: Content> Disk<C> {
     /// What is durable.
     pub fn content(&self) -> &C {
         &self.content
+    }
+
+    /// What is durable, and what is being written, as lines.
+    pub fn standing(&self) -> Vec<String> {
+        let mut lines = vec![format!("durable: {}", short(&self.content.describe()))];
+        if let Some(writes) = &self.under_way {
+            let changes = counted(writes.len() as u64, "change", "changes");
+            lines.push(format!(
+                "being written, not durable: {changes}, of which a crash keeps the first few or none: {}",
+                short(&format!("{writes:?}"))
+            ));
+        }
+        if self.lost {
+            lines.push("lost all that it held".into());
+        }
+        lines
     }
 
     /// Begins a write; returns how long it takes and its number.
@@ -225,6 +249,19 @@ mod tests {
             kept[content.len() - 1] += 1;
         }
         assert!(kept.iter().all(|n| *n > 5), "every length of prefix occurs: {kept:?}");
+    }
+
+    #[test]
+    fn what_is_being_written_is_told_apart_from_what_is_durable() {
+        let mut disk = Disk::<Numbers>::new(1, 0);
+        let (_, number) = disk.begin(vec![7, 8]);
+        let [durable, written] = &disk.standing()[..] else { panic!("two lines") };
+        assert_eq!(durable, "durable: Numbers([])");
+        assert!(written.contains("not durable: 2 changes") && written.ends_with("[7, 8]"), "{written}");
+        disk.complete(number, |_| ());
+        assert_eq!(disk.standing(), ["durable: Numbers([7, 8])"]);
+        disk.wipe();
+        assert_eq!(disk.standing(), ["durable: Numbers([])", "lost all that it held"]);
     }
 
     #[test]

@@ -30,7 +30,10 @@ pub use self::simulated::SimulatedFolder;
 use std::{collections::BTreeMap, io, time::Duration};
 
 use self::{contents::Contents, names::Names};
-use crate::data::hash::{below, stable_hash};
+use crate::{
+    data::hash::{below, stable_hash},
+    report::screen::counted,
+};
 
 /// A write takes at most the longest time of a whole batch divided by this.
 const WRITE_SHARE: u64 = 3;
@@ -206,6 +209,25 @@ impl Files {
         self.existing(name)?.truncate(place(length));
         self.under_way = true;
         Ok(())
+    }
+
+    /// Each file, and what of it a loss of power can take, as lines.
+    pub fn standing(&self) -> Vec<String> {
+        let named = self.list().into_iter().map(|Listed { name, length, not_durable }| {
+            let bytes = counted(length as u64, "byte", "bytes");
+            let contents = match not_durable {
+                0 => "synced".into(),
+                count => format!("not synced: a loss of power can take {count} of them"),
+            };
+            let is_known = self.names.is_durable(&name);
+            let name_is = if is_known { "" } else { "; its name is not synced: a loss of power can take it" };
+            format!("file {name}: {bytes}, {contents}{name_is}")
+        });
+        let back = self.names.replaced().map(|(name, file)| {
+            let bytes = counted(self.files[&file].durable().len() as u64, "byte", "bytes");
+            format!("file {name} as last synced: {bytes}; a loss of power can bring it back")
+        });
+        named.chain(back).collect()
     }
 
     /// What a file holds is durable.

@@ -109,14 +109,17 @@ pub enum Effect {
     },
 }
 
+/// An active fault.
 #[derive(Clone, Debug)]
-struct Active {
+pub struct Active {
     /// Its place in the plan.
-    fault: usize,
+    pub fault: usize,
     /// What the fault contributes to hashes: its own content, not its place.
     salt: u64,
-    link: Link,
-    effect: Effect,
+    /// What it is about,
+    pub link: Link,
+    /// and what it does.
+    pub effect: Effect,
 }
 
 /// What is to be done with a message that is not cut off.
@@ -224,6 +227,11 @@ impl Network {
     /// Whether a fault is active.
     pub fn is_active(&self, fault: usize) -> bool {
         self.active.iter().any(|active| active.fault == fault)
+    }
+
+    /// The active faults, in the order in which they began.
+    pub fn active(&self) -> &[Active] {
+        &self.active
     }
 
     /// Messages so far.

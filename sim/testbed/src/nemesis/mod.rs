@@ -471,7 +471,7 @@ fn for_how_long(lasts_ms: Option<u64>) -> String {
 }
 
 /// The word for something in plans.
-fn in_plans<T: Serialize + fmt::Debug>(it: T) -> String {
+pub(crate) fn in_plans<T: Serialize + fmt::Debug>(it: T) -> String {
     match serde_json::to_value(&it) {
         Ok(serde_json::Value::String(word)) => word,
         _ => format!("{it:?}"),

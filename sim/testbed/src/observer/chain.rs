@@ -116,6 +116,11 @@ impl Chain {
         self.table.lines.push((self.steps, text));
     }
 
+    /// How many steps there were.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// What stands for everything so far.
     pub fn hash(&self) -> TraceHash {
         TraceHash(self.hasher.finish())

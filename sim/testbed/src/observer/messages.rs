@@ -106,6 +106,11 @@ impl Messages {
         self.asked.remove(&number)
     }
 
+    /// The messages that left after a time and have not arrived.
+    pub fn on_their_way(&self, after: Duration) -> impl Iterator<Item = &Message> {
+        self.kept.iter().filter(move |message| message.lost && message.sent >= after)
+    }
+
     /// Keeps a message about which everything is known already, or will be told later.
     pub fn keep(&mut self, message: Message) -> Option<MessageIndex> {
         if self.is_full() {
@@ -121,7 +126,8 @@ impl Messages {
         &mut self.kept[index.0]
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether no more are kept.
+    pub fn is_full(&self) -> bool {
         self.kept.len() >= MESSAGES_MAX
     }
 

@@ -59,7 +59,7 @@ impl<S: System> Observer<S> {
     pub fn new(nodes: Arc<Nodes>, plan: &Plan<S>, options: RunOptions) -> Self {
         Self {
             witness: S::Witness::new(plan, &options),
-            messages: options.keep_messages.then(Messages::default),
+            messages: (options.keep_messages || options.looks()).then(Messages::default),
             nodes,
             chain: Chain::new(options.table.clone()),
             options,
@@ -124,6 +124,16 @@ impl<S: System> Observer<S> {
     /// What triggers wait for, in the order in which it happened.
     pub fn occurrences(&self) -> &[(S::Trigger, Duration)] {
         &self.occurrences
+    }
+
+    /// How many steps were taken so far.
+    pub fn steps(&self) -> u64 {
+        self.chain.steps()
+    }
+
+    /// The lines of the trace that are kept.
+    pub fn trace(&self) -> &[TraceLine] {
+        &self.trace
     }
 
     /// All operations so far.
@@ -296,7 +306,8 @@ impl<S: System> Observer<S> {
 
     fn line(&mut self, text: impl FnOnce() -> String) {
         let wanted = self.chain.wants_lines();
-        if !wanted && !self.options.keep_trace && self.options.trace_sink.is_none() {
+        let keeps = self.options.keep_trace || self.options.steps.is_some_and(|steps| self.now >= steps.from);
+        if !wanted && !keeps && self.options.trace_sink.is_none() {
             return;
         }
         let node = self.nodes.name(self.stepping.unwrap_or_default()).clone();
@@ -307,7 +318,7 @@ impl<S: System> Observer<S> {
         if let Some(sink) = &self.options.trace_sink {
             sink(&line);
         }
-        if self.options.keep_trace {
+        if keeps {
             self.trace.push(line);
         }
     }

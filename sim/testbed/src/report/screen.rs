@@ -253,7 +253,8 @@ pub fn bytes(value: &Bytes) -> String {
     format!("\"...{}\" ({} bytes)", &text[text.len() - TEXT_MAX / 2..], value.len())
 }
 
-fn short(text: &str) -> String {
+/// A text that fits a line or two.
+pub(crate) fn short(text: &str) -> String {
     cut(text, 2 * TEXT_MAX)
 }
 

@@ -6,7 +6,10 @@
 //! and only when the machine is started again do its peers hear that their connections are gone. However a
 //! life ends, what it has sent is on its way and arrives; peers hear of the end of a connection after that.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 
 use madsim::{
     runtime::{Handle, NodeHandle},
@@ -41,7 +44,7 @@ pub enum Status {
 }
 
 /// One node's process.
-struct Process {
+pub(super) struct Process {
     id: NodeId,
     status: Status,
     /// How many of its pauses have no end.
@@ -66,7 +69,6 @@ impl Process {
 pub struct Cluster<S: Simulated> {
     world: Arc<World<S>>,
     handle: Handle,
-    processes: Vec<Process>,
 }
 
 impl<S: Simulated> Cluster<S> {
@@ -80,9 +82,20 @@ impl<S: Simulated> Cluster<S> {
             let id = handle.create_node().name(&**name).ip(ip).build().id();
             Process { id, status: Status::Waiting, lasting_pauses: 0, frozen: None, life: 0 }
         };
-        let processes = (0..world.nodes.simulator()).map(make).collect();
+        *world.processes() = (0..world.nodes.simulator()).map(make).collect();
         handle.create_node().name(SIMULATOR).build();
-        Self { world, handle, processes }
+        world.begin_stepping();
+        Self { world, handle }
+    }
+
+    /// The processes of a world that has them, to be looked at.
+    pub(super) fn of(world: Arc<World<S>>) -> Self {
+        Self { world, handle: Handle::current() }
+    }
+
+    /// What is known of each, for one question: whatever else is called may ask, too.
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.world.processes()
     }
 
     /// What the processes share.
@@ -92,20 +105,20 @@ impl<S: Simulated> Cluster<S> {
 
     /// What a node's process is doing.
     pub fn status(&self, node: NodeIndex) -> Status {
-        self.processes[node].status
+        self.processes()[node].status
     }
 
     /// Which processes run (a paused one does).
     pub fn up(&self) -> Vec<bool> {
         let mut up: Vec<_> =
-            self.processes.iter().map(|p| matches!(p.status, Status::Up | Status::Paused(_))).collect();
+            self.processes().iter().map(|p| matches!(p.status, Status::Up | Status::Paused(_))).collect();
         up.push(true);
         up
     }
 
     /// What each node is doing once the faults are over.
     pub fn conditions(&self) -> Vec<Condition> {
-        self.processes.iter().map(Process::condition).collect()
+        self.processes().iter().map(Process::condition).collect()
     }
 
     /// What a process is doing, as a line.
@@ -121,25 +134,28 @@ impl<S: Simulated> Cluster<S> {
 
     /// How many lives a node has had.
     pub fn life(&self, node: NodeIndex) -> u64 {
-        self.processes[node].life
+        self.processes()[node].life
     }
 
     /// The node, to run something on it. Begins its life.
     pub fn begin(&mut self, node: NodeIndex) -> NodeHandle {
-        let process = &mut self.processes[node];
-        let fresh = process.status == Status::Waiting;
-        if let Status::Down(Down::PowerLoss) = process.status {
+        let (id, before) = {
+            let process = &self.processes()[node];
+            (process.id, process.status)
+        };
+        if let Status::Down(Down::PowerLoss) = before {
             // What was paused must be dropped by the executor, not under its lock.
-            self.handle.resume(process.id);
-            self.handle.kill(process.id);
+            self.handle.resume(id);
+            self.handle.kill(id);
         }
-        if !fresh {
-            self.handle.restart(process.id);
+        if before != Status::Waiting {
+            self.handle.restart(id);
         }
+        let process = &mut self.processes()[node];
         process.status = Status::Up;
         process.lasting_pauses = 0;
         process.life += 1;
-        self.handle.get_node(process.id).expect("it was made at the beginning")
+        self.handle.get_node(id).expect("it was made at the beginning")
     }
 
     /// Starts a process, unless it runs.
@@ -149,7 +165,7 @@ impl<S: Simulated> Cluster<S> {
             return;
         }
         let handle = self.begin(node);
-        let life = self.processes[node].life;
+        let life = self.life(node);
         let world = self.world.clone();
         world.happened(node, Happening::Up { life, memory: S::Shared::remembers(&world, node) });
         let process = S::process(world.clone(), node, life);
@@ -163,7 +179,7 @@ impl<S: Simulated> Cluster<S> {
 
     /// Ends a process. The error says why that is impossible.
     pub fn stop(&mut self, node: NodeIndex, how: Down, memory: Memory) -> Result<Memory, String> {
-        let id = self.processes[node].id;
+        let id = self.processes()[node].id;
         match self.status(node) {
             Status::Waiting => return Err(format!("{} was not started yet", self.world.nodes.name(node))),
             Status::Down(_) => return Err(format!("{} is down already", self.world.nodes.name(node))),
@@ -177,7 +193,7 @@ impl<S: Simulated> Cluster<S> {
             }
             Down::PowerLoss => self.handle.pause(id),
         }
-        self.processes[node].status = Status::Down(how);
+        self.processes()[node].status = Status::Down(how);
         self.world.links.network().ended(node);
         S::Shared::torn(&self.world, node, how);
         let memory = self.disturb_memory(node, memory);
@@ -202,7 +218,7 @@ impl<S: Simulated> Cluster<S> {
 
     /// Makes a process stand still, for a while or for good.
     pub fn pause(&mut self, node: NodeIndex, for_good: bool) -> Result<(), String> {
-        let process = &mut self.processes[node];
+        let process = &mut self.processes()[node];
         process.status = match process.status {
             Status::Up => Status::Paused(1),
             Status::Paused(times) => Status::Paused(times + 1),
@@ -219,23 +235,24 @@ impl<S: Simulated> Cluster<S> {
     /// does.
     pub fn freeze(&mut self, node: NodeIndex) -> Result<(), String> {
         self.pause(node, false)?;
-        self.processes[node].frozen.get_or_insert(now());
+        self.processes()[node].frozen.get_or_insert(now());
         Ok(())
     }
 
     /// The clock of a machine that stood still goes on, behind by as much.
     fn thaw(&mut self, node: NodeIndex) {
-        if let Some(since) = self.processes[node].frozen.take() {
+        let frozen = self.processes()[node].frozen.take();
+        if let Some(since) = frozen {
             self.world.pacer(node).lose(now() - since);
         }
     }
 
     /// Ends one pause.
     pub fn resume(&mut self, node: NodeIndex) {
-        if self.processes[node].status == Status::Paused(1) {
+        if self.status(node) == Status::Paused(1) {
             self.thaw(node);
         }
-        let process = &mut self.processes[node];
+        let process = &mut self.processes()[node];
         match process.status {
             Status::Paused(1) => {
                 process.status = Status::Up;
@@ -248,8 +265,8 @@ impl<S: Simulated> Cluster<S> {
 
     /// Ends all pauses that have an end.
     pub fn resume_all(&mut self) {
-        for node in 0..self.processes.len() {
-            let lasting = self.processes[node].lasting_pauses;
+        for node in 0..self.world.nodes.simulator() {
+            let lasting = self.processes()[node].lasting_pauses;
             while matches!(self.status(node), Status::Paused(times) if times > lasting) {
                 self.resume(node);
             }

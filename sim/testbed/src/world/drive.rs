@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::data::fault::DriveFailure;
+use crate::{data::fault::DriveFailure, report::screen::counted};
 
 /// The number of the error that Unix calls EIO, "input/output error".
 const INPUT_OUTPUT: i32 = 5;
@@ -109,6 +109,27 @@ impl Drive {
     /// Whether it failed, and that was not asked for yet.
     pub fn has_failed(&self) -> bool {
         self.state().has_failed
+    }
+
+    /// What is wrong with it, or will be, as lines.
+    pub fn standing(&self) -> Vec<String> {
+        let State { stalls, fails_after, has_failed } = &*self.state();
+        let stalls = (*stalls > 0).then(|| "its drive stalls: what is written or synced waits".to_owned());
+        let fails = fails_after.map(|(failure, more)| {
+            let (one, many) = match failure {
+                DriveFailure::Sync => ("sync", "syncs"),
+                DriveFailure::Write | DriveFailure::Full => ("write", "writes"),
+            };
+            match more {
+                0 => format!("its drive fails with the next {one}"),
+                more => format!(
+                    "its drive fails after {}",
+                    counted(more, &format!("more {one}"), &format!("more {many}"))
+                ),
+            }
+        });
+        let failed = has_failed.then(|| "its drive has failed".to_owned());
+        [stalls, fails, failed].into_iter().flatten().collect()
     }
 
     /// It does not fail any more, nor does it stall.

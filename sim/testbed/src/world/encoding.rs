@@ -1,15 +1,22 @@
 //! Messages as bytes. madsim passes them as values; here each is encoded and decoded as the network of
 //! production would carry it, and refused if it is longer than its receiver takes or its sender may say.
 
+use std::fmt::Debug;
+
 use prost::Message;
 use tonic::{Status, codegen::BoxMessage};
 
 use crate::data::hash::stable_hash;
 
+/// Characters of what a message says, at most.
+const WORDS_MAX: usize = 120;
+
 /// What can be done with messages of one type that was erased.
 pub struct Type {
     copy: fn(&BoxMessage) -> Option<BoxMessage>,
     length: fn(&BoxMessage) -> Option<usize>,
+    /// Its name and contents.
+    words: fn(&BoxMessage) -> Option<String>,
     /// Stands for its contents.
     hash: fn(&BoxMessage) -> Option<u64>,
     /// Encodes and decodes it, and says how long it was.
@@ -18,12 +25,13 @@ pub struct Type {
 
 impl Type {
     /// Messages of this type.
-    pub const fn of<M: Message + Default + Clone + 'static>() -> Self {
+    pub const fn of<M: Message + Debug + Default + Clone + 'static>() -> Self {
         Self {
             copy: |message| {
                 message.downcast_ref::<M>().map(|message| Box::new(message.clone()) as BoxMessage)
             },
             length: |message| message.downcast_ref::<M>().map(Message::encoded_len),
+            words: |message| message.downcast_ref::<M>().map(|message| format!("{message:?}")),
             hash: |message| message.downcast_ref::<M>().map(|message| stable_hash(&message.encode_to_vec())),
             carry: |message| {
                 let bytes = message.downcast_ref::<M>()?.encode_to_vec();
@@ -52,6 +60,15 @@ pub fn duplicate(types: &[Type], message: &BoxMessage) -> BoxMessage {
 /// As [`duplicate`].
 pub(crate) fn length(types: &[Type], message: &BoxMessage) -> usize {
     types.iter().find_map(|known| (known.length)(message)).expect(MISSING)
+}
+
+/// What a message says, cut if that is long.
+pub(crate) fn words(types: &[Type], message: &BoxMessage) -> String {
+    let all = types.iter().find_map(|known| (known.words)(message)).unwrap_or_else(|| "a message".into());
+    if all.chars().count() <= WORDS_MAX {
+        return all;
+    }
+    all.chars().take(WORDS_MAX).chain("...".chars()).collect()
 }
 
 /// Stands for the contents of a message.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockResult, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -11,12 +11,15 @@ use tokio::sync::Notify;
 use tonic::{Status, codegen::BoxMessage};
 
 use crate::{
-    data::{fault::Cut, node::NodeIndex, nodes::SIMULATOR, plan::Plan},
+    data::{fault::Cut, node::NodeIndex, nodes::SIMULATOR, outcome::RunOptions, plan::Plan},
     hardware::network::{Network, Verdict, Way},
     observer::messages::{Message, MessageIndex, Messages},
     system::Setup,
     world::{
-        encoding::{Type, length},
+        attempts::Attempts,
+        encoding::{self, Type, length},
+        flights::{Due, Entry, Flight, Flights},
+        now,
         simulated::{Liar, Simulated},
     },
 };
@@ -38,6 +41,14 @@ pub struct Links {
     liar: Option<Mutex<Box<dyn Liar>>>,
     /// What can be done with the system's messages.
     pub(crate) types: &'static [Type],
+    /// What the system says of its messages.
+    pub(crate) own_words: fn(&BoxMessage) -> Option<String>,
+    /// What clients were told last.
+    pub attempts: Attempts,
+    /// Messages on their way, if the run is to be looked at.
+    flights: Option<Arc<Flights>>,
+    /// The least and the greatest latency of the network, without faults.
+    latency: (Duration, Duration),
     /// Whether an error proves that a call was not executed.
     pub(crate) proves_not_executed: fn(&Status) -> bool,
     changed: Notify,
@@ -71,17 +82,22 @@ pub fn on_the_way(what: impl Future<Output = ()> + Send + 'static) {
 }
 
 impl Links {
-    /// Shares a network, and keeps the clients' messages on request.
-    pub fn new<S: Simulated>(network: Network, plan: &Plan<S>, keep_messages: bool) -> Self {
+    /// Shares a network, and keeps on request the clients' messages, and those on their way.
+    pub fn new<S: Simulated>(network: Network, plan: &Plan<S>, options: &RunOptions) -> Self {
+        let latency = (plan.network.latency_us_min, plan.network.latency_us_max);
         Self {
             network: Mutex::new(network),
-            messages: keep_messages.then(Mutex::default),
+            messages: options.keep_messages.then(Mutex::default),
             callers_leave: plan.cluster.callers_leave(),
             encoded: plan.cluster.is_encoded(),
             bytes_per_ms: plan.network.bytes_per_ms,
             free_at: Mutex::default(),
             liar: S::liar().map(Mutex::new),
             types: S::MESSAGES,
+            own_words: S::words,
+            attempts: Attempts::default(),
+            flights: options.looks().then(Arc::default),
+            latency: (Duration::from_micros(latency.0), Duration::from_micros(latency.1)),
             proves_not_executed: S::proves_not_executed,
             changed: Notify::new(),
         }
@@ -139,6 +155,11 @@ impl Links {
         self.network.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, unless it is being asked something.
+    pub fn try_network(&self) -> TryLockResult<MutexGuard<'_, Network>> {
+        self.network.try_lock()
+    }
+
     /// Changes the faults and lets everything that waits look again.
     pub fn change(&self, change: impl FnOnce(&mut Network)) {
         change(&mut self.network());
@@ -160,12 +181,60 @@ impl Links {
         }
     }
 
-    /// Carries a message from one node to another, if no mistreatment is in its way.
-    pub async fn carry(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
+    /// A message begins its way, if that is looked at. It says `text`, and is there when what is returned is
+    /// dropped.
+    pub fn begin(
+        &self,
+        (from, to): (NodeIndex, NodeIndex),
+        text: impl FnOnce(&Self) -> String,
+        due: impl FnOnce(&Self, Duration) -> Due,
+    ) -> Option<Entry> {
+        let (flights, sent) = (self.flights.as_ref()?, now());
+        Some(flights.begin(Flight { from, to, text: text(self), sent, due: due(self, sent) }))
+    }
+
+    /// A message is left to the network.
+    pub fn let_go(&self, (from, to): (NodeIndex, NodeIndex), text: impl FnOnce(&Self) -> String) {
+        if let Some(flights) = &self.flights {
+            let sent = now();
+            flights.let_go(Flight { from, to, text: text(self), sent, due: self.by_latency(sent) });
+        }
+    }
+
+    /// A stream is open, until what is returned is dropped.
+    pub fn opened(&self, nodes: (NodeIndex, NodeIndex), mute: &Arc<AtomicBool>) -> Option<Entry> {
+        Some(self.flights.as_ref()?.opened(nodes, mute.clone()))
+    }
+
+    /// When the network brings what is sent now.
+    pub fn by_latency(&self, now: Duration) -> Due {
+        Due::Between(now + self.latency.0, now + self.latency.1)
+    }
+
+    /// The greatest latency of the network, without faults.
+    pub fn latency_max(&self) -> Duration {
+        self.latency.1
+    }
+
+    /// Messages on their way, if the run is to be looked at.
+    pub fn flights(&self) -> Option<&Arc<Flights>> {
+        self.flights.as_ref()
+    }
+
+    /// What a message says, in a few words.
+    pub fn words(&self, message: &BoxMessage) -> String {
+        (self.own_words)(message).unwrap_or_else(|| encoding::words(self.types, message))
+    }
+
+    /// Carries a message from one node to another, if no mistreatment is in its way. `entry` says that it is
+    /// on its way, until it is there.
+    pub async fn carry(&self, way: Way, verdict: &Verdict, extra: Duration, entry: Option<Entry>) -> Arrival {
         let delay = verdict.delay + extra;
         if !delay.is_zero() {
+            entry.iter().for_each(|entry| entry.arrives(Due::At(now() + delay)));
             madsim::time::sleep(delay).await;
         }
+        entry.iter().for_each(|entry| entry.arrives(Due::After("a partition")));
         match self.pass(way).await {
             Passage::Open => Arrival::Arrived,
             Passage::Held if verdict.survives_the_hole() => Arrival::Arrived,
@@ -175,10 +244,16 @@ impl Links {
     }
 
     /// Carries a message that arrives even if the process that sent it has ended by then.
-    pub async fn carry_on(&self, way: Way, verdict: &Verdict, extra: Duration) -> Arrival {
+    pub async fn carry_on(
+        &self,
+        way: Way,
+        verdict: &Verdict,
+        extra: Duration,
+        entry: Option<Entry>,
+    ) -> Arrival {
         let ends = |network: &Network| (network.ends(way.from), network.ends(way.to));
         let sent = ends(&self.network());
-        let arrival = self.carry(way, verdict, extra).await;
+        let arrival = self.carry(way, verdict, extra, entry).await;
         let mut network = self.network();
         let (sender, receiver) = ends(&network);
         if arrival == Arrival::Arrived && sender > sent.0 && receiver == sent.1 {

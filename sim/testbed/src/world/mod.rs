@@ -1,8 +1,10 @@
 //! What everything in a run shares: the nodes, the network's faults, the drives, the observer.
 
+pub mod attempts;
 pub mod cluster;
 pub mod drive;
 pub mod encoding;
+pub mod flights;
 pub mod links;
 mod reach;
 mod relay;
@@ -10,6 +12,8 @@ pub mod run;
 pub mod script;
 pub mod serve;
 pub mod simulated;
+mod standing;
+mod stepping;
 mod stream;
 
 use std::{
@@ -31,6 +35,7 @@ use crate::{
         nodes::Nodes,
         outcome::{End, Happening, RunOptions},
         plan::Plan,
+        standing::Step,
     },
     hardware::{
         clock::{Deviation, Pacer, SimulatedClock},
@@ -40,10 +45,12 @@ use crate::{
     observer::observe::Observer,
     system::{Setup, Witness},
     world::{
+        cluster::Process,
         drive::Drive,
         links::Links,
         serve::{Lengths, Listener, Services},
         simulated::{Shared, Simulated},
+        stepping::Stepping,
     },
 };
 
@@ -65,7 +72,11 @@ pub struct World<S: Simulated> {
     /// The drives of the processes.
     drives: Vec<Arc<Drive>>,
     pacers: Vec<Pacer>,
+    /// What each node is doing.
+    processes: Mutex<Vec<Process>>,
     observer: Mutex<Observer<S>>,
+    /// The steps that are to be looked at, if any are.
+    stepping: Option<Mutex<Stepping<S>>>,
     progress: Mutex<Progress>,
     /// Told when the nemesis should look at what happened.
     news: Notify,
@@ -87,14 +98,16 @@ impl<S: Simulated> World<S> {
         let salt = |node: NodeIndex| stable_hash(&(plan.seed, "disk", node)) ^ chance(node);
         let mut network = Network::new(stable_hash(&(plan.seed, "network")), nodes.len());
         network.set_roles(struck::roles(&nodes));
-        let links = Arc::new(Links::new::<S>(network, plan, options.keep_messages));
+        let links = Arc::new(Links::new::<S>(network, plan, options));
         Self {
             plan: plan.clone(),
             chance: options.chance,
             own: S::Shared::new(plan, &nodes, &links, &salt),
             drives: (0..nodes.len()).map(|_| Arc::default()).collect(),
             pacers: (0..nodes.len()).map(|_| Pacer::default()).collect(),
+            processes: Mutex::default(),
             observer: Mutex::new(Observer::new(nodes.clone(), plan, options.clone())),
+            stepping: options.steps.map(|steps| Mutex::new(Stepping::new(steps))),
             progress: Mutex::default(),
             links,
             nodes,
@@ -104,7 +117,31 @@ impl<S: Simulated> World<S> {
 
     /// The observer, for one step.
     pub fn observer(&self) -> MutexGuard<'_, Observer<S>> {
+        // While it looks, it asks for the observer itself.
+        if let Some(Ok(mut stepping)) = self.stepping.as_ref().map(Mutex::try_lock) {
+            stepping.look();
+        }
+        self.observer_alone()
+    }
+
+    /// The same, whatever is to be looked at.
+    fn observer_alone(&self) -> MutexGuard<'_, Observer<S>> {
         self.observer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world has processes from now on.
+    fn begin_stepping(self: &Arc<Self>) {
+        if let Some(stepping) = &self.stepping {
+            stepping.lock().unwrap_or_else(PoisonError::into_inner).begin(self);
+        }
+    }
+
+    /// The steps that were to be looked at. Nothing is looked at any more.
+    fn take_steps(&self) -> Vec<Step> {
+        let stepping = self.stepping.as_ref();
+        let steps =
+            stepping.map(|stepping| stepping.lock().unwrap_or_else(PoisonError::into_inner).take(self));
+        steps.unwrap_or_default()
     }
 
     /// Takes the observer out of a world that is over, and leaves one that has seen nothing.
@@ -177,6 +214,11 @@ impl<S: Simulated> World<S> {
     /// Whether a client came to the end of its script.
     pub fn is_finished(&self, client: NodeIndex) -> bool {
         self.progress().finished.contains(&client)
+    }
+
+    /// What each node is doing, for one question.
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What stops a node's clock.

@@ -33,7 +33,7 @@ use crate::{
     observer::messages::MessageIndex,
     world::{
         World,
-        links::{Arrival, on_the_way},
+        links::{Arrival, Links, on_the_way},
         now,
         serve::client_message,
         simulated::Simulated,
@@ -103,7 +103,10 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
             };
             match arrival {
                 Arrival::Arrived => {}
-                Arrival::Refused => return,
+                Arrival::Refused => {
+                    let what = "the connection broke".into();
+                    return self.world.links.attempts.told(peer, self.node, now(), false, what);
+                }
                 // A lost message leaves the connection open for as long as this process lasts.
                 Arrival::Lost => return tx.closed().await,
             }
@@ -114,9 +117,11 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
     async fn request(&self, peer: NodeIndex, struck: &mut Option<Treatment>) -> Arrival {
         let links = &self.world.links;
         let called = self.shown(peer, (peer, self.node), "request", true);
+        links.attempts.asked(peer, self.node, now());
         let verdict = links.network().message(peer, self.node);
         *struck = verdict.treatment;
-        let arrival = links.carry(Way::to(peer, self.node), &verdict, late(*struck, false)).await;
+        let entry = links.begin((peer, self.node), |_| "request".into(), Links::by_latency);
+        let arrival = links.carry(Way::to(peer, self.node), &verdict, late(*struck, false), entry).await;
         let arrival = match *struck {
             _ if arrival != Arrival::Arrived => arrival,
             Some(Treatment { how: Mistreatment::DropRequest, .. }) => Arrival::Refused,
@@ -152,11 +157,15 @@ impl<S: Simulated, F: Future<Output = ()> + Send + 'static, A: Fn() -> F + Send 
         let links = self.world.links.clone();
         let verdict = links.network().reply(self.node, peer);
         let (tx, way, late) = (tx.clone(), Way::back(peer, self.node), late(struck, true));
+        let (nodes, text) = ((self.node, peer), |_: &Links| "answer".to_owned());
+        let entry = links.begin(nodes, text, Links::by_latency);
         let (told, arrival) = oneshot::channel();
         // It arrives even if this process ends first.
         on_the_way(async move {
-            let arrival = links.carry_on(way, &verdict, late).await;
+            let arrival = links.carry_on(way, &verdict, late, entry).await;
             if arrival == Arrival::Arrived {
+                links.attempts.told(peer, nodes.0, now(), true, "an answer".into());
+                links.let_go(nodes, text);
                 // A caller that went away needs no answer.
                 let _ = tx.send(answer).await;
             }

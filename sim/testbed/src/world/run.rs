@@ -20,8 +20,9 @@ use madsim::runtime::Runtime;
 use crate::{
     data::{
         node::NodeIndex,
-        outcome::{Class, Outcome, Panic, RunOptions, Stall},
+        outcome::{Class, End, Outcome, Panic, RunOptions, Stall},
         plan::Plan,
+        standing::Stands,
         validate::validate,
     },
     judges::liveness::{self, Prospect},
@@ -34,12 +35,16 @@ use crate::{
         cluster::{self, Cluster},
         now,
         simulated::Simulated,
+        standing::{call, standing},
     },
 };
 
 /// If some clients are owed nothing, the run goes on for this share of the settling time to see whether they
 /// are served.
 const UNOWED_SHARE: u32 = 4;
+
+/// What ends at a time ends so long before it.
+const JUST_BEFORE: Duration = Duration::from_micros(1);
 
 /// How often the witness is asked whether the system has settled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,7 +56,9 @@ pub fn run<S: Simulated>(plan: &Plan<S>, options: &RunOptions) -> Outcome<S> {
         let panic = Panic { at: Duration::ZERO, node: "sim".into(), message };
         return Outcome { panic: Some(panic), ..Outcome::default() };
     }
-    execute(plan, options, |world| live_until(world, options.until.unwrap_or(Duration::MAX)))
+    // What happens at that time itself comes after it.
+    let until = options.until.map_or(Duration::MAX, |until| until.saturating_sub(JUST_BEFORE));
+    execute(plan, options, |world| live_until(world, until))
 }
 
 /// Lets a world live on a fresh thread, and judges what happened in it. [`live`] is how worlds live; a test
@@ -81,6 +88,7 @@ fn judged<S: Simulated>(
 ) -> Outcome<S> {
     let runtime = Runtime::with_seed_and_config(world.plan.seed, config(&world.plan));
     let result = catch(|| runtime.block_on(life));
+    let steps = world.take_steps();
     let was_over = world.observer().is_stopped();
     world.observer().stop();
     let ended = catch(|| {
@@ -115,6 +123,7 @@ fn judged<S: Simulated>(
     }
     let (mut outcome, witness) = observer.into_outcome();
     outcome.messages = kept;
+    outcome.steps = steps;
     outcome.stats.messages = messages;
     for (how, count) in struck {
         *outcome.stats.faults.entry(how.name().into()).or_default() += count;
@@ -164,7 +173,7 @@ pub struct Ending {
     at: Duration,
     stall: Option<Stall>,
     excused: Vec<String>,
-    standing: Vec<String>,
+    standing: Vec<Stands>,
 }
 
 /// A run from its start to its end.
@@ -190,7 +199,9 @@ async fn live_until<S: Simulated>(world: Arc<World<S>>, until: Duration) -> Endi
         return ending;
     }
     if until < faults_end {
-        ending.standing = S::standing(nemesis.cluster());
+        ending.standing = standing(nemesis.cluster()).expect("nothing is in use between two turns");
+        // What else is done in this instant is not part of it.
+        world.observer().stop();
         return ending;
     }
     nemesis.heal();
@@ -290,14 +301,18 @@ fn stall<S: Simulated>(
     let last = |client: NodeIndex| {
         let name = world.nodes.name(client);
         let last = observer.operations().iter().rfind(|operation| operation.client == *name);
-        last.map_or_else(|| "it never called".into(), screen::operation)
+        match last {
+            None => ": it never called".into(),
+            Some(operation) if operation.end == End::Open => String::new(),
+            Some(operation) => format!(": {}", screen::operation(operation)),
+        }
     };
     for client in world.nodes.clients().filter(|client| owed(*client) && !world.is_finished(*client)) {
-        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(client), last(client)));
+        waiting.push(format!("{} did not come to its end{}", world.nodes.name(client), last(client)));
     }
     let reader = world.nodes.reader();
     if waiting.is_empty() && owed(reader) && !world.is_finished(reader) {
-        waiting.push(format!("{} did not come to its end: {}", world.nodes.name(reader), last(reader)));
+        waiting.push(format!("{} did not come to its end{}", world.nodes.name(reader), last(reader)));
     }
     if is_data_lost && !world.plan.data_loss {
         waiting.insert(0, "all data is lost, although the plan spares the last copy".into());
@@ -306,9 +321,16 @@ fn stall<S: Simulated>(
     (!waiting.is_empty()).then(|| stalled(cluster, waiting))
 }
 
-/// Which clients wait, and how everything stands.
-fn stalled<S: Simulated>(cluster: &Cluster<S>, waiting: Vec<String>) -> Stall {
-    let network = &cluster.world().plan.network;
+/// Which clients wait, each with the call that it has open, and how everything stands.
+fn stalled<S: Simulated>(cluster: &Cluster<S>, overdue: Vec<String>) -> Stall {
+    let world = cluster.world();
+    let mut waiting: Vec<String> = {
+        let observer = world.observer();
+        let open = observer.operations().iter().filter(|operation| operation.end == End::Open);
+        open.map(|operation| call(world, operation)).collect()
+    };
+    waiting.extend(overdue);
+    let network = &world.plan.network;
     let round_trip = |latency_us| 2.0 * latency_us as f64 / 1e6;
     let mut standing = S::standing(cluster);
     standing.push(format!(

@@ -54,6 +54,7 @@ use crate::{
     observer::messages::{Message, MessageIndex, MessageKind},
     world::{
         encoding,
+        flights::{Due, Entry},
         links::{Arrival, Links, on_the_way},
         now, stream,
     },
@@ -177,6 +178,9 @@ async fn connection(
     peer: SocketAddr,
     first: Option<io::Result<Payload>>,
 ) {
+    let IpAddr::V4(ip) = peer.ip() else { unreachable!("nodes have addresses of version 4") };
+    let peer = server.nodes.at(ip).expect("only nodes connect");
+    let entry = server.links.begin((peer, server.node), |_| "a call".into(), Links::by_latency);
     let first = match first {
         Some(first) => Some(first),
         None => rx.next().await,
@@ -185,12 +189,12 @@ async fn connection(
     let (path, streaming, request) = *first
         .downcast::<(PathAndQuery, bool, Request<BoxMessage>)>()
         .expect("madsim-tonic's client opens every connection with a request");
-    let IpAddr::V4(ip) = peer.ip() else { unreachable!("nodes have addresses of version 4") };
-    let peer = server.nodes.at(ip).expect("only nodes connect");
     if streaming {
-        stream::serve(server, tx, rx, peer, path, request).await;
+        entry.iter().for_each(|entry| entry.says(format!("a stream, {}", method(&path))));
+        stream::serve(server, tx, rx, peer, path, request, entry).await;
     } else {
-        unary(server, tx, peer, path, request).await;
+        entry.iter().for_each(|entry| entry.says(server.links.words(request.get_ref())));
+        unary(server, tx, peer, path, request, entry).await;
     }
 }
 
@@ -226,6 +230,39 @@ impl Server {
             self.links.keep(|| client_message((self.node, peer), text(), at, lost));
         }
     }
+
+    /// An answer is left to the network.
+    fn lets_go(&self, peer: NodeIndex, answer: &Result<Response<BoxMessage>, Status>) {
+        self.links.let_go((self.node, peer), |links| told(links, answer));
+        if !self.nodes.is_process(peer) {
+            let what = match answer {
+                Ok(answer) => (self.links.own_words)(answer.get_ref()).unwrap_or_else(|| "an answer".into()),
+                Err(status) => refusal(status),
+            };
+            self.links.attempts.told(peer, self.node, now(), true, what);
+        }
+    }
+
+    /// What is on the way between this server and a caller ends its call.
+    async fn breaks(&self, tx: &Sender, peer: NodeIndex, status: Status) {
+        if !self.nodes.is_process(peer) {
+            self.links.attempts.told(peer, self.node, now(), false, refusal(&status));
+        }
+        send(tx, Err(status)).await;
+    }
+}
+
+/// What an error says.
+fn refusal(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
+}
+
+/// What an answer says.
+fn told(links: &Links, answer: &Result<Response<BoxMessage>, Status>) -> String {
+    match answer {
+        Ok(answer) => links.words(answer.get_ref()),
+        Err(status) => refusal(status),
+    }
 }
 
 async fn unary(
@@ -234,25 +271,29 @@ async fn unary(
     peer: NodeIndex,
     path: PathAndQuery,
     request: Request<BoxMessage>,
+    entry: Option<Entry>,
 ) {
     let queued = server.links.queue(peer, server.node, request.get_ref());
     let mut verdict = server.links.network().message(peer, server.node);
     verdict.delay += queued;
     let struck = verdict.treatment;
     let called = server.requested(peer, &path);
+    if !server.nodes.is_process(peer) {
+        server.links.attempts.asked(peer, server.node, now());
+    }
     let method = method(&path);
     let late = |at: bool| match struck {
         Some(Treatment { how: Mistreatment::Delay, variant, after, .. }) if variant == at => after,
         _ => Duration::ZERO,
     };
-    match server.links.carry(Way::to(peer, server.node), &verdict, late(false)).await {
+    match server.links.carry(Way::to(peer, server.node), &verdict, late(false), entry).await {
         Arrival::Arrived => {}
-        Arrival::Refused => return send(&tx, Err(unavailable("cannot reach the server"))).await,
+        Arrival::Refused => return server.breaks(&tx, peer, unavailable("cannot reach the server")).await,
         Arrival::Lost => return tx.closed().await,
     }
     let answer = match struck.map(|treatment| (treatment.how, treatment)) {
         Some((Mistreatment::DropRequest, _)) => {
-            return send(&tx, Err(unavailable("the request was lost"))).await;
+            return server.breaks(&tx, peer, unavailable("the request was lost")).await;
         }
         Some((Mistreatment::Hang, treatment)) => {
             if treatment.variant {
@@ -263,17 +304,23 @@ async fn unary(
         Some((Mistreatment::Cancel, treatment)) => {
             match within(treatment.after, execute(&server, called, path, request)).await {
                 Some(answer) => answer,
-                None => return send(&tx, Err(Status::cancelled("the call was cancelled"))).await,
+                None => return server.breaks(&tx, peer, Status::cancelled("the call was cancelled")).await,
             }
         }
         Some((Mistreatment::Duplicate, treatment)) => {
             let copy = encoding::duplicate(server.links.types, request.get_ref());
             let copy = Request::from_parts(request.metadata().clone(), request.extensions().clone(), copy);
             let (server_again, path_again) = (server.clone(), path.clone());
+            let entry = server.links.begin(
+                (peer, server.node),
+                |links| format!("copy of {}", links.words(copy.get_ref())),
+                |_, now| Due::At(now + treatment.after),
+            );
             let refused = Arc::new(AtomicBool::new(false));
             let is_refused = refused.clone();
             madsim::task::spawn(async move {
                 madsim::time::sleep(treatment.after).await;
+                drop(entry);
                 // A proof holds for a request, so it could not stand a network that delivers another copy
                 // afterwards.
                 if !is_refused.load(Ordering::Relaxed) {
@@ -300,7 +347,7 @@ async fn unary(
         Some((Mistreatment::DropReply, _)) => {
             let _ = execute(&server, called, path, request).await;
             server.answered(peer, &method, now(), true);
-            return send(&tx, Err(unavailable("the reply was lost"))).await;
+            return server.breaks(&tx, peer, unavailable("the reply was lost")).await;
         }
         Some((Mistreatment::Delay, _)) | None => {
             let executed = execute(&server, called, path, request);
@@ -321,6 +368,7 @@ async fn unary(
     let late = late(true);
     if verdict.delay.is_zero() && late.is_zero() && cut.is_none() {
         server.answered(peer, &method, now(), false);
+        server.lets_go(peer, &answer);
         return send(&tx, answer).await;
     }
     let tx = Arc::new(tx);
@@ -340,11 +388,16 @@ async fn deliver(
     late: Duration,
 ) {
     let answered = now();
-    let arrival = server.links.carry_on(Way::back(peer, server.node), &verdict, late).await;
+    let (way, text) = ((server.node, peer), |links: &Links| told(links, &answer));
+    let entry = server.links.begin(way, text, Links::by_latency);
+    let arrival = server.links.carry_on(Way::back(peer, server.node), &verdict, late, entry).await;
     server.answered(peer, &method, answered, arrival != Arrival::Arrived);
     match arrival {
-        Arrival::Arrived => send(&tx, answer).await,
-        Arrival::Refused => send(&tx, Err(unavailable("the connection broke"))).await,
+        Arrival::Arrived => {
+            server.lets_go(peer, &answer);
+            send(&tx, answer).await;
+        }
+        Arrival::Refused => server.breaks(&tx, peer, unavailable("the connection broke")).await,
         Arrival::Lost => {}
     }
 }

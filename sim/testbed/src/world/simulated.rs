@@ -117,9 +117,16 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         false
     }
 
-    /// How everything stands, for a run that does not come to its end.
+    /// How everything stands, for a run that does not come to its end, or is looked at on the way. A line
+    /// that is about one node begins with its name and a colon. What this locks must not be locked while
+    /// [`World::observer`] is called.
     fn standing(cluster: &Cluster<Self>) -> Vec<String> {
         cluster.world().nodes.processes().map(|node| cluster.standing(node)).collect()
+    }
+
+    /// What a message of its services says, in a few words; by default its name and contents.
+    fn words(_message: &BoxMessage) -> Option<String> {
+        None
     }
 
     /// The process that says what is not true. Without one, a plan in which messages are forged is told so.
@@ -152,6 +159,12 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
     /// rots: a [`Disk`] has no bits.
     fn rot(_world: &World<S>, _node: NodeIndex) -> bool {
         false
+    }
+
+    /// What is on the disk of a process, and what of it a loss of power would take, a line for each thing.
+    /// None if the disk is being used right now. By default nothing is said of it.
+    fn on_disk(_world: &World<S>, _node: NodeIndex) -> Option<Vec<String>> {
+        Some(Vec::new())
     }
 }
 
@@ -192,6 +205,10 @@ impl<S: Simulated<Shared = Self>, C: Content> Shared<S> for Disks<C> {
 
     fn wipe(world: &World<S>, node: NodeIndex) {
         world.own.of(node).wipe();
+    }
+
+    fn on_disk(world: &World<S>, node: NodeIndex) -> Option<Vec<String>> {
+        world.own.0.get(node).map_or(Some(Vec::new()), |disk| Some(disk.try_lock().ok()?.standing()))
     }
 }
 

@@ -30,7 +30,8 @@ use crate::{
     hardware::network::{Verdict, Way},
     world::{
         encoding::duplicate,
-        links::{Arrival, on_the_way},
+        flights::{Due, Entry},
+        links::{Arrival, Links, on_the_way},
         serve::{Server, unavailable},
     },
 };
@@ -48,13 +49,14 @@ pub(crate) async fn serve(
     peer: NodeIndex,
     path: PathAndQuery,
     header: Request<BoxMessage>,
+    entry: Option<Entry>,
 ) {
     let refuse = async |status: Status| {
         let answer: Result<Response<()>, Status> = Err(status);
         let _ = tx.send(Box::new(answer)).await;
     };
     let verdict = server.links.network().message(peer, server.node);
-    match server.links.carry(Way::to(peer, server.node), &verdict, Duration::ZERO).await {
+    match server.links.carry(Way::to(peer, server.node), &verdict, Duration::ZERO, entry).await {
         Arrival::Arrived => {}
         Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
         Arrival::Lost => return tx.closed().await,
@@ -68,6 +70,7 @@ pub(crate) async fn serve(
     }
 
     let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let _open = server.links.opened((peer, server.node), &mute);
     let (deliver, inbox) = mpsc::unbounded();
     let (own, ended) = (server.node, (broken.clone(), mute.clone()));
     let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
@@ -186,6 +189,7 @@ impl Direction {
             match outlet {
                 Outlet::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
                 Outlet::Peer(peer) => {
+                    self.lets_go(&message);
                     let message: Result<BoxMessage, Status> = Ok(message);
                     drop(futures::FutureExt::now_or_never(peer.send(Box::new(message))));
                 }
@@ -202,6 +206,7 @@ impl Direction {
 
     async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
         let mut late = Duration::ZERO;
+        let entry = self.begin(&message, |_, _| Due::After("the end of a fault"));
         match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
             Some((Mistreatment::DropRequest | Mistreatment::DropReply, _)) => return,
             Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
@@ -211,25 +216,49 @@ impl Direction {
                 let (outlet, own) = (outlet.clone(), self.clone());
                 let verdict = Verdict { treatment: None, ..verdict.clone() };
                 madsim::task::spawn(async move {
-                    own.arrive(copy, &verdict, treatment.after, &outlet).await;
+                    let entry = own.begin(&copy, |_, now| Due::At(now + treatment.after));
+                    own.arrive(copy, &verdict, treatment.after, &outlet, entry).await;
                 });
             }
             Some((Mistreatment::Forge, _)) => {
                 if let Some(forged) = self.server.links.lie(self.from, self.to, &message, verdict.hash) {
-                    self.arrive(forged, &verdict, Duration::ZERO, &outlet).await;
+                    let entry = self.begin(&forged, Links::by_latency);
+                    self.arrive(forged, &verdict, Duration::ZERO, &outlet, entry).await;
                 }
             }
             // As late as can be: after the fault.
             Some((Mistreatment::Hang, treatment)) => self.server.links.over(treatment.fault).await,
             None => {}
         }
-        self.arrive(message, &verdict, late, &outlet).await;
+        self.arrive(message, &verdict, late, &outlet, entry).await;
     }
 
-    async fn arrive(&self, message: BoxMessage, verdict: &Verdict, late: Duration, outlet: &Outlet) {
+    /// The message is on its way, if that is looked at.
+    fn begin(&self, message: &BoxMessage, due: impl FnOnce(&Links, Duration) -> Due) -> Option<Entry> {
+        self.server.links.begin((self.from, self.to), |links| links.words(message), due)
+    }
+
+    /// The message is left to the network.
+    fn lets_go(&self, message: &BoxMessage) {
+        self.server.links.let_go((self.from, self.to), |links| links.words(message));
+    }
+
+    async fn arrive(
+        &self,
+        message: BoxMessage,
+        verdict: &Verdict,
+        late: Duration,
+        outlet: &Outlet,
+        entry: Option<Entry>,
+    ) {
         let sent_at = Instant::now();
-        match self.server.links.carry_on(self.way(), verdict, late).await {
-            Arrival::Arrived => outlet.put(message).await,
+        match self.server.links.carry_on(self.way(), verdict, late, entry).await {
+            Arrival::Arrived => {
+                if let Outlet::Peer(_) = outlet {
+                    self.lets_go(&message);
+                }
+                outlet.put(message).await;
+            }
             Arrival::Refused => self.broken.notify_one(),
             Arrival::Lost => {
                 let goes_mute = (verdict.hash >> 8).is_multiple_of(MUTE_ONE_IN);

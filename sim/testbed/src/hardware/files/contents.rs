@@ -32,6 +32,11 @@ impl Contents {
         &self.shown
     }
 
+    /// As it is on the drive.
+    pub fn durable(&self) -> &[u8] {
+        &self.durable
+    }
+
     /// It holds this from `offset` on, and zeros before, if there is a gap.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
         if bytes.is_empty() {

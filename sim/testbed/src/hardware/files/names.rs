@@ -53,6 +53,17 @@ impl Names {
         self.shown.iter().map(|(name, file)| (name, *file))
     }
 
+    /// Whether a name leads to the same file after a loss of power.
+    pub fn is_durable(&self, name: &str) -> bool {
+        self.durable.get(name) == self.shown.get(name)
+    }
+
+    /// The names that lead to another file on the drive than processes see, or to one that they do not see.
+    pub fn replaced(&self) -> impl Iterator<Item = (&String, u64)> {
+        let is_other = |(name, file): &(&String, &u64)| self.shown.get(*name) != Some(*file);
+        self.durable.iter().filter(is_other).map(|(name, file)| (name, *file))
+    }
+
     /// Whether there are changes for the next sync.
     pub fn are_changed(&self) -> bool {
         !self.changes.is_empty()

@@ -127,6 +127,29 @@ fn the_same_salt_makes_the_same_folder() {
 }
 
 #[test]
+fn what_a_loss_of_power_can_take_is_named() {
+    let mut files = Files::new(1, 2);
+    files.write("view.new", b"old");
+    files.sync("view.new").expect("it is there");
+    files.rename("view.new", "view").expect("it is there");
+    files.sync_names();
+    let standing = |files: &Files| files.standing().join("\n");
+    assert_eq!(standing(&files), "file view: 3 bytes, synced");
+    files.write("view.new", b"the new one");
+    let written = standing(&files);
+    assert!(written.contains("file view: 3 bytes, synced\nfile view.new: 11 bytes, not synced"), "{written}");
+    assert!(written.contains("can take 11 of them; its name is not synced"), "{written}");
+    files.sync("view.new").expect("it is there");
+    files.rename("view.new", "view").expect("it is there");
+    let renamed = standing(&files);
+    assert!(renamed.starts_with("file view: 11 bytes, synced; its name is not synced"), "{renamed}");
+    assert!(
+        renamed.contains("file view as last synced: 3 bytes; a loss of power can bring it back"),
+        "{renamed}"
+    );
+}
+
+#[test]
 fn the_list_says_what_is_not_durable() {
     let mut files = with(1, "a", b"abc");
     write_at(&mut files, "a", 2, b"CDE");
