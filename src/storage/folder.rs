@@ -20,6 +20,8 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
+use crate::process::aside;
+
 /// A folder of which one process at a time is the user. Its text names it in messages.
 pub trait Folder: fmt::Display + Send + 'static {
     /// The names of all files that there are, in order.
@@ -50,8 +52,8 @@ pub trait Folder: fmt::Display + Send + 'static {
     /// If the file system fails, as for the others. A part may have been written.
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// A file holds this from `offset` on; it is made, and zeros fill what lies before, if there is a gap. Not
-    /// durable yet.
+    /// A file holds this from `offset` on; it is made, and zeros fill what lies before, if there is a gap.
+    /// Not durable yet.
     fn write_at(
         &mut self,
         name: &str,
@@ -133,18 +135,6 @@ impl OsFolder {
     }
 }
 
-/// Does what blocks its thread on one that nobody else needs.
-#[cfg(not(madsim))]
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-/// A simulation has one thread, and folders of its own.
-#[cfg(madsim)]
-async fn beside<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    work()
-}
-
 impl fmt::Display for OsFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.dir.display().fmt(f)
@@ -175,7 +165,7 @@ impl Folder for OsFolder {
 
     async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
         let file = self.file(name)?;
-        beside(move || file.write_all_at(&bytes, offset)).await
+        aside(move || file.write_all_at(&bytes, offset)).await
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
@@ -184,7 +174,7 @@ impl Folder for OsFolder {
 
     async fn sync(&mut self, name: &str) -> io::Result<()> {
         let file = self.file(name)?;
-        beside(move || file.sync_data()).await
+        aside(move || file.sync_data()).await
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -203,7 +193,7 @@ impl Folder for OsFolder {
 
     async fn sync_names(&mut self) -> io::Result<()> {
         let dir = self.dir.clone();
-        beside(move || File::open(dir)?.sync_all()).await
+        aside(move || File::open(dir)?.sync_all()).await
     }
 }
 

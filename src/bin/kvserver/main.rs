@@ -286,8 +286,8 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         None => Default::default(),
     };
     // rules: allow clock: the first life in production takes its number from the wall clock,
-    // rules: allow randomness: and each its identity from the operating system
     let boot = if durable.boot == Boot(0) { boot(SystemTime::now())? } else { durable.boot.next() };
+    // rules: allow randomness: and each its identity from the operating system
     let start = Start { server, boot, nonce: rand::random(), durable };
     let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
     let mut server = KvServer::start(config, storage, SystemClock, ());

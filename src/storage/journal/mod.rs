@@ -156,7 +156,8 @@ impl Journal {
     }
 }
 
-/// What a server finds that starts with this folder now; none if nothing was ever kept in it. Nothing is changed.
+/// What a server finds that starts with this folder now; none if nothing was ever kept in it. Nothing is
+/// changed.
 ///
 /// # Errors
 ///
