@@ -141,7 +141,8 @@ impl<'a, F: Folder> Reader<'a, F> {
         Err(Unread::Damaged("its title is none".into()))
     }
 
-    /// All sectors after the title, or the first so many. Returns how many bytes there are up to where it read.
+    /// All sectors after the title, or the first so many. Returns how many bytes there are up to where it
+    /// read.
     fn sectors(&self, count: u64, mut each: impl FnMut(Sector) -> Result<(), Unread>) -> Result<u64, Unread> {
         let mut piece = vec![0; PIECE];
         let (mut seen, mut length) = (0, SECTOR as u64);
