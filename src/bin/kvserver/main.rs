@@ -47,8 +47,8 @@ struct Args {
     /// bound]
     #[arg(long, value_name = "HOST:PORT", value_parser = process::reached)]
     advertise: Option<String>,
-    /// Folder in which the server keeps what it acknowledged, created if needed; each server has its own. Without
-    /// it, a server that stops forgets everything
+    /// Folder in which the server keeps what it acknowledged, created if needed; each server has its own.
+    /// Without it, a server that stops forgets everything
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// How a primary with backups answers a Get: the backups confirm that there is no later view, or a lease
