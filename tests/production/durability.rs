@@ -1,7 +1,7 @@
 //! What was acknowledged by servers with `--data-dir` survives the end of all processes.
 //!
-//! `PBKV_KILLS` says how often everything is killed under load (once if it does not), `PBKV_FAULTS_SEED` makes
-//! the choices those of an earlier run.
+//! `PBKV_KILLS` says how often everything is killed under load (once if it does not), `PBKV_FAULTS_SEED`
+//! makes the choices those of an earlier run.
 
 use std::{fs, path::Path, time::Duration};
 

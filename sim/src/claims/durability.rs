@@ -53,8 +53,9 @@ pub fn drafts() -> Vec<Draft> {
             plan: |seed| {
                 let mut plan = appending(seed);
                 plan.cluster.disk_ms_max = 20;
-                let journal_growth_min = Some(1_000);
-                plan.cluster.settings = vec![Settings { journal_growth_min, ..Settings::default() }];
+                let (journal_growth_min, journal_rewrite_min) = (Some(1_000), Some(100));
+                plan.cluster.settings =
+                    vec![Settings { journal_growth_min, journal_rewrite_min, ..Settings::default() }];
                 plan.faults =
                     everywhere(seed, 8_000, |node, down_ms| power_loss(node, down_ms, Memory::Kept));
                 plan.faults.extend(everywhere(seed + 1, 16_500, |node, down_ms| {

@@ -129,7 +129,13 @@ pub(super) fn shorten_journals(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, "settings/journals");
     if dice.percent(SHORT_JOURNALS_PERCENT) {
         let journal_growth_min = Some(dice.magnitude(1, SHORT_JOURNAL_BYTES));
-        plan.cluster.settings.push(Settings { journal_growth_min, ..Settings::default() });
+        // Most often one batch is not enough for the next file.
+        let journal_rewrite_min = dice.percent(70).then(|| dice.magnitude(1, 4_000));
+        plan.cluster.settings.push(Settings {
+            journal_growth_min,
+            journal_rewrite_min,
+            ..Settings::default()
+        });
     }
 }
 

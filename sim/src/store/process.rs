@@ -118,8 +118,8 @@ async fn open_journal(
     let files = world.own.disk_of(node).files.clone();
     let folder = SimulatedFolder::new(files, world.drive(node).clone());
     let name = world.nodes.name(node).to_string();
-    let growth_min = world.plan.cluster.journal_growth_min(world.nodes.name(server), life);
-    let opened = Journal::read(Folder(folder, name), world.own.nodes.id(server), growth_min).await?;
+    let options = world.plan.cluster.journal_options(world.nodes.name(server), life);
+    let opened = Journal::read(Folder(folder, name), world.own.nodes.id(server), options).await?;
     let is_rotten = world.own.disk_of(node).take_rot();
     let noticed = disks::noticed(opened.damage.as_deref(), is_rotten);
     observe::disk_found(&mut world.observer(), now(), node, noticed);

@@ -6,7 +6,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use pbkv::{
     options::Limits,
     protocol::options::{ClusterOptions, ReadMode, ReplicaOptions, ViewServiceOptions},
-    storage::journal,
+    storage::journal::JournalOptions,
 };
 use serde::{Deserialize, Serialize};
 use testbed::data::fault::Node;
@@ -87,9 +87,12 @@ pub struct Settings {
     /// [`ReplicaOptions::session_ttl`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_ttl_ms: Option<u64>,
-    /// How far a journal grows before it is written anew, in bytes ([`journal::GROWTH_MIN`]).
+    /// [`JournalOptions::growth_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_growth_min: Option<u64>,
+    /// [`JournalOptions::rewrite_min`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_rewrite_min: Option<u64>,
     /// [`ReplicaOptions::copies_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copies_min: Option<usize>,
@@ -156,11 +159,14 @@ impl Cluster {
         options
     }
 
-    /// How far the journal of a life of a server grows before it is written anew.
-    pub fn journal_growth_min(&self, server: &str, life: u64) -> u64 {
-        let mut growth_min = journal::GROWTH_MIN;
-        self.settings_of(server, life).for_each(|own| set(&mut growth_min, own.journal_growth_min));
-        growth_min
+    /// When a life of a server writes its journal anew.
+    pub fn journal_options(&self, server: &str, life: u64) -> JournalOptions {
+        let mut options = JournalOptions::default();
+        for settings in self.settings_of(server, life) {
+            set(&mut options.growth_min, settings.journal_growth_min);
+            set(&mut options.rewrite_min, settings.journal_rewrite_min);
+        }
+        options
     }
 
     /// What clients may send.

@@ -180,14 +180,15 @@ pub fn data_given_up(world: &World, record: &Record) {
 /// What a loss of power left is what is durable from now on. What the end of a process left is only what its
 /// next life finds, and until that has written it again power may take it.
 fn tear_journal(world: &World, node: NodeIndex, how: Down) -> Torn {
-    {
+    let was_written_anew = {
         let disk = world.own.disk_of(node);
+        let was_written_anew = disk.is_written_anew();
         let mut files = disk.files();
-        if how == Down::Crash {
-            files.crash()
-        } else {
-            files.lose_power()
-        };
+        let _ = if how == Down::Crash { files.crash() } else { files.lose_power() };
+        was_written_anew
+    };
+    if was_written_anew {
+        world.observer().witness.mark(|marks| marks.journal_written_anew(false));
     }
     let Some(Found { memory, torn }) = world.own.disk_of(node).found() else {
         return Torn { kept: 0, lost: 0 };

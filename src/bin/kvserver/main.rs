@@ -22,7 +22,7 @@ use pbkv::{
     server::kv::{KvConfig, KvServer},
     storage::{
         folder::OsFolder,
-        journal::{self, Journal, Opened},
+        journal::{self, Journal, JournalOptions, Opened},
     },
     wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
 };
@@ -163,7 +163,7 @@ struct ReplicationArgs {
     /// Bytes by which the file in --data-dir grows before it is written anew; it grows by as much again as it
     /// began with in any case
     #[arg(
-        long, default_value_t = journal::GROWTH_MIN, value_name = "BYTES",
+        long, default_value_t = JournalOptions::default().growth_min, value_name = "BYTES",
         value_parser = any_whole::<u64>
     )]
     journal_growth_min: u64,
@@ -322,7 +322,9 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
         );
         return Ok(None);
     };
-    let opened = Journal::open(dir, server, args.replication.journal_growth_min).await;
+    let growth_min = args.replication.journal_growth_min;
+    let options = JournalOptions { growth_min, ..JournalOptions::default() };
+    let opened = Journal::open(dir, server, options).await;
     let opened = opened.map_err(|error| Failure::Failed(error.to_string()))?;
     if let Some(damage) = &opened.damage {
         tracing::error!(

@@ -57,23 +57,32 @@ const LOCK: &str = "journal.lock";
 /// How much is read or written in one go, in bytes: whole sectors.
 const PIECE: usize = 2048 * SECTOR;
 
-/// With each batch so many times its bytes of the next file are written,
+/// With each batch at least so many times its bytes of the next file are written.
 const REWRITE_SHARE: u64 = 4;
-
-/// and as much as this at least.
-const REWRITE_BYTES_MIN: u64 = 64 << 10;
 
 /// So much of the next file is written before it is synced, so that the last sync is a short one.
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 
-/// How far a journal grows, whatever it began with, before it is written anew, in bytes.
-pub const GROWTH_MIN: u64 = 64 << 20;
+/// When a journal is written anew, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// How far it grows, whatever it began with, before it is written anew, in bytes.
+    pub growth_min: u64,
+    /// How much of the next file is written with each batch at least, in bytes.
+    pub rewrite_min: u64,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { growth_min: 64 << 20, rewrite_min: 64 << 10 }
+    }
+}
 
 /// A server's memory on a disk.
 pub struct Journal<F = OsFolder> {
     folder: F,
     server: ServerId,
-    growth_min: u64,
+    options: JournalOptions,
     /// The memory after all that was written.
     memory: Durable,
     file: Place,
@@ -142,8 +151,12 @@ impl Journal {
     ///
     /// If the folder cannot be used, another process uses it, it is another server's, or a later version of
     /// this program wrote it.
-    pub async fn open(dir: &Path, server: &ServerId, growth_min: u64) -> io::Result<Opened<OsFolder>> {
-        Self::read(Self::lock(dir)?, server, growth_min).await
+    pub async fn open(
+        dir: &Path,
+        server: &ServerId,
+        options: JournalOptions,
+    ) -> io::Result<Opened<OsFolder>> {
+        Self::read(Self::lock(dir)?, server, options).await
     }
 
     /// Takes a folder as a server does, creating it if needed.
@@ -194,13 +207,12 @@ fn check_owner(folder: &impl Folder, owner: &ServerId, server: &ServerId) -> io:
 }
 
 impl<F: Folder> Journal<F> {
-    /// Reads what is in a folder. The file is written anew when it has grown by `growth_min` bytes, and by
-    /// what it began with.
+    /// Reads what is in a folder.
     ///
     /// # Errors
     ///
     /// If the disk fails, what is there is another server's, or a later version of this program wrote it.
-    pub async fn read(mut folder: F, server: &ServerId, growth_min: u64) -> io::Result<Opened<F>> {
+    pub async fn read(mut folder: F, server: &ServerId, options: JournalOptions) -> io::Result<Opened<F>> {
         let names = folder.names()?;
         let found = names.iter().filter_map(|name| number(name)).max();
         let (mut damaged, mut cut) = (None, 0);
@@ -225,7 +237,7 @@ impl<F: Folder> Journal<F> {
         let is_fresh = memory.is_none();
         let memory = memory.unwrap_or_default();
         let (server, rewrite, failed) = (server.clone(), None, None);
-        let mut journal = Self { folder, server, growth_min, memory, file, began_with, rewrite, failed };
+        let mut journal = Self { folder, server, options, memory, file, began_with, rewrite, failed };
         if is_fresh {
             journal.begin_rewrite();
             journal.rewrite(u64::MAX).await?;
@@ -258,11 +270,11 @@ impl<F: Folder> Journal<F> {
         }
         writes.into_iter().for_each(|write| self.memory.apply(write));
         let grown = self.file.length - self.began_with;
-        if self.rewrite.is_none() && grown >= self.growth_min.max(self.began_with) {
+        if self.rewrite.is_none() && grown >= self.options.growth_min.max(self.began_with) {
             self.begin_rewrite();
         }
         let written = self.file.length - before;
-        self.rewrite(REWRITE_BYTES_MIN.max(written.saturating_mul(REWRITE_SHARE))).await
+        self.rewrite(self.options.rewrite_min.max(written.saturating_mul(REWRITE_SHARE))).await
     }
 
     fn begin_rewrite(&mut self) {

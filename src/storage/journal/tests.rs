@@ -122,7 +122,8 @@ fn open(shelf: &Shelf) -> io::Result<Opened<Shelf>> {
 }
 
 fn open_growing(shelf: &Shelf, growth_min: u64) -> io::Result<Opened<Shelf>> {
-    Journal::read(shelf.clone(), &server(), growth_min).now_or_never().expect("a shelf never waits")
+    let options = JournalOptions { growth_min, rewrite_min: 1 };
+    Journal::read(shelf.clone(), &server(), options).now_or_never().expect("a shelf never waits")
 }
 
 fn persist(journal: &mut Journal<Shelf>, writes: Vec<Write>) -> io::Result<()> {
@@ -365,7 +366,9 @@ fn a_start_that_fails_harms_nothing() {
 fn another_server_and_another_format_are_refused() {
     let (shelf, name, _) = written(&batches());
     let other = ServerId::new("localhost:8002");
-    let opened = Journal::read(shelf.clone(), &other, GROWTH).now_or_never().expect("it does not wait");
+    let opened = Journal::read(shelf.clone(), &other, JournalOptions::default())
+        .now_or_never()
+        .expect("it does not wait");
     let error = opened.err().expect("it is another server's").to_string();
     assert!(error.contains("belongs to the server localhost:8001"), "{error}");
     let mut file = shelf.read(&name).expect("it is there");
@@ -385,10 +388,14 @@ fn a_folder_of_the_operating_system_keeps_what_was_written() {
     let memories = memories(&batches());
     for (number, batch) in batches().into_iter().enumerate() {
         let round = async {
-            let mut opened = Journal::open(&dir, &server(), GROWTH_MIN).await.expect("it can be read");
+            let mut opened =
+                Journal::open(&dir, &server(), JournalOptions::default()).await.expect("it can be read");
             assert_eq!((&opened.memory, &opened.damage), (&memories[number], &None));
-            let second =
-                Journal::open(&dir, &server(), GROWTH_MIN).await.err().expect("it is in use").to_string();
+            let second = Journal::open(&dir, &server(), JournalOptions::default())
+                .await
+                .err()
+                .expect("it is in use")
+                .to_string();
             assert!(second.contains("another server"), "{second}");
             opened.journal.persist(batch).await.expect("the disk works");
         };

@@ -1,8 +1,9 @@
 //! What goes wrong in a plan of any system: which kinds, how often, against which nodes.
 //!
 //! Faults name processes, the roles that the system knows, and clients. Memory is not lost and does not rot:
-//! whether a process may forget what it holds is for the system to say, which then draws such faults itself. Every fault ends.
-//! What the system's table calls impossible for every role ([`Strike::impossible`]) is not drawn.
+//! whether a process may forget what it holds is for the system to say, which then draws such faults itself.
+//! Every fault ends. What the system's table calls impossible for every role ([`Strike::impossible`]) is not
+//! drawn.
 
 use super::dice::Dice;
 use crate::{

@@ -201,8 +201,8 @@ impl<S: Simulated> Cluster<S> {
         Ok(memory)
     }
 
-    /// Does to what a process, which is down, has on its disk what is planned, if it may be done. Returns what
-    /// was done.
+    /// Does to what a process, which is down, has on its disk what is planned, if it may be done. Returns
+    /// what was done.
     fn disturb_memory(&self, node: NodeIndex, planned: Memory) -> Memory {
         let world = &self.world;
         let planned = if S::is_volatile(&world.plan) { Memory::Lost } else { planned };
