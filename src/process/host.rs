@@ -40,7 +40,12 @@ mod real {
 
     /// Does what may block, on a thread of its own, which goes on if this future is dropped.
     pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        tokio::task::spawn_blocking(work).await.expect("the work does not panic, and is not cancelled")
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            // The process ends.
+            Err(error) if error.is_cancelled() => std::future::pending().await,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// A bound socket.

@@ -162,9 +162,10 @@ impl Drop for Driver {
 
 /// Storage that works while others do: one write under way, the changes after it gathered for the next.
 struct Disk<S: Storage> {
-    /// Absent while a write is under way.
+    /// Absent while it works.
     storage: Option<S>,
-    writing: Option<(WriteNumber, Writing<S>)>,
+    /// The write that is under way; without a number, what is to be done between two of them.
+    writing: Option<(Option<WriteNumber>, Writing<S>)>,
     waiting: Vec<S::Write>,
     waiting_number: Option<WriteNumber>,
 }
@@ -195,17 +196,29 @@ impl<S: Storage> Disk<S> {
             let result = storage.persist(writes).await;
             (storage, result)
         };
-        self.writing = Some((number, Box::pin(writing)));
+        self.writing = Some((Some(number), Box::pin(writing)));
     }
 
     /// Waits for the write that is under way, for ever if there is none. May be dropped and called again.
     async fn written(&mut self) -> io::Result<WriteNumber> {
-        let Some((number, writing)) = &mut self.writing else { return future::pending().await };
-        let number = *number;
-        let (storage, result) = writing.await;
-        self.writing = None;
-        self.storage = Some(storage);
-        result.map(|()| number)
+        loop {
+            let Some((number, writing)) = &mut self.writing else { return future::pending().await };
+            let number = *number;
+            let (mut storage, result) = writing.await;
+            self.writing = None;
+            if let Some(number) = number {
+                result?;
+                let keeping_up = async move {
+                    let result = storage.keep_up().await;
+                    (storage, result)
+                };
+                self.writing = Some((None, Box::pin(keeping_up)));
+                return Ok(number);
+            }
+            self.storage = Some(storage);
+            result?;
+            self.start();
+        }
     }
 }
 

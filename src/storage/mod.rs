@@ -21,6 +21,12 @@ pub trait Storage: Send + 'static {
     /// Makes the changes durable, in order; they are when it returns. After an error nothing is known about
     /// what is durable, and the server must stop.
     fn persist(&mut self, writes: Vec<Self::Write>) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Does what is to be done between two writes and nobody waits for. As for [`persist`](Self::persist)
+    /// after an error.
+    fn keep_up(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// None remembers nothing: every start is the first.
@@ -30,6 +36,13 @@ impl<S: Storage> Storage for Option<S> {
     async fn persist(&mut self, writes: Vec<S::Write>) -> io::Result<()> {
         match self {
             Some(storage) => storage.persist(writes).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn keep_up(&mut self) -> io::Result<()> {
+        match self {
+            Some(storage) => storage.keep_up().await,
             None => Ok(()),
         }
     }

@@ -112,9 +112,14 @@ mod simulated {
             is_lost
         }
 
-        /// Whether what is there cannot be believed; asked by the one who sets it aside.
-        pub fn take_rot(&mut self) -> bool {
-            std::mem::take(&mut self.is_rotten)
+        /// Whether what a start finds is a disk of which a bit became another one.
+        pub fn is_rotten(&self) -> bool {
+            self.is_rotten && self.found().is_none()
+        }
+
+        /// What was rotten was set aside.
+        pub fn is_read(&mut self) {
+            self.is_rotten = false;
         }
 
         /// What is on another one is on this one, too.
@@ -221,17 +226,17 @@ mod simulated {
         type Write = Write;
 
         async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
-            let file = {
-                let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-                disk.begin(&writes);
-                disk.journal()
-            };
+            self.disk.lock().unwrap_or_else(PoisonError::into_inner).begin(&writes);
             self.journal.persist(writes).await.inspect_err(|_| (self.failed)())?;
-            let (writes, now) = {
-                let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-                (disk.complete(), disk.journal())
-            };
+            let writes = self.disk.lock().unwrap_or_else(PoisonError::into_inner).complete();
             writes.iter().for_each(&self.durable);
+            Ok(())
+        }
+
+        async fn keep_up(&mut self) -> io::Result<()> {
+            let file = self.disk.lock().unwrap_or_else(PoisonError::into_inner).journal();
+            self.journal.keep_up().await.inspect_err(|_| (self.failed)())?;
+            let now = self.disk.lock().unwrap_or_else(PoisonError::into_inner).journal();
             if now != file {
                 (self.anew)();
             }

@@ -119,8 +119,9 @@ async fn open_journal(
     let folder = SimulatedFolder::new(files, world.drive(node).clone());
     let name = world.nodes.name(node).to_string();
     let options = world.plan.cluster.journal_options(world.nodes.name(server), life);
+    let is_rotten = world.own.disk_of(node).is_rotten();
     let opened = Journal::read(Folder(folder, name), world.own.nodes.id(server), options).await?;
-    let is_rotten = world.own.disk_of(node).take_rot();
+    world.own.disk_of(node).is_read();
     let noticed = disks::noticed(opened.damage.as_deref(), is_rotten);
     observe::disk_found(&mut world.observer(), now(), node, noticed);
     shared::settle(world, node, &opened.memory);

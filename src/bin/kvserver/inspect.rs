@@ -1,6 +1,6 @@
 //! `kvserver inspect`: what is in the folder of a server.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use pbkv::{
     process::{Exit, Failure, exit, print},
@@ -27,10 +27,12 @@ pub fn help() -> String {
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let dir = args.dir.display();
     if !args.dir.is_dir() {
-        return Err(Failure::Failed(format!("there is no folder {dir}")));
+        return Err(Failure::Failed(format!("{dir} is no folder, or there is none of that name")));
     }
-    let folder =
-        Journal::lock(&args.dir).map_err(|error| Failure::Failed(format!("{error}: stop it first")))?;
+    let folder = Journal::lock(&args.dir).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Failure::Failed(format!("{error}: stop it first")),
+        _ => Failure::Failed(error.to_string()),
+    })?;
     let looked = journal::look(&folder).map_err(|error| Failure::Failed(error.to_string()))?;
     let Some(looked) = looked else {
         return Err(Failure::Failed(format!("nothing was ever kept in {dir}")));

@@ -309,7 +309,10 @@ async fn serve(args: &Args) -> Result<(), Failure> {
             tracing::info!(signal, "stopped");
             Ok(())
         }
-        error = server.failed() => Err(Failure::Failed(error.to_string())),
+        error = server.failed() => {
+            tracing::error!(%error, "the server has to stop");
+            Err(Failure::Failed(error.to_string()))
+        }
         served = listener.serve(router) => Ok(served?),
     }
 }
@@ -325,11 +328,14 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
     let growth_min = args.replication.journal_growth_min;
     let options = JournalOptions { growth_min, ..JournalOptions::default() };
     let opened = Journal::open(dir, server, options).await;
-    let opened = opened.map_err(|error| Failure::Failed(error.to_string()))?;
+    let opened = opened.map_err(|error| {
+        tracing::error!(%error, "the server cannot start");
+        Failure::Failed(error.to_string())
+    })?;
     if let Some(damage) = &opened.damage {
         tracing::error!(
-            "{damage}. This server begins empty and is sent the state by another one; the file is kept beside as \
-             *{}",
+            "{damage}. This server begins empty and waits for another one to send it the state; the file is kept \
+             beside as *{}",
             journal::DAMAGED
         );
     }

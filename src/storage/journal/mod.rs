@@ -9,8 +9,8 @@
 //!
 //! Changes are appended in batches, one at a time, and each is synced before the next one begins ([`sector`]
 //! says how they lie on the disk). When the file has grown by as much again as it began with, it is written
-//! anew, a piece with each batch: disk and time to read it stay proportional to what is stored, and no batch
-//! waits for more than a piece. The new file takes its name when all of it is durable, and the old one goes
+//! anew, a piece after each batch: disk and time to read it stay proportional to what is stored, and no batch
+//! waits for more than a piece. A state that replaces everything is a new file from the start. The new file takes its name when all of it is durable, and the old one goes
 //! when that is durable, too.
 //!
 //! A start reads the file with the highest number. The end of a batch that was torn is cut off: nobody was
@@ -88,6 +88,8 @@ pub struct Journal<F = OsFolder> {
     file: Place,
     /// How long the file was when it was new.
     began_with: u64,
+    /// How much was appended since the next file went on, in bytes.
+    written: u64,
     rewrite: Option<Rewrite>,
     /// What went wrong.
     failed: Option<String>,
@@ -111,7 +113,7 @@ struct Rewrite {
     /// What it is to say,
     changes: Box<dyn Iterator<Item = Change> + Send>,
     /// and then what was written since.
-    since: VecDeque<Write>,
+    since: VecDeque<Change>,
     batch: Batch,
 }
 
@@ -156,7 +158,14 @@ impl Journal {
         server: &ServerId,
         options: JournalOptions,
     ) -> io::Result<Opened<OsFolder>> {
-        Self::read(Self::lock(dir)?, server, options).await
+        let opened = Self::read(Self::lock(dir)?, server, options).await;
+        // What the operating system says names no file.
+        opened.map_err(|error| match error.raw_os_error() {
+            Some(_) => {
+                io::Error::new(error.kind(), format!("cannot use the folder {}: {error}", dir.display()))
+            }
+            None => error,
+        })
     }
 
     /// Takes a folder as a server does, creating it if needed.
@@ -215,9 +224,10 @@ impl<F: Folder> Journal<F> {
     pub async fn read(mut folder: F, server: &ServerId, options: JournalOptions) -> io::Result<Opened<F>> {
         let names = folder.names()?;
         let found = names.iter().filter_map(|name| number(name)).max();
+        let aside = names.iter().filter_map(|name| numbered(name, DAMAGED)).max().unwrap_or(0);
         let (mut damaged, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
-            None => (None, Place::default(), 0),
+            None => (None, Place { file: aside, ..Place::default() }, 0),
             Some(latest) => match Reader::new(&folder, name(latest)).read() {
                 Ok(Contents { server: owner, memory, found, began_with, torn }) => {
                     check_owner(&folder, &owner, server)?;
@@ -227,17 +237,17 @@ impl<F: Folder> Journal<F> {
                 }
                 Err(Unread::Damaged(why)) => {
                     damaged = Some(damage(&folder, latest, &why));
-                    folder.rename(&name(latest), &format!("{latest}{DAMAGED}"))?;
-                    folder.sync_names().await?;
-                    (None, Place { file: latest, ..Place::default() }, 0)
+                    set_aside(&mut folder, &names, latest).await?;
+                    (None, Place { file: latest.max(aside), ..Place::default() }, 0)
                 }
                 Err(Unread::Refused(error)) => return Err(error),
             },
         };
         let is_fresh = memory.is_none();
         let memory = memory.unwrap_or_default();
-        let (server, rewrite, failed) = (server.clone(), None, None);
-        let mut journal = Self { folder, server, options, memory, file, began_with, rewrite, failed };
+        let (server, written, rewrite, failed) = (server.clone(), 0, None, None);
+        let mut journal =
+            Self { folder, server, options, memory, file, began_with, written, rewrite, failed };
         if is_fresh {
             journal.begin_rewrite();
             journal.rewrite(u64::MAX).await?;
@@ -251,8 +261,27 @@ impl<F: Folder> Journal<F> {
         Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged })
     }
 
-    /// Writes a batch and syncs it.
+    fn works(&self) -> io::Result<()> {
+        match &self.failed {
+            None => Ok(()),
+            Some(why) => Err(io::Error::other(format!("the journal failed before: {why}"))),
+        }
+    }
+
+    /// After an error nothing is done any more.
+    fn latch(&mut self, done: io::Result<()>) -> io::Result<()> {
+        done.map_err(|error| {
+            let why = format!("cannot write to {}/{}: {error}", self.folder, name(self.file.file));
+            self.failed = Some(why.clone());
+            io::Error::new(error.kind(), why)
+        })
+    }
+
+    /// Makes changes durable.
     async fn append(&mut self, writes: Vec<Write>) -> io::Result<()> {
+        if writes.iter().any(|write| matches!(write, Write::Data { .. } | Write::Install(_))) {
+            return self.begin_anew(writes).await;
+        }
         let mut batch = Batch::new(self.file.batches + 1);
         let name = name(self.file.file);
         let before = self.file.length;
@@ -266,15 +295,28 @@ impl<F: Folder> Journal<F> {
         self.folder.sync(&name).await?;
         self.file.batches += 1;
         if let Some(rewrite) = &mut self.rewrite {
-            rewrite.since.extend(writes.iter().cloned());
+            rewrite.since.extend(writes.iter().cloned().flat_map(change::of_write));
         }
         writes.into_iter().for_each(|write| self.memory.apply(write));
+        self.written += self.file.length - before;
+        Ok(())
+    }
+
+    /// What replaces everything is durable when a file is that begins with it.
+    async fn begin_anew(&mut self, writes: Vec<Write>) -> io::Result<()> {
+        writes.into_iter().for_each(|write| self.memory.apply(write));
+        self.begin_rewrite();
+        self.rewrite(u64::MAX).await
+    }
+
+    /// The next file is written if this one has grown, in pace with what was appended.
+    async fn keep_pace(&mut self) -> io::Result<()> {
         let grown = self.file.length - self.began_with;
         if self.rewrite.is_none() && grown >= self.options.growth_min.max(self.began_with) {
             self.begin_rewrite();
         }
-        let written = self.file.length - before;
-        self.rewrite(self.options.rewrite_min.max(written.saturating_mul(REWRITE_SHARE))).await
+        let share = std::mem::take(&mut self.written).saturating_mul(REWRITE_SHARE);
+        self.rewrite(self.options.rewrite_min.max(share)).await
     }
 
     fn begin_rewrite(&mut self) {
@@ -301,8 +343,8 @@ impl<F: Folder> Journal<F> {
             let contents = rewrite.batch.contents();
             if let Some(change) = rewrite.changes.next() {
                 proto::put_change(change, contents);
-            } else if let Some(write) = rewrite.since.pop_front() {
-                rewrite.changes = change::of_write(write);
+            } else if let Some(change) = rewrite.since.pop_front() {
+                proto::put_change(change, contents);
             } else {
                 break;
             }
@@ -340,14 +382,15 @@ impl<F: Folder> Storage for Journal<F> {
     type Write = Write;
 
     async fn persist(&mut self, writes: Vec<Write>) -> io::Result<()> {
-        if let Some(why) = &self.failed {
-            return Err(io::Error::other(format!("the journal failed before: {why}")));
-        }
-        self.append(writes).await.map_err(|error| {
-            let why = format!("cannot write to {}/{}: {error}", self.folder, name(self.file.file));
-            self.failed = Some(why.clone());
-            io::Error::new(error.kind(), why)
-        })
+        self.works()?;
+        let done = self.append(writes).await;
+        self.latch(done)
+    }
+
+    async fn keep_up(&mut self) -> io::Result<()> {
+        self.works()?;
+        let done = self.keep_pace().await;
+        self.latch(done)
     }
 }
 
@@ -355,9 +398,26 @@ fn name(file: u64) -> String {
     format!("{file}{SUFFIX}")
 }
 
-/// The number in the name of a file.
-fn number(name: &str) -> Option<u64> {
-    name.strip_suffix(SUFFIX)?.parse().ok()
+/// The number in the name of a journal's file.
+fn number(file: &str) -> Option<u64> {
+    numbered(file, SUFFIX)
+}
+
+/// The number in a name that this program gave, and there are numbers behind it.
+fn numbered(file: &str, suffix: &str) -> Option<u64> {
+    let number = file.strip_suffix(suffix)?.parse().ok().filter(|number| *number < u64::MAX / 2)?;
+    (format!("{number}{suffix}") == file).then_some(number)
+}
+
+/// A damaged file has another name. Before, older ones are gone for good: after the next start nobody would
+/// know that there was a later one.
+async fn set_aside(folder: &mut impl Folder, names: &[String], damaged: u64) -> io::Result<()> {
+    for old in names.iter().filter(|name| number(name).is_some_and(|number| number != damaged)) {
+        folder.remove(old)?;
+    }
+    folder.sync_names().await?;
+    folder.rename(&name(damaged), &format!("{damaged}{DAMAGED}"))?;
+    folder.sync_names().await
 }
 
 /// Writes sectors at the end of a file.

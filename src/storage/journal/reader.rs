@@ -98,12 +98,13 @@ impl<'a, F: Folder> Reader<'a, F> {
         let began_with = began_with.ok_or_else(|| Unread::Damaged("it has no beginning".into()))?;
         let mut replay = Replay::default();
         let mut rest = BytesMut::new();
+        let mut enough = PIECE;
         self.sectors(found.end - 1, |sector| {
             let Sector::Whole { contents, is_last, .. } = sector else {
                 return Err(Unread::Damaged("it changed while it was read".into()));
             };
             rest.extend_from_slice(contents);
-            if !is_last && rest.len() < PIECE {
+            if !is_last && rest.len() < enough {
                 return Ok(());
             }
             let mut whole = rest.split().freeze();
@@ -114,6 +115,7 @@ impl<'a, F: Folder> Reader<'a, F> {
                 return Err(Unread::Damaged("a batch ends in the middle of a change".into()));
             }
             rest.extend_from_slice(&whole);
+            enough = PIECE.max(2 * rest.len()); // a long change is not looked at after every sector
             Ok(())
         })?;
         let Replay { memory, server: owner, .. } = replay;

@@ -127,7 +127,8 @@ fn open_growing(shelf: &Shelf, growth_min: u64) -> io::Result<Opened<Shelf>> {
 }
 
 fn persist(journal: &mut Journal<Shelf>, writes: Vec<Write>) -> io::Result<()> {
-    journal.persist(writes).now_or_never().expect("a shelf never waits")
+    journal.persist(writes).now_or_never().expect("a shelf never waits")?;
+    journal.keep_up().now_or_never().expect("a shelf never waits")
 }
 
 fn at(view: u64, op: u64) -> Position {
@@ -175,6 +176,15 @@ fn batches() -> Vec<Vec<Write>> {
     batches
 }
 
+/// The same without a state that replaces everything: all but the first are appended to one file.
+fn appended() -> Vec<Vec<Write>> {
+    let mut all = batches();
+    all.swap(0, 1);
+    all.truncate(6);
+    all.push(vec![put(2, 7, 1, 2000)]);
+    all
+}
+
 /// What is remembered after each of the batches, that before the first one included.
 fn memories(batches: &[Vec<Write>]) -> Vec<Durable> {
     let mut memory = Durable::default();
@@ -186,12 +196,12 @@ fn memories(batches: &[Vec<Write>]) -> Vec<Durable> {
     memories
 }
 
-/// A folder with these batches, and the length of its file after each.
+/// A folder with these batches, of which the first one makes the file, and its length after each.
 fn written(batches: &[Vec<Write>]) -> (Shelf, String, Vec<usize>) {
     let shelf = Shelf::default();
     let Opened { mut journal, .. } = open(&shelf).expect("an empty folder");
     let length = |shelf: &Shelf| shelf.files().values().next().expect("one file").len();
-    let mut lengths = vec![length(&shelf)];
+    let mut lengths = Vec::new();
     for batch in batches {
         persist(&mut journal, batch.clone()).expect("it works");
         lengths.push(length(&shelf));
@@ -213,14 +223,14 @@ fn what_was_written_is_found_at_each_start() {
 
 #[test]
 fn a_file_that_ends_early_holds_whole_batches() {
-    let (_, name, lengths) = written(&batches());
-    let memories = memories(&batches());
-    let file = written(&batches()).0.read(&name).expect("it is there");
+    let (_, name, lengths) = written(&appended());
+    let memories = memories(&appended());
+    let file = written(&appended()).0.read(&name).expect("it is there");
     for cut in lengths[0]..=file.len() {
         let shelf = Shelf::holding([(name.clone(), file[..cut].to_vec())].into());
         let Opened { memory, damage, cut: torn, .. } = open(&shelf).expect("it can be read");
         let whole = lengths.iter().rposition(|length| *length <= cut).expect("it begins");
-        assert_eq!((&memory, damage), (&memories[whole], None), "cut to {cut} bytes");
+        assert_eq!((&memory, damage), (&memories[1 + whole], None), "cut to {cut} bytes");
         assert_eq!(torn, (cut - lengths[whole]) as u64);
     }
     let shelf = Shelf::holding([(name.clone(), file[..lengths[0] - 1].to_vec())].into());
@@ -229,12 +239,12 @@ fn a_file_that_ends_early_holds_whole_batches() {
 
 #[test]
 fn a_batch_of_which_any_sector_is_missing_is_torn() {
-    let (shelf, name, lengths) = written(&batches());
+    let (shelf, name, lengths) = written(&appended());
     let file = shelf.read(&name).expect("it is there");
     let last = lengths[lengths.len() - 2]..file.len();
     let sectors = last.len() / SECTOR;
     assert!(sectors >= 4, "{sectors}");
-    let memories = memories(&batches());
+    let memories = memories(&appended());
     for kept in 0..1_u32 << sectors {
         let mut torn = file.clone();
         for sector in (0..sectors).filter(|sector| kept & 1 << sector == 0) {
@@ -242,8 +252,8 @@ fn a_batch_of_which_any_sector_is_missing_is_torn() {
         }
         let Opened { memory, damage, mut journal, .. } =
             open(&Shelf::holding([(name.clone(), torn)].into())).expect("it can be read");
-        let whole = if kept + 1 == 1 << sectors { memories.len() - 1 } else { memories.len() - 2 };
-        assert_eq!((&memory, damage), (&memories[whole], None), "kept {kept:b}");
+        let whole = if kept + 1 == 1 << sectors { memories.len() - 2 } else { memories.len() - 3 };
+        assert_eq!((&memory, damage), (&memories[1 + whole], None), "kept {kept:b}");
         // What is left of it is not there any more.
         persist(&mut journal, vec![Write::ViewSeen(ViewNumber(9))]).expect("it works");
         let again = open(&journal.folder).expect("it can be read");
@@ -253,7 +263,7 @@ fn a_batch_of_which_any_sector_is_missing_is_torn() {
 
 #[test]
 fn a_sector_that_is_missing_before_others_is_damage() {
-    let (shelf, name, lengths) = written(&batches());
+    let (shelf, name, lengths) = written(&appended());
     let file = shelf.read(&name).expect("it is there");
     for sector in 0..lengths[lengths.len() - 2] / SECTOR {
         let mut damaged = file.clone();
@@ -261,13 +271,13 @@ fn a_sector_that_is_missing_before_others_is_damage() {
         let shelf = Shelf::holding([(name.clone(), damaged.clone())].into());
         let Opened { memory, damage, .. } = open(&shelf).expect("it begins afresh");
         assert_eq!((memory, damage.is_some()), (Durable::default(), true), "sector {sector}");
-        assert_eq!(shelf.read("1.damaged").expect("it is kept"), damaged);
+        assert_eq!(shelf.read("2.damaged").expect("it is kept"), damaged);
     }
 }
 
 #[test]
 fn no_damaged_byte_is_taken_for_a_torn_one() {
-    let (shelf, name, _) = written(&batches());
+    let (shelf, name, _) = written(&appended());
     let file = shelf.read(&name).expect("it is there");
     for (byte, bit) in (0..file.len()).map(|byte| (byte, byte % 8)) {
         let mut damaged = file.clone();
@@ -360,6 +370,61 @@ fn a_start_that_fails_harms_nothing() {
         }
     }
     assert!(failures > 4, "{failures}");
+}
+
+#[test]
+fn an_older_file_is_not_taken_after_a_damaged_one_was_set_aside() {
+    let (old, name, _) = written(&batches()[..4]);
+    let (new, new_name, _) = written(&batches());
+    let mut damaged = new.read(&new_name).expect("it is there");
+    damaged[700] ^= 1;
+    let both =
+        [("5.journal".to_owned(), old.read(&name).expect("it is there")), ("6.journal".into(), damaged)];
+    let mut failures = 0;
+    for changes in 0.. {
+        let shelf = Shelf::holding(both.clone().into());
+        shelf.fails_after(changes);
+        let first = open(&shelf);
+        *shelf.left.lock().expect("no panic") = None;
+        let again = open(&shelf).expect("it begins afresh");
+        assert_eq!(again.memory, Durable::default(), "{changes} changes");
+        let names = shelf.names().expect("it works");
+        assert!(names.contains(&"6.damaged".into()) && !names.contains(&"5.journal".into()), "{names:?}");
+        match first {
+            Err(_) => failures += 1,
+            Ok(_) => break,
+        }
+    }
+    assert!(failures > 6, "{failures}");
+}
+
+#[test]
+fn files_that_are_not_the_journal_s_are_left_alone() {
+    let (shelf, name, _) = written(&batches());
+    for other in ["007.journal", "+9.journal", "18446744073709551615.journal", "journal", "x.journal"] {
+        shelf.files.lock().expect("no panic").insert(other.into(), vec![7]);
+    }
+    let before = shelf.files();
+    let opened = open(&shelf).expect("it can be read");
+    assert_eq!((Some(&opened.memory), opened.damage), (memories(&batches()).last(), None));
+    let after = shelf.files();
+    assert!(before.keys().filter(|file| **file != name).all(|file| after[file] == [7]), "{after:?}");
+}
+
+#[test]
+fn a_state_that_replaces_everything_is_a_new_file() {
+    let shelf = Shelf::default();
+    let mut opened = open(&shelf).expect("an empty folder");
+    for batch in batches() {
+        let replaces = batch.iter().any(|write| matches!(write, Write::Install(_)));
+        let (number, length) = (opened.journal.file.file, opened.journal.file.length);
+        persist(&mut opened.journal, batch).expect("it works");
+        if replaces {
+            assert_eq!(opened.journal.file.file, number + 1);
+            assert!(opened.journal.file.length < length, "nothing of what it replaces is there");
+        }
+    }
+    assert_eq!(shelf.files().len(), 1);
 }
 
 #[test]
