@@ -87,7 +87,7 @@ where
         tokio::select! {
             biased;
             number = disk.written() => {
-                persisted = Some(number?);
+                persisted = number?;
                 while inputs.len() < BATCH_MAX && disk.has_room() {
                     let Ok(input) = inbox.try_recv() else { break };
                     inputs.push(input);
@@ -199,8 +199,9 @@ impl<S: Storage> Disk<S> {
         self.writing = Some((Some(number), Box::pin(writing)));
     }
 
-    /// Waits for the write that is under way, for ever if there is none. May be dropped and called again.
-    async fn written(&mut self) -> io::Result<WriteNumber> {
+    /// Waits for the write that is under way, for ever if there is none; or until there is room again. May be
+    /// dropped and called again.
+    async fn written(&mut self) -> io::Result<Option<WriteNumber>> {
         loop {
             let Some((number, writing)) = &mut self.writing else { return future::pending().await };
             let number = *number;
@@ -213,11 +214,15 @@ impl<S: Storage> Disk<S> {
                     (storage, result)
                 };
                 self.writing = Some((None, Box::pin(keeping_up)));
-                return Ok(number);
+                return Ok(Some(number));
             }
             self.storage = Some(storage);
             result?;
+            let had_room = self.has_room();
             self.start();
+            if !had_room {
+                return Ok(None);
+            }
         }
     }
 }
