@@ -54,8 +54,8 @@ pub struct Cluster {
     /// When each server is first started, in milliseconds; absent: at the beginning, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub starts_ms: Vec<u64>,
-    /// Whether servers keep nothing on disk, as those of production do: whatever ends one takes its memory,
-    /// even if the fault says `kept`. The last copy is spared as ever.
+    /// Whether servers keep nothing on disk, as those of production without `--data-dir`: whatever ends one
+    /// takes its memory, even if the fault says `kept`. The last copy is spared as ever.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub volatile: bool,
     /// Whether the handler of a call ends when its caller has left, as it does in production; else it runs to

@@ -10,8 +10,8 @@
 //! Changes are appended in batches, one at a time, and each is synced before the next one begins ([`sector`]
 //! says how they lie on the disk). When the file has grown by as much again as it began with, it is written
 //! anew, a piece after each batch: disk and time to read it stay proportional to what is stored, and no batch
-//! waits for more than a piece. A state that replaces everything is a new file from the start. The new file takes its name when all of it is durable, and the old one goes
-//! when that is durable, too.
+//! waits for more than a piece. A state that replaces everything is a new file from the start. A new file
+//! takes its name when all of it is durable, and the old one goes when that is durable, too.
 //!
 //! A start reads the file with the highest number. The end of a batch that was torn is cut off: nobody was
 //! told of it. Of the last whole one nobody knows whether its sync succeeded. It is written again before
