@@ -161,7 +161,7 @@ fn a_damaged_journal_is_not_believed() {
         assert!(damaged.contains("is damaged: the checksum of sector"), "{damaged}");
         all.restart(backup);
         all.servers[backup].logs("is damaged: the checksum of sector").await;
-        all.servers[backup].logs("begins empty and is sent the state by another one").await;
+        all.servers[backup].logs("begins empty and waits for another one to send it the state").await;
         assert_eq!(fs::read(file.with_extension("damaged")).expect("it is kept"), bytes);
         all.cluster.pair(ViewNumber(view.number.0 + 1)).await;
         let primary = 1 - backup;

@@ -303,6 +303,11 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         .add_service(process::guarded(replication));
     process::ready(&process::bound(&args.addr, &listener)?, &address)?;
     tracing::info!(advertised = %address, listens = %bound, view_service = %args.vs, "the server is listening");
+    if args.data_dir.is_none() {
+        tracing::info!(
+            "data is kept in memory only: what this server holds is gone when it stops (see --data-dir)"
+        );
+    }
     tokio::select! {
         biased;
         signal = process::shutdown() => {
@@ -319,12 +324,7 @@ async fn serve(args: &Args) -> Result<(), Failure> {
 
 /// What the server remembers, if it has a folder for that.
 async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>, Failure> {
-    let Some(dir) = &args.data_dir else {
-        tracing::warn!(
-            "data is kept in memory only: what this server holds is gone when it stops (see --data-dir)"
-        );
-        return Ok(None);
-    };
+    let Some(dir) = &args.data_dir else { return Ok(None) };
     let growth_min = args.replication.journal_growth_min;
     let options = JournalOptions { growth_min, ..JournalOptions::default() };
     let opened = Journal::open(dir, server, options).await;

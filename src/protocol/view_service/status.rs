@@ -63,7 +63,8 @@ pub struct ServerStatus {
     pub server: ServerId,
     /// What it is.
     pub standing: Standing,
-    /// It was heard within the dead interval, and since the view service started.
+    /// It was heard within the dead interval, and since the view service started; or its pings come and are
+    /// not taken.
     pub runs: bool,
     /// Why it is of no use now, as the end of a sentence that begins with its name; nothing if it is, or
     /// could be, a copy.
@@ -92,7 +93,8 @@ impl ViewService {
         let of = |(server, known): (&ServerId, &Server)| ServerStatus {
             server: server.clone(),
             standing: self.standing(server),
-            runs: known.heard && known.silent_for(now) < self.options.dead_after,
+            runs: self.why_refused(server).is_some()
+                || known.heard && known.silent_for(now) < self.options.dead_after,
             trouble: self.trouble(now, server, known),
             log_end: known.log_end,
             progress: known.progress(),

@@ -3,7 +3,7 @@
 //! [`Durable`] is what all of them make. A snapshot is said in pieces, so that a large one needs no memory of
 //! its own; one that the log runs through is only named, since it can be computed.
 
-use std::{collections::VecDeque, iter};
+use std::iter;
 
 use crate::protocol::{
     command::Entry,
@@ -61,13 +61,14 @@ pub fn of_write(write: Write) -> Box<dyn Iterator<Item = Change> + Send> {
 pub fn of_memory(server: ServerId, memory: Durable) -> impl Iterator<Item = Change> + Send {
     let Durable { boot, data, generation, view_seen, log } = memory;
     let store = data.map(|data| Change::Store { data, generation });
-    let entries: VecDeque<Entry> = log.entries_from(OpNumber(0)).cloned().collect();
+    let (snapshot, first) = (log.snapshot().clone(), log.base().op.next());
+    let entries = (first.0..).map_while(move |op| log.entry(OpNumber(op)).cloned());
     iter::once(Change::Server(server))
         .chain((boot != Boot(0)).then_some(Change::Boot(boot)))
         .chain(store)
         .chain((view_seen != ViewNumber(0)).then_some(Change::ViewSeen(view_seen)))
-        .chain(of_snapshot(log.snapshot().clone()))
-        .chain(entries.into_iter().map(Change::Entry))
+        .chain(of_snapshot(snapshot))
+        .chain(entries.map(Change::Entry))
 }
 
 fn of_snapshot(snapshot: Snapshot) -> impl Iterator<Item = Change> + Send {
