@@ -73,14 +73,16 @@ pub fn drafts() -> Vec<Draft> {
             name: "rotten_disk_is_noticed_and_its_server_gets_the_state_again",
             about: "a bit on the disk of a backup becomes another one while it is down: it comes back as a stranger",
             reaches: vec![
-                strikes(Strike::PowerLoss, Role::Backup),
+                strikes(Strike::Crash, Role::Backup),
                 Situation::JournalRotten.into(),
                 Situation::GrowsInPlace.into(),
             ],
             middle_ms: 9_500,
             plan: |seed| {
                 let mut plan = appending(seed);
-                let rotten = power_loss("backup", 1_000 + seed * 97 % 1_500, Memory::Rotten);
+                // After a loss of power an older file may be there again, and that one rot.
+                let (down_ms, memory) = (Some(1_000 + seed * 97 % 1_500), Memory::Rotten);
+                let rotten = FaultKind::Crash { node: "backup".into(), down_ms, memory };
                 plan.faults = vec![at(around(8_000, seed), rotten)];
                 plan.faults.push(at(around(16_000, seed), crash("primary", Some(3_000))));
                 plan

@@ -158,7 +158,7 @@ mod simulated {
             let Durable { boot, data, generation, view_seen, log } = &self.durable;
             let data = data.map_or_else(|| "no data".into(), |data| format!("{data:?} of {generation:?}"));
             let durable = format!(
-                "{boot:?}, {data}, {view_seen:?} seen, snapshot up to {:?}, {} after it with {}, up to {:?}",
+                "durable: {boot:?}, {data}, {view_seen:?} seen, snapshot up to {:?}, {} after it with {}, up to {:?}",
                 log.base(),
                 counted(log.len(), "entry", "entries"),
                 counted(log.bytes(), "byte", "bytes"),
