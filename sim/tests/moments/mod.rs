@@ -63,7 +63,7 @@ fn disks_links_and_messages_are_looked_at_where_a_run_is_ended() {
     let parts = [
         "disk  s2: durable: b",
         "4 entries after it with 276 bytes, up to v2/op4",
-        "disk  s2: its drive fails with the next write or sync",
+        "disk  s2: its drive fails ",
         "link  s1 <-/-> s2 (black_hole), by fault 2",
         "in flight  s1 -> s2: heartbeat ",
         "waits for a partition to end",
