@@ -189,3 +189,34 @@ fn a_machine_whose_disk_has_no_room_stands_still() {
     assert!((0..4).all(|_| !settle())); // what is to be done between two writes has its turn as well
     assert!(count("Input") > taken, "there is room again");
 }
+
+/// Writes at once, and is never done with what is to be done after that.
+struct Busy;
+
+impl Storage for Busy {
+    type Write = u64;
+
+    async fn persist(&mut self, _: Vec<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn keep_up(&mut self) -> io::Result<()> {
+        future::pending().await
+    }
+}
+
+#[test]
+fn a_write_is_durable_before_what_nobody_waits_for() {
+    let diary = Diary::default();
+    let (inbox, inputs) = mpsc::channel(8);
+    let mut driver = Box::pin(run(Scribe(diary.clone()), Pen, inputs, Busy, Still, ()));
+    for number in [1, 2] {
+        inbox.try_send(number).expect("room");
+        for _ in 0..4 {
+            block_on(poll_fn(|context| std::task::Poll::Ready(driver.poll_unpin(context).is_ready())));
+        }
+    }
+    let written = |number| diary.lock().expect("diary").contains(&format!("Persisted(w{number})"));
+    assert!(written(1), "it is reported at once");
+    assert!(!written(2), "the next one has its turn later");
+}
