@@ -57,7 +57,7 @@ const LOCK: &str = "journal.lock";
 /// How much is read or written in one go, in bytes: whole sectors.
 const PIECE: usize = 2048 * SECTOR;
 
-/// With each batch at least so many times its bytes of the next file are written.
+/// After each batch at least so many times its bytes of the next file are written.
 const REWRITE_SHARE: u64 = 4;
 
 /// So much of the next file is written before it is synced, so that the last sync is a short one.
@@ -68,7 +68,7 @@ const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 pub struct JournalOptions {
     /// How far it grows, whatever it began with, before it is written anew, in bytes.
     pub growth_min: u64,
-    /// How much of the next file is written with each batch at least, in bytes.
+    /// How much of the next file is written after each batch at least, in bytes.
     pub rewrite_min: u64,
 }
 
@@ -254,7 +254,8 @@ impl<F: Folder> Journal<F> {
         }
         // What earlier lives did not come to remove.
         for old in journal.folder.names()? {
-            if old.ends_with(NEW) || number(&old).is_some_and(|number| number != journal.file.file) {
+            let is_older = number(&old).is_some_and(|number| number != journal.file.file);
+            if is_older || numbered(&old, NEW).is_some() {
                 journal.folder.remove(&old)?;
             }
         }

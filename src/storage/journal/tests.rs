@@ -401,7 +401,9 @@ fn an_older_file_is_not_taken_after_a_damaged_one_was_set_aside() {
 #[test]
 fn files_that_are_not_the_journal_s_are_left_alone() {
     let (shelf, name, _) = written(&batches());
-    for other in ["007.journal", "+9.journal", "18446744073709551615.journal", "journal", "x.journal"] {
+    for other in
+        ["007.journal", "+9.journal", "18446744073709551615.journal", "journal", "x.journal", "x.journal.new"]
+    {
         shelf.files.lock().expect("no panic").insert(other.into(), vec![7]);
     }
     let before = shelf.files();
