@@ -11,6 +11,7 @@ use testbed::{
 use super::{
     Draft,
     build::{around, at, client, crash, quiet, strikes},
+    evidence::Evidence,
 };
 use crate::{
     bound::{Fault, FaultKind, Plan},
@@ -36,9 +37,8 @@ pub fn drafts() -> Vec<Draft> {
                 plan
             },
             holds: |seen| {
-                (0..PROCESSES.len()).try_for_each(|fault| seen.fault(fault).map(drop))?;
-                seen.all_returned(20)?;
-                seen.each_append_once_in_order("hot0", 20)
+                everything_ended(seen)?;
+                nothing_is_lost(seen)
             },
         },
         Draft {
@@ -64,9 +64,8 @@ pub fn drafts() -> Vec<Draft> {
                 plan
             },
             holds: |seen| {
-                (0..PROCESSES.len()).try_for_each(|fault| seen.fault(fault).map(drop))?;
-                seen.all_returned(20)?;
-                seen.each_append_once_in_order("hot0", 20)
+                everything_ended(seen)?;
+                nothing_is_lost(seen)
             },
         },
         Draft {
@@ -90,8 +89,7 @@ pub fn drafts() -> Vec<Draft> {
             holds: |seen| {
                 seen.fault(0)?;
                 seen.fault(1)?;
-                seen.all_returned(20)?;
-                seen.each_append_once_in_order("hot0", 20)
+                nothing_is_lost(seen)
             },
         },
         Draft {
@@ -113,8 +111,7 @@ pub fn drafts() -> Vec<Draft> {
             },
             holds: |seen| {
                 seen.fault(0)?;
-                seen.all_returned(20)?;
-                seen.each_append_once_in_order("hot0", 20)
+                nothing_is_lost(seen)
             },
         },
         Draft {
@@ -132,11 +129,21 @@ pub fn drafts() -> Vec<Draft> {
             holds: |seen| {
                 let failed = seen.fault(0)?;
                 seen.served(failed + Duration::from_secs(6), Duration::from_secs(25))?;
-                seen.all_returned(20)?;
-                seen.each_append_once_in_order("hot0", 20)
+                nothing_is_lost(seen)
             },
         },
     ]
+}
+
+/// The first faults struck all processes.
+fn everything_ended(seen: &Evidence) -> Result<(), String> {
+    (0..PROCESSES.len()).try_for_each(|fault| seen.fault(fault).map(drop))
+}
+
+/// Every call was answered, and the key has what was appended.
+fn nothing_is_lost(seen: &Evidence) -> Result<(), String> {
+    seen.all_returned(20)?;
+    seen.each_append_once_in_order("hot0", 20)
 }
 
 /// Patient clients that append to one key and read it.
