@@ -22,7 +22,8 @@ use rustix::fs::FlockOperation;
 
 use crate::process::aside;
 
-/// A folder of which one process at a time is the user. Its text names it in messages.
+/// A folder of which one process at a time is the user. Its text names it in messages. Whatever changes it
+/// fails if the file system does.
 pub trait Folder: fmt::Display + Send + 'static {
     /// The names of all files that there are, in order.
     ///
@@ -45,12 +46,8 @@ pub trait Folder: fmt::Display + Send + 'static {
     /// [`io::ErrorKind::NotFound`] if there is none of that name.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
-    /// Makes a file, or replaces what it holds; not durable yet.
-    ///
-    /// # Errors
-    ///
-    /// If the file system fails, as for the others. A part may have been written.
-    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Makes a file, or replaces what it holds; not durable yet. After an error a part may have been written.
+    fn write(&mut self, name: &str, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> + Send;
 
     /// A file holds this from `offset` on; it is made, and zeros fill what lies before, if there is a gap.
     /// Not durable yet.
@@ -62,28 +59,16 @@ pub trait Folder: fmt::Display + Send + 'static {
     ) -> impl Future<Output = io::Result<()>> + Send;
 
     /// A file ends there; not durable yet.
-    ///
-    /// # Errors
-    ///
-    /// If the file system fails.
-    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
+    fn truncate(&mut self, name: &str, length: u64) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Makes durable what a file holds.
     fn sync(&mut self, name: &str) -> impl Future<Output = io::Result<()>> + Send;
 
     /// A file has another name from now on, in the place of the file of that name; not durable yet.
-    ///
-    /// # Errors
-    ///
-    /// If the file system fails.
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    fn rename(&mut self, from: &str, to: &str) -> impl Future<Output = io::Result<()>> + Send;
 
     /// A file is no longer there; not durable yet.
-    ///
-    /// # Errors
-    ///
-    /// If the file system fails.
-    fn remove(&mut self, name: &str) -> io::Result<()>;
+    fn remove(&mut self, name: &str) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Makes durable which names there are, and what they lead to.
     fn sync_names(&mut self) -> impl Future<Output = io::Result<()>> + Send;
@@ -158,9 +143,10 @@ impl Folder for OsFolder {
         fs::read(self.dir.join(name))
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         self.open.remove(name);
-        File::create(self.dir.join(name))?.write_all(bytes)
+        let path = self.dir.join(name);
+        aside(move || File::create(path)?.write_all(&bytes)).await
     }
 
     async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
@@ -168,8 +154,9 @@ impl Folder for OsFolder {
         aside(move || file.write_all_at(&bytes, offset)).await
     }
 
-    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
-        self.file(name)?.set_len(length)
+    async fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let file = self.file(name)?;
+        aside(move || file.set_len(length)).await
     }
 
     async fn sync(&mut self, name: &str) -> io::Result<()> {
@@ -177,8 +164,9 @@ impl Folder for OsFolder {
         aside(move || file.sync_data()).await
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.dir.join(from), self.dir.join(to))?;
+    async fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let (before, after) = (self.dir.join(from), self.dir.join(to));
+        aside(move || fs::rename(before, after)).await?;
         self.open.remove(to);
         if let Some(file) = self.open.remove(from) {
             self.open.insert(to.to_owned(), file);
@@ -186,9 +174,14 @@ impl Folder for OsFolder {
         Ok(())
     }
 
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.open.remove(name);
-        fs::remove_file(self.dir.join(name))
+    async fn remove(&mut self, name: &str) -> io::Result<()> {
+        let (file, path) = (self.open.remove(name), self.dir.join(name));
+        // To free what a long file takes lasts, and is done when nobody has it open any more.
+        aside(move || {
+            drop(file);
+            fs::remove_file(path)
+        })
+        .await
     }
 
     async fn sync_names(&mut self) -> io::Result<()> {

@@ -102,9 +102,9 @@ impl<F: Folder> RecordFile<F> {
     ///
     /// If the disk fails. The old or the new record is then there.
     pub async fn replace(&mut self, record: &Record) -> io::Result<()> {
-        self.folder.write(NEW, &encode(record))?;
+        self.folder.write(NEW, encode(record)).await?;
         self.folder.sync(NEW).await?;
-        self.folder.rename(NEW, FILE)?;
+        self.folder.rename(NEW, FILE).await?;
         self.folder.sync_names().await
     }
 }

@@ -266,15 +266,15 @@ mod simulated {
             self.0.read(name)
         }
 
-        fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-            self.0.write(name, bytes)
+        async fn write(&mut self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
+            self.0.write(name, &bytes)
         }
 
         async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
             self.0.write_at(name, offset, bytes).await
         }
 
-        fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        async fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
             self.0.truncate(name, length)
         }
 
@@ -282,11 +282,11 @@ mod simulated {
             self.0.sync(name).await
         }
 
-        fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        async fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
             self.0.rename(from, to)
         }
 
-        fn remove(&mut self, name: &str) -> io::Result<()> {
+        async fn remove(&mut self, name: &str) -> io::Result<()> {
             self.0.remove(name)
         }
 

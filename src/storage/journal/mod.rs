@@ -256,7 +256,7 @@ impl<F: Folder> Journal<F> {
         for old in journal.folder.names()? {
             let is_older = number(&old).is_some_and(|number| number != journal.file.file);
             if is_older || numbered(&old, NEW).is_some() {
-                journal.folder.remove(&old)?;
+                journal.folder.remove(&old).await?;
             }
         }
         Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged })
@@ -337,7 +337,7 @@ impl<F: Folder> Journal<F> {
         let length = &mut rewrite.place.length;
         let begins = *length;
         if *length == 0 {
-            self.folder.write(&new, &[])?; // an earlier life may have left something
+            self.folder.write(&new, Vec::new()).await?; // an earlier life may have left something
             put(&mut self.folder, &new, length, title()).await?;
         }
         loop {
@@ -368,10 +368,10 @@ impl<F: Folder> Journal<F> {
         let (old, place) = (self.file.file, rewrite.place);
         self.rewrite = None;
         self.folder.sync(&new).await?;
-        self.folder.rename(&new, &name(next))?;
+        self.folder.rename(&new, &name(next)).await?;
         self.folder.sync_names().await?;
         if self.file.length > 0 {
-            self.folder.remove(&name(old))?;
+            self.folder.remove(&name(old)).await?;
         }
         self.file = place;
         self.began_with = place.length;
@@ -414,10 +414,10 @@ fn numbered(file: &str, suffix: &str) -> Option<u64> {
 /// know that there was a later one.
 async fn set_aside(folder: &mut impl Folder, names: &[String], damaged: u64) -> io::Result<()> {
     for old in names.iter().filter(|name| number(name).is_some_and(|number| number != damaged)) {
-        folder.remove(old)?;
+        folder.remove(old).await?;
     }
     folder.sync_names().await?;
-    folder.rename(&name(damaged), &format!("{damaged}{DAMAGED}"))?;
+    folder.rename(&name(damaged), &format!("{damaged}{DAMAGED}")).await?;
     folder.sync_names().await
 }
 
@@ -436,7 +436,7 @@ async fn put(folder: &mut impl Folder, name: &str, length: &mut u64, sectors: Ve
 async fn go_on(folder: &mut impl Folder, file: u64, found: Found) -> io::Result<Place> {
     let (from, to) = (name(file), name(file + 1));
     let (mut at, end) = (found.last * SECTOR as u64, found.end * SECTOR as u64);
-    folder.truncate(&from, end)?;
+    folder.truncate(&from, end).await?;
     while found.batches > 1 && at < end {
         let mut piece = vec![0; PIECE.min(usize::try_from(end - at).unwrap_or(PIECE))];
         let read = fill(folder, &from, at, &mut piece)?;
@@ -445,7 +445,7 @@ async fn go_on(folder: &mut impl Folder, file: u64, found: Found) -> io::Result<
         at += read as u64;
     }
     folder.sync(&from).await?;
-    folder.rename(&from, &to)?;
+    folder.rename(&from, &to).await?;
     folder.sync_names().await?;
     Ok(Place { file: file + 1, length: end, batches: found.batches })
 }

@@ -73,8 +73,8 @@ impl Folder for Shelf {
         self.files().remove(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.change(|files| _ = files.insert(name.to_owned(), bytes.to_vec()))
+    async fn write(&mut self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
+        self.change(|files| _ = files.insert(name.to_owned(), bytes))
     }
 
     async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
@@ -86,7 +86,7 @@ impl Folder for Shelf {
         })
     }
 
-    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+    async fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
         let length = usize::try_from(length).expect("small");
         self.change(|files| files.get_mut(name).expect("it is there").resize(length, 0))
     }
@@ -95,14 +95,14 @@ impl Folder for Shelf {
         self.change(|_| ())
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+    async fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         self.change(|files| {
             let file = files.remove(from).expect("it is there");
             files.insert(to.to_owned(), file);
         })
     }
 
-    fn remove(&mut self, name: &str) -> io::Result<()> {
+    async fn remove(&mut self, name: &str) -> io::Result<()> {
         self.change(|files| _ = files.remove(name).expect("it is there"))
     }
 
