@@ -9,6 +9,7 @@ pub mod exit;
 mod host;
 pub mod logs;
 pub mod print;
+mod save;
 mod signals;
 
 use std::{fmt, num::IntErrorKind, process::ExitCode, str::FromStr, time::Duration};
@@ -24,6 +25,7 @@ pub use exit::{Exit, Failure};
 pub use advertise::advertised;
 pub use host::{Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 pub use print::Printed;
+pub use save::Target;
 pub use signals::{Claim, Signal, Signals, end, shutdown};
 
 /// A time span as it is written on a command line: `500ms`, `1.5s`, `2m`.

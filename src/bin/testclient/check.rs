@@ -26,7 +26,7 @@ use linearizability::{
 use pbkv::{
     client::{Client, ClientError, ClientOptions},
     clock::{Clock, SystemClock},
-    process::{self, Claim, Exit, Failure, Printed, Signal, Span, exit, print},
+    process::{self, Claim, Exit, Failure, Printed, Signal, Span, Target, exit, print},
     protocol::options::{SPAN_MAX, SPAN_MIN, check_span},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -36,7 +36,6 @@ use tokio::sync::watch;
 use crate::{
     answer::kind,
     encoding::counted,
-    save::Target,
     screen::{self, Screen},
 };
 
@@ -202,7 +201,7 @@ fn judge(
 ) -> Exit {
     report.latencies.sort_unstable();
     let history = std::mem::take(&mut report.recorder).finish();
-    let unsaved = save.and_then(|target| target.save(&history).err());
+    let unsaved = save.and_then(|target| keep(&history, target).err());
     if !screen.is_json() && !screen.is_quiet() {
         let _ = print::stdout(summary(&report, took, args));
     }
@@ -236,6 +235,11 @@ struct Found {
     why: Option<String>,
 }
 
+/// Saves a history, one operation a line.
+fn keep(history: &KvHistory, target: &Target) -> Result<(), String> {
+    target.save("the history", |mut file| linearizability::formats::write(history, &mut file))
+}
+
 /// The judge's verdict. The history of a violation is saved, unless it is.
 fn judgement(history: &KvHistory, saved: Option<&Path>, run: &str) -> Found {
     let limits = linearizability::Options { witness: false, parallel: true, ..Default::default() };
@@ -248,7 +252,7 @@ fn judgement(history: &KvHistory, saved: Option<&Path>, run: &str) -> Found {
                 why.push_str(&format!("\n  {operation}: {:?}", history.operations()[operation]));
             }
             let own = Target::New(format!("pbkv-history-{run}.jsonl").into());
-            match saved.map_or_else(|| own.save(history).map(|()| own.path()), Ok) {
+            match saved.map_or_else(|| keep(history, &own).map(|()| own.path()), Ok) {
                 Ok(path) => why.push_str(&format!("\nthe whole history is in {}", path.display())),
                 Err(error) => why.push_str(&format!("\nerror: {error}")),
             }

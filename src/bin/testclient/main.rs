@@ -8,7 +8,6 @@ mod encoding;
 mod keys;
 mod lines;
 mod prompt;
-mod save;
 mod screen;
 mod status;
 mod under_way;

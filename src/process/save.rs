@@ -1,19 +1,17 @@
-//! Where a history is saved. A file that is there keeps what it holds until a whole history takes its place,
-//! and only if that was asked for.
+//! Where something is saved for a person. A file that is there keeps what it holds until a whole new one takes
+//! its place, and only if that was asked for.
 
-// rules: allow fs: a person wants to keep the history
+// rules: allow fs: a person wants to keep what a command found
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use linearizability::kv::KvHistory;
-
-/// Where a history is saved.
+/// Where something is saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A file that is made when there is a history.
+    /// A file that is made when there is something to save.
     New(PathBuf),
     /// A file that is replaced then.
     Replaced(PathBuf),
@@ -22,8 +20,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Chooses a place before there is a history: one that cannot be written must not cost a whole check. It
-    /// is left as it is.
+    /// Chooses a place before there is anything to save: one that cannot be written must not cost all the
+    /// work. It is left as it is.
     ///
     /// # Errors
     ///
@@ -54,34 +52,44 @@ impl Target {
         path
     }
 
-    /// Saves a history.
+    /// Saves what is written, which is `what` in messages; durable on return, if it is a file.
     ///
     /// # Errors
     ///
     /// In words. What was there is as it was.
-    pub fn save(&self, history: &KvHistory) -> Result<(), String> {
+    pub fn save(
+        &self,
+        what: &str,
+        contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), String> {
         let saved = match self {
             Self::Special(path) => {
-                File::options().write(true).open(path).and_then(|file| write(history, file).map(|_| ()))
+                File::options().write(true).open(path).and_then(|file| write(contents, file).map(|_| ()))
             }
             Self::New(path) | Self::Replaced(path) => {
                 let part = part(path);
-                let moved = self.write_beside(history, &part);
+                let moved = self.write_beside(contents, &part);
                 if moved.is_err() {
                     let _ = fs::remove_file(part);
                 }
                 moved
             }
         };
-        saved.map_err(|error| format!("cannot save the history to {}: {error}", self.path().display()))
+        saved.map_err(|error| format!("cannot save {what} to {}: {error}", self.path().display()))
     }
 
-    fn write_beside(&self, history: &KvHistory, part: &Path) -> io::Result<()> {
-        write(history, File::create_new(part)?)?.sync_all()?;
+    fn write_beside(
+        &self,
+        contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        part: &Path,
+    ) -> io::Result<()> {
+        write(contents, File::create_new(part)?)?.sync_all()?;
         if let Self::New(path) = self {
             File::create_new(path)?; // another process may have made it meanwhile
         }
-        fs::rename(part, self.path())
+        fs::rename(part, self.path())?;
+        let folder = self.path().parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 
@@ -92,9 +100,9 @@ fn part(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
-fn write(history: &KvHistory, file: File) -> io::Result<File> {
+fn write(contents: impl FnOnce(&mut dyn Write) -> io::Result<()>, file: File) -> io::Result<File> {
     let mut file = BufWriter::new(file);
-    linearizability::formats::write(history, &mut file)?;
+    contents(&mut file)?;
     file.flush()?;
     file.into_inner().map_err(io::IntoInnerError::into_error)
 }
