@@ -81,8 +81,8 @@ pub struct OsFolder {
     dir: PathBuf,
     /// Those that were written to.
     open: BTreeMap<String, Arc<File>>,
-    /// Locked as long as this lives.
-    _lock: File,
+    /// Locked as long as this lives; none if it is only looked at.
+    _lock: Option<File>,
 }
 
 impl OsFolder {
@@ -106,7 +106,12 @@ impl OsFolder {
             let message = format!("another {user} is using the folder {}", dir.display());
             io::Error::new(io::ErrorKind::WouldBlock, message)
         })?;
-        Ok(Self { dir: dir.to_owned(), open: BTreeMap::new(), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), open: BTreeMap::new(), _lock: Some(lock) })
+    }
+
+    /// A folder to be looked at, whoever uses it.
+    pub fn unlocked(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), open: BTreeMap::new(), _lock: None }
     }
 
     /// The file, to be read and written.
@@ -191,7 +196,8 @@ impl Folder for OsFolder {
 }
 
 /// Creates a folder with all that it is in. A folder is durable when the one it is in is synced: else a power
-/// loss soon after the first start could take what is in it along.
+/// loss soon after the first start could take what is in it along. One that is there may be left over from a
+/// process that ended before it had synced it; a parent that this process may not read is another user's work.
 fn create_durably(dir: &Path) -> io::Result<()> {
     let parent = |dir: &Path| match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -200,5 +206,12 @@ fn create_durably(dir: &Path) -> io::Result<()> {
     let created: Vec<&Path> =
         dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::create_dir_all(dir)?;
+    if created.is_empty() {
+        return match File::open(parent(&fs::canonicalize(dir)?)) {
+            Ok(parent) => parent.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        };
+    }
     created.iter().try_for_each(|dir| File::open(parent(dir))?.sync_all())
 }

@@ -1,85 +1,106 @@
-//! `kvserver inspect`: what is in the folder of a server.
+//! `kvserver inspect`: what a server remembers, or a backup holds.
 
-use std::{io::ErrorKind, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 use pbkv::{
     process::{Exit, Failure, exit, print},
-    storage::journal::{self, Journal, Looked},
+    protocol::{
+        identity::{Generation, Position},
+        store::Snapshot,
+    },
+    storage::journal::{Journal, Looked, backup, change},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Which folder, and how it is told.
+/// What is looked at, and how it is told.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The folder that the server was given with --data-dir
-    dir: PathBuf,
+    /// The folder that a server was given with --data-dir, or a backup. The server may be running
+    #[arg(value_name = "DIR|FILE")]
+    path: PathBuf,
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub fn help() -> String {
-    let examples = ["kvserver inspect s1", "kvserver inspect --json s1 | jq .log"];
+    let examples = [
+        "kvserver inspect s1",
+        "kvserver inspect monday.pbkv            # a backup",
+        "kvserver inspect --json s1 | jq .log",
+    ];
     exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
 }
 
-/// Says what is in the folder. It fails if that cannot be read, is damaged, or a server uses it.
+/// Says what is there. It fails if that cannot be read, or is damaged.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let dir = args.dir.display();
-    if !args.dir.is_dir() {
-        return Err(Failure::Failed(format!("{dir} is no folder, or there is none of that name")));
-    }
-    let folder = Journal::lock(&args.dir).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => Failure::Failed(format!("{error}: stop it first")),
-        _ => Failure::Failed(error.to_string()),
-    })?;
-    let looked = journal::look(&folder).map_err(|error| Failure::Failed(error.to_string()))?;
-    let Some(looked) = looked else {
-        return Err(Failure::Failed(format!("nothing was ever kept in {dir}")));
+    let looked = if args.path.is_file() {
+        backup::look(&args.path).map_err(|error| Failure::Failed(error.to_string()))?
+    } else {
+        folder(&args.path).await?
     };
     print::stdout(if args.json { object(&looked) } else { text(&looked) }).done()
 }
 
+/// What is in the folder of a server.
+pub async fn folder(dir: &Path) -> Result<Looked, Failure> {
+    let name = dir.display();
+    if !dir.is_dir() {
+        return Err(Failure::Failed(format!("{name} is no folder, or there is none of that name")));
+    }
+    let looked = Journal::look(dir).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    looked.ok_or_else(|| Failure::Failed(format!("nothing was ever kept in {name}")))
+}
+
 fn text(looked: &Looked) -> String {
     let Looked { server, memory, file, length, batches, torn } = looked;
-    let (log, state) = (&memory.log, &memory.log.snapshot().state);
+    let log = &memory.log;
+    let Snapshot { at, state } = change::at_the_end(log);
     let store = memory
         .data
         .map_or("none yet".into(), |data| format!("{data:?} of generation {:?}", memory.generation));
     let entries = match log.len() {
         0 => "empty".into(),
-        count => format!("{count} operations, up to {:?}", log.end()),
+        count => format!("{count} operations after {:?}", log.base()),
     };
     let torn = match torn {
         0 => String::new(),
-        torn => format!(", and {torn} bytes of one that was not finished, which the next start cuts off"),
+        torn => format!(", and {torn} bytes of one that is not finished"),
     };
     format!(
-        "server    {server}\nlife      {}\nstore     {store}\nview      {}\nsnapshot  {} keys, {} sessions, after {:?}\n\
+        "server    {server}\nlife      {}\nstore     {store}\nview      {}\nholds     {} keys and {} sessions after {at:?}\n\
          log       {entries}\nfile      {file}: {length} bytes in {batches} batches{torn}\nevery checksum matches",
         memory.boot,
         memory.view_seen,
         state.keys(),
         state.sessions(),
-        log.base(),
     )
+}
+
+/// A place in the log, as an object.
+pub fn position(at: Position) -> Value {
+    json!({"view": at.view.0, "operation": at.op.0})
+}
+
+/// A history, as an object.
+pub fn generation(Generation { number, nonce }: Generation) -> Value {
+    json!({"number": number, "nonce": nonce})
 }
 
 fn object(looked: &Looked) -> String {
     let Looked { server, memory, file, length, batches, torn } = looked;
     let log = &memory.log;
-    let position = |at: pbkv::protocol::identity::Position| json!({"view": at.view.0, "operation": at.op.0});
+    let Snapshot { at, state } = change::at_the_end(log);
     json!({
         "server": server.as_str(),
         "boot": memory.boot.0,
         "store": memory.data.map(|data| json!({"boot": data.boot.0, "nonce": data.nonce})),
-        "generation": {"number": memory.generation.number, "nonce": memory.generation.nonce},
+        "generation": generation(memory.generation),
         "view": memory.view_seen.0,
-        "snapshot": {
-            "after": position(log.base()), "keys": log.snapshot().state.keys(),
-            "sessions": log.snapshot().state.sessions(),
-        },
-        "log": {"operations": log.len(), "end": position(log.end())},
+        "after": position(at),
+        "keys": state.keys(),
+        "sessions": state.sessions(),
+        "log": {"operations": log.len(), "after": position(log.base())},
         "file": {"name": file, "bytes": length, "batches": batches, "torn": torn},
     })
     .to_string()

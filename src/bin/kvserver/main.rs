@@ -1,8 +1,10 @@
 //! A KV server: idle, backup or primary, as the view service decides.
 
+mod backup;
 mod inspect;
 
 use std::{
+    io,
     path::PathBuf,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
@@ -75,9 +77,17 @@ struct Args {
 /// What is done instead of serving.
 #[derive(clap::Subcommand, Debug)]
 enum Tool {
-    /// Reads the folder of a server that does not run, verifies it, and says what is in it
+    /// Reads the folder of a server, or a backup, verifies it, and says what is in it
     #[command(after_help = inspect::help())]
     Inspect(inspect::Args),
+    /// Writes all keys that a server holds to a file, as they were after one operation, which it names.
+    /// Everything is in it that was acknowledged before the command began, if the server is primary or backup in the
+    /// view that `testclient view` shows
+    #[command(after_help = backup::backup_help())]
+    Backup(backup::BackupArgs),
+    /// Makes a backup the memory of the first server of a new cluster
+    #[command(after_help = backup::restore_help())]
+    Restore(backup::RestoreArgs),
 }
 
 /// What clients may ask for.
@@ -217,6 +227,7 @@ fn help() -> String {
         "kvserver --addr localhost:8002 --data-dir s2         # and the second",
         "kvserver --addr 0.0.0.0:8001 --advertise db1:8001 --vs vs1:8000 --data-dir /var/lib/pbkv",
         "kvserver inspect s1                                  # what is in a folder",
+        "kvserver backup s1 monday.pbkv                       # all its keys in one file, while it runs",
     ];
     exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
 }
@@ -266,7 +277,9 @@ impl Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     match &args.tool {
-        Some(Tool::Inspect(folder)) => process::run::<Args>(inspect::run(folder)),
+        Some(Tool::Inspect(what)) => process::run::<Args>(inspect::run(what)),
+        Some(Tool::Backup(what)) => process::run::<Args>(backup::back_up(what)),
+        Some(Tool::Restore(what)) => process::run::<Args>(backup::restore(what)),
         None => process::run::<Args>(serve(&args)),
     }
 }
@@ -281,7 +294,15 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         .map_err(Failure::Usage)?;
     let _logs = args.logs.start("kvserver", &address, "info").map_err(Failure::Usage)?;
     let server = ServerId::new(address.as_str());
-    let (durable, storage) = match open(args, &server).await? {
+    let opened = tokio::select! {
+        biased;
+        signal = process::shutdown() => {
+            tracing::info!(signal, "stopped before the server had read what it remembers");
+            return Ok(());
+        }
+        opened = open(args, &server) => opened?,
+    };
+    let (durable, storage) = match opened {
         Some(Opened { memory, journal, .. }) => (memory, Some(journal)),
         None => Default::default(),
     };
@@ -327,8 +348,10 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
     let Some(dir) = &args.data_dir else { return Ok(None) };
     let growth_min = args.replication.journal_growth_min;
     let options = JournalOptions { growth_min, ..JournalOptions::default() };
-    let opened = Journal::open(dir, server, options).await;
-    let opened = opened.map_err(|error| {
+    // On another thread, so that a signal is heard while a long one is read.
+    let (folder, server) = (dir.clone(), server.clone());
+    let opened = tokio::spawn(async move { Journal::open(&folder, &server, options).await }).await;
+    let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
         tracing::error!(%error, "the server cannot start");
         Failure::Failed(error.to_string())
     })?;

@@ -73,6 +73,11 @@ pub fn of_memory(server: ServerId, memory: Durable) -> impl Iterator<Item = Chan
 
 fn of_snapshot(snapshot: Snapshot) -> impl Iterator<Item = Change> + Send {
     let Snapshot { at, state } = snapshot;
+    items(state).map(Change::Item).chain(iter::once(Change::State(at)))
+}
+
+/// All that a state consists of.
+pub fn items(state: State) -> impl Iterator<Item = Item> + Send {
     let mut cursor = Cursor::Start;
     let pieces = iter::from_fn(move || {
         let (items, next) = state.part(&cursor, PIECES_BYTES);
@@ -80,7 +85,7 @@ fn of_snapshot(snapshot: Snapshot) -> impl Iterator<Item = Change> + Send {
         cursor = next;
         goes_on.then_some(items)
     });
-    pieces.flatten().map(Change::Item).chain(iter::once(Change::State(at)))
+    pieces.flatten()
 }
 
 /// Performs changes, one after another.
@@ -138,6 +143,11 @@ impl Replay {
         self.memory.apply(write);
         Ok(())
     }
+}
+
+/// The state after the last operation of the log.
+pub fn at_the_end(log: &Log) -> Snapshot {
+    checkpoint(log, log.end()).expect("the log runs through its end")
 }
 
 /// The state after an operation of the log.

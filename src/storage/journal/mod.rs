@@ -20,6 +20,7 @@
 //! the file is set aside, and the server is a stranger that gets the state from another one. After an error
 //! nothing is written any more, and the process has to end.
 
+pub mod backup;
 pub mod change;
 mod reader;
 pub mod sector;
@@ -27,11 +28,11 @@ pub mod sector;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, io, path::Path};
+use std::{collections::VecDeque, io, path::Path, time::Duration};
 
 use self::{
     change::Change,
-    reader::{Contents, Reader, Unread, fill, title},
+    reader::{Contents, Kind, Reader, Unread, fill, title},
     sector::{Batch, Found, SECTOR},
 };
 use super::{
@@ -39,6 +40,7 @@ use super::{
     folder::{Folder, OsFolder},
 };
 use crate::{
+    clock::{Clock, SystemClock},
     proto,
     protocol::{
         identity::ServerId,
@@ -62,6 +64,12 @@ const REWRITE_SHARE: u64 = 4;
 
 /// So much of the next file is written before it is synced, so that the last sync is a short one.
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
+
+/// A folder that a server may be using is looked at so many times before it counts as damaged,
+const LOOKS_MAX: u32 = 5;
+
+/// and so long after the last time.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// When a journal is written anew, and how fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +176,31 @@ impl Journal {
         })
     }
 
-    /// Takes a folder as a server does, creating it if needed.
+    /// What a server would find that starts with this folder now; none if nothing was ever kept in it. A
+    /// server may be using it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`look`].
+    pub async fn look(dir: &Path) -> io::Result<Option<Looked>> {
+        let folder = OsFolder::unlocked(dir);
+        let mut tries = 1;
+        loop {
+            let looked = look(&folder);
+            // A sector that is being written is neither the old nor the new one, and a file that is written
+            // anew takes the place of the one that was just found.
+            let is_passing = looked.as_ref().is_err_and(|error| {
+                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
+            });
+            if !is_passing || tries == LOOKS_MAX {
+                return looked;
+            }
+            tries += 1;
+            SystemClock.sleep_until(SystemClock.now() + LOOK_AGAIN).await;
+        }
+    }
+
+    /// Takes a folder as a server does, creating it if needed, whatever is in it.
     ///
     /// # Errors
     ///
@@ -187,7 +219,7 @@ impl Journal {
 pub fn look(folder: &impl Folder) -> io::Result<Option<Looked>> {
     let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
     let file = name(latest);
-    match Reader::new(folder, file.clone()).read() {
+    match Reader::new(folder, file.clone(), Kind::Journal).read() {
         Ok(Contents { server, memory, found, torn, .. }) => {
             let (length, batches) = (found.end * SECTOR as u64, found.batches);
             Ok(Some(Looked { server, memory, file, length, batches, torn }))
@@ -228,26 +260,29 @@ impl<F: Folder> Journal<F> {
         let (mut damaged, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
             None => (None, Place { file: aside, ..Place::default() }, 0),
-            Some(latest) => match Reader::new(&folder, name(latest)).read() {
-                Ok(Contents { server: owner, memory, found, began_with, torn }) => {
-                    check_owner(&folder, &owner, server)?;
-                    cut = torn;
-                    let place = go_on(&mut folder, latest, found).await?;
-                    (Some(memory), place, began_with * SECTOR as u64)
+            Some(latest) => {
+                let reader = Reader::new(&folder, name(latest), Kind::Journal);
+                match reader.read() {
+                    Ok(Contents { server: owner, memory, found, began_with, torn }) => {
+                        check_owner(&folder, &owner, server)?;
+                        cut = torn;
+                        let place = go_on(&mut folder, latest, found).await?;
+                        (Some(memory), place, began_with * SECTOR as u64)
+                    }
+                    Err(Unread::Damaged(why)) => {
+                        reader.owner().map_or(Ok(()), |owner| check_owner(&folder, &owner, server))?;
+                        damaged = Some(damage(&folder, latest, &why));
+                        set_aside(&mut folder, &names, latest).await?;
+                        (None, Place { file: latest.max(aside), ..Place::default() }, 0)
+                    }
+                    Err(Unread::Refused(error)) => return Err(error),
                 }
-                Err(Unread::Damaged(why)) => {
-                    damaged = Some(damage(&folder, latest, &why));
-                    set_aside(&mut folder, &names, latest).await?;
-                    (None, Place { file: latest.max(aside), ..Place::default() }, 0)
-                }
-                Err(Unread::Refused(error)) => return Err(error),
-            },
+            }
         };
         let is_fresh = memory.is_none();
         let memory = memory.unwrap_or_default();
-        let (server, written, rewrite, failed) = (server.clone(), 0, None, None);
-        let mut journal =
-            Self { folder, server, options, memory, file, began_with, written, rewrite, failed };
+        let mut journal = Self::with(folder, server.clone(), options, memory, file);
+        journal.began_with = began_with;
         if is_fresh {
             journal.begin_rewrite();
             journal.rewrite(u64::MAX).await?;
@@ -260,6 +295,11 @@ impl<F: Folder> Journal<F> {
             }
         }
         Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged })
+    }
+
+    fn with(folder: F, server: ServerId, options: JournalOptions, memory: Durable, file: Place) -> Self {
+        let (began_with, written, rewrite, failed) = (0, 0, None, None);
+        Self { folder, server, options, memory, file, began_with, written, rewrite, failed }
     }
 
     fn works(&self) -> io::Result<()> {
@@ -338,7 +378,7 @@ impl<F: Folder> Journal<F> {
         let begins = *length;
         if *length == 0 {
             self.folder.write(&new, Vec::new()).await?; // an earlier life may have left something
-            put(&mut self.folder, &new, length, title()).await?;
+            put(&mut self.folder, &new, length, title(Kind::Journal)).await?;
         }
         loop {
             let contents = rewrite.batch.contents();

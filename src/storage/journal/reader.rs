@@ -15,12 +15,30 @@ use crate::{
     storage::folder::Folder,
 };
 
-const TITLE: &[u8] = b"pbkv journal ";
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A server's memory.
+    Journal,
+    /// A store that no server has for its memory.
+    Backup,
+}
+
+impl Kind {
+    /// How its title begins, before the number of the format.
+    fn begins(self) -> &'static [u8] {
+        match self {
+            Self::Journal => b"pbkv journal ",
+            Self::Backup => b"pbkv backup ",
+        }
+    }
+}
+
 const FORMAT: &[u8] = b"1\n";
 
 /// The first sector of a file.
-pub(super) fn title() -> Vec<u8> {
-    let mut title = [TITLE, FORMAT].concat();
+pub(super) fn title(kind: Kind) -> Vec<u8> {
+    let mut title = [kind.begins(), FORMAT].concat();
     title.resize(SECTOR - 4, 0);
     let sum = crc32fast::hash(&title);
     title.extend_from_slice(&sum.to_be_bytes());
@@ -40,6 +58,7 @@ pub(super) fn fill(folder: &impl Folder, name: &str, at: u64, piece: &mut [u8]) 
 }
 
 /// Why a file was not read.
+#[derive(Debug)]
 pub(super) enum Unread {
     /// Its contents are not what was written.
     Damaged(String),
@@ -67,18 +86,35 @@ pub(super) struct Contents {
     pub(super) torn: u64,
 }
 
-/// A file of a journal.
+/// A file of a journal, or a backup.
 pub(super) struct Reader<'a, F> {
     /// Where it is,
     folder: &'a F,
-    /// and what it is called.
+    /// what it is called,
     name: String,
+    /// and what it is to be.
+    kind: Kind,
 }
 
 impl<'a, F: Folder> Reader<'a, F> {
     /// Reads this file.
-    pub(super) fn new(folder: &'a F, name: String) -> Self {
-        Self { folder, name }
+    pub(super) fn new(folder: &'a F, name: String, kind: Kind) -> Self {
+        Self { folder, name, kind }
+    }
+
+    /// Whose file it is, if so much of it can be read; whatever the rest is.
+    pub(super) fn owner(&self) -> Option<ServerId> {
+        let mut sector = [0; SECTOR];
+        let read = fill(self.folder, &self.name, SECTOR as u64, &mut sector).ok()?;
+        match Sector::read(&sector) {
+            Sector::Whole { contents, .. } if read == SECTOR => {
+                match next(&mut Bytes::copy_from_slice(contents)) {
+                    Ok(Some(Change::Server(server))) => Some(server),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
     }
 
     /// What is in the file.
@@ -127,12 +163,13 @@ impl<'a, F: Folder> Reader<'a, F> {
     fn read_title(&self) -> Result<(), Unread> {
         let mut found = vec![0; SECTOR];
         let read = fill(self.folder, &self.name, 0, &mut found)?;
-        if read == SECTOR && found == title() {
+        if read == SECTOR && found == title(self.kind) {
             return Ok(());
         }
         let whole = found[SECTOR - 4..] == crc32fast::hash(&found[..SECTOR - 4]).to_be_bytes();
-        if whole && found.starts_with(TITLE) {
-            let format: String = found[TITLE.len()..].iter().map(|byte| *byte as char).collect();
+        let begins = self.kind.begins();
+        if whole && found.starts_with(begins) {
+            let format: String = found[begins.len()..].iter().map(|byte| *byte as char).collect();
             let format = format.lines().next().unwrap_or_default().to_owned();
             let message = format!(
                 "{}/{} has format {format}, and this version of pbkv knows format 1: start the version that wrote it",
@@ -140,7 +177,8 @@ impl<'a, F: Folder> Reader<'a, F> {
             );
             return Err(Unread::Refused(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
-        Err(Unread::Damaged("its title is none".into()))
+        let expected = begins.trim_ascii().escape_ascii();
+        Err(Unread::Damaged(format!("it does not begin with the words \"{expected}\" and their checksum")))
     }
 
     /// All sectors after the title, or the first so many. Returns how many bytes there are up to where it

@@ -1,3 +1,6 @@
+mod backup;
+mod kept;
+
 use std::{
     collections::BTreeMap,
     fmt, fs,
@@ -438,6 +441,14 @@ fn another_server_and_another_format_are_refused() {
         .expect("it does not wait");
     let error = opened.err().expect("it is another server's").to_string();
     assert!(error.contains("belongs to the server localhost:8001"), "{error}");
+    // Nor is one damaged that is another server's.
+    let mut file = shelf.read(&name).expect("it is there");
+    file[3 * SECTOR] ^= 1;
+    let foreign = Shelf::holding([(name.clone(), file)].into());
+    let opened = Journal::read(foreign.clone(), &other, JournalOptions::default());
+    let error = opened.now_or_never().expect("it does not wait").err().expect("it is another server's");
+    assert!(error.to_string().contains("belongs to the server localhost:8001"), "{error}");
+    assert_eq!(foreign.names().expect("it works"), shelf.names().expect("it works"), "nothing was changed");
     let mut file = shelf.read(&name).expect("it is there");
     file[13] = b'2';
     let sum = crc32fast::hash(&file[..SECTOR - 4]).to_be_bytes();
