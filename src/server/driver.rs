@@ -21,7 +21,7 @@ use crate::{
         identity::WriteNumber,
         machine::{AT_ONCE, Held, Machine, NEVER, Observer},
     },
-    storage::Storage,
+    storage::{Progress, Storage},
 };
 
 /// Inputs handled before the effects are performed.
@@ -57,6 +57,11 @@ pub trait Port: Send + 'static {
 
     /// The event that reports a write and all before it as durable.
     fn persisted(number: WriteNumber) -> <Self::Machine as Machine>::Event;
+
+    /// The event that reports a long write as under way and not standing still, if anybody wants to know.
+    fn writing() -> Option<<Self::Machine as Machine>::Event> {
+        None
+    }
 }
 
 /// Runs a machine until nobody can give it input any more.
@@ -116,6 +121,9 @@ where
                 step(&mut machine, event);
             }
         }
+        if let Some(event) = P::writing().filter(|_| disk.has_advanced()) {
+            step(&mut machine, event);
+        }
         if machine.deadline() <= now {
             step(&mut machine, P::Machine::tick());
         }
@@ -168,13 +176,24 @@ struct Disk<S: Storage> {
     writing: Option<(Option<WriteNumber>, Writing<S>)>,
     waiting: Vec<S::Write>,
     waiting_number: Option<WriteNumber>,
+    progress: Progress,
+    /// How many steps of the write under way are known.
+    steps: u64,
 }
 
 type Writing<S> = Pin<Box<dyn Future<Output = (S, io::Result<()>)> + Send>>;
 
 impl<S: Storage> Disk<S> {
     fn new(storage: S) -> Self {
-        Self { storage: Some(storage), writing: None, waiting: Vec::new(), waiting_number: None }
+        let (waiting, waiting_number, progress) = (Vec::new(), None, storage.progress());
+        Self { storage: Some(storage), writing: None, waiting, waiting_number, progress, steps: 0 }
+    }
+
+    /// Whether a write is under way of which more was done than when this was asked before.
+    fn has_advanced(&mut self) -> bool {
+        let steps = self.progress.steps();
+        let is_more = std::mem::replace(&mut self.steps, steps) != steps;
+        is_more && matches!(self.writing, Some((Some(_), _)))
     }
 
     fn has_room(&self) -> bool {

@@ -193,6 +193,10 @@ impl<C: Clock> Port for KvPort<C> {
     fn persisted(number: WriteNumber) -> Event {
         Event::Persisted(number)
     }
+
+    fn writing() -> Option<Event> {
+        Some(Event::Writing)
+    }
 }
 
 fn log(notice: Notice) {

@@ -11,7 +11,14 @@ pub mod folder;
 pub mod journal;
 pub mod record_file;
 
-use std::{future::Future, io};
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Durable memory of one machine.
 pub trait Storage: Send + 'static {
@@ -26,6 +33,27 @@ pub trait Storage: Send + 'static {
     /// after an error.
     fn keep_up(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         async { Ok(()) }
+    }
+
+    /// How far a write has come that is under way.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+}
+
+/// Counts the steps of what may take long: as long as it grows, something is done.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// One more step is done.
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many steps were done.
+    pub fn steps(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -45,5 +73,9 @@ impl<S: Storage> Storage for Option<S> {
             Some(storage) => storage.keep_up().await,
             None => Ok(()),
         }
+    }
+
+    fn progress(&self) -> Progress {
+        self.as_ref().map(S::progress).unwrap_or_default()
     }
 }

@@ -1,6 +1,7 @@
 //! The real binaries, as processes on loopback: sockets, signals and the operating system's scheduler instead
 //! of the simulator's. Few runs, but of exactly what is shipped.
 
+mod backup;
 mod bad_input;
 mod busy;
 mod cluster;

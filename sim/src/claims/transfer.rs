@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pbkv::protocol::replica::Notice;
+use pbkv::protocol::{options::ViewServiceOptions, replica::Notice};
 use testbed::marks::Strike;
 
 use super::{
@@ -15,6 +15,7 @@ use crate::{
     store::{
         fault::Trigger,
         marks::{Role, Situation},
+        settings::Settings,
     },
 };
 
@@ -141,6 +142,30 @@ pub fn drafts() -> Vec<Draft> {
                 transfer_after(seen, "s2", died)?;
                 joined(seen, 2)?;
                 seen.each_append_once_in_order("hot0", 20)
+            },
+        },
+        Draft {
+            name: "joiner_that_writes_a_large_state_keeps_its_place",
+            about: "a new server takes longer to write the state to its disk than a joiner may make no progress",
+            reaches: vec![Situation::ProgressWhileWriting.into()],
+            middle_ms: JOINS_MS + 2_000,
+            plan: |seed| {
+                let mut plan = large_state(seed);
+                plan.cluster.disk_ms_max = 300;
+                plan.cluster.settings = vec![Settings { journal_piece: Some(256), ..Settings::default() }];
+                plan
+            },
+            holds: |seen| {
+                let (began, ended) = transfer(seen, "s2")?;
+                let stall = ViewServiceOptions::default().join_stall();
+                if ended - began < stall {
+                    return Err(format!("it took {:?}: too short to show anything", ended - began));
+                }
+                joined(seen, 2)?;
+                match seen.proposals().filter(|(at, _)| *at > began).count() {
+                    0 => Ok(()),
+                    views => Err(format!("{views} views were proposed since the transfer began")),
+                }
             },
         },
     ]

@@ -131,9 +131,12 @@ pub(super) fn shorten_journals(plan: &mut Plan) {
         let journal_growth_min = Some(dice.magnitude(1, SHORT_JOURNAL_BYTES));
         // Most often one batch is not enough for the next file.
         let journal_rewrite_min = dice.percent(70).then(|| dice.magnitude(1, 4_000));
+        // Then a state that was transferred takes several writes.
+        let journal_piece = dice.percent(40).then(|| dice.magnitude(1, 4_000) as usize);
         plan.cluster.settings.push(Settings {
             journal_growth_min,
             journal_rewrite_min,
+            journal_piece,
             ..Settings::default()
         });
     }

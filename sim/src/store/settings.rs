@@ -93,6 +93,9 @@ pub struct Settings {
     /// [`JournalOptions::rewrite_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_rewrite_min: Option<u64>,
+    /// [`JournalOptions::piece`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_piece: Option<usize>,
     /// [`ReplicaOptions::copies_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copies_min: Option<usize>,
@@ -165,6 +168,7 @@ impl Cluster {
         for settings in self.settings_of(server, life) {
             set(&mut options.growth_min, settings.journal_growth_min);
             set(&mut options.rewrite_min, settings.journal_rewrite_min);
+            set(&mut options.piece, settings.journal_piece);
         }
         options
     }

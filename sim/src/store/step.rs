@@ -24,6 +24,7 @@ pub fn replica_step(machine: &Replica, event: &replica::Event) -> StepName {
         replica::Event::Peer(PeerMessage::Chunk(_)) => "a chunk",
         replica::Event::Peer(PeerMessage::ChunkAck(_)) => "a chunk's answer",
         replica::Event::Persisted(_) => "a completed write",
+        replica::Event::Writing => "a write under way",
         replica::Event::Tick => "a tick",
         replica::Event::Flush => "a flush",
     };

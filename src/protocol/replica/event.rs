@@ -31,6 +31,8 @@ pub enum Event {
     Peer(PeerMessage),
     /// This write and all before it are durable.
     Persisted(WriteNumber),
+    /// A long write is under way, and more of it is done than before.
+    Writing,
     /// Time has passed.
     Tick,
     /// No further event is waiting.

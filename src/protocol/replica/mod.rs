@@ -433,6 +433,8 @@ impl Machine for Replica {
                     primary.advance(core, now, effects);
                 }
             }
+            // A state that was transferred is being written: it has arrived, and is progress as before.
+            (_, Event::Writing) => core.progress += 1,
             (_, Event::Tick) => {}
             (_, Event::Flush) => self.flush(now, effects),
         }

@@ -22,13 +22,16 @@
 
 pub mod backup;
 pub mod change;
+mod look;
 mod reader;
 pub mod sector;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, io, path::Path, time::Duration};
+pub use self::look::{Looked, look};
+
+use std::{collections::VecDeque, io, path::Path};
 
 use self::{
     change::Change,
@@ -36,11 +39,10 @@ use self::{
     sector::{Batch, Found, SECTOR},
 };
 use super::{
-    Storage,
+    Progress, Storage,
     folder::{Folder, OsFolder},
 };
 use crate::{
-    clock::{Clock, SystemClock},
     proto,
     protocol::{
         identity::ServerId,
@@ -56,7 +58,7 @@ pub const NEW: &str = ".journal.new";
 pub const DAMAGED: &str = ".damaged";
 const LOCK: &str = "journal.lock";
 
-/// How much is read or written in one go, in bytes: whole sectors.
+/// How much is read in one go, and written if the options say nothing else, in bytes: whole sectors.
 const PIECE: usize = 2048 * SECTOR;
 
 /// After each batch at least so many times its bytes of the next file are written.
@@ -65,12 +67,6 @@ const REWRITE_SHARE: u64 = 4;
 /// So much of the next file is written before it is synced, so that the last sync is a short one.
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
 
-/// A folder that a server may be using is looked at so many times before it counts as damaged,
-const LOOKS_MAX: u32 = 5;
-
-/// and so long after the last time.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// When a journal is written anew, and how fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalOptions {
@@ -78,11 +74,13 @@ pub struct JournalOptions {
     pub growth_min: u64,
     /// How much of the next file is written after each batch at least, in bytes.
     pub rewrite_min: u64,
+    /// How much is written in one go at most, but for one long change, in bytes.
+    pub piece: usize,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { growth_min: 64 << 20, rewrite_min: 64 << 10 }
+        Self { growth_min: 64 << 20, rewrite_min: 64 << 10, piece: PIECE }
     }
 }
 
@@ -99,6 +97,8 @@ pub struct Journal<F = OsFolder> {
     /// How much was appended since the next file went on, in bytes.
     written: u64,
     rewrite: Option<Rewrite>,
+    /// Counts pieces of files that are written anew.
+    progress: Progress,
     /// What went wrong.
     failed: Option<String>,
 }
@@ -137,23 +137,6 @@ pub struct Opened<F> {
     pub damage: Option<String>,
 }
 
-/// What there is to be read in a folder.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Looked {
-    /// Whose it is.
-    pub server: ServerId,
-    /// What this server remembers if it starts with it.
-    pub memory: Durable,
-    /// The file that says so,
-    pub file: String,
-    /// how many bytes of it do,
-    pub length: u64,
-    /// in how many batches,
-    pub batches: u64,
-    /// and how many more bytes are cut off at the next start.
-    pub torn: u64,
-}
-
 impl Journal {
     /// Takes a folder for a server, creating it if needed, and [reads](Self::read) what it remembers.
     ///
@@ -176,30 +159,6 @@ impl Journal {
         })
     }
 
-    /// What a server would find that starts with this folder now; none if nothing was ever kept in it. A
-    /// server may be using it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`look`].
-    pub async fn look(dir: &Path) -> io::Result<Option<Looked>> {
-        let folder = OsFolder::unlocked(dir);
-        let mut tries = 1;
-        loop {
-            let looked = look(&folder);
-            // A sector that is being written is neither the old nor the new one, and a file that is written
-            // anew takes the place of the one that was just found.
-            let is_passing = looked.as_ref().is_err_and(|error| {
-                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
-            });
-            if !is_passing || tries == LOOKS_MAX {
-                return looked;
-            }
-            tries += 1;
-            SystemClock.sleep_until(SystemClock.now() + LOOK_AGAIN).await;
-        }
-    }
-
     /// Takes a folder as a server does, creating it if needed, whatever is in it.
     ///
     /// # Errors
@@ -207,27 +166,6 @@ impl Journal {
     /// If the folder cannot be used, or another process uses it.
     pub fn lock(dir: &Path) -> io::Result<OsFolder> {
         OsFolder::lock(dir, LOCK, "server")
-    }
-}
-
-/// What a server finds that starts with this folder now; none if nothing was ever kept in it. Nothing is
-/// changed.
-///
-/// # Errors
-///
-/// As for [`Journal::read`]; [`io::ErrorKind::InvalidData`] if it is damaged.
-pub fn look(folder: &impl Folder) -> io::Result<Option<Looked>> {
-    let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
-    let file = name(latest);
-    match Reader::new(folder, file.clone(), Kind::Journal).read() {
-        Ok(Contents { server, memory, found, torn, .. }) => {
-            let (length, batches) = (found.end * SECTOR as u64, found.batches);
-            Ok(Some(Looked { server, memory, file, length, batches, torn }))
-        }
-        Err(Unread::Damaged(why)) => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, damage(folder, latest, &why)))
-        }
-        Err(Unread::Refused(error)) => Err(error),
     }
 }
 
@@ -298,8 +236,9 @@ impl<F: Folder> Journal<F> {
     }
 
     fn with(folder: F, server: ServerId, options: JournalOptions, memory: Durable, file: Place) -> Self {
-        let (began_with, written, rewrite, failed) = (0, 0, None, None);
-        Self { folder, server, options, memory, file, began_with, written, rewrite, failed }
+        let (began_with, written, rewrite) = (0, 0, None);
+        let (progress, failed) = (Progress::default(), None);
+        Self { folder, server, options, memory, file, began_with, written, rewrite, progress, failed }
     }
 
     fn works(&self) -> io::Result<()> {
@@ -328,7 +267,7 @@ impl<F: Folder> Journal<F> {
         let before = self.file.length;
         for change in writes.iter().cloned().flat_map(change::of_write) {
             proto::put_change(change, batch.contents());
-            if batch.contents().len() >= PIECE {
+            if batch.contents().len() >= self.options.piece {
                 put(&mut self.folder, &name, &mut self.file.length, batch.take_full()).await?;
             }
         }
@@ -390,9 +329,12 @@ impl<F: Folder> Journal<F> {
                 break;
             }
             let is_enough = *length - begins + contents.len() as u64 >= bytes;
-            if is_enough || contents.len() >= PIECE {
+            if is_enough || contents.len() >= self.options.piece {
                 let sectors = rewrite.batch.take_full();
                 rewrite.unsynced += sectors.len() as u64;
+                if !sectors.is_empty() {
+                    self.progress.advance();
+                }
                 put(&mut self.folder, &new, length, sectors).await?;
             }
             if rewrite.unsynced >= UNSYNCED_BYTES_MAX {
@@ -432,6 +374,10 @@ impl<F: Folder> Storage for Journal<F> {
         self.works()?;
         let done = self.keep_pace().await;
         self.latch(done)
+    }
+
+    fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 }
 

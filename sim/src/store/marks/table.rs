@@ -306,6 +306,8 @@ situations! {
         "A server starts, finds its journal damaged, and begins with nothing.";
     JournalAnew "journal_is_written_anew" Process
         "A server has written its journal anew while it ran.";
+    ProgressWhileWriting "joiner_tells_progress_while_it_writes_the_state" Process
+        "A server writes a transferred state to its disk, which takes several writes, and sees in between how far it is.";
     JournalLeft "crash_leaves_unfinished_journal" Process
         "A server goes down while it writes its journal anew.";
     RecordWaits "view_waits_for_stalled_disk" Process

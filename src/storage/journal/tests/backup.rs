@@ -47,8 +47,10 @@ fn nothing_is_no_backup() {
 #[test]
 fn no_damaged_backup_is_restored() {
     let (.., file) = backed_up();
-    let refused =
-        |bytes: &[u8]| backup::look(&kept(bytes).1).expect_err("it is not what was written").to_string();
+    let refused = |bytes: &[u8]| {
+        let shelf = Shelf::holding([("backup".to_owned(), bytes.to_vec())].into());
+        backup::look_at(&shelf, "backup").expect_err("it is not what was written").to_string()
+    };
     for byte in 0..file.len() {
         let mut damaged = file.clone();
         damaged[byte] ^= 1 << (byte % 8);

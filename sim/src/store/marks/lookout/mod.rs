@@ -160,6 +160,7 @@ impl Lookout {
             Event::Request { .. } => batch.request = true,
             Event::Peer(_) => batch.peer = true,
             Event::PingReply(_) => batch.answer = true,
+            Event::Writing => self.reach(Situation::ProgressWhileWriting),
             Event::Probe(_) | Event::Refused(_) | Event::Persisted(_) | Event::Tick => {}
             Event::Flush => {
                 let Batch { request, peer, answer } = std::mem::take(batch);
@@ -205,7 +206,7 @@ impl Lookout {
                 Incoming::Other
             }
             Event::Flush => Incoming::Flush,
-            Event::Probe(_) | Event::Refused(_) | Event::Tick => Incoming::Other,
+            Event::Probe(_) | Event::Refused(_) | Event::Writing | Event::Tick => Incoming::Other,
         };
         self.before = Some(Before {
             role: machine.role(),
