@@ -1,5 +1,5 @@
-//! Where something is saved for a person. A file that is there keeps what it holds until a whole new one takes
-//! its place, and only if that was asked for.
+//! Where something is saved for a person. A file that is there keeps what it holds until a whole new one
+//! takes its place, and only if that was asked for.
 
 // rules: allow fs: a person wants to keep what a command found
 use std::{

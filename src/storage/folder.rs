@@ -197,7 +197,7 @@ impl Folder for OsFolder {
 
 /// Creates a folder with all that it is in. A folder is durable when the one it is in is synced: else a power
 /// loss soon after the first start could take what is in it along. One that is there may be left over from a
-/// process that ended before it had synced it; a parent that this process may not read is another user's work.
+/// process that ended before it had synced it. A parent that this process may not read is another user's.
 fn create_durably(dir: &Path) -> io::Result<()> {
     let parent = |dir: &Path| match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -81,8 +81,8 @@ enum Tool {
     #[command(after_help = inspect::help())]
     Inspect(inspect::Args),
     /// Writes all keys that a server holds to a file, as they were after one operation, which it names.
-    /// Everything is in it that was acknowledged before the command began, if the server is primary or backup in the
-    /// view that `testclient view` shows
+    /// Everything is in it that was acknowledged before the command began, if the server is primary or backup
+    /// in the view that `testclient view` shows
     #[command(after_help = backup::backup_help())]
     Backup(backup::BackupArgs),
     /// Makes a backup the memory of the first server of a new cluster

@@ -125,7 +125,7 @@ fn open(shelf: &Shelf) -> io::Result<Opened<Shelf>> {
 }
 
 fn open_growing(shelf: &Shelf, growth_min: u64) -> io::Result<Opened<Shelf>> {
-    let options = JournalOptions { growth_min, rewrite_min: 1 };
+    let options = JournalOptions { growth_min, rewrite_min: 1, piece: 700 };
     Journal::read(shelf.clone(), &server(), options).now_or_never().expect("a shelf never waits")
 }
 

@@ -1,5 +1,5 @@
-//! Files of format 1 that are kept in `src/storage/kept`: whatever becomes of this program, it reads them. They
-//! are never written again; another format gets files of its own.
+//! Files of format 1 that are kept in `src/storage/kept`: whatever becomes of this program, it reads them.
+//! They are never written again; another format gets files of its own.
 
 use std::path::Path;
 
