@@ -64,6 +64,19 @@ pub trait Folder: fmt::Display + Send + 'static {
     /// Makes durable what a file holds.
     fn sync(&mut self, name: &str) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// [`write_at`](Self::write_at), and [`sync`](Self::sync) after it, in one go.
+    fn write_synced(
+        &mut self,
+        name: &str,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        async move {
+            self.write_at(name, offset, bytes).await?;
+            self.sync(name).await
+        }
+    }
+
     /// A file has another name from now on, in the place of the file of that name; not durable yet.
     fn rename(&mut self, from: &str, to: &str) -> impl Future<Output = io::Result<()>> + Send;
 
@@ -167,6 +180,11 @@ impl Folder for OsFolder {
     async fn sync(&mut self, name: &str) -> io::Result<()> {
         let file = self.file(name)?;
         aside(move || file.sync_data()).await
+    }
+
+    async fn write_synced(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        let file = self.file(name)?;
+        aside(move || file.write_all_at(&bytes, offset).and_then(|()| file.sync_data())).await
     }
 
     async fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {

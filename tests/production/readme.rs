@@ -177,7 +177,7 @@ fn sources(folder: &Path) -> String {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             all.push_str(&sources(&path));
-        } else {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = fs::read_to_string(&path).expect("a source");
             all.extend(source.split("\\\n").map(str::trim_start));
         }

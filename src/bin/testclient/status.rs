@@ -92,8 +92,8 @@ fn ways_out(status: &StatusReport) -> Vec<String> {
             format!("  {command} --adopt {}", best.server),
         ],
         None if status.is_complete => vec![
-            "No running server holds any of the data. To begin empty, stop the view service, run this once, and start it \
-             again:"
+            "No running server holds any of the data. (One that found its journal damaged says so in its log, and keeps the file in \
+             its folder, as *.damaged.) To begin empty, stop the view service, run this once, and start it again:"
                 .to_owned(),
             format!("  {command} --accept-data-loss {generation}"),
         ],

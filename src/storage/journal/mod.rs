@@ -271,8 +271,10 @@ impl<F: Folder> Journal<F> {
                 put(&mut self.folder, &name, &mut self.file.length, batch.take_full()).await?;
             }
         }
-        put(&mut self.folder, &name, &mut self.file.length, batch.end()).await?;
-        self.folder.sync(&name).await?;
+        let rest = batch.end();
+        let grows = rest.len() as u64;
+        self.folder.write_synced(&name, self.file.length, rest).await?;
+        self.file.length += grows;
         self.file.batches += 1;
         if let Some(rewrite) = &mut self.rewrite {
             rewrite.since.extend(writes.iter().cloned().flat_map(change::of_write));
