@@ -101,6 +101,23 @@ fn wrong_command_lines_are_explained() {
         (testclient(&["check", "--replace"]), "--save <FILE>"),
         (testclient(&["check", "--time", "0ms"]), "--time (0s) must be at least 1ms"),
         (testclient(&["check", "--save", "/nowhere/h.jsonl"]), "--save: cannot write to /nowhere/h.jsonl"),
+        (testclient(&["bench", "--clients", "0"]), "write a whole number from 1 to 10000"),
+        (testclient(&["bench", "--keys", "0"]), "write a whole number from 1 to 1000000000"),
+        (testclient(&["bench", "--rate", "0"]), "write a whole number from 1 to 10000000"),
+        (testclient(&["bench", "--value-bytes", "1KiB"]), "write a whole number from 0 to 67108864"),
+        (testclient(&["bench", "--read-ratio", "1.1"]), "write a number from 0 to 1"),
+        (
+            testclient(&["bench", "--exponent", "0", "--distribution", "zipf"]),
+            "write a number from 0.01 to 10",
+        ),
+        (testclient(&["bench", "--exponent", "1"]), "--exponent needs --distribution zipf"),
+        (testclient(&["bench", "--time", "0s"]), "--time (0s) must be at least 1ms"),
+        (testclient(&["bench", "--warmup", "9999999999999s"]), "--warmup ("),
+        (
+            testclient(&["bench", "--peer", "http://localhost:1"]),
+            "write redis://HOST:PORT or etcd://HOST:PORT",
+        ),
+        (testclient(&["bench", "--peer", "redis://localhost:0"]), "no process is reached at port 0"),
         (kvserver(&["--addr", "localhost:0", "--log-dir", "/dev/null/x"]), "cannot log to the folder"),
     ] {
         let said = failed(&output, 2);

@@ -63,7 +63,7 @@ fn the_table_of_exit_codes_is_the_readme_s_and_the_help_s() {
         assert!(["Examples:", "Exit codes:", "Logs:"].iter().all(|part| help.contains(part)), "{help}");
     }
     assert!(succeeded(&testclient(&["keys", "--help"])).contains(r"escaped (\n, \xff)"));
-    for command in ["put", "get", "append", "delete", "cas", "keys", "count", "view", "check"] {
+    for command in ["put", "get", "append", "delete", "cas", "keys", "count", "view", "check", "bench"] {
         let help = succeeded(&testclient(&[command, "--help"]));
         let parts = [&*format!("testclient {command}"), "--vs", "PBKV_VS", "--output", "Exit codes:"];
         assert!(parts.iter().all(|part| help.contains(part)), "{help}");

@@ -3,6 +3,7 @@
 
 mod backup;
 mod bad_input;
+mod bench;
 mod busy;
 mod cluster;
 mod command_line;

@@ -458,7 +458,7 @@ impl Report {
 }
 
 /// Whether there is no use in asking more: the data is lost, or what is asked is wrong and stays so.
-fn is_final(error: &ClientError) -> bool {
+pub fn is_final(error: &ClientError) -> bool {
     matches!(
         error,
         ClientError::NothingLeft { .. }

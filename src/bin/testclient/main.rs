@@ -1,6 +1,7 @@
 //! A client for people, scripts and tests: single operations, a prompt, and a check of a running cluster.
 
 mod answer;
+mod bench;
 mod check;
 mod command;
 mod editor;
@@ -88,6 +89,9 @@ enum Top {
     /// Run concurrent clients against the cluster and judge what they saw for linearizability
     #[command(after_help = check::help())]
     Check(check::CheckArgs),
+    /// Measure how many operations a second the cluster answers, and how soon
+    #[command(after_help = bench::help())]
+    Bench(bench::BenchArgs),
 }
 
 fn help() -> String {
@@ -147,6 +151,7 @@ fn main() -> ExitCode {
         Ok(match args.command {
             Some(Top::One(command)) => once(client, under_way, screen, command, &signals).await,
             Some(Top::Check(check)) => check::run(options, screen, check, &mut signals.claim()).await?,
+            Some(Top::Bench(bench)) => bench::run(options, screen, bench, &mut signals.claim()).await?,
             None => prompt::run(client, options, under_way, screen, &signals).await,
         })
     };

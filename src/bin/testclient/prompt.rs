@@ -21,9 +21,7 @@ use pbkv::{
 };
 
 use crate::{
-    Top,
-    check::{self, CheckArgs},
-    close,
+    Top, bench, check, close,
     encoding::Dash,
     lines::{Before, Lines},
     screen::Screen,
@@ -148,7 +146,7 @@ pub async fn run(
     };
     if is_terminal {
         print::stderr(
-            "put, get, append, delete, cas, keys, count, view, check; 'help' explains, 'quit' ends",
+            "put, get, append, delete, cas, keys, count, view, check, bench; 'help' explains, 'quit' ends",
         );
     }
     let mut prompt = Prompt { client, options, under_way, signals, claim, before, is_terminated: false };
@@ -224,7 +222,14 @@ impl Prompt<'_> {
     async fn perform(&mut self, top: Top, screen: Screen) -> Exit {
         let command = match top {
             Top::One(command) => command,
-            Top::Check(args) => return self.check(args, screen).await,
+            Top::Check(args) => {
+                let check = async |options, claim: &mut _| check::run(options, screen, args, claim).await;
+                return self.work(check, screen).await;
+            }
+            Top::Bench(args) => {
+                let bench = async |options, claim: &mut _| bench::run(options, screen, args, claim).await;
+                return self.work(bench, screen).await;
+            }
         };
         let under_way = &self.under_way;
         let runs = command.run(&mut self.client, under_way, screen, Dash::Itself);
@@ -244,15 +249,20 @@ impl Prompt<'_> {
         ended
     }
 
-    async fn check(&mut self, args: CheckArgs, screen: Screen) -> Exit {
+    /// What has clients of its own, and ends in its own way by a signal.
+    async fn work(
+        &mut self,
+        work: impl AsyncFnOnce(ClientOptions, &mut Claim) -> Result<Exit, Failure>,
+        screen: Screen,
+    ) -> Exit {
         let mut own = None;
         let claim = match &mut self.claim {
             Some(claim) => claim,
             None => own.insert(self.signals.claim()),
         };
-        let checked = check::run(self.options.clone(), screen, args, claim).await;
+        let worked = work(self.options.clone(), claim).await;
         self.is_terminated = claim.is_terminated();
-        checked.unwrap_or_else(|failure| screen.fail::<Line>(failure))
+        worked.unwrap_or_else(|failure| screen.fail::<Line>(failure))
     }
 }
 

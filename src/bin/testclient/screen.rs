@@ -231,6 +231,26 @@ impl Screen {
         }
     }
 
+    /// Waits for work; a person at a terminal is told again and again how far it is.
+    pub async fn telling<T>(
+        self,
+        interval: Duration,
+        so_far: impl Fn() -> String,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let is_watched = io::stderr().is_terminal() && !self.quiet;
+        let mut work = pin!(work);
+        loop {
+            let next = SystemClock.now() + interval;
+            if let Some(done) = before(&SystemClock, next, work.as_mut()).await {
+                return done;
+            }
+            if is_watched {
+                print::stderr(so_far());
+            }
+        }
+    }
+
     /// Waits for calls of a client; a person at a terminal is told what for.
     pub async fn patiently<T>(self, waiting: &Waiting, calls: impl Future<Output = T>) -> T {
         let is_watched = io::stderr().is_terminal() && !self.quiet;
