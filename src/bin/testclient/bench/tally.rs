@@ -182,12 +182,13 @@ impl Tally {
         lines.join("\n")
     }
 
-    /// For programs.
+    /// For programs. All that was answered, also while it warmed up, is what the servers' own work is for.
     pub fn json(&self) -> Json {
         let mut reads = self.reads.json(self.seconds());
         reads["absent"] = self.reads.absent.into();
         let mut told = json!({
             "seconds": self.seconds(),
+            "answered": self.answered,
             "reads": reads,
             "updates": self.updates.json(self.seconds()),
             "errors": self.errors,
