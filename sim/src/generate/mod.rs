@@ -114,6 +114,7 @@ pub fn generate(seed: u64) -> Plan {
         Some(story) => story.tell(&mut plan),
     }
     settings::shorten_journals(&mut plan);
+    settings::shorten_writes(&mut plan);
     disks::rot(&mut plan);
     disks::end_everything(&mut plan);
     // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.

@@ -37,6 +37,11 @@ const SHORT_JOURNALS_PERCENT: u64 = 50;
 /// and by how many bytes at most.
 const SHORT_JOURNAL_BYTES: u64 = 40_000;
 
+/// The share of seeds whose servers write little of a state in one go, in percent,
+const SHORT_WRITES_PERCENT: u64 = 40;
+/// and how many bytes at most.
+const SHORT_WRITE_BYTES: u64 = 1_500;
+
 /// How often all clients of such a seed scan at the same moment.
 const BURSTS: usize = 6;
 
@@ -131,14 +136,20 @@ pub(super) fn shorten_journals(plan: &mut Plan) {
         let journal_growth_min = Some(dice.magnitude(1, SHORT_JOURNAL_BYTES));
         // Most often one batch is not enough for the next file.
         let journal_rewrite_min = dice.percent(70).then(|| dice.magnitude(1, 4_000));
-        // Then a state that was transferred takes several writes.
-        let journal_piece = dice.percent(40).then(|| dice.magnitude(1, 4_000) as usize);
         plan.cluster.settings.push(Settings {
             journal_growth_min,
             journal_rewrite_min,
-            journal_piece,
             ..Settings::default()
         });
+    }
+}
+
+/// In some seeds, a state that was transferred takes many writes.
+pub(super) fn shorten_writes(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "settings/pieces");
+    if dice.percent(SHORT_WRITES_PERCENT) {
+        let journal_piece = Some(dice.magnitude(1, SHORT_WRITE_BYTES) as usize);
+        plan.cluster.settings.push(Settings { journal_piece, ..Settings::default() });
     }
 }
 
