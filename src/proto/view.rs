@@ -178,9 +178,11 @@ impl From<Ping> for wire::PingRequest {
             confirmed: to_members(ping.confirmed),
             suspects: ping.suspects.iter().map(|server| server.as_str().to_owned()).collect(),
             log_end: Some(ping.log_end.into()),
+            log_durable: Some(ping.log_durable.into()),
             progress: ping.progress,
             echo: ping.echo.map(Into::into),
             number: ping.number,
+            nonce: ping.nonce,
             wants_lease: ping.wants_lease,
             copies_min: u32::try_from(ping.copies_min).unwrap_or(u32::MAX),
             token: ping.token.map(Into::into),
@@ -208,10 +210,12 @@ impl TryFrom<wire::PingRequest> for Ping {
             confirmed: from_members("the confirmed set", ping.confirmed)?,
             suspects: suspects?,
             log_end: position(ping.log_end)?,
+            log_durable: position(ping.log_durable)?,
             progress: number("progress", ping.progress)?,
             echo: ping.echo.map(Into::into),
             token: ping.token.map(Into::into),
             number: number("ping", ping.number)?,
+            nonce: ping.nonce,
             wants_lease: ping.wants_lease,
             copies_min: ping.copies_min as usize,
             cannot_follow: trouble(ping.cannot_follow, REFUSAL_BYTES_MAX)?,
@@ -221,7 +225,7 @@ impl TryFrom<wire::PingRequest> for Ping {
 
 impl From<PingReply> for wire::PingResponse {
     fn from(reply: PingReply) -> Self {
-        use wire::ping_response::{Accepted, Body, StaleBoot, Unconfirmed, WrongGeneration};
+        use wire::ping_response::{Accepted, Body, StaleBoot, StaleData, Unconfirmed, WrongGeneration};
         let body = match reply.body {
             PingReplyBody::Accepted { view, echo, lease, generation } => Body::Accepted(Accepted {
                 view: view.map(Into::into),
@@ -230,6 +234,7 @@ impl From<PingReply> for wire::PingResponse {
                 generation: Some(generation.into()),
             }),
             PingReplyBody::StaleBoot { max } => Body::StaleBoot(StaleBoot { max: max.0 }),
+            PingReplyBody::StaleData { data } => Body::StaleData(StaleData { data: Some(data.into()) }),
             PingReplyBody::Unconfirmed { holder } => {
                 Body::Unconfirmed(Unconfirmed { holder: holder.map(|boot| boot.0) })
             }
@@ -260,6 +265,9 @@ impl TryFrom<wire::PingResponse> for PingReply {
                 generation: generation(accepted.generation)?,
             },
             Body::StaleBoot(stale) => PingReplyBody::StaleBoot { max: Boot(number("boot", stale.max)?) },
+            Body::StaleData(stale) => {
+                PingReplyBody::StaleData { data: present("contents", stale.data)?.try_into()? }
+            }
             Body::Unconfirmed(unconfirmed) => PingReplyBody::Unconfirmed {
                 holder: unconfirmed.holder.map(|boot| number("boot", boot)).transpose()?.map(Boot),
             },

@@ -20,6 +20,7 @@
 //! | | `view_told`; `confirmed` in a view of another primary | no view is proposed any more until the view service is restarted, as if its record were old; the log names the server |
 //! | | `confirmed` | as the primary of the current view: joiners that hold nothing become in sync |
 //! | | `suspects` | as the primary of the current view: healthy members are dropped for a while; as a backup: nothing, unless the primary and all other backups say the same |
+//! | | `nonce`, `log_durable` | as with `boot` and `data`: about itself only, and its successors at that address may have to get their state again |
 //! | | `log_end` | it is preferred among the candidates; before the first view, one that claims operations delays it while it lives |
 //! | | `progress` | as a joiner: it keeps its place without any |
 //! | | `echo`, `number` | about itself only: it counts as alive, or its own later pings as overtaken |
@@ -74,6 +75,8 @@ pub struct Ping {
     pub suspects: BTreeSet<ServerId>,
     /// The end of its log.
     pub log_end: Position,
+    /// Up to where that is durable; the beginning, if what is durable is not in it.
+    pub log_durable: Position,
     /// Counts the parts of a state transfer that it received and the messages by which its log was found to
     /// agree further with the primary's; with `log_end` it shows whether a joiner makes progress.
     pub progress: u64,
@@ -83,6 +86,8 @@ pub struct Ping {
     pub token: Option<Token>,
     /// Counts the pings of this life.
     pub number: u64,
+    /// Random, one for each process: tells two that call their lives by one number.
+    pub nonce: u64,
     /// The server would use a read lease if it got one.
     pub wants_lease: bool,
     /// As primary it refuses updates with fewer copies than this; 0 or 1: it takes them with its own alone.
@@ -140,6 +145,11 @@ pub enum PingReplyBody {
     StaleBoot {
         /// The largest known.
         max: Boot,
+    },
+    /// These contents were heard as they became later: what this life holds is an older copy of them (R22).
+    StaleData {
+        /// Which contents.
+        data: DataId,
     },
     /// The ping brought back no token, or an old one: it was not believed, and the address it names was
     /// probed (VS-PROBE).

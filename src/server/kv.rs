@@ -279,6 +279,11 @@ fn log(notice: Notice) {
             "refused a message of another server. If an operator gave up what this server holds, start it again empty"
         ),
         Notice::BootRaised { boot } => warn!(%boot, "the view service knows a later life of this server"),
+        Notice::OldCopy { end } => warn!(
+            ?end,
+            "the data folder is an older copy of itself, or another process runs on a copy of it: others count on what \
+             it forgot. This server keeps what it holds, as a stranger, and gets the rest like a new one"
+        ),
         Notice::Unconfirmed { advertised, own, holder: Some(holder) } => error!(
             %advertised, %own, %holder,
             "another server answers at the address that this one advertises, so this one is not used; give each \

@@ -70,6 +70,10 @@ pub enum Command {
     Crash(ServerId, usize),
     /// The process ends and the disk is emptied.
     Wipe(ServerId),
+    /// A copy is made of what is durable at a server.
+    Copy(ServerId),
+    /// It ends, and that copy is put back.
+    GoBack(ServerId),
     /// A new life begins.
     Restart(ServerId, WallClock),
     /// A client begins an operation and asks this server.
@@ -127,6 +131,8 @@ impl fmt::Display for Command {
             Command::Crash(server, 0) => write!(f, "crash {server}"),
             Command::Crash(server, keep) => write!(f, "crash {server} keep={keep}"),
             Command::Wipe(server) => write!(f, "wipe {server}"),
+            Command::Copy(server) => write!(f, "copy {server}"),
+            Command::GoBack(server) => write!(f, "go-back {server}"),
             Command::Restart(server, WallClock::GoesOn) => write!(f, "restart {server}"),
             Command::Restart(server, WallClock::SetBack) => write!(f, "restart {server} clock=back"),
             Command::Restart(server, WallClock::Repeats) => write!(f, "restart {server} clock=same"),
@@ -230,6 +236,8 @@ impl Command {
                     Command::Crash(words.server()?, keep)
                 }
                 "wipe" => Command::Wipe(words.server()?),
+                "copy" => Command::Copy(words.server()?),
+                "go-back" => Command::GoBack(words.server()?),
                 "restart" => {
                     let clock = match words.0.lookup("clock").map(|word| word.value.as_str()) {
                         None => WallClock::GoesOn,

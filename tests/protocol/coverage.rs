@@ -116,6 +116,7 @@ impl Coverage {
                 self.count("state installed");
             }
             Notice::BootRaised { .. } => self.count("stale boot raised"),
+            Notice::OldCopy { .. } => self.count("old copy noticed"),
             _ => {}
         }
     }

@@ -158,6 +158,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::StateInstalled { at } => format!("has installed the state at {at:?}"),
         Notice::PeerRefused { from, why } => format!("refuses a message of {from}: {why}"),
         Notice::BootRaised { boot } => format!("goes on as {boot}"),
+        Notice::OldCopy { end } => format!("holds an older copy of its data, up to {end:?}"),
         Notice::Unconfirmed { own, holder: None, .. } => format!("is not believed as {own}"),
         Notice::Unconfirmed { own, holder: Some(holder), .. } => {
             format!("is not believed as {own}: {holder} answers there")

@@ -113,6 +113,7 @@ impl fmt::Display for Packet {
                     write!(f, "{} of {}: {told}{lease}", answer.number, answer.boot)
                 }
                 PingReplyBody::StaleBoot { max } => write!(f, "to {}: {max} is known", answer.boot),
+                PingReplyBody::StaleData { data } => write!(f, "to {}: {data:?} is older", answer.boot),
                 PingReplyBody::Unconfirmed { holder } => {
                     write!(f, "{} of {} is not believed", answer.number, answer.boot)?;
                     holder.map_or(Ok(()), |holder| write!(f, ", {holder} answers there"))

@@ -34,6 +34,10 @@ pub type Unwritten<W> = VecDeque<(WriteNumber, Vec<W>)>;
 pub struct Server {
     pub clock: Clock,
     pub disk: Durable,
+    /// A copy of it.
+    pub copy: Durable,
+    /// It is that copy, and nobody has noticed.
+    pub is_older: bool,
     pub unwritten: Unwritten<Write>,
     pub replica: Option<Replica>,
     /// The largest number any of its lives had.

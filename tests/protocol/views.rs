@@ -310,7 +310,7 @@ fn a_life_that_another_process_took_is_told_to_take_the_next_number() {
         ViewService::new(ViewServiceOptions::default(), Record::default(), 1, SealKey(1, 2), Duration::ZERO);
     let mut told = |nonce, number, token| {
         let data = Some(DataId { boot: Boot(7), nonce });
-        let ping = Ping { boot: Boot(7), data, ..pings::of_a_newcomer("A", number, token) };
+        let ping = Ping { boot: Boot(7), data, nonce, ..pings::of_a_newcomer("A", number, token) };
         let mut effects = Vec::new();
         viewer.step(Duration::from_millis(1), Event::Ping { ticket: Ticket(number), ping }, &mut effects);
         effects.retain(|effect| !matches!(effect, Effect::Persist { .. }));

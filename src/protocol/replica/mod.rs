@@ -19,6 +19,7 @@
 //! * `outbox`: what may only be said when something is durable.
 //! * `sessions`: whether another one may be opened, and what is told if not.
 //! * `pinger`: the conversation with the view service (R18, R21).
+//! * `old_copy`: what becomes of a server whose disk is an older copy of itself (R22).
 //! * `notice`: what an operator is told, and how a timeline says it.
 //!
 //! This file is what all roles share, and how one follows another: the view service's answers and the
@@ -30,6 +31,7 @@ mod copies;
 mod event;
 pub mod feed;
 mod notice;
+mod old_copy;
 mod outbox;
 mod outside;
 mod pinger;
@@ -183,6 +185,7 @@ impl Replica {
                 effects.push(Effect::Notice(Notice::BootRaised { boot: self.core.boot }));
             }
             PingReplyBody::StaleBoot { .. } => {}
+            PingReplyBody::StaleData { data } => self.on_stale_data(data, effects),
             PingReplyBody::Unconfirmed { holder } => self.core.on_unconfirmed(reply.number, holder, effects),
             PingReplyBody::WrongGeneration { generation } => self.on_wrong_generation(generation, effects),
         }

@@ -174,6 +174,11 @@ pub enum Notice {
         /// The new number.
         boot: Boot,
     },
+    /// What it holds is an older copy of its contents: it is a stranger with it.
+    OldCopy {
+        /// The end of its log.
+        end: Position,
+    },
     /// The view service has not believed this server's pings for a while: it does not reach it at the address
     /// that it advertises.
     Unconfirmed {
@@ -253,6 +258,9 @@ impl fmt::Display for Notice {
             Self::StateInstalled { at } => write!(f, "installed the state after {at:?}"),
             Self::PeerRefused { from, why } => write!(f, "refuses a message of {}: {why}", name(from)),
             Self::BootRaised { boot } => write!(f, "calls its life {boot}, a later one was known"),
+            Self::OldCopy { end } => {
+                write!(f, "holds an older copy of its data, up to {end:?}, and is a stranger with it")
+            }
             Self::Unconfirmed { holder: None, .. } => {
                 f.write_str("is not believed: it is not reached at its address")
             }

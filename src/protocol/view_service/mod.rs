@@ -211,6 +211,9 @@ impl ViewService {
             let body = PingReplyBody::WrongGeneration { generation: current };
             return self.answer_ping(ticket, &ping, body, effects);
         }
+        if let Some(data) = self.servers.holds_an_older_copy(&ping) {
+            return self.answer_ping(ticket, &ping, PingReplyBody::StaleData { data }, effects);
+        }
         let newest = self.newest_boot(&ping.server);
         // R15: two processes of one address may have taken the same number, each when the other one was told.
         if ping.boot < newest || self.servers.is_of_another_process(&ping) {

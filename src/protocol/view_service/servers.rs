@@ -8,6 +8,7 @@
 //! All times in here are by the view service's presence (R16): while it stood still it heard nobody.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -37,6 +38,8 @@ pub struct Server {
     pub data: Option<DataId>,
     /// The end of its log.
     pub log_end: Position,
+    /// Up to where that is durable.
+    pub log_durable: Position,
     /// The generation of its contents.
     pub generation: Generation,
     /// The latest view that it adopted.
@@ -51,6 +54,8 @@ pub struct Server {
     /// Why it refuses the primary, as it says.
     pub cannot_follow: Option<String>,
     ping_number: u64,
+    /// Its process.
+    nonce: u64,
     last_ping: Duration,
     last_echo: Duration,
     /// When the latest token was made that it sent back.
@@ -138,6 +143,7 @@ impl Servers {
                     boot,
                     data: Some(*data),
                     log_end: Position::default(),
+                    log_durable: Position::default(),
                     generation: record.generation,
                     view_known: ViewNumber(0),
                     heard: false,
@@ -146,6 +152,7 @@ impl Servers {
                     copies_min: 0,
                     cannot_follow: None,
                     ping_number: 0,
+                    nonce: 0,
                     last_ping: heard_at,
                     last_echo: heard_at,
                     reached_at: heard_at,
@@ -199,14 +206,30 @@ impl Servers {
         self.servers.get(server)
     }
 
-    /// Whether a ping has the number of the latest life that is known and comes from another process: what it
-    /// holds is not what that life holds, and it is no later ping.
+    /// Whether a ping has the number of the latest life that is known and comes from another process.
     pub(super) fn is_of_another_process(&self, ping: &Ping) -> bool {
         let known = self.servers.get(&ping.server).filter(|known| known.heard && known.boot == ping.boot);
-        known.is_some_and(|known| {
-            let differs = known.data.zip(ping.data).is_some_and(|(held, holds)| held != holds);
-            differs && ping.number <= known.ping_number
-        })
+        known.is_some_and(|known| known.nonce != ping.nonce)
+    }
+
+    /// R22: the contents of which the sender has an older copy, if that shows: they were heard in a later
+    /// life, or in another one of that number; or as they became after what an earlier life said of them. A
+    /// server goes back behind no view that it adopted, and behind no operation of the view that it is in.
+    /// (A late ping of an earlier life is answered so, too, and that life is over.)
+    pub(super) fn holds_an_older_copy(&self, ping: &Ping) -> Option<DataId> {
+        let known = self.servers.get(&ping.server).filter(|known| known.heard)?;
+        let data = ping.data.filter(|data| known.data == Some(*data))?;
+        let is_behind = || {
+            let in_one_view =
+                ping.view_known == known.view_known && known.log_durable.view == known.view_known;
+            ping.view_known < known.view_known || (in_one_view && ping.log_end < known.log_durable)
+        };
+        let is_older = match ping.boot.cmp(&known.boot) {
+            Ordering::Less => true,
+            Ordering::Equal => known.nonce != ping.nonce,
+            Ordering::Greater => is_behind(),
+        };
+        is_older.then_some(data)
     }
 
     /// Takes note of a ping of the latest life of its server, which brought back a token made at
@@ -235,6 +258,7 @@ impl Servers {
             boot: ping.boot,
             data: ping.data,
             log_end: ping.log_end,
+            log_durable: ping.log_durable,
             generation: ping.generation,
             view_known: ping.view_known,
             heard: true,
@@ -243,6 +267,7 @@ impl Servers {
             copies_min: ping.copies_min,
             cannot_follow: ping.cannot_follow.clone(),
             ping_number: ping.number,
+            nonce: ping.nonce,
             last_ping: now,
             last_echo,
             reached_at,

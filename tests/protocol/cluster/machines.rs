@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pbkv::protocol::{
     identity::{Boot, ServerId},
-    log::Write,
+    log::{Durable, Write},
     machine::Machine,
     message::PingReplyBody,
     replica::{self, Replica, Start},
@@ -125,7 +125,9 @@ impl Cluster {
             let checked = self.invariants.disk_written(name, &write);
             checked.map_err(|broken| broken.to_string())?;
             self.coverage.write(&write);
-            self.servers.get_mut(name).expect("a server of the cluster").disk.apply(write);
+            let server = self.servers.get_mut(name).expect("a server of the cluster");
+            server.is_older &= !matches!(write, Write::Data { .. });
+            server.disk.apply(write);
         }
         Ok(())
     }
@@ -153,6 +155,20 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) fn copy(&mut self, name: &ServerId) {
+        let server = self.servers.get_mut(name).expect("a server of the cluster");
+        server.copy = server.disk.clone();
+    }
+
+    pub(super) fn go_back(&mut self, name: &ServerId) -> Checked {
+        self.crash(name, 0)?;
+        let server = self.servers.get_mut(name).expect("a server of the cluster");
+        server.disk = server.copy.clone();
+        server.is_older = true;
+        self.invariants.disk_lost(name);
+        Ok(())
+    }
+
     pub(super) fn start_server(&mut self, name: &ServerId, clock: WallClock) -> Checked {
         let server = self.servers.get_mut(name).expect("a server of the cluster");
         let aligned = (server.last_boot.0 / BOOT_STEP + 1) * BOOT_STEP;
@@ -172,7 +188,9 @@ impl Cluster {
         let start =
             Start { server: name.clone(), boot, nonce: self.last_nonce, durable: server.disk.clone() };
         server.last_boot = server.last_boot.max(boot);
-        self.invariants.server_started(name, &server.disk);
+        // Nobody may count on what an older copy holds.
+        let data = server.disk.data.filter(|_| !server.is_older);
+        self.invariants.server_started(name, &Durable { data, ..server.disk.clone() });
         let now = server.clock.read(self.now);
         server.replica = Some(Replica::new(self.setup.replica.clone(), start, now));
         self.step_server(name, Replica::flush())

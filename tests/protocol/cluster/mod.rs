@@ -204,6 +204,11 @@ impl Cluster {
             }
             Command::Crash(server, keep) => self.crash(server, *keep),
             Command::Wipe(server) => self.wipe(server),
+            Command::Copy(server) => {
+                self.copy(server);
+                Ok(())
+            }
+            Command::GoBack(server) => self.go_back(server),
             Command::Restart(server, clock) if server.as_str() != VIEW_SERVICE => {
                 self.start_server(server, *clock)
             }
