@@ -219,6 +219,9 @@ pub enum Memory {
     Lost,
     /// What was durable, but one bit of it is another one.
     Rotten,
+    /// What was durable at an earlier moment: a snapshot of its machine, or a backup of its folder, is put
+    /// back.
+    Older,
 }
 
 /// What a drive does not do. A [`Disk`](crate::hardware::disk::Disk), which writes and syncs at once, does
@@ -234,11 +237,44 @@ pub enum DriveFailure {
     Write,
     /// The same, and it says that it is full.
     Full,
+    /// It does nothing else: it reads nothing, renames or removes no file, or cuts none off, whichever comes.
+    Access,
 }
 
 impl DriveFailure {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sync, Self::Write, Self::Full];
+    pub const ALL: [Self; 4] = [Self::Sync, Self::Write, Self::Full, Self::Access];
+}
+
+/// What is asked of a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriveAccess {
+    /// To take what a later sync makes durable.
+    Write,
+    /// To make durable what it took.
+    Sync,
+    /// Both at once, as a [`Disk`](crate::hardware::disk::Disk) does it.
+    WriteAndSync,
+    /// To tell what is in a file, or which files there are.
+    Read,
+    /// To give a file another name.
+    Rename,
+    /// To remove a file.
+    Remove,
+    /// To cut a file off.
+    Truncate,
+}
+
+impl DriveAccess {
+    /// Whether this failure is about it.
+    pub fn is_struck_by(self, failure: DriveFailure) -> bool {
+        match self {
+            Self::Write => matches!(failure, DriveFailure::Write | DriveFailure::Full),
+            Self::Sync => failure == DriveFailure::Sync,
+            Self::WriteAndSync => true,
+            Self::Read | Self::Rename | Self::Remove | Self::Truncate => failure == DriveFailure::Access,
+        }
+    }
 }
 
 /// What a sender sees of a partition.

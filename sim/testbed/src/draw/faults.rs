@@ -124,6 +124,9 @@ pub fn swarm<S: System>(plan: &Plan<S>) -> Vec<Fault<S>> {
 /// A drive fails, in a way that the other fields choose.
 pub fn disk_failure<S: System>(node: Node, lasts_ms: u64, down_ms: u64) -> FaultKind<S> {
     let how = match stable_hash(&("what fails", &node, lasts_ms, down_ms)) % 4 {
+        _ if stable_hash(&("an access fails", &node, lasts_ms, down_ms)).is_multiple_of(5) => {
+            DriveFailure::Access
+        }
         0 => DriveFailure::Write,
         1 => DriveFailure::Full,
         _ => DriveFailure::Sync,

@@ -6,6 +6,7 @@
 //! | power is lost | what was synced, and any part of the rest: each sector has its old contents or the new ones (zeros, if it is new and was not written); a file that grew has any length from the old to the new one; each change of a name was made or not |
 //! | a sync fails | any part of what it was to write is durable, as after a loss of power. The next sync does not write the rest, which processes still read until power is lost |
 //! | a write fails | a prefix of it was written |
+//! | any other access fails | what was there |
 //! | a bit rots | the same files, in which one durable bit is another one |
 //!
 //! Names and contents are lost independently of each other: a rename may survive without what the file held,
@@ -13,7 +14,8 @@
 //! much a read returns, which may be less than was asked for.
 //!
 //! Left out: a disk that says it synced and did not, sectors that hold something else than what was there
-//! before or after, renames and removals that fail, and what the operating system writes by itself.
+//! before or after, a rename or removal that fails and was done, and what the operating system writes by
+//! itself.
 
 mod contents;
 mod names;

@@ -4,6 +4,7 @@
 //! without.
 
 pub mod clock;
+pub mod copies;
 pub mod disk;
 pub mod files;
 pub mod network;

@@ -56,7 +56,11 @@ impl<S: Simulated> Nemesis<S> {
         let node = self.resolve_drive(node)?;
         let world = self.world.clone();
         let hash = stable_hash(&(world.plan.seed, "drive", node, lasts_ms, down_ms));
-        let more = if how == DriveFailure::Sync { hash % S::parts_of_a_write(node) } else { 0 };
+        let more = match how {
+            DriveFailure::Sync => hash % S::parts_of_a_write(node),
+            DriveFailure::Write | DriveFailure::Full => 0,
+            DriveFailure::Access => hash % S::accesses_of_a_start(node),
+        };
         world.drive(node).fails_after(Some((how, more)));
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
         self.active.push(fault);
@@ -66,6 +70,11 @@ impl<S: Simulated> Nemesis<S> {
             DriveFailure::Sync => "makes its drive fail",
             DriveFailure::Write => "is cut short by an error of its drive",
             DriveFailure::Full => "is cut short because its drive is full",
+            DriveFailure::Access => {
+                let told =
+                    format!("what {name} reads, renames, removes or cuts off within {lasts_ms} ms fails");
+                return Ok(Done::to(node, told));
+            }
         };
         Ok(Done::to(node, format!("what {name} writes within {lasts_ms} ms {fails}")))
     }
@@ -98,7 +107,8 @@ impl<S: Simulated> Nemesis<S> {
     /// while.
     pub(super) fn look_after_drives(&mut self) {
         let processes = self.world.nodes.processes();
-        for node in processes.filter(|node| self.world.drive(*node).take_failure()).collect::<Vec<_>>() {
+        let failed = |node| self.world.drive(node).take_failure().map(|access| (node, access));
+        for (node, access) in processes.filter_map(failed).collect::<Vec<_>>() {
             let Some((fault, down)) = self.disarm(|_, failing| failing == node) else { continue };
             if !matches!(self.cluster.status(node), Status::Up | Status::Paused(_)) {
                 continue;
@@ -107,6 +117,7 @@ impl<S: Simulated> Nemesis<S> {
             let world = self.world.clone();
             let kind = &world.plan.faults[fault].kind;
             world.observer().witness.struck(Strike::of(kind), &[node]);
+            world.observer().witness.drive_failed(node, access);
             self.cluster.stop(node, Down::Crash, Memory::Kept).expect("it runs");
             self.strike(kind, &[node]);
             let life = self.cluster.life(node);

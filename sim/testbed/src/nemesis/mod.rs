@@ -7,6 +7,7 @@
 //! started again, except what the plan breaks for good.
 
 mod calm;
+mod copies;
 mod disturb;
 mod drives;
 mod stutter;
@@ -74,6 +75,8 @@ pub struct Nemesis<S: Simulated> {
     looked_at: usize,
     active: Vec<usize>,
     drives: drives::Drives,
+    /// When the next copies of disks are made, if any are put back.
+    copies_due: Option<Duration>,
     /// Faults of the network that have no end.
     lasting: Vec<usize>,
     /// When something was done last.
@@ -95,6 +98,7 @@ impl<S: Simulated> Nemesis<S> {
             looked_at: 0,
             active: Vec::new(),
             drives: drives::Drives::default(),
+            copies_due: copies::first(&world.plan.faults),
             lasting: Vec::new(),
             done_at: Duration::ZERO,
             calm: None,
@@ -176,6 +180,7 @@ impl<S: Simulated> Nemesis<S> {
     /// done.
     pub async fn run(&mut self, end: Duration) -> Vec<String> {
         while !self.world.observer().is_stopped() && self.overdue.is_empty() {
+            let copies_due = self.keep_copies(end);
             self.look();
             while let Some(((at, _), _)) = self.schedule.first_key_value()
                 && *at <= now().min(end)
@@ -196,8 +201,8 @@ impl<S: Simulated> Nemesis<S> {
                 self.calm_ends();
                 break;
             }
-            let next = self.schedule.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
-            self.world.news(next).await;
+            let next = self.schedule.first_key_value().map_or(end, |((at, _), _)| *at);
+            self.world.news(next.min(copies_due)).await;
         }
         std::mem::take(&mut self.overdue)
     }
@@ -398,8 +403,10 @@ impl<S: Simulated> Nemesis<S> {
         let memory = match (memory, kept) {
             (_, Memory::Lost) => "and loses its memory",
             (_, Memory::Rotten) => "and a bit of its memory rots",
+            (_, Memory::Older) => "and an older copy of its memory is put back",
             (Memory::Lost, Memory::Kept) => "but keeps its memory, the last copy",
             (Memory::Rotten, Memory::Kept) => "but keeps its memory, the last copy or one that cannot rot",
+            (Memory::Older, Memory::Kept) => "but keeps its memory: no older copy would be noticed",
             (Memory::Kept, Memory::Kept) => "and keeps its memory",
         };
         Ok(Done::to(node, format!("{name} {verb} {until} {memory}")))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::System;
 use crate::{
     data::{
-        fault::Mistreatment,
+        fault::{DriveAccess, Mistreatment},
         node::NodeIndex,
         outcome::{Happening, Operation, Outcome, RunOptions, Verdict, Violation},
         plan::Plan,
@@ -70,6 +70,9 @@ pub trait Witness<S: System>: Sized + Send + 'static {
 
     /// The drives of these nodes stall from now on.
     fn drives_stall(&mut self, _nodes: Vec<NodeIndex>) {}
+
+    /// The drive of a process failed at this, and the process ended for it.
+    fn drive_failed(&mut self, _node: NodeIndex, _access: DriveAccess) {}
 
     /// Processes hear what no process says from now on.
     fn lies_begin(&mut self) {}

@@ -19,6 +19,7 @@ use madsim::{
 use crate::{
     data::{
         fault::Memory,
+        hash::stable_hash,
         node::NodeIndex,
         nodes::{Nodes, SIMULATOR, ip},
         outcome::{Down, Happening},
@@ -185,6 +186,7 @@ impl<S: Simulated> Cluster<S> {
             Status::Down(_) => return Err(format!("{} is down already", self.world.nodes.name(node))),
             Status::Up | Status::Paused(_) => {}
         }
+        S::may_end(&self.world, node)?;
         self.thaw(node);
         match how {
             Down::Crash => {
@@ -212,6 +214,10 @@ impl<S: Simulated> Cluster<S> {
                 Memory::Lost
             }
             Memory::Rotten if S::may_forget(world, node) && S::Shared::rot(world, node) => Memory::Rotten,
+            Memory::Older if S::may_forget(world, node) => {
+                let hash = stable_hash(&(world.plan.seed, "older", node, self.life(node)));
+                if S::Shared::go_back(world, node, hash) { Memory::Older } else { Memory::Kept }
+            }
             _ => Memory::Kept,
         }
     }

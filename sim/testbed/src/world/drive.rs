@@ -3,7 +3,8 @@
 //! A drive that *stalls* lets nothing become durable until that is over, and says nothing: whatever is
 //! written or synced waits, also what was under way when it began. (A crash meanwhile keeps a part of it, as
 //! of any write.) A drive that *fails* does so once: a sync or a write ends with an error, after which it is
-//! unknown what of it was done, and the process has to end, as in production. It finds a drive that works
+//! unknown what of it was done; or any other access does, and nothing is done. The process has to end, as in
+//! production. It finds a drive that works
 //! when it is started again; but what a folder was to sync and did not is not written by later syncs
 //! ([`crate::hardware::files`]).
 
@@ -14,6 +15,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use crate::data::fault::DriveAccess as Access;
 use crate::{data::fault::DriveFailure, report::screen::counted};
 
 /// The number of the error that Unix calls EIO, "input/output error".
@@ -24,7 +26,9 @@ fn kind_of(failure: DriveFailure) -> io::ErrorKind {
     match failure {
         DriveFailure::Full => io::ErrorKind::StorageFull,
         // It has no name in the standard library.
-        DriveFailure::Sync | DriveFailure::Write => io::Error::from_raw_os_error(INPUT_OUTPUT).kind(),
+        DriveFailure::Sync | DriveFailure::Write | DriveFailure::Access => {
+            io::Error::from_raw_os_error(INPUT_OUTPUT).kind()
+        }
     }
 }
 
@@ -33,35 +37,14 @@ pub fn is_failure(error: &io::Error) -> bool {
     DriveFailure::ALL.map(kind_of).contains(&error.kind())
 }
 
-/// What is asked of a drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// To take what a later sync makes durable.
-    Write,
-    /// To make durable what it took.
-    Sync,
-    /// Both at once, as a [`Disk`](crate::hardware::disk::Disk) does it.
-    WriteAndSync,
-}
-
-impl Access {
-    fn is_struck_by(self, failure: DriveFailure) -> bool {
-        match self {
-            Self::Write => failure != DriveFailure::Sync,
-            Self::Sync => failure == DriveFailure::Sync,
-            Self::WriteAndSync => true,
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
     /// Stalls under way.
     stalls: u32,
     /// So many more accesses that this strikes succeed, and the next one fails.
     fails_after: Option<(DriveFailure, u64)>,
-    /// It failed, and its process has not been seen to yet.
-    has_failed: bool,
+    /// At what it failed, if its process has not been seen to yet.
+    failed_at: Option<Access>,
 }
 
 /// A drive.
@@ -101,24 +84,25 @@ impl Drive {
         self.state().fails_after = failure;
     }
 
-    /// Whether it failed since the last time that was asked.
-    pub fn take_failure(&self) -> bool {
-        std::mem::take(&mut self.state().has_failed)
+    /// At what it failed since the last time that was asked, if it did.
+    pub fn take_failure(&self) -> Option<Access> {
+        self.state().failed_at.take()
     }
 
     /// Whether it failed, and that was not asked for yet.
     pub fn has_failed(&self) -> bool {
-        self.state().has_failed
+        self.state().failed_at.is_some()
     }
 
     /// What is wrong with it, or will be, as lines.
     pub fn standing(&self) -> Vec<String> {
-        let State { stalls, fails_after, has_failed } = &*self.state();
+        let State { stalls, fails_after, failed_at } = &*self.state();
         let stalls = (*stalls > 0).then(|| "its drive stalls: what is written or synced waits".to_owned());
         let fails = fails_after.map(|(failure, more)| {
             let (one, many) = match failure {
                 DriveFailure::Sync => ("sync", "syncs"),
                 DriveFailure::Write | DriveFailure::Full => ("write", "writes"),
+                DriveFailure::Access => ("access but writes and syncs", "accesses but writes and syncs"),
             };
             match more {
                 0 => format!("its drive fails with the next {one}"),
@@ -128,7 +112,7 @@ impl Drive {
                 ),
             }
         });
-        let failed = has_failed.then(|| "its drive has failed".to_owned());
+        let failed = failed_at.map(|_| "its drive has failed".to_owned());
         [stalls, fails, failed].into_iter().flatten().collect()
     }
 
@@ -169,7 +153,7 @@ impl Drive {
                 }
                 let kind = kind_of(*failure);
                 state.fails_after = None;
-                state.has_failed = true;
+                state.failed_at = Some(access);
                 Err(io::Error::new(kind, "the drive fails"))
             }
             _ => Ok(()),
@@ -207,8 +191,9 @@ mod tests {
         drive.fails_after(Some((DriveFailure::Sync, 1)));
         let succeeds =
             || drive.access(Access::WriteAndSync).now_or_never().expect("it does not stall").is_ok();
-        assert_eq!([succeeds(), drive.take_failure(), succeeds(), succeeds()], [true, false, false, true]);
-        assert_eq!([drive.take_failure(), drive.take_failure()], [true, false]);
+        assert!(succeeds() && drive.take_failure().is_none());
+        assert_eq!([succeeds(), succeeds()], [false, true]);
+        assert_eq!([drive.take_failure(), drive.take_failure()], [Some(Access::WriteAndSync), None]);
     }
     #[test]
     fn a_failure_strikes_what_it_is_about_and_is_told_from_other_errors() {
@@ -216,12 +201,17 @@ mod tests {
             (DriveFailure::Sync, Access::Sync, Access::Write),
             (DriveFailure::Write, Access::Write, Access::Sync),
             (DriveFailure::Full, Access::Write, Access::Sync),
+            (DriveFailure::Access, Access::Read, Access::Write),
+            (DriveFailure::Access, Access::Rename, Access::Sync),
+            (DriveFailure::Access, Access::Remove, Access::Write),
+            (DriveFailure::Access, Access::Truncate, Access::Sync),
         ] {
             let drive = Drive::default();
             drive.fails_after(Some((failure, 0)));
             assert!(drive.access_at_once(spares).is_ok(), "{failure:?}");
             let error = drive.access_at_once(strikes).expect_err("it is struck");
-            assert!(is_failure(&error) && drive.take_failure(), "{failure:?}");
+            assert!(is_failure(&error), "{failure:?}");
+            assert_eq!(drive.take_failure(), Some(strikes));
             assert_eq!(error.kind() == io::ErrorKind::StorageFull, failure == DriveFailure::Full);
             let retold = io::Error::new(error.kind(), format!("cannot write: {error}"));
             assert!(is_failure(&retold), "{failure:?}");

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod drive;
 pub mod encoding;
 pub mod flights;
+pub mod folders;
 pub mod links;
 mod reach;
 mod relay;

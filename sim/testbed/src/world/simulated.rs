@@ -11,7 +11,10 @@ use tonic::{Status, codegen::BoxMessage};
 
 use crate::{
     data::{fault::Memory, node::NodeIndex, nodes::Nodes, outcome::Down, plan::Plan},
-    hardware::disk::{Content, Disk, SimulatedDisk},
+    hardware::{
+        copies::Copies,
+        disk::{Content, Disk, SimulatedDisk},
+    },
     judges::liveness::Prospect,
     nemesis::{Done, Nemesis},
     system::{NoFault, Setup, System, SystemFault},
@@ -71,10 +74,19 @@ pub trait Simulated: System<Fault: Executed<Self>> {
         false
     }
 
-    /// Whether a process, which is down, may lose what it has on its disk, or find it damaged, after which it
-    /// may be a stranger to the others. By default only if the plan says so of the data.
+    /// Whether a process, which is down, may lose what it has on its disk, or find it damaged or as it was
+    /// earlier, after which it may be a stranger to the others. By default only if the plan says so of the data.
     fn may_forget(world: &World<Self>, _node: NodeIndex) -> bool {
         world.plan.data_loss
+    }
+
+    /// Whether a process, which runs, may be ended now.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn may_end(_world: &World<Self>, _node: NodeIndex) -> Result<(), String> {
+        Ok(())
     }
 
     /// The node that has a role now. `up` says which nodes run.
@@ -101,6 +113,12 @@ pub trait Simulated: System<Fault: Executed<Self>> {
 
     /// How many parts of a write reach a drive one after the other.
     fn parts_of_a_write(_node: NodeIndex) -> u64 {
+        1
+    }
+
+    /// How many times about a start reads, renames, removes or cuts off files: one of these fails if such an
+    /// access is to.
+    fn accesses_of_a_start(_node: NodeIndex) -> u64 {
         1
     }
 
@@ -161,6 +179,16 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
         false
     }
 
+    /// Keeps a copy of what is durable on a process's disk now, to be put back later. By default none is kept.
+    fn keep_copy(_world: &World<S>, _node: NodeIndex) {}
+
+    /// What a process, which is down, has on its disk is what it was when a copy of it was kept, which the hash
+    /// chooses. Returns whether that is so: not if there is no copy, or none from which what was promised can
+    /// be kept.
+    fn go_back(_world: &World<S>, _node: NodeIndex, _hash: u64) -> bool {
+        false
+    }
+
     /// What is on the disk of a process, and what of it a loss of power would take, a line for each thing.
     /// None if the disk is being used right now. By default nothing is said of it.
     fn on_disk(_world: &World<S>, _node: NodeIndex) -> Option<Vec<String>> {
@@ -169,22 +197,29 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
 }
 
 /// A disk for each process.
-pub struct Disks<C: Content>(Vec<Arc<Mutex<Disk<C>>>>);
+pub struct Disks<C: Content> {
+    disks: Vec<Arc<Mutex<Disk<C>>>>,
+    copies: Mutex<BTreeMap<NodeIndex, Copies<C>>>,
+}
 
 impl<C: Content> Disks<C> {
     /// The disk of a process, to look at or to change.
     pub fn of(&self, node: NodeIndex) -> MutexGuard<'_, Disk<C>> {
-        self.0[node].lock().unwrap_or_else(PoisonError::into_inner)
+        self.disks[node].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The disk as a running process sees it.
     pub fn open<S: Simulated<Shared = Self>>(world: &World<S>, node: NodeIndex) -> SimulatedDisk<C> {
         SimulatedDisk {
-            disk: world.own.0[node].clone(),
+            disk: world.own.disks[node].clone(),
             drive: world.drive(node).clone(),
             durable: Box::new(|_| ()),
             failed: Box::new(|_| ()),
         }
+    }
+
+    fn copies(&self) -> MutexGuard<'_, BTreeMap<NodeIndex, Copies<C>>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,7 +227,7 @@ impl<S: Simulated<Shared = Self>, C: Content> Shared<S> for Disks<C> {
     fn new(plan: &Plan<S>, nodes: &Nodes, _: &Links, salt: &dyn Fn(NodeIndex) -> u64) -> Self {
         let slowest_ms = plan.cluster.disk_ms_max();
         let disk = |node| Arc::new(Mutex::new(Disk::new(salt(node), slowest_ms)));
-        Self(nodes.processes().map(disk).collect())
+        Self { disks: nodes.processes().map(disk).collect(), copies: Mutex::default() }
     }
 
     fn remembers(world: &World<S>, node: NodeIndex) -> Memory {
@@ -207,8 +242,18 @@ impl<S: Simulated<Shared = Self>, C: Content> Shared<S> for Disks<C> {
         world.own.of(node).wipe();
     }
 
+    fn keep_copy(world: &World<S>, node: NodeIndex) {
+        let content = world.own.of(node).content().clone();
+        world.own.copies().entry(node).or_default().keep(content);
+    }
+
+    fn go_back(world: &World<S>, node: NodeIndex, hash: u64) -> bool {
+        let copy = world.own.copies().get(&node).and_then(|copies| copies.choose(hash, |_| true)).cloned();
+        copy.map(|content| world.own.of(node).replace(content)).is_some()
+    }
+
     fn on_disk(world: &World<S>, node: NodeIndex) -> Option<Vec<String>> {
-        world.own.0.get(node).map_or(Some(Vec::new()), |disk| Some(disk.try_lock().ok()?.standing()))
+        world.own.disks.get(node).map_or(Some(Vec::new()), |disk| Some(disk.try_lock().ok()?.standing()))
     }
 }
 

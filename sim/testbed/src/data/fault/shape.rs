@@ -109,7 +109,7 @@ impl<S: System> FaultKind<S> {
             let milder: &[Memory] = match memory {
                 Memory::Kept => &[],
                 Memory::Lost => &[Memory::Kept],
-                Memory::Rotten => &[Memory::Kept, Memory::Lost],
+                Memory::Rotten | Memory::Older => &[Memory::Kept, Memory::Lost],
             };
             let form = |milder: &Memory| {
                 with(&|kind| {
@@ -208,7 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn what_rots_may_be_kept_or_lost_instead() {
+    fn what_rots_or_goes_back_may_be_kept_or_lost_instead() {
+        assert_eq!(crash(Memory::Older).milder(), [crash(Memory::Kept), crash(Memory::Lost)]);
         assert_eq!(crash(Memory::Rotten).milder(), [crash(Memory::Kept), crash(Memory::Lost)]);
         assert_eq!(crash(Memory::Lost).milder(), [crash(Memory::Kept)]);
         assert_eq!(crash(Memory::Kept).milder(), []);
@@ -222,7 +223,7 @@ mod tests {
             |how| -> Kind { FaultKind::DiskFailure { node: "p1".into(), lasts_ms: 5, down_ms: 7, how } };
         let plain = fails(DriveFailure::Sync);
         assert_eq!(plain.milder(), [crash(Memory::Kept)]);
-        for how in [DriveFailure::Write, DriveFailure::Full] {
+        for how in [DriveFailure::Write, DriveFailure::Full, DriveFailure::Access] {
             assert_eq!(fails(how).milder(), [crash(Memory::Kept), plain.clone()]);
         }
     }

@@ -111,21 +111,22 @@ mod tests {
             Ok::<_, String>(how)
         };
         assert_eq!(how(""), Ok(DriveFailure::Sync));
-        let all = ["sync", "write", "full"].map(|word| how(&format!("how = \"{word}\"")));
+        let all = ["sync", "write", "full", "access"].map(|word| how(&format!("how = \"{word}\"")));
         assert_eq!(all, DriveFailure::ALL.map(Ok));
         assert!(how("how = \"read\"").is_err_and(|why| why.contains("`full`")));
     }
 
     #[test]
-    fn memory_is_kept_lost_or_rotten() {
+    fn memory_is_kept_lost_rotten_or_older() {
         let memory = |text: &str| {
             let kind = read(&format!("fault = \"crash\"\nnode = \"p1\"\n{text}")).expect("a crash").kind;
             assert_eq!(read(&toml::to_string(&kind).expect("text")).expect("the same").kind, kind);
             let FaultKind::Crash { memory, .. } = kind else { panic!("{kind:?}") };
             memory
         };
-        let words = ["", "memory = \"kept\"", "memory = \"lost\"", "memory = \"rotten\""];
-        assert_eq!(words.map(memory), [Memory::Kept, Memory::Kept, Memory::Lost, Memory::Rotten]);
+        assert_eq!(memory(""), Memory::Kept);
+        let words = ["kept", "lost", "rotten", "older"].map(|word| memory(&format!("memory = \"{word}\"")));
+        assert_eq!(words, [Memory::Kept, Memory::Lost, Memory::Rotten, Memory::Older]);
     }
 
     #[test]

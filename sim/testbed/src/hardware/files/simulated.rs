@@ -49,13 +49,20 @@ impl SimulatedFolder {
         done
     }
 
+    /// The folder, for an access that takes no time, unless that fails.
+    fn accessed(&self, access: Access) -> io::Result<MutexGuard<'_, Files>> {
+        let files = self.files()?;
+        self.drive.access_at_once(access)?;
+        Ok(files)
+    }
+
     /// The names of all files, in order.
     ///
     /// # Errors
     ///
-    /// If this life is over; so for the others, too.
+    /// If the drive fails, or this life is over; so for the others, too.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        Ok(self.files()?.names())
+        Ok(self.accessed(Access::Read)?.names())
     }
 
     /// What a file holds.
@@ -64,7 +71,7 @@ impl SimulatedFolder {
     ///
     /// If there is none of that name.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.files()?.read(name)
+        self.accessed(Access::Read)?.read(name)
     }
 
     /// What a file holds from `offset` on, or the beginning of that.
@@ -73,7 +80,7 @@ impl SimulatedFolder {
     ///
     /// If there is none of that name.
     pub fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        self.files()?.read_at(name, offset, into)
+        self.accessed(Access::Read)?.read_at(name, offset, into)
     }
 
     /// Makes a file or replaces what it holds.
@@ -114,7 +121,7 @@ impl SimulatedFolder {
     ///
     /// If there is none of that name.
     pub fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
-        self.files()?.truncate(name, length)
+        self.accessed(Access::Truncate)?.truncate(name, length)
     }
 
     /// Makes durable what a file holds.
@@ -141,7 +148,7 @@ impl SimulatedFolder {
     ///
     /// If there is no such file.
     pub fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.files()?.rename(from, to)
+        self.accessed(Access::Rename)?.rename(from, to)
     }
 
     /// Removes a file.
@@ -150,7 +157,7 @@ impl SimulatedFolder {
     ///
     /// If there is none of that name.
     pub fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.files()?.remove(name)
+        self.accessed(Access::Remove)?.remove(name)
     }
 
     /// Makes the names durable.

@@ -100,3 +100,34 @@ fn a_drive_fails_at_what_its_failure_is_about() {
         assert_eq!(files.list()[0].not_durable, not_durable, "it was given up");
     });
 }
+
+#[test]
+fn an_access_that_fails_does_nothing() {
+    happens(|files, drive| async move {
+        let mut folder = SimulatedFolder::new(files.clone(), drive.clone());
+        files.lock().expect("no panic").put("a", b"held");
+        let fails = || drive.fails_after(Some((DriveFailure::Access, 0)));
+        let failed = |done: io::Result<()>, at| {
+            assert!(done.is_err_and(|error| is_failure(&error)), "{at:?}");
+            assert_eq!(drive.take_failure(), Some(at));
+        };
+        fails();
+        folder.write_at("a", 0, b"held".to_vec()).await.expect("it is a write");
+        folder.sync("a").await.expect("it is a sync");
+        failed(folder.read("a").map(drop), Access::Read);
+        fails();
+        failed(folder.read_at("a", 0, &mut [0; 4]).map(drop), Access::Read);
+        fails();
+        failed(folder.names().map(drop), Access::Read);
+        fails();
+        failed(folder.rename("a", "b"), Access::Rename);
+        fails();
+        failed(folder.remove("a"), Access::Remove);
+        fails();
+        failed(folder.truncate("a", 1), Access::Truncate);
+        assert_eq!(
+            (folder.names().expect("it works"), folder.read("a").expect("it works")),
+            (vec!["a".into()], b"held".to_vec())
+        );
+    });
+}
