@@ -6,9 +6,9 @@
 //!  its deadline       a time
 //! ```
 //!
-//! In reading order: [`grants`], [`log`] and its [`file`](mod@file), [`server`], [`client`]; the binary has
-//! the rest. Server and client run on sockets or in a simulator: one build flag decides which `tokio` and
-//! `tonic` they get.
+//! In reading order: [`grants`], [`log`], its [`file`](mod@file) and the [`disk`] below, [`server`],
+//! [`client`]; the binary has the rest. Server and client run on sockets or in a simulator: one build flag
+//! decides which `tokio` and `tonic` they get.
 //!
 //! # Requests that arrive twice, or late
 //!
@@ -22,6 +22,7 @@
 //! record in a write.
 
 pub mod client;
+pub mod disk;
 pub mod file;
 pub mod grants;
 pub mod log;

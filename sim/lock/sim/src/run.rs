@@ -1,54 +1,70 @@
-//! How it runs: production's server on the testbed's disk, and production's client.
+//! How it runs: production's server and log in the testbed's folder, and production's client.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use lock::{
     client::{Acquired, CallError, Client, Released},
-    grants::Record,
-    log::Log,
+    disk::Disk,
+    file::FileLog,
     server::LockServer,
     wire,
 };
 use testbed::{
     data::node::NodeIndex,
-    hardware::disk::{Content, SimulatedDisk},
+    hardware::files::SimulatedFolder,
     world::{
         World,
+        drive::is_failure,
         encoding::Type,
+        folders::Folders,
         script::{Answer, Caller},
         serve::{Lengths, Services},
-        simulated::{Disks, Simulated},
+        simulated::Simulated,
     },
 };
 
 use super::{Ask, LockService, SERVER, Told};
 
-/// What is on the disk.
-#[derive(Clone, Debug, Default)]
-pub struct Records(Vec<Record>);
+/// The name of the log's file.
+const LOG: &str = "grants.log";
 
-impl Content for Records {
-    type Write = Record;
+/// The log's file, in the testbed's folder.
+struct SimulatedFile(SimulatedFolder);
 
-    fn change(&mut self, record: Record) {
-        self.0.push(record);
+impl fmt::Display for SimulatedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(LOG)
     }
 }
 
-struct DiskLog(SimulatedDisk<Records>);
-
-impl Log for DiskLog {
-    async fn load(&mut self) -> io::Result<Vec<Record>> {
-        Ok(self.0.content().0)
+impl Disk for SimulatedFile {
+    async fn read(&mut self) -> io::Result<Vec<u8>> {
+        if self.0.names()?.contains(&LOG.into()) { self.0.read(LOG) } else { Ok(Vec::new()) }
     }
 
-    async fn append(&mut self, record: &Record) -> io::Result<()> {
-        self.0.persist(vec![record.clone()]).await
+    async fn write_at(&mut self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        self.0.write_at(LOG, offset, bytes).await
+    }
+
+    async fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.truncate(LOG, length)
+    }
+
+    async fn remove(&mut self) -> io::Result<()> {
+        if self.0.names()?.contains(&LOG.into()) { self.0.remove(LOG) } else { Ok(()) }
+    }
+
+    async fn sync(&mut self) -> io::Result<()> {
+        self.0.sync(LOG).await
+    }
+
+    async fn sync_name(&mut self) -> io::Result<()> {
+        self.0.sync_names().await
     }
 }
 
 impl Simulated for LockService {
-    type Shared = Disks<Records>;
+    type Shared = Folders;
 
     type Caller = LockClient;
 
@@ -61,9 +77,22 @@ impl Simulated for LockService {
         Type::of::<wire::HolderResponse>(),
     ];
 
+    fn parts_of_a_write(_node: NodeIndex) -> u64 {
+        // Of a new file its contents are synced, and then its name.
+        2
+    }
+
+    fn accesses_of_a_start(_node: NodeIndex) -> u64 {
+        3
+    }
+
     async fn process(world: Arc<World<Self>>, node: NodeIndex, _life: u64) {
-        let log = DiskLog(Disks::open(&world, node));
-        let (server, run) = LockServer::open(log).await.expect("a disk can be read");
+        let log = FileLog::new(SimulatedFile(Folders::open(&world, node)));
+        let (server, run) = match LockServer::open(log).await {
+            Ok(opened) => opened,
+            Err(error) if is_failure(&error) => return world.look(),
+            Err(error) => panic!("what a crash or a loss of power left is not used: {error}"),
+        };
         let services = Services::default().with(wire::lock_server::LockServer::new(server));
         tokio::select! {
             biased;
@@ -104,3 +133,6 @@ impl Caller<LockService> for LockClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::*;
+use crate::grants::NAME_BYTES_MAX;
 
 /// The log of a file never waits, so one poll completes it.
 fn now<F: Future>(future: F) -> F::Output {
@@ -25,7 +26,7 @@ fn records() -> Vec<Record> {
 
 /// A log file with these records, and where each of them ends.
 fn written(path: &Path, records: &[Record]) -> Vec<usize> {
-    let mut log = FileLog::open(path).expect("a new file");
+    let mut log = FileLog::open(path).expect("nobody has it");
     assert_eq!(now(log.load()).expect("loaded"), []);
     let length = || fs::metadata(path).expect("a file").len() as usize;
     let mut ends = vec![length()];
@@ -58,7 +59,7 @@ fn a_log_cut_anywhere_keeps_all_whole_records_and_can_be_written_again() {
     let path = folder.path().join("log");
     let ends = written(&path, &records());
     let whole = fs::read(&path).expect("read");
-    for cut in 0..=whole.len() {
+    for cut in (0..=whole.len()).filter(|cut| cut % 64 < 2 || cut % SECTOR == SECTOR - 1) {
         let kept = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
         fs::write(&path, &whole[..cut]).expect("written");
         let mut log = FileLog::open(&path).expect("opened");
@@ -80,6 +81,29 @@ fn zeros_behind_the_last_record_are_cut_off() {
             fs::write(&path, [&whole[..end], &vec![0; zeros]].concat()).expect("written");
             assert_eq!(load(&path).expect("loaded"), records()[..kept], "{zeros} zeros");
             assert_eq!(fs::metadata(&path).expect("a file").len(), end as u64);
+        }
+    }
+}
+
+#[test]
+fn a_sector_that_is_missing_is_an_unfinished_record_at_the_end_and_damage_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    let long = Record::Grant { lock: "l".repeat(NAME_BYTES_MAX), owner: "o".repeat(NAME_BYTES_MAX) };
+    written(&path, &[records()[0].clone(), long.clone()]);
+    let last = fs::read(&path).expect("read");
+    assert_eq!(load(&path).expect("loaded"), [records()[0].clone(), long.clone()]);
+    written(&folder.path().join("other"), &[long, records()[1].clone(), records()[2].clone()]);
+    let first = fs::read(folder.path().join("other")).expect("read");
+    for (whole, sector, is_last) in
+        [(&last, 2, true), (&last, 3, true), (&first, 1, false), (&first, 2, false)]
+    {
+        let mut torn = whole.clone();
+        torn[sector * SECTOR..][..SECTOR].fill(0);
+        fs::write(&path, &torn).expect("written");
+        match load(&path) {
+            Ok(found) => assert!(is_last && found == records()[..1], "sector {sector}: {found:?}"),
+            Err(error) => assert!(!is_last && error.kind() == io::ErrorKind::InvalidData, "{error}"),
         }
     }
 }
