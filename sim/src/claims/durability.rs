@@ -93,6 +93,53 @@ pub fn drafts() -> Vec<Draft> {
             },
         },
         Draft {
+            name: "older_copy_of_a_disk_is_noticed_and_its_server_gets_the_rest",
+            about: "a backup comes back with its disk as it was seconds ago: it is a stranger, and a primary that dies is not followed by what it forgot",
+            reaches: vec![
+                strikes(Strike::MemoryLoss, Role::Backup),
+                Situation::OldCopy.into(),
+                Situation::GrowsInPlace.into(),
+            ],
+            middle_ms: 12_000,
+            plan: |seed| {
+                let mut plan = appending(seed);
+                let (down_ms, memory) = (Some(50 + seed * 97 % 500), Memory::Older);
+                let older = FaultKind::Crash { node: "backup".into(), down_ms, memory };
+                plan.faults = vec![at(around(9_000, seed), older)];
+                plan.faults.push(at(around(16_000, seed), crash("primary", Some(3_000))));
+                plan
+            },
+            holds: |seen| {
+                seen.fault(0)?;
+                seen.fault(1)?;
+                nothing_is_lost(seen)
+            },
+        },
+        Draft {
+            name: "start_that_cannot_read_its_disk_is_tried_again",
+            about: "the drive of a server fails when it is started again: it ends, takes nothing for damaged, and comes back",
+            reaches: vec![strikes(Strike::Crash, Role::Backup), Situation::ReadFails.into()],
+            middle_ms: 10_000,
+            plan: |seed| {
+                let mut plan = appending(seed);
+                let down_ms = 100 + seed * 97 % 900;
+                let fails = FaultKind::DiskFailure {
+                    node: "backup".into(),
+                    lasts_ms: down_ms + 2_000,
+                    down_ms: 300,
+                    how: DriveFailure::Access,
+                };
+                let at_ms = around(8_000, seed);
+                plan.faults = vec![at(at_ms, fails), at(at_ms + 1, crash("backup", Some(down_ms)))];
+                plan
+            },
+            holds: |seen| {
+                seen.fault(0)?;
+                seen.fault(1)?;
+                nothing_is_lost(seen)
+            },
+        },
+        Draft {
             name: "sync_that_failed_is_not_believed_by_the_next_life",
             about: "a sync fails, its process ends and comes back, and then all machines lose power: nothing is lost",
             reaches: vec![

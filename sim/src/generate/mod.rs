@@ -117,6 +117,8 @@ pub fn generate(seed: u64) -> Plan {
     settings::shorten_writes(&mut plan);
     disks::rot(&mut plan);
     disks::end_everything(&mut plan);
+    disks::go_back(&mut plan);
+    disks::fail_starts(&mut plan);
     // A triggered fault stands where its trigger begins to count. What would begin after the heal never does.
     plan.faults.retain(|fault| fault.begins_ms() < plan.faults_ms);
     plan.faults.sort_by_key(Fault::begins_ms);

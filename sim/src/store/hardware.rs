@@ -25,6 +25,7 @@ mod simulated {
     use testbed::{
         hardware::{
             clock::SimulatedClock,
+            copies::Copies,
             files::{Files, SimulatedFolder},
         },
         judges::broken::Broken,
@@ -73,13 +74,18 @@ mod simulated {
         under_way: Vec<Write>,
         /// A bit of it is another one.
         is_rotten: bool,
+        /// It is an older copy of itself, and its server has not noticed.
+        is_older: bool,
+        /// As it was at earlier moments, and what was durable then.
+        copies: Copies<(Files, Durable)>,
     }
 
     impl ServerDisk {
         /// With nothing in this folder.
         pub fn new(files: Files) -> Self {
-            let (durable, under_way) = (Durable::default(), Vec::new());
-            Self { files: Arc::new(Mutex::new(files)), durable, under_way, is_rotten: false }
+            let (durable, under_way, copies) = (Durable::default(), Vec::new(), Copies::default());
+            let files = Arc::new(Mutex::new(files));
+            Self { files, durable, under_way, is_rotten: false, is_older: false, copies }
         }
 
         /// The folder, to look at or to change.
@@ -98,6 +104,32 @@ mod simulated {
             self.durable = Durable::default();
             self.under_way.clear();
             self.is_rotten = false;
+            self.is_older = false;
+        }
+
+        /// Keeps a copy of what a loss of power would leave now.
+        pub fn keep_copy(&mut self) {
+            let mut files = self.files().clone();
+            files.lose_power();
+            if let Some(Found { memory, .. }) = found(Arc::new(Mutex::new(files.clone()))) {
+                self.copies.keep((files, memory));
+            }
+        }
+
+        /// One of the copies that fit is put back, which a hash chooses. Returns whether there is one.
+        pub fn go_back(&mut self, hash: u64, fits: impl Fn(&Durable) -> bool) -> bool {
+            let copy = self.copies.choose(hash, |(_, memory)| fits(memory)).cloned();
+            let Some((files, memory)) = copy else { return false };
+            self.files().put_back(files);
+            self.believe(&memory);
+            self.is_rotten = false;
+            self.is_older = true;
+            true
+        }
+
+        /// Whether it is an older copy of itself, and its server has not noticed.
+        pub fn is_older(&self) -> bool {
+            self.is_older
         }
 
         /// One bit is another one. Returns whether this server finds nothing any more.
@@ -108,6 +140,7 @@ mod simulated {
                 self.durable = Durable::default();
                 self.under_way.clear();
                 self.is_rotten = true;
+                self.is_older = false;
             }
             is_lost
         }
@@ -129,13 +162,12 @@ mod simulated {
             self.durable = other.durable.clone();
             self.under_way.clone_from(&other.under_way);
             self.is_rotten = other.is_rotten;
+            self.is_older = other.is_older;
         }
 
         /// What a process finds now, unless it is damaged.
         pub fn found(&self) -> Option<Found> {
-            let folder = Folder(SimulatedFolder::new(self.files.clone(), Arc::default()), String::new());
-            let looked = journal::look(&folder).ok()?;
-            Some(looked.map_or_else(Found::default, |Looked { memory, torn, .. }| Found { memory, torn }))
+            found(self.files.clone())
         }
 
         /// Whether what was under way is in what was found; else none of it is.
@@ -204,8 +236,16 @@ mod simulated {
         pub fn complete(&mut self) -> Vec<Write> {
             let writes = std::mem::take(&mut self.under_way);
             writes.iter().for_each(|write| self.durable.apply(write.clone()));
+            self.is_older &= !writes.iter().any(|write| matches!(write, Write::Data { .. }));
             writes
         }
+    }
+
+    /// What a process finds in a folder, unless it is damaged.
+    fn found(files: Arc<Mutex<Files>>) -> Option<Found> {
+        let looked =
+            journal::look(&Folder(SimulatedFolder::new(files, Arc::default()), String::new())).ok()?;
+        Some(looked.map_or_else(Found::default, |Looked { memory, torn, .. }| Found { memory, torn }))
     }
 
     /// A server's memory as the running process has it: production's journal, in the simulated folder.

@@ -149,6 +149,7 @@ pub fn after_view_service(
         return false;
     }
     observer.witness.mark(|marks| marks.after_view_service(at, machine, effects));
+    observer.witness.view_service_heard(machine);
     let within = observer.witness.bounds.after_view_service(at, machine, effects);
     heed(observer, at, within);
     observer.witness.health.answers(at, machine.distress().as_ref());
@@ -253,7 +254,8 @@ pub fn view_service_started(observer: &mut Observer) {
     observer.witness.bounds.view_service_started();
 }
 
-/// A server begins a life with this on its disk.
+/// A server begins a life with this on its disk. If that is an older copy, it is nothing that others may count
+/// on: its contents are not theirs any more.
 pub fn server_started(observer: &mut Observer, at: Duration, node: NodeIndex, durable: &Durable) {
     let server = &observer.witness.nodes.id(node).clone();
     observer.witness.health.holds(at, node, durable.data);

@@ -11,6 +11,7 @@ use madsim::time::TimeHandle;
 use pbkv::{
     protocol::{
         identity::Boot,
+        log::Durable,
         machine::{self, Held},
         replica::{self, Replica, Start},
         view::Record,
@@ -97,14 +98,13 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
 /// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it
 /// must refuse.
 fn record_file(world: &World) -> RecordFile<Folder> {
-    let drive = world.drive(Nodes::VIEW_SERVICE);
-    let open = |files| RecordFile::new(Folder(SimulatedFolder::new(files, drive.clone()), "vs".into()));
+    let open = |files, drive| RecordFile::new(Folder(SimulatedFolder::new(files, drive), "vs".into()));
     let damaged = world.own.folder().damaged(FILE);
     if let Some(damaged) = damaged {
-        let read = open(Arc::new(Mutex::new(damaged))).read();
+        let read = open(Arc::new(Mutex::new(damaged)), Arc::default()).read();
         assert!(read.is_err(), "the view service takes a damaged record: {read:?}");
     }
-    open(world.own.record.clone())
+    open(world.own.record.clone(), world.drive(Nodes::VIEW_SERVICE).clone())
 }
 
 /// What a server finds on its disk. What was durable is there, unless a bit of it was another one: then the
@@ -126,7 +126,10 @@ async fn open_journal(
     observe::disk_found(&mut world.observer(), now(), node, noticed);
     shared::settle(world, node, &opened.memory);
     world.observer().witness.mark(|marks| marks.journal_read(opened.cut, is_rotten));
-    observe::server_started(&mut world.observer(), now(), node, &opened.memory);
+    let is_older = world.own.disk_of(node).is_older();
+    let data = opened.memory.data.filter(|_| !is_older);
+    let told = Durable { data, ..opened.memory.clone() };
+    observe::server_started(&mut world.observer(), now(), node, &told);
     Ok(opened)
 }
 

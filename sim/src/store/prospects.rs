@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pbkv::protocol::{
     identity::{DataId, ServerId},
     message::VIEW_LEAP_MAX,
+    replica::RoleName,
     view::{Members, Record},
 };
 use testbed::{data::node::NodeIndex, judges::liveness::Prospect, world::cluster::Status};
@@ -13,9 +14,11 @@ use super::{
     nodes::Nodes,
     reachability::{Reachability, Reign},
     record,
+    setup::VIEW_SERVICE,
+    witness::Heard,
 };
 use crate::{
-    bound::{Cluster, End, World},
+    bound::{Cluster, End, FaultKind, World},
     judges::health::Surroundings,
 };
 
@@ -53,7 +56,32 @@ fn intact(world: &World, members: &Members, except: Option<NodeIndex>) -> bool {
 fn holder(world: &World, server: &ServerId, data: DataId) -> Option<NodeIndex> {
     let node = world.own.nodes.server(server)?;
     let disk = world.own.disk_of(node);
-    (disk.content().data == Some(data)).then_some(node)
+    (disk.content().data == Some(data) && !disk.is_older()).then_some(node)
+}
+
+/// What the view service has heard last of a server, if that is all that there is to be known: nothing in the
+/// plan exchanges its record, makes its drive fail, or gives the server's address to another process.
+pub fn heard(world: &World, node: NodeIndex) -> Option<Heard> {
+    let is_in_doubt = |kind: &FaultKind| match kind {
+        FaultKind::DiskFailure { node, .. } => node == VIEW_SERVICE,
+        FaultKind::Own(_) => true,
+        _ => false,
+    };
+    let is_known = !world.plan.faults.iter().any(|fault| is_in_doubt(&fault.kind));
+    world.observer().witness.heard(node).filter(|_| is_known)
+}
+
+/// Whether a process may be ended. The view service must not forget what it heard of a server before that
+/// knows that its disk is an older copy.
+pub fn may_end(world: &World, node: NodeIndex) -> Result<(), String> {
+    let unnoticed = world.own.nodes.servers().find(|server| world.own.disk_of(*server).is_older());
+    match unnoticed.filter(|_| node == Nodes::VIEW_SERVICE) {
+        None => Ok(()),
+        Some(server) => {
+            let name = world.nodes.name(server);
+            Err(format!("{name} does not know yet that its disk is an older copy, and nothing else tells it"))
+        }
+    }
 }
 
 /// What is around the machines of the view service and of the servers. `stutters`: one of them does.
@@ -149,6 +177,12 @@ fn reign(cluster: &Cluster, record: &Record) -> Option<Reign> {
         return None;
     }
     let others = members().filter_map(|(server, _)| world.own.nodes.server(server));
+    // One that was started since is not accepted by anybody, and obeys nobody (R22).
+    let obeys =
+        |node| seen(node).is_some_and(|seen| seen.view == view.number && seen.role == RoleName::Backup);
+    if !others.clone().filter(|other| *other != primary).all(obeys) {
+        return None;
+    }
     let first = world.nodes.clients().start;
     // One that comes back as another client knows nobody.
     let stays =

@@ -22,6 +22,7 @@ use super::{
     nodes::Nodes,
     observe,
     operator::Operator,
+    prospects,
 };
 use crate::{
     bound::{Plan, World},
@@ -92,6 +93,21 @@ impl simulated::Shared<Pbkv> for Shared {
             observe::disk_lost(&mut world.observer(), now(), node);
         }
         is_lost
+    }
+
+    fn keep_copy(world: &World, node: NodeIndex) {
+        if node != Nodes::VIEW_SERVICE {
+            world.own.disk_of(node).keep_copy();
+        }
+    }
+
+    fn go_back(world: &World, node: NodeIndex, hash: u64) -> bool {
+        let Some(heard) = prospects::heard(world, node) else { return false };
+        let went = world.own.disk_of(node).go_back(hash, |copy| heard.is_beyond(copy));
+        if went {
+            observe::disk_lost(&mut world.observer(), now(), node);
+        }
+        went
     }
 
     fn on_disk(world: &World, node: NodeIndex) -> Option<Vec<String>> {

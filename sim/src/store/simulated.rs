@@ -54,6 +54,10 @@ impl Simulated for Pbkv {
         prospects::may_forget(world, node)
     }
 
+    fn may_end(world: &World, node: NodeIndex) -> Result<(), String> {
+        prospects::may_end(world, node)
+    }
+
     fn resolve(world: &World, role: &str, up: &[bool]) -> Result<NodeIndex, String> {
         world.own.nodes.resolve(role, &world.own.durable_record(), up)
     }
@@ -66,6 +70,11 @@ impl Simulated for Pbkv {
     fn parts_of_a_write(node: NodeIndex) -> u64 {
         // The record's file is synced, and then its name; a journal's, and sometimes a new one with its name.
         if node == Nodes::VIEW_SERVICE { 2 } else { 3 }
+    }
+
+    fn accesses_of_a_start(node: NodeIndex) -> u64 {
+        // The record is read and replaced. Of a journal are read names and sectors, and older files removed.
+        if node == Nodes::VIEW_SERVICE { 2 } else { 12 }
     }
 
     fn prospects(cluster: &Cluster) -> BTreeMap<NodeIndex, Prospect> {

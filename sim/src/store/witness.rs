@@ -4,12 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use pbkv::protocol::{
-    identity::{OpNumber, ViewNumber},
+    identity::{DataId, OpNumber, Position, ViewNumber},
+    log::Durable,
     replica::RoleName,
+    view_service::ViewService,
 };
 use testbed::{
     data::{
-        fault::Mistreatment,
+        fault::{DriveAccess, Mistreatment},
         node::NodeIndex,
         outcome::{RunOptions, Verdict, Violation},
     },
@@ -46,6 +48,23 @@ pub struct LastSeen {
     pub leads_since: Option<Duration>,
 }
 
+/// What the view service heard last of a server, in its current life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    data: Option<DataId>,
+    view_known: ViewNumber,
+    log_durable: Position,
+}
+
+impl Heard {
+    /// Whether it shows that a server with this on its disk has forgotten something (R22).
+    pub fn is_beyond(&self, copy: &Durable) -> bool {
+        let in_one_view = copy.view_seen == self.view_known && self.log_durable.view == self.view_known;
+        let forgot = copy.view_seen < self.view_known || (in_one_view && copy.log.end() < self.log_durable);
+        copy.data.is_some() && copy.data == self.data && forgot
+    }
+}
+
 /// Everything that is kept.
 pub struct Witness {
     /// Names and identities.
@@ -59,6 +78,7 @@ pub struct Witness {
     pub(super) order: ServersOrder,
     pub(super) pings: Vec<u64>,
     pub(super) last_seen: BTreeMap<NodeIndex, LastSeen>,
+    heard: BTreeMap<NodeIndex, Heard>,
     pub(super) view_changes: u64,
     pub(super) promotions: u64,
     pub(super) transfers: u64,
@@ -71,6 +91,21 @@ impl Witness {
     /// What was last seen of a server.
     pub fn last_seen(&self, node: NodeIndex) -> Option<LastSeen> {
         self.last_seen.get(&node).copied()
+    }
+
+    /// What the view service heard last of a server.
+    pub fn heard(&self, node: NodeIndex) -> Option<Heard> {
+        self.heard.get(&node).copied()
+    }
+
+    /// The view service took a step.
+    pub(super) fn view_service_heard(&mut self, machine: &ViewService) {
+        let heard =
+            machine.servers().iter().filter(|(_, known)| known.heard).filter_map(|(server, known)| {
+                let (data, view_known, log_durable) = (known.data, known.view_known, known.log_durable);
+                Some((self.nodes.server(server)?, Heard { data, view_known, log_durable }))
+            });
+        self.heard = heard.collect();
     }
 
     /// Lets the lookout for marks see something.
@@ -94,6 +129,7 @@ impl system::Witness<Pbkv> for Witness {
             revisions: Revisions::default(),
             order: ServersOrder::default(),
             last_seen: BTreeMap::new(),
+            heard: BTreeMap::new(),
             view_changes: 0,
             promotions: 0,
             transfers: 0,
@@ -104,6 +140,9 @@ impl system::Witness<Pbkv> for Witness {
 
     fn happened(&mut self, at: Duration, node: NodeIndex, event: &Happening) {
         self.mark(|marks| marks.happened(node, event));
+        if let (Nodes::VIEW_SERVICE, Happening::Down(_)) = (node, event) {
+            self.heard.clear();
+        }
         if let Happening::Up { .. } = event {
             self.health.began(at, node);
         }
@@ -153,6 +192,10 @@ impl system::Witness<Pbkv> for Witness {
 
     fn drives_stall(&mut self, nodes: Vec<NodeIndex>) {
         self.mark(|marks| marks.drives_stall(nodes));
+    }
+
+    fn drive_failed(&mut self, node: NodeIndex, access: DriveAccess) {
+        self.mark(|marks| marks.drive_failed(node, access));
     }
 
     fn lies_begin(&mut self) {

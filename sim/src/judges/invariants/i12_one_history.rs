@@ -1,6 +1,6 @@
 //! I12: one history at a time. A generation is given up by an operator alone; whoever is a member of a view
 //! holds operations of that view's history, or none; and a server that holds operations keeps them until an
-//! operator empties it.
+//! operator empties it, or puts an older copy of its disk in its place.
 //!
 //! Source: rule R17. What it means for clients is judged where they are answered
 //! ([`crate::judges::revisions`]): nothing that is called after data was given up is answered by it, and each
@@ -46,7 +46,9 @@ pub(super) fn check_record(facts: &Facts, record: &Record, is_lost: bool) -> Che
 
 pub(super) fn check_write(facts: &Facts, server: &ServerId, write: &Write) -> Check {
     let Write::Data { generation, .. } = write else { return Ok(()) };
-    match facts.disks.get(server).map(|disk| (disk.end(), disk.generation)) {
+    // An older copy of a disk has no identity here: what it holds gets another one.
+    let known = facts.disks.get(server).filter(|disk| disk.data.is_some());
+    match known.map(|disk| (disk.end(), disk.generation)) {
         Some((end, held)) if end != Position::default() => broken(
             "a server that holds operations keeps them",
             format!("{server} begins anew in {generation}, and held {held} up to {end:?}"),

@@ -304,6 +304,16 @@ situations! {
         "A server starts and cuts a batch off that its journal does not hold in full.";
     JournalRotten "rotten_journal_is_set_aside" Process
         "A server starts, finds its journal damaged, and begins with nothing.";
+    ReadFails "reading_a_journal_fails" Process
+        "The drive of a server fails when it reads its journal, or the names of its files.";
+    RenameFails "rename_of_a_journal_fails" Process
+        "The drive of a server fails when it gives a file another name.";
+    RemovalFails "removal_of_a_journal_fails" Process
+        "The drive of a server fails when it removes a file.";
+    CutFails "cutting_a_torn_journal_fails" Process
+        "The drive of a server fails when it cuts off what a journal does not hold in full.";
+    OldCopy "older_copy_of_a_disk_is_noticed" Process
+        "A server starts with an older copy of its disk, is told so, and goes on as a stranger with it.";
     JournalAnew "journal_is_written_anew" Process
         "A server has written its journal anew while it ran.";
     ProgressWhileWriting "joiner_tells_progress_while_it_writes_the_state" Process

@@ -38,6 +38,9 @@ pub(super) fn ping_reply(reply: &PingReply) -> String {
         PingReplyBody::StaleBoot { max } => {
             format!("pong {}: a later life is known, {max}", reply.number)
         }
+        PingReplyBody::StaleData { data } => {
+            format!("pong {}: what it holds of {data:?} is an older copy", reply.number)
+        }
         PingReplyBody::Unconfirmed { .. } => format!("pong {}: not believed without a token", reply.number),
         PingReplyBody::WrongGeneration { generation } => {
             format!("pong {}: the generation is {generation}", reply.number)

@@ -96,6 +96,7 @@ impl Lookout {
             Notice::Fenced { .. } => self.reach(Situation::Fenced),
             Notice::Suspected { .. } => self.reach(Situation::Suspected),
             Notice::BootRaised { .. } => self.reach(Situation::BootRaised),
+            Notice::OldCopy { .. } => self.reach(Situation::OldCopy),
             Notice::Unconfirmed { holder, .. } => {
                 let leads = machine.role() == RoleName::Primary;
                 self.reach_if(leads && holder.is_some(), Situation::AddressLost);

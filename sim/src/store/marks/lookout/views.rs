@@ -76,7 +76,9 @@ impl Lookout {
                 Effect::Notice(Notice::Contested { .. }) => self.reach(Situation::Contested),
                 Effect::Notice(Notice::OldRecord { .. }) => self.reach(Situation::OldRecordNoticed),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
-                    PingReplyBody::StaleBoot { .. } => self.reach(Situation::StaleBoot),
+                    PingReplyBody::StaleBoot { .. } | PingReplyBody::StaleData { .. } => {
+                        self.reach(Situation::StaleBoot);
+                    }
                     PingReplyBody::Accepted { echo, .. } => self.views.epoch = Some(echo.epoch),
                     PingReplyBody::Unconfirmed { .. } | PingReplyBody::WrongGeneration { .. } => {}
                 },

@@ -2,6 +2,7 @@
 
 use testbed::{
     data::{
+        fault::DriveAccess,
         node::NodeIndex,
         outcome::{CLIENT_ENDED, DATA_LOST, INVALID},
     },
@@ -90,6 +91,20 @@ impl Lookout {
     /// The drive of a server failed, and may have left a part of a batch.
     pub fn write_failed(&mut self, is_torn: bool) {
         self.reach_if(is_torn, Situation::WriteFails);
+    }
+
+    /// The drive of a process failed at this.
+    pub fn drive_failed(&mut self, node: NodeIndex, access: DriveAccess) {
+        if node == Nodes::VIEW_SERVICE {
+            return;
+        }
+        match access {
+            DriveAccess::Read => self.reach(Situation::ReadFails),
+            DriveAccess::Rename => self.reach(Situation::RenameFails),
+            DriveAccess::Remove => self.reach(Situation::RemovalFails),
+            DriveAccess::Truncate => self.reach(Situation::CutFails),
+            DriveAccess::Write | DriveAccess::Sync | DriveAccess::WriteAndSync => {}
+        }
     }
 
     /// A server read its journal and cut so many bytes off, or found that it is rotten.
