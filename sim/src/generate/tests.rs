@@ -93,7 +93,7 @@ fn seeds_differ_in_shape_faults_and_load() {
             FaultKind::Slow { one_way, .. } => format!("slow {one_way}"),
         })
         .collect();
-    assert_eq!(kinds.len(), 30, "every kind of fault occurs: {kinds:?}");
+    assert_eq!(kinds.len(), 32, "every kind of fault occurs: {kinds:?}");
     assert!(plans.iter().any(|s| s.faults.len() > 100) && plans.iter().any(|s| s.faults.len() == 1));
 }
 
