@@ -59,7 +59,9 @@ impl<S: Simulated> Nemesis<S> {
         let more = match how {
             DriveFailure::Sync => hash % S::parts_of_a_write(node),
             DriveFailure::Write | DriveFailure::Full => 0,
-            DriveFailure::Access => hash % S::accesses_of_a_start(node),
+            // The next one, or one of a start, if that comes.
+            DriveFailure::Access if hash.is_multiple_of(2) => 0,
+            DriveFailure::Access => hash / 2 % S::accesses_of_a_start(node),
         };
         world.drive(node).fails_after(Some((how, more)));
         self.drives.failing.push((fault, node, Duration::from_millis(down_ms)));
