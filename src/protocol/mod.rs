@@ -54,9 +54,9 @@
 //!   1. operations of another generation, or a view beyond the record's known in one: the server is told that
 //!      it has another history, is never taken in, and the operator is told as well (R17);
 //!   2. contents that were heard in a later life, in a later view, or with more of the log in one view: the
-//!      server is told that it holds an older copy of them (R22). A life older than the newest known, or of its
-//!      number but of another process: the server is told that number (R15); one so far beyond that it would
-//!      leave hardly any for its successors is not believed;
+//!      server is told that it holds an older copy of them (R22). A life older than the newest known, or of
+//!      its number but of another process: the server is told that number (R15); one so far beyond that it
+//!      would leave hardly any for its successors is not believed;
 //!   3. the server is noted. It is *alive* if it was heard within the dead interval, and if what it sent back
 //!      of the view service, an answer's time and a token, is younger than two: who is heard and hears
 //!      nothing, or is not reached at its address, is of no use;
@@ -162,9 +162,10 @@
 //!   interval, whatever it was told, and often as long as it has heard neither, or is not answered any more.
 //!   The lifetime of a session stands in the log, as the primary decided that opened it.
 //!
-//! * **R22** A disk may be an older copy of itself. A life that the view service has not accepted yet obeys no
-//!   primary: it may have forgotten views that it adopted, and operations that it acknowledged. Who is told
-//!   that its contents were heard as they became later keeps what it holds, as contents of another identity.
+//! * **R22** A disk may be an older copy of itself. A life that the view service has not accepted yet obeys
+//!   no primary: it may have forgotten views that it adopted, and operations that it acknowledged. Who is
+//!   told that its contents were heard as they became later keeps what it holds, as contents of another
+//!   identity.
 //!
 //! ## 4.4 State transfer
 //!
@@ -221,13 +222,13 @@
 //! # Guarantees and limits
 //!
 //! Every history of operations is linearizable, and an update is executed at most once, under loss,
-//! duplication, reordering and any delay of messages, any partition, crash, restart and pause. With
-//! confirmed reads no clock is trusted; leases trust the clocks' rates. An acknowledged update survives
-//! unless all of `stable` lose their memory, or all replicas of a set whose acknowledgement of the current
-//! view is on its way. An older copy of a disk is a loss of memory if the view service has heard its server
-//! since the copy was made, in this life of its own, of what the copy does not hold; else it is not noticed,
-//! and what was acknowledged since may be lost. The invariants I1 to I12 of the simulator say this about states; I4 is the key: every
-//! stable replica with its memory holds all that is committed.
+//! duplication, reordering and any delay of messages, any partition, crash, restart and pause. With confirmed
+//! reads no clock is trusted; leases trust the clocks' rates. An acknowledged update survives unless all of
+//! `stable` lose their memory, or all replicas of a set whose acknowledgement of the current view is on its
+//! way. An older copy of a disk is a loss of memory if the view service has heard its server since the copy
+//! was made, in this life of its own, of what the copy does not hold; else it is not noticed, and what was
+//! acknowledged since may be lost. The invariants I1 to I12 of the simulator say this about states; I4 is the
+//! key: every stable replica with its memory holds all that is committed.
 //!
 //! Left out: a second view service; changing the number of copies of a running record; values that do not
 //! fit in memory; servers that lie ([`message`] says what each claim on the wire can do at worst).

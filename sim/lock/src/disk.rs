@@ -19,7 +19,8 @@ pub trait Disk: fmt::Display + Send + 'static {
     /// All that the file holds; nothing if there is none.
     fn read(&mut self) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
 
-    /// The file holds this from `offset` on; it is made if there is none. Not durable yet, as for the next two.
+    /// The file holds this from `offset` on; it is made if there is none. Not durable yet, as for the next
+    /// two.
     fn write_at(&mut self, offset: u64, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> + Send;
 
     /// The file ends there.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! "lock log 2\n"   then for each record, from the next sector on
-//! length of the body   crc32 of the body   crc32 of these 8 bytes   body                                  zeros
-//! 4 bytes              4 bytes             4 bytes                  kind, length of the lock, lock, owner
+//! length of the body  crc32 of the body  crc32 of these 8 bytes  body                                 zeros
+//! 4 bytes             4 bytes            4 bytes                 kind, length of the lock, lock, owner
 //! ```
 //!
-//! Numbers are big endian. Zeros fill the last sector. A crash during an append leaves a last record that is too
-//! short, and a loss of power one in which any sector may be missing, and is zeros. That record was never
+//! Numbers are big endian. Zeros fill the last sector. A crash during an append leaves a last record that is
+//! too short, and a loss of power one in which any sector may be missing, and is zeros. That record was never
 //! answered, and is cut off. Anything else that is no record is damage: records behind it could no longer be
 //! found, and locks would be granted twice. The header has a checksum of its own, so that a damaged length
 //! cannot pass for a record that is too short.

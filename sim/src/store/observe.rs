@@ -254,8 +254,8 @@ pub fn view_service_started(observer: &mut Observer) {
     observer.witness.bounds.view_service_started();
 }
 
-/// A server begins a life with this on its disk. If that is an older copy, it is nothing that others may count
-/// on: its contents are not theirs any more.
+/// A server begins a life with this on its disk. If that is an older copy, it is nothing that others may
+/// count on: its contents are not theirs any more.
 pub fn server_started(observer: &mut Observer, at: Duration, node: NodeIndex, durable: &Durable) {
     let server = &observer.witness.nodes.id(node).clone();
     observer.witness.health.holds(at, node, durable.data);

@@ -1,5 +1,5 @@
-//! A server whose disk is an older copy of itself (R22): a snapshot of its machine was restored, or a backup of
-//! its folder.
+//! A server whose disk is an older copy of itself (R22): a snapshot of its machine was restored, or a backup
+//! of its folder.
 //!
 //! It has forgotten operations that it acknowledged and views that it adopted, and it says that it holds what
 //! others count on. Alone it cannot know that: the view service can, if it heard the server in between. Until

@@ -1,5 +1,5 @@
-//! Copies of what is on a disk, as it was at earlier moments: what is put back with a snapshot of a machine, or
-//! with a backup of its folder.
+//! Copies of what is on a disk, as it was at earlier moments: what is put back with a snapshot of a machine,
+//! or with a backup of its folder.
 
 /// Copies of one disk, in the order in which they were made.
 #[derive(Clone, Debug)]

@@ -75,7 +75,8 @@ pub trait Simulated: System<Fault: Executed<Self>> {
     }
 
     /// Whether a process, which is down, may lose what it has on its disk, or find it damaged or as it was
-    /// earlier, after which it may be a stranger to the others. By default only if the plan says so of the data.
+    /// earlier, after which it may be a stranger to the others. By default only if the plan says so of the
+    /// data.
     fn may_forget(world: &World<Self>, _node: NodeIndex) -> bool {
         world.plan.data_loss
     }
@@ -179,12 +180,13 @@ pub trait Shared<S: Simulated<Shared = Self>>: Sized + Send + Sync + 'static {
         false
     }
 
-    /// Keeps a copy of what is durable on a process's disk now, to be put back later. By default none is kept.
+    /// Keeps a copy of what is durable on a process's disk now, to be put back later. By default none is
+    /// kept.
     fn keep_copy(_world: &World<S>, _node: NodeIndex) {}
 
-    /// What a process, which is down, has on its disk is what it was when a copy of it was kept, which the hash
-    /// chooses. Returns whether that is so: not if there is no copy, or none from which what was promised can
-    /// be kept.
+    /// What a process, which is down, has on its disk is what it was when a copy of it was kept, which the
+    /// hash chooses. Returns whether that is so: not if there is no copy, or none from which what was
+    /// promised can be kept.
     fn go_back(_world: &World<S>, _node: NodeIndex, _hash: u64) -> bool {
         false
     }
