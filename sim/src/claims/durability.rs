@@ -118,7 +118,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "start_that_cannot_read_its_disk_is_tried_again",
             about: "the drive of a server fails when it is started again: it ends, takes nothing for damaged, and comes back",
-            reaches: vec![strikes(Strike::Crash, Role::Backup), Situation::ReadFails.into()],
+            reaches: vec![strikes(Strike::Crash, Role::Backup), strikes(Strike::DiskFailure, Role::Backup)],
             middle_ms: 10_000,
             plan: |seed| {
                 let mut plan = appending(seed);
