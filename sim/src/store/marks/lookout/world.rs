@@ -100,8 +100,7 @@ impl Lookout {
         }
         match access {
             DriveAccess::Read => self.reach(Situation::ReadFails),
-            DriveAccess::Rename => self.reach(Situation::RenameFails),
-            DriveAccess::Remove => self.reach(Situation::RemovalFails),
+            DriveAccess::Rename | DriveAccess::Remove => self.reach(Situation::RenameFails),
             DriveAccess::Truncate => self.reach(Situation::CutFails),
             DriveAccess::Write | DriveAccess::Sync | DriveAccess::WriteAndSync => {}
         }
