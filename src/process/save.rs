@@ -3,8 +3,10 @@
 
 // rules: allow fs: a person wants to keep what a command found
 use std::{
-    fs::{self, File},
+    ffi::OsString,
+    fs::{self, File, TryLockError},
     io::{self, BufWriter, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -36,12 +38,16 @@ impl Target {
             Ok(found) if found.is_file() => Self::Replaced(fs::canonicalize(path).map_err(unwritable)?),
             Ok(found) if found.is_dir() => return Err(unwritable(io::ErrorKind::IsADirectory.into())),
             Ok(_) => Self::Special(path.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::New(path.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_ok() {
+                    return Err(format!("{} is a link that leads nowhere: remove it", path.display()));
+                }
+                Self::New(path.to_owned())
+            }
             Err(error) => return Err(unwritable(error)),
         };
         if let Self::New(path) | Self::Replaced(path) = &target {
-            let part = part(path);
-            File::create_new(&part).and_then(|_| fs::remove_file(part)).map_err(unwritable)?;
+            drop(Part::of(path)?);
         }
         Ok(target)
     }
@@ -66,14 +72,7 @@ impl Target {
             Self::Special(path) => {
                 File::options().write(true).open(path).and_then(|file| write(contents, file).map(|_| ()))
             }
-            Self::New(path) | Self::Replaced(path) => {
-                let part = part(path);
-                let moved = self.write_beside(contents, &part);
-                if moved.is_err() {
-                    let _ = fs::remove_file(part);
-                }
-                moved
-            }
+            Self::New(path) | Self::Replaced(path) => self.write_beside(contents, Part::of(path)?),
         };
         saved.map_err(|error| format!("cannot save {what} to {}: {error}", self.path().display()))
     }
@@ -81,23 +80,67 @@ impl Target {
     fn write_beside(
         &self,
         contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-        part: &Path,
+        mut part: Part,
     ) -> io::Result<()> {
-        write(contents, File::create_new(part)?)?.sync_all()?;
-        if let Self::New(path) = self {
-            File::create_new(path)?; // another process may have made it meanwhile
+        write(contents, part.file.try_clone()?)?.sync_all()?;
+        match self {
+            // Whoever could read the file can, and nobody else.
+            Self::Replaced(path) => part.file.set_permissions(fs::metadata(path)?.permissions())?,
+            // Another process may have made it meanwhile.
+            _ if fs::symlink_metadata(self.path()).is_ok() => return Err(io::ErrorKind::AlreadyExists.into()),
+            _ => {}
         }
-        fs::rename(part, self.path())?;
-        let folder = self.path().parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        fs::rename(&part.path, self.path())?;
+        part.is_whole = true;
+        File::open(folder(self.path()))?.sync_all()
     }
 }
 
-/// The name under which a file is written until it is whole: in the same folder.
-fn part(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // rules: allow randomness: two processes may save to one folder
-    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file until it is whole, beside the one that it will be. Of a process that was killed one may be left
+/// over: the next one takes it. It goes when this does, unless it has its name by then.
+struct Part {
+    path: PathBuf,
+    file: File,
+    /// It has its name.
+    is_whole: bool,
+}
+
+impl Part {
+    /// The one of this file.
+    fn of(path: &Path) -> Result<Self, String> {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".part");
+        let part = path.with_file_name(name);
+        let unwritable = |error: io::Error| format!("cannot write to {}: {error}", part.display());
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&part).map_err(unwritable)?;
+        let busy = || format!("another process is writing {}", path.display());
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        // Another process may have given it its name before it was locked.
+        let (locked, named) = (file.metadata().map_err(unwritable)?, fs::metadata(&part));
+        if !named.is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino())) {
+            return Err(busy());
+        }
+        file.set_len(0).map_err(unwritable)?;
+        Ok(Self { path: part, file, is_whole: false })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn write(contents: impl FnOnce(&mut dyn Write) -> io::Result<()>, file: File) -> io::Result<File> {

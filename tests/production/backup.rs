@@ -51,6 +51,16 @@ fn a_backup_taken_under_load_holds_what_was_acknowledged_before() {
                 assert_eq!(found[field], saved[field], "{field}");
             }
             assert_eq!((&found["log"]["operations"], &found["sessions"]), (&0.into(), &0.into()));
+            let inside = failed(&kvserver(&["backup", path(&dir), path(&dir.join("9.journal"))]), 3);
+            assert!(inside.contains("no place in the folder of a server"), "{inside}");
+            let link = file.with_extension("link");
+            std::os::unix::fs::symlink("nowhere", &link).expect("made");
+            let nowhere = failed(&kvserver(&["backup", path(&dir), path(&link)]), 3);
+            assert!(nowhere.contains("leads nowhere"), "{nowhere}");
+            let piped = kvserver(&["backup", path(&dir), "/dev/stdout"]);
+            let through = file.with_extension("piped");
+            fs::write(&through, &piped.stdout).expect("written");
+            succeeded(&kvserver(&["inspect", path(&through)]));
             let exists = failed(&kvserver(&["backup", path(&dir), path(file)]), 3);
             assert!(exists.contains("exists: choose another name, or add --replace"), "{exists}");
             succeeded(&kvserver(&["backup", path(&dir), path(file), "--replace"]));
@@ -87,6 +97,9 @@ fn a_backup_taken_under_load_holds_what_was_acknowledged_before() {
         }
         assert_eq!(reader.get("later").await.expect("get"), None);
         reader.put("new", "life").await.expect("put");
+        // No revision of the other cluster, which went on, is given out again.
+        let revision = object(&succeeded(&second.testclient(&["put", "k", "v", "--output", "json"])));
+        assert!(revision["revision"].as_u64() > Some(1 << 32), "{revision}");
         eventually("the stranger is not used", async || {
             said(&second.testclient(&["view"])).contains(&stranger.address).then_some(())
         })

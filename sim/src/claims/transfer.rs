@@ -148,18 +148,21 @@ pub fn drafts() -> Vec<Draft> {
             name: "joiner_that_writes_a_large_state_keeps_its_place",
             about: "a new server takes longer to write the state to its disk than a joiner may make no progress",
             reaches: vec![Situation::ProgressWhileWriting.into()],
-            middle_ms: JOINS_MS + 4_000,
+            middle_ms: JOINS_MS + 7_000,
             plan: |seed| {
                 let mut plan = large_state(seed);
-                let values: Vec<String> = (0..20).map(|key| format!("put large{key} 3000")).collect();
-                let values: Vec<&str> = values.iter().map(String::as_str).collect();
-                plan.clients = vec![
-                    client(30_000, 1_000, 6_000, 250, &values),
-                    client(30_000, 7_000, 22_000, 513, &["append hot0", "get hot0"]),
-                ];
-                plan.cluster.starts_ms = vec![0, JOINS_MS + 2_000];
+                let loads = |client_of: usize| {
+                    let values = (0..20).map(|key| format!("put large{client_of}.{key} 3000"));
+                    let values: Vec<String> = values.collect();
+                    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                    client(30_000, 1_000, 6_000, 250, &values)
+                };
+                plan.clients = (0..3).map(loads).collect();
+                plan.clients.push(client(30_000, 8_000, 22_000, 513, &["append hot0", "get hot0"]));
+                plan.cluster.starts_ms = vec![0, JOINS_MS + 4_000];
+                plan.cluster.checkpoint_interval = 4;
                 plan.cluster.chunk_bytes_max = 4_096;
-                plan.cluster.disk_ms_max = 300;
+                plan.cluster.disk_ms_max = 450;
                 plan.cluster.settings = vec![Settings { journal_piece: Some(256), ..Settings::default() }];
                 plan
             },

@@ -17,7 +17,7 @@ mod simulated {
             view::Record,
         },
         storage::{
-            Storage, folder,
+            Progress, Storage, folder,
             journal::{self, Journal, Looked},
             record_file::RecordFile,
         },
@@ -281,6 +281,10 @@ mod simulated {
                 (self.anew)();
             }
             Ok(())
+        }
+
+        fn progress(&self) -> Progress {
+            self.journal.progress()
         }
     }
 

@@ -1,6 +1,12 @@
 //! `kvserver backup` and `kvserver restore`: what a server holds, in one file, and back.
 
-use std::{io::Write, path::PathBuf, time::SystemTime};
+// rules: allow fs: an operator's files
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use pbkv::{
     process::{self, Exit, Failure, Target, exit, print},
@@ -65,8 +71,15 @@ fn failed(error: impl ToString) -> Failure {
 
 /// Writes all keys of a server to a file, as they were after one operation.
 pub async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
-    let target = Target::at(&args.file, args.replace).map_err(Failure::Failed)?;
     let looked = inspect::folder(&args.dir).await?;
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if fs::canonicalize(folder).ok() == fs::canonicalize(&args.dir).ok() {
+        return Err(failed("a backup has no place in the folder of a server: choose another one"));
+    }
+    if args.file.to_str().is_none() {
+        return Err(failed(format!("the name {} is not UTF-8: choose another one", args.file.display())));
+    }
+    let target = Target::at(&args.file, args.replace).map_err(Failure::Failed)?;
     let nothing =
         || failed(format!("the server of {} holds nothing that could be backed up", args.dir.display()));
     let memory = backup::of(&looked).ok_or_else(nothing)?;
@@ -77,7 +90,7 @@ pub async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
         |file: &mut dyn Write| backup::write(&looked.server, memory, file).map(|length| bytes = length);
     target.save("the backup", save).map_err(Failure::Failed)?;
     let (file, server) = (args.file.display(), looked.server);
-    print::stdout(if args.json {
+    let told = if args.json {
         let file = file.to_string();
         json!({
             "file": file, "bytes": bytes, "server": server.as_str(), "keys": keys,
@@ -86,8 +99,13 @@ pub async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
         .to_string()
     } else {
         format!("{file}: {keys} keys of {server} after {at:?} of {generation}, {bytes} bytes")
-    })
-    .done()
+    };
+    match target {
+        // A pipe may be this program's own output.
+        Target::Special(_) => print::stderr(told),
+        Target::New(_) | Target::Replaced(_) => print::stdout(told).done()?,
+    }
+    Ok(())
 }
 
 /// Makes a backup the memory of a server of a new cluster.

@@ -6,24 +6,30 @@
 //! clients' sessions are taken for its own. Sessions are left out for that reason.
 
 use std::{
+    ffi::OsStr,
     io::{self, Write},
     path::Path,
 };
 
 use super::{
-    DAMAGED, Journal, JournalOptions, Looked, PIECE, Place, change, number, numbered,
+    DAMAGED, Journal, JournalOptions, Looked, NEW, PIECE, Place, change, number, numbered,
     reader::{Contents, Kind, Reader, Unread, title},
     sector::{Batch, SECTOR},
 };
 use crate::{
     proto,
     protocol::{
-        identity::{Boot, DataId, Generation, Position, ServerId},
+        identity::{Boot, DataId, Generation, OpNumber, Position, ServerId},
         log::{Durable, Log},
         store::{Item, Snapshot, State},
     },
     storage::folder::{Folder, OsFolder},
 };
+
+/// A restored store numbers its operations on from so far above the backup's: what the other cluster did
+/// since then has numbers that nothing here gets, so that a revision that was kept from there is never taken
+/// for one of here, and later revisions are larger.
+pub const REVISIONS_LEFT_OUT: u64 = 1 << 32;
 
 /// What is to be backed up: the store after the last operation of which the server knows. None if it holds
 /// no operation. Its life is not part of it.
@@ -70,8 +76,11 @@ pub fn write(server: &ServerId, memory: Durable, to: &mut dyn Write) -> io::Resu
 /// If it cannot be read; [`io::ErrorKind::InvalidData`] if it is damaged, not whole, or no backup.
 pub fn look(path: &Path) -> io::Result<Looked> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    look_at(&OsFolder::unlocked(dir.unwrap_or(Path::new("."))), &name)
+    let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| {
+        let message = format!("the name of {} is not UTF-8: rename it", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })?;
+    look_at(&OsFolder::unlocked(dir.unwrap_or(Path::new("."))), name)
 }
 
 pub(super) fn look_at(folder: &impl Folder, name: &str) -> io::Result<Looked> {
@@ -110,11 +119,19 @@ pub async fn restore<F: Folder>(
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     let generation = Generation { nonce, ..backup.generation.next() };
-    let memory = Durable { data: Some(data), generation, ..backup };
+    let Snapshot { at, state } = backup.log.snapshot().clone();
+    let at = Position { op: OpNumber(at.op.0.saturating_add(REVISIONS_LEFT_OUT)), ..at };
+    let log = Log::from_snapshot(Snapshot { at, state });
+    let memory = Durable { data: Some(data), generation, log, ..backup };
     let aside = names.iter().filter_map(|name| numbered(name, DAMAGED)).max().unwrap_or(0);
     let file = Place { file: aside, ..Place::default() };
     let mut journal = Journal::with(folder, server.clone(), JournalOptions::default(), memory, file);
     journal.begin_rewrite();
-    journal.rewrite(u64::MAX).await?;
+    let written = journal.rewrite(u64::MAX).await;
+    if let Err(error) = written {
+        // What is not whole is of no use to anybody.
+        let _ = journal.folder.remove(&format!("{}{NEW}", aside + 1)).await;
+        return Err(io::Error::new(error.kind(), format!("cannot write to {}: {error}", journal.folder)));
+    }
     Ok(generation)
 }

@@ -75,7 +75,14 @@ impl Journal {
                 matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
             });
             if !is_passing || tries == LOOKS_MAX {
-                return looked;
+                // What the operating system says names no file.
+                return looked.map_err(|error| match error.raw_os_error() {
+                    Some(_) => io::Error::new(
+                        error.kind(),
+                        format!("cannot read the folder {}: {error}", dir.display()),
+                    ),
+                    None => error,
+                });
             }
             tries += 1;
             SystemClock.sleep_until(SystemClock.now() + LOOK_AGAIN).await;

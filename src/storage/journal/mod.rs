@@ -341,6 +341,7 @@ impl<F: Folder> Journal<F> {
             }
             if rewrite.unsynced >= UNSYNCED_BYTES_MAX {
                 self.folder.sync(&new).await?;
+                self.progress.advance();
                 rewrite.unsynced = 0;
             }
             if is_enough {
@@ -352,6 +353,7 @@ impl<F: Folder> Journal<F> {
         let (old, place) = (self.file.file, rewrite.place);
         self.rewrite = None;
         self.folder.sync(&new).await?;
+        self.progress.advance();
         self.folder.rename(&new, &name(next)).await?;
         self.folder.sync_names().await?;
         if self.file.length > 0 {

@@ -177,6 +177,13 @@ impl<'a, F: Folder> Reader<'a, F> {
             );
             return Err(Unread::Refused(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
+        if read == SECTOR && self.kind == Kind::Journal && found == title(Kind::Backup) {
+            let message = format!(
+                "{}/{} is a backup, which no server uses as it is: move it away, and see `kvserver restore`",
+                self.folder, self.name
+            );
+            return Err(Unread::Refused(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
         let expected = begins.trim_ascii().escape_ascii();
         Err(Unread::Damaged(format!("it does not begin with the words \"{expected}\" and their checksum")))
     }

@@ -68,9 +68,14 @@ fn no_damaged_backup_is_restored() {
 #[test]
 fn a_backup_is_no_server_s_memory() {
     let (.., file) = backed_up();
-    let opened = open(&Shelf::holding([("1.journal".to_owned(), file)].into())).expect("it begins afresh");
-    assert_eq!(opened.memory, Durable::default());
-    assert!(opened.damage.expect("it is damaged").contains("\"pbkv journal\""));
+    let (shelf, name, _) = written(&batches());
+    let mut files = shelf.files();
+    files.insert("99.journal".to_owned(), file);
+    let both = Shelf::holding(files.clone());
+    let error = open(&both).err().expect("it is refused").to_string();
+    assert!(error.contains("is a backup, which no server uses as it is"), "{error}");
+    assert_eq!(both.files(), files, "nothing was changed");
+    assert!(files.contains_key(&name));
 }
 
 #[test]
@@ -91,7 +96,9 @@ fn what_is_restored_is_another_store_of_another_history() {
         let opened = opened.now_or_never().expect("a shelf never waits").expect("it can be read");
         let found = opened.memory;
         assert_eq!((found.data, found.generation, found.boot), (Some(data), generation, Boot(0)));
-        assert_eq!((found.log.end(), found.view_seen), (looked.memory.log.end(), looked.memory.view_seen));
+        let Position { view, op } = looked.memory.log.end();
+        let beyond = Position { view, op: OpNumber(op.0 + backup::REVISIONS_LEFT_OUT) };
+        assert_eq!((found.log.end(), found.view_seen), (beyond, looked.memory.view_seen));
         assert_eq!((keys(&found), found.log.snapshot().state.sessions()), (keys(&looked.memory), 0));
         let error = restore(&shelf).expect_err("something is kept there");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
