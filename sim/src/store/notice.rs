@@ -19,6 +19,8 @@ use testbed::{
 use crate::store::nodes::Nodes;
 
 /// A moment in the life of a server or of the view service.
+// A run has few of them.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Notice {
     /// A server reports.
