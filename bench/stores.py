@@ -1,8 +1,10 @@
 """The stores that are measured: how they are started, and how `testclient bench` reaches them."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,9 @@ import time
 from pathlib import Path
 
 PATIENCE_SECONDS = 120
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1
+PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone has it
 
 
 def say(text):
@@ -27,11 +32,21 @@ def free_port():
         return it.getsockname()[1]
 
 
+def end_with_parent():
+    """In a child, before its program: it is killed when this process ends, be it by kill -9."""
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Servers:
-    """All processes that were started, and the folder of their data. None of it outlives this process."""
+    """All processes that were started, and the folder of their data.
+
+    On Linux no server outlives this process. The data does only if it is to be kept, or after kill -9.
+    """
 
     def __init__(self, folder, keep):
-        self.folder = Path(tempfile.mkdtemp(prefix="pbkv-bench-", dir=folder))
+        # Absolute, because servers have another working directory.
+        self.folder = Path(tempfile.mkdtemp(prefix="pbkv-bench-", dir=folder)).resolve()
         self.keep = keep
         self.processes = []
 
@@ -39,6 +54,8 @@ class Servers:
         return self
 
     def __exit__(self, *_):
+        for ends in ENDING_SIGNALS:
+            signal.signal(ends, signal.SIG_IGN)  # another one would leave the rest
         for process in self.processes:
             process.kill()
         for process in self.processes:
@@ -58,7 +75,8 @@ class Servers:
         log = open(self.folder / f"{name.replace(' ', '-')}.log", "ab")
         command = [str(part) for part in command]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder,
+            preexec_fn=end_with_parent,
         )
         log.close()
         process.log = log.name
