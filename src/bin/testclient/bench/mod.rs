@@ -196,7 +196,9 @@ async fn of<T: Target>(
         let filled = tokio::select! {
             biased;
             filled = fills => filled?,
-            signal = claim.next() => return Ok(screen.ended(signal, NOTHING)),
+            signal = claim.next() => {
+                return Ok(screen.ended(signal, &format!("{}, and {NOTHING}", so_far())));
+            }
         };
         match filled {
             Ok(filled) => workers = filled,
@@ -225,14 +227,14 @@ async fn of<T: Target>(
             tokio::select! {
                 biased;
                 worked = working => worked?,
-                signal = claim.next() => process::end(screen.ended(signal, NOTHING)),
+                signal = claim.next() => process::end(screen.ended(signal, "what was measured is not told")),
             }
         }
     };
     Ok(told(&measurement, screen, &args, filled, interrupted))
 }
 
-const NOTHING: &str = "no answer came, and nothing was measured";
+const NOTHING: &str = "nothing was measured";
 
 fn told(
     measurement: &Measurement,

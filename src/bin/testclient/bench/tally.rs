@@ -45,8 +45,9 @@ pub struct Tally {
     reads: Answers,
     updates: Answers,
     errors: BTreeMap<&'static str, u64>,
-    /// Answers so far, also those while it warms up.
+    /// Answers and errors so far, also those while it warms up.
     answered: u64,
+    failed: u64,
     last_error: Option<ClientError>,
     /// Why it is no use to ask more.
     ended_by: Option<ClientError>,
@@ -97,6 +98,7 @@ impl Tally {
             updates: Answers::new(),
             errors: BTreeMap::new(),
             answered: 0,
+            failed: 0,
             last_error: None,
             ended_by: None,
         }
@@ -122,6 +124,7 @@ impl Tally {
                 }
             }
             Err(error) => {
+                self.failed += 1;
                 if is_final(&error) {
                     self.ended_by.get_or_insert(error.clone());
                 }
@@ -138,9 +141,9 @@ impl Tally {
         self.until = self.until.min(now);
     }
 
-    /// Answers and errors so far.
+    /// Answers and errors so far, also those while it warms up.
     pub fn so_far(&self) -> (u64, u64) {
-        (self.answered, self.errors.values().sum())
+        (self.answered, self.failed)
     }
 
     /// Whether no answer counts.
@@ -228,6 +231,10 @@ mod tests {
         assert_eq!(told["errors"], json!({ "unknown": 1, "not_executed": 1 }));
         assert_eq!((&told["reads"]["ok"], &told["reads"]["absent"]), (&json!(1), &json!(1)), "{told}");
         assert_eq!((tally.is_empty(), tally.ended_by()), (false, None));
+        let early = ClientError::NotExecuted { why: why() };
+        tally.note(Asked::Update, milliseconds(900), milliseconds(910), Err(early));
+        assert_eq!(tally.so_far(), (6, 3), "all of them");
+        assert_eq!(tally.json()["errors"], told["errors"], "it was due while it warmed up");
     }
 
     #[test]

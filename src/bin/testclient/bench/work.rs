@@ -23,6 +23,10 @@ use super::{
     target::Target,
 };
 
+/// How long a client waits after an error in a closed loop. A store that refuses connections fails at once,
+/// and would be asked again without a pause.
+const FAILED_PAUSE: Duration = Duration::from_millis(100);
+
 /// A client and what it draws from.
 pub struct Worker<T> {
     target: T,
@@ -126,13 +130,17 @@ impl Measurement {
                     (Asked::Update, worker.target.put(key, value).await.map(|()| true))
                 }
             };
+            let now = SystemClock.now(); // before it waits for the others to note theirs
+            let is_failed = came_to.is_err();
             let is_last = {
                 let mut tally = self.tally();
-                tally.note(asked, due, SystemClock.now(), came_to);
+                tally.note(asked, due, now, came_to);
                 tally.ended_by().is_some()
             };
             if is_last {
                 self.stop();
+            } else if is_failed && !self.pace.is_open() {
+                SystemClock.sleep_until(self.until.min(now + FAILED_PAUSE)).await;
             }
         }
         if !*stopped.borrow() {
@@ -202,6 +210,33 @@ mod tests {
             (measurement.tally().json(), measurement.unsent())
         };
         pbkv::process::block_on(measured).expect("threads")
+    }
+
+    /// A store that fails at once.
+    struct Refuses;
+
+    impl Target for Refuses {
+        async fn get(&mut self, _key: Bytes) -> Result<bool, ClientError> {
+            Err(ClientError::NotExecuted { why: "refused".into() })
+        }
+
+        async fn put(&mut self, _key: Bytes, _value: Bytes) -> Result<(), ClientError> {
+            unreachable!("everything is read")
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_at_once_is_not_asked_without_a_pause() {
+        let failed = async {
+            let load = Load::new(1, None, 1.0, 0, &mut StdRng::seed_from_u64(0));
+            let time = 3 * FAILED_PAUSE;
+            let measurement = Arc::new(Measurement::new(load.into(), None, Duration::ZERO, time));
+            let workers = (0..2).map(|number| Worker::new(Refuses, 0, number)).collect();
+            measurement.run(workers).await.expect("no client panics");
+            measurement.tally().so_far().1
+        };
+        let failed = pbkv::process::block_on(failed).expect("threads");
+        assert!((2..=6).contains(&failed), "{failed}");
     }
 
     fn p50(told: &Json) -> f64 {
