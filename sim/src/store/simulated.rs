@@ -74,7 +74,7 @@ impl Simulated for Pbkv {
 
     fn accesses_of_a_start(node: NodeIndex) -> u64 {
         // The record is read and replaced. Of a journal are read names and sectors, and older files removed.
-        if node == Nodes::VIEW_SERVICE { 2 } else { 6 }
+        if node == Nodes::VIEW_SERVICE { 2 } else { 12 }
     }
 
     fn prospects(cluster: &Cluster) -> BTreeMap<NodeIndex, Prospect> {

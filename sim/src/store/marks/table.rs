@@ -306,10 +306,8 @@ situations! {
         "A server starts, finds its journal damaged, and begins with nothing.";
     ReadFails "reading_a_journal_fails" Process
         "The drive of a server fails when it reads its journal, or the names of its files.";
-    RenameFails "rename_or_removal_of_a_journal_fails" Process
-        "The drive of a server fails when it gives a file another name, or removes one.";
-    CutFails "cutting_a_journal_off_fails" Process
-        "The drive of a server fails when it cuts its journal off where the last whole batch ends.";
+    ChangeFails "change_of_a_journal_fails" Process
+        "The drive of a server fails when it gives a file another name, removes one, or cuts one off.";
     OldCopy "older_copy_of_a_disk_is_noticed" Process
         "A server starts with an older copy of its disk, is told so, and goes on as a stranger with it.";
     JournalAnew "journal_is_written_anew" Process

@@ -100,8 +100,9 @@ impl Lookout {
         }
         match access {
             DriveAccess::Read => self.reach(Situation::ReadFails),
-            DriveAccess::Rename | DriveAccess::Remove => self.reach(Situation::RenameFails),
-            DriveAccess::Truncate => self.reach(Situation::CutFails),
+            DriveAccess::Rename | DriveAccess::Remove | DriveAccess::Truncate => {
+                self.reach(Situation::ChangeFails);
+            }
             DriveAccess::Write | DriveAccess::Sync | DriveAccess::WriteAndSync => {}
         }
     }
