@@ -29,12 +29,7 @@ pub fn advertised(
         }
         None => format!("{host}:{}", bound.port()),
     };
-    if means_all(&address) {
-        return Err(format!(
-            "other machines cannot connect to {address}: it means all addresses of a machine; say with --advertise host:port under \
-             which one others reach this server"
-        ));
-    }
+    check_reached(&address)?;
     if is_loopback(&address) && is_elsewhere(view_service) {
         return Err(format!(
             "on another machine {address} means that machine itself, and the view service ({view_service}) is on \
@@ -42,6 +37,21 @@ pub fn advertised(
         ));
     }
     Ok(address)
+}
+
+/// Whether an address can be a server's name.
+///
+/// # Errors
+///
+/// In words, if others cannot connect to it.
+pub fn check_reached(address: &str) -> Result<(), String> {
+    if means_all(address) {
+        return Err(format!(
+            "other machines cannot connect to {address}: it means all addresses of a machine; say with --advertise host:port under \
+             which one others reach this server"
+        ));
+    }
+    Ok(())
 }
 
 fn host(address: &str) -> &str {

@@ -22,7 +22,7 @@ use crate::{
 };
 pub use exit::{Exit, Failure};
 
-pub use advertise::advertised;
+pub use advertise::{advertised, check_reached};
 pub use host::{Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
 pub use print::Printed;
 pub use save::Target;

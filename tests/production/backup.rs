@@ -52,7 +52,11 @@ fn a_backup_taken_under_load_holds_what_was_acknowledged_before() {
             }
             assert_eq!((&found["log"]["operations"], &found["sessions"]), (&0.into(), &0.into()));
             let inside = failed(&kvserver(&["backup", path(&dir), path(&dir.join("9.journal"))]), 3);
-            assert!(inside.contains("no place in the folder of a server"), "{inside}");
+            assert!(inside.contains("a backup has no place there"), "{inside}");
+            let other = file.with_extension("other");
+            fs::write(&other, "precious").expect("written");
+            let precious = failed(&kvserver(&["backup", path(&dir), path(&other), "--replace"]), 3);
+            assert!(precious.contains("exists and is no backup"), "{precious}");
             let link = file.with_extension("link");
             std::os::unix::fs::symlink("nowhere", &link).expect("made");
             let nowhere = failed(&kvserver(&["backup", path(&dir), path(&link)]), 3);
@@ -154,6 +158,8 @@ fn what_is_no_backup_is_refused_in_a_sentence() {
     fs::write(&file, "no backup").expect("written");
     assert!(restore().contains("is no sound backup: it does not begin with"), "it is another file");
     assert!(!target.exists(), "nothing was made");
+    let all = ["restore", path(&file), path(&target), "--advertise", "0.0.0.0:8001"];
+    assert!(failed(&kvserver(&all), 2).contains("it means all addresses of a machine"));
     let inspect = failed(&kvserver(&["inspect", path(&file)]), 3);
     assert!(inspect.contains("is no sound backup"), "{inspect}");
     let none = failed(&kvserver(&["backup", path(&target), path(&dir.path().join("new"))]), 3);

@@ -147,7 +147,7 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "joiner_that_writes_a_large_state_keeps_its_place",
             about: "a new server takes longer to write the state to its disk than a joiner may make no progress",
-            reaches: vec![Situation::ProgressWhileWriting.into()],
+            reaches: vec![Situation::TransferInParts.into(), Situation::ProgressWhileWriting.into()],
             middle_ms: JOINS_MS + 7_000,
             plan: |seed| {
                 let mut plan = large_state(seed);

@@ -2,8 +2,8 @@
 
 // rules: allow fs: an operator's files
 use std::{
-    fs,
-    io::Write,
+    fs::{self, File},
+    io::{Read, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -11,7 +11,7 @@ use std::{
 use pbkv::{
     process::{self, Exit, Failure, Target, exit, print},
     protocol::identity::{DataId, ServerId},
-    storage::journal::{Journal, Looked, backup},
+    storage::journal::{self, Journal, Looked, backup},
 };
 use serde_json::json;
 
@@ -69,13 +69,38 @@ fn failed(error: impl ToString) -> Failure {
     Failure::Failed(error.to_string())
 }
 
+/// A backup takes the place of nothing but a backup, and lies where no server keeps what it remembers: a slip
+/// must not cost the data that it was to save.
+fn check_place(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut names = names.map(|name| name.to_string_lossy().into_owned());
+    if names.any(|name| name.ends_with(journal::SUFFIX) || name.ends_with(".lock")) {
+        let folder = folder.display();
+        return Err(failed(format!(
+            "{folder} is the folder of a server: a backup has no place there, choose another one"
+        )));
+    }
+    let mut begins = Vec::new();
+    match File::open(file).and_then(|found| Ok((found.metadata()?.is_file(), found))) {
+        Ok((true, found)) => {
+            found.take(backup::BEGINS.len() as u64).read_to_end(&mut begins).map_err(failed)?;
+            if begins != backup::BEGINS {
+                return Err(failed(format!(
+                    "{} exists and is no backup: choose another name",
+                    file.display()
+                )));
+            }
+        }
+        Ok((false, _)) | Err(_) => {}
+    }
+    Ok(())
+}
+
 /// Writes all keys of a server to a file, as they were after one operation.
 pub async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
     let looked = inspect::folder(&args.dir).await?;
-    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if fs::canonicalize(folder).ok() == fs::canonicalize(&args.dir).ok() {
-        return Err(failed("a backup has no place in the folder of a server: choose another one"));
-    }
+    check_place(&args.file)?;
     if args.file.to_str().is_none() {
         return Err(failed(format!("the name {} is not UTF-8: choose another one", args.file.display())));
     }
@@ -110,6 +135,7 @@ pub async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
 
 /// Makes a backup the memory of a server of a new cluster.
 pub async fn restore(args: &RestoreArgs) -> Result<(), Failure> {
+    process::check_reached(&args.advertise).map_err(|why| Failure::option(format!("advertise: {why}")))?;
     let Looked { memory, .. } = backup::look(&args.file).map_err(failed)?;
     // rules: allow clock: as the first life of a server in production does
     let boot = boot(SystemTime::now())?;

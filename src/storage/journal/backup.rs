@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    DAMAGED, Journal, JournalOptions, Looked, NEW, PIECE, Place, change, number, numbered,
+    DAMAGED, Journal, JournalOptions, LOCK, Looked, NEW, PIECE, Place, change, numbered,
     reader::{Contents, Kind, Reader, Unread, title},
     sector::{Batch, SECTOR},
 };
@@ -25,6 +25,9 @@ use crate::{
     },
     storage::folder::{Folder, OsFolder},
 };
+
+/// How each backup begins, whatever its format.
+pub const BEGINS: &[u8] = Kind::Backup.begins();
 
 /// A restored store numbers its operations on from so far above the backup's: what the other cluster did
 /// since then has numbers that nothing here gets, so that a revision that was kept from there is never taken
@@ -114,8 +117,10 @@ pub async fn restore<F: Folder>(
     nonce: u64,
 ) -> io::Result<Generation> {
     let names = folder.names()?;
-    if let Some(kept) = names.iter().find(|name| number(name).is_some()) {
-        let message = format!("{folder}/{kept} is what a server remembers: restore into another folder");
+    let is_left_over =
+        |name: &&String| *name == LOCK || numbered(name, DAMAGED).is_some() || numbered(name, NEW).is_some();
+    if let Some(kept) = names.iter().find(|name| !is_left_over(name)) {
+        let message = format!("{folder} is not empty, {kept} is in it: restore into another folder");
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     let generation = Generation { nonce, ..backup.generation.next() };

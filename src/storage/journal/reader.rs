@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// How its title begins, before the number of the format.
-    fn begins(self) -> &'static [u8] {
+    pub(super) const fn begins(self) -> &'static [u8] {
         match self {
             Self::Journal => b"pbkv journal ",
             Self::Backup => b"pbkv backup ",
@@ -131,7 +131,9 @@ impl<'a, F: Folder> Reader<'a, F> {
             Ok(())
         })?;
         let found = scan.found();
-        let began_with = began_with.ok_or_else(|| Unread::Damaged("it has no beginning".into()))?;
+        let began_with = began_with.ok_or_else(|| {
+            Unread::Damaged("what it begins with is not whole, as when its end is missing".into())
+        })?;
         let mut replay = Replay::default();
         let mut rest = BytesMut::new();
         let mut enough = PIECE;
