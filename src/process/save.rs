@@ -116,7 +116,7 @@ impl Part {
         name.push(path.file_name().unwrap_or_default());
         name.push(".part");
         let part = path.with_file_name(name);
-        let unwritable = |error: io::Error| format!("cannot write to {}: {error}", part.display());
+        let unwritable = |error: io::Error| format!("cannot write to {}: {error}", path.display());
         let file =
             File::options().create(true).truncate(false).write(true).open(&part).map_err(unwritable)?;
         let busy = || format!("another process is writing {}", path.display());
