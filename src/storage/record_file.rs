@@ -24,7 +24,8 @@ const MAGIC: &[u8] = b"pbkv view 2\n";
 pub const FILE: &str = "view";
 
 const NEW: &str = "view.new";
-const LOCK: &str = "view.lock";
+/// The file that is held locked while a view service runs in its folder.
+pub const LOCK: &str = "view.lock";
 
 /// A folder that holds one record.
 #[derive(Debug)]

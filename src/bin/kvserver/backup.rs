@@ -11,7 +11,10 @@ use std::{
 use pbkv::{
     process::{self, Exit, Failure, Target, exit, print},
     protocol::identity::{DataId, ServerId},
-    storage::journal::{self, Journal, Looked, backup},
+    storage::{
+        journal::{self, Journal, Looked, backup},
+        record_file,
+    },
 };
 use serde_json::json;
 
@@ -75,24 +78,20 @@ fn check_place(file: &Path) -> Result<(), Failure> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut names = names.map(|name| name.to_string_lossy().into_owned());
-    if names.any(|name| name.ends_with(journal::SUFFIX) || name.ends_with(".lock")) {
+    let locks = [journal::LOCK, record_file::LOCK];
+    if names.any(|name| name.ends_with(journal::SUFFIX) || locks.contains(&&*name)) {
         let folder = folder.display();
         return Err(failed(format!(
             "{folder} is the folder of a server: a backup has no place there, choose another one"
         )));
     }
-    let mut begins = Vec::new();
-    match File::open(file).and_then(|found| Ok((found.metadata()?.is_file(), found))) {
-        Ok((true, found)) => {
-            found.take(backup::BEGINS.len() as u64).read_to_end(&mut begins).map_err(failed)?;
-            if begins != backup::BEGINS {
-                return Err(failed(format!(
-                    "{} exists and is no backup: choose another name",
-                    file.display()
-                )));
-            }
+    if fs::metadata(file).is_ok_and(|found| found.is_file()) {
+        let mut begins = Vec::new();
+        let found = File::open(file).map_err(failed)?;
+        found.take(backup::BEGINS.len() as u64).read_to_end(&mut begins).map_err(failed)?;
+        if begins != backup::BEGINS {
+            return Err(failed(format!("{} exists and is no backup: choose another name", file.display())));
         }
-        Ok((false, _)) | Err(_) => {}
     }
     Ok(())
 }

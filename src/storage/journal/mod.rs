@@ -56,7 +56,8 @@ pub const SUFFIX: &str = ".journal";
 pub const NEW: &str = ".journal.new";
 /// How the name of a damaged file ends that was set aside.
 pub const DAMAGED: &str = ".damaged";
-const LOCK: &str = "journal.lock";
+/// The file that is held locked while a server runs in its folder.
+pub const LOCK: &str = "journal.lock";
 
 /// How much is read in one go, and written if the options say nothing else, in bytes: whole sectors.
 const PIECE: usize = 2048 * SECTOR;
