@@ -168,6 +168,7 @@ async fn serve(args: &Args, given: &ArgMatches) -> Result<(), Failure> {
     let config = ViewConfig { record, adopt, epoch: rand::random(), key, options, command };
     let mut server = ViewServer::start(config, storage, SystemClock, ());
     let router = channel::server().add_service(process::guarded(ViewServiceServer::new(server.service())));
+    let stopped = process::shutdown();
     process::ready(&address, &address)?;
     let dir = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
     tracing::info!(%address, dir = %dir.display(), %generation, %view, "the view service is listening");
@@ -180,7 +181,7 @@ async fn serve(args: &Args, given: &ArgMatches) -> Result<(), Failure> {
     };
     tokio::select! {
         biased;
-        signal = process::shutdown() => {
+        signal = stopped => {
             tracing::info!(signal, "stopped");
             Ok(())
         }

@@ -105,7 +105,9 @@ pub fn end(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }
 
-/// Resolves when the process is asked to end, and says how. For a server, which needs to hear that once.
-pub async fn shutdown() -> &'static str {
-    Interrupts::new().next().await.name()
+/// Resolves when the process is asked to end, and says how. For a server, which needs to hear that once. From
+/// now on it is heard, whenever this is waited for.
+pub fn shutdown() -> impl Future<Output = &'static str> {
+    let mut interrupts = Interrupts::new();
+    async move { interrupts.next().await.name() }
 }

@@ -244,3 +244,17 @@ fn a_lost_record_takes_no_data_with_it_unless_an_operator_says_so() {
         assert_eq!(client.get("k").await.expect("the new generation"), None);
     });
 }
+
+/// A server is told to end in the moment in which it says that it listens.
+#[test]
+fn a_server_that_listens_hears_that_it_is_to_end() {
+    run(async {
+        for round in 0..10 {
+            let mut cluster = Cluster::start(&[]);
+            assert_eq!(cluster.view_service.end(Signal::INT).await, Some(0), "round {round}");
+            let dir = cluster.dir().join("kept");
+            let mut server = cluster.server(&["--data-dir", dir.to_str().expect("UTF-8")]);
+            assert_eq!(server.end(Signal::TERM).await, Some(0), "round {round}");
+        }
+    });
+}

@@ -6,6 +6,7 @@ mod inspect;
 use std::{
     io,
     path::PathBuf,
+    pin::pin,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -294,9 +295,10 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         .map_err(Failure::Usage)?;
     let _logs = args.logs.start("kvserver", &address, "info").map_err(Failure::Usage)?;
     let server = ServerId::new(address.as_str());
+    let mut stopped = pin!(process::shutdown());
     let opened = tokio::select! {
         biased;
-        signal = process::shutdown() => {
+        signal = &mut stopped => {
             tracing::info!(signal, "stopped before the server had read what it remembers");
             return Ok(());
         }
@@ -331,7 +333,7 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     }
     tokio::select! {
         biased;
-        signal = process::shutdown() => {
+        signal = stopped => {
             tracing::info!(signal, "stopped");
             Ok(())
         }
