@@ -100,6 +100,8 @@ fn a_signal_ends_a_measurement_with_what_was_measured() {
             let told = told(&succeeded(&bench.output()));
             assert!(number(&told, "/updates/ok") > 0.0, "{told}");
             assert!(number(&told, "/seconds") < 3000.0, "{told}");
+            let name = if signal == Signal::INT { "SIGINT" } else { "SIGTERM" };
+            assert_eq!(told["ended_by"], name, "{told}");
         }
     });
 }

@@ -364,6 +364,13 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
             journal::DAMAGED
         );
     }
+    if opened.is_unfinished {
+        tracing::warn!(
+            "a file was begun in {} and never came to its end. This server begins empty: if a backup was being restored, \
+             stop it and restore into another folder",
+            dir.display()
+        );
+    }
     let memory = &opened.memory;
     tracing::info!(
         dir = %dir.display(), view = %memory.view_seen, keys = memory.log.snapshot().state.keys(),

@@ -89,7 +89,9 @@ enum Top {
     /// Run concurrent clients against the cluster and judge what they saw for linearizability
     #[command(after_help = check::help())]
     Check(check::CheckArgs),
-    /// Measure how many operations a second the cluster answers, and how soon
+    /// Measure how many operations a second the cluster answers, and how soon. What was due while it is
+    /// measured has a latency and counts as ok; a second's operations are those that were answered in that
+    /// time. Errors that may pass are counted, and change no exit code
     #[command(after_help = bench::help())]
     Bench(bench::BenchArgs),
 }

@@ -136,6 +136,9 @@ pub struct Opened<F> {
     pub cut: u64,
     /// Why it remembers nothing, if there was something that cannot be read.
     pub damage: Option<String>,
+    /// It remembers nothing although a file was begun here: a first start, or a restore, that did not come to
+    /// its end.
+    pub is_unfinished: bool,
 }
 
 impl Journal {
@@ -196,6 +199,7 @@ impl<F: Folder> Journal<F> {
         let names = folder.names()?;
         let found = names.iter().filter_map(|name| number(name)).max();
         let aside = names.iter().filter_map(|name| numbered(name, DAMAGED)).max().unwrap_or(0);
+        let is_unfinished = found.is_none() && names.iter().any(|name| numbered(name, NEW).is_some());
         let (mut damaged, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
             None => (None, Place { file: aside, ..Place::default() }, 0),
@@ -233,7 +237,7 @@ impl<F: Folder> Journal<F> {
                 journal.folder.remove(&old).await?;
             }
         }
-        Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged })
+        Ok(Opened { memory: journal.memory.clone(), journal, cut, damage: damaged, is_unfinished })
     }
 
     fn with(folder: F, server: ServerId, options: JournalOptions, memory: Durable, file: Place) -> Self {

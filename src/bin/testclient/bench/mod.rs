@@ -258,6 +258,9 @@ fn told(
         args.describe(&mut told);
         told["fill_seconds"] = filled.map(|took| took.as_secs_f64()).into();
         told["unsent"] = unsent.into();
+        if let (Some(signal), true) = (interrupted, told["ended_by"].is_null()) {
+            told["ended_by"] = signal.name().into();
+        }
         screen::object(&told)
     } else if screen.is_quiet() {
         Printed::Whole

@@ -110,6 +110,12 @@ fn what_is_restored_is_another_store_of_another_history() {
         let restored = restore(&shelf);
         *shelf.left.lock().expect("no panic") = None;
         let found = look(&shelf).expect("it can be read");
+        let names = shelf.names().expect("it works");
+        let opened = open(&Shelf::holding(shelf.files()));
+        if let Ok(opened) = opened {
+            let is_begun = found.is_none() && names.iter().any(|name| name.ends_with(".new"));
+            assert_eq!(opened.is_unfinished, is_begun, "{changes}: {names:?}");
+        }
         match restored {
             Ok(_) => break,
             Err(_) => assert!(found.is_none_or(|found| keys(&found.memory) == keys(&memory)), "{changes}"),
