@@ -78,19 +78,10 @@ pub fn drafts() -> Vec<Draft> {
             ],
             middle_ms: 9_500,
             plan: |seed| {
-                let mut plan = appending(seed);
                 // After a loss of power an older file may be there again, and that one rot.
-                let (down_ms, memory) = (Some(1_000 + seed * 97 % 1_500), Memory::Rotten);
-                let rotten = FaultKind::Crash { node: "backup".into(), down_ms, memory };
-                plan.faults = vec![at(around(8_000, seed), rotten)];
-                plan.faults.push(at(around(16_000, seed), crash("primary", Some(3_000))));
-                plan
+                backup_comes_back(seed, 8_000, 1_000 + seed * 97 % 1_500, Memory::Rotten)
             },
-            holds: |seen| {
-                seen.fault(0)?;
-                seen.fault(1)?;
-                nothing_is_lost(seen)
-            },
+            holds: both_end_and_nothing_is_lost,
         },
         Draft {
             name: "older_copy_of_a_disk_is_noticed_and_its_server_gets_the_rest",
@@ -101,19 +92,8 @@ pub fn drafts() -> Vec<Draft> {
                 Situation::GrowsInPlace.into(),
             ],
             middle_ms: 12_000,
-            plan: |seed| {
-                let mut plan = appending(seed);
-                let (down_ms, memory) = (Some(50 + seed * 97 % 500), Memory::Older);
-                let older = FaultKind::Crash { node: "backup".into(), down_ms, memory };
-                plan.faults = vec![at(around(9_000, seed), older)];
-                plan.faults.push(at(around(16_000, seed), crash("primary", Some(3_000))));
-                plan
-            },
-            holds: |seen| {
-                seen.fault(0)?;
-                seen.fault(1)?;
-                nothing_is_lost(seen)
-            },
+            plan: |seed| backup_comes_back(seed, 9_000, 50 + seed * 97 % 500, Memory::Older),
+            holds: both_end_and_nothing_is_lost,
         },
         Draft {
             name: "start_that_cannot_read_its_disk_is_tried_again",
@@ -185,6 +165,21 @@ pub fn drafts() -> Vec<Draft> {
 /// The first faults struck all processes.
 fn everything_ended(seen: &Evidence) -> Result<(), String> {
     (0..PROCESSES.len()).try_for_each(|fault| seen.fault(fault).map(drop))
+}
+
+/// The backup ends and comes back with what became of its disk meanwhile, and then the primary dies.
+fn backup_comes_back(seed: u64, at_ms: u64, down_ms: u64, memory: Memory) -> Plan {
+    let mut plan = appending(seed);
+    let ends = FaultKind::Crash { node: "backup".into(), down_ms: Some(down_ms), memory };
+    plan.faults =
+        vec![at(around(at_ms, seed), ends), at(around(16_000, seed), crash("primary", Some(3_000)))];
+    plan
+}
+
+fn both_end_and_nothing_is_lost(seen: &Evidence) -> Result<(), String> {
+    seen.fault(0)?;
+    seen.fault(1)?;
+    nothing_is_lost(seen)
 }
 
 /// Every call was answered, and the key has what was appended.
