@@ -2,11 +2,12 @@
 
 use std::{
     error::Error,
-    iter,
+    future, iter, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -42,6 +43,20 @@ impl Progress {
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Lets all that is ready have its turn once: what that has to say travels with what there is to say already.
+/// Unlike a yield of the runtime's it does not wait for the operating system.
+pub async fn give_way() {
+    let mut gave_way = false;
+    future::poll_fn(|context| {
+        if mem::replace(&mut gave_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Checks an address of the form `host:port`.

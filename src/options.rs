@@ -25,6 +25,10 @@ impl Default for Limits {
 /// What the largest message may cost beyond keys and values: field tags, numbers, names.
 const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 
+/// So many bytes of calls of a client, and of answers to it, travel together on its stream. What is longer
+/// travels alone. Any server takes and any client reads a message of this length, whatever its options are.
+pub const TOGETHER_BYTES_MAX: usize = MESSAGE_OVERHEAD_BYTES / 2;
+
 /// Servers whose connection is slower than this, in bytes a second, cannot replicate to each other.
 const LINK_BYTES_PER_SECOND_MIN: u64 = 16 << 20;
 

@@ -1,26 +1,34 @@
 //! One call of the user: attempts, until one is answered or the deadline has passed.
 
-use std::{future::pending, pin::pin, time::Duration};
+use std::{
+    future::pending,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use tonic::{Code, Status};
+use tonic::Code;
 
-use super::{Client, ClientError, ViewReport, page};
+use super::{
+    Client, ClientError, ViewReport,
+    connection::{Answered, Connection},
+    page,
+};
 use crate::{
-    channel::{self, Progress},
+    channel,
     clock::{Clock, before},
-    process::{self, Watched},
-    proto::{self, Malformed, proves_not_executed},
+    proto::{Malformed, proves_not_executed},
     protocol::{
-        command::{Refusal, Reply, RequestBody, Scan, Update},
+        command::{Refusal, Reply, RequestBody},
         identity::{Generation, ServerId},
         view::View,
         view_service::{Distress, NotTaken},
     },
-    wire::{self, kv_client::KvClient, view_service_client::ViewServiceClient},
+    wire::{self, view_service_client::ViewServiceClient},
 };
-
-/// Connections kept open. Beyond this, all are closed and those still needed opened again.
-const CONNECTIONS_MAX: usize = 16;
 
 /// A connection over which an update travels more slowly than this, in bytes a second, is too slow to wait
 /// for.
@@ -29,13 +37,6 @@ const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 /// A server may say this often in one call that it is busy before the view service is asked for another one:
 /// a replaced primary that nobody else reaches stays busy, and does not know that it was replaced.
 const BUSY_ANSWERS_MAX: u32 = 1;
-
-/// A connection to a server.
-#[derive(Clone, Debug)]
-pub(super) struct Connection {
-    client: KvClient<Watched>,
-    progress: Progress,
-}
 
 /// Whether it may have changed something although no answer came.
 fn changes_data(ask: &RequestBody) -> bool {
@@ -66,6 +67,8 @@ pub(super) struct Call {
     stale: bool,
     /// How often a server said that it is busy.
     busy_answers: u32,
+    /// Attempts are made alone, and not on the stream of calls.
+    alone: bool,
     /// What was seen last: of the view service,
     pub(super) view_service_said: Option<String>,
     /// and of a server.
@@ -81,6 +84,7 @@ impl Call {
             is_data_lost: false,
             stale: false,
             busy_answers: 0,
+            alone: false,
             view_service_said: None,
             server_said: None,
         }
@@ -123,6 +127,8 @@ enum Failure {
     /// The server is there but has too much to do; `sent` if something else said so, and the request may be
     /// executed.
     Busy { sent: bool, why: String },
+    /// There is no stream, or the answer is too long for it: the call is to be made alone.
+    OnlyAlone { sent: bool },
     /// Trying again is no use; `sent` as above.
     Invalid { sent: bool, why: String },
 }
@@ -157,7 +163,6 @@ impl<C: Clock> Client<C> {
                         call.server_said = Some(format!("{primary}: {why}"));
                     }
                     call.stale = true;
-                    self.servers.remove(&primary);
                 }
                 Err(Failure::Busy { sent, why }) => {
                     call.doubt |= sent && changes_data(ask);
@@ -168,6 +173,10 @@ impl<C: Clock> Client<C> {
                     } else {
                         self.pause(call).await;
                     }
+                }
+                Err(Failure::OnlyAlone { sent }) => {
+                    call.doubt |= sent && changes_data(ask);
+                    call.alone = true;
                 }
                 Err(Failure::Invalid { sent, why }) => {
                     call.doubt |= sent && changes_data(ask);
@@ -309,62 +318,70 @@ impl<C: Clock> Client<C> {
         primary: &ServerId,
         ask: &RequestBody,
     ) -> Result<Reply, Failure> {
-        let unsent = |why: String| Failure::Retry { sent: false, why };
         let until = self.attempt_until(call);
         let answered_until = (until + travels(ask)).min(call.deadline);
-        let Connection { mut client, progress } = match self.servers.get(primary) {
-            Some(connection) => connection.clone(),
-            None => {
-                let endpoint = channel::endpoint(primary.as_str()).map_err(unsent)?;
-                let connected = before(&self.clock, until, endpoint.connect()).await;
-                let channel = connected
-                    .ok_or_else(|| unsent("it could not be reached in time".into()))?
-                    .map_err(|error| unsent(channel::cause(&error)))?;
-                let progress = Progress::default();
-                let client = KvClient::new(process::watch(channel, progress.clone()))
-                    .max_decoding_message_size(self.options.message_bytes_max);
-                let connection = Connection { client, progress };
-                if self.servers.len() >= CONNECTIONS_MAX {
-                    self.servers.clear();
-                }
-                self.servers.insert(primary.clone(), connection.clone());
-                connection
-            }
-        };
+        let connection = self.connection(primary, until).await;
+        let connection = connection.map_err(|why| Failure::Retry { sent: false, why })?;
         if changes_data(ask) && !self.waiting.sends() {
             return pending().await; // the process ends, and has said that nothing was sent
         }
-        let mut sending = pin!(send(&mut client, self.generation, ask));
-        let (mut arrived, mut until) = (progress.bytes(), answered_until);
-        let answer = loop {
-            let answer = before(&self.clock, until, sending.as_mut()).await;
-            let more = progress.bytes();
-            if answer.is_some() || more == arrived || until >= call.deadline {
-                break answer;
+        let unsent = AtomicBool::new(false);
+        let answer = {
+            let mut asking = pin!(connection.ask(self.generation, ask, call.alone, &unsent));
+            let (mut arrived, mut until) = (connection.arrived(), answered_until);
+            loop {
+                let answer = before(&self.clock, until, asking.as_mut()).await;
+                let more = connection.arrived();
+                if answer.is_some() || more == arrived || until >= call.deadline {
+                    break answer;
+                }
+                (arrived, until) = (more, self.attempt_until(call)); // it is large, or the link is slow
             }
-            (arrived, until) = (more, self.attempt_until(call)); // it is large, or the link is slow
         };
-        match answer {
-            None => Err(Failure::Retry { sent: true, why: "no answer in time".into() }),
-            Some(Ok(reply)) => {
-                let reply =
-                    reply.map_err(|malformed| Failure::Retry { sent: true, why: malformed.to_string() })?;
+        let failed = match answer {
+            None => {
+                let sent = !unsent.load(Ordering::Relaxed);
+                Failure::Retry { sent, why: "no answer in time".into() }
+            }
+            Some(Ok(Answered::OnlyAlone { executed })) => return Err(Failure::OnlyAlone { sent: executed }),
+            Some(Ok(Answered::Reply(Err(malformed)))) => {
+                Failure::Retry { sent: true, why: malformed.to_string() }
+            }
+            Some(Ok(Answered::Reply(Ok(reply)))) => {
                 if let (RequestBody::Scan(scan), Reply::Page(page)) = (ask, &reply) {
                     page::check(scan, page).map_err(|wrong| Failure::Invalid {
                         sent: true,
                         why: format!("{primary} is not what it should be: of its page of keys, {wrong}"),
                     })?;
                 }
-                Ok(reply)
+                return Ok(reply);
             }
             Some(Err(status)) => {
                 let sent = !proves_not_executed(&status);
                 let why = status.message().to_owned();
-                Err(match status.code() {
+                match status.code() {
                     Code::InvalidArgument | Code::OutOfRange => Failure::Invalid { sent, why },
                     Code::ResourceExhausted => Failure::Busy { sent, why },
                     _ => Failure::Retry { sent, why: channel::cause(&status) },
-                })
+                }
+            }
+        };
+        if let Failure::Retry { .. } = failed {
+            self.connections.forget(primary, &connection);
+            self.connection = None;
+        }
+        Err(failed)
+    }
+
+    /// The connection to a server, as it was used last or as others use it.
+    async fn connection(&mut self, server: &ServerId, until: Duration) -> Result<Arc<Connection>, String> {
+        match &self.connection {
+            Some((to, known)) if to == server && !known.is_over() => Ok(known.clone()),
+            _ => {
+                self.connection = None;
+                let found = self.connections.get(server, &self.clock, until, &self.options).await?;
+                self.connection = Some((server.clone(), found.clone()));
+                Ok(found)
             }
         }
     }
@@ -378,46 +395,4 @@ pub(super) fn unexpected(call: &Call, reply: &Reply) -> ClientError {
         Reply::Refused(_) => call.unless_in_doubt(ClientError::NotExecuted { why }),
         _ => ClientError::Unknown { why },
     }
-}
-
-type Answer = Result<Reply, crate::proto::Malformed>;
-
-async fn send(
-    client: &mut KvClient<Watched>,
-    generation: Generation,
-    ask: &RequestBody,
-) -> Result<Answer, Status> {
-    let generation = (generation != Generation::UNKNOWN).then(|| generation.into());
-    let (session, number, update) = match ask {
-        RequestBody::Get { key } => {
-            let response = client.get(wire::GetRequest { key: key.clone(), generation }).await?;
-            return Ok(response.into_inner().try_into());
-        }
-        RequestBody::Scan(scan) => {
-            let Scan { prefix, after: start_after, keys_max: limit, values } = scan.clone();
-            let request = wire::ScanRequest { prefix, start_after, limit, values, generation };
-            return Ok(client.scan(request).await?.into_inner().try_into());
-        }
-        RequestBody::OpenSession => {
-            let response = client.open_session(wire::OpenSessionRequest { generation }).await?;
-            return Ok(response.into_inner().try_into());
-        }
-        RequestBody::CloseSession { session } => {
-            let request = wire::CloseSessionRequest { session: session.0, generation };
-            return Ok(client.close_session(request).await?.into_inner().try_into());
-        }
-        RequestBody::Update { session, request, update } => (session.0, request.0, update.clone()),
-    };
-    let id = Some(wire::RequestId { session, number, generation });
-    let response = match update {
-        Update::Put { key, value } => client.put(wire::PutRequest { id, key, value }).await?,
-        Update::Append { key, value, .. } => client.append(wire::AppendRequest { id, key, value }).await?,
-        Update::Delete { key } => client.delete(wire::DeleteRequest { id, key }).await?,
-        Update::CompareAndSwap { key, expected, new } => {
-            let (expected, expected_revision) = proto::kv::expected_fields(expected);
-            let request = wire::CompareAndSwapRequest { id, key, expected, new, expected_revision };
-            client.compare_and_swap(request).await?
-        }
-    };
-    Ok(response.into_inner().try_into())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     channel,
+    options::TOGETHER_BYTES_MAX,
     protocol::options::{SPAN_MAX, SPAN_MIN, check_count, check_span},
 };
 
@@ -27,6 +28,10 @@ pub struct ClientOptions {
     pub pause_max: Duration,
     /// The largest answer taken, in bytes. An update whose answer is larger has an unknown fate.
     pub message_bytes_max: usize,
+    /// Bytes of calls that travel together, at most; a longer call travels alone.
+    pub together_bytes_max: usize,
+    /// Makes each call alone, as an RPC of its own, which any gRPC client can do.
+    pub unary: bool,
 }
 
 impl ClientOptions {
@@ -39,6 +44,8 @@ impl ClientOptions {
             pause_min: Duration::from_millis(20),
             pause_max: Duration::from_millis(200),
             message_bytes_max: 256 << 20,
+            together_bytes_max: TOGETHER_BYTES_MAX,
+            unary: false,
         }
     }
 
@@ -54,6 +61,11 @@ impl ClientOptions {
         check_span("attempt-timeout", self.attempt_timeout, SPAN_MIN, SPAN_MAX)?;
         check_span("pause-min", self.pause_min, SPAN_MIN, SPAN_MAX)?;
         check_span("pause-max", self.pause_max, self.pause_min, SPAN_MAX)?;
-        check_count("message-bytes-max", self.message_bytes_max as u64, 1, u32::MAX.into())
+        check_count(
+            "message-bytes-max",
+            self.message_bytes_max as u64,
+            2 * TOGETHER_BYTES_MAX as u64,
+            u32::MAX.into(),
+        )
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tonic::Status;
 
-use super::{Malformed, generation, malformed, nanoseconds, not_executed, number, present, server};
+use super::{
+    Malformed, generation, malformed, nanoseconds, not_executed, number, present, proves_not_executed, server,
+};
 use crate::{
     options::Limits,
     protocol::{
@@ -365,6 +367,57 @@ impl ToClient for wire::CloseSessionResponse {
             Reply::Refused(refusal) => Ok(Self { refusal: Some(to_refusal(refusal)?), revision: 0 }),
             other => mismatched(&other),
         }
+    }
+}
+
+/// What a call would have ended with, had it been made alone.
+pub fn failure(status: &Status) -> wire::answer::Failure {
+    wire::answer::Failure {
+        code: status.code() as u32,
+        message: status.message().to_owned(),
+        not_executed: proves_not_executed(status),
+    }
+}
+
+/// The status that a call ended with, as if it had been made alone.
+pub fn status(failure: wire::answer::Failure) -> Status {
+    let code = i32::try_from(failure.code).unwrap_or_default().into();
+    let status = Status::new(code, failure.message);
+    if failure.not_executed { not_executed(status) } else { status }
+}
+
+/// The refusal of a call that this program does not know.
+pub fn unknown_call() -> Status {
+    not_executed(Status::unimplemented("a call of this kind is not known here; update the server"))
+}
+
+/// What one of several messages takes of the message that has them, if it takes so many bytes itself.
+pub fn item_bytes(bytes: usize) -> usize {
+    // A tag of one byte, and the length.
+    1 + prost::length_delimiter_len(bytes) + bytes
+}
+
+impl From<wire::GetResponse> for wire::answer::Result {
+    fn from(answer: wire::GetResponse) -> Self {
+        Self::Get(answer)
+    }
+}
+
+impl From<wire::UpdateResponse> for wire::answer::Result {
+    fn from(answer: wire::UpdateResponse) -> Self {
+        Self::Update(answer)
+    }
+}
+
+impl From<wire::OpenSessionResponse> for wire::answer::Result {
+    fn from(answer: wire::OpenSessionResponse) -> Self {
+        Self::OpenSession(answer)
+    }
+}
+
+impl From<wire::CloseSessionResponse> for wire::answer::Result {
+    fn from(answer: wire::CloseSessionResponse) -> Self {
+        Self::CloseSession(answer)
     }
 }
 

@@ -1,10 +1,16 @@
 //! The replicated log: a snapshot and the entries after it, and what of it is durable.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::{Hash, Hasher},
+    mem,
+};
 
 use super::{
     command::Entry,
     identity::{Boot, DataId, Generation, OpNumber, Position, ViewNumber},
+    machine,
     store::Snapshot,
 };
 
@@ -72,12 +78,59 @@ pub struct Log {
     snapshot: Snapshot,
     entries: VecDeque<Entry>,
     bytes: u64,
+    garbage: Garbage,
+}
+
+/// Entries that are freed at once.
+const FREED_AT_ONCE: usize = 128;
+
+/// What a log dropped, and its owner did not free yet: that takes long, and nobody has to wait for it. It is
+/// no part of the log, so all are equal, and none is copied.
+#[derive(Default)]
+struct Garbage {
+    entries: Vec<Entry>,
+    snapshot: Option<Snapshot>,
+}
+
+impl machine::Garbage for Garbage {
+    fn free_part(&mut self) -> bool {
+        let kept = self.entries.len().saturating_sub(FREED_AT_ONCE);
+        if self.entries.is_empty() {
+            self.snapshot = None;
+        }
+        self.entries.truncate(kept);
+        self.snapshot.is_some()
+    }
+}
+
+impl fmt::Debug for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Garbage")
+    }
+}
+
+impl Clone for Garbage {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Garbage {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Garbage {}
+
+impl Hash for Garbage {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Log {
     /// A log that begins after `snapshot`.
     pub fn from_snapshot(snapshot: Snapshot) -> Self {
-        Self { snapshot, entries: VecDeque::new(), bytes: 0 }
+        Self { snapshot, ..Self::default() }
     }
 
     /// The snapshot the log begins with.
@@ -162,8 +215,15 @@ impl Log {
     pub fn compact(&mut self, snapshot: Snapshot) {
         assert_eq!(self.position(snapshot.at.op), Some(snapshot.at), "the log runs through its snapshot");
         let drop = snapshot.at.op.0 - self.base().op.0;
-        let removed = self.entries.drain(..usize::try_from(drop).expect("entries fit in memory"));
-        self.bytes -= removed.map(|entry| entry.bytes() as u64).sum::<u64>();
-        self.snapshot = snapshot;
+        let drop = usize::try_from(drop).expect("entries fit in memory");
+        let entries: Vec<Entry> = self.entries.drain(..drop).collect();
+        self.bytes -= entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
+        self.garbage = Garbage { entries, snapshot: Some(mem::replace(&mut self.snapshot, snapshot)) };
+    }
+
+    /// What was dropped since this was asked before, to be freed in good time. What nobody asks for is freed
+    /// with the log, or when the next snapshot is replaced.
+    pub(super) fn take_garbage(&mut self) -> Option<impl machine::Garbage> {
+        self.garbage.snapshot.is_some().then(|| mem::take(&mut self.garbage))
     }
 }

@@ -31,6 +31,23 @@ pub trait Machine: Send + 'static {
     /// The event that says that no further event is waiting: what was put off for the sake of batching
     /// is due now.
     fn flush() -> Self::Event;
+
+    /// What it does not need any more and takes long to free, which need not be waited for.
+    fn take_garbage(&mut self) -> Option<impl Garbage> {
+        None::<()>
+    }
+}
+
+/// What is freed part by part.
+pub trait Garbage: Send + 'static {
+    /// Frees a part. Says whether something is left.
+    fn free_part(&mut self) -> bool;
+}
+
+impl Garbage for () {
+    fn free_part(&mut self) -> bool {
+        false
+    }
 }
 
 /// Sees every step of a machine, at the one place where it is stepped. `()` sees nothing.

@@ -16,16 +16,18 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::ServerError;
 use crate::{
+    channel,
     clock::Clock,
     protocol::{
         identity::WriteNumber,
-        machine::{AT_ONCE, Held, Machine, NEVER, Observer},
+        machine::{AT_ONCE, Garbage, Held, Machine, NEVER, Observer},
     },
     storage::{Progress, Storage},
 };
 
-/// Inputs handled before the effects are performed.
-const BATCH_MAX: usize = 512;
+/// Inputs handled before the effects are performed. Few, so that other servers, the network and the clients
+/// are at work on the first part of a burst while the rest of it is handled here.
+const BATCH_MAX: usize = 32;
 
 /// Changes waiting for the disk beyond which the machine stands still: it takes no more input, nor does it
 /// decide anything by the silence of those whom it does not hear.
@@ -136,9 +138,21 @@ where
         }
         disk.start();
         observer.holds(&machine, port.held());
+        if let Some(garbage) = machine.take_garbage() {
+            tokio::spawn(free(garbage));
+        }
         if machine.deadline() == AT_ONCE {
             clock.give_way().await;
+        } else if !inbox.is_empty() {
+            channel::give_way().await; // what was just said is to leave
         }
+    }
+}
+
+/// Frees what takes long between everything else that is to be done.
+async fn free(mut garbage: impl Garbage) {
+    while garbage.free_part() {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -11,11 +11,12 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     ServerError,
+    calls::{self, Asked, StreamCaller},
     contact::{Contact, Pinged},
     driver::{self, Driver, Port},
     link::{self, Answers, Arrived, Links},
     terms::Terms,
-    tickets::Tickets,
+    tickets::{Caller, Tickets},
 };
 use crate::{
     clock::Clock,
@@ -56,6 +57,8 @@ pub struct KvConfig {
     pub options: ReplicaOptions,
     /// What clients may send. Must be the same on all servers.
     pub limits: Limits,
+    /// Bytes of answers that travel together on a client's stream, at most; a longer answer travels alone.
+    pub together_bytes_max: usize,
     /// Address of the view service, `host:port`.
     pub view_service: String,
 }
@@ -89,7 +92,7 @@ impl KvServer {
         };
         let machine = Replica::new(config.options, config.start, clock.now());
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock.clone(), observer));
-        let kv = KvService { inbox: inbox.clone(), limits };
+        let kv = KvService { inbox: inbox.clone(), limits, together_bytes_max: config.together_bytes_max };
         let probed = inbox.clone();
         let converse = move |messages| link::conversation(clock.clone(), messages, inbox.clone());
         let (converse, warned) = (Arc::new(converse), Arc::default());
@@ -126,11 +129,36 @@ impl KvServer {
 /// What is queued for the machine.
 #[derive(Debug)]
 enum Input {
-    Request { request: command::Request, caller: oneshot::Sender<Reply> },
+    Request { request: command::Request, caller: Waits },
     Arrived { message: PeerMessage, back: Option<mpsc::Sender<PeerMessage>> },
     Pinged(Pinged),
     Probed(Token),
     Refused(String),
+}
+
+/// Who waits for a reply.
+#[derive(Debug)]
+enum Waits {
+    Alone(oneshot::Sender<Reply>),
+    OnStream(StreamCaller),
+}
+
+impl Caller for Waits {
+    type Answer = Reply;
+
+    fn has_left(&self) -> bool {
+        match self {
+            Self::Alone(caller) => caller.has_left(),
+            Self::OnStream(caller) => caller.has_left(),
+        }
+    }
+
+    fn answer(self, reply: Reply) {
+        match self {
+            Self::Alone(caller) => caller.answer(reply),
+            Self::OnStream(caller) => caller.answer(reply),
+        }
+    }
 }
 
 impl From<Arrived> for Input {
@@ -146,7 +174,7 @@ impl From<Pinged> for Input {
 }
 
 struct KvPort<C> {
-    callers: Tickets<Reply>,
+    callers: Tickets<Waits>,
     links: Links<C, Input>,
     contact: Contact<C, Input>,
 }
@@ -309,21 +337,26 @@ fn log(notice: Notice) {
 pub struct KvService {
     inbox: mpsc::Sender<Input>,
     limits: Limits,
+    together_bytes_max: usize,
 }
 
 impl KvService {
     async fn call<T: ToClient>(&self, request: impl FromClient) -> Result<Response<T>, Status> {
         let request = request.into_request(&self.limits)?;
+        let (caller, waiting) = oneshot::channel();
+        self.queue(request, Waits::Alone(caller))?;
+        let reply = waiting.await.map_err(|_| stopping())?;
+        T::from_reply(reply).map(Response::new)
+    }
+
+    fn queue(&self, request: command::Request, caller: Waits) -> Result<(), Status> {
         if self.inbox.capacity() <= INBOX_RESERVED {
             return Err(crowded());
         }
-        let (caller, waiting) = oneshot::channel();
         self.inbox.try_send(Input::Request { request, caller }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => crowded(),
             mpsc::error::TrySendError::Closed(_) => stopping(),
-        })?;
-        let reply = waiting.await.map_err(|_| stopping())?;
-        T::from_reply(reply).map(Response::new)
+        })
     }
 }
 
@@ -339,6 +372,17 @@ fn stopping() -> Status {
 
 #[async_trait]
 impl wire::kv_server::Kv for KvService {
+    type MultiplexStream = calls::Answers;
+
+    async fn multiplex(
+        &self,
+        request: Request<Streaming<wire::Calls>>,
+    ) -> Result<Response<calls::Answers>, Status> {
+        let (service, limits) = (self.clone(), (self.limits, self.together_bytes_max));
+        let queue = move |Asked { request, caller }| service.queue(request, Waits::OnStream(caller));
+        Ok(Response::new(calls::conversation(request.into_inner(), limits, queue)))
+    }
+
     async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetResponse>, Status> {
         self.call(request.into_inner()).await
     }

@@ -13,9 +13,11 @@
 //!
 //! * [`driver`]: the task, the same for both machines
 //! * [`kv`], [`view`]: the two servers
+//! * `calls`: many calls of a client over one stream
 //! * `link`, `contact`: connections to other replicas and to the view service
 //! * `probe`: the view service's probes of the servers
 
+mod calls;
 mod contact;
 pub mod driver;
 pub mod kv;

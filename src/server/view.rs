@@ -134,7 +134,7 @@ enum Question {
 }
 
 struct ViewPort<C> {
-    callers: Tickets<Answer>,
+    callers: Tickets<oneshot::Sender<Answer>>,
     probes: Probes<C>,
     adoption: Option<oneshot::Sender<Adoption>>,
 }

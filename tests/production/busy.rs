@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use futures::stream::Empty;
 use pbkv::{
     channel,
     client::{Client, ClientOptions},
@@ -17,7 +18,7 @@ use pbkv::{
         view_service_server::{ViewService, ViewServiceServer},
     },
 };
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::cluster::{Cluster, run};
 
@@ -38,6 +39,15 @@ macro_rules! refuses {
     ($($method:ident($request:ident) -> $response:ident;)*) => {
         #[async_trait]
         impl Kv for Busy {
+            type MultiplexStream = Empty<Result<wire::Answers, Status>>;
+
+            async fn multiplex(
+                &self,
+                _calls: Request<Streaming<wire::Calls>>,
+            ) -> Result<Response<Self::MultiplexStream>, Status> {
+                self.refuse()
+            }
+
             $(async fn $method(
                 &self,
                 _request: Request<wire::$request>,

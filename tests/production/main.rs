@@ -17,6 +17,7 @@ mod listing;
 mod logs;
 mod lost_record;
 mod memory;
+mod multiplex;
 mod not_used;
 mod printing;
 mod proxy;

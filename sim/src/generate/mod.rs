@@ -34,7 +34,7 @@ use testbed::{
 
 use crate::{
     bound::{Fault, Plan},
-    store::setup::{Cluster, Reads, VIEW_SERVICE},
+    store::setup::{Calls, Cluster, Reads, VIEW_SERVICE},
 };
 
 /// Servers in a generated cluster, at most.
@@ -53,6 +53,10 @@ pub const DRIFT_PPM_MAX: u64 = draw::DRIFT_PPM_MAX;
 const VOLATILE_PERCENT: u64 = 45;
 /// The share of seeds whose messages travel as bytes, in percent.
 const ENCODED_PERCENT: u64 = 12;
+/// The share of seeds in which little of what clients say travels together, in percent,
+const TOGETHER_PERCENT: u64 = 25;
+/// and the bytes that do.
+const TOGETHER_BYTES: (u64, u64) = (32, 1_024);
 /// The share of seeds with four or five copies, in percent.
 const MANY_COPIES_PERCENT: u64 = 5;
 
@@ -160,10 +164,22 @@ fn cluster(seed: u64) -> Cluster {
         starts_ms,
         volatile: false,
         encoded: Dice::new(seed, "encoded").percent(ENCODED_PERCENT),
+        calls: calls(seed),
+        together_bytes: together_bytes(seed),
         settings: Vec::new(),
         callers_leave: Dice::new(seed, "callers leave").percent(50),
         clocks: clocks(seed, servers),
     }
+}
+
+fn calls(seed: u64) -> Calls {
+    Dice::new(seed, "calls").weighted(&[(40, Calls::Stream), (35, Calls::Shared), (25, Calls::Unary)])
+}
+
+/// A call without its value takes some 40 bytes.
+fn together_bytes(seed: u64) -> Option<usize> {
+    let mut dice = Dice::new(seed, "calls/together");
+    dice.percent(TOGETHER_PERCENT).then(|| dice.magnitude(TOGETHER_BYTES.0, TOGETHER_BYTES.1) as usize)
 }
 
 fn clocks(seed: u64, servers: u64) -> Vec<Clock> {

@@ -33,6 +33,7 @@ use crate::{
         observe,
         operation::{Input, Output, Told},
         script::{self, Action, Asked, Seen, Step},
+        setup::Calls,
     },
 };
 
@@ -64,8 +65,12 @@ impl Caller {
     }
 
     fn client(world: &World, node: NodeIndex, deadline: Duration) -> Client<Clock> {
-        let options = ClientOptions { deadline, ..ClientOptions::new(world.own.nodes.view_service()) };
-        Client::new(options, Clock(world.clock(node)))
+        let cluster = &world.plan.cluster;
+        let mut options = ClientOptions { deadline, ..ClientOptions::new(world.own.nodes.view_service()) };
+        options.unary = cluster.calls == Calls::Unary;
+        options.together_bytes_max = cluster.together_bytes.unwrap_or(options.together_bytes_max);
+        let client = Client::new(options, Clock(world.clock(node)));
+        if cluster.calls == Calls::Shared { world.own.in_one_process(client) } else { client }
     }
 
     /// Gives the client a long deadline.

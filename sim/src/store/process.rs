@@ -9,6 +9,7 @@ use std::{
 
 use madsim::time::TimeHandle;
 use pbkv::{
+    options::TOGETHER_BYTES_MAX,
     protocol::{
         identity::Boot,
         log::Durable,
@@ -159,6 +160,7 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
         },
         options,
         limits: world.plan.cluster.limits(),
+        together_bytes_max: world.plan.cluster.together_bytes.unwrap_or(TOGETHER_BYTES_MAX),
         view_service: world.own.nodes.view_service(),
     };
     let written = {

@@ -62,6 +62,13 @@ pub struct Cluster {
     /// its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub callers_leave: bool,
+    /// How clients make their calls.
+    #[serde(skip_serializing_if = "Calls::is_default")]
+    pub calls: Calls,
+    /// Bytes of calls, and of answers, that travel together on a client's stream; what is longer travels alone.
+    /// Absent: what production allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together_bytes: Option<usize>,
     /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub encoded: bool,
@@ -91,6 +98,8 @@ impl Default for Cluster {
             starts_ms: Vec::new(),
             volatile: false,
             callers_leave: false,
+            calls: Calls::Stream,
+            together_bytes: None,
             encoded: false,
             settings: Vec::new(),
             clocks: Vec::new(),
@@ -121,6 +130,25 @@ pub enum Reads {
     Confirm,
     /// The view service grants a lease.
     Lease,
+}
+
+/// How clients make their calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Calls {
+    /// Each client on a stream of its own.
+    #[default]
+    Stream,
+    /// All clients on one stream, as tasks of one process do.
+    Shared,
+    /// One by one, as other people's clients do.
+    Unary,
+}
+
+impl Calls {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Setup for Cluster {

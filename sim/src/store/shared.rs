@@ -1,9 +1,10 @@
 //! What the processes of a run share and what outlives them: the servers' disks, the folder of the view
 //! service's record, and what operators made of them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pbkv::{
+    client::Client,
     protocol::{identity::Boot, log::Durable, view::Record},
     storage::record_file::{FILE, RecordFile},
 };
@@ -18,7 +19,7 @@ use testbed::{
 
 use super::{
     Pbkv,
-    hardware::{Folder, Found, ServerDisk},
+    hardware::{Clock, Folder, Found, ServerDisk},
     nodes::Nodes,
     observe,
     operator::Operator,
@@ -40,6 +41,8 @@ pub struct Shared {
     copies: Mutex<Copies>,
     disks: Vec<Arc<Mutex<ServerDisk>>>,
     operator: Mutex<Operator>,
+    /// The client whose connections all use, if they are to.
+    first_client: OnceLock<Client<Clock>>,
 }
 
 /// The record's file.
@@ -63,6 +66,7 @@ impl simulated::Shared<Pbkv> for Shared {
             copies: Mutex::default(),
             disks: nodes.servers().chain(nodes.twin()).map(disk).collect(),
             operator: Mutex::default(),
+            first_client: OnceLock::new(),
             nodes,
         }
     }
@@ -119,6 +123,12 @@ impl simulated::Shared<Pbkv> for Shared {
 }
 
 impl Shared {
+    /// A client as one of several in a process, which have their connections in common.
+    pub fn in_one_process(&self, client: Client<Clock>) -> Client<Clock> {
+        let first = self.first_client.get_or_init(|| client.another());
+        client.over_the_connections_of(first)
+    }
+
     /// The disk of a server or of a twin.
     pub fn disk(&self, server: NodeIndex) -> &Arc<Mutex<ServerDisk>> {
         let place = if self.nodes.twin() == Some(server) { self.disks.len() } else { server };

@@ -1,6 +1,6 @@
 //! Smaller and plainer set-ups, which are tried when a plan is made small.
 
-use super::setup::{Cluster, Reads};
+use super::setup::{Calls, Cluster, Reads};
 
 /// With fewer servers, or with fewer copies.
 pub fn smaller(cluster: &Cluster) -> Vec<Cluster> {
@@ -16,10 +16,12 @@ pub fn smaller(cluster: &Cluster) -> Vec<Cluster> {
 }
 
 /// Options that need no explanation.
-const PLAIN: [fn(&mut Cluster); 14] = [
+const PLAIN: [fn(&mut Cluster); 16] = [
     |cluster| cluster.settings.clear(),
     |cluster| cluster.encoded = false,
     |cluster| cluster.callers_leave = false,
+    |cluster| cluster.calls = Calls::Stream,
+    |cluster| cluster.together_bytes = None,
     |cluster| cluster.volatile = false,
     |cluster| cluster.log_entries_max = None,
     |cluster| cluster.clocks.clear(),

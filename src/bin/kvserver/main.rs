@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use pbkv::{
     channel,
     clock::SystemClock,
-    options::Limits,
+    options::{Limits, TOGETHER_BYTES_MAX},
     process::{self, Exit, Failure, Listener, Span, any_whole, exit, logs::LogArgs},
     protocol::{
         identity::{Boot, ServerId},
@@ -312,7 +312,8 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let boot = if durable.boot == Boot(0) { boot(SystemTime::now())? } else { durable.boot.next() };
     // rules: allow randomness: and each its identity from the operating system
     let start = Start { server, boot, nonce: rand::random(), durable };
-    let config = KvConfig { start, options, limits, view_service: args.vs.clone() };
+    let (view_service, together_bytes_max) = (args.vs.clone(), TOGETHER_BYTES_MAX);
+    let config = KvConfig { start, options, limits, together_bytes_max, view_service };
     let mut server = KvServer::start(config, storage, SystemClock, ());
     let bytes_max = server.message_bytes_max();
     let kv = Kv::new(server.kv())

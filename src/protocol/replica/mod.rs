@@ -54,7 +54,7 @@ use super::{
     command::{Refusal, Reply},
     identity::{Boot, DataId, Generation, OpNumber, Position, ServerId, Ticket, ViewNumber},
     log::{Log, Write},
-    machine::{AT_ONCE, Machine, NEVER},
+    machine::{AT_ONCE, Garbage, Machine, NEVER},
     message::{Echo, PeerMessage, PingReply, PingReplyBody},
     options::{ClusterOptions, ReplicaOptions},
     presence::Presence,
@@ -466,5 +466,9 @@ impl Machine for Replica {
 
     fn flush() -> Event {
         Event::Flush
+    }
+
+    fn take_garbage(&mut self) -> Option<impl Garbage> {
+        self.core.log.take_garbage()
     }
 }

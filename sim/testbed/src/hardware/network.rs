@@ -372,10 +372,13 @@ impl Network {
                 }
             }
         }
-        if let Some(treatment) = verdict.treatment {
-            *self.struck.entry(treatment.how).or_default() += 1;
-            let roles = [from, to].into_iter().filter_map(|node| self.roles.get(node));
-            self.strikes.extend(roles.map(|role| (treatment.how, *role)));
+        if let Some(Treatment { how, .. }) = verdict.treatment {
+            let roles = [from, to].map(|node| self.roles.get(node).copied());
+            // Nobody lies to clients, or as one, however many are named.
+            if how != Mistreatment::Forge || !roles.contains(&Some(Role::CLIENT)) {
+                *self.struck.entry(how).or_default() += 1;
+                self.strikes.extend(roles.into_iter().flatten().map(|role| (how, role)));
+            }
         }
         verdict
     }

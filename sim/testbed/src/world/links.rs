@@ -142,6 +142,13 @@ impl Links {
         }
     }
 
+    /// An answer is on its last stretch, where nothing happens to it.
+    pub fn left(&self, answer: Option<MessageIndex>) {
+        if let (Some(messages), Some(index)) = (&self.messages, answer) {
+            messages.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index).lost = false;
+        }
+    }
+
     /// The clients' messages so far.
     pub fn take_messages(&self) -> Messages {
         let messages = self.messages.as_ref().map(|messages| messages.lock());

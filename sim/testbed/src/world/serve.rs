@@ -253,7 +253,7 @@ impl Server {
 }
 
 /// What an error says.
-fn refusal(status: &Status) -> String {
+pub(super) fn refusal(status: &Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }
 

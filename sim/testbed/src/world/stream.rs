@@ -1,4 +1,4 @@
-//! Streams between processes under the fault layer: each message is carried on its own, in both directions.
+//! Streams under the fault layer: each message is carried on its own, in both directions.
 //!
 //! The node that opened a stream may leave it. What it said before is heard all the same, and the answers are
 //! dropped.
@@ -28,11 +28,13 @@ use tonic::{
 use crate::{
     data::{fault::Mistreatment, node::NodeIndex},
     hardware::network::{Verdict, Way},
+    observer::messages::MessageIndex,
     world::{
         encoding::duplicate,
         flights::{Due, Entry},
         links::{Arrival, Links, on_the_way},
-        serve::{Server, unavailable},
+        now,
+        serve::{Server, client_message, refusal, unavailable},
     },
 };
 
@@ -111,19 +113,14 @@ pub(crate) async fn serve(
         match message {
             Some(Ok(_)) if peer_left => {}
             Some(Ok(message)) => outbound.dispatch(message, Outlet::Peer(tx.clone())),
-            Some(Err(status)) => return fail(&tx, status).await,
+            Some(Err(status)) => return outbound.fail(&tx, status).await,
             None => {
                 let _ = tx.send(Box::new(())).await;
                 return;
             }
         }
     }
-    fail(&tx, unavailable("the connection broke")).await;
-}
-
-async fn fail(tx: &Sender, status: Status) {
-    let last: Result<BoxMessage, Status> = Err(status);
-    let _ = tx.send(Box::new(last)).await;
+    outbound.fail(&tx, unavailable("the connection broke")).await;
 }
 
 /// One direction of a stream.
@@ -179,6 +176,7 @@ impl Direction {
             return;
         }
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
+        let kept = self.keep(&message);
         let queued = self.server.links.queue(self.from, self.to, &message);
         let (mut verdict, cut) = {
             let mut network = self.server.links.network();
@@ -187,16 +185,19 @@ impl Direction {
         verdict.delay += queued;
         if verdict.treatment.is_none() && verdict.delay.is_zero() && cut.is_none() {
             match outlet {
-                Outlet::Handler(handler) => drop(handler.unbounded_send(Ok(message))),
+                Outlet::Handler(handler) => {
+                    self.server.links.delivered(kept, now());
+                    drop(handler.unbounded_send(Ok(message)));
+                }
                 Outlet::Peer(peer) => {
-                    self.lets_go(&message);
+                    self.lets_go(&message, kept);
                     let message: Result<BoxMessage, Status> = Ok(message);
                     drop(futures::FutureExt::now_or_never(peer.send(Box::new(message))));
                 }
             }
             return;
         }
-        let carried = self.clone().carry(message, verdict, outlet.clone());
+        let carried = self.clone().carry(message, kept, verdict, outlet.clone());
         match outlet {
             // What a dead process would have received is lost.
             Outlet::Handler(_) => drop(madsim::task::spawn(carried)),
@@ -204,7 +205,7 @@ impl Direction {
         }
     }
 
-    async fn carry(self, message: BoxMessage, verdict: Verdict, outlet: Outlet) {
+    async fn carry(self, message: BoxMessage, kept: Option<MessageIndex>, verdict: Verdict, outlet: Outlet) {
         let mut late = Duration::ZERO;
         let entry = self.begin(&message, |_, _| Due::After("the end of a fault"));
         match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
@@ -217,20 +218,20 @@ impl Direction {
                 let verdict = Verdict { treatment: None, ..verdict.clone() };
                 madsim::task::spawn(async move {
                     let entry = own.begin(&copy, |_, now| Due::At(now + treatment.after));
-                    own.arrive(copy, &verdict, treatment.after, &outlet, entry).await;
+                    own.arrive((copy, None), &verdict, treatment.after, &outlet, entry).await;
                 });
             }
             Some((Mistreatment::Forge, _)) => {
                 if let Some(forged) = self.server.links.lie(self.from, self.to, &message, verdict.hash) {
                     let entry = self.begin(&forged, Links::by_latency);
-                    self.arrive(forged, &verdict, Duration::ZERO, &outlet, entry).await;
+                    self.arrive((forged, None), &verdict, Duration::ZERO, &outlet, entry).await;
                 }
             }
             // As late as can be: after the fault.
             Some((Mistreatment::Hang, treatment)) => self.server.links.over(treatment.fault).await,
             None => {}
         }
-        self.arrive(message, &verdict, late, &outlet, entry).await;
+        self.arrive((message, kept), &verdict, late, &outlet, entry).await;
     }
 
     /// The message is on its way, if that is looked at.
@@ -238,14 +239,40 @@ impl Direction {
         self.server.links.begin((self.from, self.to), |links| links.words(message), due)
     }
 
+    /// The stream ends.
+    async fn fail(&self, tx: &Sender, status: Status) {
+        if !self.server.nodes.is_process(self.to) {
+            self.server.links.attempts.told(self.to, self.from, now(), false, refusal(&status));
+        }
+        let last: Result<BoxMessage, Status> = Err(status);
+        let _ = tx.send(Box::new(last)).await;
+    }
+
+    /// A message of a client, or for one, is kept: as one that is lost, until it arrives.
+    fn keep(&self, message: &BoxMessage) -> Option<MessageIndex> {
+        let (links, from, to) = (&self.server.links, self.from, self.to);
+        let is_client = |node| !self.server.nodes.is_process(node);
+        if is_client(from) {
+            links.attempts.asked(from, to, now());
+        }
+        let kept = || client_message((from, to), links.words(message), now(), true);
+        (is_client(from) || is_client(to)).then(|| links.keep(kept)).flatten()
+    }
+
     /// The message is left to the network.
-    fn lets_go(&self, message: &BoxMessage) {
-        self.server.links.let_go((self.from, self.to), |links| links.words(message));
+    fn lets_go(&self, message: &BoxMessage, kept: Option<MessageIndex>) {
+        let (links, from, to) = (&self.server.links, self.from, self.to);
+        links.let_go((from, to), |links| links.words(message));
+        links.left(kept);
+        if !self.server.nodes.is_process(to) {
+            let what = (links.own_words)(message).unwrap_or_else(|| "an answer".into());
+            links.attempts.told(to, from, now(), true, what);
+        }
     }
 
     async fn arrive(
         &self,
-        message: BoxMessage,
+        (message, kept): (BoxMessage, Option<MessageIndex>),
         verdict: &Verdict,
         late: Duration,
         outlet: &Outlet,
@@ -254,8 +281,9 @@ impl Direction {
         let sent_at = Instant::now();
         match self.server.links.carry_on(self.way(), verdict, late, entry).await {
             Arrival::Arrived => {
-                if let Outlet::Peer(_) = outlet {
-                    self.lets_go(&message);
+                match outlet {
+                    Outlet::Peer(_) => self.lets_go(&message, kept),
+                    Outlet::Handler(_) => self.server.links.delivered(kept, now()),
                 }
                 outlet.put(message).await;
             }

@@ -53,7 +53,8 @@ pub struct BenchArgs {
     /// How long the clients work before that
     #[arg(long, default_value_t = Span(Duration::from_secs(1)), value_name = "TIME")]
     warmup: Span,
-    /// Clients at work at the same time, each with a connection, a session and one operation under way
+    /// Clients at work at the same time, each with a session and one operation under way. They share one
+    /// connection, over which their calls travel together; those of another store have a connection each
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = process::whole(1, CLIENTS_MAX))]
     clients: u64,
     /// Operations a second that are due, whatever the cluster does (open loop): latency counts from when an
@@ -82,6 +83,9 @@ pub struct BenchArgs {
     /// Determines what the clients ask, though not what happens then
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = process::whole(0, u64::MAX))]
     seed: u64,
+    /// Make each call alone, as an RPC of its own, and give each client a connection of its own
+    #[arg(long, conflicts_with = "peer")]
+    unary: bool,
     /// Measure another store in the same way, redis://HOST:PORT or etcd://HOST:PORT. Redis has to have a
     /// replica, for which each update waits
     #[arg(long, value_name = "STORE")]
@@ -106,7 +110,7 @@ enum Peer {
     Etcd(String),
 }
 
-/// Each has a connection of its own.
+/// Each may have a connection of its own.
 const CLIENTS_MAX: u64 = 10_000;
 const RATE_MAX: u64 = 10_000_000;
 const KEYS_MAX: u64 = 1_000_000_000;
@@ -172,7 +176,14 @@ pub async fn run(
     }
     let deadline = options.deadline;
     match args.peer.clone() {
-        None => of(|| Ok(Client::new(options.clone(), SystemClock)), screen, args, claim).await,
+        None if args.unary => {
+            let options = ClientOptions { unary: true, ..options };
+            of(|| Ok(Client::new(options.clone(), SystemClock)), screen, args, claim).await
+        }
+        None => {
+            let first = Client::new(options, SystemClock);
+            of(|| Ok(first.another()), screen, args, claim).await
+        }
         Some(Peer::Redis(at)) => of(|| Ok(redis::Redis::new(&at, deadline)), screen, args, claim).await,
         Some(Peer::Etcd(at)) => of(|| etcd::Etcd::new(&at, deadline), screen, args, claim).await,
     }
@@ -307,6 +318,7 @@ impl BenchArgs {
     fn describe(&self, told: &mut Json) {
         let own = json!({
             "clients": self.clients,
+            "unary": self.unary,
             "rate": self.rate,
             "read_ratio": self.read_ratio,
             "value_bytes": self.value_bytes,

@@ -1,0 +1,219 @@
+//! Connections to servers, shared by the clients of one process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
+
+use tonic::Status;
+
+use super::{ClientOptions, call_stream::CallStream};
+use crate::{
+    channel::{self, Progress},
+    clock::{Clock, before},
+    process::{self, Watched},
+    proto::{self, Malformed},
+    protocol::{
+        command::{Reply, RequestBody, Scan, Update},
+        identity::{Generation, ServerId},
+    },
+    wire::{self, answer, call, kv_client::KvClient},
+};
+
+/// Connections kept open. Beyond this, all are closed and those still needed opened again.
+const CONNECTIONS_MAX: usize = 16;
+
+/// The connections to the servers of a cluster.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    open: Mutex<BTreeMap<ServerId, Arc<Connection>>>,
+    /// One is opened at a time: whoever else needs it waits for it.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Connections {
+    /// The connection to a server. Opens one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it cannot be opened, or not before `until`.
+    pub async fn get<C: Clock>(
+        &self,
+        server: &ServerId,
+        clock: &C,
+        until: Duration,
+        options: &ClientOptions,
+    ) -> Result<Arc<Connection>, String> {
+        if let Some(connection) = self.usable(server) {
+            return Ok(connection);
+        }
+        let opened = async {
+            let _opening = self.opening.lock().await;
+            if let Some(connection) = self.usable(server) {
+                return Ok(connection);
+            }
+            let connection = Arc::new(Connection::open(server, options).await?);
+            let mut open = self.open();
+            if open.len() >= CONNECTIONS_MAX {
+                open.clear();
+            }
+            open.insert(server.clone(), connection.clone());
+            Ok(connection)
+        };
+        before(clock, until, opened).await.ok_or("it could not be reached in time")?
+    }
+
+    /// A connection failed: it is not used any more.
+    pub fn forget(&self, server: &ServerId, failed: &Arc<Connection>) {
+        let mut open = self.open();
+        if open.get(server).is_some_and(|known| Arc::ptr_eq(known, failed)) {
+            open.remove(server);
+        }
+    }
+
+    fn usable(&self, server: &ServerId) -> Option<Arc<Connection>> {
+        self.open().get(server).filter(|connection| !connection.is_over()).cloned()
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<ServerId, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: KvClient<Watched>,
+    /// Absent if each call is to be made alone.
+    together: Option<CallStream>,
+    progress: Progress,
+}
+
+/// What a call came to.
+pub(super) enum Answered {
+    /// A reply, unless it makes no sense.
+    Reply(Result<Reply, Malformed>),
+    /// There is no stream, or the reply is too long for it: the call has to be made again, alone.
+    OnlyAlone {
+        /// It was executed.
+        executed: bool,
+    },
+}
+
+impl Connection {
+    async fn open(server: &ServerId, options: &ClientOptions) -> Result<Self, String> {
+        let connected = channel::endpoint(server.as_str())?.connect().await;
+        let channel = connected.map_err(|error| channel::cause(&error))?;
+        let progress = Progress::default();
+        let client = KvClient::new(process::watch(channel, progress.clone()))
+            .max_decoding_message_size(options.message_bytes_max);
+        let together = (!options.unary).then(|| CallStream::open(client.clone(), options.together_bytes_max));
+        Ok(Self { client, together, progress })
+    }
+
+    /// Whether it takes no more calls.
+    pub fn is_over(&self) -> bool {
+        self.together.as_ref().is_some_and(|stream| stream.is_over() && !stream.is_unknown())
+    }
+
+    /// The stream, if the server knows streams.
+    fn stream(&self) -> Option<&CallStream> {
+        self.together.as_ref().filter(|stream| !stream.is_unknown())
+    }
+
+    /// Bytes of answers that arrived so far.
+    pub fn arrived(&self) -> u64 {
+        self.progress.bytes()
+    }
+
+    /// Asks a server that knows this generation. `unsent` is set if the future is dropped before anything was
+    /// sent: then nothing ever will be.
+    ///
+    /// # Errors
+    ///
+    /// The status that the call ended with.
+    pub async fn ask(
+        &self,
+        generation: Generation,
+        ask: &RequestBody,
+        alone: bool,
+        unsent: &AtomicBool,
+    ) -> Result<Answered, Status> {
+        let request = match message(generation, ask) {
+            Message::Call(request) => request,
+            Message::Scan(scan) => {
+                let page = self.client.clone().scan(scan).await?.into_inner();
+                return Ok(Answered::Reply(page.try_into()));
+            }
+        };
+        let answer = match self.stream().filter(|_| !alone) {
+            None => self.alone(request).await?,
+            Some(stream) => match stream.call(request, unsent) {
+                Err(too_long) => self.alone(*too_long).await?,
+                Ok(calling) => match calling.await {
+                    // It was the first to learn that. The next time there is no stream.
+                    Err(_) if stream.is_unknown() => return Ok(Answered::OnlyAlone { executed: false }),
+                    answer => answer?,
+                },
+            },
+        };
+        Ok(Answered::Reply(match answer {
+            answer::Result::Get(answer) => answer.try_into(),
+            answer::Result::Update(answer) => answer.try_into(),
+            answer::Result::OpenSession(answer) => answer.try_into(),
+            answer::Result::CloseSession(answer) => answer.try_into(),
+            answer::Result::TooLong(_) => return Ok(Answered::OnlyAlone { executed: true }),
+            answer::Result::Failure(failure) => return Err(proto::kv::status(failure)),
+        }))
+    }
+
+    async fn alone(&self, request: call::Request) -> Result<answer::Result, Status> {
+        use call::Request as Call;
+        let mut client = self.client.clone();
+        Ok(match request {
+            Call::Get(get) => client.get(get).await?.into_inner().into(),
+            Call::Put(put) => client.put(put).await?.into_inner().into(),
+            Call::Append(append) => client.append(append).await?.into_inner().into(),
+            Call::Delete(delete) => client.delete(delete).await?.into_inner().into(),
+            Call::CompareAndSwap(swap) => client.compare_and_swap(swap).await?.into_inner().into(),
+            Call::OpenSession(open) => client.open_session(open).await?.into_inner().into(),
+            Call::CloseSession(close) => client.close_session(close).await?.into_inner().into(),
+        })
+    }
+}
+
+enum Message {
+    Call(call::Request),
+    /// Its answer is long, so it is always made alone.
+    Scan(wire::ScanRequest),
+}
+
+fn message(generation: Generation, ask: &RequestBody) -> Message {
+    use call::Request as Call;
+    let generation = (generation != Generation::UNKNOWN).then(|| generation.into());
+    Message::Call(match ask {
+        RequestBody::Scan(scan) => {
+            let Scan { prefix, after: start_after, keys_max: limit, values } = scan.clone();
+            return Message::Scan(wire::ScanRequest { prefix, start_after, limit, values, generation });
+        }
+        RequestBody::Get { key } => Call::Get(wire::GetRequest { key: key.clone(), generation }),
+        RequestBody::OpenSession => Call::OpenSession(wire::OpenSessionRequest { generation }),
+        RequestBody::CloseSession { session } => {
+            Call::CloseSession(wire::CloseSessionRequest { session: session.0, generation })
+        }
+        RequestBody::Update { session, request, update } => {
+            let id = Some(wire::RequestId { session: session.0, number: request.0, generation });
+            match update.clone() {
+                Update::Put { key, value } => Call::Put(wire::PutRequest { id, key, value }),
+                Update::Append { key, value, .. } => Call::Append(wire::AppendRequest { id, key, value }),
+                Update::Delete { key } => Call::Delete(wire::DeleteRequest { id, key }),
+                Update::CompareAndSwap { key, expected, new } => {
+                    let (expected, expected_revision) = proto::kv::expected_fields(expected);
+                    let swap = wire::CompareAndSwapRequest { id, key, expected, new, expected_revision };
+                    Call::CompareAndSwap(swap)
+                }
+            }
+        }
+    })
+}
