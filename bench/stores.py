@@ -144,6 +144,16 @@ class Pbkv:
         return ["--vs", self.view_service]
 
 
+class Unary:
+    """Servers of pbkv that run already, and clients that make each call alone."""
+
+    def __init__(self, pbkv):
+        self.pbkv, self.processes = pbkv, pbkv.processes
+
+    def client(self):
+        return [*self.pbkv.client(), "--unary"]
+
+
 class Redis:
     """A primary and one replica."""
 

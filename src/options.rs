@@ -26,8 +26,12 @@ impl Default for Limits {
 const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 
 /// So many bytes of calls of a client, and of answers to it, travel together on its stream. What is longer
-/// travels alone. Any server takes and any client reads a message of this length, whatever its options are.
-pub const TOGETHER_BYTES_MAX: usize = MESSAGE_OVERHEAD_BYTES / 2;
+/// travels alone.
+pub const TOGETHER_BYTES_MAX: usize = 32 << 10;
+
+/// The longest message on such a stream that a server takes: what travels together, and its frame. No longer,
+/// because a call of two bytes occupies a hundred times as much.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 2 * TOGETHER_BYTES_MAX;
 
 /// Servers whose connection is slower than this, in bytes a second, cannot replicate to each other.
 const LINK_BYTES_PER_SECOND_MIN: u64 = 16 << 20;

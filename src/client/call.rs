@@ -27,7 +27,7 @@ use crate::{
         view::View,
         view_service::{Distress, NotTaken},
     },
-    wire::{self, view_service_client::ViewServiceClient},
+    wire,
 };
 
 /// A connection over which an update travels more slowly than this, in bytes a second, is too slow to wait
@@ -284,13 +284,9 @@ impl<C: Clock> Client<C> {
         let unreached = |why: String| {
             NoView::Unreached(format!("the view service at {address} cannot be reached: {why}"))
         };
-        let mut client = match &self.view_service {
-            Some(client) => client.clone(),
-            None => ViewServiceClient::new(channel::lazy(address).map_err(unreached)?),
-        };
+        let mut client = self.connections.view_service(address).map_err(unreached)?;
         let until = self.attempt_until(call);
         let answer = before(&self.clock, until, client.get_view(wire::GetViewRequest {})).await;
-        self.view_service = None; // until it is known to work
         let answer = answer.ok_or_else(|| unreached("no answer in time".into())).and_then(|answer| {
             answer.map_err(|status| match channel::impostor(&status) {
                 Some(what) => NoView::Impostor(format!(
@@ -300,6 +296,7 @@ impl<C: Clock> Client<C> {
             })
         });
         if answer.is_err() {
+            self.connections.forget_view_service(address);
             self.asks = (self.asks + 1) % self.options.view_service.len();
         }
         let answer = answer?.into_inner();
@@ -307,7 +304,6 @@ impl<C: Clock> Client<C> {
         let view = answer.view.map(View::try_from).transpose().map_err(malformed)?;
         let distress = answer.distress.map(Distress::try_from).transpose().map_err(malformed)?;
         let not_taken = answer.not_taken.map(NotTaken::try_from).transpose().map_err(malformed)?;
-        self.view_service = Some(client);
         Ok(ViewReport { view, replicas: answer.replicas, distress, not_taken })
     }
 

@@ -28,7 +28,7 @@ use crate::{
     channel,
     process::Watched,
     proto::{kv, not_executed, proves_not_executed},
-    wire::{self, answer, call, kv_client::KvClient},
+    wire::{self, answer, call, kv_stream_client::KvStreamClient},
 };
 
 /// So many callers are told their answers at a time.
@@ -44,7 +44,7 @@ pub(super) struct CallStream {
 impl CallStream {
     /// Opens a stream on a connection, on which so many bytes of calls travel together. Calls can be queued at
     /// once.
-    pub fn open(client: KvClient<Watched>, bytes_max: usize) -> Self {
+    pub fn open(client: KvStreamClient<Watched>, bytes_max: usize) -> Self {
         let queue = Arc::new(Queue { state: Mutex::default(), bytes_max });
         let running = tokio::spawn(run(client, queue.clone()));
         Self { queue, running }
@@ -104,13 +104,13 @@ impl Drop for Calling<'_> {
 }
 
 /// Carries calls and answers until the stream ends.
-async fn run(mut client: KvClient<Watched>, queue: Arc<Queue>) {
+async fn run(mut client: KvStreamClient<Watched>, queue: Arc<Queue>) {
     let calls = {
         let queue = queue.clone();
         stream::poll_fn(move |context| queue.poll_calls(context))
     };
     let ended = async {
-        let opened = client.multiplex(calls).await.map_err(|status| match status.code() {
+        let opened = client.open(calls).await.map_err(|status| match status.code() {
             Code::Unimplemented => not_executed(status), // nobody was there to execute anything
             _ => status,
         });

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tonic::Status;
+use tonic::{Status, transport::Channel};
 
 use super::{ClientOptions, call_stream::CallStream};
 use crate::{
@@ -18,16 +18,21 @@ use crate::{
         command::{Reply, RequestBody, Scan, Update},
         identity::{Generation, ServerId},
     },
-    wire::{self, answer, call, kv_client::KvClient},
+    wire::{
+        self, answer, call, kv_client::KvClient, kv_stream_client::KvStreamClient,
+        view_service_client::ViewServiceClient,
+    },
 };
 
 /// Connections kept open. Beyond this, all are closed and those still needed opened again.
 const CONNECTIONS_MAX: usize = 16;
 
-/// The connections to the servers of a cluster.
+/// The connections to a cluster.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: Mutex<BTreeMap<ServerId, Arc<Connection>>>,
+    /// Of the view service, by its addresses.
+    view_services: Mutex<BTreeMap<String, ViewServiceClient<Channel>>>,
     /// One is opened at a time: whoever else needs it waits for it.
     opening: tokio::sync::Mutex<()>,
 }
@@ -72,6 +77,30 @@ impl Connections {
         }
     }
 
+    /// The connection to the view service at an address, which is opened when it is used.
+    ///
+    /// # Errors
+    ///
+    /// If that is no address.
+    pub fn view_service(&self, address: &str) -> Result<ViewServiceClient<Channel>, String> {
+        let mut known = self.view_services();
+        if let Some(client) = known.get(address) {
+            return Ok(client.clone());
+        }
+        let client = ViewServiceClient::new(channel::lazy(address)?);
+        known.insert(address.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// The view service was not reached there: another connection is opened the next time.
+    pub fn forget_view_service(&self, address: &str) {
+        self.view_services().remove(address);
+    }
+
+    fn view_services(&self) -> MutexGuard<'_, BTreeMap<String, ViewServiceClient<Channel>>> {
+        self.view_services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn usable(&self, server: &ServerId) -> Option<Arc<Connection>> {
         self.open().get(server).filter(|connection| !connection.is_over()).cloned()
     }
@@ -106,9 +135,10 @@ impl Connection {
         let connected = channel::endpoint(server.as_str())?.connect().await;
         let channel = connected.map_err(|error| channel::cause(&error))?;
         let progress = Progress::default();
-        let client = KvClient::new(process::watch(channel, progress.clone()))
-            .max_decoding_message_size(options.message_bytes_max);
-        let together = (!options.unary).then(|| CallStream::open(client.clone(), options.together_bytes_max));
+        let watched = process::watch(channel, progress.clone());
+        let open = || CallStream::open(KvStreamClient::new(watched.clone()), options.together_bytes_max);
+        let together = (!options.unary).then(open);
+        let client = KvClient::new(watched).max_decoding_message_size(options.message_bytes_max);
         Ok(Self { client, together, progress })
     }
 

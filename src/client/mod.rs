@@ -89,9 +89,6 @@ mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use tonic::transport::Channel;
-
 use crate::{
     clock::Clock,
     protocol::{
@@ -100,8 +97,8 @@ use crate::{
         view::View,
         view_service::{Distress, NotTaken},
     },
-    wire::view_service_client::ViewServiceClient,
 };
+use bytes::Bytes;
 use call::{Call, NoView, unexpected};
 use connection::{Connection, Connections};
 pub use error::ClientError;
@@ -158,7 +155,6 @@ pub struct Client<C> {
     /// Whether the options can work together.
     is_valid: Result<(), String>,
     clock: C,
-    view_service: Option<ViewServiceClient<Channel>>,
     /// Which of the view service's addresses is asked.
     asks: usize,
     waiting: Waiting,
@@ -202,7 +198,6 @@ impl<C: Clock> Client<C> {
             is_valid: options.validate(),
             options,
             clock,
-            view_service: None,
             asks: 0,
             waiting: Waiting::default(),
             connections: Arc::default(),
@@ -227,7 +222,6 @@ impl<C: Clock> Client<C> {
             options: self.options.clone(),
             is_valid: self.is_valid.clone(),
             clock: self.clock.clone(),
-            view_service: self.view_service.clone(),
             asks: self.asks,
             waiting: Waiting::default(),
             connections: self.connections.clone(),

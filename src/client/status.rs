@@ -50,7 +50,8 @@ impl<C: Clock> Client<C> {
         let silent =
             |why: String| NoView::Unreached(format!("the view service says nothing of its servers: {why}"));
         let report = self.get_view(call).await?;
-        let mut client = self.view_service.clone().ok_or_else(|| silent("it has just answered".into()))?;
+        let address = &self.options.view_service[self.asks];
+        let mut client = self.connections.view_service(address).map_err(silent)?;
         let answer = before(&self.clock, call.deadline, client.get_status(wire::GetStatusRequest {})).await;
         let answer = answer.ok_or_else(|| silent("no answer in time".into()))?;
         let answer = answer.map_err(|status| silent(channel::cause(&status)))?.into_inner();

@@ -121,7 +121,7 @@ where
     /// The next answers; none if all is answered and the client has no more.
     async fn next_answers(&mut self) -> Result<Option<wire::Answers>, Status> {
         loop {
-            while self.under_way < UNDER_WAY_MAX
+            while self.under_way + self.ready.len() < UNDER_WAY_MAX
                 && let Some(call) = self.arrived.pop_front()
             {
                 self.take_up(call)?;
@@ -132,7 +132,7 @@ where
             if self.calls.is_none() && self.under_way == 0 {
                 return Ok(None);
             }
-            let has_room = self.under_way < UNDER_WAY_MAX;
+            let has_room = self.under_way < UNDER_WAY_MAX && self.arrived.is_empty();
             let calls = async {
                 match &mut self.calls {
                     Some(calls) if has_room => calls.next().await,

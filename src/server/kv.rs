@@ -100,7 +100,7 @@ impl KvServer {
         Self { kv, replication, terms, answer_bytes_max, driver }
     }
 
-    /// The service for clients.
+    /// Both services for clients: for calls that are made alone, and for those that are made on a stream.
     pub fn kv(&self) -> KvService {
         self.kv.clone()
     }
@@ -372,17 +372,6 @@ fn stopping() -> Status {
 
 #[async_trait]
 impl wire::kv_server::Kv for KvService {
-    type MultiplexStream = calls::Answers;
-
-    async fn multiplex(
-        &self,
-        request: Request<Streaming<wire::Calls>>,
-    ) -> Result<Response<calls::Answers>, Status> {
-        let (service, limits) = (self.clone(), (self.limits, self.together_bytes_max));
-        let queue = move |Asked { request, caller }| service.queue(request, Waits::OnStream(caller));
-        Ok(Response::new(calls::conversation(request.into_inner(), limits, queue)))
-    }
-
     async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetResponse>, Status> {
         self.call(request.into_inner()).await
     }
@@ -434,6 +423,20 @@ impl wire::kv_server::Kv for KvService {
         request: Request<wire::CloseSessionRequest>,
     ) -> Result<Response<wire::CloseSessionResponse>, Status> {
         self.call(request.into_inner()).await
+    }
+}
+
+#[async_trait]
+impl wire::kv_stream_server::KvStream for KvService {
+    type OpenStream = calls::Answers;
+
+    async fn open(
+        &self,
+        request: Request<Streaming<wire::Calls>>,
+    ) -> Result<Response<calls::Answers>, Status> {
+        let (service, limits) = (self.clone(), (self.limits, self.together_bytes_max));
+        let queue = move |Asked { request, caller }| service.queue(request, Waits::OnStream(caller));
+        Ok(Response::new(calls::conversation(request.into_inner(), limits, queue)))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use futures::stream::Empty;
 use pbkv::{
     channel,
     client::{Client, ClientOptions},
@@ -18,7 +17,7 @@ use pbkv::{
         view_service_server::{ViewService, ViewServiceServer},
     },
 };
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, async_trait};
 
 use crate::cluster::{Cluster, run};
 
@@ -39,15 +38,6 @@ macro_rules! refuses {
     ($($method:ident($request:ident) -> $response:ident;)*) => {
         #[async_trait]
         impl Kv for Busy {
-            type MultiplexStream = Empty<Result<wire::Answers, Status>>;
-
-            async fn multiplex(
-                &self,
-                _calls: Request<Streaming<wire::Calls>>,
-            ) -> Result<Response<Self::MultiplexStream>, Status> {
-                self.refuse()
-            }
-
             $(async fn $method(
                 &self,
                 _request: Request<wire::$request>,

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use futures::stream::Empty;
 use pbkv::{
     channel,
     client::{Client, ClientError, ClientOptions},
@@ -22,7 +21,7 @@ use pbkv::{
         view_service_server::{ViewService, ViewServiceServer},
     },
 };
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, async_trait};
 
 use crate::cluster::run;
 
@@ -88,15 +87,6 @@ fn session_expired() -> UpdateResponse {
 
 #[async_trait]
 impl Kv for MadeUp {
-    type MultiplexStream = Empty<Result<wire::Answers, Status>>;
-
-    async fn multiplex(
-        &self,
-        _: Request<Streaming<wire::Calls>>,
-    ) -> Result<Response<Self::MultiplexStream>, Status> {
-        Err(Status::unimplemented("each call is made alone"))
-    }
-
     async fn get(&self, _: Request<wire::GetRequest>) -> Result<Response<wire::GetResponse>, Status> {
         let next = self.0.script.lock().expect("no panic").pop_front();
         match next {

@@ -12,13 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::stream::Empty;
 use pbkv::{
     channel,
     process::Listener,
     wire::{
-        Answers, AppendRequest, Calls, CloseSessionRequest, CloseSessionResponse, CompareAndSwapRequest,
-        DataId, DeleteRequest, Generation, GetRequest, GetResponse, GetStatusRequest, GetStatusResponse,
+        AppendRequest, CloseSessionRequest, CloseSessionResponse, CompareAndSwapRequest, DataId,
+        DeleteRequest, Generation, GetRequest, GetResponse, GetStatusRequest, GetStatusResponse,
         GetViewRequest, GetViewResponse, Member, OpenSessionRequest, OpenSessionResponse, Outcome,
         PingRequest, PingResponse, Position, PutRequest, ScanRequest, ScanResponse, ServerStatus,
         UpdateResponse, View,
@@ -32,7 +31,7 @@ use pbkv::{
     },
 };
 use serde_json::{Value, json};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, async_trait};
 
 use crate::cluster::{eventually, failed, run, succeeded, testclient};
 
@@ -129,15 +128,6 @@ fn refused<T>() -> Result<Response<T>, Status> {
 
 #[async_trait]
 impl Kv for Fake {
-    type MultiplexStream = Empty<Result<Answers, Status>>;
-
-    async fn multiplex(
-        &self,
-        _: Request<Streaming<Calls>>,
-    ) -> Result<Response<Self::MultiplexStream>, Status> {
-        Err(Status::unimplemented("each call is made alone"))
-    }
-
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         self.never(request.into_inner().key).await
     }

@@ -28,7 +28,8 @@ use pbkv::{
         record_file::{FILE, RecordFile},
     },
     wire::{
-        kv_server::KvServer as KvGrpc, replication_server::ReplicationServer as ReplicationGrpc,
+        kv_server::KvServer as KvGrpc, kv_stream_server::KvStreamServer as KvStreamGrpc,
+        replication_server::ReplicationServer as ReplicationGrpc,
         view_service_server::ViewServiceServer as ViewServiceGrpc,
     },
 };
@@ -184,8 +185,10 @@ async fn run_server(world: Arc<World>, node: NodeIndex, server: NodeIndex, life:
     let clock = Clock(world.clock(node));
     let mut server = KvServer::start(config, disk, clock, NodeObserver::new(world.clone(), node));
     let lengths = Lengths { taken_max: server.message_bytes_max(), answered_max: server.answer_bytes_max() };
-    let services =
-        Services::default().with(KvGrpc::new(server.kv())).with(ReplicationGrpc::new(server.replication()));
+    let services = Services::default()
+        .with(KvGrpc::new(server.kv()))
+        .with(KvStreamGrpc::new(server.kv()))
+        .with(ReplicationGrpc::new(server.replication()));
     serve(&world, node, services, lengths, server.failed()).await;
 }
 

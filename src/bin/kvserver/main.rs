@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use pbkv::{
     channel,
     clock::SystemClock,
-    options::{Limits, TOGETHER_BYTES_MAX},
+    options::{Limits, STREAM_MESSAGE_BYTES_MAX, TOGETHER_BYTES_MAX},
     process::{self, Exit, Failure, Listener, Span, any_whole, exit, logs::LogArgs},
     protocol::{
         identity::{Boot, ServerId},
@@ -27,7 +27,10 @@ use pbkv::{
         folder::OsFolder,
         journal::{self, Journal, JournalOptions, Opened},
     },
-    wire::{kv_server::KvServer as Kv, replication_server::ReplicationServer as Replication},
+    wire::{
+        kv_server::KvServer as Kv, kv_stream_server::KvStreamServer as KvStream,
+        replication_server::ReplicationServer as Replication,
+    },
 };
 
 /// A server of a pbkv cluster: idle, backup or primary, as the view service decides. With --data-dir it keeps
@@ -319,11 +322,13 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     let kv = Kv::new(server.kv())
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(server.answer_bytes_max());
+    let streams = KvStream::new(server.kv()).max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX);
     let replication = Replication::new(server.replication())
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(bytes_max);
     let router = channel::server()
         .add_service(process::guarded(process::mark_refusals(kv)))
+        .add_service(process::guarded(streams))
         .add_service(process::guarded(replication));
     process::ready(&process::bound(&args.addr, &listener)?, &address)?;
     tracing::info!(advertised = %address, listens = %bound, view_service = %args.vs, "the server is listening");

@@ -5,15 +5,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, future, stream};
 use pbkv::{
+    channel,
     client::{Client, ClientOptions},
     clock::SystemClock,
-    options::TOGETHER_BYTES_MAX,
+    options::{STREAM_MESSAGE_BYTES_MAX, TOGETHER_BYTES_MAX},
     proto::proves_not_executed,
-    wire::{self, answer, call},
+    wire::{self, answer, call, kv_stream_client::KvStreamClient},
 };
 use tonic::Code;
 
-use crate::cluster::{Cluster, connect, run};
+use crate::cluster::{Cluster, run};
 
 const CLIENTS: usize = 32;
 
@@ -83,7 +84,8 @@ fn calls_under_way_when_the_primary_dies_are_executed_once() {
 fn any_client_may_speak_on_a_stream() {
     run(async {
         let (_cluster, server) = Cluster::of_one().await;
-        let mut client = connect(&server.address).await;
+        let channel = channel::lazy(&server.address).expect("an address");
+        let mut client = KvStreamClient::new(channel);
         let get = |id, key: &'static str| {
             let get = wire::GetRequest { key: key.into(), generation: None };
             wire::Call { id, request: Some(call::Request::Get(get)) }
@@ -91,7 +93,7 @@ fn any_client_may_speak_on_a_stream() {
         let open = wire::Call { id: 7, request: Some(call::Request::OpenSession(Default::default())) };
         let calls = vec![get(3, "absent"), get(5, ""), open, wire::Call { id: 9, request: None }];
         let said = stream::iter([wire::Calls { calls }]);
-        let answers: Vec<_> = client.multiplex(said).await.expect("it opens").into_inner().collect().await;
+        let answers: Vec<_> = client.open(said).await.expect("it opens").into_inner().collect().await;
         let answers: Vec<wire::Answer> =
             answers.into_iter().flat_map(|answers| answers.expect("a good stream").answers).collect();
         let ids: BTreeSet<u64> = answers.iter().map(|answer| answer.id).collect();
@@ -112,11 +114,11 @@ fn any_client_may_speak_on_a_stream() {
 
         // Ids that do not go upwards, and a message that is longer than any may be.
         let backwards = wire::Calls { calls: vec![get(2, "a"), get(1, "a")] };
-        let long = wire::GetRequest { key: vec![b'k'; 64 << 20].into(), generation: None };
+        let long = wire::GetRequest { key: vec![b'k'; STREAM_MESSAGE_BYTES_MAX].into(), generation: None };
         let long = wire::Calls { calls: vec![wire::Call { id: 1, request: Some(call::Request::Get(long)) }] };
         for (wrong, code) in [(backwards, Code::InvalidArgument), (long, Code::OutOfRange)] {
             let said = stream::iter([wrong]).chain(stream::pending());
-            let mut answers = client.multiplex(said).await.expect("it opens").into_inner();
+            let mut answers = client.open(said).await.expect("it opens").into_inner();
             let status = loop {
                 match answers.message().await {
                     Ok(Some(_)) => {}
