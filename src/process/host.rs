@@ -29,13 +29,17 @@ mod real {
     use super::{admission::Guarded, connections};
     use crate::{channel::Progress, process::signals::Signal, proto::NOT_EXECUTED};
 
-    /// Runs a future to its end, on all cores.
+    /// Runs a future to its end, on all cores. What may block and is not done by then is left to end with the
+    /// process.
     ///
     /// # Errors
     ///
     /// If the operating system refuses threads.
     pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
-        Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let output = runtime.block_on(future);
+        runtime.shutdown_background();
+        Ok(output)
     }
 
     /// Does what may block, on a thread of its own, which goes on if this future is dropped.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     bound::{End, FaultKind, Plan},
-    store::marks::{Role, Situation},
+    store::{
+        marks::{Role, Situation},
+        setup::Calls,
+    },
 };
 
 /// Clients that append to one key.
@@ -93,6 +96,58 @@ pub fn drafts() -> Vec<Draft> {
                     }
                 }
                 seen.each_append_once_in_order("hot0", 100)
+            },
+        },
+        Draft {
+            name: "calls_of_a_shared_stream_that_breaks_apply_once",
+            about: "all clients share one stream, which breaks again and again; the calls on it apply once, in each client's order",
+            reaches: vec![
+                strikes(Strike::Partition, Role::Client),
+                Situation::ClientStreamBreaks.into(),
+                Situation::RetryFromTable.into(),
+            ],
+            middle_ms: 6_500,
+            plan: |seed| {
+                let mut plan = appenders(seed);
+                plan.cluster.calls = Calls::Shared;
+                let cut = |how, lasts_ms| FaultKind::Partition {
+                    from: (1..=APPENDERS + 1).map(|n| format!("c{n}")).collect(),
+                    to: vec!["primary".into()],
+                    both_ways: true,
+                    how,
+                    lasts_ms: Some(lasts_ms),
+                };
+                let times = (4_000..12_000).step_by(800).map(|at_ms| around(at_ms, seed));
+                plan.faults = times.map(|at_ms| at(at_ms, cut(Cut::Refuse, 40))).collect();
+                plan.faults.push(at(around(12_500, seed), cut(Cut::BlackHole, 1_500)));
+                plan
+            },
+            holds: |seen| {
+                seen.fault(9)?;
+                seen.longest_wait(seen.patience)?;
+                seen.each_append_once_in_order("hot0", 200)
+            },
+        },
+        Draft {
+            name: "calls_that_are_made_alone_apply_once",
+            about: "clients that know no streams lose most replies; their retries apply nothing twice",
+            reaches: vec![
+                strikes(Strike::Message(Mistreatment::DropReply), Role::Client),
+                strikes(Strike::Message(Mistreatment::Duplicate), Role::Client),
+                Situation::RetryFromTable.into(),
+            ],
+            middle_ms: 6_500,
+            plan: |seed| {
+                let mut plan = appenders(seed);
+                plan.cluster.calls = Calls::Unary;
+                let lost = mistreat(Mistreatment::DropReply, 60, 3_000);
+                let twice = mistreat(Mistreatment::Duplicate, 60, 3_000);
+                plan.faults = vec![at(around(4_000, seed), lost), at(around(8_000, seed), twice)];
+                plan
+            },
+            holds: |seen| {
+                seen.fault(1)?;
+                seen.each_append_once_in_order("hot0", 200)
             },
         },
         Draft {

@@ -190,6 +190,10 @@ impl system::Witness<Pbkv> for Witness {
         self.mark(Lookout::stream_went_mute);
     }
 
+    fn client_stream_broke(&mut self) {
+        self.mark(Lookout::client_stream_broke);
+    }
+
     fn drives_stall(&mut self, nodes: Vec<NodeIndex>) {
         self.mark(|marks| marks.drives_stall(nodes));
     }

@@ -356,6 +356,7 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
     let Some(dir) = &args.data_dir else { return Ok(None) };
     let growth_min = args.replication.journal_growth_min;
     let options = JournalOptions { growth_min, ..JournalOptions::default() };
+    tracing::info!(dir = %dir.display(), "reading what this server remembers");
     // On another thread, so that a signal is heard while a long one is read.
     let (folder, server) = (dir.clone(), server.clone());
     let opened = tokio::spawn(async move { Journal::open(&folder, &server, options).await }).await;

@@ -337,6 +337,8 @@ situations! {
         "An answer or a message of a stream arrives when the process that sent it has ended.";
     MuteStream "stream_is_mute_after_a_black_hole" Network
         "After a black hole a stream lets nothing pass, and only a limit to silence ends it.";
+    ClientStreamBreaks "stream_of_calls_breaks" Network
+        "A stream on which a client makes calls, or several do, breaks.";
 
     Unknown "outcome_unknown" Client
         "A client gives up and does not know whether its operation took effect.";

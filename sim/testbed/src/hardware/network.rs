@@ -185,6 +185,8 @@ pub struct Network {
     outlived: bool,
     /// Whether a stream went mute.
     muted: bool,
+    /// Whether a stream broke that a client had opened.
+    broke: bool,
     struck: BTreeMap<Mistreatment, u64>,
     /// The role that each node has, and which roles were struck by what.
     roles: Vec<Role>,
@@ -203,6 +205,7 @@ impl Network {
             ends: vec![0; nodes],
             outlived: false,
             muted: false,
+            broke: false,
             struck: BTreeMap::new(),
             roles: Vec::new(),
             strikes: BTreeSet::new(),
@@ -257,6 +260,16 @@ impl Network {
     /// A stream lets nothing pass any more, and neither end knows.
     pub fn muted(&mut self) {
         self.muted = true;
+    }
+
+    /// A stream breaks that a client had opened.
+    pub fn broke(&mut self) {
+        self.broke = true;
+    }
+
+    /// Whether a stream broke that a client had opened.
+    pub fn has_broken(&self) -> bool {
+        self.broke
     }
 
     /// Whether a stream went mute.

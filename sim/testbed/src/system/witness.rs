@@ -68,6 +68,9 @@ pub trait Witness<S: System>: Sized + Send + 'static {
     /// Nothing passed any more on a stream whose ends both believed that it lives.
     fn stream_went_mute(&mut self) {}
 
+    /// A stream broke that a client had opened.
+    fn client_stream_broke(&mut self) {}
+
     /// The drives of these nodes stall from now on.
     fn drives_stall(&mut self, _nodes: Vec<NodeIndex>) {}
 

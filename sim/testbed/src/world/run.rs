@@ -106,9 +106,9 @@ fn judged<S: Simulated>(
     let struck = world.links.network().struck().clone();
     let strikes = world.links.network().strikes().clone();
     let messages = world.links.network().messages();
-    let (outlived, muted) = {
+    let (outlived, muted, broke) = {
         let network = world.links.network();
-        (network.has_outlived(), network.has_muted())
+        (network.has_outlived(), network.has_muted(), network.has_broken())
     };
     let mut observer = world.take_observer();
     let kept = observer.take_messages(world.links.take_messages());
@@ -120,6 +120,9 @@ fn judged<S: Simulated>(
     }
     if muted {
         observer.witness.stream_went_mute();
+    }
+    if broke {
+        observer.witness.client_stream_broke();
     }
     let (mut outcome, witness) = observer.into_outcome();
     outcome.messages = kept;

@@ -242,6 +242,7 @@ impl Direction {
     /// The stream ends.
     async fn fail(&self, tx: &Sender, status: Status) {
         if !self.server.nodes.is_process(self.to) {
+            self.server.links.network().broke();
             self.server.links.attempts.told(self.to, self.from, now(), false, refusal(&status));
         }
         let last: Result<BoxMessage, Status> = Err(status);

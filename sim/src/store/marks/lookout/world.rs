@@ -143,6 +143,11 @@ impl Lookout {
         self.reach(Situation::MuteStream);
     }
 
+    /// A stream broke on which a client made calls.
+    pub fn client_stream_broke(&mut self) {
+        self.reach(Situation::ClientStreamBreaks);
+    }
+
     /// A client's call ended.
     pub fn returned(&mut self, end: &End) {
         match end {
