@@ -33,7 +33,7 @@ fn a_run_that_is_ended_at_a_moment_says_how_everything_stands_then() {
 
 /// The view service's drive stalls when it writes its record for the first time, and later one backup's
 /// drive fails at the next write; the network is slow, a partition swallows what two servers say.
-const LOOKED_AT: &str = "seed = 1\n[network]\nlatency_us_min = 40000\nlatency_us_max = 60000\n\
+const LOOKED_AT: &str = "seed = 1\n[cluster]\ncalls = 'unary'\n[network]\nlatency_us_min = 40000\nlatency_us_max = 60000\n\
     [[client]]\nscript = ['1 put fruit', '4 append fruit', '6 get fruit']\n\
     [[client]]\nscript = ['1 get fruit']\n\
     [[fault]]\nat_ms = 1400\nfault = 'disk_stall'\nnode = 'vs'\nlasts_ms = 2000\n\

@@ -3,6 +3,9 @@
 //! The node that opened a stream may leave it. What it said before is heard all the same, and the answers are
 //! dropped.
 //!
+//! On a client's stream a message that is lost ends the stream, as the end of its connection does: a message
+//! whose reply is lost arrives before that, and one that is cancelled some time before.
+//!
 //! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing
 //! passes any more, as when the other end's memory of it is gone. Only a limit to silence ends it.
 
@@ -74,8 +77,16 @@ pub(crate) async fn serve(
     let (broken, mute) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let _open = server.links.opened((peer, server.node), &mute);
     let (deliver, inbox) = mpsc::unbounded();
-    let (own, ended) = (server.node, (broken.clone(), mute.clone()));
-    let inbound = Direction { server: server.clone(), from: peer, to: own, broken: ended.0, mute: ended.1 };
+    let own = server.node;
+    let inbound = Direction {
+        server: server.clone(),
+        from: peer,
+        to: own,
+        broken: broken.clone(),
+        mute,
+        loses_answer: Arc::default(),
+    };
+    let outbound = Direction { from: own, to: peer, ..inbound.clone() };
     let pump = madsim::task::spawn(inbound.receive(rx, deliver));
     // Ends with this call.
     let _pump = pump.cancel_on_drop();
@@ -98,7 +109,6 @@ pub(crate) async fn serve(
         Err(status) => return refuse(status).await,
     };
     let tx = Arc::new(tx);
-    let outbound = Direction { from: own, to: peer, server, broken: broken.clone(), mute };
     let mut peer_left = false;
     loop {
         let message = tokio::select! {
@@ -133,6 +143,8 @@ struct Direction {
     broken: Arc<Notify>,
     /// Nothing passes any more, in either direction.
     mute: Arc<AtomicBool>,
+    /// The next answer to a client is lost, and the stream ends with it.
+    loses_answer: Arc<AtomicBool>,
 }
 
 /// Where the messages of a direction come out.
@@ -175,6 +187,9 @@ impl Direction {
         if self.mute.load(Ordering::Relaxed) {
             return;
         }
+        if !self.is_process(self.to) && self.loses_answer.load(Ordering::Relaxed) {
+            return self.broken.notify_one();
+        }
         let Ok(message) = self.server.decoded(message, false) else { return self.broken.notify_one() };
         let kept = self.keep(&message);
         let queued = self.server.links.queue(self.from, self.to, &message);
@@ -208,7 +223,18 @@ impl Direction {
     async fn carry(self, message: BoxMessage, kept: Option<MessageIndex>, verdict: Verdict, outlet: Outlet) {
         let mut late = Duration::ZERO;
         let entry = self.begin(&message, |_, _| Due::After("the end of a fault"));
+        let (is_call, is_answer) = (!self.is_process(self.from), !self.is_process(self.to));
         match verdict.treatment.map(|treatment| (treatment.how, treatment)) {
+            // A client's connection loses no single message: it ends, before the calls arrive or after it.
+            Some((Mistreatment::DropReply, _)) if is_call => self.loses_answer.store(true, Ordering::Relaxed),
+            Some((Mistreatment::Cancel, treatment)) if is_call => {
+                self.arrive((message, kept), &verdict, late, &outlet, entry).await;
+                madsim::time::sleep(treatment.after).await;
+                return self.broken.notify_one();
+            }
+            Some((Mistreatment::DropRequest | Mistreatment::DropReply, _)) if is_call || is_answer => {
+                return self.broken.notify_one();
+            }
             Some((Mistreatment::DropRequest | Mistreatment::DropReply, _)) => return,
             Some((Mistreatment::Cancel, _)) => return self.broken.notify_one(),
             Some((Mistreatment::Delay, treatment)) => late = treatment.after,
@@ -234,6 +260,10 @@ impl Direction {
         self.arrive((message, kept), &verdict, late, &outlet, entry).await;
     }
 
+    fn is_process(&self, node: NodeIndex) -> bool {
+        self.server.nodes.is_process(node)
+    }
+
     /// The message is on its way, if that is looked at.
     fn begin(&self, message: &BoxMessage, due: impl FnOnce(&Links, Duration) -> Due) -> Option<Entry> {
         self.server.links.begin((self.from, self.to), |links| links.words(message), due)
@@ -241,7 +271,7 @@ impl Direction {
 
     /// The stream ends.
     async fn fail(&self, tx: &Sender, status: Status) {
-        if !self.server.nodes.is_process(self.to) {
+        if !self.is_process(self.to) {
             self.server.links.network().broke();
             self.server.links.attempts.told(self.to, self.from, now(), false, refusal(&status));
         }
@@ -252,7 +282,7 @@ impl Direction {
     /// A message of a client, or for one, is kept: as one that is lost, until it arrives.
     fn keep(&self, message: &BoxMessage) -> Option<MessageIndex> {
         let (links, from, to) = (&self.server.links, self.from, self.to);
-        let is_client = |node| !self.server.nodes.is_process(node);
+        let is_client = |node| !self.is_process(node);
         if is_client(from) {
             links.attempts.asked(from, to, now());
         }
@@ -265,7 +295,7 @@ impl Direction {
         let (links, from, to) = (&self.server.links, self.from, self.to);
         links.let_go((from, to), |links| links.words(message));
         links.left(kept);
-        if !self.server.nodes.is_process(to) {
+        if !self.is_process(to) {
             let what = (links.own_words)(message).unwrap_or_else(|| "an answer".into());
             links.attempts.told(to, from, now(), true, what);
         }
