@@ -42,8 +42,8 @@ pub(super) struct CallStream {
 }
 
 impl CallStream {
-    /// Opens a stream on a connection, on which so many bytes of calls travel together. Calls can be queued at
-    /// once.
+    /// Opens a stream on a connection, on which so many bytes of calls travel together. Calls can be queued
+    /// at once.
     pub fn open(client: KvStreamClient<Watched>, bytes_max: usize) -> Self {
         let queue = Arc::new(Queue { state: Mutex::default(), bytes_max });
         let running = tokio::spawn(run(client, queue.clone()));

@@ -15,6 +15,7 @@
 //! * [`kv`], [`view`]: the two servers
 //! * `calls`: many calls of a client over one stream
 //! * `link`, `contact`: connections to other replicas and to the view service
+//! * `notices`: what the log says of a replica
 //! * `probe`: the view service's probes of the servers
 
 mod calls;
@@ -22,6 +23,7 @@ mod contact;
 pub mod driver;
 pub mod kv;
 mod link;
+mod notices;
 mod probe;
 mod terms;
 mod tickets;

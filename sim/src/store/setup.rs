@@ -65,8 +65,8 @@ pub struct Cluster {
     /// How clients make their calls.
     #[serde(skip_serializing_if = "Calls::is_default")]
     pub calls: Calls,
-    /// Bytes of calls, and of answers, that travel together on a client's stream; what is longer travels alone.
-    /// Absent: what production allows.
+    /// Bytes of calls, and of answers, that travel together on a client's stream; what is longer travels
+    /// alone. Absent: what production allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub together_bytes: Option<usize>,
     /// Whether messages travel as bytes, and are refused by a receiver to which they are too long.
