@@ -1,5 +1,5 @@
-//! Many calls over one stream, on real servers: what travels together, what does not, and what becomes of calls
-//! under way when the primary dies.
+//! Many calls over one stream, on real servers: what travels together, what does not, and what becomes of
+//! calls under way when the primary dies.
 
 use std::{collections::BTreeSet, time::Duration};
 

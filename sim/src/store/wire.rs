@@ -38,8 +38,8 @@ pub const TYPES: &[Type] = &[
     Type::of::<wire::GetStatusResponse>(),
 ];
 
-/// What a message between servers says, which view is told, what a client asks and is told on a stream, or why
-/// a server refuses what it was asked.
+/// What a message between servers says, which view is told, what a client asks and is told on a stream, or
+/// why a server refuses what it was asked.
 pub fn words(message: &BoxMessage) -> Option<String> {
     let primary =
         message.downcast_ref().cloned().map(<PeerMessage as TryFrom<wire::PrimaryMessage>>::try_from);
