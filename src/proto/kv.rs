@@ -386,6 +386,11 @@ pub fn status(failure: wire::answer::Failure) -> Status {
     if failure.not_executed { not_executed(status) } else { status }
 }
 
+/// What a caller is told whom nobody will answer any more.
+pub fn stopping() -> Status {
+    Status::unavailable("this server is stopping; ask the view service for the primary")
+}
+
 /// The refusal of a call that this program does not know.
 pub fn unknown_call() -> Status {
     not_executed(Status::unimplemented("a call of this kind is not known here; update the server"))

@@ -37,7 +37,7 @@ pub struct Asked {
     pub caller: StreamCaller,
 }
 
-/// The caller of one call of a stream.
+/// The caller of one call of a stream. Is told that the server stops if it is dropped unanswered.
 #[derive(Debug)]
 pub struct StreamCaller {
     id: u64,
@@ -45,6 +45,20 @@ pub struct StreamCaller {
     answers: fn(Reply) -> answer::Result,
     /// Never longer than [`UNDER_WAY_MAX`].
     back: mpsc::UnboundedSender<(u64, answer::Result)>,
+    is_answered: bool,
+}
+
+impl StreamCaller {
+    /// The call is not queued.
+    pub fn refuse(mut self, status: &Status) {
+        self.tell(answer::Result::Failure(kv::failure(status)));
+    }
+
+    fn tell(&mut self, result: answer::Result) {
+        self.is_answered = true;
+        // A client that left needs no answer.
+        let _ = self.back.send((self.id, result));
+    }
 }
 
 impl Caller for StreamCaller {
@@ -54,19 +68,26 @@ impl Caller for StreamCaller {
         self.back.is_closed()
     }
 
-    fn answer(self, reply: Reply) {
-        // A client that left needs no answer.
-        let _ = self.back.send((self.id, (self.answers)(reply)));
+    fn answer(mut self, reply: Reply) {
+        let result = (self.answers)(reply);
+        self.tell(result);
+    }
+}
+
+impl Drop for StreamCaller {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.tell(answer::Result::Failure(kv::failure(&kv::stopping())));
+        }
     }
 }
 
 /// One stream: polling the answers also takes in the calls, so that it lives exactly as long as the client
-/// reads it. Up to `bytes_max` bytes of answers travel together. A call that `queue` refuses is answered with
-/// the status.
+/// reads it. Up to `bytes_max` bytes of answers travel together.
 pub fn conversation<S>(
     calls: S,
     (limits, bytes_max): (Limits, usize),
-    queue: impl Fn(Asked) -> Result<(), Status> + Send + 'static,
+    queue: impl Fn(Asked) + Send + 'static,
 ) -> Answers
 where
     S: Stream<Item = Result<wire::Calls, Status>> + Unpin + Send + 'static,
@@ -116,7 +137,7 @@ struct Conversation<S, Q> {
 impl<S, Q> Conversation<S, Q>
 where
     S: Stream<Item = Result<wire::Calls, Status>> + Unpin,
-    Q: Fn(Asked) -> Result<(), Status>,
+    Q: Fn(Asked),
 {
     /// The next answers; none if all is answered and the client has no more.
     async fn next_answers(&mut self) -> Result<Option<wire::Answers>, Status> {
@@ -206,7 +227,9 @@ where
             Ok(answer) => answer.into(),
             Err(status) => answer::Result::Failure(kv::failure(&status)),
         };
-        (self.queue)(Asked { request, caller: StreamCaller { id, answers, back: self.back.clone() } })
+        let back = self.back.clone();
+        (self.queue)(Asked { request, caller: StreamCaller { id, answers, back, is_answered: false } });
+        Ok(())
     }
 
     /// As many of the answers that are ready as travel together. One that is too long for that is replaced.
@@ -257,10 +280,7 @@ mod tests {
         let calls = stream::iter(messages.into_iter().map(|calls| Ok(wire::Calls { calls })));
         let queue = {
             let queued = queued.clone();
-            move |asked| {
-                queued.lock().expect("no panic").push(asked);
-                Ok(())
-            }
+            move |asked| queued.lock().expect("no panic").push(asked)
         };
         let limits = (Limits::default(), TOGETHER_BYTES_MAX);
         (conversation(Box::pin(calls.chain(stream::pending())), limits, queue), queued)
@@ -314,6 +334,32 @@ mod tests {
             .collect();
         assert_eq!(codes, [Code::InvalidArgument, Code::Unimplemented]);
         assert_eq!(queued.lock().expect("no panic").len(), 1, "and the third is asked");
+    }
+
+    #[test]
+    fn a_call_that_is_not_queued_is_answered_once() {
+        let calls = stream::iter([Ok(wire::Calls { calls: (1..=3).map(|id| get(id, "a")).collect() })]);
+        let full = |asked: Asked| asked.caller.refuse(&Status::resource_exhausted("full"));
+        let mut answers = conversation(Box::pin(calls), (Limits::default(), TOGETHER_BYTES_MAX), full);
+        let told = answered(&mut answers).expect("all are refused").expect("the stream lives");
+        let is_refused = |answer: &wire::Answer| match &answer.result {
+            Some(answer::Result::Failure(failure)) => failure.code == Code::ResourceExhausted as u32,
+            _ => false,
+        };
+        assert!(told.len() == 3 && told.iter().all(is_refused), "{told:?}");
+        assert!(answers.next().now_or_never().expect("it is over").is_none());
+    }
+
+    #[test]
+    fn a_call_that_nobody_answers_any_more_is_told_so() {
+        let (mut answers, queued) = says(vec![vec![get(1, "a")]]);
+        assert!(answered(&mut answers).is_none());
+        queued.lock().expect("no panic").clear();
+        let told = answered(&mut answers).expect("it is ready").expect("the stream lives");
+        let [wire::Answer { id: 1, result: Some(answer::Result::Failure(failure)) }] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!((failure.code, failure.not_executed), (Code::Unavailable as u32, false));
     }
 
     #[test]

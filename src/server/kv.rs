@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     options::Limits,
     proto::{
-        kv::{FromClient, ToClient},
+        kv::{FromClient, ToClient, stopping},
         not_executed,
     },
     protocol::{
@@ -240,19 +240,25 @@ impl KvService {
     async fn call<T: ToClient>(&self, request: impl FromClient) -> Result<Response<T>, Status> {
         let request = request.into_request(&self.limits)?;
         let (caller, waiting) = oneshot::channel();
-        self.queue(request, Waits::Alone(caller))?;
+        self.queue(request, Waits::Alone(caller)).map_err(|(_, status)| status)?;
         let reply = waiting.await.map_err(|_| stopping())?;
         T::from_reply(reply).map(Response::new)
     }
 
-    fn queue(&self, request: command::Request, caller: Waits) -> Result<(), Status> {
+    /// Queues a request for the machine, or gives back who waits for it, and says why.
+    fn queue(&self, request: command::Request, caller: Waits) -> Result<(), (Waits, Status)> {
         if self.inbox.capacity() <= INBOX_RESERVED {
-            return Err(crowded());
+            return Err((caller, crowded()));
         }
-        self.inbox.try_send(Input::Request { request, caller }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => crowded(),
-            mpsc::error::TrySendError::Closed(_) => stopping(),
-        })
+        let (input, status) = match self.inbox.try_send(Input::Request { request, caller }) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(input)) => (input, crowded()),
+            Err(mpsc::error::TrySendError::Closed(input)) => (input, stopping()),
+        };
+        match input {
+            Input::Request { caller, .. } => Err((caller, status)),
+            _ => unreachable!("it is what was to be queued"),
+        }
     }
 }
 
@@ -260,10 +266,6 @@ fn crowded() -> Status {
     not_executed(Status::resource_exhausted(
         "too many requests are queued at this server; try again after a pause",
     ))
-}
-
-fn stopping() -> Status {
-    Status::unavailable("this server is stopping; ask the view service for the primary")
 }
 
 #[async_trait]
@@ -331,7 +333,11 @@ impl wire::kv_stream_server::KvStream for KvService {
         request: Request<Streaming<wire::Calls>>,
     ) -> Result<Response<calls::Answers>, Status> {
         let (service, limits) = (self.clone(), (self.limits, self.together_bytes_max));
-        let queue = move |Asked { request, caller }| service.queue(request, Waits::OnStream(caller));
+        let queue = move |Asked { request, caller }| {
+            if let Err((Waits::OnStream(caller), status)) = service.queue(request, Waits::OnStream(caller)) {
+                caller.refuse(&status);
+            }
+        };
         Ok(Response::new(calls::conversation(request.into_inner(), limits, queue)))
     }
 }
