@@ -34,6 +34,10 @@ use crate::{
 /// for.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
+/// After an answer that was too long for the stream a client makes so many calls alone: where one value is
+/// long, others are.
+const ALONE_AFTER_LONG: u32 = 32;
+
 /// A server may say this often in one call that it is busy before the view service is asked for another one:
 /// a replaced primary that nobody else reaches stays busy, and does not know that it was replaced.
 const BUSY_ANSWERS_MAX: u32 = 1;
@@ -68,7 +72,7 @@ pub(super) struct Call {
     /// How often a server said that it is busy.
     busy_answers: u32,
     /// Attempts are made alone, and not on the stream of calls.
-    alone: bool,
+    pub(super) alone: bool,
     /// What was seen last: of the view service,
     pub(super) view_service_said: Option<String>,
     /// and of a server.
@@ -177,6 +181,9 @@ impl<C: Clock> Client<C> {
                 Err(Failure::OnlyAlone { sent }) => {
                     call.doubt |= sent && changes_data(ask);
                     call.alone = true;
+                    if sent {
+                        self.alone = ALONE_AFTER_LONG;
+                    }
                 }
                 Err(Failure::Invalid { sent, why }) => {
                     call.doubt |= sent && changes_data(ask);

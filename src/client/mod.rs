@@ -18,7 +18,9 @@
 //!
 //! A client makes one call at a time. Clients are cheap: use one for each task, and make them by
 //! [`Client::another`]. They share a connection then, and the calls that are under way at a time travel over
-//! one stream, together, which costs a fraction of what they cost one by one. What is long travels alone.
+//! one stream, together, which costs a fraction of what they cost one by one. A call of more than 32 KiB
+//! travels alone. So does an answer, after the stream has said that it is too long; a client that was told so
+//! makes its next calls alone.
 //!
 //! ```
 //! use pbkv::{client::{Client, ClientError, ClientOptions}, clock::SystemClock};
@@ -28,7 +30,7 @@
 //! #     replica::Start, view::Record, view_service::SealKey,
 //! # }, server::{kv::{KvConfig, KvServer}, view::{ViewConfig, ViewServer}},
 //! # storage::{journal::Journal, record_file::RecordFile},
-//! # wire::{kv_server, replication_server, view_service_server::ViewServiceServer}};
+//! # wire::{kv_server, kv_stream_server, replication_server, view_service_server::ViewServiceServer}};
 //!
 //! async fn example(view_service: &str) -> Result<(), Box<dyn Error>> {
 //!     let mut client = Client::new(ClientOptions::new(view_service), SystemClock);
@@ -42,6 +44,10 @@
 //!         Err(ClientError::Unknown { why }) => println!("it may be appended, now or later: {why}"),
 //!         Err(error) => return Err(error.into()), // nothing was changed
 //!     }
+//!     let mut other = client.another();
+//!     let (one, two) = tokio::join!(client.put("one", "1"), other.put("two", "2")); // they travel together
+//!     (one?, two?);
+//!     other.close().await?;
 //!     client.close().await?;
 //!     Ok(())
 //! }
@@ -67,6 +73,7 @@
 //! #             KvConfig { start, options, limits, together_bytes_max, view_service: view_service_too };
 //! #         let kv = KvServer::start(config, None::<Journal>, SystemClock, ());
 //! #         let router = channel::server().add_service(kv_server::KvServer::new(kv.kv()));
+//! #         let router = router.add_service(kv_stream_server::KvStreamServer::new(kv.kv()));
 //! #         let router = router.add_service(replication_server::ReplicationServer::new(kv.replication()));
 //! #         tokio::select! {
 //! #             biased;
@@ -159,6 +166,8 @@ pub struct Client<C> {
     asks: usize,
     waiting: Waiting,
     connections: Arc<Connections>,
+    /// So many of its next calls are made alone: an answer was too long for the stream.
+    alone: u32,
     /// The connection that was used last.
     connection: Option<(ServerId, Arc<Connection>)>,
     /// The latest view heard of.
@@ -201,6 +210,7 @@ impl<C: Clock> Client<C> {
             asks: 0,
             waiting: Waiting::default(),
             connections: Arc::default(),
+            alone: 0,
             connection: None,
             view: None,
             generation: Generation::UNKNOWN,
@@ -214,8 +224,10 @@ impl<C: Clock> Client<C> {
         Self { connections: other.connections.clone(), connection: None, ..self }
     }
 
-    /// Another client of the same cluster, over the same connections. It knows what this one knows, and has a
-    /// session of its own.
+    /// Another client of the same cluster, over the same connection and stream; each [`Client::new`] opens its
+    /// own. It knows what this one knows, and has a session of its own. If the stream breaks, the calls of all
+    /// of them are in doubt at once, and are tried again. A server has 1024 calls of a stream under way at
+    /// most. The stream is a task of the runtime in which it was opened: use such clients in one runtime.
     #[must_use]
     pub fn another(&self) -> Self {
         Self {
@@ -225,6 +237,7 @@ impl<C: Clock> Client<C> {
             asks: self.asks,
             waiting: Waiting::default(),
             connections: self.connections.clone(),
+            alone: self.alone,
             connection: None,
             view: self.view.clone(),
             generation: self.generation,
@@ -413,11 +426,14 @@ impl<C: Clock> Client<C> {
         }
     }
 
-    fn begin(&self) -> Result<Call, ClientError> {
+    fn begin(&mut self) -> Result<Call, ClientError> {
         self.is_valid.clone().map_err(ClientError::Invalid)?;
         let deadline = self.clock.now() + self.options.deadline;
         self.waiting.begin(deadline);
-        Ok(Call::new(deadline, self.options.pause_min))
+        let mut call = Call::new(deadline, self.options.pause_min);
+        call.alone = self.alone > 0;
+        self.alone = self.alone.saturating_sub(1);
+        Ok(call)
     }
 
     async fn update(&mut self, update: Update) -> Result<Executed, ClientError> {

@@ -28,7 +28,7 @@ pub struct ClientOptions {
     pub pause_max: Duration,
     /// The largest answer taken, in bytes. An update whose answer is larger has an unknown fate.
     pub message_bytes_max: usize,
-    /// Bytes of calls that travel together, at most; a longer call travels alone.
+    /// Bytes of calls that travel together, at most [`TOGETHER_BYTES_MAX`]; a longer call travels alone.
     pub together_bytes_max: usize,
     /// Makes each call alone, as an RPC of its own, which any gRPC client can do.
     pub unary: bool,
@@ -61,11 +61,7 @@ impl ClientOptions {
         check_span("attempt-timeout", self.attempt_timeout, SPAN_MIN, SPAN_MAX)?;
         check_span("pause-min", self.pause_min, SPAN_MIN, SPAN_MAX)?;
         check_span("pause-max", self.pause_max, self.pause_min, SPAN_MAX)?;
-        check_count(
-            "message-bytes-max",
-            self.message_bytes_max as u64,
-            2 * TOGETHER_BYTES_MAX as u64,
-            u32::MAX.into(),
-        )
+        check_count("together-bytes-max", self.together_bytes_max as u64, 0, TOGETHER_BYTES_MAX as u64)?;
+        check_count("message-bytes-max", self.message_bytes_max as u64, 1, u32::MAX.into())
     }
 }

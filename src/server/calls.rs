@@ -188,7 +188,7 @@ where
         if call.id <= self.last {
             let (id, last) = (call.id, self.last);
             return Err(Status::invalid_argument(format!(
-                "call {id} came after call {last}; number the calls of a stream upwards"
+                "call {id} came after call {last}; number the calls of a stream upwards, from 1"
             )));
         }
         self.last = call.id;

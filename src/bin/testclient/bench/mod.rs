@@ -16,6 +16,7 @@ mod target;
 mod work;
 
 use std::{
+    fmt,
     pin::pin,
     str::FromStr,
     sync::{
@@ -83,7 +84,8 @@ pub struct BenchArgs {
     /// Determines what the clients ask, though not what happens then
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = process::whole(0, u64::MAX))]
     seed: u64,
-    /// Make each call alone, as an RPC of its own, and give each client a connection of its own
+    /// Make each call alone, as an RPC of its own, and give each client a connection of its own: of pbkv, not
+    /// with --peer
     #[arg(long, conflicts_with = "peer")]
     unary: bool,
     /// Measure another store in the same way, redis://HOST:PORT or etcd://HOST:PORT. Redis has to have a
@@ -143,6 +145,15 @@ fn number(min: f64, max: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + 
     move |text| {
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| format!("write a number from {min} to {max}"))
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redis(address) => write!(f, "redis://{address}"),
+            Self::Etcd(address) => write!(f, "etcd://{address}"),
+        }
     }
 }
 
@@ -311,14 +322,20 @@ impl BenchArgs {
         };
         let pace = self.rate.map_or("closed loop".into(), |rate| format!("open loop of {rate}/s"));
         let clients = counted(self.clients, "client");
-        format!("{clients}, {keys}, {}, {pace}", counted(self.value_bytes, "byte"))
+        let bytes = counted(self.value_bytes, "byte");
+        match &self.peer {
+            Some(peer) => format!("{peer}: {clients}, {keys}, {bytes}, {pace}"),
+            None if self.unary => format!("{clients}, each call alone, {keys}, {bytes}, {pace}"),
+            None => format!("{clients} on one stream, {keys}, {bytes}, {pace}"),
+        }
     }
 
     /// What is asked, for programs.
     fn describe(&self, told: &mut Json) {
         let own = json!({
             "clients": self.clients,
-            "unary": self.unary,
+            "store": self.peer.as_ref().map_or("pbkv".into(), Peer::to_string),
+            "unary": self.peer.is_none().then_some(self.unary),
             "rate": self.rate,
             "read_ratio": self.read_ratio,
             "value_bytes": self.value_bytes,
