@@ -14,11 +14,11 @@ use tonic::Code;
 
 use super::{
     Client, ClientError, ViewReport,
-    connection::{Answered, Connection},
+    connection::{Answered, Connection, How},
     page,
 };
 use crate::{
-    channel,
+    channel::{self, Progress},
     clock::{Clock, before},
     proto::{Malformed, proves_not_executed},
     protocol::{
@@ -328,17 +328,24 @@ impl<C: Clock> Client<C> {
         if changes_data(ask) && !self.waiting.sends() {
             return pending().await; // the process ends, and has said that nothing was sent
         }
-        let unsent = AtomicBool::new(false);
+        let (progress, unsent) = (Progress::default(), AtomicBool::new(false));
         let answer = {
-            let mut asking = pin!(connection.ask(self.generation, ask, call.alone, &unsent));
-            let (mut arrived, mut until) = (connection.arrived(), answered_until);
+            let how = How { generation: self.generation, options: &self.options, alone: call.alone };
+            let mut asking = pin!(connection.ask(ask, &how, &progress, &unsent));
+            let (mut own, mut others, mut until) = (progress.bytes(), connection.arrived(), answered_until);
             loop {
                 let answer = before(&self.clock, until, asking.as_mut()).await;
-                let more = connection.arrived();
-                if answer.is_some() || more == arrived || until >= call.deadline {
+                if answer.is_some() || until >= call.deadline {
                     break answer;
                 }
-                (arrived, until) = (more, self.attempt_until(call)); // it is large, or the link is slow
+                if progress.bytes() != own {
+                    own = progress.bytes(); // its answer is large, or the link is slow
+                } else if connection.arrived() > others {
+                    others = u64::MAX; // it may be behind them: that is waited for once
+                } else {
+                    break answer;
+                }
+                until = self.attempt_until(call);
             }
         };
         let failed = match answer {

@@ -57,9 +57,7 @@ impl CallStream {
 
     /// Whether it is over because the server knows no streams of calls.
     pub fn is_unknown(&self) -> bool {
-        let is_unknown =
-            |status: &Status| status.code() == Code::Unimplemented && proves_not_executed(status);
-        self.queue.state().over.as_ref().is_some_and(is_unknown)
+        self.queue.state().is_unknown
     }
 
     /// Makes a call. `unsent` is set if the future is dropped before it was sent: then it never will be.
@@ -84,6 +82,7 @@ impl CallStream {
 
 impl Drop for CallStream {
     fn drop(&mut self) {
+        self.queue.close();
         self.running.abort();
     }
 }
@@ -110,9 +109,8 @@ async fn run(mut client: KvStreamClient<Watched>, queue: Arc<Queue>) {
         stream::poll_fn(move |context| queue.poll_calls(context))
     };
     let ended = async {
-        let opened = client.open(calls).await.map_err(|status| match status.code() {
-            Code::Unimplemented => not_executed(status), // nobody was there to execute anything
-            _ => status,
+        let opened = client.open(calls).await.inspect_err(|status| {
+            queue.state().is_unknown = status.code() == Code::Unimplemented;
         });
         let mut answers = opened?.into_inner();
         while let Some(wire::Answers { answers }) = answers.message().await? {
@@ -153,6 +151,10 @@ struct State {
     has_gathered: bool,
     /// Why the stream ended.
     over: Option<Status>,
+    /// The server knows no streams of calls.
+    is_unknown: bool,
+    /// Nobody uses it any more: it is to end.
+    is_closed: bool,
 }
 
 impl Queue {
@@ -194,7 +196,11 @@ impl Queue {
     /// The next calls that travel together.
     fn poll_calls(&self, context: &mut Context<'_>) -> Poll<Option<wire::Calls>> {
         let mut state = self.state();
+        if state.is_closed || state.over.is_some() {
+            return Poll::Ready(None); // else the transport would keep the connection for ever
+        }
         if state.queued.is_empty() {
+            state.has_gathered = false;
             state.sender = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -229,10 +235,20 @@ impl Queue {
         }
     }
 
+    /// Ends what is sent.
+    fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        let sender = state.sender.take();
+        drop(state);
+        sender.into_iter().for_each(Waker::wake);
+    }
+
     /// The stream ended: all who wait are told.
     fn end(&self, status: &Status) {
         let mut state = self.state();
         state.over = Some(status.clone());
+        state.sender.take().into_iter().for_each(Waker::wake);
         let queued: Vec<u64> = state.queued.drain(..).map(|(call, _)| call.id).collect();
         for (id, waits) in mem::take(&mut state.waiting) {
             let status = if queued.binary_search(&id).is_ok() { unsent(status) } else { broken(status) };
@@ -300,6 +316,17 @@ mod tests {
         assert_eq!(sent(&queue), None);
         let (tell, _told) = oneshot::channel();
         assert_eq!(queue.push(get(BYTES_MAX), tell), Err(Box::new(get(BYTES_MAX))), "it is to be made alone");
+    }
+
+    #[test]
+    fn a_stream_that_nobody_uses_or_that_ended_sends_no_more() {
+        let waker = noop_waker();
+        for ends in [Queue::close as fn(&Queue), |queue| queue.end(&Status::unavailable("it broke"))] {
+            let queue = queue();
+            assert_eq!(sent(&queue), None);
+            ends(&queue);
+            assert!(matches!(queue.poll_calls(&mut Context::from_waker(&waker)), Poll::Ready(None)));
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,8 +36,8 @@ pub(super) struct Connections {
     open: Mutex<BTreeMap<ServerId, Arc<Connection>>>,
     /// Of the view service, by its addresses.
     view_services: Mutex<BTreeMap<String, ViewServiceClient<Channel>>>,
-    /// One is opened at a time: whoever else needs it waits for it.
-    opening: tokio::sync::Mutex<()>,
+    /// One is opened at a time to each server: whoever else needs it waits for it.
+    opening: Mutex<BTreeMap<ServerId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Connections {
@@ -54,7 +57,8 @@ impl Connections {
             return Ok(connection);
         }
         let opened = async {
-            let _opening = self.opening.lock().await;
+            let opening = self.opening(server);
+            let _opening = opening.lock().await;
             if let Some(connection) = self.usable(server) {
                 return Ok(connection);
             }
@@ -69,8 +73,16 @@ impl Connections {
         before(clock, until, opened).await.ok_or("it could not be reached in time")?
     }
 
-    /// A connection failed: it is not used any more.
+    /// Held by whoever opens a connection to a server.
+    fn opening(&self, server: &ServerId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, opening| Arc::strong_count(opening) > 1);
+        all.entry(server.clone()).or_default().clone()
+    }
+
+    /// A connection failed: no client uses it any more.
     pub fn forget(&self, server: &ServerId, failed: &Arc<Connection>) {
+        failed.has_failed.store(true, Ordering::Relaxed);
         let mut open = self.open();
         if open.get(server).is_some_and(|known| Arc::ptr_eq(known, failed)) {
             open.remove(server);
@@ -113,10 +125,23 @@ impl Connections {
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Connection {
-    client: KvClient<Watched>,
+    /// For calls that are made alone.
+    channel: Channel,
     /// Absent if each call is to be made alone.
     together: Option<CallStream>,
+    /// Of the stream.
     progress: Progress,
+    has_failed: AtomicBool,
+}
+
+/// How a call is made.
+pub(super) struct How<'a> {
+    /// By a client that knows this generation,
+    pub generation: Generation,
+    /// with these options,
+    pub options: &'a ClientOptions,
+    /// and as an RPC of its own, whatever they say.
+    pub alone: bool,
 }
 
 /// What a call came to.
@@ -135,16 +160,18 @@ impl Connection {
         let connected = channel::endpoint(server.as_str())?.connect().await;
         let channel = connected.map_err(|error| channel::cause(&error))?;
         let progress = Progress::default();
-        let watched = process::watch(channel, progress.clone());
-        let open = || CallStream::open(KvStreamClient::new(watched.clone()), options.together_bytes_max);
+        let open = || {
+            let watched = process::watch(channel.clone(), progress.clone());
+            CallStream::open(KvStreamClient::new(watched), options.together_bytes_max)
+        };
         let together = (!options.unary).then(open);
-        let client = KvClient::new(watched).max_decoding_message_size(options.message_bytes_max);
-        Ok(Self { client, together, progress })
+        Ok(Self { channel, together, progress, has_failed: AtomicBool::new(false) })
     }
 
     /// Whether it takes no more calls.
     pub fn is_over(&self) -> bool {
-        self.together.as_ref().is_some_and(|stream| stream.is_over() && !stream.is_unknown())
+        let is_over = |stream: &CallStream| stream.is_over() && !stream.is_unknown();
+        self.has_failed.load(Ordering::Relaxed) || self.together.as_ref().is_some_and(is_over)
     }
 
     /// The stream, if the server knows streams.
@@ -152,65 +179,70 @@ impl Connection {
         self.together.as_ref().filter(|stream| !stream.is_unknown())
     }
 
-    /// Bytes of answers that arrived so far.
+    /// Bytes of answers that arrived so far on the stream, to whomever.
     pub fn arrived(&self) -> u64 {
         self.progress.bytes()
     }
 
-    /// Asks a server that knows this generation. `unsent` is set if the future is dropped before anything was
-    /// sent: then nothing ever will be.
+    /// Makes a call. What arrives of an answer to this call alone is counted in `progress`. `unsent` is set if
+    /// the future is dropped before anything was sent: then nothing ever will be.
     ///
     /// # Errors
     ///
     /// The status that the call ended with.
     pub async fn ask(
         &self,
-        generation: Generation,
         ask: &RequestBody,
-        alone: bool,
+        how: &How<'_>,
+        progress: &Progress,
         unsent: &AtomicBool,
     ) -> Result<Answered, Status> {
-        let request = match message(generation, ask) {
+        let mut client = KvClient::new(process::watch(self.channel.clone(), progress.clone()))
+            .max_decoding_message_size(how.options.message_bytes_max);
+        let request = match message(how.generation, ask) {
             Message::Call(request) => request,
             Message::Scan(scan) => {
-                let page = self.client.clone().scan(scan).await?.into_inner();
+                let page = client.scan(scan).await?.into_inner();
                 return Ok(Answered::Reply(page.try_into()));
             }
         };
-        let answer = match self.stream().filter(|_| !alone) {
-            None => self.alone(request).await?,
+        let answer = match self.stream().filter(|_| !how.alone && !how.options.unary) {
+            None => alone(client, request).await?,
             Some(stream) => match stream.call(request, unsent) {
-                Err(too_long) => self.alone(*too_long).await?,
+                Err(too_long) => alone(client, *too_long).await?,
                 Ok(calling) => match calling.await {
                     // It was the first to learn that. The next time there is no stream.
-                    Err(_) if stream.is_unknown() => return Ok(Answered::OnlyAlone { executed: false }),
+                    Err(status) if stream.is_unknown() => {
+                        return Ok(Answered::OnlyAlone { executed: !proto::proves_not_executed(&status) });
+                    }
                     answer => answer?,
                 },
             },
         };
-        Ok(Answered::Reply(match answer {
-            answer::Result::Get(answer) => answer.try_into(),
-            answer::Result::Update(answer) => answer.try_into(),
-            answer::Result::OpenSession(answer) => answer.try_into(),
-            answer::Result::CloseSession(answer) => answer.try_into(),
-            answer::Result::TooLong(_) => return Ok(Answered::OnlyAlone { executed: true }),
-            answer::Result::Failure(failure) => return Err(proto::kv::status(failure)),
+        use RequestBody as Asked;
+        Ok(Answered::Reply(match (ask, answer) {
+            (_, answer::Result::TooLong(_)) => return Ok(Answered::OnlyAlone { executed: true }),
+            (_, answer::Result::Failure(failure)) => return Err(proto::kv::status(failure)),
+            (Asked::Get { .. }, answer::Result::Get(answer)) => answer.try_into(),
+            (Asked::Update { .. }, answer::Result::Update(answer)) => answer.try_into(),
+            (Asked::OpenSession, answer::Result::OpenSession(answer)) => answer.try_into(),
+            (Asked::CloseSession { .. }, answer::Result::CloseSession(answer)) => answer.try_into(),
+            _ => Err(Malformed("the answer is of another kind than what was asked".into())),
         }))
     }
+}
 
-    async fn alone(&self, request: call::Request) -> Result<answer::Result, Status> {
-        use call::Request as Call;
-        let mut client = self.client.clone();
-        Ok(match request {
-            Call::Get(get) => client.get(get).await?.into_inner().into(),
-            Call::Put(put) => client.put(put).await?.into_inner().into(),
-            Call::Append(append) => client.append(append).await?.into_inner().into(),
-            Call::Delete(delete) => client.delete(delete).await?.into_inner().into(),
-            Call::CompareAndSwap(swap) => client.compare_and_swap(swap).await?.into_inner().into(),
-            Call::OpenSession(open) => client.open_session(open).await?.into_inner().into(),
-            Call::CloseSession(close) => client.close_session(close).await?.into_inner().into(),
-        })
-    }
+async fn alone(mut client: KvClient<Watched>, request: call::Request) -> Result<answer::Result, Status> {
+    use call::Request as Call;
+    Ok(match request {
+        Call::Get(get) => client.get(get).await?.into_inner().into(),
+        Call::Put(put) => client.put(put).await?.into_inner().into(),
+        Call::Append(append) => client.append(append).await?.into_inner().into(),
+        Call::Delete(delete) => client.delete(delete).await?.into_inner().into(),
+        Call::CompareAndSwap(swap) => client.compare_and_swap(swap).await?.into_inner().into(),
+        Call::OpenSession(open) => client.open_session(open).await?.into_inner().into(),
+        Call::CloseSession(close) => client.close_session(close).await?.into_inner().into(),
+    })
 }
 
 enum Message {

@@ -19,8 +19,9 @@ pub struct ClientOptions {
     pub view_service: Vec<String>,
     /// How long a call goes on trying.
     pub deadline: Duration,
-    /// How long one attempt waits for its answer, besides the time that its bytes need. While an answer is
-    /// arriving, however large it is, it waits for the next of it as long.
+    /// How long one attempt waits for its answer, besides the time that its bytes need. While the answer to a
+    /// call that is made alone is arriving, however large it is, it waits for the next of it as long; on a
+    /// stream, on which answers to others arrive, once more as long.
     pub attempt_timeout: Duration,
     /// The pause before the next attempt: this after the first failure, doubled by each further one,
     pub pause_min: Duration,

@@ -26,7 +26,7 @@ fn a_measurement_tells_how_much_is_answered_and_how_soon() {
         let few = ["--keys", "50", "--value-bytes", "7", "--clients", "3"];
         let said = succeeded(&cluster.testclient(&[&SHORT[..], &few].concat()));
         let lines: Vec<&str> = said.lines().collect();
-        let begins = ["3 clients, 50 keys, 7 bytes, closed loop, 0.3s", "reads ", "updates "];
+        let begins = ["3 clients on one stream, 50 keys, 7 bytes, closed loop, 0.3s", "reads ", "updates "];
         assert_eq!(lines.len(), begins.len(), "{said}");
         for (line, begins) in lines.iter().zip(begins) {
             assert!(line.starts_with(begins), "{said}");
