@@ -184,8 +184,8 @@ impl Connection {
         self.progress.bytes()
     }
 
-    /// Makes a call. What arrives of an answer to this call alone is counted in `progress`. `unsent` is set if
-    /// the future is dropped before anything was sent: then nothing ever will be.
+    /// Makes a call. What arrives of an answer to this call alone is counted in `progress`. `unsent` is set
+    /// if the future is dropped before anything was sent: then nothing ever will be.
     ///
     /// # Errors
     ///
