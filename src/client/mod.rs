@@ -224,10 +224,11 @@ impl<C: Clock> Client<C> {
         Self { connections: other.connections.clone(), connection: None, ..self }
     }
 
-    /// Another client of the same cluster, over the same connection and stream; each [`Client::new`] opens its
-    /// own. It knows what this one knows, and has a session of its own. If the stream breaks, the calls of all
-    /// of them are in doubt at once, and are tried again. A server has 1024 calls of a stream under way at
-    /// most. The stream is a task of the runtime in which it was opened: use such clients in one runtime.
+    /// Another client of the same cluster, over the same connection and stream; each [`Client::new`] opens
+    /// its own. It knows what this one knows, and has a session of its own. If the stream breaks, the calls
+    /// of all of them are in doubt at once, and are tried again. A server has 1024 calls of a stream under
+    /// way at most. The stream is a task of the runtime in which it was opened: use such clients in one
+    /// runtime.
     #[must_use]
     pub fn another(&self) -> Self {
         Self {
