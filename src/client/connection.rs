@@ -197,19 +197,21 @@ impl Connection {
         progress: &Progress,
         unsent: &AtomicBool,
     ) -> Result<Answered, Status> {
-        let mut client = KvClient::new(process::watch(self.channel.clone(), progress.clone()))
-            .max_decoding_message_size(how.options.message_bytes_max);
+        let client = || {
+            KvClient::new(process::watch(self.channel.clone(), progress.clone()))
+                .max_decoding_message_size(how.options.message_bytes_max)
+        };
         let request = match message(how.generation, ask) {
             Message::Call(request) => request,
             Message::Scan(scan) => {
-                let page = client.scan(scan).await?.into_inner();
+                let page = client().scan(scan).await?.into_inner();
                 return Ok(Answered::Reply(page.try_into()));
             }
         };
         let answer = match self.stream().filter(|_| !how.alone && !how.options.unary) {
-            None => alone(client, request).await?,
+            None => alone(client(), request).await?,
             Some(stream) => match stream.call(request, unsent) {
-                Err(too_long) => alone(client, *too_long).await?,
+                Err(too_long) => alone(client(), *too_long).await?,
                 Ok(calling) => match calling.await {
                     // It was the first to learn that. The next time there is no stream.
                     Err(status) if stream.is_unknown() => {

@@ -218,7 +218,8 @@ impl<C: Clock> Client<C> {
         }
     }
 
-    /// This client, over the connections that another client of the same cluster uses.
+    /// This client, over the connections that another client of the same cluster uses. Whoever opens one
+    /// decides whether it has a stream, and how much travels together on it.
     #[must_use]
     pub fn over_the_connections_of(self, other: &Self) -> Self {
         Self { connections: other.connections.clone(), connection: None, ..self }

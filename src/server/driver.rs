@@ -1,9 +1,10 @@
 //! The one task that owns a protocol machine.
 //!
-//! It waits for input, a finished write or the machine's deadline, takes everything that is queued, steps the
-//! machine through it, flushes, and performs the effects: messages and answers at once, all changes of
-//! durable memory gathered into one write. While the disk works the machine goes on, so that a slow disk does
-//! not make the server look dead; the changes of that time form the next write. That is group commit.
+//! It waits for input, a finished write or the machine's deadline, takes some of what is queued, steps the
+//! machine through it, flushes, performs the effects (messages and answers at once, all changes of durable
+//! memory gathered into one write), and gives way before it takes more. While the disk works the machine goes
+//! on, so that a slow disk does not make the server look dead; the changes of that time form the next write.
+//! That is group commit.
 //!
 //! Guarantees: one write is under way at a time and writes are in order; the clock is read after the inputs
 //! of a batch were taken, so an input is never handled at a time before it arrived (leases rely on that); a

@@ -1,7 +1,11 @@
 //! Many calls over one stream, on real servers: what travels together, what does not, and what becomes of
 //! calls under way when the primary dies.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, future, stream};
 use pbkv::{
@@ -56,19 +60,24 @@ fn calls_under_way_when_the_primary_dies_are_executed_once() {
         let (primary, _backup) = cluster.pair_of(&[]).await;
         let options = ClientOptions { deadline: Duration::from_secs(20), ..cluster.options() };
         let first = Client::new(options, SystemClock);
+        let done = AtomicUsize::new(0);
         let appended = |number: usize| {
-            let mut client = first.another();
+            let (mut client, done) = (first.another(), &done);
             async move {
                 for update in 0..UPDATES {
                     let item = format!("{update},");
                     client.append(format!("key-{number}"), item).await.expect("the backup takes over");
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
             }
         };
         let work = future::join_all((0..CLIENTS).map(appended));
         let death = async {
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            while done.load(Ordering::Relaxed) < CLIENTS * UPDATES / 4 {
+                tokio::task::yield_now().await;
+            }
             primary.kill();
+            assert!(done.load(Ordering::Relaxed) < CLIENTS * (UPDATES - 1), "nothing was under way");
         };
         future::join(work, death).await;
         let mut reader = first.another();
