@@ -17,12 +17,19 @@ use super::identity::OpNumber;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Keys {
     map: OrdMap<Bytes, Versioned>,
+    /// How many bytes keys and values have together.
+    bytes: u64,
 }
 
 impl Keys {
     /// What `key` holds.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Versioned> {
         self.map.get(key)
+    }
+
+    /// How many bytes they and what they hold have together.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many there are.
@@ -64,7 +71,7 @@ impl Keys {
 
     /// Sets a key to what it holds elsewhere.
     pub(super) fn restore(&mut self, key: Bytes, held: Versioned) {
-        self.map.insert(key, held);
+        self.insert(key, held);
     }
 
     /// Executes an update as the operation `op`.
@@ -85,7 +92,7 @@ impl Keys {
                 self.set(op, key, appended.freeze());
                 Outcome::Done
             }
-            Update::Delete { key } => Outcome::Deleted { existed: self.map.remove(key).is_some() },
+            Update::Delete { key } => Outcome::Deleted { existed: self.remove(key) },
             Update::CompareAndSwap { key, expected, new } => {
                 let previous = self.map.get(key).cloned();
                 let swapped = expected.is_met_by(previous.as_ref());
@@ -98,7 +105,24 @@ impl Keys {
     }
 
     fn set(&mut self, op: OpNumber, key: &Bytes, value: Bytes) {
-        self.map.insert(key.clone(), Versioned { value, mod_revision: op });
+        self.insert(key.clone(), Versioned { value, mod_revision: op });
+    }
+
+    fn insert(&mut self, key: Bytes, held: Versioned) {
+        let (length, value) = (key.len() as u64, held.value.len() as u64);
+        self.bytes += value;
+        match self.map.insert(key, held) {
+            Some(before) => self.bytes -= before.value.len() as u64,
+            None => self.bytes += length,
+        }
+    }
+
+    fn remove(&mut self, key: &Bytes) -> bool {
+        let removed = self.map.remove(key);
+        if let Some(before) = &removed {
+            self.bytes -= key.len() as u64 + before.value.len() as u64;
+        }
+        removed.is_some()
     }
 }
 

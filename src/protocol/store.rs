@@ -93,6 +93,11 @@ impl Session {
     }
 }
 
+/// About how many bytes a pair occupies on the wire beside its key and value,
+const PAIR_BYTES: usize = 16;
+/// and a session beside what its request did.
+const SESSION_BYTES: usize = 64;
+
 /// A piece of the replicated state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Item {
@@ -118,8 +123,8 @@ impl Item {
     /// About how many bytes it occupies on the wire.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Pair { key, held } => 16 + key.len() + held.value.len(),
-            Self::Session { session, .. } => 64 + session.bytes(),
+            Self::Pair { key, held } => PAIR_BYTES + key.len() + held.value.len(),
+            Self::Session { session, .. } => SESSION_BYTES + session.bytes(),
             Self::Clock(_) => 16,
         }
     }
@@ -162,6 +167,12 @@ impl State {
     /// What all sessions remember beyond their own size, in bytes.
     pub fn session_bytes(&self) -> u64 {
         self.session_bytes
+    }
+
+    /// About how many bytes it occupies on the wire.
+    pub fn bytes(&self) -> u64 {
+        let each = PAIR_BYTES * self.keys() + SESSION_BYTES * self.sessions();
+        self.keys.bytes() + self.session_bytes + each as u64
     }
 
     /// How many times are noted at which sessions are forgotten, and the earliest of them.

@@ -227,6 +227,7 @@ impl<S: Storage> Disk<S> {
         let writes = std::mem::take(&mut self.waiting);
         self.waiting_number = None;
         let writing = async move {
+            channel::give_way().await;
             let result = storage.persist(writes).await;
             (storage, result)
         };

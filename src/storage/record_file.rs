@@ -103,7 +103,13 @@ impl<F: Folder> RecordFile<F> {
     ///
     /// If the disk fails. The old or the new record is then there.
     pub async fn replace(&mut self, record: &Record) -> io::Result<()> {
-        self.folder.write(NEW, encode(record)).await?;
+        self.put(encode(record)).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write to {}/{FILE}: {error}", self.folder))
+        })
+    }
+
+    async fn put(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        self.folder.write(NEW, bytes).await?;
         self.folder.sync(NEW).await?;
         self.folder.rename(NEW, FILE).await?;
         self.folder.sync_names().await

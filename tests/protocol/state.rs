@@ -133,6 +133,46 @@ fn a_state_put_together_from_its_parts_is_the_same_state() {
     }
 }
 
+#[test]
+fn a_state_weighs_what_its_parts_weigh() {
+    let mut log = Written::default();
+    let weighs = |state: &State| {
+        let (items, end) = state.part(&Cursor::Start, usize::MAX);
+        assert_eq!(end, Cursor::End);
+        let items = items.iter().filter(|item| !matches!(item, Item::Clock(_)));
+        items.map(|item| item.bytes() as u64).sum::<u64>()
+    };
+    let session = log.open(0);
+    let (key, other) = (Bytes::from("k"), Bytes::from("another"));
+    let value = |bytes: usize| Bytes::from(vec![b'v'; bytes]);
+    let updates = [
+        Update::Put { key: key.clone(), value: value(100) },
+        Update::Put { key: other.clone(), value: value(7) },
+        Update::Put { key: key.clone(), value: value(30) },
+        add("more"),
+        Update::Delete { key: key.clone() },
+        Update::Delete { key: key.clone() },
+        Update::CompareAndSwap { key: other.clone(), expected: Expected::Value(None), new: value(50) },
+        Update::CompareAndSwap {
+            key: other.clone(),
+            expected: Expected::Value(Some(value(7))),
+            new: value(50),
+        },
+        Update::Put { key, value: value(0) },
+        Update::Delete { key: other },
+    ];
+    for (request, update) in (1..).zip(updates) {
+        log.update(1, session, request, update);
+        assert_eq!(log.state.bytes(), weighs(&log.state), "after request {request}");
+    }
+    let mut copy = State::default();
+    let (items, _) = log.state.part(&Cursor::Start, usize::MAX);
+    items.iter().chain(&items).for_each(|item| copy.restore(item.clone()));
+    assert_eq!(copy.bytes(), log.state.bytes());
+    log.open(60);
+    assert_eq!(log.state.bytes(), weighs(&log.state), "one session is over");
+}
+
 /// A liar says it; what follows must not go round for ever.
 #[test]
 fn a_session_that_a_state_names_twice_is_there_once_and_expires() {

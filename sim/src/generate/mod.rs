@@ -119,6 +119,7 @@ pub fn generate(seed: u64) -> Plan {
     }
     settings::shorten_journals(&mut plan);
     settings::shorten_writes(&mut plan);
+    settings::write_ahead(&mut plan);
     disks::rot(&mut plan);
     disks::end_everything(&mut plan);
     disks::go_back(&mut plan);

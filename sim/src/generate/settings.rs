@@ -42,6 +42,11 @@ const SHORT_WRITES_PERCENT: u64 = 40;
 /// and how many bytes at most.
 const SHORT_WRITE_BYTES: u64 = 1_500;
 
+/// The share of seeds whose servers write more or fewer zeros ahead than usual, in percent,
+const OTHER_AHEAD_PERCENT: u64 = 40;
+/// and how many bytes at most.
+const AHEAD_BYTES: u64 = 20_000;
+
 /// How often all clients of such a seed scan at the same moment.
 const BURSTS: usize = 6;
 
@@ -150,6 +155,15 @@ pub(super) fn shorten_writes(plan: &mut Plan) {
     if dice.percent(SHORT_WRITES_PERCENT) {
         let journal_piece = Some(dice.magnitude(1, SHORT_WRITE_BYTES) as usize);
         plan.cluster.settings.push(Settings { journal_piece, ..Settings::default() });
+    }
+}
+
+/// In some seeds, other batches than usual find room in the file, or none does.
+pub(super) fn write_ahead(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed, "settings/ahead");
+    if dice.percent(OTHER_AHEAD_PERCENT) {
+        let journal_ahead = Some(if dice.percent(30) { 0 } else { dice.magnitude(1, AHEAD_BYTES) as usize });
+        plan.cluster.settings.push(Settings { journal_ahead, ..Settings::default() });
     }
 }
 

@@ -75,7 +75,10 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
     let options = world.plan.cluster.view_service_options(life);
     let epoch = stable_hash(&(seed, "epoch", life));
     let key = SealKey(stable_hash(&(seed, "seal", life)), epoch);
-    let mut file = record_file(&world);
+    let mut file = match record_file(&world).await {
+        Ok(file) => file,
+        Err(error) => return end_of(&world, node, ServerError::Storage(error)),
+    };
     let record = match file.load().await {
         Ok(record) => record,
         Err(error) => return end_of(&world, node, ServerError::Storage(error)),
@@ -99,14 +102,16 @@ async fn run_view_service(world: Arc<World>, life: u64, adopt: Option<Adopt>) {
 
 /// The view service's record, as it is found at a start. Before, it is tried with a damaged copy, which it
 /// must refuse.
-fn record_file(world: &World) -> RecordFile<Folder> {
-    let open = |files, drive| RecordFile::new(Folder(SimulatedFolder::new(files, drive), "vs".into()));
+async fn record_file(world: &World) -> io::Result<RecordFile<Folder>> {
     let damaged = world.own.folder().damaged(FILE);
     if let Some(damaged) = damaged {
-        let read = open(Arc::new(Mutex::new(damaged)), Arc::default()).read();
+        let folder = SimulatedFolder::new(Arc::new(Mutex::new(damaged)), Arc::default());
+        let read = RecordFile::new(Folder(folder, "vs".into())).read();
         assert!(read.is_err(), "the view service takes a damaged record: {read:?}");
     }
-    open(world.own.record.clone(), world.drive(Nodes::VIEW_SERVICE).clone())
+    let folder = SimulatedFolder::new(world.own.record.clone(), world.drive(Nodes::VIEW_SERVICE).clone());
+    folder.until_read().await?;
+    Ok(RecordFile::new(Folder(folder, "vs".into())))
 }
 
 /// What a server finds on its disk. What was durable is there, unless a bit of it was another one: then the
@@ -119,6 +124,7 @@ async fn open_journal(
 ) -> io::Result<Opened<Folder>> {
     let files = world.own.disk_of(node).files.clone();
     let folder = SimulatedFolder::new(files, world.drive(node).clone());
+    folder.until_read().await?;
     let name = world.nodes.name(node).to_string();
     let options = world.plan.cluster.journal_options(world.nodes.name(server), life);
     let is_rotten = world.own.disk_of(node).is_rotten();

@@ -96,10 +96,16 @@ pub struct Settings {
     /// [`JournalOptions::piece`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_piece: Option<usize>,
+    /// [`JournalOptions::ahead`]; 2048 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_ahead: Option<usize>,
     /// [`ReplicaOptions::copies_min`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copies_min: Option<usize>,
 }
+
+/// How many zeros servers write ahead of their journals if a plan says nothing else, in bytes.
+const AHEAD: usize = 2_048;
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -164,11 +170,13 @@ impl Cluster {
 
     /// When a life of a server writes its journal anew.
     pub fn journal_options(&self, server: &str, life: u64) -> JournalOptions {
-        let mut options = JournalOptions::default();
+        // Files are short here.
+        let mut options = JournalOptions { ahead: AHEAD, ..JournalOptions::default() };
         for settings in self.settings_of(server, life) {
             set(&mut options.growth_min, settings.journal_growth_min);
             set(&mut options.rewrite_min, settings.journal_rewrite_min);
             set(&mut options.piece, settings.journal_piece);
+            set(&mut options.ahead, settings.journal_ahead);
         }
         options
     }

@@ -56,7 +56,7 @@ pub fn backup_help() -> String {
         "kvserver inspect monday.pbkv            # what is in it; every checksum is verified",
         "kvserver restore monday.pbkv r1         # into the folder of the first server of a new cluster",
     ];
-    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed, Exit::InPart])
 }
 
 pub fn restore_help() -> String {
@@ -65,7 +65,7 @@ pub fn restore_help() -> String {
         "kvserver --data-dir r1 &                                 # then start the server,",
         "viewservice --dir new.data --adopt localhost:8001        # and a view service that goes on with its data",
     ];
-    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed, Exit::InPart])
 }
 
 fn failed(error: impl ToString) -> Failure {

@@ -29,7 +29,7 @@ pub fn help() -> String {
         "kvserver inspect monday.pbkv            # a backup",
         "kvserver inspect --json s1 | jq .log",
     ];
-    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed])
+    exit::help(&examples, &[Exit::Done, Exit::Usage, Exit::Failed, Exit::InPart])
 }
 
 /// Says what is there. It fails if that cannot be read, or is damaged.
@@ -82,9 +82,14 @@ pub fn position(at: Position) -> Value {
     json!({"view": at.view.0, "operation": at.op.0})
 }
 
+/// A number that not every reader of JSON would take as it is.
+fn long(number: u64) -> String {
+    format!("{number:016x}")
+}
+
 /// A history, as an object.
 pub fn generation(Generation { number, nonce }: Generation) -> Value {
-    json!({"number": number, "nonce": nonce})
+    json!({"number": number, "nonce": long(nonce)})
 }
 
 fn object(looked: &Looked) -> String {
@@ -93,8 +98,8 @@ fn object(looked: &Looked) -> String {
     let Snapshot { at, state } = change::at_the_end(log);
     json!({
         "server": server.as_str(),
-        "boot": memory.boot.0,
-        "store": memory.data.map(|data| json!({"boot": data.boot.0, "nonce": data.nonce})),
+        "life": memory.boot.to_string(),
+        "store": memory.data.map(|data| json!({"life": data.boot.to_string(), "nonce": long(data.nonce)})),
         "generation": generation(memory.generation),
         "view": memory.view_seen.0,
         "after": position(at),

@@ -91,7 +91,7 @@ pub(super) fn look_at(folder: &impl Folder, name: &str) -> io::Result<Looked> {
         io::Error::new(io::ErrorKind::InvalidData, format!("{folder}/{name} is no sound backup: {why}"))
     };
     match Reader::new(folder, name.to_owned(), Kind::Backup).read() {
-        Ok(Contents { torn: 1.., .. }) => Err(wrong("something follows its end")),
+        Ok(Contents { torn, empty, .. }) if torn + empty > 0 => Err(wrong("something follows its end")),
         Ok(Contents { server, memory, found, torn, .. }) => {
             let (length, batches) = (found.end * SECTOR as u64, found.batches);
             Ok(Looked { server, memory, file: name.to_owned(), length, batches, torn })

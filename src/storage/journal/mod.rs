@@ -8,10 +8,13 @@
 //! ```
 //!
 //! Changes are appended in batches, one at a time, and each is synced before the next one begins ([`sector`]
-//! says how they lie on the disk). When the file has grown by as much again as it began with, it is written
-//! anew, a piece after each batch: disk and time to read it stay proportional to what is stored, and no batch
-//! waits for more than a piece. A state that replaces everything is a new file from the start. A new file
-//! takes its name when all of it is durable, and the old one goes when that is durable, too.
+//! says how they lie on the disk). A batch for which there is no room takes zeros behind it along. Those
+//! after it change what the file holds and not its length: to sync them, the file system need not write more.
+//!
+//! When the file has grown by as much again as it began with, or is four times as long as what is stored, it
+//! is written anew, a piece after each batch: disk and time to read it stay proportional to what is stored,
+//! and no batch waits for more than a piece. A state that replaces everything is a new file from the start. A
+//! new file takes its name when all of it is durable, and the old one goes when that is durable, too.
 //!
 //! A start reads the file with the highest number. The end of a batch that was torn is cut off: nobody was
 //! told of it. Of the last whole one nobody knows whether its sync succeeded. It is written again before
@@ -62,8 +65,14 @@ pub const LOCK: &str = "journal.lock";
 /// How much is read in one go, and written if the options say nothing else, in bytes: whole sectors.
 const PIECE: usize = 2048 * SECTOR;
 
+/// How many zeros are written ahead if the options say nothing else, in bytes.
+const AHEAD: usize = 512 * SECTOR;
+
 /// After each batch at least so many times its bytes of the next file are written.
 const REWRITE_SHARE: u64 = 4;
+
+/// A file that has grown is written anew if it is so many times as long as what is remembered.
+const LONG: u64 = 4;
 
 /// So much of the next file is written before it is synced, so that the last sync is a short one.
 const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
@@ -77,11 +86,13 @@ pub struct JournalOptions {
     pub rewrite_min: u64,
     /// How much is written in one go at most, but for one long change, in bytes.
     pub piece: usize,
+    /// How many zeros a batch takes along for which there is no room, in bytes.
+    pub ahead: usize,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { growth_min: 64 << 20, rewrite_min: 64 << 10, piece: PIECE }
+        Self { growth_min: 64 << 20, rewrite_min: 64 << 10, piece: PIECE, ahead: AHEAD }
     }
 }
 
@@ -93,6 +104,8 @@ pub struct Journal<F = OsFolder> {
     /// The memory after all that was written.
     memory: Durable,
     file: Place,
+    /// Up to where there is room in the file: its zeros end there.
+    room: u64,
     /// How long the file was when it was new.
     began_with: u64,
     /// How much was appended since the next file went on, in bytes.
@@ -109,7 +122,7 @@ pub struct Journal<F = OsFolder> {
 struct Place {
     /// The number in the name of the file.
     file: u64,
-    /// Its length, in bytes.
+    /// Where its last batch ends, in bytes.
     length: u64,
     /// Batches in it.
     batches: u64,
@@ -206,7 +219,7 @@ impl<F: Folder> Journal<F> {
             Some(latest) => {
                 let reader = Reader::new(&folder, name(latest), Kind::Journal);
                 match reader.read() {
-                    Ok(Contents { server: owner, memory, found, began_with, torn }) => {
+                    Ok(Contents { server: owner, memory, found, began_with, torn, .. }) => {
                         check_owner(&folder, &owner, server)?;
                         cut = torn;
                         let place = go_on(&mut folder, latest, found).await?;
@@ -241,9 +254,9 @@ impl<F: Folder> Journal<F> {
     }
 
     fn with(folder: F, server: ServerId, options: JournalOptions, memory: Durable, file: Place) -> Self {
-        let (began_with, written, rewrite) = (0, 0, None);
+        let (room, began_with, written, rewrite) = (file.length, 0, 0, None);
         let (progress, failed) = (Progress::default(), None);
-        Self { folder, server, options, memory, file, began_with, written, rewrite, progress, failed }
+        Self { folder, server, options, memory, file, room, began_with, written, rewrite, progress, failed }
     }
 
     fn works(&self) -> io::Result<()> {
@@ -276,8 +289,12 @@ impl<F: Folder> Journal<F> {
                 put(&mut self.folder, &name, &mut self.file.length, batch.take_full()).await?;
             }
         }
-        let rest = batch.end();
+        let mut rest = batch.end();
         let grows = rest.len() as u64;
+        if self.file.length + grows > self.room {
+            rest.resize(rest.len() + self.options.ahead, 0);
+            self.room = self.file.length + rest.len() as u64;
+        }
         self.folder.write_synced(&name, self.file.length, rest).await?;
         self.file.length += grows;
         self.file.batches += 1;
@@ -298,12 +315,19 @@ impl<F: Folder> Journal<F> {
 
     /// The next file is written if this one has grown, in pace with what was appended.
     async fn keep_pace(&mut self) -> io::Result<()> {
-        let grown = self.file.length - self.began_with;
-        if self.rewrite.is_none() && grown >= self.options.growth_min.max(self.began_with) {
+        if self.rewrite.is_none() && self.is_long() {
             self.begin_rewrite();
         }
         let share = std::mem::take(&mut self.written).saturating_mul(REWRITE_SHARE);
         self.rewrite(self.options.rewrite_min.max(share)).await
+    }
+
+    /// Whether the file has grown, and is much longer than what is to be remembered.
+    fn is_long(&self) -> bool {
+        let grown = self.file.length - self.began_with;
+        let log = &self.memory.log;
+        let stored = log.snapshot().state.bytes() + log.bytes();
+        grown >= self.options.growth_min && (grown >= self.began_with || self.file.length / LONG > stored)
     }
 
     fn begin_rewrite(&mut self) {
@@ -365,6 +389,7 @@ impl<F: Folder> Journal<F> {
             self.folder.remove(&name(old)).await?;
         }
         self.file = place;
+        self.room = place.length;
         self.began_with = place.length;
         Ok(())
     }

@@ -82,8 +82,10 @@ pub(super) struct Contents {
     pub(super) found: Found,
     /// How many sectors it was made with.
     pub(super) began_with: u64,
-    /// How many bytes are behind what is whole.
+    /// How many bytes are behind that of what is not whole,
     pub(super) torn: u64,
+    /// and how many behind all, in which there is nothing.
+    pub(super) empty: u64,
 }
 
 /// A file of a journal, or a backup.
@@ -122,7 +124,7 @@ impl<'a, F: Folder> Reader<'a, F> {
         self.read_title()?;
         let mut scan = Scan::default();
         let mut began_with = None;
-        let length = self.sectors(u64::MAX, |sector| {
+        let Extent { length, filled } = self.sectors(u64::MAX, |sector| {
             scan.read(sector).map_err(Unread::Damaged)?;
             let found = scan.found();
             if found.batches == 1 {
@@ -158,8 +160,9 @@ impl<'a, F: Folder> Reader<'a, F> {
         })?;
         let Replay { memory, server: owner, .. } = replay;
         let server = owner.ok_or_else(|| Unread::Damaged("it does not say whose it is".into()))?;
-        let torn = length - found.end * SECTOR as u64;
-        Ok(Contents { server, memory, found, began_with, torn })
+        let filled = filled.max(found.end * SECTOR as u64);
+        let (torn, empty) = (filled - found.end * SECTOR as u64, length - filled);
+        Ok(Contents { server, memory, found, began_with, torn, empty })
     }
 
     fn read_title(&self) -> Result<(), Unread> {
@@ -190,29 +193,49 @@ impl<'a, F: Folder> Reader<'a, F> {
         Err(Unread::Damaged(format!("it does not begin with the words \"{expected}\" and their checksum")))
     }
 
-    /// All sectors after the title, or the first so many. Returns how many bytes there are up to where it
-    /// read.
-    fn sectors(&self, count: u64, mut each: impl FnMut(Sector) -> Result<(), Unread>) -> Result<u64, Unread> {
+    /// All sectors after the title, or the first so many.
+    fn sectors(
+        &self,
+        count: u64,
+        mut each: impl FnMut(Sector) -> Result<(), Unread>,
+    ) -> Result<Extent, Unread> {
         let mut piece = vec![0; PIECE];
-        let (mut seen, mut length) = (0, SECTOR as u64);
+        let mut seen = 0;
+        let mut extent = Extent { length: SECTOR as u64, filled: SECTOR as u64 };
         while seen < count {
             let at = (1 + seen) * SECTOR as u64;
             let read = fill(self.folder, &self.name, at, &mut piece)?;
-            length = at + read as u64;
-            // A sector that the end of the file cuts off was never whole.
-            for sector in piece[..read].as_chunks::<SECTOR>().0 {
+            extent.length = at + read as u64;
+            let (sectors, cut_off) = piece[..read].as_chunks::<SECTOR>();
+            for sector in sectors {
                 if seen == count {
                     break;
                 }
-                each(Sector::read(sector))?;
+                let sector = Sector::read(sector);
                 seen += 1;
+                if sector != Sector::Empty {
+                    extent.filled = (1 + seen) * SECTOR as u64;
+                }
+                each(sector)?;
+            }
+            // A sector that the end of the file cuts off was never whole.
+            if cut_off.iter().any(|byte| *byte != 0) {
+                extent.filled = extent.length;
             }
             if read < PIECE {
                 break;
             }
         }
-        Ok(length)
+        Ok(extent)
     }
+}
+
+/// How far a file was read.
+struct Extent {
+    /// Up to where, in bytes,
+    length: u64,
+    /// and up to where there is something else than zeros.
+    filled: u64,
 }
 
 fn next(from: &mut Bytes) -> Result<Option<Change>, Unread> {

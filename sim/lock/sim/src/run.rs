@@ -39,6 +39,7 @@ impl fmt::Display for SimulatedFile {
 
 impl Disk for SimulatedFile {
     async fn read(&mut self) -> io::Result<Vec<u8>> {
+        self.0.until_read().await?;
         if self.0.names()?.contains(&LOG.into()) { self.0.read(LOG) } else { Ok(Vec::new()) }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! | what happens | what it leaves |
 //! | --- | --- |
-//! | a process ends | all that it wrote, and a prefix of the write that was under way |
+//! | a process ends | all that it wrote, and a prefix of the write that was under way: where there was something before, whole sectors of it, since an operating system copies whole pages |
 //! | power is lost | what was synced, and any part of the rest: each sector has its old contents or the new ones (zeros, if it is new and was not written); a file that grew has any length from the old to the new one; each change of a name was made or not |
 //! | a sync fails | any part of what it was to write is durable, as after a loss of power. The next sync does not write the rest, which processes still read until power is lost |
-//! | a write fails | a prefix of it was written |
+//! | a write fails | such a prefix of it was written |
 //! | any other access fails | what was there |
 //! | a bit rots | the same files, in which one durable bit is another one |
 //!
@@ -82,7 +82,7 @@ fn place(offset: u64) -> usize {
 
 impl Files {
     /// An empty folder. One write, the sync of its file and that of the names take up to `slowest_ms`
-    /// together; `salt` makes it differ from others.
+    /// together, and so does reading all that is in it; `salt` makes it differ from others.
     pub fn new(salt: u64, slowest_ms: u64) -> Self {
         let (files, names) = (BTreeMap::new(), Names::default());
         Self { files, names, writing: None, ordinal: 0, under_way: false, life: 0, salt, slowest_ms }
@@ -193,8 +193,10 @@ impl Files {
     /// A prefix of what is under way is written, and the rest is not.
     pub fn fail_write(&mut self) {
         if let Some(Writing { file, offset, bytes }) = self.writing.take() {
-            let length = self.draw_prefix(&bytes);
-            self.contents(file).write_at(offset, &bytes[..length]);
+            let end = offset + self.draw_prefix(&bytes);
+            let is_over_something = end < self.files[&file].shown().len();
+            let end = if is_over_something { end - end % SECTOR } else { end };
+            self.contents(file).write_at(offset, &bytes[..end.saturating_sub(offset)]);
         }
     }
 
@@ -303,6 +305,11 @@ impl Files {
         let gone_ms = u64::try_from(write_took.as_micros().div_ceil(1_000)).expect("a part of the slowest");
         let total = below(self.draw(), self.slowest_ms.saturating_sub(gone_ms) + 1);
         (Duration::from_millis(total - total / 2), Duration::from_millis(total / 2))
+    }
+
+    /// How long it takes to read all that is in it.
+    pub fn reading_takes(&mut self) -> Duration {
+        Duration::from_micros(below(self.draw(), self.slowest_ms * 1_000 + 1))
     }
 
     /// The process ends. A prefix of a write that was under way is written. Returns whether something was

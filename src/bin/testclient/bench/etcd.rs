@@ -51,6 +51,7 @@ struct KeyValue {
 /// One client of an etcd server.
 #[derive(Debug)]
 pub struct Etcd {
+    address: String,
     grpc: Grpc<Channel>,
     deadline: Duration,
 }
@@ -60,7 +61,7 @@ impl Etcd {
     ///
     /// If it is no address.
     pub fn new(address: &str, deadline: Duration) -> Result<Self, String> {
-        Ok(Self { grpc: Grpc::new(channel::lazy(address)?), deadline })
+        Ok(Self { address: address.to_owned(), grpc: Grpc::new(channel::lazy(address)?), deadline })
     }
 
     async fn ask<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, String>
@@ -74,10 +75,11 @@ impl Etcd {
             let path = PathAndQuery::from_static(path);
             self.grpc.unary(Request::new(request), path, ProstCodec::default()).await
         };
-        match before(&SystemClock, until, asked).await {
+        let answered = match before(&SystemClock, until, asked).await {
             Some(answered) => answered.map(tonic::Response::into_inner).map_err(|it| channel::cause(&it)),
             None => Err("no answer in time".into()),
-        }
+        };
+        answered.map_err(|why| format!("{}: {why}", self.address))
     }
 }
 

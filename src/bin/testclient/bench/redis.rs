@@ -51,7 +51,7 @@ impl Redis {
         let asked = asked.unwrap_or_else(|| Err("no answer in time".into()));
         asked.map_err(|why| {
             self.connection = None; // what comes of it later is no answer to anything else
-            (is_sent, why)
+            (is_sent, format!("{}: {why}", self.address))
         })
     }
 

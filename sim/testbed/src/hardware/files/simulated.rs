@@ -56,11 +56,21 @@ impl SimulatedFolder {
         Ok(files)
     }
 
-    /// The names of all files, in order.
+    /// Waits as long as it takes to read all that is in it. What is read after that takes no more time.
     ///
     /// # Errors
     ///
     /// If the drive fails, or this life is over; so for the others, too.
+    pub async fn until_read(&self) -> io::Result<()> {
+        let takes = self.files()?.reading_takes();
+        self.wait(takes, Access::Read).await
+    }
+
+    /// The names of all files, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the drive fails.
     pub fn names(&self) -> io::Result<Vec<String>> {
         Ok(self.accessed(Access::Read)?.names())
     }

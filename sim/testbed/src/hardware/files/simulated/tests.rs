@@ -48,6 +48,21 @@ fn a_batch_takes_no_longer_than_the_slowest_and_a_stall_holds_all_of_it_up() {
 }
 
 #[test]
+fn reading_takes_time_and_a_stall_holds_it_up() {
+    happens(|files, drive| async move {
+        let folder = SimulatedFolder::new(files, drive.clone());
+        let began = now();
+        folder.until_read().await.expect("the drive works");
+        assert!(now() - began <= Duration::from_millis(SLOWEST_MS + 1), "{:?}", now() - began);
+        drive.stall();
+        assert!(timeout(Duration::from_secs(9), folder.until_read()).await.is_err());
+        drive.go_on();
+        drive.fails_after(Some((DriveFailure::Access, 0)));
+        assert!(is_failure(&folder.until_read().await.expect_err("it fails")));
+    });
+}
+
+#[test]
 fn calls_of_an_earlier_life_fail_or_do_not_return() {
     happens(|files, drive| async move {
         let mut earlier = SimulatedFolder::new(files.clone(), drive.clone());

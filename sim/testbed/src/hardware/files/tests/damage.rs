@@ -175,6 +175,25 @@ fn a_failed_sync_of_names_is_not_made_good_by_the_next_one() {
 }
 
 #[test]
+fn what_is_written_over_changes_by_whole_sectors() {
+    let mut seen = Seen::default();
+    for salt in 0..SALTS {
+        let mut files = with(salt, "a", &[0; 3 * SECTOR]);
+        files.begin_write("a", SECTOR as u64, vec![1; 3 * SECTOR]);
+        files.crash();
+        let found = read(&files, "a");
+        let written = found.iter().filter(|byte| **byte == 1).count();
+        assert!(found[SECTOR..SECTOR + written].iter().all(|byte| *byte == 1), "a prefix");
+        let is_behind = found.len() > 3 * SECTOR;
+        assert!(is_behind || written % SECTOR == 0, "{written} bytes");
+        seen.count("nothing", written == 0);
+        seen.count("one sector", written == SECTOR);
+        seen.count("a part of what is new", is_behind && written % SECTOR != 0);
+    }
+    seen.all_at_least(20);
+}
+
+#[test]
 fn a_write_that_does_not_come_to_its_end_leaves_a_prefix() {
     for ends in [Files::fail_write, |files: &mut Files| {
         files.crash();
@@ -195,7 +214,8 @@ fn a_write_that_does_not_come_to_its_end_leaves_a_prefix() {
             assert_eq!(found, expected);
             lengths[kept] += 1;
         }
-        assert!(lengths.iter().all(|times| *times > 30), "{lengths:?}");
+        assert_eq!(lengths[1], 0, "a part of a sector in which there is something");
+        assert!([0, 2, 3, 4].iter().all(|kept| lengths[*kept] > 30), "{lengths:?}");
     }
     let mut lengths = [0; 4];
     for salt in 0..SALTS {
