@@ -29,6 +29,9 @@ mod real {
     use super::{admission::Guarded, connections};
     use crate::{channel::Progress, process::signals::Signal, proto::NOT_EXECUTED};
 
+    /// The signal XFSZ, whose number is the same on all systems of the kind of Unix.
+    const FILE_TOO_LONG: i32 = 25;
+
     /// Runs a future to its end, on all cores. What may block and is not done by then is left to end with the
     /// process.
     ///
@@ -37,7 +40,11 @@ mod real {
     /// If the operating system refuses threads.
     pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let output = runtime.block_on(future);
+        let output = runtime.block_on(async {
+            // A file that may not grow is an error of whoever writes it, and no reason to die without a word.
+            let _too_long = unix::signal(unix::SignalKind::from_raw(FILE_TOO_LONG))?;
+            io::Result::Ok(future.await)
+        })?;
         runtime.shutdown_background();
         Ok(output)
     }

@@ -108,6 +108,9 @@ impl OsFolder {
         let context = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot use the folder {}: {error}", dir.display()))
         };
+        if dir.exists() && !dir.is_dir() {
+            return Err(context(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder")));
+        }
         create_durably(dir).map_err(context)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -116,7 +119,10 @@ impl OsFolder {
             .open(dir.join(lock))
             .map_err(context)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            let message = format!("another {user} is using the folder {}", dir.display());
+            let message = format!(
+                "another {user} is using the folder {}: give this one a folder of its own",
+                dir.display()
+            );
             io::Error::new(io::ErrorKind::WouldBlock, message)
         })?;
         Ok(Self { dir: dir.to_owned(), open: BTreeMap::new(), _lock: Some(lock) })

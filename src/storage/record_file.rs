@@ -104,7 +104,10 @@ impl<F: Folder> RecordFile<F> {
     /// If the disk fails. The old or the new record is then there.
     pub async fn replace(&mut self, record: &Record) -> io::Result<()> {
         self.put(encode(record)).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot write to {}/{FILE}: {error}", self.folder))
+            io::Error::new(
+                error.kind(),
+                format!("cannot write to {}, where {FILE} is kept: {error}", self.folder),
+            )
         })
     }
 

@@ -106,6 +106,8 @@ pub struct Settings {
 
 /// How many zeros servers write ahead of their journals if a plan says nothing else, in bytes.
 const AHEAD: usize = 2_048;
+/// And at most, whatever it says.
+const AHEAD_MAX: usize = 1 << 20;
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -259,6 +261,10 @@ impl Cluster {
                 return Err(format!("settings {place} limit keys or values of one node or life, not of all"));
             }
         }
+        let ahead = self.settings.iter().filter_map(|settings| settings.journal_ahead).max();
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > AHEAD_MAX) {
+            return Err(format!("journal_ahead is {ahead}, and at most {AHEAD_MAX} bytes are written ahead"));
+        }
         // One more would never be taken, and nothing that is owed says that it need not.
         let least = self.settings.iter().filter_map(|settings| settings.servers_max).min();
         if let Some(servers_max) = least.filter(|servers_max| *servers_max < self.servers as usize) {
@@ -330,6 +336,9 @@ mod tests {
         let few = Settings { servers_max: Some(2), ..Settings::default() };
         let why = cluster(vec![few]).validate_settings().expect_err("one would never be taken");
         assert_eq!(why, "servers_max is 2, and there are 3 servers");
+        let much = Settings { journal_ahead: Some(usize::MAX), ..Settings::default() };
+        let why = cluster(vec![much]).validate_settings().expect_err("nothing is as long");
+        assert!(why.starts_with("journal_ahead is"), "{why}");
         let nobody = Settings { node: Some("s9".into()), ..Settings::default() };
         let why = cluster(vec![nobody]).validate_settings().expect_err("there are three servers");
         assert!(why.contains("settings 0 are of s9"), "{why}");

@@ -53,7 +53,7 @@ pub async fn folder(dir: &Path) -> Result<Looked, Failure> {
 }
 
 fn text(looked: &Looked) -> String {
-    let Looked { server, memory, file, length, batches, torn } = looked;
+    let Looked { server, memory, file, length, batches, torn, room } = looked;
     let log = &memory.log;
     let Snapshot { at, state } = change::at_the_end(log);
     let store = memory
@@ -67,9 +67,13 @@ fn text(looked: &Looked) -> String {
         0 => String::new(),
         torn => format!(", and {torn} bytes of one that is not finished"),
     };
+    let room = match room {
+        0 => String::new(),
+        room => format!(", and room for {room} bytes"),
+    };
     format!(
         "server    {server}\nlife      {}\nstore     {store}\nview      {}\nholds     {} keys and {} sessions after {at:?}\n\
-         log       {entries}\nfile      {file}: {length} bytes in {batches} batches{torn}\nevery checksum matches",
+         log       {entries}\nfile      {file}: {length} bytes in {batches} batches{torn}{room}\nevery checksum matches",
         memory.boot,
         memory.view_seen,
         state.keys(),
@@ -93,7 +97,7 @@ pub fn generation(Generation { number, nonce }: Generation) -> Value {
 }
 
 fn object(looked: &Looked) -> String {
-    let Looked { server, memory, file, length, batches, torn } = looked;
+    let Looked { server, memory, file, length, batches, torn, room } = looked;
     let log = &memory.log;
     let Snapshot { at, state } = change::at_the_end(log);
     json!({
@@ -106,7 +110,7 @@ fn object(looked: &Looked) -> String {
         "keys": state.keys(),
         "sessions": state.sessions(),
         "log": {"operations": log.len(), "after": position(log.base())},
-        "file": {"name": file, "bytes": length, "batches": batches, "torn": torn},
+        "file": {"name": file, "bytes": length, "batches": batches, "torn": torn, "room": room},
     })
     .to_string()
 }

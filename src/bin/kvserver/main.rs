@@ -174,8 +174,8 @@ struct TimeArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Log and state transfer")]
 struct ReplicationArgs {
-    /// Bytes by which the file in --data-dir grows before it is written anew; it grows by as much again as it
-    /// began with in any case
+    /// Bytes by which the file in --data-dir grows at least before it is written anew, if it has then doubled
+    /// or is four times as long as keys and log
     #[arg(
         long, default_value_t = JournalOptions::default().growth_min, value_name = "BYTES",
         value_parser = any_whole::<u64>
@@ -380,7 +380,7 @@ async fn open(args: &Args, server: &ServerId) -> Result<Option<Opened<OsFolder>>
     }
     let memory = &opened.memory;
     tracing::info!(
-        dir = %dir.display(), view = %memory.view_seen, keys = memory.log.snapshot().state.keys(),
+        dir = %dir.display(), view = %memory.view_seen, keys_in_checkpoint = memory.log.snapshot().state.keys(),
         from = ?memory.log.base(), to = ?memory.log.end(), cut = opened.cut, "what this server remembers was read"
     );
     Ok(Some(opened))

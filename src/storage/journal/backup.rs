@@ -94,7 +94,7 @@ pub(super) fn look_at(folder: &impl Folder, name: &str) -> io::Result<Looked> {
         Ok(Contents { torn, empty, .. }) if torn + empty > 0 => Err(wrong("something follows its end")),
         Ok(Contents { server, memory, found, torn, .. }) => {
             let (length, batches) = (found.end * SECTOR as u64, found.batches);
-            Ok(Looked { server, memory, file: name.to_owned(), length, batches, torn })
+            Ok(Looked { server, memory, file: name.to_owned(), length, batches, torn, room: 0 })
         }
         Err(Unread::Damaged(why)) => Err(wrong(&why)),
         Err(Unread::Refused(error)) => {

@@ -32,8 +32,10 @@ pub struct Looked {
     pub length: u64,
     /// in how many batches,
     pub batches: u64,
-    /// and how many more bytes are cut off at the next start.
+    /// and how many more bytes there are of a batch that is not finished: the next start cuts them off.
     pub torn: u64,
+    /// Behind that there is room for so many bytes.
+    pub room: u64,
 }
 
 /// What a server finds that starts with this folder now; none if nothing was ever kept in it. Nothing is
@@ -46,9 +48,9 @@ pub fn look(folder: &impl Folder) -> io::Result<Option<Looked>> {
     let Some(latest) = folder.names()?.iter().filter_map(|name| number(name)).max() else { return Ok(None) };
     let file = name(latest);
     match Reader::new(folder, file.clone(), Kind::Journal).read() {
-        Ok(Contents { server, memory, found, torn, .. }) => {
+        Ok(Contents { server, memory, found, torn, empty: room, .. }) => {
             let (length, batches) = (found.end * SECTOR as u64, found.batches);
-            Ok(Some(Looked { server, memory, file, length, batches, torn }))
+            Ok(Some(Looked { server, memory, file, length, batches, torn, room }))
         }
         Err(Unread::Damaged(why)) => {
             Err(io::Error::new(io::ErrorKind::InvalidData, damage(folder, latest, &why)))

@@ -216,6 +216,12 @@ impl<F: Folder> Journal<F> {
         let (mut damaged, mut cut) = (None, 0);
         let (memory, file, began_with) = match found {
             None => (None, Place { file: aside, ..Place::default() }, 0),
+            // The next one could not be told from a file of somebody else's.
+            Some(latest) if number(&name(latest + 1)).is_none() => {
+                let message =
+                    format!("{folder}/{}: no journal has so large a number; move it away", name(latest));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
             Some(latest) => {
                 let reader = Reader::new(&folder, name(latest), Kind::Journal);
                 match reader.read() {
@@ -289,20 +295,33 @@ impl<F: Folder> Journal<F> {
                 put(&mut self.folder, &name, &mut self.file.length, batch.take_full()).await?;
             }
         }
-        let mut rest = batch.end();
-        let grows = rest.len() as u64;
-        if self.file.length + grows > self.room {
-            rest.resize(rest.len() + self.options.ahead, 0);
-            self.room = self.file.length + rest.len() as u64;
+        let (rest, at) = (batch.end(), self.file.length);
+        self.file.length += rest.len() as u64;
+        if self.file.length <= self.room || self.options.ahead == 0 {
+            self.folder.write_synced(&name, at, rest).await?;
+        } else {
+            self.folder.write_at(&name, at, rest).await?;
+            self.make_room(&name).await?;
+            self.folder.sync(&name).await?;
         }
-        self.folder.write_synced(&name, self.file.length, rest).await?;
-        self.file.length += grows;
         self.file.batches += 1;
         if let Some(rewrite) = &mut self.rewrite {
             rewrite.since.extend(writes.iter().cloned().flat_map(change::of_write));
         }
         writes.into_iter().for_each(|write| self.memory.apply(write));
         self.written += self.file.length - before;
+        Ok(())
+    }
+
+    /// Writes zeros ahead. Where there is no place for them there may be for what comes next.
+    async fn make_room(&mut self, name: &str) -> io::Result<()> {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        self.room = self.file.length;
+        match self.folder.write_at(name, self.room, vec![0; self.options.ahead]).await {
+            Ok(()) => self.room += self.options.ahead as u64,
+            Err(error) if matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull) => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

@@ -82,9 +82,9 @@ pub(super) struct Contents {
     pub(super) found: Found,
     /// How many sectors it was made with.
     pub(super) began_with: u64,
-    /// How many bytes are behind that of what is not whole,
+    /// How many bytes behind that are in sectors with something in them,
     pub(super) torn: u64,
-    /// and how many behind all, in which there is nothing.
+    /// and how many in sectors with nothing.
     pub(super) empty: u64,
 }
 
@@ -160,7 +160,6 @@ impl<'a, F: Folder> Reader<'a, F> {
         })?;
         let Replay { memory, server: owner, .. } = replay;
         let server = owner.ok_or_else(|| Unread::Damaged("it does not say whose it is".into()))?;
-        let filled = filled.max(found.end * SECTOR as u64);
         let (torn, empty) = (filled - found.end * SECTOR as u64, length - filled);
         Ok(Contents { server, memory, found, began_with, torn, empty })
     }
@@ -201,7 +200,7 @@ impl<'a, F: Folder> Reader<'a, F> {
     ) -> Result<Extent, Unread> {
         let mut piece = vec![0; PIECE];
         let mut seen = 0;
-        let mut extent = Extent { length: SECTOR as u64, filled: SECTOR as u64 };
+        let mut extent = Extent { length: SECTOR as u64, filled: SECTOR as u64 }; // the title
         while seen < count {
             let at = (1 + seen) * SECTOR as u64;
             let read = fill(self.folder, &self.name, at, &mut piece)?;
@@ -214,13 +213,13 @@ impl<'a, F: Folder> Reader<'a, F> {
                 let sector = Sector::read(sector);
                 seen += 1;
                 if sector != Sector::Empty {
-                    extent.filled = (1 + seen) * SECTOR as u64;
+                    extent.filled += SECTOR as u64;
                 }
                 each(sector)?;
             }
             // A sector that the end of the file cuts off was never whole.
             if cut_off.iter().any(|byte| *byte != 0) {
-                extent.filled = extent.length;
+                extent.filled += cut_off.len() as u64;
             }
             if read < PIECE {
                 break;
@@ -234,7 +233,7 @@ impl<'a, F: Folder> Reader<'a, F> {
 struct Extent {
     /// Up to where, in bytes,
     length: u64,
-    /// and up to where there is something else than zeros.
+    /// and how much of that is in sectors with something else than zeros.
     filled: u64,
 }
 

@@ -29,6 +29,8 @@ struct Shelf {
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     /// So many more changes succeed.
     left: Arc<Mutex<Option<usize>>>,
+    /// No file can be longer.
+    longest: Arc<Mutex<Option<usize>>>,
 }
 
 impl Shelf {
@@ -82,9 +84,13 @@ impl Folder for Shelf {
     }
 
     async fn write_at(&mut self, name: &str, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        let offset = usize::try_from(offset).expect("small");
+        let longest = *self.longest.lock().expect("no panic");
+        if longest.is_some_and(|longest| offset + bytes.len() > longest) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.change(|files| {
             let file = files.entry(name.to_owned()).or_default();
-            let offset = usize::try_from(offset).expect("small");
             file.resize(file.len().max(offset + bytes.len()), 0);
             file[offset..offset + bytes.len()].copy_from_slice(&bytes);
         })

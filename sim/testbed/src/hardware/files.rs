@@ -14,8 +14,8 @@
 //! much a read returns, which may be less than was asked for.
 //!
 //! Left out: a disk that says it synced and did not, sectors that hold something else than what was there
-//! before or after, a rename or removal that fails and was done, and what the operating system writes by
-//! itself.
+//! before or after, a rename or removal that fails and was done, what the operating system writes by itself,
+//! and a process that is killed in the middle of a sector because a page of its own was swapped out.
 
 mod contents;
 mod names;

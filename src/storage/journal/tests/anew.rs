@@ -32,6 +32,19 @@ fn a_file_is_written_anew_when_it_has_grown() {
 }
 
 #[test]
+fn a_disk_with_no_room_for_zeros_may_have_room_for_changes() {
+    let shelf = Shelf::default();
+    let Opened { mut journal, .. } = open_with(&shelf, u64::MAX, 100 * SECTOR).expect("an empty folder");
+    *shelf.longest.lock().expect("no panic") = Some(20 * SECTOR);
+    let mut written = 0;
+    while persist(&mut journal, vec![Write::ViewSeen(ViewNumber(written + 1))]).is_ok() {
+        written += 1;
+    }
+    assert_eq!(shelf.files().values().next().map(Vec::len), Some(20 * SECTOR));
+    assert_eq!(open(&shelf).expect("it can be read").memory.view_seen, ViewNumber(written));
+}
+
+#[test]
 fn a_file_that_is_much_longer_than_what_is_stored_is_written_anew() {
     let shelf = Shelf::default();
     let Opened { mut journal, .. } = open_growing(&shelf, GROWTH).expect("an empty folder");
@@ -54,4 +67,14 @@ fn a_file_that_is_much_longer_than_what_is_stored_is_written_anew() {
     let empty = shelf.files().values().map(Vec::len).sum::<usize>();
     assert!(full > 100_000 && empty < 3 * GROWTH as usize, "{full} bytes, then {empty}");
     assert_eq!(memory.log.snapshot().state.keys(), 0);
+}
+
+#[test]
+fn a_number_after_which_there_is_none_is_refused() {
+    let (shelf, name, _) = written(&batches());
+    let last = format!("{}.journal", u64::MAX / 2 - 1);
+    let shelf = Shelf::holding([(last, shelf.read(&name).expect("it is there"))].into());
+    let before = shelf.files();
+    let error = open(&shelf).err().expect("its next name would not be known").to_string();
+    assert!(error.contains("move it away") && shelf.files() == before, "{error}");
 }
