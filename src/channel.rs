@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    future, iter, mem,
+    future, io, iter, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -127,6 +127,12 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     };
     // What the operating system calls it is enough.
     text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// Whether nobody listens at the address that was called.
+pub fn is_refused(status: &Status) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    chain(status).filter_map(|error| error.downcast_ref()).any(refused)
 }
 
 /// What answered instead of the service that was asked, if that is so: asking again is no use.

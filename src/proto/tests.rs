@@ -13,7 +13,7 @@ use crate::protocol::{
     identity::{Generation, RequestNumber, SessionId},
     message::{
         Append, AppendAck, AppendResult, Chunk, ChunkAck, ChunkResult, Echo, PeerMessage, Ping, PingReply,
-        PingReplyBody, Token, TransferId,
+        PingReplyBody, Probe, Token, TransferId,
     },
     options::ClusterOptions,
     store::{Item, Session},
@@ -212,9 +212,9 @@ fn what_is_sent_arrives_unchanged() {
     }
     let bytes = wire::PingRequest::from(ping()).encode_to_vec();
     assert_eq!(wire::PingRequest::decode(&bytes[..]).map(Ping::try_from), Ok(Ok(ping())));
-    let token = Token { at: Duration::from_secs(2), seal: 3 };
-    let bytes = wire::ProbeRequest::from(token).encode_to_vec();
-    assert_eq!(wire::ProbeRequest::decode(&bytes[..]).map(Token::try_from), Ok(Ok(token)));
+    let probe = Probe { token: Token { at: Duration::from_secs(2), seal: 3 }, view: ViewNumber(7) };
+    let bytes = wire::ProbeRequest::from(probe).encode_to_vec();
+    assert_eq!(wire::ProbeRequest::decode(&bytes[..]).map(Probe::try_from), Ok(Ok(probe)));
     for reply in ping_replies() {
         let bytes = wire::PingResponse::from(reply.clone()).encode_to_vec();
         assert_eq!(wire::PingResponse::decode(&bytes[..]).map(PingReply::try_from), Ok(Ok(reply)));

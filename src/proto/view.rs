@@ -8,7 +8,7 @@ use super::{Malformed, generation, line, malformed, nanoseconds, number, positio
 use crate::{
     protocol::{
         identity::{Boot, DataId, ServerId, ViewNumber},
-        message::{Echo, Ping, PingReply, PingReplyBody, Token},
+        message::{Echo, Ping, PingReply, PingReplyBody, Probe, Token},
         options::{ClusterOptions, SPAN_MAX, SPAN_MIN},
         view::{Adopted, Members, Record, View},
         view_service::{Awaited, Distress, NotTaken, ServerStatus, Standing},
@@ -152,17 +152,18 @@ impl From<wire::Token> for Token {
     }
 }
 
-impl From<Token> for wire::ProbeRequest {
-    fn from(token: Token) -> Self {
-        Self { token: Some(token.into()) }
+impl From<Probe> for wire::ProbeRequest {
+    fn from(Probe { token, view }: Probe) -> Self {
+        Self { token: Some(token.into()), view: view.0 }
     }
 }
 
-impl TryFrom<wire::ProbeRequest> for Token {
+impl TryFrom<wire::ProbeRequest> for Probe {
     type Error = Malformed;
 
     fn try_from(probe: wire::ProbeRequest) -> Result<Self, Malformed> {
-        present("a probe's token", probe.token).map(Into::into)
+        let token = present("a probe's token", probe.token)?.into();
+        Ok(Self { token, view: ViewNumber(probe.view) })
     }
 }
 

@@ -28,6 +28,7 @@
 //! | | `cannot_follow` | operators are told that it refuses the primary |
 //! | | `wants_lease` | as the primary: nobody else is promoted for a dead interval |
 //! | server | a token that no view service made | its next ping is not believed; it is probed again and pings at once. A flood of them keeps it out, as floods do |
+//! | server | a view, with a token, that nobody proposed | it pings once more with each |
 //! | server | an answer to a ping | needs a forged view service (`--vs`): any view |
 //! | server | a stream that it cannot take | operators are told that it refuses the primary, until it obeys one |
 //! | replica | a message for other contents or of another generation | answers to whom it names as its sender go back on its stream until that speaks again; one name a stream |
@@ -112,6 +113,15 @@ pub struct Token {
     pub at: Duration,
     /// Shows to the view service that it did, and for which address.
     pub seal: u64,
+}
+
+/// What the view service brings to a server's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Probe {
+    /// To be sent back.
+    pub token: Token,
+    /// The latest view that may be told.
+    pub view: ViewNumber,
 }
 
 /// The view service's answer to a ping.

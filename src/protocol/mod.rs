@@ -50,6 +50,12 @@
 //!   address in this life of the view service, less than two dead intervals ago: then the sender is the
 //!   process that answers at that address. Of any other ping nothing is believed or remembered; it has no
 //!   effect but one more probe, and its answer says so.
+//! * **VS-GONE** The view service keeps a stream to each server that it knows. It ends with the process, and
+//!   then a connection to its address is refused: nobody listens there. Such a server is not alive, whatever
+//!   it said, until a token that was made later has reached it. This proves no more than silence: a lease is
+//!   waited for.
+//! * **VS-TELL** When the record of a new view is durable, its members are told that there is one, with a
+//!   probe; they ping at once, and hear which.
 //! * **VS-PING** A ping that is believed is taken in this order:
 //!   1. operations of another generation, or a view beyond the record's known in one: the server is told that
 //!      it has another history, is never taken in, and the operator is told as well (R17);
@@ -57,9 +63,9 @@
 //!      server is told that it holds an older copy of them (R22). A life older than the newest known, or of
 //!      its number but of another process: the server is told that number (R15); one so far beyond that it
 //!      would leave hardly any for its successors is not believed;
-//!   3. the server is noted. It is *alive* if it was heard within the dead interval, and if what it sent back
-//!      of the view service, an answer's time and a token, is younger than two: who is heard and hears
-//!      nothing, or is not reached at its address, is of no use;
+//!   3. the server is noted. It is *alive* if it was heard within the dead interval, if what it sent back of
+//!      the view service, an answer's time and a token, is younger than two, and if it is not gone: who is
+//!      heard and hears nothing, or is not reached at its address, is of no use;
 //!   4. no view was ever activated, a dead interval has passed since the start and no living server
 //!      holds operations of an unknown view, or of another generation that is not an earlier one (the record
 //!      was lost then, not the data): a living server becomes the first primary, alone, not activated;
@@ -145,8 +151,8 @@
 //!   takes another life with it, so that its own view service, if it comes back, proposes another view. Only
 //!   an empty server changes its generation, and its data with it. A client goes on to a later generation
 //!   when it has been told that its data is lost, and to no other.
-//! * **R18** Each ping sends back the token that came last. A server that is not believed pings again as soon
-//!   as one comes.
+//! * **R18** Each ping sends back the token that came last. A server that is not believed, or was not told of
+//!   the view that comes with it, pings again as soon as one comes.
 //! * **R19** What one message claims ends neither a process nor a role. An append or a state that contradicts
 //!   what is committed, and a view number far beyond all that the view service told, are answered by nothing
 //!   and reported. A primary that was told of a later view, be it by that view's primary, asks the view

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::stream;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -31,7 +32,7 @@ use crate::{
         identity::WriteNumber,
         log::Write,
         machine::{Held, Observer},
-        message::{PeerMessage, Token},
+        message::{PeerMessage, Probe},
         options::ReplicaOptions,
         replica::{Effect, Event, Notice, Replica, Start},
     },
@@ -133,7 +134,7 @@ enum Input {
     Request { request: command::Request, caller: Waits },
     Arrived { message: PeerMessage, back: Option<mpsc::Sender<PeerMessage>> },
     Pinged(Pinged),
-    Probed(Token),
+    Probed(Probe),
     Refused(String),
 }
 
@@ -197,7 +198,7 @@ impl<C: Clock> Port for KvPort<C> {
                 Some(Event::Peer(message))
             }
             Input::Pinged(pinged) => self.contact.ended(now, pinged).map(Event::PingReply),
-            Input::Probed(token) => Some(Event::Probe(token)),
+            Input::Probed(probe) => Some(Event::Probe(probe)),
             Input::Refused(why) => Some(Event::Refused(why)),
         }
     }
@@ -375,6 +376,7 @@ impl fmt::Debug for ReplicationService {
 #[async_trait]
 impl wire::replication_server::Replication for ReplicationService {
     type ReplicateStream = Answers;
+    type WatchStream = stream::Pending<Result<wire::WatchResponse, Status>>;
 
     async fn replicate(
         &self,
@@ -394,11 +396,18 @@ impl wire::replication_server::Replication for ReplicationService {
         &self,
         request: Request<wire::ProbeRequest>,
     ) -> Result<Response<wire::ProbeResponse>, Status> {
-        let token = Token::try_from(request.into_inner())?;
-        self.inbox.try_send(Input::Probed(token)).map_err(|error| match error {
+        let probe = Probe::try_from(request.into_inner())?;
+        self.inbox.try_send(Input::Probed(probe)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => crowded(),
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
         Ok(Response::new(wire::ProbeResponse {}))
+    }
+
+    async fn watch(
+        &self,
+        _: Request<Streaming<wire::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(stream::pending()))
     }
 }

@@ -1,4 +1,5 @@
-//! The view service's probes: a token is brought to whoever answers at an address.
+//! The view service's probes: a token is brought to whoever answers at an address. And whether anybody does:
+//! a stream to each known server ends when its process does, and then a connection to its address is refused.
 //!
 //! Each probe opens a connection of its own, as a client would that comes anew: one that is kept would go on
 //! proving what held when it was opened. How a probe ends matters to nobody; a server that was reached says
@@ -10,11 +11,15 @@ use std::{
     time::Duration,
 };
 
+use futures::stream;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tonic::{Request, Status};
+
 use crate::{
     channel,
     clock::{Clock, before},
-    protocol::{identity::ServerId, message::Token},
-    wire::{ProbeRequest, replication_client::ReplicationClient},
+    protocol::{identity::ServerId, message::Probe},
+    wire::{ProbeRequest, WatchRequest, replication_client::ReplicationClient},
 };
 
 /// Addresses at which nobody was confirmed yet and that are being probed. Anybody may claim an address, so
@@ -28,11 +33,33 @@ const PER_ADDRESS_MAX: usize = 2;
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The probes on their way.
+/// Servers that are watched at once. Whoever is beyond that is found dead by its silence.
+const WATCHED_MAX: usize = 1024;
+
+/// A stream that ended sooner was no sign of life: it is opened again with the next probe.
+const WATCH_LIFE_MIN: Duration = Duration::from_millis(100);
+
+/// Nobody listens at the address of this server: a connection was refused.
 #[derive(Debug)]
-pub struct Probes<C> {
+pub struct Gone(pub ServerId);
+
+/// The probes on their way, and the streams to the servers that are watched.
+#[derive(Debug)]
+pub struct Probes<C, I> {
     clock: C,
+    inbox: mpsc::Sender<I>,
     in_flight: Arc<Mutex<InFlight>>,
+    watched: BTreeMap<ServerId, Watch>,
+}
+
+/// A task that watches a server. Ends when dropped.
+#[derive(Debug)]
+struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,28 +68,75 @@ struct InFlight {
     unknown: usize,
 }
 
-impl<C: Clock> Probes<C> {
-    /// None yet.
-    pub fn new(clock: C) -> Self {
-        Self { clock, in_flight: Arc::default() }
+impl<C: Clock, I: From<Gone> + Send + 'static> Probes<C, I> {
+    /// None yet. Who is gone is told to `inbox`.
+    pub fn new(clock: C, inbox: mpsc::Sender<I>) -> Self {
+        Self { clock, inbox, in_flight: Arc::default(), watched: BTreeMap::new() }
     }
 
-    /// Brings `token` to `server`, unless too many probes are on their way. The server will ping again.
-    pub fn send(&mut self, server: ServerId, token: Token, known: bool) {
+    /// Brings `probe` to `server`, unless too many probes are on their way. The server will ping again. A
+    /// known one is watched from now on.
+    pub fn send(&mut self, server: ServerId, probe: Probe, known: bool) {
+        if known {
+            self.watch(&server);
+        }
         let Some(place) = Place::take(&self.in_flight, &server, known) else { return };
         let clock = self.clock.clone();
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = probe(&clock, &server, token).await {
+            if let Err(error) = bring(&clock, &server, probe).await {
                 tracing::debug!(%server, %error, "a server is not reached at the address it advertises");
             }
         });
     }
+
+    fn watch(&mut self, server: &ServerId) {
+        if self.watched.get(server).is_some_and(|watch| !watch.0.is_finished()) {
+            return;
+        }
+        self.watched.retain(|_, watch| !watch.0.is_finished());
+        if self.watched.len() < WATCHED_MAX {
+            let watch = watch(self.clock.clone(), server.clone(), self.inbox.clone());
+            self.watched.insert(server.clone(), Watch(tokio::spawn(watch)));
+        }
+    }
 }
 
-async fn probe<C: Clock>(clock: &C, server: &ServerId, token: Token) -> Result<(), String> {
+/// Keeps a stream to `server`. It ends when the process does, or when the connection breaks: which of them,
+/// the next one shows. One that is refused is told; whatever else keeps it from being opened proves nothing.
+async fn watch<C: Clock, I: From<Gone>>(clock: C, server: ServerId, inbox: mpsc::Sender<I>) {
+    loop {
+        let opened_at = clock.now();
+        match follow(&clock, &server).await {
+            Ok(()) if clock.now() < opened_at + WATCH_LIFE_MIN => return,
+            Ok(()) => {}
+            Err(status) if channel::is_refused(&status) => {
+                // Fails only if the view service is going away.
+                let _ = inbox.send(Gone(server).into()).await;
+                return;
+            }
+            Err(status) => {
+                tracing::debug!(%server, error = channel::cause(&status), "a server is not watched");
+                return;
+            }
+        }
+    }
+}
+
+/// Returns when a stream to `server` ends.
+async fn follow<C: Clock>(clock: &C, server: &ServerId) -> Result<(), Status> {
+    let channel = channel::lazy(server.as_str()).map_err(Status::invalid_argument)?;
+    let mut client = ReplicationClient::new(channel);
+    let nothing = Request::new(stream::pending::<WatchRequest>());
+    let opened = before(clock, clock.now() + PROBE_TIMEOUT, client.watch(nothing)).await;
+    let mut watching = opened.ok_or_else(|| Status::deadline_exceeded("no answer in time"))??.into_inner();
+    while let Ok(Some(_)) = watching.message().await {}
+    Ok(())
+}
+
+async fn bring<C: Clock>(clock: &C, server: &ServerId, probe: Probe) -> Result<(), String> {
     let mut client = ReplicationClient::new(channel::lazy(server.as_str())?);
-    before(clock, clock.now() + PROBE_TIMEOUT, client.probe(ProbeRequest::from(token)))
+    before(clock, clock.now() + PROBE_TIMEOUT, client.probe(ProbeRequest::from(probe)))
         .await
         .ok_or_else(|| format!("no answer within {PROBE_TIMEOUT:?}"))?
         .map_err(|status| channel::cause(&status))?;

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     ServerError,
     driver::{self, Driver, Port},
-    probe::Probes,
+    probe::{Gone, Probes},
     tickets::Tickets,
 };
 use crate::{
@@ -87,8 +87,8 @@ impl ViewServer {
             Some(wanted) => (ViewService::adopting(options, wanted, epoch, key, clock.now()), Some(told)),
             None => (ViewService::new(options, record, epoch, key, clock.now()), None),
         };
-        let port =
-            ViewPort { callers: Tickets::new(), probes: Probes::new(clock.clone()), adoption: Some(tell) };
+        let probes = Probes::new(clock.clone(), inbox.clone());
+        let port = ViewPort { callers: Tickets::new(), probes, adoption: Some(tell) };
         let driver = Driver::spawn(driver::run(machine, port, inputs, storage, clock, observer));
         Self { inbox, command, adoption, driver }
     }
@@ -121,9 +121,15 @@ impl ViewServer {
 
 /// What is queued for the machine.
 #[derive(Debug)]
-struct Input {
-    question: Question,
-    caller: oneshot::Sender<Answer>,
+enum Input {
+    Asked { question: Question, caller: oneshot::Sender<Answer> },
+    Gone(Gone),
+}
+
+impl From<Gone> for Input {
+    fn from(gone: Gone) -> Self {
+        Self::Gone(gone)
+    }
 }
 
 #[derive(Debug)]
@@ -135,7 +141,7 @@ enum Question {
 
 struct ViewPort<C> {
     callers: Tickets<oneshot::Sender<Answer>>,
-    probes: Probes<C>,
+    probes: Probes<C, Input>,
     adoption: Option<oneshot::Sender<Adoption>>,
 }
 
@@ -154,8 +160,12 @@ impl<C: Clock> Port for ViewPort<C> {
     type Write = Record;
 
     fn admit(&mut self, _now: Duration, input: Input) -> Option<Event> {
-        let ticket = self.callers.issue(input.caller);
-        Some(match input.question {
+        let (question, caller) = match input {
+            Input::Asked { question, caller } => (question, caller),
+            Input::Gone(Gone(server)) => return Some(Event::Gone(server)),
+        };
+        let ticket = self.callers.issue(caller);
+        Some(match question {
             Question::Ping(ping) => Event::Ping { ticket, ping: *ping },
             Question::GetView => Event::GetView { ticket },
             Question::GetStatus => Event::GetStatus { ticket },
@@ -167,7 +177,7 @@ impl<C: Clock> Port for ViewPort<C> {
             Effect::Persist { number, record } => return Some((number, vec![record])),
             Effect::Answer { ticket, answer } => self.callers.answer(ticket, answer),
             Effect::Dismiss { ticket } => self.callers.dismiss(ticket),
-            Effect::Probe { server, token, known } => self.probes.send(server, token, known),
+            Effect::Probe { server, probe, known } => self.probes.send(server, probe, known),
             Effect::Notice(Notice::Adopted { view, heard }) => {
                 self.decided(Adoption { view: Ok(view), heard });
             }
@@ -197,6 +207,7 @@ fn log(notice: Notice) {
             }
             Some(data) => info!(server = %ping.server, boot = %ping.boot, ?data, "a server has a store"),
         },
+        Notice::Gone(server) => info!(%server, "a server has ended: connections to its address are refused"),
         Notice::Proposed { view, why, dropped } => {
             let (number, primary, why) = (view.number, &view.primary, why.to_string());
             let dropped: Vec<_> = dropped.iter().map(|(server, why)| (server, why.to_string())).collect();
@@ -298,7 +309,7 @@ impl ViewServiceService {
             return Err(overloaded());
         }
         let (caller, waiting) = oneshot::channel();
-        self.inbox.try_send(Input { question, caller }).map_err(|error| match error {
+        self.inbox.try_send(Input::Asked { question, caller }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => overloaded(),
             mpsc::error::TrySendError::Closed(_) => Status::unavailable("the view service is stopping"),
         })?;

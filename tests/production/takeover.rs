@@ -379,3 +379,46 @@ fn reads_are_served_while_the_view_service_is_slow() {
         assert_eq!((after.number, after.primary), (before.number, before.primary), "slow is not dead");
     });
 }
+
+/// The dead interval of a view service that must not wait for it.
+const LONG: &str = "6s";
+/// Surely sooner than that.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// A process that ends is noticed by its connections: nobody waits until its silence is long enough. All
+/// servers are started again one after the other, by force or as an operator does; no call fails.
+#[test]
+fn servers_that_end_are_replaced_long_before_they_are_missed() {
+    run(async {
+        let mut cluster = Cluster::start(&["--dead-after", LONG]);
+        let folder = |number: usize| cluster.dir().join(format!("s{number}")).to_string_lossy().into_owned();
+        let folders = [folder(1), folder(2)];
+        let data = |server: usize| ["--data-dir".to_owned(), folders[server].clone()];
+        let args = [data(0), data(1)];
+        let args = args.each_ref().map(|args| args.each_ref().map(String::as_str));
+        let first = cluster.server(&args[0]);
+        cluster.settled(&first, 0).await;
+        let second = cluster.server(&args[1]);
+        cluster.settled(&first, 1).await;
+        let addresses = [first.address.clone(), second.address.clone()];
+        let mut servers = [Some(first), Some(second)];
+        let writers = Writers::start(&cluster, 4, Write::Appends);
+        writers.get_on().await;
+        for (round, signal) in
+            [Signal::KILL, Signal::TERM, Signal::TERM, Signal::KILL].into_iter().enumerate()
+        {
+            let (primary, other) = (round % 2, 1 - round % 2);
+            let mut ended = servers[primary].take().expect("it runs");
+            let began = Instant::now();
+            ended.end(signal).await;
+            writers.get_on().await;
+            let took = began.elapsed();
+            assert!(took < AT_ONCE, "{signal:?} of the primary: {took:?}");
+            servers[primary] = Some(cluster.server_at(&addresses[primary], &args[primary]));
+            cluster.settled(servers[other].as_ref().expect("it runs"), 1).await;
+        }
+        let calls = writers.end().await;
+        let log = cluster.client().get(LOG).await.expect("a get").expect("it was appended to");
+        once_each(&log, &calls);
+    });
+}

@@ -57,6 +57,7 @@ pub enum Choice {
     CrashPrimary(u8),
     CrashDuringTransfer(u8),
     IsolatePrimary,
+    Gone(u8),
     Wipe(u8),
     Restart(u8, bool),
     Call(u8, u8, u8, u8),
@@ -244,6 +245,7 @@ impl Choice {
                 Command::Crash(pick(&busy, index)?, 0)
             }
             Choice::IsolatePrimary => Command::Isolate(cluster.primary()?),
+            Choice::Gone(node) => Command::Gone(pick(servers, node)?),
             Choice::Wipe(node) => {
                 *wipes = wipes.checked_sub(1)?;
                 Command::Wipe(pick(servers, node)?)
@@ -307,6 +309,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         2 => (0..6u8).prop_map(Choice::CrashPrimary),
         8 => any::<u8>().prop_map(Choice::CrashDuringTransfer),
         2 => Just(Choice::IsolatePrimary),
+        2 => any::<u8>().prop_map(Choice::Gone),
         1 => any::<u8>().prop_map(Choice::Wipe),
         5 => any::<(u8, bool)>().prop_map(|(node, back)| Choice::Restart(node, back)),
         18 => any::<(u8, u8, u8, u8)>()

@@ -66,6 +66,8 @@ pub enum Command {
     Forge(ServerId, Option<Boot>),
     /// A stranger sends to a server, as the primary of that view, an append without operations.
     ForgeView(ServerId, ViewNumber),
+    /// The view service is refused a connection to a server, whether it runs or not.
+    Gone(ServerId),
     /// The process ends; of the changes on their way to the disk the first few arrive.
     Crash(ServerId, usize),
     /// The process ends and the disk is emptied.
@@ -128,6 +130,7 @@ impl fmt::Display for Command {
             Command::Forge(server, None) => write!(f, "forge {server}"),
             Command::Forge(server, Some(life)) => write!(f, "forge {server} life={}", life.0),
             Command::ForgeView(server, view) => write!(f, "forge-view {server} {}", view.0),
+            Command::Gone(server) => write!(f, "gone {server}"),
             Command::Crash(server, 0) => write!(f, "crash {server}"),
             Command::Crash(server, keep) => write!(f, "crash {server} keep={keep}"),
             Command::Wipe(server) => write!(f, "wipe {server}"),
@@ -235,6 +238,7 @@ impl Command {
                     let keep = words.0.lookup_parse("keep")?.unwrap_or(0);
                     Command::Crash(words.server()?, keep)
                 }
+                "gone" => Command::Gone(words.server()?),
                 "wipe" => Command::Wipe(words.server()?),
                 "copy" => Command::Copy(words.server()?),
                 "go-back" => Command::GoBack(words.server()?),

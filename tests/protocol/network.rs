@@ -5,7 +5,7 @@ use std::fmt;
 use pbkv::protocol::{
     command::{Reply, Request},
     identity::ServerId,
-    message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody, Token},
+    message::{AppendResult, ChunkResult, PeerMessage, Ping, PingReply, PingReplyBody, Probe},
 };
 
 use crate::describe::{members, reply, request, view};
@@ -25,7 +25,7 @@ pub struct Packet {
 pub enum Body {
     Ping(Ping),
     PingReply(PingReply),
-    Probe(Token),
+    Probe(Probe),
     Peer(PeerMessage),
     /// A client's call, with the number of the call for which it was sent.
     Request(u64, Request),
@@ -120,7 +120,7 @@ impl fmt::Display for Packet {
                 }
                 PingReplyBody::WrongGeneration { generation } => write!(f, "{generation} is current"),
             },
-            Body::Probe(token) => write!(f, "made at {:?}", token.at),
+            Body::Probe(probe) => write!(f, "made at {:?}", probe.token.at),
             Body::Peer(PeerMessage::Append(append)) => {
                 write!(f, "{} after {:?}: ", append.view, append.previous)?;
                 match (append.entries.first(), append.entries.last()) {

@@ -34,7 +34,7 @@ pub fn of_a_newcomer(name: &str, number: u64, token: Option<Token>) -> Ping {
 /// What the view service's probe brings to the address that a ping named.
 pub fn token(effects: &[Effect]) -> Option<Token> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Probe { token, .. } => Some(*token),
+        Effect::Probe { probe, .. } => Some(probe.token),
         _ => None,
     })
 }

@@ -143,7 +143,7 @@ impl Pings {
         while let Some(effect) = effects.pop() {
             match effect {
                 Effect::Persist { number, .. } => viewer.step(now, Event::Persisted(number), &mut effects),
-                Effect::Probe { token, .. } => self.token = Some(token),
+                Effect::Probe { probe, .. } => self.token = Some(probe.token),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => {
                     if let PingReplyBody::Accepted { echo, .. } = reply.body {
                         self.echo = Some(echo);

@@ -101,10 +101,10 @@ fn forge(message: &BoxMessage, hash: u64) -> Option<BoxMessage> {
         };
         return Some(Box::new(ReplicaMessage { body: Some(body) }));
     }
-    if let Some(ProbeRequest { token: Some(token) }) = message.downcast_ref() {
-        let mut token = *token;
-        lie.one_of(&mut [&mut token.at_ns, &mut token.seal]);
-        return Some(Box::new(ProbeRequest { token: Some(token) }));
+    if let Some(ProbeRequest { token: Some(token), view }) = message.downcast_ref() {
+        let (mut token, mut view) = (*token, *view);
+        lie.one_of(&mut [&mut token.at_ns, &mut token.seal, &mut view]);
+        return Some(Box::new(ProbeRequest { token: Some(token), view }));
     }
     let ping = message.downcast_ref::<PingRequest>()?;
     Some(Box::new(lie.ping(ping.clone())))
@@ -305,7 +305,7 @@ mod tests {
         let forged = forgeries(&ping);
         assert_eq!(forged.len(), 200);
         assert!(forged.iter().all(|it| it.token != token && it.server == ping.server));
-        assert!(forgeries(&ProbeRequest { token }).iter().any(|it| it.token != token));
+        assert!(forgeries(&ProbeRequest { token, view: 3 }).iter().any(|it| it.token != token));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub fn view_service_step(event: &view_service::Event) -> StepName {
     let what = match event {
         view_service::Event::Ping { .. } => "a ping",
         view_service::Event::GetView { .. } | view_service::Event::GetStatus { .. } => "a question",
+        view_service::Event::Gone(_) => "a refused connection",
         view_service::Event::Persisted(_) => "a completed write",
         view_service::Event::Tick => "a tick",
         view_service::Event::Flush => "a flush",

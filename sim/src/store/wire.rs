@@ -17,6 +17,8 @@ pub const TYPES: &[Type] = &[
     Type::of::<wire::PingResponse>(),
     Type::of::<wire::ProbeRequest>(),
     Type::of::<wire::ProbeResponse>(),
+    Type::of::<wire::WatchRequest>(),
+    Type::of::<wire::WatchResponse>(),
     Type::of::<wire::GetViewRequest>(),
     Type::of::<wire::GetViewResponse>(),
     Type::of::<wire::GetRequest>(),

@@ -7,7 +7,7 @@ use crate::protocol::{
     command::{Reply, Request},
     identity::{Boot, ServerId, Ticket, WriteNumber},
     log::{Durable, Write},
-    message::{PeerMessage, Ping, PingReply, Token},
+    message::{PeerMessage, Ping, PingReply, Probe},
 };
 
 /// What can happen to a replica.
@@ -23,7 +23,7 @@ pub enum Event {
     /// The view service answered a ping. A ping that is not answered is no event.
     PingReply(PingReply),
     /// The view service reached this server at its address (VS-PROBE).
-    Probe(Token),
+    Probe(Probe),
     /// A primary would speak, and was refused, because this server cannot take what it may send: why, as a
     /// line for an operator.
     Refused(String),

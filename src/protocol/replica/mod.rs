@@ -414,7 +414,7 @@ impl Machine for Replica {
             }
             (Role::Idle | Role::Backup(_), Event::Request { ticket, .. }) => core.refuse(ticket, effects), // R14
             (_, Event::PingReply(reply)) => self.on_ping_reply(now, reply, effects),
-            (_, Event::Probe(token)) => core.on_probe(token),
+            (_, Event::Probe(probe)) => core.on_probe(probe),
             (Role::Idle | Role::Backup(_), Event::Refused(why)) => core.pinger.cannot_follow = Some(why),
             (Role::Primary(_), Event::Refused(_)) => {}
             (_, Event::Peer(PeerMessage::Append(append))) => self.on_append(append, effects),

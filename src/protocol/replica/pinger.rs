@@ -8,7 +8,7 @@ use std::{
 use super::{Core, Effect, Notice, Role};
 use crate::protocol::{
     identity::{Boot, ViewNumber},
-    message::{Echo, Ping, Token},
+    message::{Echo, Ping, Probe, Token},
     options::{ClusterOptions, ReadMode},
     view::Members,
 };
@@ -89,12 +89,12 @@ impl Pinger {
 
 impl Core {
     /// R18: a token came. The view service waits for it if it has not believed this life yet, or not any
-    /// more.
-    pub(super) fn on_probe(&mut self, token: Token) {
+    /// more; and if it has proposed a view since it answered last.
+    pub(super) fn on_probe(&mut self, Probe { token, view }: Probe) {
         let pinger = &mut self.pinger;
         pinger.token = Some(token);
         pinger.token_is_fresh = true;
-        pinger.wanted |= !pinger.accepted || pinger.unconfirmed > 0;
+        pinger.wanted |= !pinger.accepted || pinger.unconfirmed > 0 || view > pinger.view_told;
     }
 
     /// R18: a ping was not believed. If a token came meanwhile, the next one is.

@@ -3,7 +3,7 @@
 use super::{Distress, NotTaken, Notice, Survey};
 use crate::protocol::{
     identity::{ServerId, Ticket, WriteNumber},
-    message::{Ping, PingReply, Token},
+    message::{Ping, PingReply, Probe},
     view::{Record, View},
 };
 
@@ -24,6 +24,8 @@ pub enum Event {
         /// Names the waiting caller.
         ticket: Ticket,
     },
+    /// A connection to this server's address was refused: no process listens there.
+    Gone(ServerId),
     /// This record and all before it are durable.
     Persisted(WriteNumber),
     /// Time has passed.
@@ -59,13 +61,14 @@ pub enum Effect {
         /// Who is waiting.
         ticket: Ticket,
     },
-    /// Bring this token to whoever answers at an address. It may be lost.
+    /// Bring this to whoever answers at an address. It may be lost.
     Probe {
         /// The address.
         server: ServerId,
-        /// The token.
-        token: Token,
-        /// A process was confirmed at that address before; so many are known at most.
+        /// A token, and the latest view.
+        probe: Probe,
+        /// A process was confirmed at that address before; so many are known at most. It is watched: if it
+        /// ends, [`Event::Gone`] follows.
         known: bool,
     },
     /// Something happened that an operator wants to know.

@@ -49,7 +49,7 @@ pub use self::{
 use super::{
     identity::{Boot, DataId, ServerId, Ticket, ViewNumber, WriteNumber},
     machine::Machine,
-    message::{Echo, Ping, PingReply, PingReplyBody},
+    message::{Echo, Ping, PingReply, PingReplyBody, Probe},
     options::ViewServiceOptions,
     presence::Presence,
     view::{Members, Record, View},
@@ -106,6 +106,8 @@ pub struct ViewService {
     /// The primary refuses updates, and the operator was told.
     updates_refused: bool,
     policy_due: Duration,
+    /// The latest view of which members were told that there is one.
+    announced: ViewNumber,
     written: WriteNumber,
     persisted: WriteNumber,
     /// What speaks of a record that is not durable yet (V-c).
@@ -132,6 +134,7 @@ impl ViewService {
             None => record.number.next()..=record.number, // nothing was told: none
         };
         let servers = Servers::after_restart(&record, now, promised - options.dead_after);
+        let announced = record.number;
         Self {
             granted_until: now + promised,
             promised,
@@ -157,6 +160,7 @@ impl ViewService {
             waiting: false,
             copies_missing: false,
             updates_refused: false,
+            announced,
             written: WriteNumber(0),
             persisted: WriteNumber(0),
             unsaid: Unsaid::default(),
@@ -275,7 +279,27 @@ impl ViewService {
     fn probe(&mut self, now: Duration, server: ServerId, effects: &mut Vec<Effect>) {
         let token = self.key.token(&server, now);
         let known = self.servers.note_probe(now, &server);
-        effects.push(Effect::Probe { server, token, known });
+        let probe = Probe { token, view: self.announced };
+        effects.push(Effect::Probe { server, probe, known });
+    }
+
+    /// VS-GONE: nobody listens at a server's address.
+    fn on_gone(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) {
+        if self.servers.note_gone(self.presence.now(), server) {
+            effects.push(Effect::Notice(Notice::Gone(server.clone())));
+            self.run_policy(now, effects);
+        }
+    }
+
+    /// Members of a view that is durable (V-c) ping at once, and are told of it.
+    fn announce(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_durable() || self.announced == self.record.number {
+            return;
+        }
+        self.announced = self.record.number;
+        let Some(view) = &self.record.view else { return };
+        let members: Vec<ServerId> = view.insync.keys().chain(view.joining.keys()).cloned().collect();
+        members.into_iter().for_each(|member| self.probe(self.presence.now(), member, effects));
     }
 
     /// VS-PING 1: it holds operations of another history, or knows views beyond ours and would obey none of
@@ -380,6 +404,7 @@ impl ViewService {
     fn on_persisted(&mut self, number: WriteNumber, effects: &mut Vec<Effect>) {
         self.persisted = self.persisted.max(number);
         self.unsaid.say(self.persisted, effects);
+        self.announce(effects);
     }
 }
 
@@ -403,6 +428,7 @@ impl Machine for ViewService {
                 self.answer(ticket, answer, effects);
             }
             Event::GetStatus { ticket } => self.answer(ticket, Answer::Status(self.survey()), effects),
+            Event::Gone(server) => self.on_gone(now, &server, effects),
             Event::Persisted(number) => self.on_persisted(number, effects),
             Event::Tick | Event::Flush => {
                 if now >= self.policy_due {

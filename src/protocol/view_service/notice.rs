@@ -17,6 +17,8 @@ use crate::protocol::{
 pub enum Notice {
     /// A server was heard for the first time, in a new life or with other contents.
     ServerSeen(Ping),
+    /// Connections to the address of a server are refused (VS-GONE).
+    Gone(ServerId),
     /// A view was proposed.
     Proposed {
         /// The view.
@@ -153,6 +155,7 @@ impl fmt::Display for Notice {
         let form =
             if f.alternate() { |view: &View| format!("{view:#}") } else { |view: &View| format!("{view}") };
         match self {
+            Self::Gone(server) => write!(f, "finds that {} has ended", name(server)),
             Self::ServerSeen(ping) => {
                 let data = ping.data.map_or_else(|| "no data yet".into(), |data| format!("data {data:?}"));
                 write!(

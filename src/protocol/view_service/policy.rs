@@ -342,6 +342,7 @@ impl ViewService {
         let dead_after = self.options.dead_after;
         match () {
             () if self.servers.is_out_of_reach(server, now, dead_after) => WhyDropped::OutOfReach,
+            () if self.servers.is_gone(server) => WhyDropped::Gone,
             () if !self.servers.is_alive(server, now, dead_after) => WhyDropped::Silent,
             () if self.servers.has_lost(server, data) => WhyDropped::LostItsData,
             () if self.servers.is_reported(server) => WhyDropped::Reported,

@@ -62,6 +62,8 @@ pub struct Server {
     reached_at: Duration,
     /// When it was last probed.
     pub(super) probed_at: Duration,
+    /// When a connection to it was refused, if no token reached it since (VS-GONE).
+    gone_at: Option<Duration>,
     /// Pings of other processes under its name, since it was last seen in a new life.
     contests: u32,
     /// When the latest of these came.
@@ -157,6 +159,7 @@ impl Servers {
                     last_echo: heard_at,
                     reached_at: heard_at,
                     probed_at: Duration::ZERO,
+                    gone_at: None,
                     contests: 0,
                     contested_at: Duration::ZERO,
                     progressed_at: now,
@@ -272,6 +275,7 @@ impl Servers {
             last_echo,
             reached_at,
             probed_at: self.servers.get(&ping.server).map_or(reached_at, |known| known.probed_at),
+            gone_at: previous.and_then(|known| known.gone_at).filter(|gone_at| reached_at < *gone_at),
             contests: previous.map_or(0, |known| known.contests),
             contested_at: previous.map_or(Duration::ZERO, |known| known.contested_at),
             progressed_at,
@@ -319,10 +323,22 @@ impl Servers {
         known.map(|known| known.probed_at = now).is_some()
     }
 
-    /// Heard within the dead interval, and hearing us and reached within two.
+    /// VS-GONE: no process listens at the address of `server`. Returns whether that is news.
+    pub(super) fn note_gone(&mut self, now: Duration, server: &ServerId) -> bool {
+        let Some(known) = self.servers.get_mut(server).filter(|known| known.heard) else { return false };
+        known.gone_at.replace(now).is_none()
+    }
+
+    /// Whether a connection to `server` was refused, and no token reached it since.
+    pub fn is_gone(&self, server: &ServerId) -> bool {
+        self.servers.get(server).is_some_and(|known| known.gone_at.is_some())
+    }
+
+    /// Heard within the dead interval, and hearing us and reached within two; and not gone.
     pub fn is_alive(&self, server: &ServerId, now: Duration, dead_after: Duration) -> bool {
         self.servers.get(server).is_some_and(|known| {
-            now < known.last_ping + dead_after
+            known.gone_at.is_none()
+                && now < known.last_ping + dead_after
                 && now < known.last_echo + 2 * dead_after
                 && now < known.reached_at + TOKEN_DEAD_INTERVALS * dead_after
         })
@@ -331,7 +347,10 @@ impl Servers {
     /// Whether `server` is heard, but not reached at its address or hearing nothing.
     pub fn is_out_of_reach(&self, server: &ServerId, now: Duration, dead_after: Duration) -> bool {
         !self.is_alive(server, now, dead_after)
-            && self.servers.get(server).is_some_and(|known| now < known.last_ping + dead_after)
+            && self.servers.get(server).is_some_and(|known| {
+                let is_heard = known.gone_at.is_none_or(|gone_at| gone_at < known.last_ping);
+                is_heard && now < known.last_ping + dead_after
+            })
     }
 
     /// Alive and holding exactly these contents.

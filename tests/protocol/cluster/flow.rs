@@ -197,7 +197,7 @@ impl Cluster {
                 self.step_view_service(view_service::Event::Ping { ticket, ping })
             }
             Body::PingReply(reply) => self.step_server(&to, replica::Event::PingReply(reply)),
-            Body::Probe(token) => self.step_server(&to, replica::Event::Probe(token)),
+            Body::Probe(probe) => self.step_server(&to, replica::Event::Probe(probe)),
             Body::Peer(message) => self.step_server(&to, replica::Event::Peer(message)),
             Body::Request(call, request) => {
                 let ticket = self.ticket(&to, (from, call));

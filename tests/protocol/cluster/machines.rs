@@ -45,8 +45,8 @@ impl Cluster {
                 view_service::Effect::Dismiss { ticket } => {
                     self.answered(&name, ticket)?;
                 }
-                view_service::Effect::Probe { server, token, .. } => {
-                    self.send(&name, &server, Body::Probe(token));
+                view_service::Effect::Probe { server, probe, .. } => {
+                    self.send(&name, &server, Body::Probe(probe));
                 }
                 view_service::Effect::Notice(notice) => {
                     self.coverage.view_notice(&notice);

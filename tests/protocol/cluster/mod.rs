@@ -26,7 +26,7 @@ use pbkv::protocol::{
     identity::{Boot, ServerId, Ticket},
     options::{ReplicaOptions, ViewServiceOptions},
     view::Record,
-    view_service::adoption::Adopt,
+    view_service::{self, adoption::Adopt},
 };
 use sim::judges::invariants::Invariants;
 
@@ -203,6 +203,7 @@ impl Cluster {
                 Ok(())
             }
             Command::Crash(server, keep) => self.crash(server, *keep),
+            Command::Gone(server) => self.step_view_service(view_service::Event::Gone(server.clone())),
             Command::Wipe(server) => self.wipe(server),
             Command::Copy(server) => {
                 self.copy(server);

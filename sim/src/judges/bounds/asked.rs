@@ -20,7 +20,7 @@ impl Asked {
             Event::Ping { ticket, .. } | Event::GetView { ticket } | Event::GetStatus { ticket } => {
                 self.0.insert(*ticket);
             }
-            Event::Persisted(_) | Event::Tick | Event::Flush => {}
+            Event::Gone(_) | Event::Persisted(_) | Event::Tick | Event::Flush => {}
         }
     }
 

@@ -273,6 +273,10 @@ situations! {
         "A primary is replaced that the view service hears and reaches, and that no backup hears.";
     PromotionWaits "promotion_waits_for_lease" ViewService
         "The primary is dead, another could follow, and the view service waits because of a lease.";
+    ServerEnded "connection_to_a_server_that_ended_is_refused" ViewService
+        "A server has ended, and the view service is refused a connection to its address.";
+    SeemsEnded "connection_to_a_living_server_is_refused" ViewService
+        "The view service is refused a connection to a server that runs.";
     PromotionAfterGrantor "promotion_over_lease_of_former_view_service" ViewService
         "A primary is replaced whose lease was granted by an earlier life of the view service.";
     LateViewAck "late_acknowledgement_of_view_ignored" ViewService

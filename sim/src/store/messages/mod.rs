@@ -44,7 +44,7 @@ pub fn replica_heard(
 ) {
     match event {
         replica::Event::PingReply(reply) => messages.received(at, (Nodes::VIEW_SERVICE, node), reply),
-        replica::Event::Probe(token) => messages.received(at, (Nodes::VIEW_SERVICE, node), token),
+        replica::Event::Probe(probe) => messages.received(at, (Nodes::VIEW_SERVICE, node), probe),
         replica::Event::Peer(message) => {
             if let Some(from) = nodes.server(words::sender(message)) {
                 messages.received(at, (from, node), message);
@@ -99,9 +99,9 @@ pub fn view_service_said(
                 messages.sent(at, (from, to), PING, reply, || words::ping_reply(reply));
             }
         }
-        view_service::Effect::Probe { server, token, .. } => {
+        view_service::Effect::Probe { server, probe, .. } => {
             if let Some(to) = nodes.server(server) {
-                messages.sent(at, (from, to), PING, token, || "probe".into());
+                messages.sent(at, (from, to), PING, probe, || "probe".into());
             }
         }
         _ => {}

@@ -173,6 +173,7 @@ impl Swarm {
                 Kind::Answer,
                 Kind::Answer,
                 Kind::Probe,
+                Kind::Gone,
                 Kind::Append,
                 Kind::Append,
                 Kind::Ack,

@@ -2,7 +2,7 @@
 
 use pbkv::protocol::{
     command::{Reply, Request},
-    message::{PeerMessage, Ping, PingReply, Token},
+    message::{PeerMessage, Ping, PingReply, Probe},
     view::View,
 };
 use testbed::data::node::NodeIndex;
@@ -16,8 +16,10 @@ pub enum Kind {
     Ping,
     /// its answer,
     Answer,
-    /// and what the view service brings to an address.
+    /// what the view service brings to an address,
     Probe,
+    /// and that nobody listens there any more.
+    Gone,
     /// Operations,
     Append,
     /// their acknowledgement,
@@ -36,7 +38,7 @@ pub enum Kind {
     View,
 }
 
-const KINDS: usize = 11;
+const KINDS: usize = 12;
 
 impl Kind {
     /// As scripts of the machines call it.
@@ -45,6 +47,7 @@ impl Kind {
             Self::Ping => "ping",
             Self::Answer => "answer",
             Self::Probe => "probe",
+            Self::Gone => "gone",
             Self::Append => "append",
             Self::Ack => "ack",
             Self::Part => "part",
@@ -73,12 +76,28 @@ pub struct Key {
 /// What is in a message. A call between servers and the view service is answered to the life that made it.
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Body {
-    Ping { life: u64, ping: Ping },
-    Answer { life: u64, reply: PingReply },
-    Probe(Token),
+    Ping {
+        life: u64,
+        ping: Ping,
+    },
+    Answer {
+        life: u64,
+        reply: PingReply,
+    },
+    Probe(Probe),
+    /// A connection to the sender was refused: its process has ended.
+    Gone,
     Peer(PeerMessage),
-    Request { call: u64, attempt: u32, request: Request },
-    Reply { call: u64, attempt: u32, reply: Reply },
+    Request {
+        call: u64,
+        attempt: u32,
+        request: Request,
+    },
+    Reply {
+        call: u64,
+        attempt: u32,
+        reply: Reply,
+    },
     Question,
     View(Option<View>),
 }
@@ -89,6 +108,7 @@ impl Body {
             Self::Ping { .. } => Kind::Ping,
             Self::Answer { .. } => Kind::Answer,
             Self::Probe(_) => Kind::Probe,
+            Self::Gone => Kind::Gone,
             Self::Peer(PeerMessage::Append(_)) => Kind::Append,
             Self::Peer(PeerMessage::AppendAck(_)) => Kind::Ack,
             Self::Peer(PeerMessage::Chunk(_)) => Kind::Part,

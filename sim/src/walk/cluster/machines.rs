@@ -39,7 +39,11 @@ impl Cluster {
                 }
                 self.step_server(to, replica::Event::PingReply(reply))?;
             }
-            Body::Probe(token) => self.step_server(to, replica::Event::Probe(token))?,
+            Body::Gone => {
+                let gone = self.nodes.id(from).clone();
+                self.step_view_service(view_service::Event::Gone(gone))?;
+            }
+            Body::Probe(probe) => self.step_server(to, replica::Event::Probe(probe))?,
             Body::Peer(message) => self.step_server(to, replica::Event::Peer(message))?,
             Body::Request { call, attempt, request } => {
                 let server = &mut self.servers[to - 1];
@@ -117,6 +121,9 @@ impl Cluster {
             return Ok(false);
         }
         self.counts.crashes += 1;
+        if node != VS {
+            self.flight.send(node, VS, Body::Gone);
+        }
         if node == VS {
             self.viewer.machine = None;
             self.viewer.callers.clear();
@@ -276,9 +283,9 @@ impl Cluster {
                 view_service::Effect::Dismiss { ticket } => {
                     self.viewer.callers.remove(&ticket);
                 }
-                view_service::Effect::Probe { server, token, .. } => {
+                view_service::Effect::Probe { server, probe, .. } => {
                     if let Some(node) = self.nodes.server(&server) {
-                        self.flight.send(VS, node, Body::Probe(token));
+                        self.flight.send(VS, node, Body::Probe(probe));
                     }
                 }
                 view_service::Effect::Notice(notice) => {

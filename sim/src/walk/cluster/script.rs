@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use testbed::data::node::NodeIndex;
 
-use super::{Action, Cluster, Key, VS, WallClock, flight::Body};
+use super::{Action, Cluster, Key, Kind, VS, WallClock, flight::Body};
 use crate::{
     store::{operation::Input, setup::Reads},
     walk::{World, replay_to},
@@ -98,6 +98,11 @@ impl Cluster {
             // Scripts bring an answer to whichever life there is. Here the call is gone that it answers.
             Action::Deliver(key) if self.is_for_another_life(key) => self.pick("drop", key),
             Action::Copy(key) if self.is_for_another_life(key) => "stall 0".to_owned(),
+            // Scripts have no such messages on their way.
+            Action::Deliver(key) | Action::Copy(key) if key.kind == Kind::Gone => {
+                format!("gone {}", self.script_name(key.from))
+            }
+            Action::Lose(key) if key.kind == Kind::Gone => "stall 0".to_owned(),
             Action::Deliver(key) => self.pick("deliver", key),
             Action::Copy(key) => self.pick("duplicate", key),
             Action::Lose(key) => self.pick("drop", key),

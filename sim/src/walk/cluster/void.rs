@@ -38,6 +38,7 @@ impl Cluster {
             ) => self.is_past(key.to, *view),
             Body::Ping { .. }
             | Body::Probe(_)
+            | Body::Gone
             | Body::Request { .. }
             | Body::Reply { .. }
             | Body::Question

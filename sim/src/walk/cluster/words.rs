@@ -40,6 +40,7 @@ pub(super) fn view_notice(notice: &Notice) -> String {
         Notice::ServerSeen(ping) => {
             format!("sees {} in life {} for the first time", short(&ping.server), ping.boot)
         }
+        Notice::Gone(server) => format!("finds that {} has ended", short(server)),
         other => format!("{other:?}"),
     }
 }
@@ -107,7 +108,8 @@ fn body(body: &Body) -> String {
             PingReplyBody::Accepted { view: None, .. } => "there is no view yet".into(),
             other => format!("to ping {} of {}: {other:?}", reply.number, reply.boot),
         },
-        Body::Probe(token) => format!("made at {:?}", token.at),
+        Body::Probe(probe) => format!("{}, made at {:?}", probe.view, probe.token.at),
+        Body::Gone => "a connection is refused".into(),
         Body::Peer(PeerMessage::Append(append)) => {
             let entries: Vec<String> = append.entries.iter().map(entry).collect();
             format!(

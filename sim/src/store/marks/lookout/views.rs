@@ -73,6 +73,10 @@ impl Lookout {
                 Effect::Notice(Notice::Adopted { .. }) => self.reach(Situation::DataAdopted),
                 Effect::Notice(Notice::NotAdopted { .. }) => self.reach(Situation::NothingAdopted),
                 Effect::Notice(Notice::OtherHistory { .. }) => self.reach(Situation::StrangerLeftOut),
+                Effect::Notice(Notice::Gone(server)) => {
+                    let runs = self.nodes.server(server).is_some_and(|node| self.servers[node].is_up);
+                    self.reach(if runs { Situation::SeemsEnded } else { Situation::ServerEnded });
+                }
                 Effect::Notice(Notice::Contested { .. }) => self.reach(Situation::Contested),
                 Effect::Notice(Notice::OldRecord { .. }) => self.reach(Situation::OldRecordNoticed),
                 Effect::Answer { answer: Answer::Ping(reply), .. } => match &reply.body {
