@@ -129,8 +129,15 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
+/// What is said in a simulated network where nobody listens, by madsim and by a partition that refuses: there
+/// is no error below the status.
+const REFUSED: [&str; 2] = ["transport error", "connection refused"];
+
 /// Whether nobody listens at the address that was called.
 pub fn is_refused(status: &Status) -> bool {
+    if cfg!(madsim) && REFUSED.contains(&status.message()) {
+        return true;
+    }
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     chain(status).filter_map(|error| error.downcast_ref()).any(refused)
 }

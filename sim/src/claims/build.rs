@@ -75,6 +75,11 @@ pub fn crash(node: &str, down_ms: Option<u64>) -> FaultKind {
     FaultKind::Crash { node: node.into(), down_ms, memory: Memory::Kept }
 }
 
+/// A machine loses its power: nobody is told. What was durable is there again when it is started.
+pub fn power_loss(node: &str, down_ms: Option<u64>) -> FaultKind {
+    FaultKind::PowerLoss { node: node.into(), down_ms, memory: Memory::Kept }
+}
+
 /// A crash after which the server has nothing.
 pub fn crash_forgetting(node: &str, down_ms: Option<u64>) -> FaultKind {
     FaultKind::Crash { node: node.into(), down_ms, memory: Memory::Lost }

@@ -98,19 +98,25 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "start_that_cannot_read_its_disk_is_tried_again",
             about: "the drive of a server fails when it is started again: it ends, takes nothing for damaged, and comes back",
-            reaches: vec![strikes(Strike::Crash, Role::Backup), strikes(Strike::DiskFailure, Role::Backup)],
+            reaches: vec![strikes(Strike::Crash, Role::Backup), Situation::ReadFails.into()],
             middle_ms: 10_000,
             plan: |seed| {
                 let mut plan = appending(seed);
                 let down_ms = 100 + seed * 97 % 900;
                 let fails = FaultKind::DiskFailure {
-                    node: "backup".into(),
-                    lasts_ms: down_ms + 2_000,
+                    node: "s2".into(),
+                    lasts_ms: 2 * down_ms + 2_000,
                     down_ms: 300,
                     how: DriveFailure::Access,
                 };
                 let at_ms = around(8_000, seed);
-                plan.faults = vec![at(at_ms, fails), at(at_ms + 1, crash("backup", Some(down_ms)))];
+                // The second start does, if the first one read too little.
+                let again = crash("s2", Some(down_ms));
+                plan.faults = vec![
+                    at(at_ms, crash("s2", Some(down_ms))),
+                    at(at_ms + 1, fails),
+                    at(at_ms + down_ms + 700, again),
+                ];
                 plan
             },
             holds: |seen| {

@@ -82,7 +82,7 @@ pub fn drafts() -> Vec<Draft> {
 fn busy(seed: u64, faults_ms: u64) -> Plan {
     let mut plan = quiet(seed, faults_ms);
     let each = |n: u64| {
-        client(30_000, 1_000 + 7 * n, faults_ms, 200, &["append hot0", "get hot0", "put hot1", "cas hot1"])
+        client(30_000, 1_000 + 7 * n, faults_ms, 130, &["append hot0", "get hot0", "put hot1", "cas hot1"])
     };
     plan.clients = (0..3).map(each).collect();
     plan

@@ -6,11 +6,11 @@ use testbed::{data::plan::Client, marks::Strike};
 
 use super::{
     Draft, TAKEOVER,
-    build::{around, at, client, crash, crash_forgetting, on, quiet, strikes},
+    build::{around, at, client, crash, crash_forgetting, on, power_loss, quiet, strikes},
     evidence::{Evidence, name},
 };
 use crate::{
-    bound::{End, Happening, Plan},
+    bound::{End, FaultKind, Happening, Plan},
     store::{
         fault::Trigger,
         marks::{Role, Situation},
@@ -21,6 +21,9 @@ use crate::{
 
 /// A server that is silent this long is dead, plus the time for the view service to act on it.
 const DEAD: Duration = Duration::from_millis(1_500);
+
+/// A process that ended is replaced after this time: after a few messages and a write of the record.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 pub fn drafts() -> Vec<Draft> {
     vec![
@@ -47,13 +50,13 @@ pub fn drafts() -> Vec<Draft> {
         Draft {
             name: "backup_takes_over",
             about: "when the primary dies for good, its backup becomes primary and has everything",
-            reaches: vec![strikes(Strike::Crash, Role::Primary), Situation::SoleRead.into()],
+            reaches: vec![strikes(Strike::PowerLoss, Role::Primary), Situation::SoleRead.into()],
             middle_ms: 6_000,
             plan: |seed| {
                 let mut plan = steady(seed, 15_000, 1_000);
                 plan.cluster.servers = 2;
                 plan.cluster.starts_ms = vec![0, 1_000];
-                plan.faults = vec![at(around(6_000, seed), crash("s1", None))];
+                plan.faults = vec![at(around(6_000, seed), power_loss("s1", None))];
                 plan
             },
             holds: |seen| {
@@ -156,7 +159,7 @@ pub fn drafts() -> Vec<Draft> {
             name: "backup_that_dies_before_the_view_is_acknowledged_is_no_deadlock",
             about: "the new backup dies before the new primary acknowledged their view; the cluster goes on",
             reaches: vec![
-                strikes(Strike::Crash, Role::Primary),
+                strikes(Strike::PowerLoss, Role::Primary),
                 Situation::JoinerGivenUp.into(),
                 Situation::ViewJumps.into(),
             ],
@@ -166,7 +169,7 @@ pub fn drafts() -> Vec<Draft> {
                 plan.cluster.starts_ms = vec![0, 1_000, 2_000];
                 let died_ms = around(6_000, seed);
                 plan.faults = vec![
-                    at(died_ms, crash("s1", None)),
+                    at(died_ms, power_loss("s1", None)),
                     on(Trigger::ViewProposed, died_ms + 10, 0, crash("s3", Some(6_000))),
                 ];
                 plan
@@ -182,16 +185,47 @@ pub fn drafts() -> Vec<Draft> {
             },
         },
         Draft {
+            name: "process_that_ends_is_replaced_at_once",
+            about: "the primary crashes, and later the backup: each is out of the view long before its silence is noticed",
+            reaches: vec![
+                strikes(Strike::Crash, Role::Primary),
+                strikes(Strike::Crash, Role::Backup),
+                Situation::ServerEnded.into(),
+            ],
+            middle_ms: 15_000,
+            plan: |seed| {
+                let mut plan = steady(seed, 20_000, 1_000);
+                plan.cluster.reads = Reads::Confirm; // a lease would be waited for
+                plan.cluster.starts_ms = vec![0, 1_000, 2_000];
+                plan.faults = vec![
+                    at(around(6_000, seed), crash("primary", None)),
+                    at(around(10_000, seed), crash("backup", None)),
+                ];
+                plan
+            },
+            holds: |seen| {
+                for fault in 0..2 {
+                    let died = seen.fault(fault)?;
+                    let (next, _) = seen.proposals().find(|(at, _)| *at >= died).ok_or("no view after it")?;
+                    if next - died > AT_ONCE {
+                        return Err(format!("the view after fault {fault} comes {:?} later", next - died));
+                    }
+                    seen.served(died, died + seen.patience)?;
+                }
+                seen.all_returned(20)
+            },
+        },
+        Draft {
             name: "put_right_after_the_backup_failed_is_answered",
             about: "a Put that is called just after the backup died is answered within the time of a takeover",
             reaches: vec![
-                strikes(Strike::Crash, Role::Backup),
+                strikes(Strike::PowerLoss, Role::Backup),
                 Situation::Suspected.into(),
                 Situation::PromotionWithTail.into(),
                 Situation::TailCommitted.into(),
             ],
             middle_ms: 6_000,
-            plan: |seed| right_after(seed, "s2"),
+            plan: |seed| right_after(seed, power_loss("s2", None)),
             holds: |seen| {
                 answered_right_after(seen)?;
                 in_sync(seen, "s1", &["s3"])
@@ -202,7 +236,7 @@ pub fn drafts() -> Vec<Draft> {
             about: "a Put that is called just after the primary died is answered within the time of a takeover",
             reaches: vec![strikes(Strike::Crash, Role::Primary), Situation::GrowsInPlace.into()],
             middle_ms: 6_000,
-            plan: |seed| right_after(seed, "s1"),
+            plan: |seed| right_after(seed, crash("s1", None)),
             holds: |seen| {
                 answered_right_after(seen)?;
                 in_sync(seen, "s2", &["s3"])
@@ -212,9 +246,8 @@ pub fn drafts() -> Vec<Draft> {
             name: "repeated_crashes_make_clients_wait_for_at_most_five_seconds",
             about: "while one server after the other crashes, some forgetting all, no client waits for over 5 s",
             reaches: vec![
-                strikes(Strike::Crash, Role::Backup),
+                strikes(Strike::PowerLoss, Role::Backup),
                 strikes(Strike::MemoryLoss, Role::Primary),
-                Situation::RebootedPrimary.into(),
                 Situation::PromotionWithTail.into(),
                 Situation::TailCommitted.into(),
             ],
@@ -223,11 +256,11 @@ pub fn drafts() -> Vec<Draft> {
                 let mut plan = steady(seed, 50_000, 1_000);
                 let died_ms = |n: u64| around(6_000 + 8_000 * n, seed + n);
                 plan.faults = vec![
-                    at(died_ms(0), crash("primary", Some(2_000))),
+                    at(died_ms(0), power_loss("primary", Some(2_000))),
                     at(died_ms(1), crash_forgetting("primary", Some(500))),
-                    at(died_ms(2), crash("backup", Some(3_000))),
+                    at(died_ms(2), power_loss("backup", Some(3_000))),
                     at(died_ms(3), crash_forgetting("primary", Some(3_000))),
-                    at(died_ms(4), crash("primary", Some(100))),
+                    at(died_ms(4), power_loss("primary", Some(100))),
                 ];
                 plan
             },
@@ -288,12 +321,12 @@ fn steady(seed: u64, faults_ms: u64, from_ms: u64) -> Plan {
     plan
 }
 
-/// `node` dies, and 10 ms later everybody puts.
-fn right_after(seed: u64, node: &str) -> Plan {
+/// A server dies, and 10 ms later everybody puts.
+fn right_after(seed: u64, death: FaultKind) -> Plan {
     let mut plan = quiet(seed, 15_000);
     plan.cluster.starts_ms = vec![0, 1_000, 2_000];
     let died_ms = around(6_000, seed);
-    plan.faults = vec![at(died_ms, crash(node, None))];
+    plan.faults = vec![at(died_ms, death)];
     plan.clients = (0..3)
         .map(|n| {
             let mut client = client(30_000, 3_000 + n * 50, 5_500, 500, &["put hot0", "get hot0"]);

@@ -162,7 +162,7 @@ pub fn drafts() -> Vec<Draft> {
                 plan.cluster.starts_ms = vec![0, JOINS_MS + 4_000];
                 plan.cluster.checkpoint_interval = 4;
                 plan.cluster.chunk_bytes_max = 4_096;
-                plan.cluster.disk_ms_max = 450;
+                plan.cluster.disk_ms_max = 520;
                 plan.cluster.settings = vec![Settings { journal_piece: Some(256), ..Settings::default() }];
                 plan
             },

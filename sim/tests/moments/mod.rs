@@ -127,7 +127,7 @@ fn a_call_that_is_open_says_what_its_attempts_were_told_last() {
     };
     let call = "under way  put \"fruit\" \"c1.1,\" by c1, since 2.000000; ";
     let refused = format!("{call}last told on the way to vs at 2.");
-    let why = "Unavailable: cannot reach the server\n";
+    let why = "Unavailable: connection refused\n";
     ends(&["replay", &cut("refuse"), "--until", "2.5"], 0, &[&refused, why]);
     let silent = format!("{call}no answer from vs since 2.0");
     ends(&["replay", &cut("black_hole"), "--until", "2.5"], 0, &[&silent]);

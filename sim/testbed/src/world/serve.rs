@@ -63,6 +63,9 @@ use crate::{
 /// Tasks that accept connections. madsim lets each accept at most one per millisecond.
 const ACCEPTORS: usize = 32;
 
+/// What is said of a network that refuses: no more than where nobody listens.
+pub(crate) const REFUSED: &str = "connection refused";
+
 /// A call as the generated services take it.
 pub type Call = (PathAndQuery, Request<BoxMessageStream>);
 
@@ -288,7 +291,7 @@ async fn unary(
     };
     match server.links.carry(Way::to(peer, server.node), &verdict, late(false), entry).await {
         Arrival::Arrived => {}
-        Arrival::Refused => return server.breaks(&tx, peer, unavailable("cannot reach the server")).await,
+        Arrival::Refused => return server.breaks(&tx, peer, unavailable(REFUSED)).await,
         Arrival::Lost => return tx.closed().await,
     }
     let answer = match struck.map(|treatment| (treatment.how, treatment)) {

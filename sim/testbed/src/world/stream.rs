@@ -6,6 +6,9 @@
 //! On a client's stream a message that is lost ends the stream, as the end of its connection does: a message
 //! whose reply is lost arrives before that, and one that is cancelled some time before.
 //!
+//! Each stream is asked for a sign of life now and then, as gRPC's connections are: where a partition refuses it
+//! ends, and where one swallows it ends some time later, although nobody says anything.
+//!
 //! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing
 //! passes any more, as when the other end's memory of it is gone. Only a limit to silence ends it.
 
@@ -29,7 +32,11 @@ use tonic::{
 };
 
 use crate::{
-    data::{fault::Mistreatment, hash::stable_hash, node::NodeIndex},
+    data::{
+        fault::{Cut, Mistreatment},
+        hash::stable_hash,
+        node::NodeIndex,
+    },
     hardware::network::{Verdict, Way},
     observer::messages::MessageIndex,
     world::{
@@ -37,9 +44,14 @@ use crate::{
         flights::{Due, Entry},
         links::{Arrival, Links, on_the_way},
         now,
-        serve::{Server, client_message, refusal, unavailable},
+        serve::{REFUSED, Server, client_message, refusal, unavailable},
     },
 };
+
+/// A connection that is silent for so long is asked for a sign of life,
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// and given up if none comes within this time.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A stream that lost a message in a black hole of this length may be mute from then on,
 const MUTE_AFTER: Duration = Duration::from_secs(2);
@@ -63,7 +75,7 @@ pub(crate) async fn serve(
     let verdict = server.links.network().message(peer, server.node);
     match server.links.carry(Way::to(peer, server.node), &verdict, Duration::ZERO, entry).await {
         Arrival::Arrived => {}
-        Arrival::Refused => return refuse(unavailable("cannot reach the server")).await,
+        Arrival::Refused => return refuse(unavailable(REFUSED)).await,
         Arrival::Lost => return tx.closed().await,
     }
     match verdict.treatment.map(|treatment| treatment.how) {
@@ -88,8 +100,9 @@ pub(crate) async fn serve(
     };
     let outbound = Direction { from: own, to: peer, ..inbound.clone() };
     let pump = madsim::task::spawn(inbound.receive(rx, deliver));
-    // Ends with this call.
-    let _pump = pump.cancel_on_drop();
+    let asking = madsim::task::spawn(outbound.clone().keep_alive());
+    // They end with this call.
+    let (_pump, _asking) = (pump.cancel_on_drop(), asking.cancel_on_drop());
 
     let heard = {
         let (server, path) = (server.clone(), path.clone());
@@ -181,6 +194,24 @@ impl Outlet {
 impl Direction {
     fn way(&self) -> Way {
         Way { from: self.from, to: self.to, called: self.server.node }
+    }
+
+    /// Ends the stream when no sign of life can come from the other end.
+    async fn keep_alive(self) {
+        let back = Way { from: self.to, to: self.from, ..self.way() };
+        let blocked = || {
+            let network = self.server.links.network();
+            [self.way(), back].into_iter().find_map(|way| network.blocked(way))
+        };
+        loop {
+            madsim::time::sleep(KEEP_ALIVE_INTERVAL).await;
+            if matches!(blocked(), Some(Cut::BlackHole)) {
+                madsim::time::sleep(KEEP_ALIVE_TIMEOUT).await;
+            }
+            if blocked().is_some() {
+                return self.broken.notify_one();
+            }
+        }
     }
 
     /// Takes messages from the connection until it ends.
