@@ -121,7 +121,7 @@ impl Cluster {
             return Ok(false);
         }
         self.counts.crashes += 1;
-        if node != VS {
+        if node != VS && self.refuses {
             self.flight.send(node, VS, Body::Gone);
         }
         if node == VS {

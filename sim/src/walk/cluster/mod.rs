@@ -210,6 +210,9 @@ pub struct Cluster {
     heard: Option<Vec<String>>,
     /// What may still happen, of what is counted, in an exhaustive search.
     budget: Budget,
+    /// The view service hears of servers that end. An exhaustive search does without: that all are taken for
+    /// dead that it did not hear is in its budget.
+    refuses: bool,
     /// The commands of a script that does the same, if one is written.
     script: Option<Vec<String>>,
     replica_effects: Vec<replica::Effect>,
@@ -262,6 +265,7 @@ impl Cluster {
             trace: StableHasher::new(),
             heard: None,
             budget: Budget::default(),
+            refuses: true,
             script: None,
             replica_effects: Vec::new(),
             view_service_effects: Vec::new(),

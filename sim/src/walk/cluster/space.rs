@@ -114,6 +114,7 @@ impl Start {
             return Err(NoStart::Broken(Box::new(first), peace));
         }
         whole.budget = budget;
+        whole.refuses = false;
         Ok(Self { first, peace, whole })
     }
 

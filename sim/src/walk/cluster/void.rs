@@ -22,8 +22,6 @@ impl Cluster {
     /// Whether a message changes nothing and is answered by nothing that does, whenever it arrives.
     fn is_void(&self, key: Key, body: &Body) -> bool {
         match body {
-            // Silence does the same, and the search has enough of that. Walks and runs have both.
-            Body::Gone => true,
             // The call is gone that it answers.
             Body::Answer { life, .. } => self.servers[usize::from(key.to) - 1].life != *life,
             // It is meant for other contents; or the answer is that there is a later view, to a sender that
@@ -40,6 +38,7 @@ impl Cluster {
             ) => self.is_past(key.to, *view),
             Body::Ping { .. }
             | Body::Probe(_)
+            | Body::Gone
             | Body::Request { .. }
             | Body::Reply { .. }
             | Body::Question
