@@ -121,7 +121,7 @@ impl Cluster {
             return Ok(false);
         }
         self.counts.crashes += 1;
-        if node != VS && self.refuses {
+        if node != VS && self.hears_at_once {
             self.flight.send(node, VS, Body::Gone);
         }
         if node == VS {
@@ -259,6 +259,7 @@ impl Cluster {
         let mut effects = std::mem::take(&mut self.view_service_effects);
         effects.clear();
         self.judges.before_view_service(&event);
+        let is_news = matches!(event, view_service::Event::Persisted(_));
         machine.step(now, event, &mut effects);
         self.judges.after_view_service((self.now, now), machine, &effects)?;
         let mut durable = None;
@@ -283,6 +284,7 @@ impl Cluster {
                 view_service::Effect::Dismiss { ticket } => {
                     self.viewer.callers.remove(&ticket);
                 }
+                view_service::Effect::Probe { .. } if is_news && !self.hears_at_once => {}
                 view_service::Effect::Probe { server, probe, .. } => {
                     if let Some(node) = self.nodes.server(&server) {
                         self.flight.send(VS, node, Body::Probe(probe));

@@ -210,9 +210,9 @@ pub struct Cluster {
     heard: Option<Vec<String>>,
     /// What may still happen, of what is counted, in an exhaustive search.
     budget: Budget,
-    /// The view service hears of servers that end. An exhaustive search does without: that all are taken for
-    /// dead that it did not hear is in its budget.
-    refuses: bool,
+    /// The view service hears of servers that end, and members of a view that is new. An exhaustive search does
+    /// without: that all are taken for dead that were not heard is in its budget, and any message may be lost.
+    hears_at_once: bool,
     /// The commands of a script that does the same, if one is written.
     script: Option<Vec<String>>,
     replica_effects: Vec<replica::Effect>,
@@ -265,7 +265,7 @@ impl Cluster {
             trace: StableHasher::new(),
             heard: None,
             budget: Budget::default(),
-            refuses: true,
+            hears_at_once: true,
             script: None,
             replica_effects: Vec::new(),
             view_service_effects: Vec::new(),

@@ -114,7 +114,7 @@ impl Start {
             return Err(NoStart::Broken(Box::new(first), peace));
         }
         whole.budget = budget;
-        whole.refuses = false;
+        whole.hears_at_once = false;
         Ok(Self { first, peace, whole })
     }
 
