@@ -50,10 +50,10 @@
 //!   address in this life of the view service, less than two dead intervals ago: then the sender is the
 //!   process that answers at that address. Of any other ping nothing is believed or remembered; it has no
 //!   effect but one more probe, and its answer says so.
-//! * **VS-GONE** The view service keeps a stream to each server that it knows. It ends with the process, and
-//!   then a connection to its address is refused: nobody listens there. Such a server is not alive, whatever
-//!   it said, until a token that was made later has reached it. This proves no more than silence: a lease is
-//!   waited for.
+//! * **VS-GONE** The view service keeps a stream to each server that it knows. When it ends, a new one shows
+//!   why: where a connection is refused, the process has ended, as far as can be known. Such a server is not
+//!   alive, whatever it said, until a token that was made later has reached it. This proves no more than
+//!   silence: a lease is waited for, and who comes back in the same life is suspected for a while.
 //! * **VS-TELL** When the record of a new view is durable, its members are told that there is one, with a
 //!   probe; they ping at once, and hear which.
 //! * **VS-PING** A ping that is believed is taken in this order:

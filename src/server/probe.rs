@@ -33,7 +33,8 @@ const PER_ADDRESS_MAX: usize = 2;
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Servers that are watched at once. Whoever is beyond that is found dead by its silence.
+/// Servers that are watched at once. Beyond that, whoever was not probed for longest is found dead by its silence
+/// alone.
 const WATCHED_MAX: usize = 1024;
 
 /// A stream that ended sooner was no sign of life: it is opened again with the next probe.
@@ -54,11 +55,15 @@ pub struct Probes<C, I> {
 
 /// A task that watches a server. Ends when dropped.
 #[derive(Debug)]
-struct Watch(JoinHandle<()>);
+struct Watch {
+    task: JoinHandle<()>,
+    /// When the server was last probed.
+    probed_at: Duration,
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -91,14 +96,19 @@ impl<C: Clock, I: From<Gone> + Send + 'static> Probes<C, I> {
     }
 
     fn watch(&mut self, server: &ServerId) {
-        if self.watched.get(server).is_some_and(|watch| !watch.0.is_finished()) {
+        let probed_at = self.clock.now();
+        self.watched.retain(|_, watch| !watch.task.is_finished());
+        if let Some(watch) = self.watched.get_mut(server) {
+            watch.probed_at = probed_at;
             return;
         }
-        self.watched.retain(|_, watch| !watch.0.is_finished());
-        if self.watched.len() < WATCHED_MAX {
-            let watch = watch(self.clock.clone(), server.clone(), self.inbox.clone());
-            self.watched.insert(server.clone(), Watch(tokio::spawn(watch)));
+        if self.watched.len() >= WATCHED_MAX {
+            let longest = self.watched.iter().min_by_key(|(_, watch)| watch.probed_at);
+            let longest = longest.map(|(server, _)| server.clone()).expect("there are many");
+            self.watched.remove(&longest);
         }
+        let task = tokio::spawn(watch(self.clock.clone(), server.clone(), self.inbox.clone()));
+        self.watched.insert(server.clone(), Watch { task, probed_at });
     }
 }
 

@@ -207,7 +207,9 @@ fn log(notice: Notice) {
             }
             Some(data) => info!(server = %ping.server, boot = %ping.boot, ?data, "a server has a store"),
         },
-        Notice::Gone(server) => info!(%server, "a server has ended: connections to its address are refused"),
+        Notice::Gone(server) => {
+            info!(%server, "connections to a server are refused: it has ended, or something in front of it refuses them")
+        }
         Notice::Proposed { view, why, dropped } => {
             let (number, primary, why) = (view.number, &view.primary, why.to_string());
             let dropped: Vec<_> = dropped.iter().map(|(server, why)| (server, why.to_string())).collect();

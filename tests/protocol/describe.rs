@@ -183,7 +183,7 @@ fn listing(heard: &view_service::adoption::Heard) -> String {
 pub fn view_notice(notice: &view_service::Notice) -> Option<String> {
     use view_service::Notice as N;
     Some(match notice {
-        N::Gone(server) => format!("finds that {server} has ended"),
+        N::Gone(server) => format!("is refused a connection to {server}"),
         N::ServerSeen(ping) => match ping.data {
             Some(data) => {
                 format!("sees {} in life {} with data of life {}", ping.server, ping.boot, data.boot)

@@ -24,7 +24,8 @@ pub enum Event {
         /// Names the waiting caller.
         ticket: Ticket,
     },
-    /// A connection to this server's address was refused: no process listens there.
+    /// A connection to this server's address was refused: its process has ended, or something in front of it
+    /// refuses.
     Gone(ServerId),
     /// This record and all before it are durable.
     Persisted(WriteNumber),
@@ -67,8 +68,8 @@ pub enum Effect {
         server: ServerId,
         /// A token, and the latest view.
         probe: Probe,
-        /// A process was confirmed at that address before; so many are known at most. It is watched: if it
-        /// ends, [`Event::Gone`] follows.
+        /// A process was confirmed at that address before; so many are known at most. It is watched:
+        /// if it ends, [`Event::Gone`] may follow.
         known: bool,
     },
     /// Something happened that an operator wants to know.

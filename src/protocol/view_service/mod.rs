@@ -242,6 +242,11 @@ impl ViewService {
                 effects.push(Effect::Notice(Notice::HoldsMore { server, end, adopted }));
             }
         }
+        if heard.is_back {
+            // What refuses connections to a server that runs may do so again and again.
+            let server = &ping.server;
+            self.servers.suspect(present, &self.options, self.record.number, server, server);
+        }
         self.note_old_record(&ping, effects);
         if heard.in_order {
             self.note_suspects(present, &ping);
@@ -283,7 +288,7 @@ impl ViewService {
         effects.push(Effect::Probe { server, probe, known });
     }
 
-    /// VS-GONE: nobody listens at a server's address.
+    /// VS-GONE: connections to a server's address are refused.
     fn on_gone(&mut self, now: Duration, server: &ServerId, effects: &mut Vec<Effect>) {
         if self.servers.note_gone(self.presence.now(), server) {
             effects.push(Effect::Notice(Notice::Gone(server.clone())));

@@ -155,7 +155,7 @@ impl fmt::Display for Notice {
         let form =
             if f.alternate() { |view: &View| format!("{view:#}") } else { |view: &View| format!("{view}") };
         match self {
-            Self::Gone(server) => write!(f, "finds that {} has ended", name(server)),
+            Self::Gone(server) => write!(f, "is refused a connection to {}", name(server)),
             Self::ServerSeen(ping) => {
                 let data = ping.data.map_or_else(|| "no data yet".into(), |data| format!("data {data:?}"));
                 write!(

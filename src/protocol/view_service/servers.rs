@@ -130,6 +130,8 @@ pub struct Heard {
     pub is_new: bool,
     /// Not overtaken by a later ping of the same life.
     pub in_order: bool,
+    /// It had seemed to be gone, and is reached again in the same life.
+    pub is_back: bool,
 }
 
 impl Servers {
@@ -242,7 +244,7 @@ impl Servers {
         if let Some(known) = previous
             && ping.number <= known.ping_number
         {
-            return Heard { is_new: false, in_order: false };
+            return Heard { is_new: false, in_order: false, is_back: false };
         }
         // One that counts as reached since the start, although it was not heard yet, does not lose that by a
         // ping.
@@ -257,6 +259,8 @@ impl Servers {
             Some(known) if !moved => known.progressed_at,
             _ => now,
         };
+        let gone_at = previous.and_then(|known| known.gone_at);
+        let is_back = gone_at.is_some_and(|gone_at| gone_at <= reached_at);
         let known = Server {
             boot: ping.boot,
             data: ping.data,
@@ -275,13 +279,13 @@ impl Servers {
             last_echo,
             reached_at,
             probed_at: self.servers.get(&ping.server).map_or(reached_at, |known| known.probed_at),
-            gone_at: previous.and_then(|known| known.gone_at).filter(|gone_at| reached_at < *gone_at),
+            gone_at: gone_at.filter(|_| !is_back),
             contests: previous.map_or(0, |known| known.contests),
             contested_at: previous.map_or(Duration::ZERO, |known| known.contested_at),
             progressed_at,
         };
         self.servers.insert(ping.server.clone(), known);
-        Heard { is_new, in_order: true }
+        Heard { is_new, in_order: true, is_back }
     }
 
     /// Takes note of a ping that is not believed. Returns the life that does answer at the address it names,
@@ -326,7 +330,9 @@ impl Servers {
     /// VS-GONE: no process listens at the address of `server`. Returns whether that is news.
     pub(super) fn note_gone(&mut self, now: Duration, server: &ServerId) -> bool {
         let Some(known) = self.servers.get_mut(server).filter(|known| known.heard) else { return false };
-        known.gone_at.replace(now).is_none()
+        let is_news = known.gone_at.is_none();
+        known.gone_at.get_or_insert(now);
+        is_news
     }
 
     /// Whether a connection to `server` was refused, and no token reached it since.

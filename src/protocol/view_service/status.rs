@@ -161,6 +161,7 @@ impl ViewService {
                 return Some("has not been heard since the view service started".to_owned());
             }
             () if self.servers.is_out_of_reach(server, now, dead_after) => WhyDropped::OutOfReach,
+            () if self.servers.is_gone(server) => WhyDropped::Gone,
             () if !self.servers.is_alive(server, now, dead_after) => WhyDropped::Silent,
             () if lost => WhyDropped::LostItsData,
             () if refuses.is_some() => return refuses.map(|why| format!("refuses the primary: {why}")),

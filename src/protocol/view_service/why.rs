@@ -30,7 +30,7 @@ pub enum Why {
 pub enum WhyDropped {
     /// It is heard, but is not reached or hears nothing.
     OutOfReach,
-    /// No process listens at its address (VS-GONE).
+    /// Connections to its address are refused (VS-GONE).
     Gone,
     /// It is dead.
     Silent,
@@ -71,7 +71,7 @@ impl fmt::Display for WhyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OutOfReach => "cannot be reached at its address, or hears nothing",
-            Self::Gone => "ended: connections to its address are refused",
+            Self::Gone => "refuses connections, or something in front of it does",
             Self::Silent => "is not heard",
             Self::LostItsData => "began an empty store: it started again, or another view service took it in",
             Self::Reported => "is not heard by the primary, or takes nothing",
