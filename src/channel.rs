@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    future, io, iter, mem,
+    future, iter, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -129,19 +129,6 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
-/// What is said in a simulated network where nobody listens, by madsim and by a partition that refuses: there
-/// is no error below the status.
-const REFUSED: [&str; 2] = ["transport error", "connection refused"];
-
-/// Whether nobody listens at the address that was called.
-pub fn is_refused(status: &Status) -> bool {
-    if cfg!(madsim) && REFUSED.contains(&status.message()) {
-        return true;
-    }
-    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    chain(status).filter_map(|error| error.downcast_ref()).any(refused)
-}
-
 /// What answered instead of the service that was asked, if that is so: asking again is no use.
 pub fn impostor(status: &Status) -> Option<&'static str> {
     if status.code() == Code::Unimplemented {
@@ -155,7 +142,7 @@ pub fn impostor(status: &Status) -> Option<&'static str> {
 }
 
 /// An error and what caused it, from the outside in.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 

@@ -7,9 +7,11 @@ mod admission;
 mod connections;
 
 #[cfg(madsim)]
-pub use elsewhere::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
+pub use elsewhere::{
+    Interrupts, Listener, Watched, aside, block_on, guarded, is_refused, mark_refusals, watch,
+};
 #[cfg(not(madsim))]
-pub use real::{Interrupts, Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
+pub use real::{Interrupts, Listener, Watched, aside, block_on, guarded, is_refused, mark_refusals, watch};
 
 #[cfg(not(madsim))]
 mod real {
@@ -18,7 +20,7 @@ mod real {
     use http_body_util::BodyExt;
     use tokio::{net::TcpListener, signal::unix};
     use tonic::{
-        Code,
+        Code, Status,
         body::Body,
         codegen::http::{HeaderValue, Request, Response},
         service::{LayerExt, Layered},
@@ -27,7 +29,11 @@ mod real {
     use tower::util::{BoxCloneSyncService, MapResponse, MapResponseLayer};
 
     use super::{admission::Guarded, connections};
-    use crate::{channel::Progress, process::signals::Signal, proto::NOT_EXECUTED};
+    use crate::{
+        channel::{self, Progress},
+        process::signals::Signal,
+        proto::NOT_EXECUTED,
+    };
 
     /// The signal XFSZ, whose number is the same on all systems of the kind of Unix.
     const FILE_TOO_LONG: i32 = 25;
@@ -70,7 +76,7 @@ mod real {
         ///
         /// In a sentence that says what to do.
         pub async fn bind(address: &str) -> Result<Self, String> {
-            crate::channel::check_address(address)?;
+            channel::check_address(address)?;
             TcpListener::bind(address).await.map(Self).map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => format!(
                     "cannot listen on {address}: the port is in use. Stop the process that uses it, or choose another with --addr"
@@ -95,7 +101,7 @@ mod real {
         /// If the operating system allows too few open files.
         pub async fn serve(self, router: Router) -> Result<(), String> {
             let incoming = connections::accept(self.0, connections::room()?);
-            router.serve_with_incoming(incoming).await.map_err(|error| crate::channel::cause(&error))
+            router.serve_with_incoming(incoming).await.map_err(|error| channel::cause(&error))
         }
     }
 
@@ -128,6 +134,12 @@ mod real {
                 }))
             })
         }))
+    }
+
+    /// Whether a connection was refused: nobody listens at the address that was called.
+    pub fn is_refused(status: &Status) -> bool {
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        channel::chain(status).filter_map(|error| error.downcast_ref()).any(refused)
     }
 
     /// A service that refuses clients for whose connections there is no room.
@@ -171,7 +183,10 @@ mod real {
 mod elsewhere {
     use std::{future, future::Future, io, net::SocketAddr};
 
-    use tonic::transport::{Channel, server::Router};
+    use tonic::{
+        Status,
+        transport::{Channel, server::Router},
+    };
 
     use crate::{channel::Progress, process::signals::Signal};
 
@@ -195,6 +210,14 @@ mod elsewhere {
     /// Messages arrive whole: there is nothing to count.
     pub fn watch(channel: Channel, _progress: Progress) -> Watched {
         channel
+    }
+
+    /// What is said where nobody listens, by madsim and by a partition that refuses: there is no error below
+    /// the status.
+    const REFUSED: [&str; 2] = ["transport error", "connection refused"];
+
+    pub fn is_refused(status: &Status) -> bool {
+        REFUSED.contains(&status.message())
     }
 
     pub fn guarded<S>(service: S) -> S {

@@ -23,7 +23,7 @@ use crate::{
 pub use exit::{Exit, Failure};
 
 pub use advertise::{advertised, check_reached};
-pub use host::{Listener, Watched, aside, block_on, guarded, mark_refusals, watch};
+pub use host::{Listener, Watched, aside, block_on, guarded, is_refused, mark_refusals, watch};
 pub use print::Printed;
 pub use save::Target;
 pub use signals::{Claim, Signal, Signals, end, shutdown};

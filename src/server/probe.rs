@@ -18,6 +18,7 @@ use tonic::{Request, Status};
 use crate::{
     channel,
     clock::{Clock, before},
+    process::is_refused,
     protocol::{identity::ServerId, message::Probe},
     wire::{ProbeRequest, WatchRequest, replication_client::ReplicationClient},
 };
@@ -33,8 +34,8 @@ const PER_ADDRESS_MAX: usize = 2;
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Servers that are watched at once. Beyond that, whoever was not probed for longest is found dead by its silence
-/// alone.
+/// Servers that are watched at once. Beyond that, whoever was not probed for longest is found dead by its
+/// silence alone.
 const WATCHED_MAX: usize = 1024;
 
 /// A stream that ended sooner was no sign of life: it is opened again with the next probe.
@@ -120,7 +121,7 @@ async fn watch<C: Clock, I: From<Gone>>(clock: C, server: ServerId, inbox: mpsc:
         match follow(&clock, &server).await {
             Ok(()) if clock.now() < opened_at + WATCH_LIFE_MIN => return,
             Ok(()) => {}
-            Err(status) if channel::is_refused(&status) => {
+            Err(status) if is_refused(&status) => {
                 // Fails only if the view service is going away.
                 let _ = inbox.send(Gone(server).into()).await;
                 return;
