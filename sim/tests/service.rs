@@ -228,7 +228,7 @@ fn the_doctor_finds_a_state_that_differs_before_any_event_shows_it() {
         assert!((at..at + 0.3).contains(&differs), "not at {at}: {diagnosis:#?}");
         assert!(diagnosis[0].contains(" of s1 ") && diagnosis[0].ends_with(": state"), "{diagnosis:#?}");
         let before: Vec<&String> = diagnosis.iter().filter(|line| line.contains("both  ")).collect();
-        // Where little happens in between, what came before the first step that differs begins with that life.
+        // Where little happens in between, what came before the step that differs begins with that life.
         if before.iter().any(|line| line.contains("Up { life: 2")) {
             found.get_or_insert(seed.to_string());
         }
