@@ -210,8 +210,9 @@ pub struct Cluster {
     heard: Option<Vec<String>>,
     /// What may still happen, of what is counted, in an exhaustive search.
     budget: Budget,
-    /// The view service hears of servers that end, and members of a view that is new. An exhaustive search does
-    /// without: that all are taken for dead that were not heard is in its budget, and any message may be lost.
+    /// The view service hears of servers that end, and members of a view that is new. An exhaustive search
+    /// does without: that all are taken for dead that were not heard is in its budget, and any message may be
+    /// lost.
     hears_at_once: bool,
     /// The commands of a script that does the same, if one is written.
     script: Option<Vec<String>>,

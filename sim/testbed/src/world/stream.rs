@@ -6,8 +6,8 @@
 //! On a client's stream a message that is lost ends the stream, as the end of its connection does: a message
 //! whose reply is lost arrives before that, and one that is cancelled some time before.
 //!
-//! Each stream is asked for a sign of life now and then, as gRPC's connections are: where a partition refuses it
-//! ends, and where one swallows it ends some time later, although nobody says anything.
+//! Each stream is asked for a sign of life now and then, as gRPC's connections are: where a partition refuses
+//! it ends, and where one swallows it ends some time later, although nobody says anything.
 //!
 //! After a long black hole a stream may be *mute*: each end believes that the connection lives, and nothing
 //! passes any more, as when the other end's memory of it is gone. Only a limit to silence ends it.
