@@ -35,9 +35,6 @@ mod real {
         proto::NOT_EXECUTED,
     };
 
-    /// The signal XFSZ, whose number is the same on all systems of the kind of Unix.
-    const FILE_TOO_LONG: i32 = 25;
-
     /// Runs a future to its end, on all cores. What may block and is not done by then is left to end with the
     /// process.
     ///
@@ -48,7 +45,8 @@ mod real {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let output = runtime.block_on(async {
             // A file that may not grow is an error of whoever writes it, and no reason to die without a word.
-            let _too_long = unix::signal(unix::SignalKind::from_raw(FILE_TOO_LONG))?;
+            let too_long = unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+            let _too_long = unix::signal(too_long)?;
             io::Result::Ok(future.await)
         })?;
         runtime.shutdown_background();

@@ -22,6 +22,9 @@
 //! end, what leaves it is carried by the simulator's own node, and a stream whose opener left goes on until
 //! all that it sent is there. A connection ends behind what was sent on it, never before.
 //!
+//! Kinder than the world: where no process runs, a connection is refused at once, and one that was open ends
+//! at once, even behind a partition that swallows. A caller there would hear nothing.
+//!
 //! Each call of madsim-tonic's client makes two connections, the first one (its handshake) empty and dropped
 //! at once. An empty connection costs no task here.
 
